@@ -249,7 +249,7 @@ def kind_of(op: Op) -> OpKind:
     return _KIND_OF[type(op)]
 
 
-def residual_dtype(bits: int) -> type[np.int8] | type[np.int16]:
+def residual_dtype(bits: int) -> type[np.int8 | np.int16]:
     """NumPy type of a residual stream of ``bits`` bits."""
     if bits == 8:
         return np.int8
