@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layers of the ViT that Keras lacks, for Keras 3 (any backend) and for tf_keras.
+
+`layers_for(keras_module)` returns the classes bound to that Keras. Each has `get_config`, so models
+can be cloned, saved and annotated by TensorFlow Model Optimization. Weight names, order and shapes
+are the same in both. With Keras 3 nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+PACKAGE = "keras_models"
+QUICK_GELU_SLOPE = 1.702  # MCUFormer eq. 7: GELU(x) ~ x * sigmoid(1.702 x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """Layer classes bound to one Keras module."""
+
+    keras: Any
+    LayerNorm: Any
+    PositionEmbedding: Any
+    ScaledDotProduct: Any
+    Activation: Any
+    TokenPool: Any
+
+
+def is_keras_3(keras_module: Any) -> bool:
+    return hasattr(keras_module, "ops")
+
+
+class TfOps:
+    """The part of `keras.ops` that the layers use, in TensorFlow, for tf_keras."""
+
+    def __init__(self) -> None:
+        import tensorflow as tf
+
+        self._tf = tf
+        self.rsqrt = tf.math.rsqrt
+        self.sigmoid = tf.sigmoid
+        self.softmax = tf.nn.softmax
+        self.reshape = tf.reshape
+        self.transpose = tf.transpose
+        self.matmul = tf.matmul
+        self.concatenate = tf.concat
+        self.broadcast_to = tf.broadcast_to
+
+    def mean_of(self, x: Any, axis: int, keepdims: bool = False) -> Any:
+        return self._tf.reduce_mean(x, axis=axis, keepdims=keepdims)
+
+    def split(self, x: Any, parts: int) -> Any:
+        return self._tf.split(x, parts, axis=-1)
+
+    def gelu(self, x: Any, approximate: bool) -> Any:
+        return self._tf.nn.gelu(x, approximate=approximate)
+
+    def batch(self, x: Any) -> Any:
+        """Batch size: a number where it is static, so that the converter sees a constant."""
+        return x.shape[0] if x.shape[0] is not None else self._tf.shape(x)[0]
+
+
+class Keras3Ops:
+    """The same for Keras 3, on whichever backend it runs."""
+
+    def __init__(self, keras_module: Any) -> None:
+        ops = keras_module.ops
+        self._ops = ops
+        self.rsqrt = ops.rsqrt
+        self.sigmoid = ops.sigmoid
+        self.softmax = ops.softmax
+        self.reshape = ops.reshape
+        self.transpose = ops.transpose
+        self.matmul = ops.matmul
+        self.concatenate = ops.concatenate
+        self.broadcast_to = ops.broadcast_to
+
+    def mean_of(self, x: Any, axis: int, keepdims: bool = False) -> Any:
+        return self._ops.mean(x, axis=axis, keepdims=keepdims)
+
+    def split(self, x: Any, parts: int) -> Any:
+        return self._ops.split(x, parts, axis=-1)
+
+    def gelu(self, x: Any, approximate: bool) -> Any:
+        return self._ops.gelu(x, approximate=approximate)
+
+    def batch(self, x: Any) -> Any:
+        return self._ops.shape(x)[0]
+
+
+def ops_for(keras_module: Any) -> Any:
+    """The operations of that Keras under one set of names."""
+    return Keras3Ops(keras_module) if is_keras_3(keras_module) else TfOps()
+
+
+@functools.cache
+def layers_for(keras_module: Any) -> Layers:
+    """The layer classes for `keras` (Keras 3) or `tf_keras`."""
+    ops = ops_for(keras_module)
+    return Layers(
+        keras=keras_module,
+        LayerNorm=_layer_norm(keras_module, ops),
+        PositionEmbedding=_position_embedding(keras_module, ops),
+        ScaledDotProduct=_scaled_dot_product(keras_module, ops),
+        Activation=_activation(keras_module, ops),
+        TokenPool=_token_pool(keras_module, ops),
+    )
+
+
+def _register(keras_module: Any) -> Any:
+    saving = keras_module.saving if is_keras_3(keras_module) else keras_module.utils
+    return saving.register_keras_serializable(package=PACKAGE)
+
+
+def _layer_norm(keras_module: Any, ops: Any) -> Any:
+    @_register(keras_module)
+    class LayerNorm(keras_module.layers.Layer):  # type: ignore[misc]
+        """Layer normalization over the last axis of (batch, tokens, dim).
+
+        Written as c = x - mean(x); c * rsqrt(mean(c*c) + epsilon) * gamma + beta. The TFLite
+        converter makes seven int8 operators of it (MEAN SUB MUL MEAN ADD RSQRT MUL) and folds gamma
+        and beta into the next fully connected layer, where Keras 3's own form leaves a float island
+        (NEG has no int8 kernel).
+        """
+
+        def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.epsilon = epsilon
+
+        def build(self, input_shape: Any) -> None:
+            dim = input_shape[-1]
+            self.gamma = self.add_weight(name="gamma", shape=(dim,), initializer="ones")
+            self.beta = self.add_weight(name="beta", shape=(dim,), initializer="zeros")
+            self.built = True
+
+        def call(self, x: Any) -> Any:
+            centred = x - ops.mean_of(x, axis=-1, keepdims=True)
+            variance = ops.mean_of(centred * centred, axis=-1, keepdims=True)
+            return centred * ops.rsqrt(variance + self.epsilon) * self.gamma + self.beta
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "epsilon": self.epsilon}
+
+    return LayerNorm
+
+
+def _position_embedding(keras_module: Any, ops: Any) -> Any:
+    @_register(keras_module)
+    class PositionEmbedding(keras_module.layers.Layer):  # type: ignore[misc]
+        """Adds learned positions to (batch, patches, dim), after prepending a class token if asked.
+
+        With `cls_token` the output has one token more than the input, the class token first.
+        """
+
+        def __init__(self, cls_token: bool = False, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.cls_token = cls_token
+
+        def build(self, input_shape: Any) -> None:
+            patches, dim = input_shape[-2], input_shape[-1]
+            normal = keras_module.initializers.TruncatedNormal(stddev=0.02)
+            if self.cls_token:
+                self.cls = self.add_weight(name="cls", shape=(1, 1, dim), initializer=normal)
+            self.position = self.add_weight(
+                name="position",
+                shape=(1, patches + (1 if self.cls_token else 0), dim),
+                initializer=normal,
+            )
+            self.built = True
+
+        def call(self, x: Any) -> Any:
+            if self.cls_token:
+                cls = ops.broadcast_to(self.cls, (ops.batch(x), 1, x.shape[-1]))
+                x = ops.concatenate([cls, x], axis=1)
+            return x + self.position
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            batch, patches, dim = input_shape
+            return (batch, patches + (1 if self.cls_token else 0), dim)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "cls_token": self.cls_token}
+
+    return PositionEmbedding
+
+
+def _scaled_dot_product(keras_module: Any, ops: Any) -> Any:
+    @_register(keras_module)
+    class ScaledDotProduct(keras_module.layers.Layer):  # type: ignore[misc]
+        """softmax(q.k^T / sqrt(head_dim)).v of all heads; no weights.
+
+        Input: one (batch, tokens, 3 * heads * head_dim) tensor, q then k then v, each head after
+        head; or a list of three (batch, tokens, heads * head_dim). Output: (batch, tokens,
+        heads * head_dim).
+        """
+
+        def __init__(self, heads: int, head_dim: int, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.heads = heads
+            self.head_dim = head_dim
+
+        def _by_head(self, x: Any) -> Any:
+            x = ops.reshape(x, (-1, x.shape[1], self.heads, self.head_dim))
+            return ops.transpose(x, (0, 2, 1, 3))
+
+        def call(self, inputs: Any) -> Any:
+            packed = not isinstance(inputs, list | tuple)
+            q, k, v = ops.split(inputs, 3) if packed else inputs
+            tokens = q.shape[1]
+            q, k, v = self._by_head(q), self._by_head(k), self._by_head(v)
+            scores = ops.matmul(q * self.head_dim**-0.5, ops.transpose(k, (0, 1, 3, 2)))
+            out = ops.transpose(ops.matmul(ops.softmax(scores, axis=-1), v), (0, 2, 1, 3))
+            return ops.reshape(out, (-1, tokens, self.heads * self.head_dim))
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            first = input_shape[0] if isinstance(input_shape[0], list | tuple) else input_shape
+            return (*first[:-1], self.heads * self.head_dim)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "heads": self.heads, "head_dim": self.head_dim}
+
+    return ScaledDotProduct
+
+
+def _activation(keras_module: Any, ops: Any) -> Any:
+    @_register(keras_module)
+    class Activation(keras_module.layers.Layer):  # type: ignore[misc]
+        """GELU by name: "gelu" (erf), "gelu_tanh" or "quick_gelu"."""
+
+        def __init__(self, kind: str, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.kind = kind
+
+        def call(self, x: Any) -> Any:
+            if self.kind == "quick_gelu":
+                return x * ops.sigmoid(QUICK_GELU_SLOPE * x)
+            return ops.gelu(x, approximate=self.kind == "gelu_tanh")
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return input_shape
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "kind": self.kind}
+
+    return Activation
+
+
+def _token_pool(keras_module: Any, ops: Any) -> Any:
+    @_register(keras_module)
+    class TokenPool(keras_module.layers.Layer):  # type: ignore[misc]
+        """(batch, tokens, dim) -> (batch, dim): the mean of the tokens, or the class token."""
+
+        def __init__(self, pool: str, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.pool = pool
+
+        def call(self, x: Any) -> Any:
+            return x[:, 0] if self.pool == "cls" else ops.mean_of(x, axis=1)
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return (input_shape[0], input_shape[2])
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "pool": self.pool}
+
+    return TokenPool

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds a model by preset name, architecture file or trained directory.
+
+A trained directory is what `python -m keras_models.train` writes:
+
+    arch.json           the `ArchConfig`
+    model.weights.h5    float weights (Keras 3 format)
+    train.json          how it was made and how good it is
+"""
+
+from __future__ import annotations
+
+import os
+import types
+from typing import Any
+
+from keras_models.arch import ArchConfig, ArchError
+from keras_models.layers import is_keras_3
+from keras_models.presets import PRESETS
+from keras_models.vit import build_vit, random_weights
+
+ARCH_FILE = "arch.json"
+WEIGHTS_FILE = "model.weights.h5"
+TRAIN_FILE = "train.json"
+
+
+class ModelNotFoundError(ValueError):
+    """A model, architecture or weights file does not exist or cannot be read; the message says."""
+
+
+def resolve_arch(preset_or_path: str) -> ArchConfig:
+    """The architecture of a preset name, an `arch.json` file or a trained directory."""
+    if preset_or_path in PRESETS:
+        return PRESETS[preset_or_path]
+    if os.path.isdir(preset_or_path):
+        return ArchConfig.load(os.path.join(preset_or_path, ARCH_FILE))
+    if os.path.isfile(preset_or_path):
+        return ArchConfig.load(preset_or_path)
+    raise ModelNotFoundError(
+        f"model {preset_or_path!r}: neither a file or directory nor a preset ({', '.join(PRESETS)})"
+    )
+
+
+def load_weights(model: Any, path: str) -> Any:
+    """Fills `model` from a `.weights.h5` file; a wrong file is named in the error."""
+    if not os.path.isfile(path):
+        raise ModelNotFoundError(f"{path}: no such weights file")
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelNotFoundError(f"{path}: not weights of {model.name!r}: {reason}") from error
+    return model
+
+
+def load_trained(
+    directory: str, keras_module: types.ModuleType | None = None, norm: str | None = None
+) -> tuple[ArchConfig, Any]:
+    """The architecture and the trained model of a directory that training wrote.
+
+    Args:
+      directory: as described at the head of this module.
+      keras_module: `keras` (default) or `tf_keras`.
+      norm: overrides the architecture's norm, see `build_vit`.
+
+    Raises:
+      ModelNotFoundError, ArchError: a file is missing or wrong; the message names it.
+    """
+    if not os.path.isdir(directory):
+        raise ModelNotFoundError(f"{directory}: no such directory")
+    return resolve_model(directory, "trained", 0, keras_module=keras_module, norm=norm)
+
+
+def resolve_model(
+    preset_or_path: str,
+    weights: str = "trained",
+    seed: int = 0,
+    *,
+    keras_module: types.ModuleType | None = None,
+    norm: str | None = None,
+) -> tuple[ArchConfig, Any]:
+    """The architecture and a model with weights: what `--model --weights --seed` mean everywhere.
+
+    Args:
+      preset_or_path: preset name, architecture JSON file, or trained directory.
+      weights: "trained" (the directory's own; only for a directory), "random", or the path of a
+        `.weights.h5` file.
+      seed: of the random weights; unused otherwise.
+      keras_module: `keras` (default) or `tf_keras`.
+      norm: overrides the architecture's norm, see `build_vit`.
+
+    Raises:
+      ModelNotFoundError, ArchError: what is missing or wrong, by name.
+    """
+    arch = resolve_arch(preset_or_path)
+    if weights == "trained":
+        if not os.path.isdir(preset_or_path):
+            raise ModelNotFoundError(
+                f"model {preset_or_path!r} has no trained weights: give a trained directory, "
+                "--weights=random or --weights=FILE.weights.h5"
+            )
+        path = os.path.join(preset_or_path, WEIGHTS_FILE)
+    else:
+        path = weights
+    if weights != "random" and not os.path.isfile(path):
+        raise ModelNotFoundError(f"{path}: no such weights file")
+    model = build_vit(arch, keras_module, norm)
+    if weights == "random":
+        return arch, random_weights(model, seed)
+    if keras_module is None or is_keras_3(keras_module):
+        return arch, load_weights(model, path)
+    # Keras 3 wrote the file; tf_keras names the parts of some layers differently, while the order
+    # of weights is the same.
+    model.set_weights(load_weights(build_vit(arch, norm=norm), path).get_weights())
+    return arch, model
+
+
+__all__ = [
+    "ARCH_FILE",
+    "TRAIN_FILE",
+    "WEIGHTS_FILE",
+    "ArchError",
+    "ModelNotFoundError",
+    "load_trained",
+    "load_weights",
+    "resolve_arch",
+    "resolve_model",
+]

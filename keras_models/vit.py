@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the Keras model of an `ArchConfig`, for Keras 3 or tf_keras, and fills it with weights.
+
+The model maps images (batch, size, size, channels), float32 in [-1, 1], to logits
+(batch, num_classes). Structure: ViT with pre-norm blocks (Dosovitskiy et al., ICLR 2021), as in
+MCUFormer; attention width is heads * head_dim whatever the token's width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import zlib
+from typing import Any
+
+import numpy as np
+
+from keras_models.arch import ArchConfig
+from keras_models.layers import Layers, layers_for
+
+
+@dataclasses.dataclass(frozen=True)
+class _Builder:
+    """What every part of the network needs while it is built."""
+
+    arch: ArchConfig
+    kit: Layers
+    norm: str
+    drop_path: float
+
+    def layer_norm(self, name: str) -> Any:
+        if self.norm == "keras":
+            return self.kit.keras.layers.LayerNormalization(
+                epsilon=self.arch.norm_epsilon, name=name
+            )
+        return self.kit.LayerNorm(epsilon=self.arch.norm_epsilon, name=name)
+
+    def linear(self, x: Any, outputs: int, rank: int, name: str) -> Any:
+        """Dense layer `name`, or the pair `name`_a (no bias) and `name`_b."""
+        if rank:
+            # A product of two stddev-s matrices has stddev s*s*sqrt(rank); keep it at 0.02.
+            std = (0.02 / rank**0.5) ** 0.5
+            x = self._dense(rank, std, f"{name}_a", use_bias=False)(x)
+            return self._dense(outputs, std, f"{name}_b")(x)
+        return self._dense(outputs, 0.02, name)(x)
+
+    def _dense(self, outputs: int, std: float, name: str, use_bias: bool = True) -> Any:
+        init = self.kit.keras.initializers.TruncatedNormal(stddev=std)
+        return self.kit.keras.layers.Dense(
+            outputs, use_bias=use_bias, kernel_initializer=init, name=name
+        )
+
+    def residual(self, x: Any, branch: Any, block: int, name: str) -> Any:
+        """x + branch; in training whole branches are dropped per image (Huang et al., 2016)."""
+        rate = self.drop_path * block / max(1, self.arch.depth - 1)
+        if rate > 0.0:
+            # Dropout with a per-image mask is drop path: kept branches are scaled by 1/(1-rate).
+            branch = self.kit.keras.layers.Dropout(
+                rate, noise_shape=(None, 1, 1), name=f"{name}_drop_path"
+            )(branch)
+        return self.kit.keras.layers.Add(name=name)([x, branch])
+
+
+def build_vit(
+    arch: ArchConfig,
+    keras_module: types.ModuleType | None = None,
+    norm: str | None = None,
+    *,
+    drop_path: float = 0.0,
+) -> Any:
+    """Builds the model.
+
+    Args:
+      arch: the architecture.
+      keras_module: `keras` (Keras 3, the default) or `tf_keras`. Both give the same weights in the
+        same order, so `a.set_weights(b.get_weights())` carries a network across.
+      norm: overrides `arch.norm`: "clean" or "keras".
+      drop_path: rate at the last block; it rises linearly from 0 at the first. Training only.
+
+    Returns:
+      A functional model (batch, size, size, channels) -> (batch, num_classes).
+    """
+    if keras_module is None:
+        import keras as keras_module  # type: ignore[no-redef]
+    if norm not in (None, "clean", "keras"):
+        raise ValueError(f"build_vit norm: got {norm!r}, expected 'clean' or 'keras'")
+    kit = layers_for(keras_module)
+    build = _Builder(arch, kit, norm or arch.norm, drop_path)
+    keras = kit.keras
+    image = keras.layers.Input(
+        shape=(arch.image_size, arch.image_size, arch.channels), name="image"
+    )
+    x = _stem(build, image)
+    x = _patch_embedding(build, x)
+    for block in range(arch.depth):
+        x = _attention_block(build, x, block)
+        x = _mlp_block(build, x, block)
+    x = build.layer_norm("norm")(x)
+    x = kit.TokenPool(arch.pool, name="pool")(x)
+    logits = build.linear(x, arch.num_classes, 0, "head")
+    return keras.Model(image, logits, name=arch.name)
+
+
+def _stem(build: _Builder, x: Any) -> Any:
+    layers = build.kit.keras.layers
+    for i, layer in enumerate(build.arch.stem):
+        x = layers.Conv2D(
+            layer.channels,
+            layer.kernel,
+            strides=layer.stride,
+            padding="same",
+            use_bias=not layer.batch_norm,
+            kernel_initializer="he_normal",
+            name=f"stem{i}_conv",
+        )(x)
+        if layer.batch_norm:
+            x = layers.BatchNormalization(name=f"stem{i}_bn")(x)
+        if layer.activation == "relu":
+            x = layers.ReLU(name=f"stem{i}_relu")(x)
+        elif layer.activation == "gelu":
+            x = build.kit.Activation("gelu", name=f"stem{i}_gelu")(x)
+    return x
+
+
+def _patch_embedding(build: _Builder, x: Any) -> Any:
+    arch, layers = build.arch, build.kit.keras.layers
+    if arch.patch_padding:
+        x = layers.ZeroPadding2D(arch.patch_padding, name="patch_padding")(x)
+    x = layers.Conv2D(
+        arch.embed_dim, arch.patch_size, strides=arch.patch_size, padding="valid", name="patch"
+    )(x)
+    x = layers.Reshape((arch.grid**2, arch.embed_dim), name="patch_tokens")(x)
+    return build.kit.PositionEmbedding(cls_token=arch.pool == "cls", name="embedding")(x)
+
+
+def _attention_block(build: _Builder, x: Any, block: int) -> Any:
+    arch, name = build.arch, f"block{block}"
+    heads, inner, ranks = arch.heads[block], arch.inner_dim(block), arch.block_ranks(block)
+    y = build.layer_norm(f"{name}_norm1")(x)
+    if arch.attention == "keras":
+        attention = build.kit.keras.layers.MultiHeadAttention(
+            num_heads=heads, key_dim=arch.head_dim, name=f"{name}_attention"
+        )
+        return build.residual(x, attention(y, y), block, f"{name}_add1")
+    if arch.attention == "packed":
+        qkv = build.linear(y, 3 * inner, ranks.qkv, f"{name}_qkv")
+    else:
+        qkv = [build.linear(y, inner, ranks.qkv, f"{name}_{part}") for part in "qkv"]
+    y = build.kit.ScaledDotProduct(heads, arch.head_dim, name=f"{name}_sdpa")(qkv)
+    y = build.linear(y, arch.embed_dim, ranks.proj, f"{name}_proj")
+    return build.residual(x, y, block, f"{name}_add1")
+
+
+def _mlp_block(build: _Builder, x: Any, block: int) -> Any:
+    arch, name = build.arch, f"block{block}"
+    ranks = arch.block_ranks(block)
+    y = build.layer_norm(f"{name}_norm2")(x)
+    y = build.linear(y, arch.hidden_dim(block), ranks.fc1, f"{name}_fc1")
+    y = build.kit.Activation(arch.activation, name=f"{name}_act")(y)
+    y = build.linear(y, arch.embed_dim, ranks.fc2, f"{name}_fc2")
+    return build.residual(x, y, block, f"{name}_add2")
+
+
+# ---- random weights ------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Statistics:
+    """Mean and standard deviation of a kind of weight; `per_fan_in` divides by sqrt(fan in)."""
+
+    suffix: str
+    mean: float
+    std: float
+    per_fan_in: bool = False
+
+
+# First match by the end of "layer/weight" wins. Biases, gammas and betas are random as well: the
+# TFLite converter folds zeros and ones away and the graph would not be the one of a trained model.
+# q and k are wider than unit variance, as trained attention is (scores of standard deviation 2);
+# the branches' last layers are narrower so that the residual stream grows slowly.
+_STATISTICS = (
+    _Statistics("_qkv/kernel", 0.0, 1.4, True),
+    _Statistics("_q/kernel", 0.0, 1.4, True),
+    _Statistics("_k/kernel", 0.0, 1.4, True),
+    _Statistics("_proj/kernel", 0.0, 0.5, True),
+    _Statistics("_fc2/kernel", 0.0, 0.7, True),
+    _Statistics("kernel", 0.0, 1.0, True),
+    _Statistics("gamma", 1.0, 0.2),
+    _Statistics("beta", 0.0, 0.1),
+    _Statistics("bias", 0.0, 0.1),
+    _Statistics("moving_mean", 0.0, 0.1),
+    _Statistics("moving_variance", 1.0, 0.1),
+    _Statistics("position", 0.0, 0.2),
+    _Statistics("cls", 0.0, 0.5),
+)
+
+
+def weight_name(weight: Any) -> str:
+    """The name as layer/weight, the same in Keras 3 and tf_keras."""
+    path = weight.path if hasattr(weight, "path") else weight.name
+    return str(path).split(":")[0]
+
+
+def _fan_in(name: str, shape: tuple[int, ...]) -> int:
+    """Inputs that one output sums over: all axes but the last of a kernel.
+
+    `MultiHeadAttention` keeps heads apart: q, k and v kernels are (dim, heads, head_dim).
+    """
+    if len(shape) == 3 and "attention_output" not in name:
+        return shape[0]
+    return int(np.prod(shape[:-1]))
+
+
+def random_weights(model: Any, seed: int) -> Any:
+    """Fills every weight with numbers of ViT-like statistics; the same seed gives the same network.
+
+    A weight depends on the seed, its name and its shape only, so Keras 3, tf_keras and every
+    backend agree.
+
+    Returns:
+      The model.
+    """
+    values = []
+    for weight in model.weights:
+        name, shape = weight_name(weight), tuple(int(n) for n in weight.shape)
+        rule = next((rule for rule in _STATISTICS if name.endswith(rule.suffix)), None)
+        if rule is None:
+            raise ValueError(f"random_weights: no statistics for weight {name!r} {shape}")
+        rng = np.random.default_rng((seed, zlib.crc32(name.encode())))
+        std = rule.std / np.sqrt(_fan_in(name, shape)) if rule.per_fan_in else rule.std
+        values.append((rule.mean + std * rng.standard_normal(shape)).astype(np.float32))
+    model.set_weights(values)
+    return model
