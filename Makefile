@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target does its own set-up; a fresh Debian machine needs git and make only.
+.PHONY: help setup demo test bazel-test bench lint format clean
+
+PYTHON := .venv/bin/python
+JOBS ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export CUDA_VISIBLE_DEVICES ?=
+
+help:
+	@echo "make demo    train, quantize, fuse, evaluate and emulate the digits network"
+	@echo "make test    all tests: Python, C, Bazel"
+	@echo "make bench   instruction counts and memory of the benchmark networks"
+	@echo "make lint    ruff, mypy, clang-format"
+
+setup:
+	@tools/setup.sh
+
+demo: setup
+	$(PYTHON) -m examples.demo --out=build/demo
+
+test: setup
+	$(PYTHON) -m pytest -q -n $(JOBS) --dist=loadfile tests
+	$(MAKE) --no-print-directory bazel-test
+
+bazel-test: setup
+	tools/bazel_test.sh
+
+bench: setup
+	$(PYTHON) -m benchmarks.bench --out=build/bench
+
+lint: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy tflm_custom_ops converter keras_models firmware
+	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' '*.cc')
+
+format: setup
+	$(PYTHON) -m ruff check --fix-only .
+	$(PYTHON) -m ruff format .
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cc')
+
+clean:
+	rm -rf build
