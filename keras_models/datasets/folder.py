@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--dataset=image_folder --data_dir=DIR`: one folder of JPEG or PNG files per class.
+
+DIR holds either the class folders, or train/ and test/ (and validation/ or val/) with the same
+class folders in each. What is missing is taken from train: a fifth for test, a tenth for
+validation, class by class. A val/ without a test/ (ImageNet's layout) is the test split.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_models.datasets.core import (
+    ArraySource,
+    Dataset,
+    DatasetError,
+    Images,
+    Indices,
+    Labels,
+    Source,
+    Split,
+    partition,
+)
+from keras_models.datasets.images import EXTENSIONS, read_images
+
+TEST_FRACTION = 0.2
+VALIDATION_FRACTION = 0.1
+PRELOAD_BYTES = 512 << 20  # larger splits are decoded batch by batch
+PRELOAD_CHUNK = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSource:
+    """Images decoded when they are asked for."""
+
+    paths: tuple[str, ...]
+    targets: Labels
+    size: int
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, indices: Indices) -> tuple[Images, Labels]:
+        paths = [self.paths[i] for i in indices]
+        return read_images(paths, self.size, self.channels), self.targets[indices]
+
+    def labels(self) -> Labels | None:
+        return self.targets
+
+    def key(self, index: int) -> str:
+        return self.paths[index]
+
+
+def _sub_folders(folder: str) -> list[str]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot list: {error.strerror}") from error
+    return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _source(folder: str, classes: list[str], size: int, channels: int) -> FileSource:
+    """All images of the class folders of `folder`, labelled by position in `classes`."""
+    paths: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        class_folder = os.path.join(folder, name)
+        if not os.path.isdir(class_folder):
+            raise DatasetError(f"{class_folder}: no such class folder")
+        files = [f for f in sorted(os.listdir(class_folder)) if f.lower().endswith(EXTENSIONS)]
+        if not files:
+            raise DatasetError(f"{class_folder}: no image files ({', '.join(EXTENSIONS)})")
+        paths.extend(os.path.join(class_folder, file) for file in files)
+        labels.extend([label] * len(files))
+    return FileSource(tuple(paths), np.asarray(labels, np.int32), size, channels)
+
+
+def _preload(source: FileSource, what: str) -> Source:
+    """Decodes into memory what fits; the progress bar shows on long loads only."""
+    if len(source) * source.size**2 * source.channels > PRELOAD_BYTES:
+        return source
+    chunks = []
+    with tqdm(total=len(source), desc=f"reading {what}", unit="img", delay=2, leave=False) as bar:
+        for start in range(0, len(source), PRELOAD_CHUNK):
+            paths = source.paths[start : start + PRELOAD_CHUNK]
+            chunks.append(read_images(paths, source.size, source.channels))
+            bar.update(len(paths))
+    return ArraySource(np.concatenate(chunks), source.targets, source.paths)
+
+
+def load_folder(data_dir: str, image_size: int, channels: int = 3) -> Dataset:
+    """Class folders as a `Dataset`.
+
+    Raises:
+      DatasetError: a folder is missing or empty, the classes of train and test differ, or a file is
+        unreadable; the message names the path.
+    """
+    if not data_dir:
+        raise DatasetError("--dataset=image_folder needs --data_dir=FOLDER with class folders")
+    if not os.path.isdir(data_dir):
+        raise DatasetError(f"{data_dir}: no such folder (--data_dir)")
+    names = _sub_folders(data_dir)
+    has_splits = "train" in names
+    train_dir = os.path.join(data_dir, "train") if has_splits else data_dir
+    classes = _sub_folders(train_dir)
+    if len(classes) < 2:
+        raise DatasetError(f"{train_dir}: {len(classes)} class folders, expected at least 2")
+    train = _preload(_source(train_dir, classes, image_size, channels), train_dir)
+
+    def other(name: str) -> Source | None:
+        folder = os.path.join(data_dir, name)
+        extra = set(_sub_folders(folder)) - set(classes)
+        if extra:
+            raise DatasetError(f"{folder}/{min(extra)}: a class that {train_dir} does not have")
+        return _preload(_source(folder, classes, image_size, channels), folder)
+
+    held_out = {name for name in ("validation", "val", "test") if has_splits and name in names}
+    validation_name = next((n for n in ("validation", "val") if n in held_out), None)
+    if "test" in held_out:
+        test = other("test")
+    elif validation_name:
+        test, validation_name = other(validation_name), None
+    else:
+        test = None
+    validation = other(validation_name) if validation_name else None
+    return _assemble(data_dir, tuple(classes), (image_size, channels), train, validation, test)
+
+
+def _assemble(
+    data_dir: str,
+    classes: tuple[str, ...],
+    shape: tuple[int, int],
+    train: Source,
+    validation: Source | None,
+    test: Source | None,
+) -> Dataset:
+    """Takes from train what has no folder of its own."""
+    fractions = (0.0 if test else TEST_FRACTION, 0.0 if validation else VALIDATION_FRACTION)
+    for_test, for_validation, for_train = partition(train.labels(), len(train), fractions)
+    for name, part in (("test", test or for_test), ("validation", validation or for_validation)):
+        if len(part) == 0:
+            raise DatasetError(
+                f"{data_dir}: too few images for a {name} split; add a {name}/ folder or images"
+            )
+    return Dataset(
+        name="image_folder",
+        class_names=classes,
+        image_size=shape[0],
+        channels=shape[1],
+        train=Split("train", train, for_train),
+        validation=Split("validation", validation, np.arange(len(validation)))
+        if validation
+        else Split("validation", train, for_validation),
+        test=Split("test", test, np.arange(len(test))) if test else Split("test", train, for_test),
+    )
