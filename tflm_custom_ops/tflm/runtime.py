@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs ``.tflite`` files, fused or plain, in the TensorFlow Lite Micro wheel from PyPI.
+
+    from tflm_custom_ops.tflm.runtime import TflmInterpreter
+
+    interpreter = TflmInterpreter(pathlib.Path("fused.tflite").read_bytes())
+    logits = interpreter.invoke(image_int8)          # the model's own int8, quantized input
+    print(interpreter.arena_usage.total_bytes)
+
+The first use compiles the operators for this machine (seconds) and checks that the wheel has the
+struct layout they were compiled for; later uses find both done.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflm_custom_ops.tflm import abi, build, model_file
+from tflm_custom_ops.tflm.errors import (
+    TflmAbiError,
+    TflmArenaError,
+    TflmInvokeError,
+    TflmModelError,
+)
+from tflm_custom_ops.tflm.stderr_capture import StderrCapture, one_line
+
+Array = NDArray[np.generic]
+
+_MIN_ARENA_BYTES = 1 << 22
+_MAX_ARENA_BYTES = 1 << 30  # TFLM computes sizes in int
+_ARENA_GROWTH = 4
+# TFLM's messages when memory, and not the model, is the reason (micro_allocator.cc,
+# single_arena_buffer_allocator.cc, arena planners, kernels' own allocations).
+_ARENA_TEXT = re.compile(
+    r"Failed to (resize buffer|allocate|request)|[Uu]nable to allocate|[Cc]ould ?n.t allocate|"
+    r"Requested: \d+|bytes required|no room to request",
+)
+_TOTALS = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+_RECORD = re.compile(
+    r"'([^']+)' used (\d+) bytes with alignment overhead \(requested (\d+) bytes for (\d+)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class AllocationRecord:
+    """One kind of TFLM bookkeeping in the arena, as its recording allocator reports it."""
+
+    name: str
+    used_bytes: int
+    requested_bytes: int
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ArenaUsage:
+    """What a model takes of the arena, in bytes; an arena of ``total_bytes`` suffices.
+
+    Attributes:
+      total_bytes: head and tail together.
+      head_bytes: the planned part: activations and scratch buffers.
+      tail_bytes: TFLM's bookkeeping and the kernels' persistent data. Pointers have 8 bytes in
+        the wheel and 4 on a Cortex-M, so this part is about twice as large as on the device.
+      records: the parts of the tail that TFLM itemizes.
+    """
+
+    total_bytes: int
+    head_bytes: int
+    tail_bytes: int
+    records: tuple[AllocationRecord, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorDetails:
+    """Shape, type and per-tensor quantization of a model input or output."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatorLibrary:
+    """A loaded library and the name under which the wheel finds its registerer."""
+
+    path: pathlib.Path
+    registerer: str
+
+
+def open_library(path: pathlib.Path) -> OperatorLibrary:
+    """Loads an operator library into the process and checks its ABI version.
+
+    Raises:
+      TflmAbiError: not loadable, not ours, or of another ABI version.
+    """
+    try:
+        library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        raise TflmAbiError(
+            f"{path}: cannot be loaded: {error}; delete it, it is rebuilt"
+        ) from error
+    version = getattr(library, "vit_tflm_abi_version", None)
+    abi.check_library_version(None if version is None else int(version()), str(path))
+    name = library.vit_tflm_registerer_name
+    name.restype = ctypes.c_char_p
+    return OperatorLibrary(path, name().decode())
+
+
+@functools.cache
+def operator_library() -> OperatorLibrary:
+    """The project's operators: built if need be, loaded, and probed against the wheel.
+
+    Raises:
+      TflmBuildError: cannot be built. TflmAbiError: the wheel is not the pinned one.
+    """
+    from tflm_custom_ops.tflm import abi_probe
+
+    abi.check_wheel()
+    path = build.build_library()
+    library = open_library(path)
+    abi_probe.check_wheel_layout(path)
+    return library
+
+
+class TflmInterpreter:
+    """A model in TensorFlow Lite Micro, with the project's custom operators available.
+
+    Not for use from several threads at once; several interpreters may exist.
+    """
+
+    def __init__(
+        self,
+        model: bytes,
+        arena_bytes: int | None = None,
+        *,
+        library: OperatorLibrary | None = None,
+        preserve_all_tensors: bool = False,
+    ) -> None:
+        """Checks the model and allocates its tensors.
+
+        Args:
+          model: a ``.tflite``. It is repacked in memory so that weights are 16-byte aligned.
+          arena_bytes: arena size; None takes one that is large enough.
+          library: custom operators; None takes the project's.
+          preserve_all_tensors: keep intermediate tensors for :meth:`tensor`. TFLM then ignores
+            memory plans, so in-place and offline-planned models are refused or misreported.
+
+        Raises:
+          TflmModelError: malformed, or refused by TFLM (an operator it lacks, bad options).
+          TflmArenaError: ``arena_bytes`` is too small.
+          TflmAbiError, TflmBuildError: the environment, see :func:`operator_library`.
+        """
+        abi.check_wheel()
+        unpacked = model_file.load_model(model)
+        model_file.check_model(unpacked)
+        self._library = operator_library() if library is None else library
+        self._preserves = preserve_all_tensors
+        self._model = model_file.pack_model(unpacked)
+        self._input_count = len(unpacked.subgraphs[0].inputs)
+        self._output_count = len(unpacked.subgraphs[0].outputs)
+        if arena_bytes is not None:
+            self.arena_bytes = arena_bytes
+            self._interpreter = self._allocate(arena_bytes)
+        else:
+            self._allocate_growing(2 * model_file.activation_bytes(unpacked))
+        self.inputs = tuple(
+            _details(self._interpreter.get_input_details(i)) for i in range(self._input_count)
+        )
+        self.outputs = tuple(
+            _details(self._interpreter.get_output_details(i)) for i in range(self._output_count)
+        )
+
+    def _allocate_growing(self, wanted: int) -> None:
+        """Pages of the arena that nothing touches cost nothing, so a generous first try is free."""
+        arena = min(max(wanted, _MIN_ARENA_BYTES), _MAX_ARENA_BYTES)
+        while True:
+            try:
+                self._interpreter = self._allocate(arena)
+                self.arena_bytes = arena
+                return
+            except TflmArenaError:
+                if arena == _MAX_ARENA_BYTES:
+                    raise
+            arena = min(arena * _ARENA_GROWTH, _MAX_ARENA_BYTES)
+
+    def _allocate(self, arena_bytes: int) -> Any:
+        from tflm_custom_ops.tflm.errors import TflmError
+        from tflite_micro.python.tflite_micro import runtime
+
+        if not 0 < arena_bytes <= _MAX_ARENA_BYTES:
+            raise TflmArenaError(f"arena: got {arena_bytes} bytes, expected 1..{_MAX_ARENA_BYTES}")
+        config = runtime.InterpreterConfig
+        mode = config.kPreserveAllTensors if self._preserves else config.kAllocationRecording
+        failure: Exception | None = None
+        with StderrCapture() as captured:
+            try:
+                interpreter = runtime.Interpreter.from_bytes(
+                    self._model,
+                    custom_op_registerers=[self._library.registerer],
+                    arena_size=arena_bytes,
+                    intrepreter_config=mode,
+                )
+            except (RuntimeError, ValueError) as error:
+                failure = error
+        if failure is None:
+            return interpreter
+        text = one_line(captured.text) or str(failure)
+        kind: type[TflmError] = TflmModelError
+        if _ARENA_TEXT.search(text):
+            kind, text = TflmArenaError, f"arena of {arena_bytes} bytes is too small: {text}"
+        raise kind(f"TFLM refused the model: {text}") from failure
+
+    def invoke(self, x: Array) -> Array:
+        """Runs the model on its one input and returns its first output.
+
+        Args:
+          x: exactly the input's shape and type (see ``inputs``): quantized, batch included.
+
+        Raises:
+          TflmInvokeError: wrong input, or an operator failed (TFLM's text is in the message).
+        """
+        return self.invoke_all(x)[0]
+
+    def invoke_all(self, *xs: Array) -> tuple[Array, ...]:
+        """Runs the model on all inputs, in the model's order; returns all outputs."""
+        if len(xs) != self._input_count:
+            raise TflmInvokeError(f"inputs: got {len(xs)}, expected {self._input_count}")
+        for index, (x, details) in enumerate(zip(xs, self.inputs, strict=True)):
+            if x.shape != details.shape or x.dtype != details.dtype:
+                raise TflmInvokeError(
+                    f"input {index}: got {x.dtype} {list(x.shape)}, expected {details.dtype} "
+                    f"{list(details.shape)}"
+                )
+            self._interpreter.set_input(np.ascontiguousarray(x), index)
+        failure: Exception | None = None
+        status = 0
+        with StderrCapture() as captured:
+            try:
+                status = self._interpreter.invoke()
+            except RuntimeError as error:
+                failure = error
+        if failure is not None or status:
+            reason = one_line(captured.text) or str(failure or f"status {status}")
+            raise TflmInvokeError(f"TFLM failed to run the model: {reason}") from failure
+        return tuple(self._interpreter.get_output(i) for i in range(self._output_count))
+
+    def tensor(self, index: int) -> Array:
+        """Tensor ``index`` of the main graph after an invoke; needs ``preserve_all_tensors``."""
+        if not self._preserves:
+            raise TflmInvokeError("tensor(): make the interpreter with preserve_all_tensors=True")
+        data: Array = self._interpreter.GetTensor(index, 0)["tensor_data"]
+        return data
+
+    @property
+    def arena_usage(self) -> ArenaUsage:
+        """What the model takes of the arena, from TFLM's recording allocator."""
+        if self._preserves:
+            raise TflmInvokeError("arena_usage: not recorded with preserve_all_tensors=True")
+        with StderrCapture() as captured:
+            self._interpreter.print_allocations()
+        totals = {kind: int(count) for kind, count in _TOTALS.findall(captured.text)}
+        if set(totals) != {"total", "head", "tail"}:
+            raise TflmAbiError(f"TFLM's allocation report is not understood: {captured.text!r}")
+        records = tuple(
+            AllocationRecord(name, int(used), int(requested), int(count))
+            for name, used, requested, count in _RECORD.findall(captured.text)
+        )
+        return ArenaUsage(totals["total"], totals["head"], totals["tail"], records)
+
+    @property
+    def arena_used_bytes(self) -> int:
+        """Smallest arena that holds the model, in bytes (``arena_usage.total_bytes``)."""
+        return self.arena_usage.total_bytes
+
+
+def _details(raw: dict[str, Any]) -> TensorDetails:
+    quantization = raw["quantization_parameters"]
+    scales, zero_points = quantization["scales"], quantization["zero_points"]
+    return TensorDetails(
+        shape=tuple(int(d) for d in raw["shape"]),
+        dtype=np.dtype(raw["dtype"]),
+        scale=float(scales[0]) if len(scales) else 0.0,
+        zero_point=int(zero_points[0]) if len(zero_points) else 0,
+    )
