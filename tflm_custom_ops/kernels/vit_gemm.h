@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two matrix cores that every operator runs on. They have one portable implementation
+// (vit_gemm_reference.c) and one for cores with the DSP extension (vit_gemm_dsp*), chosen at
+// compile time; both give the same sums. docs/operators.md, Linear, defines the packed layout.
+//
+// Common to both cores:
+//  * `rows` >= 1 activation rows. The memory of `a` and of `acc` exists for `rows` rounded up to a
+//    multiple of VIT_ROW_GROUP; what the extra rows hold is undefined, before and after. A core
+//    may read and write them, so it can always work on whole groups.
+//  * Strides are in elements and even; `a`, `w` and `acc` are 4-byte aligned, so each row is.
+//  * `k_even` is even and >= 2; where the true K is odd the last element of each row is 0.
+//  * `channels` is even and >= 2; an odd N has one more channel whose weights are 0.
+//  * Sums are exact: |sum| < 2^31 for every file that vit_parse accepts.
+//  * A core uses at most VIT_GEMM_STACK_BYTES of stack, no heap and no state.
+#ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_H_
+#define TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// 1 where the DSP cores are compiled; VIT_NO_DSP forces the portable ones on any target.
+#if defined(__ARM_FEATURE_DSP) && !defined(VIT_NO_DSP)
+#define VIT_USE_DSP 1
+#else
+#define VIT_USE_DSP 0
+#endif
+
+#define VIT_ROW_GROUP 3           // rows that a core computes together
+#define VIT_GEMM_STACK_BYTES 1280 // stack that a core may use
+
+// Shape of one call by the linear layers (vit_linear_rows.c): at most VIT_GEMM_ROWS rows (a
+// multiple of VIT_ROW_GROUP), and as many channels as VIT_GEMM_ACCUMULATORS int32 sums, which live
+// on the caller's stack, allow. Results do not depend on them.
+#if VIT_USE_DSP
+#define VIT_GEMM_ROWS 12
+#else
+#define VIT_GEMM_ROWS 3
+#endif
+#define VIT_GEMM_ACCUMULATORS 192
+
+// acc[r][2p]     = sum_k a[r][k] * low(w[p][k])
+// acc[r][2p + 1] = sum_k a[r][k] * high(w[p][k])     where w[p][k] = low + 256 * high
+//
+// Dual-channel weights: int8 layers, and q x K with K packed in token pairs.
+//   a          int16 [rows][k_even], |a| <= 255
+//   w          int16 [channels / 2][k_even]
+//   k_block    even, >= 2; sums of any `k_block` consecutive products separate exactly
+//              (|S1| < 2^23); may exceed k_even
+//   acc        int32 [rows][channels], overwritten
+void vit_gemm_rows(const int16_t* a, int32_t a_stride, int32_t rows, const int16_t* w,
+                   int32_t w_stride, int32_t k_even, int32_t k_block, int32_t channels,
+                   int32_t* acc, int32_t acc_stride);
+
+// acc[r][c] += sum_k a[r][k] * b[c][k]
+//
+// Wide operands: probabilities x V, two channels of V at a time.
+//   a          int16 [rows][k_even]
+//   b          int16 [channels][k_even]
+//   acc        int32 [rows][channels], added to
+void vit_gemm_wide(const int16_t* a, int32_t a_stride, int32_t rows, const int16_t* b,
+                   int32_t b_stride, int32_t k_even, int32_t channels, int32_t* acc,
+                   int32_t acc_stride);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_H_
