@@ -57,10 +57,10 @@ def find_toolchain() -> Toolchain:
     cxx = _first_command("CXX", ("c++", "g++", "clang++"))
     if cc is None or cxx is None:
         missing = "C" if cc is None else "C++"
+        variable = "CC" if cc is None else "CXX"
         raise TflmBuildError(
-            f"no {missing} compiler found (looked at ${'CC' if cc is None else 'CXX'} and on PATH): "
-            "the TFLM operators are compiled for this machine when first used; install one, on "
-            "Debian: apt-get install g++"
+            f"no {missing} compiler found on PATH or in ${variable}: the TFLM operators are "
+            "compiled for this machine when first used; on Debian: apt-get install g++"
         )
     return Toolchain(cc, cxx)
 
@@ -72,7 +72,7 @@ def _first_command(variable: str, names: Sequence[str]) -> str | None:
 
 
 def cache_folder() -> pathlib.Path:
-    """Where libraries are kept: $VIT_TFLM_CACHE, ``build/tflm`` of a checkout, or the user's cache."""
+    """The libraries' place: $VIT_TFLM_CACHE, a checkout's ``build/tflm``, or the user's cache."""
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return pathlib.Path(named)

@@ -90,7 +90,8 @@ def load_model(data: bytes) -> Model:
         return module.ModelT.InitFromObj(module.Model.GetRootAsModel(data, 0))
     except _READ_ERRORS as error:
         raise TflmModelError(
-            f"model: damaged or truncated .tflite ({len(data)} bytes): {type(error).__name__}: {error}"
+            f"model: damaged or truncated .tflite ({len(data)} bytes): "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
@@ -198,10 +199,8 @@ def _check_plan(model: Model, data: Any) -> None:
             f"for each of {len(tensors)} tensors; plan the model again"
         )
     for tensor, offset in zip(tensors, words[_PLAN_HEADER_WORDS:], strict=True):
-        constant = model.buffers[tensor.buffer].data is not None
-        if not constant and (
-            offset < -1 or offset > MAX_TENSOR_BYTES or (offset > 0 and offset % 4)
-        ):
+        usable = offset == -1 or (0 <= offset <= MAX_TENSOR_BYTES and offset % 4 == 0)
+        if not usable and not _has_data(model, tensor):
             raise TflmModelError(
                 f"OfflineMemoryAllocation: got offset {offset} for tensor '{tensor_name(tensor)}', "
                 "expected -1 or a multiple of 4 bytes from the start of the arena"
@@ -229,7 +228,7 @@ class _AlignedBytes:
     def __init__(self, data: bytes | NDArray[np.uint8]) -> None:
         self._data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
 
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the schema's name)
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # the schema's name
         module = schema()
         data = np.ascontiguousarray(self._data, np.uint8)
         builder.StartVector(1, len(data), BUFFER_ALIGNMENT)

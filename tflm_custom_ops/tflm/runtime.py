@@ -27,6 +27,7 @@ from tflm_custom_ops.tflm import abi, build, model_file
 from tflm_custom_ops.tflm.errors import (
     TflmAbiError,
     TflmArenaError,
+    TflmError,
     TflmInvokeError,
     TflmModelError,
 )
@@ -192,7 +193,6 @@ class TflmInterpreter:
             arena = min(arena * _ARENA_GROWTH, _MAX_ARENA_BYTES)
 
     def _allocate(self, arena_bytes: int) -> Any:
-        from tflm_custom_ops.tflm.errors import TflmError
         from tflite_micro.python.tflite_micro import runtime
 
         if not 0 < arena_bytes <= _MAX_ARENA_BYTES:

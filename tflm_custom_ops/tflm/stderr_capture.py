@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from types import TracebackType
+from typing import Self
 
 _STDERR = 2
 _LOCK = threading.Lock()  # the descriptor belongs to the process, not to a thread
@@ -26,9 +27,9 @@ class StderrCapture:
     def __init__(self) -> None:
         self.text = ""
         self._saved = -1
-        self._file = tempfile.TemporaryFile(buffering=0)
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed with the object)
 
-    def __enter__(self) -> StderrCapture:
+    def __enter__(self) -> Self:
         _LOCK.acquire()
         try:
             if sys.stderr is not None:
