@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a model into the generated files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+
+from converter.compile import builtin, fused
+from converter.compile.calls import Call, CallContext
+from converter.compile.errors import CompileError
+from converter.compile.graph import Graph, Operator, read_graph
+from converter.compile.header import Interface, header_text, interface_of
+from converter.compile.layout import MemoryLayout, check_layout
+from converter.compile.plan import layout_from_model
+from converter.compile.source import source_text, weights_assembly
+from converter.compile.sources import RUNTIME
+from converter.compile.streaming import check_streamed
+from converter.compile.weights import WeightsImage
+from tflm_custom_ops import options
+
+_FUSED_CODES = frozenset(options.CUSTOM_CODES.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratedFile:
+    """One file of the output directory."""
+
+    name: str
+    content: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledModel:
+    """The generated files and the numbers that the header publishes."""
+
+    interface: Interface
+    files: tuple[GeneratedFile, ...]
+    weights_bytes: int
+
+    def write(self, directory: Path) -> None:
+        """Writes the files; each appears whole or not at all."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for file in self.files:
+            handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{file.name}.")
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(file.content)
+                os.chmod(temporary, 0o644)
+                os.replace(temporary, directory / file.name)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+
+
+def _call(op: Operator, context: CallContext) -> Call:
+    if op.name in _FUSED_CODES:
+        return fused.call(op, context)
+    if not op.is_custom and op.name in builtin.CALLS:
+        return builtin.CALLS[op.name](op, context)
+    raise CompileError(
+        f"operator {op.index} {op.name} is not supported by the compiled runtime; use the TFLM "
+        "runtime (--runtime=tflm)"
+    )
+
+
+def compile_graph(graph: Graph, layout: MemoryLayout, external_weights: bool) -> CompiledModel:
+    """Compiles a graph under a given memory layout; see `compile_model`."""
+    unsupported = sorted(
+        {op.name for op in graph.operators}
+        - _FUSED_CODES
+        - {op.name for op in graph.operators if not op.is_custom and op.name in builtin.CALLS}
+    )
+    if unsupported:
+        raise CompileError(
+            f"operators not supported by the compiled runtime: {', '.join(unsupported)}; use the "
+            "TFLM runtime (--runtime=tflm)"
+        )
+    check_layout(graph, layout)
+    context = CallContext(graph, layout, WeightsImage())
+    if layout.streamed:
+        first = graph.operators[0] if graph.operators else None
+        is_fused = first is not None and first.name in _FUSED_CODES
+        check_streamed(graph, layout, fused.decode(first, context) if is_fused and first else None)
+    calls = [_call(op, context) for op in graph.operators]
+    interface = interface_of(graph, layout)
+    weights = context.weights.bytes()
+    texts = (
+        ("vit_model.h", header_text(interface)),
+        ("vit_model.c", source_text(graph, layout, calls)),
+        ("vit_model_weights.S", weights_assembly(external_weights, len(weights))),
+    )
+    files = [GeneratedFile(name, text.encode()) for name, text in texts]
+    files.append(GeneratedFile("vit_model_weights.bin", weights))
+    for path in sorted(RUNTIME.glob("vit_model_debug.*")):
+        files.append(GeneratedFile(path.name, path.read_bytes()))
+    return CompiledModel(interface, tuple(files), len(weights))
+
+
+def compile_model(
+    model_bytes: bytes,
+    layout: MemoryLayout | None = None,
+    external_weights: bool = False,
+) -> CompiledModel:
+    """Compiles a fused and planned ``.tflite``.
+
+    Args:
+      model_bytes: the file.
+      layout: memory layout; None reads the plan that the file carries.
+      external_weights: place the weights in external, memory-mapped flash.
+
+    Raises:
+      CompileError: unsupported operators (by name), malformed options, or a plan that does not
+        fit the model.
+    """
+    graph = read_graph(model_bytes)
+    return compile_graph(graph, layout or layout_from_model(model_bytes, graph), external_weights)

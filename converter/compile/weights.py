@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The weights image: every constant of the model, each 16-byte aligned, equal ones once."""
+
+from __future__ import annotations
+
+from converter.compile.errors import CompileError
+
+ALIGNMENT = 16
+SYMBOL = "vit_model_weights"
+
+
+class WeightsImage:
+    """Collects constants and gives each its byte offset."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._offsets: dict[bytes, int] = {}
+
+    def add(self, data: bytes) -> int:
+        """Byte offset of ``data`` in the image, a multiple of 16."""
+        if data not in self._offsets:
+            self._offsets[data] = len(self._content)
+            self._content += data + b"\0" * (-len(data) % ALIGNMENT)
+            if len(self._content) >= 1 << 31:
+                raise CompileError("the constants exceed 2 GiB")
+        return self._offsets[data]
+
+    def bytes(self) -> bytes:
+        """The whole image; never empty, so that the symbol exists."""
+        return bytes(self._content) or b"\0" * ALIGNMENT
+
+
+def pointer(ctype: str, offset: int) -> str:
+    """C address constant of the array at ``offset``; ``ctype`` is the element type."""
+    base = SYMBOL if offset == 0 else f"{SYMBOL} + {offset}"
+    return f"(const {ctype}*)(const void*)({base})"
