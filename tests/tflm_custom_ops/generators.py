@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random valid operators for the tests: realistic and extreme parameters of every kind.
+
+Each generator takes a NumPy generator and optional sizes (drawn at random where left out) and
+returns a dataclass of ``tflm_custom_ops.options`` that keeps every promise of the converter: no
+int32 sum overflows. ``extreme`` draws saturating weights, multipliers and inputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from tflm_custom_ops.options import (
+    Attention,
+    Gelu,
+    Int8Array,
+    LayerNorm,
+    Linear,
+    LinearOp,
+    Mlp,
+    Norm,
+    Op,
+    OpKind,
+    PatchEmbed,
+    Pool,
+    Projection,
+    Residual,
+    exact_k_block,
+    residual_dtype,
+)
+
+Rng = np.random.Generator
+INT31 = (1 << 31) - 1
+
+
+def _pick(rng: Rng, value: int | None, low: int, high: int) -> int:
+    """``value``, or a number in [low, high] where it is None."""
+    return int(rng.integers(low, high + 1)) if value is None else value
+
+
+def type_range(bits: int) -> tuple[int, int]:
+    """Smallest and largest value of a signed type."""
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+def zero_point(rng: Rng, bits: int) -> int:
+    """0 for 16 bits, else any int8 value, the ends included."""
+    return 0 if bits == 16 else int(rng.choice([-128, -1, 0, 1, 127, rng.integers(-128, 128)]))
+
+
+def int8_values(rng: Rng, shape: tuple[int, ...], extreme: bool, low: int = -128) -> Int8Array:
+    """int8 values in [low, 127]; extreme ones lie at the ends."""
+    if extreme:
+        return rng.choice(np.array([low, 127, 127, low, 0, 1], np.int8), shape)
+    return rng.integers(low, 128, shape).astype(np.int8)
+
+
+def weights(rng: Rng, n: int, k: int, extreme: bool) -> Int8Array:
+    """int8 weights in [-127, 127]: bell-shaped, or at the ends (sums at the exactness limit)."""
+    if extreme:
+        sign = 1 if rng.random() < 0.3 else rng.choice([-1, 1], (n, k))
+        return np.broadcast_to(np.asarray(127 * sign, np.int8), (n, k)).copy()
+    return np.clip(np.rint(rng.normal(0, 40, (n, k))), -127, 127).astype(np.int8)
+
+
+def linear(
+    rng: Rng,
+    n: int,
+    k: int,
+    *,
+    bits: int = 8,
+    low: int | None = None,
+    headroom: bool = False,
+    extreme: bool = False,
+) -> Linear:
+    """A linear layer of k inputs and n outputs of ``bits`` bits.
+
+    ``low`` replaces the lower clamp bound; ``headroom`` allows larger factors through a shift.
+    """
+    w = weights(rng, n, k, extreme)
+    spread = max(1.0, float(np.abs(w).sum(axis=1).mean()) * 20)
+    bias = rng.integers(-int(spread / 2), int(spread / 2) + 1, n)
+    if extreme:
+        bias = rng.choice([-1, 1], n) * rng.integers(0, 1 << 24, n)
+    bound = int((128 * np.abs(w.astype(np.int64)).sum(axis=1) + np.abs(bias)).max())
+    max_shift = min(15, 31 - bound.bit_length())
+    shift = int(rng.integers(0, max_shift + 1)) if headroom or extreme else 0
+    out_low, out_high = type_range(bits)
+    # A factor that maps the typical accumulator to the whole output range.
+    factor = (out_high / spread) * rng.uniform(0.3, 1.5, n) * (30 if extreme else 1)
+    multiplier = np.minimum(np.rint(factor * 2.0 ** (32 - shift)), INT31)
+    if extreme and rng.random() < 0.2:
+        multiplier = np.full(n, INT31)
+    if low is not None:
+        out_low = low
+    elif rng.random() < 0.2:
+        out_low, out_high = sorted(int(v) for v in rng.integers(out_low, out_high + 1, 2))
+    return Linear(
+        weights=w,
+        bias=bias.astype(np.int32),
+        multiplier=multiplier.astype(np.int32),
+        shift=shift,
+        out_zero_point=zero_point(rng, bits),
+        out_min=out_low,
+        out_max=out_high,
+        k_block=exact_k_block(w),
+    )
+
+
+def projection(
+    rng: Rng, n: int, k: int, *, rank: int = 0, down: Linear | None = None, **kwargs: Any
+) -> Projection:
+    """A dense projection (rank 0), or a low-rank pair; ``down`` is reused where given."""
+    if not rank:
+        return Projection(linear(rng, n, k, **kwargs))
+    first = down or linear(rng, rank, k, extreme=bool(kwargs.get("extreme")))
+    return Projection(linear(rng, n, rank, **kwargs), first)
+
+
+def norm(rng: Rng, d: int, extreme: bool = False) -> Norm:
+    """LayerNorm parameters for d features."""
+    gamma = np.rint(rng.normal(1, 0.3, d) * 40 * 2.0**18)
+    beta = np.rint((rng.normal(0, 10, d) + 0.5) * 256)
+    epsilon = int(rng.integers(0, 1 << 20))
+    if extreme:
+        gamma = rng.choice([-INT31 - 1, INT31, 0, 1, -1], d)
+        beta = rng.integers(-(1 << 24), 1 << 24, d)
+        epsilon = int(rng.choice([0, 1, (1 << 48) - 1]))
+    return Norm(gamma.astype(np.int32), beta.astype(np.int32), epsilon)
+
+
+def residual(rng: Rng, bits: int, extreme: bool = False) -> Residual:
+    """How a block's input enters the last projection: a factor of about one."""
+    factor = rng.uniform(0.01, 100) if extreme else rng.uniform(0.4, 1.9)
+    least = max(2, math.ceil(math.log2(factor)) + 2)
+    shift = int(rng.integers(least, 15 if bits == 16 else 20))
+    multiplier = min(round(factor * 2.0 ** (32 - shift)), INT31)
+    return Residual(bits, zero_point(rng, bits), multiplier, shift)
+
+
+def exp_table(tokens: int) -> np.ndarray:
+    """The table of exponentials for a number of tokens (docs/operators.md)."""
+    bits = min(15, 23 - math.ceil(math.log2(tokens)))
+    return np.rint((2**bits - 1) * 2.0 ** (-np.arange(256) / 256)).astype(np.uint16)
+
+
+def attention(
+    rng: Rng,
+    *,
+    tokens: int | None = None,
+    embed_dim: int | None = None,
+    heads: int | None = None,
+    head_dim: int | None = None,
+    rank: int | None = None,
+    bits: int | None = None,
+    extreme: bool = False,
+) -> Attention:
+    """An attention block; ``rank`` 0 makes every projection dense."""
+    t = _pick(rng, tokens, 1, 40)
+    d = _pick(rng, embed_dim, 1, 48)
+    h = _pick(rng, heads, 1, 4)
+    dh = _pick(rng, head_dim, 1, 24)
+    r = int(rng.choice([0, 0, rng.integers(1, 17)])) if rank is None else rank
+    b = int(rng.choice([8, 16])) if bits is None else bits
+    shared = bool(r and rng.random() < 0.3)
+    q = projection(rng, h * dh, d, rank=r, extreme=extreme)
+    down = q.down if shared else None
+    max_shift = min(15, 31 - (2 * 255 * 127 * dh).bit_length())
+    shift = int(rng.integers(0, max_shift + 1))
+    # A typical difference of scores becomes a few hundred to a few thousand 1/256 octaves.
+    typical = math.sqrt(dh) * 70 * 70
+    span = rng.choice([1, 50, 8000]) if extreme else rng.uniform(200, 3000)
+    score_multiplier = min(INT31, round(span / typical * 2.0 ** (32 - shift)))
+    return Attention(
+        tokens=t,
+        embed_dim=d,
+        heads=h,
+        head_dim=dh,
+        token_tile=_pick(rng, None, 1, t + 2),
+        heads_at_a_time=int(rng.choice([1, h])),
+        score_multiplier=score_multiplier,
+        score_shift=shift,
+        exp_table=exp_table(t),
+        context_numerator=round(rng.uniform(0.3, 31.0 if extreme else 4.0) * 2.0**48),
+        context_zero_point=zero_point(rng, 8),
+        shared_down=shared,
+        residual=residual(rng, b, extreme),
+        norm=norm(rng, d, extreme),
+        q=q,
+        k=projection(rng, h * dh, d, rank=r, down=down, low=-127, extreme=extreme),
+        v=projection(rng, h * dh, d, rank=r, down=down, extreme=extreme),
+        out=projection(rng, d, h * dh, rank=r, bits=b, headroom=True, extreme=extreme),
+    )
+
+
+def mlp(
+    rng: Rng,
+    *,
+    tokens: int | None = None,
+    embed_dim: int | None = None,
+    hidden_dim: int | None = None,
+    rank: int | None = None,
+    bits: int | None = None,
+    extreme: bool = False,
+) -> Mlp:
+    """An MLP block; ``rank`` 0 makes both projections dense."""
+    t = _pick(rng, tokens, 1, 24)
+    d = _pick(rng, embed_dim, 1, 48)
+    hidden = _pick(rng, hidden_dim, 1, 96)
+    b = int(rng.choice([8, 16])) if bits is None else bits
+    ranks = rng.choice([0, rng.integers(1, 17)], 2) if rank is None else (rank, rank)
+    tile = int(rng.choice([hidden, 2 * rng.integers(1, (hidden + 1) // 2 + 1)]))
+    return Mlp(
+        tokens=t,
+        embed_dim=d,
+        hidden_dim=hidden,
+        token_tile=_pick(rng, None, 1, t + 2),
+        hidden_tile=min(tile, hidden),
+        lut=int8_values(rng, (256,), extreme),
+        residual=residual(rng, b, extreme),
+        norm=norm(rng, d, extreme),
+        fc1=projection(rng, hidden, d, rank=int(ranks[0]), extreme=extreme),
+        fc2=projection(rng, d, hidden, rank=int(ranks[1]), bits=b, headroom=True, extreme=extreme),
+    )
+
+
+def layer_norm(
+    rng: Rng,
+    *,
+    tokens: int | None = None,
+    embed_dim: int | None = None,
+    bits: int | None = None,
+    pool: Pool | None = None,
+    extreme: bool = False,
+) -> LayerNorm:
+    """A LayerNorm on its own."""
+    t = _pick(rng, tokens, 1, 24)
+    d = _pick(rng, embed_dim, 1, 640)
+    return LayerNorm(
+        tokens=t,
+        embed_dim=d,
+        input_bits=int(rng.choice([8, 16])) if bits is None else bits,
+        pool=Pool(int(rng.choice([0, 1, 2]))) if pool is None else pool,
+        zero_point=zero_point(rng, 8),
+        pool_multiplier=round(rng.uniform(0.3, 1.9) / t * 2.0**30),
+        pool_zero_point=zero_point(rng, 8),
+        norm=norm(rng, d, extreme),
+    )
+
+
+def gelu(rng: Rng, *, extreme: bool = False) -> Gelu:
+    """A pointwise table."""
+    return Gelu(int8_values(rng, (256,), extreme))
+
+
+def linear_op(
+    rng: Rng,
+    *,
+    rows: int | None = None,
+    in_features: int | None = None,
+    out_features: int | None = None,
+    rank: int | None = None,
+    extreme: bool = False,
+) -> LinearOp:
+    """A projection on its own."""
+    m = _pick(rng, rows, 1, 12)
+    r = int(rng.choice([0, rng.integers(1, 17)])) if rank is None else rank
+    n, k = _pick(rng, out_features, 1, 150), _pick(rng, in_features, 1, 100)
+    return LinearOp(
+        rows=m,
+        token_tile=_pick(rng, None, 1, m + 2),
+        projection=projection(rng, n, k, rank=r, headroom=True, extreme=extreme),
+    )
+
+
+def patch_embed(
+    rng: Rng,
+    *,
+    embed_dim: int | None = None,
+    patch: int | None = None,
+    grid: int | None = None,
+    channels: int | None = None,
+    stride: int | None = None,
+    pad: int | None = None,
+    bits: int | None = None,
+    extreme: bool = False,
+) -> PatchEmbed:
+    """A patch embedding with any stride and padding (rectangular unless ``patch`` is given)."""
+    d, c = _pick(rng, embed_dim, 1, 32), _pick(rng, channels, 1, 4)
+    ph, pw = _pick(rng, patch, 1, 7), _pick(rng, patch, 1, 7)
+    gh, gw = _pick(rng, grid, 1, 7), _pick(rng, grid, 1, 7)
+    sy, sx = _pick(rng, stride, 1, ph + 1), _pick(rng, stride, 1, pw + 1)
+    top, left = _pick(rng, pad, 0, ph - 1), _pick(rng, pad, 0, pw - 1)
+    # The last patch may hang over the far edge as well, but must begin inside the image.
+    height = (gh - 1) * sy + ph - top - (_pick(rng, None, 0, ph - 1) if pad is None else pad)
+    width = (gw - 1) * sx + pw - left - (_pick(rng, None, 0, pw - 1) if pad is None else pad)
+    b = int(rng.choice([8, 16])) if bits is None else bits
+    low, high = type_range(b)
+    pos = residual(rng, 8, extreme)
+    has_cls, has_pos = rng.random() < 0.5, rng.random() < 0.7
+    return PatchEmbed(
+        image_height=max(1, height, (gh - 1) * sy - top + 1),
+        image_width=max(1, width, (gw - 1) * sx - left + 1),
+        channels=c,
+        patch_height=ph,
+        patch_width=pw,
+        stride_y=sy,
+        stride_x=sx,
+        pad_top=top,
+        pad_left=left,
+        grid_height=gh,
+        grid_width=gw,
+        embed_dim=d,
+        input_zero_point=zero_point(rng, 8),
+        output_bits=b,
+        cls=rng.integers(low, high + 1, d).astype(residual_dtype(b)) if has_cls else None,
+        pos=int8_values(rng, (gh * gw, d), extreme) if has_pos else None,
+        pos_zero_point=pos.zero_point if has_pos else 0,
+        pos_multiplier=pos.multiplier if has_pos else 0,
+        pos_shift=pos.shift if has_pos else 0,
+        linear=linear(rng, d, ph * pw * c, bits=b, headroom=True, extreme=extreme),
+    )
+
+
+GENERATORS = {
+    OpKind.PATCH_EMBED: patch_embed,
+    OpKind.ATTENTION: attention,
+    OpKind.MLP: mlp,
+    OpKind.LAYER_NORM: layer_norm,
+    OpKind.GELU: gelu,
+    OpKind.LINEAR: linear_op,
+}
+
+
+def random_op(kind: OpKind, rng: Rng, *, extreme: bool = False) -> Op:
+    """A random operator of a kind, all sizes at random."""
+    op: Op = GENERATORS[kind](rng, extreme=extreme)  # type: ignore[operator]
+    return op
+
+
+def input_shape(op: Op) -> tuple[int, ...]:
+    """Shape of the operator's input (a GELU takes any; 77 values here)."""
+    if isinstance(op, PatchEmbed):
+        return op.image_height, op.image_width, op.channels
+    if isinstance(op, LinearOp):
+        return op.rows, op.projection.in_features
+    if isinstance(op, Gelu):
+        return (77,)
+    return op.tokens, op.embed_dim
+
+
+def input_bits(op: Op) -> int:
+    """Bits of the operator's input type."""
+    if isinstance(op, Attention | Mlp):
+        return op.residual.bits
+    return op.input_bits if isinstance(op, LayerNorm) else 8
+
+
+def random_input(op: Op, rng: Rng, *, extreme: bool = False) -> np.ndarray:
+    """A random input: bell-shaped, or extreme (ends of the range, constant rows)."""
+    shape, bits = input_shape(op), input_bits(op)
+    low, high = type_range(bits)
+    if not extreme:
+        x = np.clip(np.rint(rng.normal(0, high / 3, shape)), low, high)
+        return x.astype(residual_dtype(bits))
+    mode = rng.integers(0, 4)
+    if mode == 0:
+        x = np.full(shape, rng.integers(low, high + 1))
+    elif mode == 1:
+        x = rng.choice([low, high], shape)
+    elif mode == 2:
+        x = rng.integers(-1, 2, shape)
+    else:
+        x = rng.integers(low, high + 1, shape)
+    return x.astype(residual_dtype(bits))
+
+
+def with_schedule(op: Op, rng: Rng) -> Op:
+    """The same operator with another schedule (tiles, heads at a time): equal results."""
+    if isinstance(op, Attention):
+        tile, at_a_time = _pick(rng, None, 1, op.tokens + 1), int(rng.choice([1, op.heads]))
+        return dataclasses.replace(op, token_tile=tile, heads_at_a_time=at_a_time)
+    if isinstance(op, Mlp):
+        hidden = int(rng.choice([op.hidden_dim, 2 * rng.integers(1, op.hidden_dim // 2 + 2)]))
+        return dataclasses.replace(
+            op,
+            token_tile=_pick(rng, None, 1, op.tokens + 1),
+            hidden_tile=min(hidden, op.hidden_dim),
+        )
+    if isinstance(op, LinearOp):
+        return dataclasses.replace(op, token_tile=_pick(rng, None, 1, op.rows + 1))
+    return op

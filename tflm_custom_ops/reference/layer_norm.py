@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer LayerNorm (docs/operators.md, LayerNorm; Ba et al. 2016)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tflm_custom_ops.options import LayerNorm, Norm, Pool
+from tflm_custom_ops.reference.requant import Int64Array, check_int32, mulh
+
+
+def variance_to_reciprocal(variance: int) -> tuple[int, int]:
+    """(R, a) of a token's V = D * S2 - S1**2 + E, at least 1 and below 2**50.
+
+    R is the reciprocal square root with 45 + e fraction bits, a = 9 - e the shift that goes with
+    it.
+    """
+    if not 1 <= variance < 1 << 50:
+        raise OverflowError(f"LayerNorm variance: got {variance}, expected 1 <= V < 2**50")
+    # V * 2**(-2e) in [2**30, 2**32): floor((bits - 31) / 2) puts the top bit at 30 or 31.
+    e = (variance.bit_length() - 31) // 2
+    v = variance >> (2 * e) if e >= 0 else variance << (-2 * e)
+    q = math.isqrt(v)
+    return ((2**32 - 1) // q) << 13, 9 - e
+
+
+def normalize(p: Norm, x: ArrayLike) -> Int64Array:
+    """int8 values (as int64) ``[tokens, embed_dim]`` of x int8 or int16."""
+    x = np.asarray(x, np.int64)
+    d = x.shape[1]
+    s1 = x.sum(axis=1)
+    variance = np.maximum(d * (x * x).sum(axis=1) - s1 * s1 + p.epsilon, 1)
+    reciprocals = [variance_to_reciprocal(int(v)) for v in variance]
+    r = np.array([pair[0] for pair in reciprocals], np.int64)[:, None]
+    a = np.array([pair[1] for pair in reciprocals], np.int64)[:, None]
+    t = check_int32((d * x - s1[:, None]) << a, "LayerNorm t")
+    u = mulh(mulh(t, r), p.gamma) + p.beta.astype(np.int64)
+    return np.clip(check_int32(u, "LayerNorm u") >> 8, -128, 127)
+
+
+def run_layer_norm(op: LayerNorm, x: ArrayLike) -> np.ndarray:
+    """x ``[tokens, embed_dim]`` -> int8 of the same shape, or ``[1, embed_dim]`` pooled."""
+    x = np.asarray(x).reshape(op.tokens, op.embed_dim)
+    if op.pool is Pool.FIRST:
+        x = x[:1]
+    y = normalize(op.norm, x)
+    if op.pool is Pool.MEAN:
+        total = y.sum(axis=0, keepdims=True) - op.tokens * op.zero_point
+        y = np.clip(op.pool_zero_point + mulh(total, op.pool_multiplier), -128, 127)
+    return y.astype(np.int8)
