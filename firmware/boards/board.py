@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a board is: a CPU, a clock tree, memory regions, a console and, maybe, a QSPI flash.
+
+Everything that differs between boards of one microcontroller family is data here; the C code
+reads it through the generated `board_config.h`, the linker through the generated script and the
+emulator through the same objects, so the three can not disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import itertools
+
+
+class RegionKind(enum.Enum):
+    """What a memory region can hold."""
+
+    FLASH = "flash"  # Program memory: code, constants, weights.
+    EXTERNAL_FLASH = "external_flash"  # Memory-mapped QSPI flash: weights only.
+    RAM = "ram"  # Data reached through the caches (if the core has any).
+    TCM = "tcm"  # Data memory at core speed, never cached.
+    ITCM = "itcm"  # Instruction memory at core speed, written by the start-up code.
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """One contiguous range of memory.
+
+    Attributes:
+      name: linker name, upper case, e.g. `FLASH`.
+      base: first address.
+      size_bytes: number of bytes; the region ends at `base + size_bytes - 1`.
+      kind: what it may hold.
+      read_megabytes_per_second: sequential read speed seen by the CPU, in 10^6 bytes/s.
+      source: where base, size and speed come from.
+      aliases: other base addresses at which the same bytes appear.
+    """
+
+    name: str
+    base: int
+    size_bytes: int
+    kind: RegionKind
+    read_megabytes_per_second: float
+    source: str
+    aliases: tuple[int, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """First address after the region."""
+        return self.base + self.size_bytes
+
+    def __contains__(self, address: int) -> bool:
+        return self.base <= address < self.end
+
+
+@dataclasses.dataclass(frozen=True)
+class Core:
+    """A CPU core as the compiler, the kernels and the emulator know it.
+
+    Attributes:
+      name: the compiler's -mcpu= value, e.g. `cortex-m7`.
+      fpu: the compiler's -mfpu= value, or None for a core without one.
+      dsp: True when SMLAD, SXTB16 and friends exist (__ARM_FEATURE_DSP).
+      double_precision: True when the FPU executes double-precision instructions.
+      instruction_cache_bytes: L1 instruction cache, 0 for none.
+      data_cache_bytes: L1 data cache, 0 for none.
+      mpu_regions: number of MPU regions, 0 for none.
+    """
+
+    name: str
+    fpu: str | None
+    dsp: bool
+    double_precision: bool
+    instruction_cache_bytes: int
+    data_cache_bytes: int
+    mpu_regions: int
+
+    def compiler_flags(self) -> tuple[str, ...]:
+        """Flags that select this core, for arm-none-eabi-gcc."""
+        flags = (f"-mcpu={self.name}", "-mthumb")
+        if self.fpu is None:
+            return (*flags, "-mfloat-abi=soft")
+        return (*flags, f"-mfpu={self.fpu}", "-mfloat-abi=hard")
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """The main PLL: source / m * n / p = system; all frequencies in Hz.
+
+    `apb1_divider` and `apb2_divider` divide the AHB clock, which equals the system clock
+    divided by `ahb_divider`.
+    """
+
+    source_hz: int
+    source_bypass: bool
+    pll_m: int
+    pll_n: int
+    pll_p: int
+    pll_q: int
+    ahb_divider: int
+    apb1_divider: int
+    apb2_divider: int
+    flash_wait_states: int
+
+    @property
+    def system_hz(self) -> int:
+        """CPU clock in Hz."""
+        return self.source_hz // self.pll_m * self.pll_n // self.pll_p
+
+    @property
+    def ahb_hz(self) -> int:
+        """AHB clock in Hz."""
+        return self.system_hz // self.ahb_divider
+
+    @property
+    def apb1_hz(self) -> int:
+        """APB1 clock in Hz."""
+        return self.ahb_hz // self.apb1_divider
+
+    @property
+    def apb2_hz(self) -> int:
+        """APB2 clock in Hz."""
+        return self.ahb_hz // self.apb2_divider
+
+
+@dataclasses.dataclass(frozen=True)
+class Pin:
+    """A pin and the alternate function it is switched to."""
+
+    port: str
+    number: int
+    alternate: int = 0
+
+    def __post_init__(self) -> None:
+        if self.port not in tuple("ABCDEFGHIJK") or not 0 <= self.number <= 15:
+            raise ValueError(f"pin P{self.port}{self.number}: expected PA0 .. PK15")
+
+
+@dataclasses.dataclass(frozen=True)
+class Console:
+    """The serial port that carries images, results and text.
+
+    Attributes:
+      name: the peripheral, e.g. `USART1`.
+      base: its base address.
+      clock_enable_offset: offset in RCC of the register with its clock enable bit.
+      clock_enable_bit: that bit.
+      clock_hz: kernel clock in Hz.
+      baud: bits per second.
+      transmit: TX pin.
+      receive: RX pin.
+    """
+
+    name: str
+    base: int
+    clock_enable_offset: int
+    clock_enable_bit: int
+    clock_hz: int
+    baud: int
+    transmit: Pin
+    receive: Pin
+
+
+@dataclasses.dataclass(frozen=True)
+class QuadSpi:
+    """The pins and the clock of a memory-mapped QSPI flash.
+
+    Attributes:
+      base: QUADSPI register base.
+      prescaler: clock = AHB / (prescaler + 1).
+      size_log2: flash size is 2**size_log2 bytes.
+      pins: CLK, NCS, IO0..IO3.
+    """
+
+    base: int
+    prescaler: int
+    size_log2: int
+    pins: tuple[Pin, ...]
+
+
+class Peripheral(enum.Enum):
+    """Register blocks that the emulator models."""
+
+    RCC_F7 = "rcc_f7"
+    PWR_F7 = "pwr_f7"
+    FLASH_F7 = "flash_f7"
+    GPIO = "gpio"
+    USART_V2 = "usart_v2"
+    QUADSPI = "quadspi"
+    RCC_F4 = "rcc_f4"
+    PWR_F4 = "pwr_f4"
+    USART_V1 = "usart_v1"
+    RCC_H7 = "rcc_h7"
+    PWR_H7 = "pwr_h7"
+    FLASH_H7 = "flash_h7"
+    SYSCFG = "syscfg"
+
+
+@dataclasses.dataclass(frozen=True)
+class PeripheralBlock:
+    """A register block: what it is, its address range, and its name for messages."""
+
+    kind: Peripheral
+    name: str
+    base: int
+    size_bytes: int = 0x400
+
+
+@dataclasses.dataclass(frozen=True)
+class FlashTool:
+    """How the board is programmed.
+
+    Attributes:
+      openocd_config: OpenOCD board or interface+target configuration.
+      external_loader: STM32CubeProgrammer external loader for the QSPI flash, if any.
+    """
+
+    openocd_config: str
+    external_loader: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Board:
+    """A board, complete enough to build, link, emulate and program for.
+
+    Attributes:
+      name: the name used on command lines.
+      title: human-readable name.
+      part: microcontroller part number.
+      family: directory of family code in `firmware/src/`.
+      drivers: names of the shared drivers in `firmware/src/stm32/` that the board uses.
+      core: CPU core.
+      clock: clock tree.
+      regions: every memory region that exists, and nothing else.
+      arena_region, data_region, stack_region, code_region: region names, where the linker places
+        the arena; .data/.bss; the stack; code, constants and internal weights.
+      stack_bytes: bytes reserved for the stack; a multiple of 32 (MPU guard).
+      rcc_base: base address of the reset and clock control block.
+      rcc_gpio_enable_offset: offset in RCC of the register with the GPIO clock enables (bit 0 = A).
+      gpio_base: base address of GPIOA; the other ports follow every 0x400 bytes.
+      console: serial port.
+      quad_spi: QSPI flash, if the board has one.
+      peripherals: register blocks the firmware uses.
+      flash_tool: how to program it.
+      manual: reference manual of the part.
+    """
+
+    name: str
+    title: str
+    part: str
+    family: str
+    drivers: tuple[str, ...]
+    core: Core
+    clock: Clock
+    regions: tuple[Region, ...]
+    code_region: str
+    arena_region: str
+    data_region: str
+    stack_region: str
+    stack_bytes: int
+    rcc_base: int
+    rcc_gpio_enable_offset: int
+    gpio_base: int
+    console: Console
+    quad_spi: QuadSpi | None
+    peripherals: tuple[PeripheralBlock, ...]
+    flash_tool: FlashTool
+    manual: str
+
+    def __post_init__(self) -> None:
+        for name in (self.code_region, self.arena_region, self.data_region, self.stack_region):
+            self.region(name)
+        if self.stack_bytes <= 0 or self.stack_bytes % 32:
+            raise ValueError(
+                f"board {self.name}: stack_bytes is {self.stack_bytes}, "
+                "expected a positive multiple of 32"
+            )
+        ordered = sorted(self.regions, key=lambda region: region.base)
+        for left, right in itertools.pairwise(ordered):
+            if left.end > right.base:
+                raise ValueError(f"board {self.name}: regions {left.name} and {right.name} overlap")
+
+    def region(self, name: str) -> Region:
+        """The region called `name`; ValueError names the regions that exist."""
+        for region in self.regions:
+            if region.name == name:
+                return region
+        known = ", ".join(region.name for region in self.regions)
+        raise ValueError(f"board {self.name} has no memory region {name!r}; it has {known}")
+
+    def external_flash(self) -> Region | None:
+        """The memory-mapped QSPI flash, or None."""
+        for region in self.regions:
+            if region.kind is RegionKind.EXTERNAL_FLASH:
+                return region
+        return None
+
+    def ram_bytes(self) -> int:
+        """Bytes of all data memory (RAM and TCM, not ITCM)."""
+        return sum(
+            region.size_bytes
+            for region in self.regions
+            if region.kind in (RegionKind.RAM, RegionKind.TCM)
+        )

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds, loads and drives the native instruction counter (counter.c)."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import enum
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from unicorn import UC_HOOK_BLOCK, Uc, UcError
+from unicorn.arm_const import UC_ARM_REG_LR, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_SP
+from unicorn.unicorn_py3.unicorn import uclib
+
+from firmware.errors import FirmwareError
+
+_SOURCE = Path(__file__).with_name("counter.c")
+_CACHE = Path(__file__).resolve().parents[2] / "build" / "emulator"
+_COMPILE_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
+
+
+class CounterError(enum.IntEnum):
+    """Why the counter stopped the emulation (COUNTER_* in counter.c)."""
+
+    NONE = 0
+    LIMIT = 1
+    NO_CODE = 2
+    NO_MEMORY = 3
+    OPERATOR = 4
+
+
+class _CounterHead(ctypes.Structure):
+    """The first fields of `Counter` in counter.c."""
+
+    _fields_ = [
+        ("total", ctypes.c_uint64),
+        ("metered", ctypes.c_uint64),
+        ("limit", ctypes.c_uint64),
+        ("error", ctypes.c_uint32),
+        ("error_address", ctypes.c_uint32),
+        ("lowest_stack", ctypes.c_uint32),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatorReading:
+    """What one operator did in one inference: instructions, calls, stack below its caller."""
+
+    instructions: int
+    calls: int
+    stack_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockReading:
+    """A translated block: address, instructions in it, how often it ran while metered."""
+
+    address: int
+    instructions: int
+    executions: int
+
+
+def _compile(source: bytes, target: Path) -> None:
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    if compiler is None:
+        raise FirmwareError(
+            "no C compiler for the host found; the emulator needs one (Debian: apt install gcc)"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        code = Path(temporary) / "counter.c"
+        library = Path(temporary) / target.name
+        code.write_bytes(source)
+        command = [compiler, *_COMPILE_FLAGS, str(code), "-o", str(library)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise FirmwareError(
+                "the instruction counter does not compile with the host's compiler",
+                details=result.stderr,
+            )
+        os.replace(library, target)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    source = _SOURCE.read_bytes()
+    key = hashlib.sha256(source + " ".join(_COMPILE_FLAGS).encode()).hexdigest()[:16]
+    target = _CACHE / f"counter-{key}.so"
+    if not target.is_file():
+        _compile(source, target)
+    library = ctypes.CDLL(str(target))
+    word, pointer = ctypes.c_uint32, ctypes.c_void_p
+    library.counter_new.restype = pointer
+    library.counter_free.argtypes = [pointer]
+    library.counter_set_unicorn.argtypes = [pointer] * 3 + [ctypes.c_int] * 4
+    library.counter_set_marks.argtypes = [pointer, word, word, word]
+    library.counter_set_stack.argtypes = [pointer, word, word, word, pointer]
+    library.counter_add_range.argtypes = [pointer, word, word, pointer]
+    library.counter_set_operators.argtypes = [pointer, word]
+    library.counter_reset.argtypes = [pointer]
+    library.counter_update_stack.argtypes = [pointer]
+    library.counter_profile.argtypes = [pointer] * 4 + [word]
+    library.counter_profile.restype = word
+    library.counter_profile_reset.argtypes = [pointer]
+    library.counter_operator.argtypes = [pointer, word] + [pointer] * 3
+    return library
+
+
+class Counter:
+    """Counts the instructions that one Unicorn engine executes.
+
+    Attributes of the head (`total`, `metered`, `lowest_stack`) can be read at any time, also from
+    a callback while the engine runs.
+    """
+
+    def __init__(self, engine: Uc) -> None:
+        self._library = _library()
+        self._handle = self._library.counter_new()
+        if not self._handle:
+            raise MemoryError("counter_new")
+        self.head = _CounterHead.from_address(self._handle)
+        self._hook = ctypes.c_size_t()
+        self._library.counter_set_unicorn(
+            self._handle,
+            ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p),
+            ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p),
+            UC_ARM_REG_LR,
+            UC_ARM_REG_SP,
+            UC_ARM_REG_R1,
+            UC_ARM_REG_R2,
+        )
+        status = uclib.uc_hook_add(
+            engine._uch,
+            ctypes.byref(self._hook),
+            UC_HOOK_BLOCK,
+            ctypes.cast(self._library.counter_block_hook, ctypes.c_void_p),
+            ctypes.c_void_p(self._handle),
+            ctypes.c_uint64(1),  # begin > end: every address.
+            ctypes.c_uint64(0),
+        )
+        if status != 0:
+            raise UcError(status)
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", None)
+        if handle:
+            self._library.counter_free(handle)
+            self._handle = None
+
+    def add_code(self, base: int, host: Any, size_bytes: int) -> None:
+        """Names guest memory that may hold code: `host` is the buffer behind it."""
+        if self._library.counter_add_range(self._handle, base, size_bytes, host) != 0:
+            raise ValueError("too many code ranges")
+
+    def set_marks(self, start: int, stop: int, operator: int) -> None:
+        """Addresses of meter_start, meter_stop and meter_operator; 0 for none."""
+        self._library.counter_set_marks(self._handle, start, stop, operator)
+
+    def set_stack(self, bottom: int, top: int, paint: int, host: int) -> None:
+        """The stack's guest range, its paint, and the host address of its lowest byte."""
+        self._library.counter_set_stack(self._handle, bottom, top, paint, host)
+
+    def set_operators(self, count: int) -> None:
+        """The number of operators that meter_operator may name."""
+        if self._library.counter_set_operators(self._handle, count) != 0:
+            raise MemoryError("counter_set_operators")
+
+    def reset(self) -> None:
+        """Zeroes the counts of the current inference."""
+        self._library.counter_reset(self._handle)
+
+    def update_stack(self) -> None:
+        """Looks at the stack now, so that `head.lowest_stack` is current."""
+        self._library.counter_update_stack(self._handle)
+
+    def operator(self, index: int) -> OperatorReading:
+        """Reads one operator."""
+        instructions = ctypes.c_uint64()
+        calls = ctypes.c_uint32()
+        stack = ctypes.c_uint32()
+        self._library.counter_operator(
+            self._handle,
+            index,
+            ctypes.byref(instructions),
+            ctypes.byref(calls),
+            ctypes.byref(stack),
+        )
+        return OperatorReading(instructions.value, calls.value, stack.value)
+
+    def profile(self) -> tuple[BlockReading, ...]:
+        """Every block executed while metered, since the last `profile_reset`."""
+        count = self._library.counter_profile(self._handle, None, None, None, 0)
+        addresses = (ctypes.c_uint32 * count)()
+        instructions = (ctypes.c_uint32 * count)()
+        executions = (ctypes.c_uint64 * count)()
+        self._library.counter_profile(self._handle, addresses, instructions, executions, count)
+        return tuple(
+            BlockReading(*row) for row in zip(addresses, instructions, executions, strict=True)
+        )
+
+    def profile_reset(self) -> None:
+        """Forgets how often blocks ran."""
+        self._library.counter_profile_reset(self._handle)

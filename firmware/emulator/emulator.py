@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Emulator`: classifies images on the emulated board and says what that cost."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware.boards import Board
+from firmware.emulator.elf import Elf, MemoryUse
+from firmware.emulator.machine import Machine
+from firmware.errors import FirmwareError
+
+STACK_PAINT = 0xA5A5A5A5
+_WINDOW_MAGIC = 0x57494E44
+# Offsets in `Window`, firmware/src/app/window.h.
+_MAGIC, _DESTINATION, _WANTED, _LOGITS, _LOGITS_BYTES, _RESULT_COUNT = range(0, 24, 4)
+DEFAULT_LIMIT = 200_000_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatorCount:
+    """One operator of one inference.
+
+    Attributes:
+      name: as in the compiled model.
+      instructions: executed, in all calls.
+      calls: 1, or the number of pieces in streamed mode.
+      stack_bytes: most stack used below the caller.
+    """
+
+    name: str
+    instructions: int
+    calls: int
+    stack_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Inference:
+    """One classified image.
+
+    Attributes:
+      logits: int8[classes].
+      instructions: executed between entering and leaving the model, exact; the firmware's own
+        measurement is not in it.
+      operators: the same per operator, in the model's order.
+    """
+
+    logits: NDArray[np.int8]
+    instructions: int
+    operators: tuple[OperatorCount, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionCount:
+    """Instructions that one function executed while the model ran."""
+
+    name: str
+    instructions: int
+
+
+class Emulator:
+    """A booted board.
+
+    Args:
+      board: the board; its memory map is exact.
+      elf: an executable made by `firmware.build` or by an exported project.
+      limit: most instructions for one image, against firmware that hangs.
+
+    Raises:
+      FirmwareError: the ELF does not belong to this board.
+      GuestFault: the firmware faulted; the message names address, pc and function.
+    """
+
+    def __init__(self, board: Board, elf: Path, *, limit: int = DEFAULT_LIMIT) -> None:
+        self.board = board
+        self.elf = Elf(elf)
+        self.machine = Machine(board, self.elf)
+        self._limit = limit
+        self._idle = self.elf.address("console_idle")
+        self._poll = self.elf.address("window_poll")
+        self._window = self.elf.address("window")
+        self._stack_top = self.elf.address("__stack_top")
+        self._boot()
+        self.operator_names = self._read_operator_names()
+        self._prepare_counter()
+
+    def _boot(self) -> None:
+        self.machine.run((self._idle,), self._limit)
+        #: Text that the firmware printed while it started.
+        self.banner = self.console_read().decode(errors="replace")
+
+    def _prepare_counter(self) -> None:
+        counter = self.machine.counter
+        counter.set_operators(len(self.operator_names))
+        bottom = self.elf.address("__stack_bottom")
+        host = self.machine.host_address(bottom)
+        counter.set_marks(
+            self.elf.address("meter_start"),
+            self.elf.address("meter_stop"),
+            self.elf.address("meter_operator"),
+        )
+        counter.set_stack(bottom, self._stack_top, STACK_PAINT, host)
+
+    def _read_operator_names(self) -> tuple[str, ...]:
+        size = self.elf.symbol_bytes("vit_model_op_names")
+        table = self.elf.address("vit_model_op_names")
+        return tuple(
+            self._read_string(self.machine.read_u32(table + offset)) for offset in range(0, size, 4)
+        )
+
+    def _read_string(self, address: int) -> str:
+        text = bytearray()
+        while (byte := self.machine.read(address + len(text), 1)) != b"\0":
+            text += byte
+        return text.decode()
+
+    # The console.
+
+    def console_write(self, data: bytes) -> None:
+        """Sends bytes to the board's serial port and runs until it has consumed them."""
+        self.machine.chip.console.received.extend(data)
+        self.machine.run((self._idle,), self._limit)
+
+    def console_read(self) -> bytes:
+        """Takes what the board sent since the last call."""
+        sent = self.machine.chip.console.sent
+        data = bytes(sent)
+        sent.clear()
+        return data
+
+    # The memory window.
+
+    def _window_field(self, offset: int) -> int:
+        return self.machine.read_u32(self._window + offset)
+
+    def _open_window(self) -> None:
+        if self._window_field(_MAGIC) != _WINDOW_MAGIC:
+            self.machine.write_u32(self._window + _MAGIC, _WINDOW_MAGIC)
+            self.machine.run((self._poll,), self._limit)
+
+    def close_window(self) -> None:
+        """Makes the firmware listen to the console again."""
+        if self._window_field(_MAGIC) == _WINDOW_MAGIC:
+            self.machine.write_u32(self._window + _MAGIC, 0)
+            self.machine.run((self._idle,), self._limit)
+
+    def classify(self, image: NDArray[np.int8]) -> Inference:
+        """Classifies one int8 HWC image, given through the memory window.
+
+        Args:
+          image: int8[height, width, channels], already quantized with the model's input scale.
+
+        Raises:
+          FirmwareError: the image does not have the model's size.
+          GuestFault: the firmware faulted.
+        """
+        if image.dtype != np.int8:
+            raise FirmwareError(f"image is {image.dtype}, expected int8")
+        self._open_window()
+        counter = self.machine.counter
+        counter.reset()
+        done = self._window_field(_RESULT_COUNT)
+        data = image.tobytes()
+        position = 0
+        while self._window_field(_RESULT_COUNT) == done:
+            wanted = self._window_field(_WANTED)
+            if position + wanted > len(data):
+                raise FirmwareError(
+                    f"image has {len(data)} bytes, the model wants at least {position + wanted}"
+                )
+            self.machine.write(self._window_field(_DESTINATION), data[position : position + wanted])
+            position += wanted
+            self.machine.write_u32(self._window + _WANTED, 0)
+            self.machine.run((self._poll,), self._limit)
+        if position != len(data):
+            raise FirmwareError(f"image has {len(data)} bytes, the model wants {position}")
+        return self._inference()
+
+    def _inference(self) -> Inference:
+        logits = self.machine.read(self._window_field(_LOGITS), self._window_field(_LOGITS_BYTES))
+        return Inference(
+            logits=np.frombuffer(logits, np.int8).copy(),
+            instructions=int(self.machine.counter.head.metered),
+            operators=self.operator_counts(),
+        )
+
+    # Measurements.
+
+    def operator_counts(self) -> tuple[OperatorCount, ...]:
+        """What each operator did in the last inference."""
+        readings = map(self.machine.counter.operator, range(len(self.operator_names)))
+        return tuple(
+            OperatorCount(name, reading.instructions, reading.calls, reading.stack_bytes)
+            for name, reading in zip(self.operator_names, readings, strict=True)
+        )
+
+    def profile(self) -> tuple[FunctionCount, ...]:
+        """Instructions per function in all inferences so far, largest first."""
+        totals: dict[str, int] = {}
+        for block in self.machine.counter.profile():
+            name = self.elf.describe(block.address).split("+")[0]
+            totals[name] = totals.get(name, 0) + block.instructions * block.executions
+        counts = [FunctionCount(name, count) for name, count in totals.items()]
+        return tuple(sorted(counts, key=lambda entry: -entry.instructions))
+
+    def stack_high_water_bytes(self) -> int:
+        """Most stack used since reset, in bytes."""
+        self.machine.counter.update_stack()
+        return self._stack_top - int(self.machine.counter.head.lowest_stack)
+
+    def memory_use(self) -> MemoryUse:
+        """Bytes of the image, from the ELF."""
+        return self.elf.memory_use(self.board)
+
+    def sram_total_bytes(self) -> int:
+        """Arena, .data, .bss and the stack used so far."""
+        return self.memory_use().sram_total_bytes(self.stack_high_water_bytes())
+
+
+assert ctypes.sizeof(ctypes.c_void_p) == 8, "the emulator needs a 64-bit host"

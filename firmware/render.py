@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Board data -> `board_config.h` and the linker script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from firmware.boards import Board, Region, RegionKind
+from firmware.boards.board import Pin
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_LICENSE = "SPDX-License-Identifier: Apache-2.0"
+
+_EXTFLASH = """\
+  /* Weights in the memory-mapped external flash. */
+  .extflash : ALIGN(16)
+  {
+    __extflash_start = .;
+    KEEP(*(.extflash .extflash.*))
+    __extflash_end = .;
+  } > %s
+"""
+
+_ATTRIBUTES = {
+    RegionKind.FLASH: "rx",
+    RegionKind.EXTERNAL_FLASH: "r",
+    RegionKind.RAM: "rw",
+    RegionKind.TCM: "rw",
+    RegionKind.ITCM: "rwx",
+}
+
+
+def _region_line(region: Region) -> str:
+    attributes = _ATTRIBUTES[region.kind]
+    return (
+        f"  {region.name} ({attributes}) : ORIGIN = {region.base:#010x}, "
+        f"LENGTH = {region.size_bytes}"
+    )
+
+
+def linker_script(board: Board, stack_bytes: int | None = None) -> str:
+    """The linker script of `board`; `stack_bytes` overrides the board's stack reservation."""
+    external = board.external_flash()
+    itcm = next((r.name for r in board.regions if r.kind is RegionKind.ITCM), board.code_region)
+    text = (_TEMPLATES / "linker.ld.in").read_text()
+    for key, value in (
+        ("TITLE", board.title),
+        ("PART", board.part),
+        ("MANUAL", board.manual),
+        ("REGIONS", "\n".join(_region_line(region) for region in board.regions)),
+        ("CODE", board.code_region),
+        ("EXTFLASH", _EXTFLASH % external.name if external else ""),
+        ("ITCM", itcm),
+        ("STACK_BYTES", str(stack_bytes if stack_bytes is not None else board.stack_bytes)),
+        ("STACK", board.stack_region),
+        ("DATA", board.data_region),
+        ("ARENA", board.arena_region),
+    ):
+        text = text.replace(f"@{key}@", value)
+    return text
+
+
+def _define(name: str, value: int | str, comment: str = "") -> str:
+    if isinstance(value, str):
+        rendered = '"' + value + '"'
+    elif value > 0xFFFF:
+        rendered = f"{value:#x}u" if value >= 0x1000_0000 else f"{value}u"
+    else:
+        rendered = f"{value}u"
+    return f"#define {name} {rendered}" + (f"  // {comment}" if comment else "")
+
+
+def _pin_defines(prefix: str, pin: Pin) -> list[str]:
+    return [
+        _define(f"{prefix}_PORT", ord(pin.port) - ord("A"), f"P{pin.port}{pin.number}"),
+        _define(f"{prefix}_PIN", pin.number),
+        _define(f"{prefix}_ALTERNATE", pin.alternate),
+    ]
+
+
+def _clock_defines(board: Board) -> list[str]:
+    clock = board.clock
+    return [
+        _define("BOARD_CLOCK_SOURCE_HZ", clock.source_hz),
+        _define("BOARD_CLOCK_SOURCE_BYPASS", int(clock.source_bypass)),
+        _define("BOARD_CLOCK_PLL_M", clock.pll_m),
+        _define("BOARD_CLOCK_PLL_N", clock.pll_n),
+        _define("BOARD_CLOCK_PLL_P", clock.pll_p),
+        _define("BOARD_CLOCK_PLL_Q", clock.pll_q),
+        _define("BOARD_CLOCK_AHB_DIVIDER", clock.ahb_divider),
+        _define("BOARD_CLOCK_APB1_DIVIDER", clock.apb1_divider),
+        _define("BOARD_CLOCK_APB2_DIVIDER", clock.apb2_divider),
+        _define("BOARD_CLOCK_FLASH_WAIT_STATES", clock.flash_wait_states),
+        _define("BOARD_CLOCK_SYSTEM_HZ", clock.system_hz),
+    ]
+
+
+def _console_defines(board: Board) -> list[str]:
+    console = board.console
+    return [
+        _define("BOARD_CONSOLE_BASE", console.base, console.name),
+        _define("BOARD_CONSOLE_CLOCK_ENABLE", board.rcc_base + console.clock_enable_offset),
+        _define("BOARD_CONSOLE_CLOCK_ENABLE_BIT", console.clock_enable_bit),
+        _define("BOARD_CONSOLE_CLOCK_HZ", console.clock_hz),
+        _define("BOARD_CONSOLE_BAUD", console.baud),
+        *_pin_defines("BOARD_CONSOLE_TX", console.transmit),
+        *_pin_defines("BOARD_CONSOLE_RX", console.receive),
+    ]
+
+
+def _quad_spi_defines(board: Board) -> list[str]:
+    quad_spi = board.quad_spi
+    external = board.external_flash()
+    if quad_spi is None or external is None:
+        return [_define("BOARD_HAS_QUADSPI", 0)]
+    lines = [
+        _define("BOARD_HAS_QUADSPI", 1),
+        _define("BOARD_EXTERNAL_FLASH_BASE", external.base),
+        _define("BOARD_QUADSPI_BASE", quad_spi.base),
+        _define("BOARD_QUADSPI_PRESCALER", quad_spi.prescaler),
+        _define("BOARD_QUADSPI_SIZE_LOG2", quad_spi.size_log2),
+        "// CLK, NCS, IO0 .. IO3: {port, pin, alternate function}.",
+    ]
+    pins = ", ".join(
+        f"{{{ord(p.port) - ord('A')}, {p.number}, {p.alternate}}}" for p in quad_spi.pins
+    )
+    lines.append(f"#define BOARD_QUADSPI_PINS {{{pins}}}")
+    return lines
+
+
+def board_header(board: Board) -> str:
+    """`board_config.h`: the board's data as macros."""
+    core = board.core
+    lines = [
+        f"// {_LICENSE}",
+        f"// {board.title} ({board.part}, {board.manual}): generated from the board's data.",
+        "#ifndef BOARD_CONFIG_H_",
+        "#define BOARD_CONFIG_H_",
+        "",
+        _define("BOARD_NAME", board.name),
+        _define("BOARD_TITLE", board.title),
+        "",
+        _define("BOARD_INSTRUCTION_CACHE_BYTES", core.instruction_cache_bytes),
+        _define("BOARD_DATA_CACHE_BYTES", core.data_cache_bytes),
+        _define("BOARD_DWT_HAS_LOCK", int(core.name == "cortex-m7")),
+        "",
+        *_clock_defines(board),
+        "",
+        _define("BOARD_GPIO_BASE", board.gpio_base),
+        _define("BOARD_RCC_GPIO_ENABLE", board.rcc_base + board.rcc_gpio_enable_offset),
+        "",
+        *_console_defines(board),
+        "",
+        *_quad_spi_defines(board),
+        "",
+        "#endif  // BOARD_CONFIG_H_",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/classifier.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "app/meter.h"
+
+// Placed by the linker script; not cleared at start.
+__attribute__((section(".arena"), aligned(32))) static uint8_t arena[VIT_MODEL_ARENA_BYTES];
+static int rows_received;
+
+void classifier_begin(void) {
+  rows_received = 0;
+  meter_reset();
+#if VIT_MODEL_STREAMED
+  meter_start();
+  vit_model_begin(arena);
+  meter_stop();
+#endif
+}
+
+int classifier_rows_received(void) { return rows_received; }
+
+int8_t* classifier_row_buffer(void) {
+#if VIT_MODEL_STREAMED
+  return NULL;
+#else
+  return vit_model_input(arena) + rows_received * CLASSIFIER_ROW_BYTES;
+#endif
+}
+
+void classifier_push(const int8_t* rows, int row_count) {
+#if VIT_MODEL_STREAMED
+  meter_start();
+  vit_model_push_rows(arena, rows, row_count, meter_operator, NULL);
+  meter_stop();
+#else
+  if (rows != NULL) {
+    memcpy(classifier_row_buffer(), rows, (size_t)(row_count * CLASSIFIER_ROW_BYTES));
+  }
+#endif
+  rows_received += row_count;
+}
+
+const int8_t* classifier_finish(void) {
+  meter_start();
+#if VIT_MODEL_STREAMED
+  vit_model_finish(arena, meter_operator, NULL);
+#else
+  vit_model_invoke(arena, meter_operator, NULL);
+#endif
+  meter_stop();
+  return vit_model_output(arena);
+}
+
+int classifier_best(const int8_t* logits) {
+  int best = 0;
+  for (int i = 1; i < VIT_MODEL_CLASSES; ++i) {
+    if (logits[i] > logits[best]) best = i;
+  }
+  return best;
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/protocol.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "app/classifier.h"
+#include "app/console.h"
+#include "app/frame.h"
+#include "app/meter.h"
+#include "board_config.h"
+#include "cortexm/system.h"
+
+#define ROW_NUMBER_BYTES 2u
+#define LARGEST_REQUEST_BYTES \
+  (FRAME_HEADER_BYTES + ROW_NUMBER_BYTES + CLASSIFIER_ROW_BYTES + FRAME_CRC_BYTES)
+
+typedef struct {
+  uint8_t sequence;
+  const uint8_t* payload;
+  uint32_t payload_bytes;
+} Request;
+
+static uint8_t buffer[LARGEST_REQUEST_BYTES];
+static FrameReceiver receiver = {.bytes = buffer, .capacity = sizeof(buffer)};
+
+static bool image_begun;
+static uint32_t image_number;
+static const int8_t* image_logits;  // NULL until the image is finished.
+
+static uint32_t read_u16(const uint8_t* bytes) {
+  return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8;
+}
+
+static uint32_t read_u32(const uint8_t* bytes) {
+  return read_u16(bytes) | read_u16(bytes + 2) << 16;
+}
+
+static void send_error(const Request* request, uint8_t code) {
+  frame_send_begin(PROTOCOL_ERROR, request->sequence);
+  frame_send_bytes(&code, 1u);
+  frame_send_u16((uint32_t)classifier_rows_received());
+  frame_send_end();
+}
+
+static void handle_info(const Request* request) {
+  const uint8_t streamed = VIT_MODEL_STREAMED;
+  frame_send_begin(PROTOCOL_INFO | PROTOCOL_REPLY, request->sequence);
+  frame_send_u16(PROTOCOL_VERSION);
+  frame_send_u16(VIT_MODEL_IMAGE_HEIGHT);
+  frame_send_u16(VIT_MODEL_IMAGE_WIDTH);
+  frame_send_u16(VIT_MODEL_IMAGE_CHANNELS);
+  frame_send_u16(VIT_MODEL_CLASSES);
+  frame_send_bytes(&streamed, 1u);
+  frame_send_u16(VIT_MODEL_OP_COUNT);
+  frame_send_u32(BOARD_CLOCK_SYSTEM_HZ);
+  frame_send_u32(VIT_MODEL_ARENA_BYTES);
+  frame_send_u32(stack_size_bytes());
+  frame_send_bytes(BOARD_NAME, sizeof(BOARD_NAME) - 1u);
+  frame_send_end();
+}
+
+static void handle_begin(const Request* request) {
+  if (request->payload_bytes != 4u) {
+    send_error(request, PROTOCOL_ERROR_BAD_LENGTH);
+    return;
+  }
+  image_number = read_u32(request->payload);
+  image_begun = true;
+  image_logits = NULL;
+  classifier_begin();
+  frame_send_begin(PROTOCOL_BEGIN | PROTOCOL_REPLY, request->sequence);
+  frame_send_u32(image_number);
+  frame_send_end();
+}
+
+static void handle_row(const Request* request) {
+  if (request->payload_bytes != ROW_NUMBER_BYTES + CLASSIFIER_ROW_BYTES) {
+    send_error(request, PROTOCOL_ERROR_BAD_LENGTH);
+    return;
+  }
+  if (!image_begun) {
+    send_error(request, PROTOCOL_ERROR_NOT_BEGUN);
+    return;
+  }
+  const int row = (int)read_u16(request->payload);
+  const int expected = classifier_rows_received();
+  if (row > expected || row >= VIT_MODEL_IMAGE_HEIGHT) {
+    send_error(request, PROTOCOL_ERROR_ROW_ORDER);
+    return;
+  }
+  // A row that is already here was sent again because the reply was lost.
+  if (row == expected) {
+    classifier_push((const int8_t*)(request->payload + ROW_NUMBER_BYTES), 1);
+  }
+  frame_send_begin(PROTOCOL_ROW | PROTOCOL_REPLY, request->sequence);
+  frame_send_u16((uint32_t)classifier_rows_received());
+  frame_send_end();
+}
+
+static void print_result(int best) {
+  console_text("image ");
+  console_unsigned(image_number);
+  console_text(": class ");
+  console_unsigned((uint32_t)best);
+  console_text(", logit ");
+  console_signed(image_logits[best]);
+  console_text(", ");
+  console_unsigned(meter_total_cycles());
+  console_text(" cycles, stack ");
+  console_unsigned(stack_high_water_bytes());
+  console_text(" bytes\r\n");
+}
+
+static void handle_finish(const Request* request) {
+  if (request->payload_bytes != 4u) {
+    send_error(request, PROTOCOL_ERROR_BAD_LENGTH);
+    return;
+  }
+  if (!image_begun || read_u32(request->payload) != image_number) {
+    send_error(request, PROTOCOL_ERROR_NOT_BEGUN);
+    return;
+  }
+  if (classifier_rows_received() != VIT_MODEL_IMAGE_HEIGHT) {
+    send_error(request, PROTOCOL_ERROR_INCOMPLETE);
+    return;
+  }
+  // The model has consumed its input: a repeated request gets the same result again.
+  const bool first_time = image_logits == NULL;
+  if (first_time) image_logits = classifier_finish();
+  const int best = classifier_best(image_logits);
+  if (first_time) print_result(best);
+  frame_send_begin(PROTOCOL_FINISH | PROTOCOL_REPLY, request->sequence);
+  frame_send_u32(image_number);
+  frame_send_u16((uint32_t)best);
+  frame_send_u64(meter_total_cycles());
+  frame_send_u32(stack_high_water_bytes());
+  frame_send_bytes(image_logits, VIT_MODEL_CLASSES);
+  frame_send_end();
+}
+
+static void handle_operator(const Request* request) {
+  if (request->payload_bytes != 2u) {
+    send_error(request, PROTOCOL_ERROR_BAD_LENGTH);
+    return;
+  }
+  const uint32_t index = read_u16(request->payload);
+  if (index >= VIT_MODEL_OP_COUNT) {
+    send_error(request, PROTOCOL_ERROR_BAD_INDEX);
+    return;
+  }
+  frame_send_begin(PROTOCOL_OPERATOR | PROTOCOL_REPLY, request->sequence);
+  frame_send_u16(index);
+  frame_send_u64(meter_operator_cycles((int)index));
+  frame_send_bytes(vit_model_op_names[index], (uint32_t)strlen(vit_model_op_names[index]));
+  frame_send_end();
+}
+
+void protocol_receive(uint8_t byte) {
+  Request request = {.sequence = 0, .payload = buffer + FRAME_HEADER_BYTES, .payload_bytes = 0};
+  if (!frame_receive(&receiver, byte, &request.payload_bytes)) return;
+  request.sequence = buffer[1];
+  switch (buffer[0]) {
+    case PROTOCOL_INFO:
+      handle_info(&request);
+      break;
+    case PROTOCOL_BEGIN:
+      handle_begin(&request);
+      break;
+    case PROTOCOL_ROW:
+      handle_row(&request);
+      break;
+    case PROTOCOL_FINISH:
+      handle_finish(&request);
+      break;
+    case PROTOCOL_OPERATOR:
+      handle_operator(&request);
+      break;
+    default:
+      send_error(&request, PROTOCOL_ERROR_UNKNOWN_TYPE);
+      break;
+  }
+}

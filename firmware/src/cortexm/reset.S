@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reset: paints the stack, fills ITCM, .data and .bss, enables the FPU, calls system_init and main.
+// In assembly because the stack is painted while it is in use: no call may happen before it is done.
+
+  .syntax unified
+  .thumb
+
+// The pattern that stack_high_water_bytes() and the emulator look for.
+  .equ STACK_PAINT, 0xA5A5A5A5
+// SCB->CPACR: full access to CP10 and CP11 (PM0253 section 4.7.1).
+  .equ SCB_CPACR, 0xE000ED88
+
+  .macro copy_words from, to, end
+  ldr r0, =\from
+  ldr r1, =\to
+  ldr r2, =\end
+1:
+  cmp r1, r2
+  bhs 2f
+  ldr r3, [r0], #4
+  str r3, [r1], #4
+  b 1b
+2:
+  .endm
+
+  .section .text.reset_handler, "ax", %progbits
+  .global reset_handler
+  .type reset_handler, %function
+  .thumb_func
+reset_handler:
+  // A debugger may start the image without resetting the core.
+  ldr r0, =__stack_top
+  mov sp, r0
+
+  ldr r0, =__stack_bottom
+  ldr r1, =STACK_PAINT
+paint:
+  cmp r0, sp
+  bhs paint_done
+  str r1, [r0], #4
+  b paint
+paint_done:
+
+  copy_words __itcm_load, __itcm_start, __itcm_end
+  copy_words __data_load, __data_start, __data_end
+
+  ldr r0, =__bss_start
+  ldr r1, =__bss_end
+  movs r2, #0
+zero:
+  cmp r0, r1
+  bhs zero_done
+  str r2, [r0], #4
+  b zero
+zero_done:
+
+#if defined(__ARM_FP)
+  ldr r0, =SCB_CPACR
+  ldr r1, [r0]
+  orr r1, r1, #(0xF << 20)
+  str r1, [r0]
+#endif
+  dsb
+  isb
+
+  bl system_init
+  bl main
+hang:
+  b hang
+  .size reset_handler, . - reset_handler
+
+// Faults: the stack may be what failed, so the report runs on a fresh one.
+// r0 = stack pointer at the fault, r1 = exception number.
+  .section .text.fault_handler, "ax", %progbits
+  .global fault_handler
+  .type fault_handler, %function
+  .thumb_func
+fault_handler:
+  mov r0, sp
+  mrs r1, ipsr
+  ldr r2, =__stack_top
+  mov sp, r2
+  b fault_report
+  .size fault_handler, . - fault_handler
