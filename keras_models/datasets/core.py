@@ -95,6 +95,12 @@ class Split:
             return known[self.indices]
         return np.concatenate([labels for _, labels in self.batches(256)])
 
+    def preload(self) -> None:
+        """Reads what the source can keep in memory; an unreadable file is reported here."""
+        preload = getattr(self.source, "preload", None)
+        if preload is not None:
+            preload(self.indices)
+
     def keys(self) -> tuple[str, ...]:
         return tuple(self.source.key(int(i)) for i in self.indices)
 

@@ -8,14 +8,13 @@ validation, class by class. A val/ without a test/ (ImageNet's layout) is the te
 
 from __future__ import annotations
 
-import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from keras_models.datasets.core import (
-    ArraySource,
     Dataset,
     DatasetError,
     Images,
@@ -29,31 +28,53 @@ from keras_models.datasets.images import EXTENSIONS, read_images
 
 TEST_FRACTION = 0.2
 VALIDATION_FRACTION = 0.1
-PRELOAD_BYTES = 512 << 20  # larger splits are decoded batch by batch
+CACHE_BYTES = 512 << 20  # larger sets are decoded batch by batch, every time
 PRELOAD_CHUNK = 1024
 
 
-@dataclasses.dataclass(frozen=True)
 class FileSource:
-    """Images decoded when they are asked for."""
+    """Images decoded when they are first asked for, and kept if all of them fit in memory."""
 
-    paths: tuple[str, ...]
-    targets: Labels
-    size: int
-    channels: int
+    def __init__(self, paths: list[str], targets: Labels, size: int, channels: int) -> None:
+        self._paths = paths
+        self._targets = targets
+        self._shape = (size, size, channels)
+        bytes_needed = len(paths) * size * size * channels
+        self._cached: np.ndarray[Any, Any] | None = None  # per image: is it in the cache
+        if bytes_needed <= CACHE_BYTES:
+            self._cached = np.zeros(len(paths), bool)
+            self._cache = np.empty((len(paths), *self._shape), np.uint8)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._paths)
+
+    def _decode(self, indices: Indices) -> Images:
+        return read_images([self._paths[i] for i in indices], self._shape[0], self._shape[2])
 
     def load(self, indices: Indices) -> tuple[Images, Labels]:
-        paths = [self.paths[i] for i in indices]
-        return read_images(paths, self.size, self.channels), self.targets[indices]
+        if self._cached is None:
+            return self._decode(indices), self._targets[indices]
+        missing = indices[~self._cached[indices]]
+        if len(missing):
+            self._cache[missing] = self._decode(missing)
+            self._cached[missing] = True
+        return self._cache[indices], self._targets[indices]
 
     def labels(self) -> Labels | None:
-        return self.targets
+        return self._targets
 
     def key(self, index: int) -> str:
-        return self.paths[index]
+        return self._paths[index]
+
+    def preload(self, indices: Indices) -> None:
+        """Fills the cache, so that an unreadable file is reported before a training starts."""
+        if self._cached is None:
+            return
+        with tqdm(total=len(indices), desc="reading images", delay=2, leave=False) as bar:
+            for start in range(0, len(indices), PRELOAD_CHUNK):
+                chunk = indices[start : start + PRELOAD_CHUNK]
+                self.load(chunk)
+                bar.update(len(chunk))
 
 
 def _sub_folders(folder: str) -> list[str]:
@@ -77,20 +98,7 @@ def _source(folder: str, classes: list[str], size: int, channels: int) -> FileSo
             raise DatasetError(f"{class_folder}: no image files ({', '.join(EXTENSIONS)})")
         paths.extend(os.path.join(class_folder, file) for file in files)
         labels.extend([label] * len(files))
-    return FileSource(tuple(paths), np.asarray(labels, np.int32), size, channels)
-
-
-def _preload(source: FileSource, what: str) -> Source:
-    """Decodes into memory what fits; the progress bar shows on long loads only."""
-    if len(source) * source.size**2 * source.channels > PRELOAD_BYTES:
-        return source
-    chunks = []
-    with tqdm(total=len(source), desc=f"reading {what}", unit="img", delay=2, leave=False) as bar:
-        for start in range(0, len(source), PRELOAD_CHUNK):
-            paths = source.paths[start : start + PRELOAD_CHUNK]
-            chunks.append(read_images(paths, source.size, source.channels))
-            bar.update(len(paths))
-    return ArraySource(np.concatenate(chunks), source.targets, source.paths)
+    return FileSource(paths, np.asarray(labels, np.int32), size, channels)
 
 
 def load_folder(data_dir: str, image_size: int, channels: int = 3) -> Dataset:
@@ -110,14 +118,14 @@ def load_folder(data_dir: str, image_size: int, channels: int = 3) -> Dataset:
     classes = _sub_folders(train_dir)
     if len(classes) < 2:
         raise DatasetError(f"{train_dir}: {len(classes)} class folders, expected at least 2")
-    train = _preload(_source(train_dir, classes, image_size, channels), train_dir)
+    train = _source(train_dir, classes, image_size, channels)
 
     def other(name: str) -> Source | None:
         folder = os.path.join(data_dir, name)
         extra = set(_sub_folders(folder)) - set(classes)
         if extra:
             raise DatasetError(f"{folder}/{min(extra)}: a class that {train_dir} does not have")
-        return _preload(_source(folder, classes, image_size, channels), folder)
+        return _source(folder, classes, image_size, channels)
 
     held_out = {name for name in ("validation", "val", "test") if has_splits and name in names}
     validation_name = next((n for n in ("validation", "val") if n in held_out), None)
