@@ -116,4 +116,4 @@ def compile_model(
         fit the model.
     """
     graph = read_graph(model_bytes)
-    return compile_graph(graph, layout or layout_from_model(model_bytes, graph), external_weights)
+    return compile_graph(graph, layout or layout_from_model(model_bytes), external_weights)

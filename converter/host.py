@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled runtime on this machine: dataset-scale inference, and the plan's debug mode.
+
+model = HostModel(pathlib.Path("fused.tflite").read_bytes())
+logits = model.run(images)          # int8 [n, height, width, channels] -> int8 [n, classes]
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter import host_build
+from converter.compile import CompiledModel, MemoryLayout, compile_model
+
+Int8Array = NDArray[np.int8]
+
+_ARENA_ALIGNMENT = 64
+_GUARD_BYTES = 256
+_GUARD = 0x5C
+_POISONS = (0xA5, 0x3B)  # two values that differ in every nibble
+_VIOLATIONS = {
+    1: "wrote a byte that the plan says is dead",
+    2: "changed a buffer that a later operator reads",
+}
+
+
+class PlanViolationError(AssertionError):
+    """A compiled model does not obey its memory plan; names the operator and the byte."""
+
+
+class StreamError(RuntimeError):
+    """Rows were pushed in a wrong order or number."""
+
+
+class _Arena:
+    """Aligned memory between two guards."""
+
+    def __init__(self, size: int) -> None:
+        raw = np.full(size + 2 * _GUARD_BYTES + _ARENA_ALIGNMENT, _GUARD, np.uint8)
+        start = -raw.ctypes.data % _ARENA_ALIGNMENT + _GUARD_BYTES
+        self.bytes = raw[start : start + size]
+        self._guards = (raw[:start], raw[start + size :])
+
+    def address(self) -> int:
+        return self.bytes.ctypes.data
+
+    def guards_intact(self) -> bool:
+        return all(bool((guard == _GUARD).all()) for guard in self._guards)
+
+
+class HostModel:
+    """A fused ``.tflite``, compiled for this machine.
+
+    The first use of a model compiles it (seconds); later ones find it in the cache.
+    """
+
+    def __init__(self, model_bytes: bytes, layout: MemoryLayout | None = None) -> None:
+        """Compiles the model.
+
+        Args:
+          model_bytes: a fused and planned ``.tflite``.
+          layout: memory layout instead of the file's own plan.
+
+        Raises:
+          CompileError: the model is not one that the compiled runtime runs.
+          HostBuildError: no C compiler, or it failed.
+        """
+        self.compiled: CompiledModel = compile_model(model_bytes, layout)
+        self.interface = self.compiled.interface
+        self._library = ctypes.CDLL(str(host_build.build_library(self.compiled)))
+        self._debug_library: ctypes.CDLL | None = None
+
+    def run(self, images: Int8Array, threads: int = 2) -> Int8Array:
+        """Logits of quantized images.
+
+        Args:
+          images: int8 ``[n, height, width, channels]``, the model's own input quantization.
+          threads: at least 1; each has an arena of its own.
+
+        Returns:
+          int8 ``[n, outputs]``.
+
+        Raises:
+          ValueError: wrong type, shape or number of threads.
+        """
+        images = self._checked(images)
+        if threads < 1:
+            raise ValueError(f"threads: got {threads}, expected at least 1")
+        logits = np.empty((len(images), self.interface.output_bytes), np.int8)
+        pieces = _pieces(len(images), threads)
+        lock = threading.Lock()
+
+        def worker() -> None:
+            arena = _Arena(self.interface.arena_bytes)
+            while True:
+                with lock:
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                self._run_piece(self._library, arena, images[piece], logits[piece])
+
+        with ThreadPoolExecutor(min(threads, max(1, len(images)))) as pool:
+            for future in [pool.submit(worker) for _ in range(threads)]:
+                future.result()
+        return logits
+
+    def run_checked(self, images: Int8Array) -> Int8Array:
+        """The same logits from the debug build, which proves that the plan is obeyed.
+
+        Dead bytes are poisoned before each operator, all free bytes are canaries, and the whole
+        runs with two poison values: no operator reads what the plan says is dead.
+
+        Raises:
+          PlanViolationError: an operator wrote or read outside its buffers.
+        """
+        images = self._checked(images)
+        if self._debug_library is None:
+            self._debug_library = ctypes.CDLL(
+                str(host_build.build_library(self.compiled, debug=True))
+            )
+        results = [self._run_poisoned(self._debug_library, images, p) for p in _POISONS]
+        if not np.array_equal(results[0], results[1]):
+            raise PlanViolationError(
+                "an operator reads bytes that the plan says are dead: the logits depend on the "
+                "poison; plan the model again and report it"
+            )
+        return results[0]
+
+    def _run_poisoned(self, library: ctypes.CDLL, images: Int8Array, poison: int) -> Int8Array:
+        arena = _Arena(self.interface.arena_bytes)
+        logits = np.empty((len(images), self.interface.output_bytes), np.int8)
+        report = (ctypes.c_int32 * 3)()
+        library.vit_host_debug_start(ctypes.c_uint8(poison))
+        for i in range(len(images)):
+            self._run_piece(library, arena, images[i : i + 1], logits[i : i + 1])
+            library.vit_host_debug_report(report)
+            if report[0]:
+                raise PlanViolationError(
+                    f"operator {report[1]} {_VIOLATIONS[report[0]]} (arena offset {report[2]})"
+                )
+            if not arena.guards_intact():
+                raise PlanViolationError("an operator wrote outside the arena")
+        return logits
+
+    def _run_piece(
+        self, library: ctypes.CDLL, arena: _Arena, images: Int8Array, logits: Int8Array
+    ) -> None:
+        status = library.vit_host_run(
+            ctypes.c_void_p(arena.address()),
+            ctypes.c_void_p(images.ctypes.data),
+            ctypes.c_void_p(logits.ctypes.data),
+            ctypes.c_size_t(len(images)),
+        )
+        if status:
+            raise StreamError(f"the streaming functions returned {status}")
+
+    def _checked(self, images: Int8Array) -> Int8Array:
+        i = self.interface
+        expected = (i.height, i.width, i.channels)
+        if images.dtype != np.int8 or images.ndim != 4 or images.shape[1:] != expected:
+            raise ValueError(
+                f"images: got {images.dtype} {list(images.shape)}, expected int8 "
+                f"[n, {i.height}, {i.width}, {i.channels}]"
+            )
+        return np.ascontiguousarray(images)
+
+    def stream(self) -> HostStream:
+        """A new image for a streamed model.
+
+        Raises:
+          ValueError: the model is not streamed.
+        """
+        if not self.interface.streamed:
+            raise ValueError("the model's input is resident; plan it with streamed input")
+        return HostStream(self._library, self.interface.output_bytes, self.interface.arena_bytes)
+
+
+def _pieces(count: int, threads: int) -> Iterator[slice]:
+    """Consecutive slices, several per thread so that none waits long for another at the end."""
+    size = max(1, count // (8 * threads))
+    return iter([slice(i, min(i + size, count)) for i in range(0, count, size)])
+
+
+@dataclasses.dataclass
+class HostStream:
+    """begin / push_rows / finish of a streamed model, as a camera's driver would call them."""
+
+    _library: ctypes.CDLL
+    _output_bytes: int
+    _arena_bytes: int
+
+    def __post_init__(self) -> None:
+        self._arena = _Arena(self._arena_bytes)
+
+    def begin(self) -> int:
+        """Starts an image; 0, or a VIT_MODEL_ERROR code as the other functions."""
+        return int(self._library.vit_host_begin(ctypes.c_void_p(self._arena.address())))
+
+    def push_rows(self, rows: Int8Array) -> int:
+        """Pushes int8 ``[count, width, channels]``."""
+        rows = np.ascontiguousarray(rows)
+        return int(
+            self._library.vit_host_push_rows(
+                ctypes.c_void_p(self._arena.address()),
+                ctypes.c_void_p(rows.ctypes.data),
+                ctypes.c_int(len(rows)),
+            )
+        )
+
+    def finish(self) -> tuple[int, Int8Array]:
+        """Runs the rest: (status, logits int8 ``[outputs]``); zeros unless the status is 0."""
+        logits = np.zeros(self._output_bytes, np.int8)
+        status = self._library.vit_host_finish(
+            ctypes.c_void_p(self._arena.address()), ctypes.c_void_p(logits.ctypes.data)
+        )
+        return int(status), logits
