@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from firmware.emulator.elf import Elf, MemoryUse
+from firmware.elf import Elf, MemoryUse
 from firmware.errors import FirmwareError
 from firmware.project import INCLUDE_DIRECTORIES, LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.toolchain import core_flags, find_tool, first_error, run_tool

@@ -24,6 +24,7 @@ from firmware.toolchain import FLAGS, BuildFlags
 
 _SOURCE_ROOT = Path(__file__).parent / "src"
 _MODEL_FILES = ("vit_model.h", "vit_model.c", "vit_model_weights.S", "vit_model_weights.bin")
+_MODEL_SUFFIXES = (".h", ".c", ".S", ".bin")
 _COMMON_DIRECTORIES = ("app", "cortexm")
 LINKER_SCRIPT = PurePosixPath("board/linker.ld")
 INCLUDE_DIRECTORIES = (
@@ -110,16 +111,17 @@ def _support_files(board: Board) -> list[ProjectFile]:
 
 
 def _model_files(model_directory: Path) -> list[ProjectFile]:
-    files = []
     for name in _MODEL_FILES:
-        origin = model_directory / name
-        if not origin.is_file():
+        if not (model_directory / name).is_file():
             raise FirmwareError(
                 f"{model_directory} is not a compiled model: {name} is missing; "
                 "make it with converter.compile"
             )
-        files.append(ProjectFile(PurePosixPath("model") / name, Group.MODEL, origin=origin))
-    return files
+    return [
+        ProjectFile(PurePosixPath("model") / origin.name, Group.MODEL, origin=origin)
+        for origin in sorted(model_directory.iterdir())
+        if origin.suffix in _MODEL_SUFFIXES
+    ]
 
 
 def make_project(

@@ -12,6 +12,14 @@ from firmware.boards import Board
 from firmware.errors import FirmwareError
 
 PREFIX = "arm-none-eabi-"
+_ERROR_MARKS = (
+    "overflowed by",
+    "error:",
+    "undefined reference",
+    "syntax error",
+    "Error:",
+    "warning:",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +78,7 @@ def run_tool(command: Sequence[str], what: str) -> str:
 def first_error(text: str) -> str:
     """The line of a tool's output that says what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for mark in ("overflowed by", "error:", "undefined reference", "syntax error", "Error:", "warning:"):
+    for mark in _ERROR_MARKS:
         for line in lines:
             if mark in line:
                 return line

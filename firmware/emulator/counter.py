@@ -15,9 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from unicorn import UC_HOOK_BLOCK, Uc, UcError
+from unicorn import UC_HOOK_BLOCK
 from unicorn.arm_const import UC_ARM_REG_LR, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_SP
-from unicorn.unicorn_py3.unicorn import uclib
+from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from firmware.errors import FirmwareError
 
@@ -99,7 +99,8 @@ def _library() -> ctypes.CDLL:
     word, pointer = ctypes.c_uint32, ctypes.c_void_p
     library.counter_new.restype = pointer
     library.counter_free.argtypes = [pointer]
-    library.counter_set_unicorn.argtypes = [pointer] * 3 + [ctypes.c_int] * 4
+    registers: list[Any] = [ctypes.c_int] * 4
+    library.counter_set_unicorn.argtypes = [pointer, pointer, pointer, *registers]
     library.counter_set_marks.argtypes = [pointer, word, word, word]
     library.counter_set_stack.argtypes = [pointer, word, word, word, pointer]
     library.counter_add_range.argtypes = [pointer, word, word, pointer]

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import struct
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firmware.boards import Board
-from firmware.emulator.elf import Elf, MemoryUse
+from firmware.elf import Elf, MemoryUse
 from firmware.emulator.machine import Machine
 from firmware.errors import FirmwareError
 
@@ -63,6 +65,36 @@ class FunctionCount:
     instructions: int
 
 
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What the image says about its model (firmware/src/app/model_info.h)."""
+
+    protocol_version: int
+    image_height: int
+    image_width: int
+    image_channels: int
+    classes: int
+    streamed: bool
+    operators: int
+    arena_bytes: int
+    input_scale: float
+    input_zero_point: int
+    output_scale: float
+    output_zero_point: int
+
+    FORMAT: ClassVar[str] = "<5I?3x2Ififi"
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ModelInfo:
+        """Reads the structure."""
+        return cls(*struct.unpack(cls.FORMAT, data))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.image_height, self.image_width, self.image_channels
+
+
 class Emulator:
     """A booted board.
 
@@ -86,6 +118,9 @@ class Emulator:
         self._window = self.elf.address("window")
         self._stack_top = self.elf.address("__stack_top")
         self._boot()
+        self.model = ModelInfo.from_bytes(
+            self.machine.read(self.elf.address("model_info"), struct.calcsize(ModelInfo.FORMAT))
+        )
         self.operator_names = self._read_operator_names()
         self._prepare_counter()
 
@@ -159,8 +194,11 @@ class Emulator:
           FirmwareError: the image does not have the model's size.
           GuestFault: the firmware faulted.
         """
-        if image.dtype != np.int8:
-            raise FirmwareError(f"image is {image.dtype}, expected int8")
+        if image.dtype != np.int8 or image.shape != self.model.image_shape:
+            raise FirmwareError(
+                f"image is {image.dtype}{list(image.shape)}, "
+                f"expected int8{list(self.model.image_shape)}"
+            )
         self._open_window()
         counter = self.machine.counter
         counter.reset()
@@ -169,19 +207,15 @@ class Emulator:
         position = 0
         while self._window_field(_RESULT_COUNT) == done:
             wanted = self._window_field(_WANTED)
-            if position + wanted > len(data):
-                raise FirmwareError(
-                    f"image has {len(data)} bytes, the model wants at least {position + wanted}"
-                )
             self.machine.write(self._window_field(_DESTINATION), data[position : position + wanted])
             position += wanted
             self.machine.write_u32(self._window + _WANTED, 0)
             self.machine.run((self._poll,), self._limit)
-        if position != len(data):
-            raise FirmwareError(f"image has {len(data)} bytes, the model wants {position}")
         return self._inference()
 
     def _inference(self) -> Inference:
+        if self._window_field(_LOGITS) == 0:
+            raise FirmwareError(f"{self.elf.path}: the model reported an error")
         logits = self.machine.read(self._window_field(_LOGITS), self._window_field(_LOGITS_BYTES))
         return Inference(
             logits=np.frombuffer(logits, np.int8).copy(),

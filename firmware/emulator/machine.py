@@ -22,8 +22,6 @@ from unicorn import (
     UC_PROT_EXEC,
     UC_PROT_READ,
     UC_PROT_WRITE,
-    Uc,
-    UcError,
 )
 from unicorn.arm_const import (
     UC_ARM_REG_LR,
@@ -32,10 +30,11 @@ from unicorn.arm_const import (
     UC_CPU_ARM_CORTEX_M4,
     UC_CPU_ARM_CORTEX_M7,
 )
+from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from firmware.boards import Board, Region, RegionKind
+from firmware.elf import Elf, double_precision_instructions
 from firmware.emulator.counter import Counter, CounterError
-from firmware.emulator.elf import Elf, double_precision_instructions
 from firmware.emulator.faults import GuestFault
 from firmware.emulator.peripherals import Chip, RegisterBlock, SystemControl
 from firmware.errors import FirmwareError
@@ -243,7 +242,7 @@ class Machine:
         except UcError as error:
             if self._fault is None:
                 self._fault = GuestFault(str(error))
-        pc = self._uc.reg_read(UC_ARM_REG_PC)
+        pc = int(self._uc.reg_read(UC_ARM_REG_PC))
         self._raise_fault(pc)
         if pc not in stop_at:
             raise GuestFault(f"emulation stopped at {self.elf.describe(pc)}", pc=pc)

@@ -70,13 +70,14 @@ _HEADER = """\
 #define VIT_MODEL_OUTPUT_ZERO_POINT 0
 extern const char* const vit_model_op_names[VIT_MODEL_OP_COUNT];
 typedef void (*VitOpHook)(void* context, int op_index, int end);
+#define VIT_MODEL_OK 0
 int8_t* vit_model_input(uint8_t* arena);
 const int8_t* vit_model_output(const uint8_t* arena);
 void vit_model_invoke(uint8_t* arena, VitOpHook hook, void* context);
-void vit_model_begin(uint8_t* arena);
-void vit_model_push_rows(uint8_t* arena, const int8_t* rows, int row_count, VitOpHook hook,
+int vit_model_begin(uint8_t* arena);
+int vit_model_push_rows(uint8_t* arena, const int8_t* rows, int row_count, VitOpHook hook,
                          void* context);
-void vit_model_finish(uint8_t* arena, VitOpHook hook, void* context);
+int vit_model_finish(uint8_t* arena, VitOpHook hook, void* context);
 #endif
 """
 
@@ -107,8 +108,11 @@ static void tail(uint8_t* arena, VitOpHook hook, void* context) {{
   fake_stack();
   if (hook) hook(context, 2, 1);
 }}
-void vit_model_begin(uint8_t* arena) {{ memset(arena + TOTALS, 0, POSITION + 4 - TOTALS); }}
-void vit_model_push_rows(uint8_t* arena, const int8_t* rows, int row_count, VitOpHook hook,
+int vit_model_begin(uint8_t* arena) {{
+  memset(arena + TOTALS, 0, POSITION + 4 - TOTALS);
+  return VIT_MODEL_OK;
+}}
+int vit_model_push_rows(uint8_t* arena, const int8_t* rows, int row_count, VitOpHook hook,
                          void* context) {{
   int32_t* position = (int32_t*)(void*)(arena + POSITION);
   const int count = row_count * {row_bytes};
@@ -120,9 +124,11 @@ void vit_model_push_rows(uint8_t* arena, const int8_t* rows, int row_count, VitO
   }}
   *position += count;
   if (hook) hook(context, 0, 1);
+  return VIT_MODEL_OK;
 }}
-void vit_model_finish(uint8_t* arena, VitOpHook hook, void* context) {{
+int vit_model_finish(uint8_t* arena, VitOpHook hook, void* context) {{
   tail(arena, hook, context);
+  return VIT_MODEL_OK;
 }}
 void vit_model_invoke(uint8_t* arena, VitOpHook hook, void* context) {{
   vit_model_begin(arena);
@@ -166,7 +172,7 @@ __attribute__((noinline)) void fake_stack(void) {{
 """
 
 
-def write(directory: Path, model: FakeModel = FakeModel()) -> tuple[Path, list[Path]]:  # noqa: B008
+def write(directory: Path, model: FakeModel = FakeModel()) -> tuple[Path, list[Path]]:
     """Writes the model and its kernels; returns the model's directory and the kernel files."""
     target = directory / "model"
     kernels = directory / "kernels"

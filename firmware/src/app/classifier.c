@@ -10,13 +10,16 @@
 __attribute__((section(".arena"), aligned(32))) static uint8_t arena[VIT_MODEL_ARENA_BYTES];
 static int rows_received;
 
-void classifier_begin(void) {
+bool classifier_begin(void) {
   rows_received = 0;
   meter_reset();
 #if VIT_MODEL_STREAMED
   meter_start();
-  vit_model_begin(arena);
+  const int status = vit_model_begin(arena);
   meter_stop();
+  return status == VIT_MODEL_OK;
+#else
+  return true;
 #endif
 }
 
@@ -30,28 +33,31 @@ int8_t* classifier_row_buffer(void) {
 #endif
 }
 
-void classifier_push(const int8_t* rows, int row_count) {
+bool classifier_push(const int8_t* rows, int row_count) {
 #if VIT_MODEL_STREAMED
   meter_start();
-  vit_model_push_rows(arena, rows, row_count, meter_operator, NULL);
+  const int status = vit_model_push_rows(arena, rows, row_count, meter_operator, NULL);
   meter_stop();
+  if (status != VIT_MODEL_OK) return false;
 #else
   if (rows != NULL) {
     memcpy(classifier_row_buffer(), rows, (size_t)(row_count * CLASSIFIER_ROW_BYTES));
   }
 #endif
   rows_received += row_count;
+  return true;
 }
 
 const int8_t* classifier_finish(void) {
   meter_start();
 #if VIT_MODEL_STREAMED
-  vit_model_finish(arena, meter_operator, NULL);
+  const bool good = vit_model_finish(arena, meter_operator, NULL) == VIT_MODEL_OK;
 #else
+  const bool good = true;
   vit_model_invoke(arena, meter_operator, NULL);
 #endif
   meter_stop();
-  return vit_model_output(arena);
+  return good ? vit_model_output(arena) : NULL;
 }
 
 int classifier_best(const int8_t* logits) {

@@ -6,6 +6,7 @@
 #ifndef FIRMWARE_APP_CLASSIFIER_H_
 #define FIRMWARE_APP_CLASSIFIER_H_
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vit_model.h"
@@ -14,15 +15,16 @@
 #define CLASSIFIER_ROW_BYTES (VIT_MODEL_IMAGE_WIDTH * VIT_MODEL_IMAGE_CHANNELS)
 
 // Starts an image; whatever was received of another one is dropped.
-void classifier_begin(void);
+// False when the model refuses, as in all functions here.
+bool classifier_begin(void);
 // Rows received so far, 0 .. VIT_MODEL_IMAGE_HEIGHT.
 int classifier_rows_received(void);
 // The next `row_count` rows; the caller keeps the total within the image.
-void classifier_push(const int8_t* rows, int row_count);
+bool classifier_push(const int8_t* rows, int row_count);
 // Where the next row may be written directly, followed by classifier_push(NULL, row_count);
 // NULL in streamed mode.
 int8_t* classifier_row_buffer(void);
-// After the last row: runs what is left and returns the logits, int8[VIT_MODEL_CLASSES].
+// After the last row: runs what is left and returns the logits, int8[VIT_MODEL_CLASSES], or NULL.
 const int8_t* classifier_finish(void);
 // The index of the greatest logit, the first of equals.
 int classifier_best(const int8_t* logits);

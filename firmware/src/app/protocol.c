@@ -8,6 +8,7 @@
 #include "app/console.h"
 #include "app/frame.h"
 #include "app/meter.h"
+#include "app/model_info.h"
 #include "board_config.h"
 #include "cortexm/system.h"
 
@@ -21,7 +22,8 @@ typedef struct {
   uint32_t payload_bytes;
 } Request;
 
-static uint8_t buffer[LARGEST_REQUEST_BYTES];
+// Aligned so that a row's pixels, after four bytes of header, are word aligned.
+__attribute__((aligned(4))) static uint8_t buffer[LARGEST_REQUEST_BYTES];
 static FrameReceiver receiver = {.bytes = buffer, .capacity = sizeof(buffer)};
 
 static bool image_begun;
@@ -44,17 +46,9 @@ static void send_error(const Request* request, uint8_t code) {
 }
 
 static void handle_info(const Request* request) {
-  const uint8_t streamed = VIT_MODEL_STREAMED;
   frame_send_begin(PROTOCOL_INFO | PROTOCOL_REPLY, request->sequence);
-  frame_send_u16(PROTOCOL_VERSION);
-  frame_send_u16(VIT_MODEL_IMAGE_HEIGHT);
-  frame_send_u16(VIT_MODEL_IMAGE_WIDTH);
-  frame_send_u16(VIT_MODEL_IMAGE_CHANNELS);
-  frame_send_u16(VIT_MODEL_CLASSES);
-  frame_send_bytes(&streamed, 1u);
-  frame_send_u16(VIT_MODEL_OP_COUNT);
+  frame_send_bytes(&model_info, sizeof(model_info));
   frame_send_u32(BOARD_CLOCK_SYSTEM_HZ);
-  frame_send_u32(VIT_MODEL_ARENA_BYTES);
   frame_send_u32(stack_size_bytes());
   frame_send_bytes(BOARD_NAME, sizeof(BOARD_NAME) - 1u);
   frame_send_end();
@@ -66,9 +60,12 @@ static void handle_begin(const Request* request) {
     return;
   }
   image_number = read_u32(request->payload);
-  image_begun = true;
   image_logits = NULL;
-  classifier_begin();
+  image_begun = classifier_begin();
+  if (!image_begun) {
+    send_error(request, PROTOCOL_ERROR_MODEL);
+    return;
+  }
   frame_send_begin(PROTOCOL_BEGIN | PROTOCOL_REPLY, request->sequence);
   frame_send_u32(image_number);
   frame_send_end();
@@ -90,8 +87,11 @@ static void handle_row(const Request* request) {
     return;
   }
   // A row that is already here was sent again because the reply was lost.
-  if (row == expected) {
-    classifier_push((const int8_t*)(request->payload + ROW_NUMBER_BYTES), 1);
+  if (row == expected &&
+      !classifier_push((const int8_t*)(request->payload + ROW_NUMBER_BYTES), 1)) {
+    image_begun = false;
+    send_error(request, PROTOCOL_ERROR_MODEL);
+    return;
   }
   frame_send_begin(PROTOCOL_ROW | PROTOCOL_REPLY, request->sequence);
   frame_send_u16((uint32_t)classifier_rows_received());
@@ -128,6 +128,11 @@ static void handle_finish(const Request* request) {
   // The model has consumed its input: a repeated request gets the same result again.
   const bool first_time = image_logits == NULL;
   if (first_time) image_logits = classifier_finish();
+  if (image_logits == NULL) {
+    image_begun = false;
+    send_error(request, PROTOCOL_ERROR_MODEL);
+    return;
+  }
   const int best = classifier_best(image_logits);
   if (first_time) print_result(best);
   frame_send_begin(PROTOCOL_FINISH | PROTOCOL_REPLY, request->sequence);

@@ -6,9 +6,8 @@
 // little endian.
 //
 //   request                          reply
-//   INFO                             version u16, height u16, width u16, channels u16, classes u16,
-//                                    streamed u8, operators u16, clock_hz u32, arena_bytes u32,
-//                                    stack_bytes u32, name (rest, UTF-8)
+//   INFO                             ModelInfo (model_info.h), clock_hz u32, stack_bytes u32,
+//                                    board name (rest, UTF-8)
 //   BEGIN  image u32                 image u32
 //   ROW    row u16, int8[W*C]        rows_received u16
 //   FINISH image u32                 image u32, class u16, cycles u64, stack_used_bytes u32,
@@ -38,6 +37,7 @@
 #define PROTOCOL_ERROR_ROW_ORDER 4u
 #define PROTOCOL_ERROR_INCOMPLETE 5u
 #define PROTOCOL_ERROR_BAD_INDEX 6u
+#define PROTOCOL_ERROR_MODEL 7u
 
 // Feeds one received byte; handles a request when it completes one.
 void protocol_receive(uint8_t byte);

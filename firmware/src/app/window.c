@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/window.h"
 
+#include <stddef.h>
+
 #include "app/classifier.h"
 
 volatile Window window;
@@ -21,12 +23,12 @@ static bool receive(int8_t* destination, uint32_t bytes) {
 }
 
 static bool receive_image(void) {
-  classifier_begin();
+  if (!classifier_begin()) return false;
 #if VIT_MODEL_STREAMED
   static int8_t row[CLASSIFIER_ROW_BYTES];
   while (classifier_rows_received() < VIT_MODEL_IMAGE_HEIGHT) {
     if (!receive(row, sizeof(row))) return false;
-    classifier_push(row, 1);
+    if (!classifier_push(row, 1)) return false;
   }
   return true;
 #else
@@ -35,8 +37,10 @@ static bool receive_image(void) {
 }
 
 void window_run(void) {
-  while (receive_image()) {
-    const int8_t* logits = classifier_finish();
+  for (;;) {
+    const bool received = receive_image();
+    if (!window_requested()) return;
+    const int8_t* logits = received ? classifier_finish() : NULL;
     window.logits = (uint32_t)(uintptr_t)logits;
     window.logits_bytes = VIT_MODEL_CLASSES;
     window.result_count++;

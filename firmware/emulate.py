@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m firmware.emulate`: classifies images on an emulated board, running its own ELF.
+
+    python -m firmware.emulate --elf=build/firmware.elf --images=cat.png,dog.png
+    python -m firmware.emulate --model=fused.tflite --images=images.npy --count=10 --profile
+
+Without --elf the model is built for the board first. Images are image files, folders of them, or
+a .npy file of int8 [N, height, width, channels] (quantized) or uint8 (pixels). Without --images
+one image of zero points is classified, which is enough to count instructions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from firmware.boards import board_names, get_board
+from firmware.emulator.emulator import (
+    Emulator,
+    FunctionCount,
+    Inference,
+    ModelInfo,
+    OperatorCount,
+)
+from firmware.errors import FirmwareError
+from firmware.images import ImageFile, find_images, quantize
+from firmware.model import WEIGHTS, build_model
+
+__all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """The command line."""
+
+    board: str
+    elf: str
+    model: str
+    weights: str
+    images: list[str]
+    count: int
+    console: bool
+    profile: bool
+    json: str
+
+
+def _make_emulator(options: _Options, work: Path) -> Emulator:
+    board = get_board(options.board)
+    if bool(options.elf) == bool(options.model):
+        raise FirmwareError("give either --elf (a built image) or --model (a fused .tflite)")
+    if options.elf:
+        return Emulator(board, Path(options.elf))
+    try:
+        model = Path(options.model).read_bytes()
+    except OSError as error:
+        raise FirmwareError(f"cannot read {options.model}: {error.strerror}") from None
+    elf = work / "firmware.elf"
+    build_model(model, board, elf, weights=options.weights)
+    return Emulator(board, elf)
+
+
+def _images(options: _Options, model: ModelInfo) -> Iterator[tuple[str, NDArray[np.int8]]]:
+    if not options.images:
+        zero = np.full(model.image_shape, model.input_zero_point, np.int8)
+        yield "zero image", zero
+        return
+    found: list[ImageFile] = find_images(options.images, model.image_shape)
+    chosen = found[: options.count] if options.count else found
+    for file in tqdm(chosen, unit="image", disable=len(chosen) < 2):
+        yield file.name, quantize(file.pixels(), model)
+
+
+def _record(name: str, inference: Inference) -> dict[str, Any]:
+    best = int(np.argmax(inference.logits))
+    return {
+        "image": name,
+        "class": best,
+        "logits": inference.logits.tolist(),
+        "instructions": inference.instructions,
+    }
+
+
+def _report(options: _Options, emulator: Emulator, records: list[dict[str, Any]]) -> dict[str, Any]:
+    use = emulator.memory_use()
+    report: dict[str, Any] = {
+        "board": emulator.board.name,
+        "images": records,
+        "instructions_per_inference": records[-1]["instructions"],
+        "operators": [dataclasses.asdict(count) for count in emulator.operator_counts()],
+        "memory": dataclasses.asdict(use),
+        "stack_high_water_bytes": emulator.stack_high_water_bytes(),
+        "sram_total_bytes": emulator.sram_total_bytes(),
+    }
+    if options.profile:
+        report["functions"] = [dataclasses.asdict(count) for count in emulator.profile()]
+    return report
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    print(f"{'operator':<28}{'calls':>7}{'instructions':>16}{'stack bytes':>13}")
+    for row in report["operators"]:
+        print(
+            f"{row['name']:<28}{row['calls']:>7}{row['instructions']:>16,}{row['stack_bytes']:>13,}"
+        )
+    print(f"{'inference':<35}{report['instructions_per_inference']:>16,}")
+    for row in report.get("functions", ())[:20]:
+        print(f"  {row['name']:<33}{row['instructions']:>16,}")
+    memory = report["memory"]
+    print(
+        f"SRAM {report['sram_total_bytes']:,} bytes = arena {memory['arena_bytes']:,} + data "
+        f"{memory['data_bytes']:,} + bss {memory['bss_bytes']:,} + stack "
+        f"{report['stack_high_water_bytes']:,}"
+    )
+    print(
+        f"flash {memory['flash_bytes']:,} bytes, external {memory['external_flash_bytes']:,}; "
+        f"code {memory['code_bytes']:,}, kernels {memory['kernel_code_bytes']:,}"
+    )
+
+
+def run(options: _Options) -> dict[str, Any]:
+    """Classifies every image and returns the report."""
+    with tempfile.TemporaryDirectory(prefix="vit-emulate-") as work:
+        emulator = _make_emulator(options, Path(work))
+        if options.console:
+            print(emulator.banner.strip())
+        records = []
+        for name, image in _images(options, emulator.model):
+            record = _record(name, emulator.classify(image))
+            print(f"{name}: class {record['class']}, logit {max(record['logits'])}")
+            records.append(record)
+        return _report(options, emulator, records)
+
+
+def write_json(path: str, report: dict[str, Any]) -> None:
+    """Writes a report whole or not at all."""
+    temporary = f"{path}.tmp"
+    Path(temporary).write_text(json.dumps(report, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def main(argv: list[str]) -> None:
+    """Entry point."""
+    if len(argv) > 1:
+        sys.exit(f"emulate: unexpected argument {argv[1]!r}")
+    values = flags.FLAGS.flag_values_dict()
+    options = _Options(**{field.name: values[field.name] for field in dataclasses.fields(_Options)})
+    try:
+        report = run(options)
+        _print_table(report)
+        if options.json:
+            write_json(options.json, report)
+    except (FirmwareError, OSError) as error:
+        sys.exit(f"emulate: {error}")
+
+
+def _define_flags() -> None:
+    flags.DEFINE_enum("board", "stm32f746g_disco", board_names(), "Board.")
+    flags.DEFINE_string("elf", "", "Firmware image to run.")
+    flags.DEFINE_string("model", "", "Fused .tflite to build and run instead of --elf.")
+    flags.DEFINE_enum("weights", "internal", WEIGHTS, "Where --model's weights go.")
+    flags.DEFINE_list("images", [], "Image files, folders, or .npy files.")
+    flags.DEFINE_integer("count", 0, "Classify only the first images; 0 = all.", lower_bound=0)
+    flags.DEFINE_bool("console", False, "Print what the firmware prints when it starts.")
+    flags.DEFINE_bool("profile", False, "Print instructions per function.")
+    flags.DEFINE_string("json", "", "Write the report to this file.")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fused `.tflite` -> a firmware project, and from there to an ELF and an emulated board."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from converter.compile import (
+    CompileError,
+    MemoryLayout,
+    compile_model,
+    include_dirs,
+    kernel_sources,
+)
+from firmware.boards import Board
+from firmware.build import build
+from firmware.elf import MemoryUse
+from firmware.errors import FirmwareError
+from firmware.project import Project, make_project
+
+WEIGHTS_INTERNAL = "internal"
+WEIGHTS_QSPI = "qspi"
+WEIGHTS = (WEIGHTS_INTERNAL, WEIGHTS_QSPI)
+
+
+def kernel_files(board: Board) -> list[Path]:
+    """Sources and headers of the kernels for the board's core, with distinct names."""
+    headers = [path for folder in include_dirs() for path in sorted(folder.glob("*.h"))]
+    files = [*kernel_sources(board.core.name), *headers]
+    names: dict[str, Path] = {}
+    for path in files:
+        if path.name in names:
+            raise FirmwareError(f"two kernel files are called {path.name}")
+        names[path.name] = path
+    return files
+
+
+def compile_to_directory(
+    model: bytes,
+    board: Board,
+    directory: Path,
+    *,
+    weights: str = WEIGHTS_INTERNAL,
+    layout: MemoryLayout | None = None,
+) -> None:
+    """Writes the compiled model (vit_model.*) into `directory`.
+
+    Raises:
+      FirmwareError: the board has no QSPI flash, or the model is not one that the compiled
+        runtime runs.
+    """
+    if weights not in WEIGHTS:
+        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS)}")
+    if weights == WEIGHTS_QSPI and board.external_flash() is None:
+        raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
+    try:
+        compiled = compile_model(model, layout, external_weights=weights == WEIGHTS_QSPI)
+    except CompileError as error:
+        raise FirmwareError(str(error)) from error
+    compiled.write(directory)
+
+
+def project_from_model(
+    model: bytes,
+    board: Board,
+    work: Path,
+    *,
+    weights: str = WEIGHTS_INTERNAL,
+    layout: MemoryLayout | None = None,
+    name: str = "vit_firmware",
+    stack_bytes: int | None = None,
+) -> Project:
+    """Compiles a fused `.tflite` and collects the project; `work` keeps the generated files."""
+    generated = work / "model"
+    compile_to_directory(model, board, generated, weights=weights, layout=layout)
+    return make_project(board, generated, kernel_files(board), name=name, stack_bytes=stack_bytes)
+
+
+def build_model(
+    model: bytes,
+    board: Board,
+    elf: Path,
+    *,
+    weights: str = WEIGHTS_INTERNAL,
+    layout: MemoryLayout | None = None,
+    stack_bytes: int | None = None,
+) -> MemoryUse:
+    """Fused `.tflite` -> `elf` for `board`, with its sizes.
+
+    Raises:
+      FirmwareError: unsupported model, no compiler, or the image does not fit the board.
+    """
+    with tempfile.TemporaryDirectory(prefix="vit-firmware-") as work:
+        project = project_from_model(
+            model,
+            board,
+            Path(work),
+            weights=weights,
+            layout=layout,
+            name=elf.stem,
+            stack_bytes=stack_bytes,
+        )
+        return build(project, elf)
