@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a model in several runtimes over the same images and compares every logit."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter import tflite
+from converter.evaluate import metrics
+from converter.evaluate.runtimes import Int8Array, Runtime, entry_of
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.integer]
+Progress = Callable[[str, int, int], None]  # runtime, images done, images in all
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelEnds:
+    """Quantization of a model's input and output: real = scale * (q - zero_point)."""
+
+    input_shape: tuple[int, ...]
+    input_scale: float
+    input_zero_point: int
+    output_scale: float
+    output_zero_point: int
+
+    def quantize(self, images: Floats) -> Int8Array:
+        """float32 images to the model's int8, rounding to nearest (ties away from zero)."""
+        scaled = images.astype(np.float64) / self.input_scale
+        rounded = np.trunc(scaled + np.copysign(0.5, scaled))
+        clipped: Int8Array = np.clip(rounded + self.input_zero_point, -128, 127).astype(np.int8)
+        return clipped
+
+    def dequantize(self, logits: Int8Array) -> NDArray[np.float64]:
+        """Logits in real numbers."""
+        return self.output_scale * (logits.astype(np.float64) - self.output_zero_point)
+
+
+def ends_of(model_bytes: bytes) -> ModelEnds:
+    """Reads a model's interface.
+
+    Raises:
+      TfliteError: not a model with one int8 image in and one int8 tensor out.
+    """
+    graph = tflite.parse(model_bytes).graph
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise tflite.TfliteError(
+            f"got {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, expected one each"
+        )
+    x, y = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    for what, tensor in (("input", x), ("output", y)):
+        if tensor.dtype != np.int8:
+            raise tflite.TfliteError(f"{what}: got {tensor.dtype}, expected int8")
+    if len(x.shape) != 4:
+        raise tflite.TfliteError(f"input: got shape {list(x.shape)}, expected [1, h, w, c]")
+    return ModelEnds(x.shape[1:], x.scale, x.zero_point, y.scale, y.zero_point)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RuntimeResult:
+    """One runtime over the images.
+
+    Attributes:
+      name: of the runtime.
+      logits: int8 ``[images, classes]``; fewer images than the others if it was limited.
+      seconds: of inference, set-up excluded.
+      scores: against the labels.
+      float_agreement: fraction of images with the float model's prediction, None without one.
+      float_sqnr_db: of the dequantized logits against the float model's, None without one.
+    """
+
+    name: str
+    logits: Int8Array
+    seconds: float
+    scores: metrics.Classification
+    float_agreement: float | None
+    float_sqnr_db: float | None
+
+    @property
+    def images_per_second(self) -> float:
+        return len(self.logits) / self.seconds if self.seconds else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two runtimes of the same file on the images that both saw; 0 and 0 are expected."""
+
+    first: str
+    second: str
+    images: int
+    images_different: int
+    logits_different: int
+    max_difference: int
+
+
+class ImageBatches(Protocol):
+    """Labelled images that are read a batch at a time (`keras_models.datasets.Split` is one)."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch_size: int) -> Iterable[tuple[Floats, Labels]]:
+        """Normalized float32 ``[n, height, width, channels]`` and labels ``[n]``, in order."""
+        ...
+
+
+def evaluate_runtime(
+    name: str,
+    runtime: Runtime,
+    ends: ModelEnds,
+    data: ImageBatches,
+    float_logits: Floats | None,
+    progress: Progress,
+) -> RuntimeResult:
+    """One runtime over all images of ``data``.
+
+    Args:
+      float_logits: of these images or of more that begin with these.
+      progress: called after each batch.
+    """
+    parts, label_parts, seconds, done = [], [], 0.0, 0
+    for images, labels in data.batches(entry_of(name).batch):
+        quantized = ends.quantize(images)
+        start = time.perf_counter()
+        parts.append(runtime.run(quantized))
+        seconds += time.perf_counter() - start
+        label_parts.append(labels)
+        done += len(images)
+        progress(name, done, len(data))
+    logits = np.concatenate(parts)
+    agreement = sqnr = None
+    if float_logits is not None:
+        reference = float_logits[: len(logits)]
+        same = metrics.predictions(reference) == metrics.predictions(logits)
+        agreement = float(same.mean())
+        sqnr = metrics.sqnr_db(reference, ends.dequantize(logits))
+    scores = metrics.classification(logits, np.concatenate(label_parts))
+    return RuntimeResult(name, logits, seconds, scores, agreement, sqnr)
+
+
+def compare(results: Sequence[RuntimeResult]) -> tuple[Comparison, ...]:
+    """All pairs, on the images that both saw (every runtime sees a prefix of the same list)."""
+    pairs = []
+    for i, a in enumerate(results):
+        for b in results[i + 1 :]:
+            count = min(len(a.logits), len(b.logits))
+            wide = a.logits[:count].astype(np.int32) - b.logits[:count]
+            pairs.append(
+                Comparison(
+                    a.name,
+                    b.name,
+                    count,
+                    int((wide != 0).any(axis=1).sum()),
+                    int((wide != 0).sum()),
+                    int(np.abs(wide).max(initial=0)),
+                )
+            )
+    return tuple(pairs)

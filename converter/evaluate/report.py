@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The evaluation as a table and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+from converter.evaluate import metrics
+from converter.evaluate.evaluation import Comparison, RuntimeResult
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """An evaluation: what was run and what came out."""
+
+    model: str
+    dataset: str
+    split: str
+    float_scores: metrics.Classification | None
+    results: tuple[RuntimeResult, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def _scores(scores: metrics.Classification) -> dict[str, Any]:
+    return {
+        "images": scores.images,
+        "top1": scores.top1,
+        "top1_interval_95": [scores.top1_interval.low, scores.top1_interval.high],
+        "top5": scores.top5,
+        "confusion": scores.confusion.tolist(),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else value
+
+
+def _result(result: RuntimeResult) -> dict[str, Any]:
+    return {
+        **_scores(result.scores),
+        "seconds": result.seconds,
+        "images_per_second": result.images_per_second,
+        "float_agreement": result.float_agreement,
+        "float_sqnr_db": _finite(result.float_sqnr_db),
+    }
+
+
+def to_json(report: Report) -> str:
+    """JSON text; fractions are 0..1, an infinite ratio is null."""
+    content = {
+        "model": report.model,
+        "dataset": report.dataset,
+        "split": report.split,
+        "float": None if report.float_scores is None else _scores(report.float_scores),
+        "runtimes": {r.name: _result(r) for r in report.results},
+        "comparisons": [dataclasses.asdict(c) for c in report.comparisons],
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _row(name: str, scores: metrics.Classification, rest: tuple[str, str, str]) -> str:
+    interval = f"{_percent(scores.top1_interval.low)}..{_percent(scores.top1_interval.high)}"
+    cells = f"{name:9} {scores.images:7} {_percent(scores.top1):>7} {interval:>15}"
+    return f"{cells} {_percent(scores.top5):>7} {rest[0]:>9} {rest[1]:>8} {rest[2]:>9}"
+
+
+def to_text(report: Report) -> str:
+    """A short table."""
+    head = f"{'runtime':9} {'images':>7} {'top-1 %':>7} {'95 % interval':>15} {'top-5 %':>7}"
+    lines = [f"{head} {'= float %':>9} {'SQNR dB':>8} {'images/s':>9}"]
+    if report.float_scores is not None:
+        lines.append(_row("float", report.float_scores, ("", "", "")))
+    for r in report.results:
+        sqnr = "-" if r.float_sqnr_db is None else f"{r.float_sqnr_db:.1f}"
+        rest = (_percent(r.float_agreement), sqnr, f"{r.images_per_second:.1f}")
+        lines.append(_row(r.name, r.scores, rest))
+    for c in report.comparisons:
+        lines.append(
+            f"{c.first} = {c.second}: {c.logits_different} logits differ in "
+            f"{c.images_different} of {c.images} images (by at most {c.max_difference})"
+        )
+    return "\n".join(lines)
