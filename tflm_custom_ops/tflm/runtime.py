@@ -35,9 +35,12 @@ from tflm_custom_ops.tflm.stderr_capture import StderrCapture, one_line
 
 Array = NDArray[np.generic]
 
-_MIN_ARENA_BYTES = 1 << 22
+# TFLM's own kernels do not check what they allocate while they prepare and crash in an arena that
+# is too small. So a model is always prepared in a generous arena first; pages of it that nothing
+# touches cost nothing.
+_ROOMY_ARENA_BYTES = 1 << 26
 _MAX_ARENA_BYTES = 1 << 30  # TFLM computes sizes in int
-_ARENA_GROWTH = 4
+_ARENA_ALIGNMENT = 16
 # TFLM's messages when memory, and not the model, is the reason (micro_allocator.cc,
 # single_arena_buffer_allocator.cc, arena planners, kernels' own allocations).
 _ARENA_TEXT = re.compile(
@@ -151,8 +154,9 @@ class TflmInterpreter:
           model: a ``.tflite``. It is repacked in memory so that weights are 16-byte aligned.
           arena_bytes: arena size; None takes one that is large enough.
           library: custom operators; None takes the project's.
-          preserve_all_tensors: keep intermediate tensors for :meth:`tensor`. TFLM then ignores
-            memory plans, so in-place and offline-planned models are refused or misreported.
+          preserve_all_tensors: keep intermediate tensors for :meth:`tensor`. TFLM then shares no
+            memory between tensors, refuses models with a memory plan, and ``arena_bytes`` should
+            be left None: it is not checked.
 
         Raises:
           TflmModelError: malformed, or refused by TFLM (an operator it lacks, bad options).
@@ -167,11 +171,13 @@ class TflmInterpreter:
         self._model = model_file.pack_model(unpacked)
         self._input_count = len(unpacked.subgraphs[0].inputs)
         self._output_count = len(unpacked.subgraphs[0].outputs)
+        roomy = _ROOMY_ARENA_BYTES + 8 * model_file.activation_bytes(unpacked)
+        self.arena_bytes = min(roomy, _MAX_ARENA_BYTES)
+        self._interpreter = self._allocate(self.arena_bytes)
         if arena_bytes is not None:
+            self._check_arena(arena_bytes)
             self.arena_bytes = arena_bytes
             self._interpreter = self._allocate(arena_bytes)
-        else:
-            self._allocate_growing(2 * model_file.activation_bytes(unpacked))
         self.inputs = tuple(
             _details(self._interpreter.get_input_details(i)) for i in range(self._input_count)
         )
@@ -179,24 +185,18 @@ class TflmInterpreter:
             _details(self._interpreter.get_output_details(i)) for i in range(self._output_count)
         )
 
-    def _allocate_growing(self, wanted: int) -> None:
-        """Pages of the arena that nothing touches cost nothing, so a generous first try is free."""
-        arena = min(max(wanted, _MIN_ARENA_BYTES), _MAX_ARENA_BYTES)
-        while True:
-            try:
-                self._interpreter = self._allocate(arena)
-                self.arena_bytes = arena
-                return
-            except TflmArenaError:
-                if arena == _MAX_ARENA_BYTES:
-                    raise
-            arena = min(arena * _ARENA_GROWTH, _MAX_ARENA_BYTES)
+    def _check_arena(self, arena_bytes: int) -> None:
+        if arena_bytes > _MAX_ARENA_BYTES:
+            raise TflmArenaError(f"arena: got {arena_bytes} bytes, expected <= {_MAX_ARENA_BYTES}")
+        if self._preserves:
+            return  # TFLM records nothing in this mode
+        needed = self.arena_usage.total_bytes
+        if arena_bytes // _ARENA_ALIGNMENT * _ARENA_ALIGNMENT < needed:
+            raise TflmArenaError(f"arena: got {arena_bytes} bytes, the model needs {needed}")
 
     def _allocate(self, arena_bytes: int) -> Any:
         from tflite_micro.python.tflite_micro import runtime
 
-        if not 0 < arena_bytes <= _MAX_ARENA_BYTES:
-            raise TflmArenaError(f"arena: got {arena_bytes} bytes, expected 1..{_MAX_ARENA_BYTES}")
         config = runtime.InterpreterConfig
         mode = config.kPreserveAllTensors if self._preserves else config.kAllocationRecording
         failure: Exception | None = None

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TFLM operators in the wheel: bit for bit the reference; an error for anything malformed."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.tflm_custom_ops import generators
+from tflm_custom_ops import options, reference
+from tflm_custom_ops.options import OpKind, Pool
+from tflm_custom_ops.tflm import op_models
+from tflm_custom_ops.tflm.errors import TflmInvokeError, TflmModelError
+from tflm_custom_ops.tflm.op_models import CustomOp, TensorSpec
+from tflm_custom_ops.tflm.runtime import TflmInterpreter
+
+KINDS = tuple(OpKind)
+IN_PLACE = (OpKind.ATTENTION, OpKind.MLP, OpKind.LAYER_NORM, OpKind.GELU)
+
+
+def input_spec(op: options.Op) -> TensorSpec:
+    return TensorSpec((1, *generators.input_shape(op)), f"int{generators.input_bits(op)}")
+
+
+def output_spec(op: options.Op) -> TensorSpec:
+    if isinstance(op, options.PatchEmbed):
+        return TensorSpec((1, op.tokens, op.embed_dim), f"int{op.output_bits}")
+    if isinstance(op, options.LinearOp):
+        return TensorSpec((1, op.rows, op.projection.out_features))
+    if isinstance(op, options.LayerNorm) and op.pool is not Pool.NONE:
+        return TensorSpec((1, op.embed_dim))
+    if isinstance(op, options.LayerNorm):
+        return TensorSpec((1, op.tokens, op.embed_dim))
+    return input_spec(op)
+
+
+def single(op: options.Op, offsets: dict[int, int] | None = None) -> bytes:
+    """A model of one operator."""
+    custom = op_models.custom_op(op, output_spec(op))
+    return op_models.chain_model(input_spec(op), [custom], offsets)
+
+
+def assert_is_reference(interpreter: TflmInterpreter, op: options.Op, x: np.ndarray) -> None:
+    expected = reference.run(op, x)
+    got = interpreter.invoke(x[np.newaxis])
+    np.testing.assert_array_equal(got.reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("kind", KINDS)
+def test_operator_is_the_reference(kind: OpKind, seed: int) -> None:
+    rng = np.random.default_rng([seed, kind])
+    extreme = seed % 4 == 3
+    op = generators.random_op(kind, rng, extreme=extreme)
+    interpreter = TflmInterpreter(single(op))
+    for _ in range(2):  # the second run finds what the first one left in the arena
+        assert_is_reference(interpreter, op, generators.random_input(op, rng, extreme=extreme))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", IN_PLACE)
+def test_output_may_overwrite_input(kind: OpKind, seed: int) -> None:
+    rng = np.random.default_rng([seed, kind, 1])
+    op = generators.random_op(kind, rng)
+    interpreter = TflmInterpreter(single(op, {0: 32, 1: 32}))
+    assert_is_reference(interpreter, op, generators.random_input(op, rng))
+
+
+@pytest.mark.parametrize("kind", [*IN_PLACE, OpKind.LINEAR])
+def test_harmful_overlap_is_an_error(kind: OpKind) -> None:
+    rng = np.random.default_rng([kind, 2])
+    op = {
+        OpKind.ATTENTION: lambda: generators.attention(rng, tokens=9, embed_dim=16),
+        OpKind.MLP: lambda: generators.mlp(rng, tokens=9, embed_dim=16),
+        OpKind.LAYER_NORM: lambda: generators.layer_norm(
+            rng, tokens=9, embed_dim=16, pool=Pool.NONE
+        ),
+        OpKind.GELU: lambda: generators.gelu(rng),
+        OpKind.LINEAR: lambda: generators.linear_op(
+            rng, rows=9, in_features=16, out_features=16, rank=0
+        ),
+    }[kind]()
+    x = generators.random_input(op, rng)
+    interpreter = TflmInterpreter(single(op, {0: 0, 1: 16}))
+    with pytest.raises(TflmInvokeError, match=r"memory plan overlaps input and output"):
+        interpreter.invoke(x[np.newaxis])
+
+
+def test_gelu_takes_any_shape() -> None:
+    rng = np.random.default_rng(3)
+    op = generators.gelu(rng)
+    for shape in ((5,), (1, 3, 7), (1, 2, 3, 4)):
+        spec = TensorSpec(shape)
+        model = op_models.chain_model(spec, [op_models.custom_op(op, spec)])
+        x = rng.integers(-128, 128, shape).astype(np.int8)
+        np.testing.assert_array_equal(TflmInterpreter(model).invoke(x), reference.run(op, x))
+
+
+def _network(rng: np.random.Generator, bits: int, rank: int) -> list[options.Op]:
+    """Patch embedding, two blocks, pooled norm, head."""
+    patch = generators.patch_embed(rng, embed_dim=24, patch=4, grid=4, stride=4, pad=0, bits=bits)
+    tokens = patch.tokens
+    ops: list[options.Op] = [patch]
+    for _ in range(2):
+        ops.append(
+            generators.attention(
+                rng, tokens=tokens, embed_dim=24, heads=3, head_dim=8, rank=rank, bits=bits
+            )
+        )
+        ops.append(
+            generators.mlp(rng, tokens=tokens, embed_dim=24, hidden_dim=48, rank=rank, bits=bits)
+        )
+    ops.append(generators.layer_norm(rng, tokens=tokens, embed_dim=24, bits=bits, pool=Pool.MEAN))
+    ops.append(generators.linear_op(rng, rows=1, in_features=24, out_features=10, rank=0))
+    return ops
+
+
+@pytest.mark.parametrize(("bits", "rank"), [(8, 0), (16, 0), (8, 6), (16, 6)])
+def test_network_is_the_reference_whatever_the_schedule(bits: int, rank: int) -> None:
+    rng = np.random.default_rng([bits, rank])
+    ops = _network(rng, bits, rank)
+    x = generators.random_input(ops[0], rng)
+    expected = x
+    for op in ops:
+        expected = reference.run(op, expected.reshape(generators.input_shape(op)))
+    for schedule in range(3):
+        scheduled = ops if schedule == 0 else [generators.with_schedule(op, rng) for op in ops]
+        chain = [op_models.custom_op(op, output_spec(op)) for op in scheduled]
+        # Tokens of all blocks in one place: every block overwrites its input.
+        offsets = dict.fromkeys(range(1, 6), 4096) if schedule == 2 else None
+        interpreter = TflmInterpreter(op_models.chain_model(input_spec(ops[0]), chain, offsets))
+        got = interpreter.invoke(x[np.newaxis])
+        np.testing.assert_array_equal(got.ravel(), expected.ravel())
+
+
+def test_operators_keep_nothing_in_persistent_memory() -> None:
+    rng = np.random.default_rng(4)
+    chain = [op_models.custom_op(op, output_spec(op)) for op in _network(rng, 8, 0)]
+    usage = TflmInterpreter(
+        op_models.chain_model(input_spec(_network(np.random.default_rng(4), 8, 0)[0]), chain)
+    ).arena_usage
+    assert "Persistent buffer data" in {r.name for r in usage.records}  # TFLM's own tensor lists
+    persistent = next(r for r in usage.records if r.name == "Persistent buffer data")
+    assert persistent.used_bytes <= 64, "two pointer lists, of the model's inputs and outputs"
+
+
+def _message(model: bytes) -> str:
+    with pytest.raises(TflmModelError) as caught:
+        TflmInterpreter(model)
+    return str(caught.value)
+
+
+def _bad_spec(op: options.Op, what: str) -> bytes:
+    x, y = input_spec(op), output_spec(op)
+    custom = op_models.custom_op(op, y)
+    if what == "input type":
+        x = dataclasses.replace(x, dtype="uint8")
+    elif what == "output type":
+        custom = dataclasses.replace(custom, output=dataclasses.replace(y, dtype="float32"))
+    elif what == "input shape":
+        x = dataclasses.replace(x, shape=(*x.shape[:-1], x.shape[-1] + 1))
+    elif what == "output shape":
+        custom = dataclasses.replace(
+            custom, output=dataclasses.replace(y, shape=(*y.shape[:-1], y.shape[-1] + 1))
+        )
+    elif what == "options cut":
+        custom = dataclasses.replace(custom, custom_options=custom.custom_options[:-4])
+    elif what == "options empty":
+        custom = dataclasses.replace(custom, custom_options=b"")
+    elif what == "options odd":
+        custom = dataclasses.replace(custom, custom_options=custom.custom_options + b"x")
+    elif what == "blob cut":
+        custom = dataclasses.replace(custom, blob=custom.blob[: len(custom.blob) // 2])
+    elif what == "version":
+        words = bytearray(custom.custom_options)
+        words[8:12] = struct.pack("<i", options.VERSION + 1)
+        custom = dataclasses.replace(custom, custom_options=bytes(words))
+    elif what == "kind":
+        words = bytearray(custom.custom_options)
+        words[4:8] = struct.pack("<i", 7 - options.kind_of(op))
+        custom = dataclasses.replace(custom, custom_options=bytes(words))
+    return op_models.chain_model(x, [custom])
+
+
+_EXPECTED = {
+    "input type": "input: got uint8, expected int",
+    "output type": "output: got float32, expected int",
+    "input shape": "input: got ",
+    "output shape": "output: got ",
+    "options cut": "options: ",
+    "options empty": "options: ",
+    "options odd": "options: ",
+    "blob cut": "options: ",
+    "version": "options: ",
+    "kind": "options: ",
+}
+
+
+@pytest.mark.parametrize("what", _EXPECTED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_malformed_operator_is_refused_with_a_reason(kind: OpKind, what: str) -> None:
+    op = generators.random_op(kind, np.random.default_rng([kind, 9]))
+    if kind is OpKind.GELU and what == "input shape":
+        what = "output shape"  # any input shape is right; the output must follow it
+    message = _message(_bad_spec(op, what))
+    assert f"{options.CUSTOM_CODES[kind]}: {_EXPECTED[what]}" in message
+    assert "failed to prepare" in message
+
+
+@pytest.mark.parametrize("blob", ["activation", "missing"])
+def test_blob_must_be_a_constant(blob: str) -> None:
+    from tflm_custom_ops.tflm import model_file
+
+    op = generators.gelu(np.random.default_rng(1))
+    model = model_file.load_model(single(op))
+    operator = model.subgraphs[0].operators[0]
+    operator.inputs = np.array([0, 0] if blob == "activation" else [0], np.int32)
+    assert "VitGelu: " in _message(model_file.pack_model(model))
+    operator.inputs = np.array([0, -1], np.int32)
+    assert "omitted tensor" in _message(model_file.pack_model(model))
+
+
+def test_output_must_not_be_a_constant() -> None:
+    from tflm_custom_ops.tflm import model_file
+
+    op = generators.gelu(np.random.default_rng(1))
+    model = model_file.load_model(single(op))
+    constant = model_file.schema().BufferT()
+    constant.data = np.zeros(77, np.uint8)
+    model.buffers.append(constant)
+    model.subgraphs[0].tensors[1].buffer = len(model.buffers) - 1
+    assert "constant tensor" in _message(model_file.pack_model(model))
+
+
+def fuzz(seed: int, rounds: int) -> tuple[int, int]:
+    """Random changes of options and blob. Returns how many were refused and how many ran."""
+    rng = np.random.default_rng(seed)
+    refused = ran = 0
+    for number in range(rounds):
+        op = generators.random_op(KINDS[number % len(KINDS)], rng)
+        x, custom = input_spec(op), op_models.custom_op(op, output_spec(op))
+        words = np.frombuffer(custom.custom_options, np.int32).copy()
+        for position in rng.integers(0, len(words), rng.integers(1, 3)):
+            near = int(words[position]) + int(rng.choice([-4, -1, 1, 4]))
+            ends = (0, -1, 1, 2, 255, 1 << 16, (1 << 31) - 1, -(1 << 31), 1 << 30)
+            value = int(rng.choice([near, *ends]))
+            words[position] = np.array(value & 0xFFFFFFFF, np.uint32).view(np.int32)
+        blob = custom.blob
+        if rng.random() < 0.3:
+            blob = bytes(rng.integers(0, 256, len(blob), np.uint8))
+        if rng.random() < 0.1:
+            blob = blob[: int(rng.integers(1, len(blob) + 1))]
+        changed = CustomOp(custom.custom_code, words.tobytes(), blob, custom.output)
+        try:
+            interpreter = TflmInterpreter(op_models.chain_model(x, [changed]))
+            low, high = generators.type_range(generators.input_bits(op))
+            interpreter.invoke(rng.integers(low, high + 1, x.shape).astype(x.dtype))
+            ran += 1
+        except (TflmModelError, TflmInvokeError):
+            refused += 1
+    return refused, ran
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_fuzzed_options_never_crash(seed: int) -> None:
+    rounds = 600
+    code = (
+        "from tests.tflm_custom_ops.tflm import test_tflm_operators as t;"
+        f"print(*t.fuzz({seed}, {rounds}))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, (
+        f"seed {seed}: status {result.returncode}: {result.stderr[-2000:]}"
+    )
+    refused, ran = (int(v) for v in result.stdout.split())
+    assert refused + ran == rounds
+    assert refused > rounds // 4
+    assert ran > 0
