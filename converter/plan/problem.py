@@ -257,17 +257,21 @@ def _savings(problem: Problem, region: int, grid: int) -> dict[int, int]:
     return saved
 
 
-def live_bytes(problem: Problem, region: int = 0) -> dict[int, int]:
+def live_bytes(problem: Problem, region: int = 0, every_step: bool = False) -> dict[int, int]:
     """Bytes that a region needs at least in each step in which a buffer is born.
 
     Every offset is a multiple of the common divisor of the alignments, so that every buffer but
-    the highest occupies a multiple of it. A maximum over time is reached where a buffer is born.
+    the highest occupies a multiple of it. A maximum over time is reached where a buffer is born;
+    ``every_step`` gives the steps between as well.
     """
     members = [b for b in problem.buffers if b.region == region and b.size_bytes > 0]
     grid = functools.reduce(math.gcd, (b.alignment for b in members), 0) or 1
     saved = _savings(problem, region, grid)
+    steps = sorted({b.lower for b in members})
+    if every_step and steps:
+        steps = list(range(steps[0], max(b.upper for b in members)))
     need: dict[int, int] = {}
-    for step in sorted({b.lower for b in members}):
+    for step in steps:
         live = [b.size_bytes for b in members if b.lower <= step < b.upper]
         slack = max((align_up(s, grid) - s for s in live), default=0)
         need[step] = sum(align_up(s, grid) for s in live) - slack - saved.get(step, 0)

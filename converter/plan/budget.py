@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gives each operator of a graph the scratch that the arena has left in its step.
+
+In step i the arena holds ``base[i]`` bytes besides scratch: the tensors that live, after the best
+overwriting, and the strip of a streamed image. An operator may use ``limit - base[i]``. Without a
+budget the limit is the smallest one that leaves every operator a good token tile; operators
+outside the peak then get larger tiles for nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from converter.plan.lifetimes import model_problem
+from converter.plan.problem import ALIGNMENT, align_up, live_bytes
+from converter.schedule import Candidate, candidates, has_good_tile
+from converter.tflite import Graph
+from tflm_custom_ops import options
+
+
+class OverBudgetError(ValueError):
+    """The network does not fit; the message names the peak operator, the bytes, and remedies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """Bytes that an operator's step takes: ``base_bytes`` of tensors, and its scratch."""
+
+    op: int
+    base_bytes: int
+    scratch_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.base_bytes + self.scratch_bytes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Choices:
+    """The candidates of each operator of a graph, and the bytes live besides scratch.
+
+    Attributes:
+      base: per operator.
+      candidates: per operator; empty for builtin operators.
+    """
+
+    graph: Graph
+    streamed: bool
+    base: tuple[int, ...]
+    candidates: tuple[tuple[Candidate, ...], ...]
+
+    def smallest(self, good: bool) -> list[Need]:
+        """Per operator its smallest need, among candidates with a good tile only if asked."""
+        needs = []
+        for i, found in enumerate(self.candidates):
+            fair = [c for c in found if has_good_tile(c.op)] if good else found
+            scratch = min((padded(c) for c in fair), default=0)
+            needs.append(Need(i, self.base[i], scratch))
+        return needs
+
+
+def padded(candidate: Candidate) -> int:
+    """Scratch bytes as the arena holds them."""
+    return align_up(candidate.cost.scratch_bytes, ALIGNMENT)
+
+
+def choices(graph: Graph, ops: tuple[options.Op | None, ...], streamed: bool) -> Choices:
+    """Candidates and base bytes of a graph; see :class:`Choices`."""
+    bare = model_problem(graph, ops, streamed, with_scratch=False).problem
+    live = live_bytes(bare, every_step=True)
+    # Equal operators (the blocks of a ViT) have equal candidates; only shapes matter.
+    return Choices(
+        graph,
+        streamed,
+        tuple(live.get(i + 1, 0) for i in range(len(ops))),
+        tuple(() if op is None else candidates(op) for op in ops),
+    )
+
+
+def schedule_graph(
+    graph: Graph,
+    ops: tuple[options.Op | None, ...],
+    streamed: bool = False,
+    sram_budget: int | None = None,
+) -> tuple[options.Op | None, ...]:
+    """Each operator with the best schedule that fits.
+
+    Args:
+      sram_budget: bytes for the arena; None for the smallest arena with good tiles.
+
+    Raises:
+      OverBudgetError: some operator fits with no schedule.
+    """
+    found = choices(graph, ops, streamed)
+    limit = sram_budget
+    if limit is None:
+        limit = max(n.total_bytes for n in found.smallest(good=True))
+    scheduled: list[options.Op | None] = []
+    for i, (op, base) in enumerate(zip(ops, found.base, strict=True)):
+        fitting = [c for c in found.candidates[i] if base + padded(c) <= limit]
+        if base > limit or (op is not None and not fitting):
+            raise OverBudgetError(over_budget_message(found, limit))
+        scheduled.append(min(fitting, key=lambda c: c.rank).op if fitting else op)
+    return tuple(scheduled)
+
+
+def over_budget_message(found: Choices, limit: int) -> str:
+    """One line: the peak operator, its bytes with the smallest schedule, and what would help."""
+    peak = max(found.smallest(good=False), key=lambda n: n.total_bytes)
+    name = f"op {peak.op} {found.graph.operators[peak.op].name}"
+    remedies = []
+    if not found.streamed and peak.op == 0 and found.graph.operators[0].name == "VitPatchEmbed":
+        remedies.append("streamed input (--streamed)")
+    remedies.append("a smaller network (fewer tokens or a smaller embed_dim)")
+    return (
+        f"over budget: {name} needs {peak.total_bytes} bytes of arena with the smallest schedule "
+        f"({peak.base_bytes} of tensors, {peak.scratch_bytes} of scratch), the budget is {limit}; "
+        f"what would help: {', or '.join(remedies)}"
+    )

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a graph to a placement problem.
+
+Step 0 is before the first operator (the graph's inputs are there), step i + 1 is operator i, as
+TFLM counts lifetimes plus one. A tensor lives from the step that writes it to the last that reads
+it, a graph output to the end, scratch during its operator. Sizes are rounded up to 16 bytes, as
+TFLM's allocator does. Scratch of TFLM's builtin kernels is not known to this package: TFLM places
+it at run time into the gaps that the plan leaves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from converter.plan import patch_overlap
+from converter.plan.in_place import overwritable_inputs
+from converter.plan.problem import ALIGNMENT, Buffer, Overwrite, PlanError, Problem, align_up
+from converter.tflite import Graph, GraphView, Operator
+from tflm_custom_ops import options
+from tflm_custom_ops.options import CUSTOM_CODES, OpKind, PatchEmbed
+from tflm_custom_ops.scratch import scratch_bytes
+
+STRIP_ID = "strip"
+_FUSED = frozenset(CUSTOM_CODES.values())
+
+
+def tensor_id(index: int) -> str:
+    """Buffer id of an activation."""
+    return f"t{index}"
+
+
+def scratch_id(op: int) -> str:
+    """Buffer id of an operator's scratch."""
+    return f"scratch{op}"
+
+
+def decoded(graph: Graph, op: Operator) -> options.Op | None:
+    """The parameters of a fused operator; None for any other."""
+    if op.opcode != "CUSTOM" or op.custom_code not in _FUSED:
+        return None
+    blob = graph.tensors[op.inputs[1]].data if len(op.inputs) > 1 else None
+    if blob is None:
+        raise PlanError(f"operator {op.name}: got no constant blob as its second input")
+    return options.decode(op.custom_options, blob.tobytes())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelProblem:
+    """A graph with its placement problem.
+
+    Attributes:
+      graph: the planned graph.
+      ops: parameters of the fused operators, None for the others.
+      streamed: the image is not in the arena, a strip of its rows is.
+      problem: what to place; ids are tensor_id(), scratch_id() and STRIP_ID.
+    """
+
+    graph: Graph
+    ops: tuple[options.Op | None, ...]
+    streamed: bool
+    problem: Problem
+
+    @functools.cached_property
+    def names(self) -> dict[str, str]:
+        """A name for people of each buffer."""
+        names = {tensor_id(i): t.name for i, t in enumerate(self.graph.tensors)}
+        names |= {scratch_id(i): f"scratch of op {i} {o.name}" for i, o in self._operators()}
+        return names | {STRIP_ID: "strip of image rows"}
+
+    def _operators(self) -> list[tuple[int, Operator]]:
+        return list(enumerate(self.graph.operators))
+
+    def op_name(self, step: int) -> str:
+        """The operator of a step, e.g. "op 3 VitMlp"."""
+        if step == 0:
+            return "the graph's inputs"
+        return f"op {step - 1} {self.graph.operators[step - 1].name}"
+
+
+def model_problem(
+    graph: Graph,
+    ops: tuple[options.Op | None, ...],
+    streamed: bool = False,
+    with_scratch: bool = True,
+) -> ModelProblem:
+    """States the problem.
+
+    Args:
+      ops: decoded parameters per operator (their schedule decides the scratch).
+      streamed: leave the image out; see :func:`check_streamable`.
+      with_scratch: include the operators' scratch.
+
+    Raises:
+      PlanError: streamed, and the graph does not start with a patch embedding.
+    """
+    if streamed:
+        check_streamable(graph, ops)
+    view = GraphView(graph)
+    left_out = set(graph.inputs) if streamed else set()
+    live = {i: span for i, span in _lifetimes(view).items() if i not in left_out}
+    buffers = [
+        Buffer(tensor_id(i), align_up(graph.tensors[i].nbytes, ALIGNMENT), lower, upper)
+        for i, (lower, upper) in live.items()
+    ]
+    for i, op in enumerate(ops):
+        if with_scratch and op is not None and (needed := scratch_bytes(op)):
+            size = align_up(needed, ALIGNMENT)
+            buffers.append(Buffer(scratch_id(i), size, i + 1, i + 2))
+    if streamed and isinstance(ops[0], PatchEmbed):
+        size = align_up(patch_overlap.strip_bytes(ops[0]), ALIGNMENT)
+        buffers.append(Buffer(STRIP_ID, size, 1, 2))
+    overwrites = _overwrites(graph, ops, live)
+    return ModelProblem(graph, ops, streamed, Problem(tuple(buffers), overwrites))
+
+
+def check_streamable(graph: Graph, ops: tuple[options.Op | None, ...]) -> None:
+    """Raises PlanError unless the first operator, and it alone, embeds patches of the image."""
+    readers = [i for i, op in enumerate(graph.operators) if set(op.inputs) & set(graph.inputs)]
+    if len(graph.inputs) != 1 or readers != [0] or not isinstance(ops[0], PatchEmbed):
+        names = [f"op {i} {graph.operators[i].name}" for i in readers]
+        raise PlanError(
+            f"streamed input: the image is read by {', '.join(names) or 'no operator'}; expected "
+            f"{CUSTOM_CODES[OpKind.PATCH_EMBED]} alone, as the first operator; plan it as resident"
+        )
+
+
+def _lifetimes(view: GraphView) -> dict[int, tuple[int, int]]:
+    """[lower, upper) of each activation that is used, in steps."""
+    graph, spans = view.graph, dict[int, tuple[int, int]]()
+    end = len(graph.operators) + 1
+    for i, tensor in enumerate(graph.tensors):
+        producer, readers = view.producer(i), view.consumers(i)
+        if tensor.is_constant or (producer is None and i not in graph.inputs and not readers):
+            continue
+        lower = 0 if producer is None else producer + 1
+        upper = max((r + 2 for r in readers), default=lower + 1)
+        if i in graph.outputs:
+            upper = end
+        if tensor.is_variable:
+            lower, upper = 0, end  # keeps its value from one run to the next
+        spans[i] = (lower, upper)
+    return spans
+
+
+def _overwrites(
+    graph: Graph, ops: tuple[options.Op | None, ...], live: dict[int, tuple[int, int]]
+) -> tuple[Overwrite, ...]:
+    """What may overwrite what: in-place operators, and tokens over the consumed image."""
+    found = []
+    for i, op in enumerate(graph.operators):
+        fused = ops[i]
+        margin = None
+        candidates = overwritable_inputs(op, graph.tensors)
+        if isinstance(fused, PatchEmbed):
+            candidates, margin = op.inputs[:1], patch_overlap.margin_bytes(fused)
+        for tensor in candidates:
+            dies_here = tensor in live and live[tensor][1] == i + 2
+            born_here = op.outputs[0] in live and live[op.outputs[0]][0] == i + 1
+            if dies_here and born_here:
+                found.append(Overwrite(tensor_id(tensor), tensor_id(op.outputs[0]), margin))
+    return tuple(found)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan inside a `.tflite`: TFLM's ``OfflineMemoryAllocation`` and this project's ``VitPlan``.
+
+``OfflineMemoryAllocation`` (TFLM, docs/memory_management.md) is int32 little-endian: version 1,
+the number of subgraphs, the number of tensors n, then n arena offsets; -1 means "not planned".
+
+``VitPlan`` adds what that format cannot say, as int32 little-endian words:
+
+    0  magic "VPL1"
+    1  format version, 1
+    2  total number of words
+    3  fingerprint: CRC-32 of the graph (shapes, types, operators, options), as int32
+    4  arena_bytes
+    5  lower_bound_bytes; equal to arena_bytes where the plan is proved optimal
+    6  strip offset, -1 unless the image is streamed
+    7  strip bytes, 0 unless the image is streamed
+    8  number of tensors n
+    9  number of operators m
+    then n x (offset, bytes)             -1 and 0 for a constant or a streamed image
+    then m x (scratch offset, bytes)     -1 and 0 for an operator without scratch
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import zlib
+
+import numpy as np
+
+from converter.plan.problem import PlanError
+from converter.tflite import Graph, Metadata, Model
+
+OFFLINE_NAME = "OfflineMemoryAllocation"
+PLAN_NAME = "VitPlan"
+MAGIC = 0x314C5056  # "VPL1" little-endian
+VERSION = 1
+HEADER_WORDS = 10
+NOT_PLANNED = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """Bytes ``[offset, offset + size_bytes)`` of the arena."""
+
+    offset: int
+    size_bytes: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Where everything of a model lies in the arena.
+
+    Attributes:
+      arena_bytes: size of the arena, scratch included.
+      lower_bound_bytes: no plan of this schedule is smaller.
+      tensors: per tensor of the graph its bytes; None for a constant, an unused tensor, and the
+        image of a streamed model.
+      scratch: per operator its scratch; None where it needs none.
+      strip: streamed models: the buffer for one strip of image rows; else None.
+    """
+
+    arena_bytes: int
+    lower_bound_bytes: int
+    tensors: tuple[Span | None, ...]
+    scratch: tuple[Span | None, ...]
+    strip: Span | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the image is pushed row by row instead of lying in the arena."""
+        return self.strip is not None
+
+    @property
+    def optimal(self) -> bool:
+        return self.arena_bytes == self.lower_bound_bytes
+
+
+def fingerprint(graph: Graph) -> int:
+    """CRC-32 of all that decides a plan: tensors, operators and their options; as int32."""
+    crc = 0
+    for t in graph.tensors:
+        text = f"{t.shape}{t.dtype.str}{t.is_constant}{t.is_variable}"
+        crc = zlib.crc32(text.encode(), crc)
+    for op in graph.operators:
+        crc = zlib.crc32(f"{op.name}{op.inputs}{op.outputs}".encode(), crc)
+        crc = zlib.crc32(op.custom_options, crc)
+    crc = zlib.crc32(f"{graph.inputs}{graph.outputs}".encode(), crc)
+    return crc - (1 << 32) if crc >= 1 << 31 else crc
+
+
+def _span_words(span: Span | None) -> tuple[int, int]:
+    return (NOT_PLANNED, 0) if span is None else (span.offset, span.size_bytes)
+
+
+def _plan_words(graph: Graph, plan: Plan) -> list[int]:
+    spans = [w for s in (*plan.tensors, *plan.scratch) for w in _span_words(s)]
+    count = HEADER_WORDS + len(spans)
+    return [
+        *(MAGIC, VERSION, count, fingerprint(graph)),
+        *(plan.arena_bytes, plan.lower_bound_bytes, *_span_words(plan.strip)),
+        *(len(plan.tensors), len(plan.scratch)),
+        *spans,
+    ]
+
+
+def with_plan(model: Model, plan: Plan) -> Model:
+    """The model with both metadata entries, replacing any older plan."""
+    offsets = [NOT_PLANNED if s is None else s.offset for s in plan.tensors]
+    offline = [1, 1, len(offsets), *offsets]
+    kept = tuple(m for m in model.metadata if m.name not in (OFFLINE_NAME, PLAN_NAME))
+    entries = tuple(
+        Metadata(name, struct.pack(f"<{len(words)}i", *words))
+        for name, words in ((OFFLINE_NAME, offline), (PLAN_NAME, _plan_words(model.graph, plan)))
+    )
+    return dataclasses.replace(model, metadata=kept + entries)
+
+
+def without_plan(model: Model) -> Model:
+    """The model without a plan."""
+    kept = tuple(m for m in model.metadata if m.name not in (OFFLINE_NAME, PLAN_NAME))
+    return dataclasses.replace(model, metadata=kept)
+
+
+def plan_of(model: Model) -> Plan:
+    """The plan that a model carries.
+
+    Raises:
+      PlanError: it has none, or one that is malformed or was made for another graph.
+    """
+    data = next((m.data for m in model.metadata if m.name == PLAN_NAME), None)
+    if data is None:
+        raise PlanError("the model has no VitPlan metadata; plan it with python -m converter.fuse")
+    if len(data) < 4 * HEADER_WORDS or len(data) % 4:
+        raise PlanError(f"VitPlan: got {len(data)} bytes, expected at least {4 * HEADER_WORDS}")
+    words = [int(w) for w in np.frombuffer(data, "<i4")]
+    graph = model.graph
+    expected = HEADER_WORDS + 2 * (len(graph.tensors) + len(graph.operators))
+    if words[0] != MAGIC or words[1] != VERSION:
+        raise PlanError(
+            f"VitPlan: got magic {words[0]:#x} version {words[1]}, expected {MAGIC:#x} version "
+            f"{VERSION}; plan the model again"
+        )
+    counts = (len(graph.tensors), len(graph.operators))
+    if not words[2] == len(words) == expected or tuple(words[8:10]) != counts:
+        raise PlanError(
+            f"VitPlan: got {len(words)} words for {words[8]} tensors and {words[9]} operators; "
+            f"the model has {counts[0]} and {counts[1]}; plan the model again"
+        )
+    if words[3] != fingerprint(graph):
+        raise PlanError("VitPlan: made for another graph or schedule; plan the model again")
+    pairs = [
+        None if offset == NOT_PLANNED else Span(offset, size)
+        for offset, size in zip(words[HEADER_WORDS::2], words[HEADER_WORDS + 1 :: 2], strict=True)
+    ]
+    strip = None if words[6] == NOT_PLANNED else Span(words[6], words[7])
+    tensors, scratch = pairs[: counts[0]], pairs[counts[0] :]
+    return Plan(words[4], words[5], tuple(tensors), tuple(scratch), strip)

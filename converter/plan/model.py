@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedules and plans a `.tflite` file, and reads the plan back."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+
+from converter.plan import metadata, planner
+from converter.plan.budget import OverBudgetError, schedule_graph
+from converter.plan.lifetimes import (
+    STRIP_ID,
+    ModelProblem,
+    decoded,
+    model_problem,
+    scratch_id,
+    tensor_id,
+)
+from converter.plan.metadata import Plan, Span, plan_of
+from converter.plan.problem import Placement
+from converter.tflite import Graph, Operator, parse, serialize
+from tflm_custom_ops import options
+from tflm_custom_ops.options import HEADER_WORDS, OpKind
+
+PACKING_ATTEMPTS = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlannedModel:
+    """A planned file.
+
+    Attributes:
+      model_bytes: the `.tflite` with schedule and plan inside.
+      plan: the same plan.
+      model_problem: the buffers behind the plan, for reports.
+      placement: how they were placed, with the proof.
+    """
+
+    model_bytes: bytes
+    plan: Plan
+    model_problem: ModelProblem
+    placement: Placement
+
+
+def plan_model(
+    model_bytes: bytes,
+    streamed: bool = False,
+    sram_budget: int | None = None,
+    time_limit_s: float = planner.DEFAULT_TIME_LIMIT_S,
+    seed: int = 0,
+) -> PlannedModel:
+    """Chooses each fused operator's schedule, places every buffer, and writes both into the file.
+
+    Args:
+      model_bytes: a plain or fused `.tflite`; an older plan is replaced.
+      streamed: the application pushes image rows, the arena holds one strip of them.
+      sram_budget: bytes that the arena may take; None gives the smallest arena that keeps good
+        tiles (docs/memory.md).
+      time_limit_s: of the exact search.
+      seed: of the search; the same seed gives the same plan.
+
+    Raises:
+      OverBudgetError: the budget is too small.
+      PlanError: streamed, and the graph does not start with a patch embedding.
+      TfliteError, OptionsError: the file or an operator in it is malformed.
+    """
+    model = metadata.without_plan(parse(model_bytes))
+    ops = tuple(decoded(model.graph, op) for op in model.graph.operators)
+    stated, placement = plan_graph(model.graph, ops, streamed, sram_budget, time_limit_s, seed)
+    model = dataclasses.replace(model, graph=stated.graph)
+    plan = plan_from(stated, placement)
+    return PlannedModel(serialize(metadata.with_plan(model, plan)), plan, stated, placement)
+
+
+def plan_graph(
+    graph: Graph,
+    ops: tuple[options.Op | None, ...],
+    streamed: bool = False,
+    sram_budget: int | None = None,
+    time_limit_s: float = planner.DEFAULT_TIME_LIMIT_S,
+    seed: int = 0,
+) -> tuple[ModelProblem, Placement]:
+    """Schedules and places a graph whose fused operators have the parameters ``ops``.
+
+    Tiles are chosen for the live bytes of each step; where the placement cannot pack them without
+    a hole, they are chosen again for a budget that is smaller by the excess.
+    """
+    limit = sram_budget
+    for _ in range(PACKING_ATTEMPTS):
+        scheduled = schedule_graph(graph, ops, streamed, limit)
+        stated = model_problem(with_schedules(graph, scheduled), scheduled, streamed)
+        placement = planner.place(stated.problem, time_limit_s, seed)
+        excess = 0 if sram_budget is None else placement.arena_bytes[0] - sram_budget
+        if excess <= 0:
+            return stated, placement
+        assert limit is not None
+        limit -= excess
+    raise OverBudgetError(
+        f"over budget: the arena needs {placement.arena_bytes[0]} bytes, {excess} more than the "
+        f"budget of {sram_budget}, although no operator alone does; increase the time limit"
+    )
+
+
+def read_plan(model_bytes: bytes) -> Plan:
+    """The plan that a file carries; PlanError if it has none, or one for another graph."""
+    return plan_of(parse(model_bytes))
+
+
+def plan_from(stated: ModelProblem, placement: Placement) -> Plan:
+    """The placement in terms of the graph's tensors and operators."""
+    problem, graph = stated.problem, stated.graph
+
+    def span(name: str) -> Span | None:
+        i = problem.index.get(name)
+        return None if i is None else Span(placement.offsets[i], problem.buffers[i].size_bytes)
+
+    return Plan(
+        arena_bytes=placement.arena_bytes[0],
+        lower_bound_bytes=placement.lower_bound_bytes[0],
+        tensors=tuple(span(tensor_id(i)) for i in range(len(graph.tensors))),
+        scratch=tuple(span(scratch_id(i)) for i in range(len(graph.operators))),
+        strip=span(STRIP_ID),
+    )
+
+
+def with_schedules(graph: Graph, ops: tuple[options.Op | None, ...]) -> Graph:
+    """The graph with the tiles of ``ops`` in its operators' options; nothing else changes."""
+    operators = tuple(
+        op if fused is None or not op.custom_options else _with_schedule(op, fused)
+        for op, fused in zip(graph.operators, ops, strict=True)
+    )
+    return dataclasses.replace(graph, operators=operators)
+
+
+# Positions of the schedule among the option words (kernels/vit_types.h, after the header).
+_SCHEDULE_WORDS: dict[OpKind, dict[str, int]] = {
+    OpKind.ATTENTION: {"token_tile": 4, "heads_at_a_time": 5},
+    OpKind.MLP: {"token_tile": 3, "hidden_tile": 4},
+    OpKind.LINEAR: {"token_tile": 1},
+}
+
+
+def _with_schedule(op: Operator, fused: options.Op) -> Operator:
+    """Writes the schedule's words in place: offsets into the blob stay as its writer chose them."""
+    words = bytearray(op.custom_options)
+    for field, position in _SCHEDULE_WORDS.get(options.kind_of(fused), {}).items():
+        struct.pack_into("<i", words, 4 * (HEADER_WORDS + position), getattr(fused, field))
+    return dataclasses.replace(op, custom_options=bytes(words))

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`.tflite` models for the planner's tests, made without TensorFlow.
+
+``fused_model`` writes the fused form of an architecture with zero weights; ``plain_graph`` states
+the operators that TensorFlow's converter emits for one (Keras 3 LayerNormalization, packed qkv).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from converter.plan.skeleton import skeleton
+from converter.tflite import Graph, Model, Operator, Tensor, serialize
+from keras_models.arch import ArchConfig
+from tflm_custom_ops import options
+
+INT8 = np.dtype(np.int8)
+
+
+def fused_model(arch: ArchConfig, residual_bits: int = 8) -> bytes:
+    """A complete fused file: options and packed zero weights."""
+    graph, ops = skeleton(arch, residual_bits)
+    tensors, operators = list(graph.tensors), []
+    for operator, op in zip(graph.operators, ops, strict=True):
+        if op is not None:
+            words, blob = options.encode(op)
+            data = np.frombuffer(blob, np.uint8)
+            index = operator.inputs[1]
+            tensors[index] = dataclasses.replace(tensors[index], shape=data.shape, data=data)
+            operator = dataclasses.replace(operator, custom_options=words)
+        operators.append(operator)
+    graph = dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(operators))
+    return serialize(Model(graph))
+
+
+class _Plain:
+    """Adds operators one after another; tensors are named by index."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.tensors = [Tensor("image", shape, INT8)]
+        self.operators: list[Operator] = []
+
+    def constant(self, *shape: int) -> int:
+        data = np.broadcast_to(np.zeros((), np.int8), shape)
+        self.tensors.append(Tensor(f"c{len(self.tensors)}", shape, INT8, data=data))
+        return len(self.tensors) - 1
+
+    def op(self, name: str, inputs: tuple[int, ...], *shape: int, dtype: type = np.int8) -> int:
+        self.tensors.append(Tensor(f"{name}{len(self.tensors)}", shape, np.dtype(dtype)))
+        self.operators.append(Operator(name, inputs, (len(self.tensors) - 1,)))
+        return len(self.tensors) - 1
+
+    def split(self, x: int, *shape: int) -> tuple[int, int, int]:
+        first = len(self.tensors)
+        self.tensors += [Tensor(f"part{first + i}", shape, INT8) for i in range(3)]
+        outputs = (first, first + 1, first + 2)
+        self.operators.append(Operator("SPLIT", (self.constant(1), x), outputs))
+        return outputs
+
+    def layer_norm(self, x: int, t: int, d: int) -> int:
+        """The 13 operators of Keras 3's LayerNormalization."""
+        axis = self.constant(1)
+        mean = self.op("MEAN", (x, axis), 1, t, 1)
+        wide = self.op("DEQUANTIZE", (mean,), 1, t, 1, dtype=np.float32)
+        minus = self.op("QUANTIZE", (self.op("NEG", (wide,), 1, t, 1, dtype=np.float32),), 1, t, 1)
+        squares = self.op("SQUARED_DIFFERENCE", (x, mean), 1, t, d)
+        variance = self.op("MEAN", (squares, axis), 1, t, 1)
+        variance = self.op("ADD", (variance, self.constant(1)), 1, t, 1)
+        inverse = self.op("RSQRT", (variance,), 1, t, 1)
+        scale = self.op("MUL", (inverse, self.constant(d)), 1, t, d)
+        shift = self.op("MUL", (minus, scale), 1, t, d)
+        shift = self.op("ADD", (shift, self.constant(d)), 1, t, d)
+        return self.op("ADD", (self.op("MUL", (x, scale), 1, t, d), shift), 1, t, d)
+
+    def dense(self, x: int, *shape: int) -> int:
+        return self.op("FULLY_CONNECTED", (x, self.constant(shape[-1], 8)), *shape)
+
+    def attention(self, x: int, t: int, d: int, heads: int, head_dim: int) -> int:
+        inner = heads * head_dim
+        qkv = self.dense(self.layer_norm(x, t, d), 1, t, 3 * inner)
+        parts = []
+        for part in self.split(qkv, 1, t, inner):
+            part = self.op("RESHAPE", (part,), 1, t, heads, head_dim)
+            parts.append(self.op("TRANSPOSE", (part,), 1, heads, t, head_dim))
+        q = self.op("MUL", (parts[0], self.constant(1)), 1, heads, t, head_dim)
+        scores = self.op("BATCH_MATMUL", (q, parts[1]), 1, heads, t, t)
+        weights = self.op("SOFTMAX", (scores,), 1, heads, t, t)
+        context = self.op("BATCH_MATMUL", (weights, parts[2]), 1, heads, t, head_dim)
+        context = self.op("TRANSPOSE", (context,), 1, t, heads, head_dim)
+        context = self.op("RESHAPE", (context,), t, inner)
+        return self.op("ADD", (x, self.dense(context, 1, t, d)), 1, t, d)
+
+    def mlp(self, x: int, t: int, d: int, hidden: int) -> int:
+        h = self.dense(self.layer_norm(x, t, d), 1, t, hidden)
+        h = self.op("GELU", (h,), 1, t, hidden)
+        return self.op("ADD", (x, self.dense(h, 1, t, d)), 1, t, d)
+
+
+def plain_graph(arch: ArchConfig) -> Graph:
+    """The unfused graph; vit_t_240 has 570 operators or so."""
+    t, d, grid = arch.tokens, arch.embed_dim, arch.grid
+    p = _Plain((1, arch.image_size, arch.image_size, arch.channels))
+    x = p.op("CONV_2D", (0, p.constant(1)), 1, grid, grid, d)
+    x = p.op("RESHAPE", (x,), 1, t, d)
+    x = p.op("ADD", (x, p.constant(t, d)), 1, t, d)
+    for block in range(arch.depth):
+        x = p.attention(x, t, d, arch.heads[block], arch.head_dim)
+        x = p.mlp(x, t, d, arch.hidden_dim(block))
+    x = p.layer_norm(x, t, d)
+    x = p.op("MEAN", (x, p.constant(1)), 1, d)
+    x = p.dense(x, 1, arch.num_classes)
+    return Graph(tuple(p.tensors), tuple(p.operators), (0,), (x,))
