@@ -35,8 +35,8 @@ _COMMON_FLAGS = (
 _C_FLAGS = ("-std=c11",)
 _CXX_FLAGS = ("-std=c++17", "-fno-exceptions", "-fno-rtti")
 _COMPILE_SECONDS = 600
-# Sources of this folder that are for a device only, or that no other source includes.
-_DEVICE_ONLY = ("planned_memory_planner.cc",)
+# Sources of this folder that are for a device or for the C++ tests.
+_NOT_FOR_THE_WHEEL = ("planned_memory_planner.cc", "test_console.cc")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,11 @@ def cache_folder() -> pathlib.Path:
 
 def sources() -> list[pathlib.Path]:
     """The translation units of the library, sorted."""
-    operators = [p for p in PACKAGE.glob("*.cc") if p.name not in _DEVICE_ONLY]
+    operators = [
+        path
+        for path in PACKAGE.glob("*.cc")
+        if path.name not in _NOT_FOR_THE_WHEEL and not path.name.endswith("_test.cc")
+    ]
     return sorted(operators) + sorted(KERNELS.glob("*.c"))
 
 
