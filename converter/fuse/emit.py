@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the fused graph: custom operators with one constant blob each, nothing dead left over."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from converter.fuse.arithmetic import Range
+from converter.fuse.lower import Match
+from converter.tflite import Graph, GraphView, Metadata, Model, Operator, Quantization, Tensor
+from converter.tflite.model import Signature
+from tflm_custom_ops.options import CUSTOM_CODES, Op, encode, kind_of
+
+PLAN_METADATA = "OfflineMemoryAllocation"  # indexes tensors, so it dies with the old graph
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Replacement:
+    """A match and the custom operator that takes its place."""
+
+    match: Match
+    op: Op
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Emitted:
+    """The fused model.
+
+    Attributes:
+      model: as written.
+      kept: plain graph index of each builtin operator, by its index in the fused graph.
+    """
+
+    model: Model
+    kept: dict[int, int]
+
+
+def emit(
+    model: Model, view: GraphView, replacements: Sequence[Replacement], wide: dict[int, Range]
+) -> Emitted:
+    """The model with matches replaced.
+
+    Args:
+      wide: tensors that become int16, with their new type.
+    """
+    tensors = [_retyped(t, wide.get(i)) for i, t in enumerate(model.graph.tensors)]
+    operators: list[Operator] = []
+    kept: dict[int, int] = {}
+    ends = {view.producer(r.match.y): r for r in replacements}
+    inner = {op for r in replacements for op in r.match.ops}
+    for index, op in enumerate(model.graph.operators):
+        if index in ends:
+            operators.append(_custom(ends[index], tensors))
+        elif index not in inner:
+            kept[len(operators)] = index
+            operators.append(op)
+    graph = dataclasses.replace(model.graph, tensors=tuple(tensors), operators=tuple(operators))
+    return Emitted(_without_dead_tensors(model, graph), kept)
+
+
+def _retyped(tensor: Tensor, wide: Range | None) -> Tensor:
+    if wide is None:
+        return tensor
+    return dataclasses.replace(
+        tensor,
+        dtype=np.dtype(np.int16),
+        quantization=Quantization.per_tensor(wide.scale, wide.zero_point),
+    )
+
+
+def _custom(replacement: Replacement, tensors: list[Tensor]) -> Operator:
+    """The operator; its blob is appended to `tensors`."""
+    match, op = replacement.match, replacement.op
+    code = CUSTOM_CODES[kind_of(op)]
+    custom_options, blob = encode(op)
+    data = np.frombuffer(blob, np.uint8)
+    name = f"{tensors[match.y].name}/{code}"
+    tensors.append(Tensor(name, data.shape, data.dtype, data=data))
+    return Operator(
+        opcode="CUSTOM",
+        custom_code=code,
+        inputs=(match.x, len(tensors) - 1),
+        outputs=(match.y,),
+        custom_options=custom_options,
+    )
+
+
+def _without_dead_tensors(model: Model, graph: Graph) -> Model:
+    used = set(graph.inputs) | set(graph.outputs)
+    for op in graph.operators:
+        used.update(i for i in (*op.inputs, *op.outputs) if i >= 0)
+    order = sorted(used)
+    new_index = {old: new for new, old in enumerate(order)} | {-1: -1}
+
+    def renumber(indices: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(new_index[i] for i in indices)
+
+    def pairs(entries: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+        return tuple((name, new_index[i]) for name, i in entries if i in new_index)
+
+    compact = Graph(
+        tensors=tuple(graph.tensors[i] for i in order),
+        operators=tuple(
+            dataclasses.replace(o, inputs=renumber(o.inputs), outputs=renumber(o.outputs))
+            for o in graph.operators
+        ),
+        inputs=renumber(graph.inputs),
+        outputs=renumber(graph.outputs),
+        name=graph.name,
+    )
+    signatures = tuple(
+        Signature(s.key, pairs(s.inputs), pairs(s.outputs)) for s in model.signatures
+    )
+    metadata: tuple[Metadata, ...] = tuple(m for m in model.metadata if m.name != PLAN_METADATA)
+    return dataclasses.replace(model, graph=compact, signatures=signatures, metadata=metadata)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which element of a base tensor stands where, after reshapes, transposes, splits and slices.
+
+A trace runs the views on element numbers 0..n-1 of the base tensor. The result says exactly what
+the graph's plumbing does, whatever operators it is written with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.fuse.errors import NoMatchError
+from converter.fuse.semantics import POINTWISE, RESHAPES, VIEWS, evaluate, fused_activation
+from converter.tflite import GraphView
+
+MAX_CHAIN = 16  # views in a row; a bound for strange graphs
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trace:
+    """A tensor as a scaled view of a base tensor: tensor = factor * base[index].
+
+    Attributes:
+      base: tensor where the chain of views starts.
+      index: int64, shape of the tensor traced; element numbers of the base.
+      factor: product of the constants that the chain multiplies by.
+      ops: the chain's operators.
+    """
+
+    base: int
+    index: NDArray[np.int64]
+    factor: float
+    ops: tuple[int, ...]
+
+
+def scalar_factor(view: GraphView, op: int, tensor: int) -> float | None:
+    """c if the operator multiplies `tensor` by one constant number (MUL, DIV), else None."""
+    operator = view.op(op)
+    if operator.opcode not in ("MUL", "DIV") or fused_activation(operator) != "NONE":
+        return None
+    left, right = operator.inputs
+    other = right if left == tensor else left
+    if not view.is_constant(other) or view.tensor(other).size != 1:
+        return None
+    value = float(view.tensor(other).real().reshape(-1)[0])
+    if operator.opcode == "MUL":
+        return value
+    return 1.0 / value if tensor == left and value else None
+
+
+def is_requantize(view: GraphView, op: int) -> bool:
+    """A QUANTIZE from int8 to int8: the identity on real numbers."""
+    operator = view.op(op)
+    return operator.opcode == "QUANTIZE" and all(
+        view.tensor(i).dtype == np.int8 for i in (operator.inputs[0], operator.outputs[0])
+    )
+
+
+def data_input(view: GraphView, op: int) -> int | None:
+    """The one activation an operator reads; None if there are none or several."""
+    inputs = {i for i in view.op(op).inputs if i >= 0 and not view.is_constant(i)}
+    return inputs.pop() if len(inputs) == 1 else None
+
+
+def step_back(view: GraphView, tensor: int, scaling: bool) -> tuple[int, int, float] | None:
+    """(operator, its input, factor) if `tensor` is a view or a scaled copy of that input."""
+    op = view.producer(tensor)
+    if op is None:
+        return None
+    source = data_input(view, op)
+    if source is None:
+        return None
+    if view.op(op).opcode in VIEWS or is_requantize(view, op):
+        return op, source, 1.0
+    factor = scalar_factor(view, op, source) if scaling else None
+    return None if factor is None else (op, source, factor)
+
+
+def trace_back(
+    view: GraphView, tensor: int, *, scaling: bool = False, stop: int | None = None
+) -> Trace:
+    """Follows views (and, with `scaling`, products with a constant) back to their base tensor.
+
+    Args:
+      stop: a tensor to stop at even if it is itself a view of another.
+    """
+    base, factor, ops = tensor, 1.0, []
+    while base != stop and len(ops) < MAX_CHAIN:
+        step = step_back(view, base, scaling)
+        if step is None:
+            break
+        op, base, f = step
+        ops.append(op)
+        factor *= f
+    return Trace(base, element_index(view, base, tensor, ops[::-1]), factor, tuple(ops))
+
+
+def element_index(view: GraphView, base: int, tensor: int, ops: list[int]) -> NDArray[np.int64]:
+    """Element numbers of `base`, as the views `ops` arrange them in `tensor`."""
+    shape = view.tensor(base).shape
+    numbers = np.arange(view.tensor(base).size, dtype=np.int64).reshape(shape)
+    moving = [op for op in ops if view.op(op).opcode in VIEWS]
+    # Copies (MUL by a constant, QUANTIZE) keep the layout: hand the numbers across.
+    values = {base: numbers}
+    for op in ops:
+        source = data_input(view, op)
+        assert source is not None
+        if op in moving:
+            for out in view.op(op).outputs:
+                values[out] = evaluate(view, [op], {source: values[source]}, out)
+        else:
+            values[view.op(op).outputs[0]] = values[source]
+    return values[tensor]
+
+
+def same_order(view: GraphView, tensor: int) -> Trace:
+    """Follows only what keeps every element in its place (reshapes, int8 to int8 QUANTIZE)."""
+    base, ops = tensor, []
+    while len(ops) < MAX_CHAIN:
+        op = view.producer(base)
+        if op is None or not (view.op(op).opcode in RESHAPES or is_requantize(view, op)):
+            break
+        source = data_input(view, op)
+        if source is None:
+            break
+        ops.append(op)
+        base = source
+    index = np.arange(view.tensor(tensor).size, dtype=np.int64)
+    return Trace(base, index.reshape(view.tensor(tensor).shape), 1.0, tuple(ops))
+
+
+def only_consumer(view: GraphView, tensor: int, what: str) -> int:
+    """The single operator that reads a tensor.
+
+    Raises:
+      NoMatchError: none or several do, or the tensor is an output of the graph.
+    """
+    readers = view.consumers(tensor)
+    if tensor in view.graph.outputs:
+        raise NoMatchError(f"{what} is an output of the graph")
+    if len(readers) != 1:
+        names = ", ".join(view.label(r) for r in readers) or "nothing"
+        raise NoMatchError(f"{what} is read by {names}, expected one operator")
+    return readers[0]
+
+
+def follow(view: GraphView, tensor: int, what: str) -> tuple[int, tuple[int, ...], int]:
+    """Follows views forward to the first operator that computes.
+
+    Returns:
+      (tensor that it reads, views passed, the operator).
+    """
+    passed: list[int] = []
+    while len(passed) < MAX_CHAIN:
+        op = only_consumer(view, tensor, what)
+        moves = view.op(op).opcode in VIEWS and len(view.op(op).outputs) == 1
+        if not moves and not is_requantize(view, op):
+            return tensor, tuple(passed), op
+        passed.append(op)
+        tensor = view.op(op).outputs[0]
+    raise NoMatchError(f"{what} passes more than {MAX_CHAIN} views")
+
+
+def rows_and_columns(index: NDArray[np.int64], width: int, what: str) -> NDArray[np.int64]:
+    """Columns that a head-wise view takes from a [tokens, width] tensor.
+
+    Args:
+      index: element numbers, shape [heads, tokens, head_dim].
+
+    Returns:
+      int64 [heads, head_dim]: column of each head's feature.
+
+    Raises:
+      NoMatchError: token t of the view is not row t of the tensor, or columns depend on the token.
+    """
+    rows, columns = index // width, index % width
+    if np.any(rows != np.arange(index.shape[1])[None, :, None]):
+        raise NoMatchError(f"{what} mixes tokens")
+    if np.any(columns != columns[:, :1]):
+        raise NoMatchError(f"{what} takes different features from different tokens")
+    return columns[:, 0]
+
+
+__all__ = [
+    "POINTWISE",
+    "Trace",
+    "element_index",
+    "follow",
+    "only_consumer",
+    "rows_and_columns",
+    "same_order",
+    "scalar_factor",
+    "step_back",
+    "trace_back",
+]

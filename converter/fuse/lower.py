@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From matches to operator parameters: real numbers in, the integers of `docs/operators.md` out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from converter.fuse.arithmetic import (
+    Range,
+    activation_table,
+    exp_table,
+    linear_params,
+    norm_params,
+    rounded,
+    scalar_fixed_point,
+)
+from converter.fuse.errors import BoundError
+from converter.fuse.patterns.attention import AttentionMatch
+from converter.fuse.patterns.layer_norm import NormMatch
+from converter.fuse.patterns.linear import DenseLayer, LinearMatch, ProjectionMatch
+from converter.fuse.patterns.mlp import MlpMatch
+from converter.fuse.patterns.patch_embed import PatchEmbedMatch
+from converter.fuse.patterns.pointwise import PointwiseMatch
+from converter.fuse.patterns.tail import LayerNormMatch
+from tflm_custom_ops.options import (
+    Attention,
+    Gelu,
+    LayerNorm,
+    Linear,
+    LinearOp,
+    Mlp,
+    Norm,
+    Op,
+    PatchEmbed,
+    Pool,
+    Projection,
+    Residual,
+    residual_dtype,
+)
+
+Match = AttentionMatch | MlpMatch | PatchEmbedMatch | LayerNormMatch | PointwiseMatch | LinearMatch
+TensorRange = Callable[[int], Range]  # type of an activation in the fused graph
+
+_MAX_HEAD_DIM = 256
+_EXP_FRACTION = 256  # steps of the exponential's table per factor of two
+
+
+def _layer(layer: DenseLayer, source: Range, target: Range, what: str) -> Linear:
+    factors = source.scale * layer.weight_scale / target.scale
+    return linear_params(
+        layer.weights, layer.bias, factors, source, _limit(target, layer.activation), what
+    )
+
+
+def _limit(target: Range, activation: str) -> Range:
+    """The target with a fused activation's limits."""
+    low, high = target.low, target.high
+    if activation == "NONE":
+        return target
+    zero = target.zero_point
+    if activation in ("RELU", "RELU6"):
+        low = max(low, zero)
+    if activation == "RELU6":
+        high = min(high, zero + rounded(6.0 / target.scale))
+    if activation == "RELU_N1_TO_1":
+        low = max(low, zero - rounded(1.0 / target.scale))
+        high = min(high, zero + rounded(1.0 / target.scale))
+    if activation not in ("RELU", "RELU6", "RELU_N1_TO_1"):
+        raise BoundError(f"fused activation {activation} is not supported")
+    return dataclasses.replace(target, low=low, high=high)
+
+
+def _in(layer: DenseLayer) -> Range:
+    return Range(layer.in_scale, layer.in_zero_point)
+
+
+def _out(layer: DenseLayer) -> Range:
+    return Range(layer.out_scale, layer.out_zero_point)
+
+
+def _projection(match: ProjectionMatch, what: str, target: Range | None = None) -> Projection:
+    """The projection; `target` replaces the last layer's own output type."""
+    last = match.last
+    up = _layer(last, _in(last), _out(last) if target is None else target, what)
+    if len(match.layers) == 1:
+        return Projection(up)
+    down = _layer(match.first, _in(match.first), _out(match.first), f"{what} (down)")
+    return Projection(up, down)
+
+
+def _norm(match: NormMatch, source: Range, target: Range, what: str) -> Norm:
+    return norm_params(match.gamma, match.beta, match.epsilon, source, target, what)
+
+
+def _residual(source: Range, target: Range, what: str) -> Residual:
+    largest = max(source.high - source.zero_point, source.zero_point - source.low)
+    multiplier, shift = scalar_fixed_point(source.scale / target.scale, largest, what)
+    return Residual(source.bits, source.zero_point, multiplier, shift)
+
+
+def _lower_attention(match: AttentionMatch, type_of: TensorRange) -> Attention:
+    if match.head_dim > _MAX_HEAD_DIM:
+        raise BoundError(f"head_dim {match.head_dim}, expected at most {_MAX_HEAD_DIM}")
+    x, y, h = type_of(match.x), type_of(match.y), type_of(match.norm.y)
+    q_range, k_range, v_range = (_out(p.last) for p in (match.q, match.k, match.v))
+    context = _in(match.out.first)
+    # |q - z_q| <= 255, |k| <= 127; the difference of two scores is at most twice their bound.
+    largest_difference = 2 * 255 * 127 * match.head_dim
+    exponent = math.log2(math.e) * q_range.scale * k_range.scale * match.scale * _EXP_FRACTION
+    if exponent < 0:
+        raise BoundError(f"the scores' scale is {match.scale:g}, expected a positive number")
+    score_multiplier, score_shift = scalar_fixed_point(exponent, largest_difference, "scores")
+    ratio = v_range.scale * match.v_factor / context.scale
+    # The reciprocal's numerator over P >= 2**22 is the int32 multiplier of the context.
+    if not 0 < ratio * 2.0**26 < 2**31:
+        raise BoundError(f"v's scale over the context's is {ratio:.4g}, expected 0..32")
+    # A key of -128 would not survive the kernels' symmetric packing (docs/operators.md).
+    q = _projection(match.q, "q")
+    k = _projection(match.k, "k", dataclasses.replace(k_range, low=-127))
+    v = _projection(match.v, "v")
+    if match.shared_down:  # one object, so that it can be stored once
+        k, v = (dataclasses.replace(p, down=q.down) for p in (k, v))
+    return Attention(
+        tokens=match.tokens,
+        embed_dim=match.embed_dim,
+        heads=match.heads,
+        head_dim=match.head_dim,
+        token_tile=1,
+        heads_at_a_time=match.heads,
+        score_multiplier=score_multiplier,
+        score_shift=score_shift,
+        exp_table=exp_table(match.tokens),
+        context_numerator=rounded(ratio * 2.0**48),
+        context_zero_point=context.zero_point,
+        shared_down=match.shared_down,
+        residual=_residual(x, y, "attention residual"),
+        norm=_norm(match.norm, x, h, "attention LayerNorm"),
+        q=q,
+        k=k,
+        v=v,
+        out=_projection(match.out, "attention output", y),
+    )
+
+
+def _lower_mlp(match: MlpMatch, type_of: TensorRange) -> Mlp:
+    x, y, h = type_of(match.x), type_of(match.y), type_of(match.norm.y)
+    return Mlp(
+        tokens=match.tokens,
+        embed_dim=match.embed_dim,
+        hidden_dim=match.hidden_dim,
+        token_tile=1,
+        hidden_tile=match.hidden_dim,
+        lut=activation_table(match.activation.values, _in(match.fc2.first)),
+        residual=_residual(x, y, "MLP residual"),
+        norm=_norm(match.norm, x, h, "MLP LayerNorm"),
+        fc1=_projection(match.fc1, "fc1"),
+        fc2=_projection(match.fc2, "fc2", y),
+    )
+
+
+def _lower_layer_norm(match: LayerNormMatch, type_of: TensorRange) -> LayerNorm:
+    x, inner, y = type_of(match.x), type_of(match.norm.y), type_of(match.y)
+    multiplier = 0
+    if match.pool is Pool.MEAN:
+        largest = match.tokens * 255
+        factor = inner.scale / (y.scale * match.tokens)
+        multiplier, _ = scalar_fixed_point(factor, largest, "mean pool", max_shift=0)
+    return LayerNorm(
+        tokens=match.tokens,
+        embed_dim=match.embed_dim,
+        input_bits=x.bits,
+        pool=match.pool,
+        zero_point=inner.zero_point,
+        pool_multiplier=multiplier,
+        pool_zero_point=y.zero_point,
+        norm=_norm(match.norm, x, inner, "LayerNorm"),
+    )
+
+
+def _lower_patch_embed(match: PatchEmbedMatch, type_of: TensorRange) -> PatchEmbed:
+    x, y = type_of(match.x), type_of(match.y)
+    layer = match.layer
+    dtype = residual_dtype(y.bits)
+    pos, pos_zero_point, pos_multiplier, pos_shift = None, 0, 0, 0
+    if match.pos is not None:
+        if match.pos_source is not None:
+            pos, scale, pos_zero_point = match.pos_source
+        else:
+            scale = float(np.max(np.abs(match.pos))) / 127.0
+            pos = Range(scale, 0, -127).quantize(match.pos).astype(np.int8)
+        pos_multiplier, pos_shift = scalar_fixed_point(scale / y.scale, 255, "positions")
+    return PatchEmbed(
+        **dataclasses.asdict(match.geometry),
+        embed_dim=layer.weights.shape[0],
+        input_zero_point=x.zero_point,
+        output_bits=y.bits,
+        cls=None if match.cls is None else y.quantize(match.cls).astype(dtype),
+        pos=pos,
+        pos_zero_point=pos_zero_point,
+        pos_multiplier=pos_multiplier,
+        pos_shift=pos_shift,
+        linear=_layer(layer, x, y, "patch embedding"),
+    )
+
+
+def _lower_gelu(match: PointwiseMatch, type_of: TensorRange) -> Gelu:
+    return Gelu(activation_table(match.values, type_of(match.y)))
+
+
+def lower(match: Match, type_of: TensorRange) -> Op:
+    """The operator's parameters, unscheduled (token_tile 1).
+
+    Args:
+      match: what was found.
+      type_of: types of the activations in the fused graph.
+
+    Raises:
+      BoundError: an integer would overflow.
+    """
+    if isinstance(match, AttentionMatch):
+        return _lower_attention(match, type_of)
+    if isinstance(match, MlpMatch):
+        return _lower_mlp(match, type_of)
+    if isinstance(match, LayerNormMatch):
+        return _lower_layer_norm(match, type_of)
+    if isinstance(match, PatchEmbedMatch):
+        return _lower_patch_embed(match, type_of)
+    if isinstance(match, PointwiseMatch):
+        return _lower_gelu(match, type_of)
+    return LinearOp(match.rows, 1, _projection(match.projection, "linear layer"))

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention block: x + out(softmax(scale.q.k^T).v) of LayerNorm(x), anchored at the SOFTMAX.
+
+Heads may be split, sliced, reshaped and transposed in any way, q and k may stand on either side of
+the matrix product, the scale may be applied to q, k or the scores. The layout is read from element
+numbers: q must hand token t's row to row t, and any order of features is undone in the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.fuse.errors import NoMatchError
+from converter.fuse.layout import (
+    Trace,
+    follow,
+    is_requantize,
+    only_consumer,
+    rows_and_columns,
+    same_order,
+    trace_back,
+)
+from converter.fuse.patterns.layer_norm import NormMatch
+from converter.fuse.patterns.linear import (
+    ProjectionMatch,
+    is_dense,
+    match_projection,
+    require_int8,
+)
+from converter.fuse.patterns.mlp import match_block_norm, residual_operands
+from converter.fuse.region import check_closed
+from converter.tflite import GraphView
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttentionMatch:
+    """An attention block.
+
+    Attributes:
+      x, y: int8 tensors [tokens, embed_dim] (leading ones allowed).
+      scale: factor of q.k^T before the softmax.
+      v_factor: factor of v.
+      shared_down: q, k and v are three parts of one low-rank pair's second layer.
+      q, k, v: output feature h * head_dim + d is feature d of head h.
+      out: its input features are ordered likewise.
+      ops: every operator that the block replaces.
+    """
+
+    x: int
+    y: int
+    tokens: int
+    embed_dim: int
+    heads: int
+    head_dim: int
+    scale: float
+    v_factor: float
+    shared_down: bool
+    norm: NormMatch
+    q: ProjectionMatch
+    k: ProjectionMatch
+    v: ProjectionMatch
+    out: ProjectionMatch
+    ops: tuple[int, ...]
+
+
+def feeds_matmul(view: GraphView, softmax: int) -> bool:
+    """Whether a SOFTMAX's result goes into a BATCH_MATMUL, as attention's does."""
+    try:
+        _, _, op = follow(view, view.op(softmax).outputs[0], "")
+    except NoMatchError:
+        return True  # read by several: report it as attention that cannot be fused
+    return view.op(op).opcode == "BATCH_MATMUL"
+
+
+def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
+    """The attention block around a SOFTMAX.
+
+    Raises:
+      NoMatchError: with the reason.
+    """
+    scores = _match_scores(view, softmax)
+    context = _match_context(view, softmax, scores)
+    output = _match_output(view, context)
+    projections = [
+        _match_heads(view, operand, name)
+        for operand, name in ((scores.query, "q"), (scores.key, "k"), (context.value, "v"))
+    ]
+    sources = {p.projection.input for p in projections}
+    if len(sources) != 1:
+        raise NoMatchError("q, k and v are made from different tensors")
+    h = sources.pop()
+    norm = match_block_norm(view, output.operand, h)
+    q, k, v = (p.projection for p in projections)
+    y = view.op(output.add).outputs[0]
+    embed_dim = q.first.weights.shape[1]
+    for tensor, what in ((norm.x, "input"), (norm.y, "LayerNorm output"), (y, "output")):
+        require_int8(view, tensor, f"the block's {what}")
+    if output.projection.last.weights.shape[0] != embed_dim:
+        raise NoMatchError("the block's input and output widths differ")
+    parts = (scores.ops, context.ops, output.ops, norm.ops, *(p.ops for p in projections))
+    ops = tuple(sorted({op for part in parts for op in part}))
+    check_closed(view, ops, {y})
+    return AttentionMatch(
+        x=norm.x,
+        y=y,
+        tokens=scores.tokens,
+        embed_dim=embed_dim,
+        heads=scores.heads,
+        head_dim=scores.head_dim,
+        scale=scores.factor * projections[0].factor * projections[1].factor,
+        v_factor=projections[2].factor,
+        shared_down=len({p.first.op for p in (q, k, v)}) == 1 and len(q.layers) == 2,
+        norm=norm,
+        q=q,
+        k=k,
+        v=v,
+        out=output.projection,
+        ops=ops,
+    )
+
+
+# ---- q.k^T and softmax ---------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Operand:
+    """A BATCH_MATMUL operand as [heads, rows, features]: `index` numbers its tensor's elements."""
+
+    tensor: int
+    index: NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Scores:
+    query: _Operand
+    key: _Operand
+    heads: int
+    tokens: int
+    head_dim: int
+    factor: float
+    ops: tuple[int, ...]
+
+
+def _operands(view: GraphView, op: int) -> tuple[_Operand, _Operand]:
+    """Both operands of a BATCH_MATMUL with the summed axis last: result = left . right^T."""
+    operator = view.op(op)
+    options = operator.options
+    return (
+        _operand(view, operator.inputs[0], bool(options.adjX)),
+        _operand(view, operator.inputs[1], not options.adjY),
+    )
+
+
+def _operand(view: GraphView, tensor: int, swap: bool) -> _Operand:
+    shape = view.tensor(tensor).shape
+    if len(shape) < 2:
+        raise NoMatchError(f"BATCH_MATMUL operand has shape {list(shape)}, expected heads")
+    index = np.arange(view.tensor(tensor).size, dtype=np.int64).reshape(-1, *shape[-2:])
+    return _Operand(tensor, index.swapaxes(1, 2) if swap else index)
+
+
+def _matmul_at(view: GraphView, tensor: int, what: str) -> int:
+    op = view.producer(tensor)
+    if op is None or view.op(op).opcode != "BATCH_MATMUL":
+        got = "the graph's input" if op is None else view.label(op)
+        hint = ""
+        if op is not None and view.op(op).opcode in ("ADD", "SELECT", "SELECT_V2", "SUB"):
+            hint = ": a mask or bias on the scores is not supported"
+        raise NoMatchError(f"{what} has a {got} before it, expected BATCH_MATMUL{hint}")
+    return op
+
+
+def _match_scores(view: GraphView, softmax: int) -> _Scores:
+    source = view.op(softmax).inputs[0]
+    trace = trace_back(view, source, scaling=True)
+    matmul = _matmul_at(view, trace.base, "softmax input")
+    left, right = _operands(view, matmul)
+    heads, tokens, head_dim = left.index.shape
+    if right.index.shape != (heads, tokens, head_dim):
+        raise NoMatchError(
+            f"q and k have shapes {left.index.shape} and {right.index.shape}, expected equal ones"
+        )
+    index = trace.index.reshape(-1, *trace.index.shape[-2:])
+    straight = np.arange(heads * tokens * tokens).reshape(heads, tokens, tokens)
+    if np.array_equal(index, straight):
+        query, key = left, right
+    elif np.array_equal(index, straight.swapaxes(1, 2)):
+        query, key = right, left
+    else:
+        raise NoMatchError("the softmax does not run over the keys of one query and head")
+    beta = float(view.op(softmax).options.beta)
+    return _Scores(
+        query, key, heads, tokens, head_dim, trace.factor * beta, (softmax, *trace.ops, matmul)
+    )
+
+
+# ---- probabilities.v -----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Context:
+    """`result` numbers the product's elements as [heads, tokens, head_dim]."""
+
+    value: _Operand
+    tensor: int
+    result: NDArray[np.int64]
+    ops: tuple[int, ...]
+
+
+def _match_context(view: GraphView, softmax: int, scores: _Scores) -> _Context:
+    probabilities = view.op(softmax).outputs[0]
+    tensor, passed, matmul = follow(view, probabilities, "softmax output")
+    if view.op(matmul).opcode != "BATCH_MATMUL":
+        raise NoMatchError(f"softmax output goes into {view.label(matmul)}, not a BATCH_MATMUL")
+    trace = trace_back(view, tensor, stop=probabilities)
+    straight = np.arange(trace.index.size).reshape(scores.heads, scores.tokens, scores.tokens)
+    left, right = _operands(view, matmul)
+    product = view.op(matmul).outputs[0]
+    numbers = np.arange(view.tensor(product).size).reshape(
+        scores.heads, left.index.shape[1], right.index.shape[1]
+    )
+    flat = trace.index.reshape(-1)
+    if tensor == left.tensor and np.array_equal(flat[left.index], straight):
+        value, result = right, numbers
+    elif tensor == right.tensor and np.array_equal(flat[right.index], straight):
+        value, result = left, numbers.swapaxes(1, 2)
+    else:
+        raise NoMatchError("softmax output is not multiplied by v over the keys")
+    return _Context(
+        _Operand(value.tensor, value.index.swapaxes(1, 2)), product, result, (*passed, matmul)
+    )
+
+
+# ---- output projection and residual --------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Output:
+    projection: ProjectionMatch
+    operand: int
+    add: int
+    ops: tuple[int, ...]
+
+
+def _match_output(view: GraphView, context: _Context) -> _Output:
+    heads, tokens, head_dim = context.result.shape
+    tensor, passed, op = follow(view, context.tensor, "attention result")
+    if not is_dense(view, op):
+        raise NoMatchError(f"attention result goes into {view.label(op)}, not FULLY_CONNECTED")
+    index = trace_back(view, tensor, stop=context.tensor).index.reshape(tokens, -1)
+    if index.shape[1] != heads * head_dim:
+        raise NoMatchError(f"the output projection reads {index.shape[1]} features per token")
+    # place[e]: where element e of the product stands in the projection's input.
+    place = np.empty(index.size, np.int64)
+    place[index.reshape(-1)] = np.arange(index.size)
+    columns = rows_and_columns(place[context.result], heads * head_dim, "attention result")
+    last = view.op(op).outputs[0]
+    end, after, add = follow(view, last, "output projection")
+    if is_dense(view, add):
+        last = view.op(add).outputs[0]
+        end, after, add = follow(view, last, "output projection")
+    if view.op(add).opcode != "ADD":
+        raise NoMatchError(f"output projection goes into {view.label(add)}, expected residual ADD")
+    if same_order(view, end).base != last:
+        raise NoMatchError("the output projection's result is rearranged before the residual ADD")
+    a, b = residual_operands(view, add)
+    projection = match_projection(view, last, "output projection").columns(columns.reshape(-1))
+    if projection.last.activation != "NONE":
+        raise NoMatchError(f"output projection has a fused {projection.last.activation}")
+    dense = tuple(layer.op for layer in projection.layers)
+    ops = (*passed, *dense, *projection.ops, *after, add)
+    return _Output(projection, a if end == b else b, add, ops)
+
+
+# ---- q, k, v -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Heads:
+    projection: ProjectionMatch
+    factor: float
+    ops: tuple[int, ...]
+
+
+def _match_heads(view: GraphView, operand: _Operand, name: str) -> _Heads:
+    trace: Trace = trace_back(view, operand.tensor, scaling=True)
+    if not is_dense(view, view.producer(trace.base)):
+        op = view.producer(trace.base)
+        got = "the graph's input" if op is None else view.label(op)
+        raise NoMatchError(f"{name} comes from {got}, expected FULLY_CONNECTED")
+    projection = match_projection(view, trace.base, name)
+    if projection.last.activation != "NONE":
+        raise NoMatchError(f"{name} has a fused {projection.last.activation}")
+    index = trace.index.reshape(-1)[operand.index]
+    columns = rows_and_columns(index, projection.last.weights.shape[0], name)
+    return _Heads(projection.rows(columns.reshape(-1)), trace.factor, (*trace.ops, *projection.ops))
+
+
+__all__ = [
+    "AttentionMatch",
+    "feeds_matmul",
+    "is_requantize",
+    "match_attention",
+    "only_consumer",
+]

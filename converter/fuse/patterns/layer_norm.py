@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layer normalization in any lowering.
+
+Known ones: Keras 3 (13 operators with a DEQUANTIZE/NEG/QUANTIZE island), tf_keras (SUB), and
+x - mean(x) written out (7 operators, gamma and beta folded into the next layer or present as MUL and
+ADD). None is matched by its sequence: the operators between two tensors are run in float64 on probe
+values, gamma, beta and epsilon are read off the results, and the function must then be
+(x - mean) / sqrt(var + epsilon) * gamma + beta on random values (Ba et al. 2016).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.fuse.errors import NoMatchError
+from converter.fuse.region import between
+from converter.fuse.semantics import POINTWISE, REDUCTIONS, RESHAPES, evaluate
+from converter.tflite import GraphView
+
+_ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, "BROADCAST_TO"}) - {"BROADCAST_TO"}
+_TOLERANCE = 1e-4  # of the largest value; constants such as 1/D are themselves quantized
+_PROBES = 3
+_SMALL = 1e-3  # standard deviation at which epsilon shows
+_LARGE = 1e3  # and at which it does not
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NormMatch:
+    """y = LayerNorm(x) over the last axis.
+
+    Attributes:
+      x, y: tensor indices.
+      gamma, beta: float64 [embed_dim]; 1 and 0 where the converter folded them away.
+      epsilon: added to the variance.
+      ops: operators from x to y.
+    """
+
+    x: int
+    y: int
+    gamma: NDArray[np.float64]
+    beta: NDArray[np.float64]
+    epsilon: float
+    ops: tuple[int, ...]
+
+
+def match_norm(view: GraphView, x: int, y: int) -> NormMatch:
+    """Recognises the operators between `x` and `y` as one LayerNorm.
+
+    Raises:
+      NoMatchError: another activation is involved, or they compute something else.
+    """
+    name = view.tensor(y).name
+    ops = between(view, x, y, _ALLOWED, f"LayerNorm output {name!r}")
+    shape = view.tensor(x).shape
+    if not ops or not shape or view.tensor(y).size != view.tensor(x).size:
+        raise NoMatchError(f"{name!r} is not a LayerNorm of its block's input")
+    width = shape[-1]
+
+    def run(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(all="ignore"):
+            return evaluate(view, ops, {x: values}, y).reshape(-1, width)
+
+    gamma, beta, epsilon = _read_parameters(run, shape, width)
+    _verify(run, shape, gamma, beta, epsilon, name)
+    return NormMatch(x, y, gamma, beta, epsilon, ops)
+
+
+def _read_parameters(run, shape, width):  # type: ignore[no-untyped-def]
+    """gamma, beta and epsilon, from tokens without spread, with large and with small spread."""
+    unit = np.where(np.arange(width) % 2 == 0, 1.0, -1.0)
+    if width % 2:
+        unit[-1] = 0.0
+    unit /= np.sqrt(np.mean(unit**2))
+    beta = run(np.zeros(shape))[0]
+    large = run(np.broadcast_to(unit * _LARGE, shape).copy())[0] - beta
+    small = run(np.broadcast_to(unit * _SMALL, shape).copy())[0] - beta
+    strongest = int(np.argmax(np.abs(large)))
+    if not np.all(np.isfinite(large)) or small[strongest] == 0.0 or large[strongest] == 0.0:
+        raise NoMatchError("not a LayerNorm: its result is not finite or does not depend on x")
+    ratio = float(large[strongest] / small[strongest])
+    epsilon = max(0.0, _SMALL**2 * (ratio**2 - 1.0))
+    with np.errstate(all="ignore"):
+        gamma = large / unit * np.sqrt(1.0 + epsilon / _LARGE**2)
+    if width % 2:  # the middle value of the probe is 0; shift the pattern by one to see the last
+        rolled = np.roll(unit, 1)
+        last = run(np.broadcast_to(rolled * _LARGE, shape).copy())[0] - beta
+        gamma[-1] = last[-1] / rolled[-1] * np.sqrt(1.0 + epsilon / _LARGE**2)
+    return gamma, beta, epsilon
+
+
+def _verify(run, shape, gamma, beta, epsilon, name):  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    width = shape[-1]
+    for probe in range(_PROBES):
+        x = rng.normal(size=shape) * rng.uniform(0.01, 4.0, (*shape[:-1], 1))
+        x += rng.normal(size=(*shape[:-1], 1)) * probe
+        mean = x.mean(axis=-1, keepdims=True)
+        variance = x.var(axis=-1, keepdims=True)
+        expected = ((x - mean) / np.sqrt(variance + epsilon)).reshape(-1, width) * gamma + beta
+        error = np.max(np.abs(run(x) - expected))
+        if not error <= _TOLERANCE * max(1.0, float(np.max(np.abs(expected)))):
+            raise NoMatchError(
+                f"{name!r} is not a LayerNorm: differs by {error:.3g} on probe values"
+            )

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MLP block: x + fc2(activation(fc1(LayerNorm(x)))), anchored at the residual ADD."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from converter.fuse.errors import NoMatchError
+from converter.fuse.layout import same_order
+from converter.fuse.patterns.layer_norm import NormMatch, match_norm
+from converter.fuse.patterns.linear import ProjectionMatch, match_projection, require_int8
+from converter.fuse.patterns.pointwise import PointwiseMatch, match_pointwise, pointwise_source
+from converter.fuse.region import check_closed
+from converter.fuse.semantics import fused_activation
+from converter.tflite import GraphView
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MlpMatch:
+    """An MLP block.
+
+    Attributes:
+      x, y: int8 tensors [tokens, embed_dim] (leading ones allowed).
+      hidden: tensor before the activation function; its scale is fc1's output scale.
+      ops: every operator that the block replaces.
+    """
+
+    x: int
+    y: int
+    tokens: int
+    embed_dim: int
+    hidden_dim: int
+    norm: NormMatch
+    fc1: ProjectionMatch
+    activation: PointwiseMatch
+    fc2: ProjectionMatch
+    ops: tuple[int, ...]
+
+
+def residual_operands(view: GraphView, add: int) -> tuple[int, int]:
+    """The two activations of a residual ADD.
+
+    Raises:
+      NoMatchError: a constant operand, a fused activation, or operands of different sizes.
+    """
+    operator = view.op(add)
+    a, b = operator.inputs
+    if view.is_constant(a) or view.is_constant(b):
+        raise NoMatchError(f"{view.label(add)} adds a constant, expected a residual")
+    if fused_activation(operator) != "NONE":
+        raise NoMatchError(f"{view.label(add)} has a fused {fused_activation(operator)}")
+    if view.tensor(a).size != view.tensor(b).size:
+        raise NoMatchError(f"{view.label(add)} broadcasts, expected operands of one size")
+    return a, b
+
+
+def match_block_norm(view: GraphView, operand: int, h: int) -> NormMatch:
+    """The LayerNorm from a residual operand (or what it is a reshape of) to `h`."""
+    try:
+        return match_norm(view, operand, h)
+    except NoMatchError:
+        base = same_order(view, operand).base
+        if base == operand:
+            raise
+        return match_norm(view, base, h)
+
+
+def looks_like_mlp(view: GraphView, add: int) -> bool:
+    """Whether one operand of the ADD comes from a linear layer behind an activation function."""
+    try:
+        operands = residual_operands(view, add)
+    except NoMatchError:
+        return False
+    return any(_has_hidden_layer(view, branch) for branch in operands)
+
+
+def _has_hidden_layer(view: GraphView, branch: int) -> bool:
+    try:
+        fc2 = match_projection(view, same_order(view, branch).base, "")
+        hidden = pointwise_source(view, fc2.input, "")
+        match_projection(view, hidden, "")
+        return match_pointwise(view, hidden, fc2.input).nonlinear or _fused(view, hidden)
+    except NoMatchError:
+        return False
+
+
+def _fused(view: GraphView, hidden: int) -> bool:
+    op = view.producer(hidden)
+    return op is not None and fused_activation(view.op(op)) != "NONE"
+
+
+def match_mlp(view: GraphView, add: int) -> MlpMatch:
+    """The MLP block that ends at the residual ADD.
+
+    Raises:
+      NoMatchError: with the reason of the operand order that came further.
+    """
+    a, b = residual_operands(view, add)
+    if _has_hidden_layer(view, b):
+        return _match(view, add, a, b)
+    return _match(view, add, b, a)
+
+
+def _match(view: GraphView, add: int, operand: int, branch: int) -> MlpMatch:
+    tail = same_order(view, branch)
+    fc2 = match_projection(view, tail.base, "the residual's branch")
+    hidden = pointwise_source(view, fc2.input, "input of fc2")
+    activation = match_pointwise(view, hidden, fc2.input)
+    fc1 = match_projection(view, hidden, "input of the activation function")
+    norm = match_block_norm(view, operand, fc1.input)
+    if fc2.last.activation != "NONE":
+        raise NoMatchError(f"{view.label(fc2.last.op)} has a fused {fc2.last.activation}")
+    y = view.op(add).outputs[0]
+    for tensor, what in ((norm.x, "input"), (norm.y, "LayerNorm output"), (y, "output")):
+        require_int8(view, tensor, f"the block's {what}")
+    embed_dim = fc1.first.weights.shape[1]
+    if fc2.last.weights.shape[0] != embed_dim or view.tensor(norm.x).shape[-1] != embed_dim:
+        raise NoMatchError("the block's input and output widths differ")
+    ops = tuple(sorted({add, *tail.ops, *fc2.ops, *activation.ops, *fc1.ops, *norm.ops}))
+    check_closed(view, ops, {y})
+    return MlpMatch(
+        x=norm.x,
+        y=y,
+        tokens=view.tensor(norm.x).size // embed_dim,
+        embed_dim=embed_dim,
+        hidden_dim=fc1.last.weights.shape[0],
+        norm=norm,
+        fc1=fc1,
+        activation=activation,
+        fc2=fc2,
+        ops=ops,
+    )

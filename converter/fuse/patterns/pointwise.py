@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of one element: GELU as one operator, as its tanh or sigmoid form, ReLU, ...
+
+Whatever chain of pointwise operators lies between two tensors becomes one function of a number; it
+is sampled, not recognised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.fuse.errors import NoMatchError
+from converter.fuse.patterns.linear import require_int8
+from converter.fuse.region import between, check_closed, frontier
+from converter.fuse.semantics import NONLINEAR, POINTWISE, RESHAPES, evaluate, fused_activation
+from converter.tflite import GraphView
+
+_MAX_STEPS = 16
+
+ALLOWED = frozenset({*POINTWISE, *RESHAPES})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PointwiseMatch:
+    """y = function(x) element by element.
+
+    Attributes:
+      x, y: tensor indices, int8.
+      values: float64 [256], the function at the real value of each int8 number -128..127 of x.
+      nonlinear: whether an activation function is among the operators.
+      ops: operators from x to y; empty if x is y.
+    """
+
+    x: int
+    y: int
+    values: NDArray[np.float64]
+    nonlinear: bool
+    ops: tuple[int, ...]
+
+
+def match_pointwise(view: GraphView, x: int, y: int) -> PointwiseMatch:
+    """The function between two int8 tensors.
+
+    Raises:
+      NoMatchError: something other than pointwise operators and single constants is involved.
+    """
+    ops = between(view, x, y, ALLOWED, "the activation function")
+    for op in ops:
+        for i in view.op(op).inputs:
+            is_shape = view.op(op).opcode in RESHAPES
+            if view.is_constant(i) and view.tensor(i).size != 1 and not is_shape:
+                raise NoMatchError(f"{view.label(op)} has a constant per channel")
+    source = view.tensor(x)
+    reals = source.scale * (np.arange(-128, 128, dtype=np.float64) - source.zero_point)
+    with np.errstate(all="ignore"):
+        values = evaluate(view, ops, {x: reals}, y, flat=True)
+    if not np.all(np.isfinite(values)):
+        raise NoMatchError("the activation function is not finite on its input's range")
+    bends = any(
+        view.op(op).opcode in NONLINEAR or fused_activation(view.op(op)) != "NONE" for op in ops
+    )
+    return PointwiseMatch(x, y, values, bends, ops)
+
+
+def pointwise_source(view: GraphView, y: int, what: str) -> int:
+    """The one activation that `y` is a pointwise function of (`y` itself if nothing precedes).
+
+    Raises:
+      NoMatchError: it is a function of several.
+    """
+    ends = frontier(view, y, ALLOWED)
+    if len(ends) != 1:
+        names = sorted(view.label(p) for p in (view.producer(e) for e in ends) if p is not None)
+        raise NoMatchError(f"{what} is a function of several tensors ({', '.join(names)})")
+    return ends.pop()
+
+
+def match_activation(view: GraphView, anchor: int) -> PointwiseMatch:
+    """The longest function of one int8 tensor through a nonlinear operator.
+
+    Raises:
+      NoMatchError: with the reason.
+    """
+    best: PointwiseMatch | None = None
+    reason = ""
+    for y in _behind(view, anchor):
+        for x in _before(view, anchor, y):
+            try:
+                found = match_pointwise(view, x, y)
+                require_int8(view, x, "the activation function's input")
+                require_int8(view, y, "the activation function's output")
+                check_closed(view, found.ops, {y})
+            except NoMatchError as error:
+                reason = reason or str(error)
+                continue
+            if best is None or len(found.ops) > len(best.ops):
+                best = found
+    if best is None:
+        raise NoMatchError(reason)
+    return best
+
+
+def _behind(view: GraphView, anchor: int) -> list[int]:
+    """Results of the anchor and of the pointwise operators that follow it, nearest first."""
+    found: list[int] = []
+    pending = [view.op(anchor).outputs[0]]
+    while pending and len(found) < _MAX_STEPS:
+        tensor = pending.pop(0)
+        if tensor in found:
+            continue
+        found.append(tensor)
+        for op in view.consumers(tensor):
+            if view.op(op).opcode in POINTWISE:
+                pending += view.op(op).outputs
+    return found
+
+
+def _before(view: GraphView, anchor: int, y: int) -> list[int]:
+    ends = frontier(view, y, ALLOWED)
+    near = {i for i in view.op(anchor).inputs if i >= 0 and not view.is_constant(i)}
+    return sorted(ends if len(ends) == 1 else near) if len(ends | near) else []

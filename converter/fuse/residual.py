@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of the activations in the fused graph: which residual tensors may be int16.
+
+A residual tensor is widened where everything that writes and reads it is fused, and where that also
+holds for the tensors tied to it (a block's input and output have one type). The int16 scale comes
+from the calibrated int8 range, so no calibration is repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from converter.fuse.arithmetic import Range
+from converter.fuse.lower import Match
+from converter.fuse.patterns.attention import AttentionMatch
+from converter.fuse.patterns.mlp import MlpMatch
+from converter.fuse.patterns.patch_embed import PatchEmbedMatch
+from converter.fuse.patterns.tail import LayerNormMatch
+from converter.tflite import GraphView
+
+_BLOCKS = (AttentionMatch, MlpMatch)
+_WRITERS = (AttentionMatch, MlpMatch, PatchEmbedMatch)
+_READERS = (AttentionMatch, MlpMatch, LayerNormMatch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Types:
+    """Types of the fused graph's activations.
+
+    Attributes:
+      wide: tensors that become int16, with their scale.
+      notes: why residual tensors stay int8 although int16 was asked for.
+    """
+
+    wide: dict[int, Range]
+    notes: tuple[str, ...]
+
+    def of(self, view: GraphView, tensor: int) -> Range:
+        if tensor in self.wide:
+            return self.wide[tensor]
+        t = view.tensor(tensor)
+        return Range(t.scale, t.zero_point)
+
+
+def residual_types(view: GraphView, matches: Sequence[Match], bits: int) -> Types:
+    """Decides the types; `bits` is 8 or 16."""
+    if bits == 8:
+        return Types({}, ())
+    wide: dict[int, Range] = {}
+    notes: list[str] = []
+    for group in _groups(matches):
+        reasons = [r for r in (_obstacle(view, matches, t) for t in group) if r]
+        if reasons:
+            notes.append(reasons[0])
+            continue
+        for tensor in group:
+            t = view.tensor(tensor)
+            largest = t.scale * max(128 + t.zero_point, 127 - t.zero_point)
+            wide[tensor] = Range.int16(largest)
+    return Types(wide, tuple(notes))
+
+
+def _groups(matches: Sequence[Match]) -> list[list[int]]:
+    """Residual tensors that must have one type, in order of first appearance."""
+    group_of: dict[int, list[int]] = {}
+
+    def join(a: int, b: int) -> None:
+        left, right = group_of.setdefault(a, [a]), group_of.setdefault(b, [b])
+        if left is not right:
+            left.extend(right)
+            for tensor in right:
+                group_of[tensor] = left
+
+    for match in matches:
+        if isinstance(match, _BLOCKS):
+            join(match.x, match.y)
+        elif isinstance(match, PatchEmbedMatch):
+            join(match.y, match.y)
+    unique: list[list[int]] = []
+    for group in group_of.values():
+        if not any(group is g for g in unique):
+            unique.append(group)
+    return unique
+
+
+def _obstacle(view: GraphView, matches: Sequence[Match], tensor: int) -> str | None:
+    """Why a tensor cannot be int16, or None."""
+    name = view.tensor(tensor).name
+    if tensor in view.graph.outputs or tensor in view.graph.inputs:
+        return f"{name!r} is an input or output of the network"
+    if not any(isinstance(m, _WRITERS) and m.y == tensor for m in matches):
+        producer = view.producer(tensor)
+        got = "a constant" if producer is None else view.label(producer)
+        return f"{name!r} is written by {got}, which has no int16 form"
+    inside = {op for m in matches if isinstance(m, _READERS) and m.x == tensor for op in m.ops}
+    for reader in view.consumers(tensor):
+        if reader not in inside:
+            return f"{name!r} is read by {view.label(reader)}, which has no int16 form"
+    return None

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks for every pattern in a graph, the largest ones first; no operator is in two matches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from converter.fuse.errors import NoMatchError
+from converter.fuse.lower import Match
+from converter.fuse.patterns.attention import feeds_matmul, match_attention
+from converter.fuse.patterns.linear import match_linear
+from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
+from converter.fuse.patterns.patch_embed import PatchEmbedMatch, match_patch_embed
+from converter.fuse.patterns.pointwise import match_activation
+from converter.fuse.patterns.tail import ANCHORS, match_layer_norm
+from converter.fuse.report import NotFused
+from converter.fuse.semantics import NONLINEAR
+from converter.tflite import GraphView
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """A match at its place in the network."""
+
+    label: str
+    anchor: int
+    match: Match
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Pattern:
+    """One kind of operator to look for.
+
+    Attributes:
+      name: for labels.
+      is_anchor: whether an operator is a place to look at.
+      match: the match at an anchor; the set holds operators already in matches.
+      numbered: label as "block N name" by the anchor's rank among its kind.
+      reverse: look at the last operators first.
+    """
+
+    name: str
+    is_anchor: Callable[[GraphView, int], bool]
+    match: Callable[[GraphView, int, set[int]], Match]
+    numbered: bool = False
+    reverse: bool = False
+
+
+def _opcode(*names: str) -> Callable[[GraphView, int], bool]:
+    return lambda view, op: view.op(op).opcode in names
+
+
+_PATTERNS = (
+    _Pattern(
+        "attention",
+        lambda view, op: view.op(op).opcode == "SOFTMAX" and feeds_matmul(view, op),
+        lambda view, op, _: match_attention(view, op),
+        numbered=True,
+    ),
+    _Pattern(
+        "mlp",
+        lambda view, op: view.op(op).opcode == "ADD" and looks_like_mlp(view, op),
+        lambda view, op, _: match_mlp(view, op),
+        numbered=True,
+    ),
+    _Pattern(
+        "patch embedding", _opcode("CONV_2D"), lambda view, op, _: match_patch_embed(view, op)
+    ),
+    _Pattern("LayerNorm", _opcode(*ANCHORS), lambda view, op, _: match_layer_norm(view, op)),
+    _Pattern("activation", _opcode(*NONLINEAR), lambda view, op, _: match_activation(view, op)),
+    _Pattern("linear", _opcode("FULLY_CONNECTED"), match_linear, reverse=True),
+)
+
+
+def find_matches(view: GraphView, refused: dict[int, str]) -> tuple[list[Found], list[NotFused]]:
+    """All matches, and the anchors where a pattern was looked for in vain.
+
+    Args:
+      refused: anchors whose match cannot be expressed in integers, with the reason.
+    """
+    taken: set[int] = set()
+    found: list[Found] = []
+    not_fused: list[NotFused] = []
+    for pattern in _PATTERNS:
+        for label, anchor in _anchors(view, pattern):
+            if anchor in taken:
+                continue
+            try:
+                if anchor in refused:
+                    raise NoMatchError(refused[anchor])
+                match = pattern.match(view, anchor, taken)
+                _check_free(view, match.ops, taken)
+            except NoMatchError as error:
+                not_fused.append(NotFused(label, anchor, str(error)))
+                continue
+            taken.update(match.ops)
+            found.append(Found(label, anchor, match))
+    found.sort(key=lambda f: max(f.match.ops))
+    return found, [n for n in not_fused if _worth_reporting(n, found, taken)]
+
+
+def _worth_reporting(entry: NotFused, found: list[Found], taken: set[int]) -> bool:
+    """Leaves out what is accounted for: anchors that another match took, a stem's convolutions."""
+    if entry.label.startswith("block"):
+        return True
+    if entry.label.startswith("patch embedding"):
+        return not any(isinstance(f.match, PatchEmbedMatch) for f in found)
+    return entry.op not in taken
+
+
+def _anchors(view: GraphView, pattern: _Pattern) -> Iterable[tuple[str, int]]:
+    ops = [i for i in range(len(view.graph.operators)) if pattern.is_anchor(view, i)]
+    labels = [
+        f"block {n} {pattern.name}" if pattern.numbered else f"{pattern.name} at {view.label(op)}"
+        for n, op in enumerate(ops)
+    ]
+    pairs = list(zip(labels, ops, strict=True))
+    return reversed(pairs) if pattern.reverse else pairs
+
+
+def _check_free(view: GraphView, ops: Iterable[int], taken: set[int]) -> None:
+    for op in ops:
+        if op in taken:
+            raise NoMatchError(f"{view.label(op)} belongs to another fused operator")

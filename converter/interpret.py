@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a plain or fused `.tflite` in Python, operator by operator.
+
+Fused operators are computed by their definition (`tflm_custom_ops.reference`), builtin ones by
+LiteRT's reference kernels (the documented integer semantics of the TFLite quantization spec), each
+as a model of one operator. Slow; it is what the other runtimes are compared with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.tflite import Graph, Model, Operator, TfliteError, parse, serialize
+from tflm_custom_ops import reference
+from tflm_custom_ops.options import CUSTOM_CODES, Op, decode
+
+_FUSED = frozenset(CUSTOM_CODES.values())
+
+
+def litert_interpreter(model_bytes: bytes) -> Any:
+    """A LiteRT interpreter with reference kernels and no delegate, tensors allocated."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=model_bytes,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        num_threads=1,
+    )
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+class GraphInterpreter:
+    """Runs one model again and again.
+
+    Attributes:
+      model: the parsed file.
+      fused: parameters of each fused operator by operator index.
+    """
+
+    def __init__(self, model_bytes: bytes) -> None:
+        """Parses and checks a file.
+
+        Raises:
+          TfliteError: malformed, or with a custom operator that is not ours.
+        """
+        self.model: Model = parse(model_bytes)
+        self.fused: dict[int, Op] = {}
+        self._builtin: dict[int, Any] = {}
+        graph = self.model.graph
+        for index, op in enumerate(graph.operators):
+            if op.name in _FUSED:
+                blob = graph.tensors[op.inputs[1]].data
+                if blob is None:
+                    raise TfliteError(f"{op.name} (op {index}): got no constant parameters")
+                self.fused[index] = decode(op.custom_options, blob.tobytes())
+            elif op.opcode == "CUSTOM":
+                raise TfliteError(f"operator {index}: got custom operator {op.name!r}, not ours")
+            else:
+                self._builtin[index] = litert_interpreter(serialize(_one_op(graph, op)))
+
+    def tensors(self, image: NDArray[Any]) -> dict[int, NDArray[Any]]:
+        """Values of all activations for one input, by tensor index.
+
+        Raises:
+          ValueError: the input has another type or number of elements.
+        """
+        graph = self.model.graph
+        source = graph.tensors[graph.inputs[0]]
+        if image.dtype != source.dtype or image.size != source.size:
+            raise ValueError(
+                f"input: got {image.dtype} {list(image.shape)}, expected {source.dtype} "
+                f"{list(source.shape)}"
+            )
+        values: dict[int, NDArray[Any]] = {graph.inputs[0]: image.reshape(source.shape)}
+        for index, op in enumerate(graph.operators):
+            if index in self.fused:
+                y = reference.run(self.fused[index], values[op.inputs[0]])
+                values[op.outputs[0]] = y.reshape(graph.tensors[op.outputs[0]].shape)
+            else:
+                self._run_builtin(index, op, values)
+        return values
+
+    def run(self, image: NDArray[Any]) -> NDArray[Any]:
+        """The network's first output for one input (quantized, as the file's types say)."""
+        return self.tensors(image)[self.model.graph.outputs[0]]
+
+    def _run_builtin(self, index: int, op: Operator, values: dict[int, NDArray[Any]]) -> None:
+        interpreter = self._builtin[index]
+        activations = _activations(self.model.graph, op)
+        for tensor, detail in zip(activations, interpreter.get_input_details(), strict=True):
+            interpreter.set_tensor(detail["index"], values[tensor])
+        interpreter.invoke()
+        for tensor, detail in zip(op.outputs, interpreter.get_output_details(), strict=True):
+            values[tensor] = interpreter.get_tensor(detail["index"])
+
+
+def _activations(graph: Graph, op: Operator) -> tuple[int, ...]:
+    """The operator's inputs that are no constants, each once."""
+    return tuple(dict.fromkeys(i for i in op.inputs if i >= 0 and not graph.tensors[i].is_constant))
+
+
+def _one_op(graph: Graph, op: Operator) -> Model:
+    """A model that runs just this operator; inputs in the order of `_activations`."""
+    used = tuple(dict.fromkeys(i for i in (*op.inputs, *op.outputs) if i >= 0))
+    place = {old: new for new, old in enumerate(used)} | {-1: -1}
+    renumbered = dataclasses.replace(
+        op,
+        inputs=tuple(place[i] for i in op.inputs),
+        outputs=tuple(place[i] for i in op.outputs),
+    )
+    return Model(
+        Graph(
+            tensors=tuple(graph.tensors[i] for i in used),
+            operators=(renumbered,),
+            inputs=tuple(place[i] for i in _activations(graph, op)),
+            outputs=renumbered.outputs,
+        )
+    )

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading, holding and writing `.tflite` graphs."""
+
+from converter.tflite.model import (
+    Graph,
+    Metadata,
+    Model,
+    Operator,
+    Quantization,
+    Tensor,
+    TfliteError,
+)
+from converter.tflite.reader import load, parse
+from converter.tflite.view import GraphView
+from converter.tflite.writer import save, serialize, write_atomic
+
+__all__ = [
+    "Graph",
+    "GraphView",
+    "Metadata",
+    "Model",
+    "Operator",
+    "Quantization",
+    "Tensor",
+    "TfliteError",
+    "load",
+    "parse",
+    "save",
+    "serialize",
+    "write_atomic",
+]

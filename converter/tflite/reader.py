@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads `.tflite` bytes into a `Model`, refusing what the fuser and TFLM cannot run.
+
+Weights may lie inside the flatbuffer or after it (`Buffer.offset` and `size`, as
+ai-edge-quantizer writes large ones; TFLM would take those for activations).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.tflite.model import (
+    Graph,
+    Metadata,
+    Model,
+    Operator,
+    Quantization,
+    Signature,
+    Tensor,
+    TfliteError,
+)
+from converter.tflite.schema import DTYPES, FILE_IDENTIFIER, OPCODE_NAMES, TYPE_NAMES, schema
+
+# What the generated classes raise on bytes that are no valid flatbuffer.
+_PARSE_ERRORS = (
+    struct.error,
+    IndexError,
+    KeyError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    AttributeError,
+    MemoryError,
+)
+_STATIC_HINT = (
+    "convert with a static batch of 1, e.g. "
+    "model.export(path, input_signature=[keras.InputSpec(shape=(1, ...))])"
+)
+
+
+def load(path: str) -> Model:
+    """Reads a file; see `parse`. A missing or unreadable file is named in the TfliteError."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise TfliteError(f"{path}: cannot read: {error.strerror}") from error
+    try:
+        return parse(content)
+    except TfliteError as error:
+        raise TfliteError(f"{path}: {error}") from error
+
+
+def parse(content: bytes) -> Model:
+    """Parses a model with one subgraph and static shapes.
+
+    Raises:
+      TfliteError: not a TFLite file, truncated, inconsistent, several subgraphs, dynamic shapes or
+        an unsupported element type.
+    """
+    if len(content) < 8:
+        raise TfliteError(f"got {len(content)} bytes, expected a .tflite file")
+    if content[4:8] != FILE_IDENTIFIER:
+        raise TfliteError(
+            f"got file identifier {content[4:8]!r}, expected {FILE_IDENTIFIER!r}: not a .tflite "
+            "file, or one written without its identifier"
+        )
+    try:
+        raw = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        return _Reader(raw, content).model()
+    except TfliteError:
+        raise
+    except _PARSE_ERRORS as error:
+        raise TfliteError(
+            f"got {len(content)} bytes that are no complete flatbuffer ({error}): the file is "
+            "truncated or damaged; make it again"
+        ) from error
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _ints(values: Any) -> tuple[int, ...]:
+    return () if values is None else tuple(int(v) for v in values)
+
+
+class _Reader:
+    """Converts the generated object tree of one file."""
+
+    def __init__(self, raw: Any, content: bytes) -> None:
+        self._raw = raw
+        self._content = content
+
+    def model(self) -> Model:
+        raw = self._raw
+        count = 0 if raw.subgraphs is None else len(raw.subgraphs)
+        if count != 1:
+            raise TfliteError(
+                f"got {count} subgraphs, expected 1: control flow and multi-signature models are "
+                "not supported; export one inference function"
+            )
+        graph = self._graph(raw.subgraphs[0])
+        metadata = tuple(
+            Metadata(_text(m.name), bytes(self._buffer(m.buffer, _text(m.name))))
+            for m in raw.metadata or ()
+        )
+        return Model(
+            graph, _text(raw.description), metadata, self._signatures(graph), int(raw.version)
+        )
+
+    def _signatures(self, graph: Graph) -> tuple[Signature, ...]:
+        def pairs(entries: Any) -> tuple[tuple[str, int], ...]:
+            result = tuple((_text(e.name), int(e.tensorIndex)) for e in entries or ())
+            _check_indices([i for _, i in result], len(graph.tensors), "signature", optional=False)
+            return result
+
+        return tuple(
+            Signature(_text(s.signatureKey), pairs(s.inputs), pairs(s.outputs))
+            for s in self._raw.signatureDefs or ()
+        )
+
+    def _graph(self, raw: Any) -> Graph:
+        tensors = tuple(self._tensor(i, t) for i, t in enumerate(raw.tensors or ()))
+        operators = tuple(
+            self._operator(i, o, len(tensors)) for i, o in enumerate(raw.operators or ())
+        )
+        inputs, outputs = _ints(raw.inputs), _ints(raw.outputs)
+        _check_indices(inputs + outputs, len(tensors), "graph inputs and outputs", optional=False)
+        if not operators or not outputs:
+            raise TfliteError("got a graph without operators or outputs, expected a network")
+        _check_order(tensors, operators, inputs)
+        return Graph(tensors, operators, inputs, outputs, _text(raw.name) or "main")
+
+    def _tensor(self, index: int, raw: Any) -> Tensor:
+        name = _text(raw.name) or f"tensor{index}"
+        if raw.type not in DTYPES:
+            kind = TYPE_NAMES.get(raw.type, raw.type)
+            raise TfliteError(
+                f"tensor {index} {name!r}: got type {kind}, expected int8 with float32, int16, "
+                "int32, int64, uint8 or bool beside it; quantize to plain int8"
+            )
+        shape, signature = _ints(raw.shape), _ints(raw.shapeSignature)
+        if any(n < 0 for n in shape + signature):
+            got = signature if any(n < 0 for n in signature) else shape
+            raise TfliteError(
+                f"tensor {index} {name!r}: got dynamic shape {list(got)}; {_STATIC_HINT}"
+            )
+        if raw.sparsity is not None:
+            raise TfliteError(f"tensor {index} {name!r}: got sparse data, expected dense")
+        dtype = DTYPES[raw.type]
+        data = self._constant(raw.buffer, name, shape, dtype)
+        quantization = _quantization(raw.quantization, name, shape)
+        return Tensor(name, shape, dtype, quantization, data, bool(raw.isVariable))
+
+    def _constant(
+        self, buffer: int, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> NDArray[Any] | None:
+        data = self._buffer(buffer, name)
+        if len(data) == 0:
+            return None
+        expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if len(data) != expected:
+            raise TfliteError(
+                f"tensor {name!r}: got {len(data)} bytes of data, expected {expected} for shape "
+                f"{list(shape)} of {dtype}"
+            )
+        array = np.frombuffer(data, dtype).reshape(shape)
+        array.flags.writeable = False
+        return array
+
+    def _buffer(self, index: int, owner: str) -> bytes:
+        buffers = self._raw.buffers or []
+        if not 0 <= index < len(buffers):
+            raise TfliteError(f"{owner!r}: got buffer {index}, expected 0..{len(buffers) - 1}")
+        raw = buffers[index]
+        if raw.data is not None and len(raw.data):
+            return np.asarray(raw.data, np.uint8).tobytes()
+        # Offsets 0 and 1 mean "inline or empty" (schema.fbs, Buffer).
+        if raw.offset > 1 and raw.size > 0:
+            end = raw.offset + raw.size
+            if end > len(self._content):
+                raise TfliteError(
+                    f"{owner!r}: got data at bytes {raw.offset}..{end} outside the flatbuffer, but "
+                    f"the file has {len(self._content)} bytes: it is truncated"
+                )
+            return self._content[raw.offset : end]
+        return b""
+
+    def _operator(self, index: int, raw: Any, tensor_count: int) -> Operator:
+        codes = self._raw.operatorCodes or []
+        if not 0 <= raw.opcodeIndex < len(codes):
+            raise TfliteError(
+                f"operator {index}: got operator code {raw.opcodeIndex}, expected "
+                f"0..{len(codes) - 1}"
+            )
+        code = codes[raw.opcodeIndex]
+        value = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+        if value not in OPCODE_NAMES:
+            raise TfliteError(
+                f"operator {index}: got unknown builtin code {value}; update ai-edge-litert"
+            )
+        inputs, outputs = _ints(raw.inputs), _ints(raw.outputs)
+        where = f"operator {index} ({OPCODE_NAMES[value]})"
+        _check_indices(inputs, tensor_count, where, optional=True)
+        _check_indices(outputs, tensor_count, where, optional=False)
+        custom = raw.customOptions
+        return Operator(
+            opcode=OPCODE_NAMES[value],
+            custom_code=_text(code.customCode),
+            version=int(code.version),
+            inputs=inputs,
+            outputs=outputs,
+            options=raw.builtinOptions,
+            options_type=int(raw.builtinOptionsType),
+            options2=raw.builtinOptions2,
+            options2_type=int(raw.builtinOptions2Type),
+            custom_options=b"" if custom is None else np.asarray(custom, np.uint8).tobytes(),
+        )
+
+
+def _quantization(raw: Any, name: str, shape: tuple[int, ...]) -> Quantization | None:
+    if raw is None or raw.scale is None or len(raw.scale) == 0:
+        return None
+    scale = np.array(raw.scale, np.float32)
+    zero_point = np.zeros(len(scale), np.int64)
+    if raw.zeroPoint is not None and len(raw.zeroPoint):
+        zero_point[:] = np.array(raw.zeroPoint, np.int64)
+    axis = int(raw.quantizedDimension)
+    if len(scale) > 1 and (axis >= len(shape) or shape[axis] != len(scale)):
+        raise TfliteError(
+            f"tensor {name!r}: got {len(scale)} scales along dimension {axis} of {list(shape)}"
+        )
+    if not np.all(np.isfinite(scale)) or np.any(scale < 0):
+        raise TfliteError(f"tensor {name!r}: got a scale that is not finite and positive")
+    return Quantization(scale, zero_point, axis)
+
+
+def _check_indices(indices: Any, count: int, where: str, optional: bool) -> None:
+    low = -1 if optional else 0
+    for index in indices:
+        if not low <= index < count:
+            raise TfliteError(f"{where}: got tensor {index}, expected {low}..{count - 1}")
+
+
+def _check_order(
+    tensors: tuple[Tensor, ...], operators: tuple[Operator, ...], inputs: tuple[int, ...]
+) -> None:
+    """Every tensor is written once and before it is read (the format is SSA)."""
+    ready = set(inputs)
+    ready.update(i for i, t in enumerate(tensors) if t.is_constant or t.is_variable)
+    for index, op in enumerate(operators):
+        for i in op.inputs:
+            if i >= 0 and i not in ready:
+                raise TfliteError(
+                    f"operator {index} ({op.name}): got input tensor {i} {tensors[i].name!r} that "
+                    "nothing has written yet"
+                )
+        for i in op.outputs:
+            if i in ready:
+                raise TfliteError(
+                    f"operator {index} ({op.name}): got output tensor {i} {tensors[i].name!r} that "
+                    "has a value already"
+                )
+            ready.add(i)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a `Model` as `.tflite`: the same model gives the same bytes.
+
+Every constant lies inside the flatbuffer at a multiple of 16 bytes; equal constants share one
+buffer. The alignment is checked on the finished bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from converter.tflite.model import Model, Operator, Quantization, Tensor, TfliteError
+from converter.tflite.schema import (
+    BUFFER_ALIGNMENT,
+    FILE_IDENTIFIER,
+    OPCODES,
+    PLACEHOLDER_FOR_GREATER_OP_CODES,
+    TENSOR_TYPES,
+    schema,
+)
+
+
+class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+    """A buffer whose data starts at a multiple of 16 bytes; the generated Pack aligns to 1."""
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802 (name of the generated method)
+        data = None
+        if self.data is not None:
+            builder.StartVector(1, len(self.data), BUFFER_ALIGNMENT)
+            head = builder.Head() - len(self.data)
+            builder.head = head
+            builder.Bytes[head : head + len(self.data)] = self.data
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+
+class _Writer:
+    """Builds the generated object tree of one file."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._buffers: list[Any] = [_AlignedBuffer()]  # buffer 0 is empty by convention
+        self._buffer_of: dict[bytes, int] = {}
+        self._codes: list[Any] = []
+        self._code_of: dict[tuple[str, str, int], int] = {}
+
+    def tree(self) -> Any:
+        graph = self._model.graph
+        sub = schema.SubGraphT()
+        sub.name = graph.name
+        sub.tensors = [self._tensor(t) for t in graph.tensors]
+        sub.operators = [self._operator(o) for o in graph.operators]
+        sub.inputs = np.array(graph.inputs, np.int32)
+        sub.outputs = np.array(graph.outputs, np.int32)
+        model = schema.ModelT()
+        model.version = self._model.version
+        model.description = self._model.description
+        model.subgraphs = [sub]
+        model.signatureDefs = [self._signature(s) for s in self._model.signatures]
+        model.metadata = []
+        for entry in self._model.metadata:
+            metadata = schema.MetadataT()
+            metadata.name = entry.name
+            metadata.buffer = self._buffer(entry.data)
+            model.metadata.append(metadata)
+        model.operatorCodes = self._codes
+        model.buffers = self._buffers
+        return model
+
+    def _buffer(self, data: bytes) -> int:
+        if data not in self._buffer_of:
+            buffer = _AlignedBuffer()
+            buffer.data = data
+            self._buffer_of[data] = len(self._buffers)
+            self._buffers.append(buffer)
+        return self._buffer_of[data]
+
+    def _tensor(self, tensor: Tensor) -> Any:
+        raw = schema.TensorT()
+        raw.name = tensor.name
+        raw.shape = np.array(tensor.shape, np.int32)
+        raw.type = TENSOR_TYPES[tensor.dtype]
+        raw.isVariable = tensor.is_variable
+        raw.buffer = 0
+        if tensor.data is not None and tensor.data.size:
+            raw.buffer = self._buffer(np.ascontiguousarray(tensor.data).tobytes())
+        if tensor.quantization is not None:
+            raw.quantization = _quantization(tensor.quantization)
+        return raw
+
+    def _operator(self, op: Operator) -> Any:
+        raw = schema.OperatorT()
+        raw.opcodeIndex = self._code(op)
+        raw.inputs = np.array(op.inputs, np.int32)
+        raw.outputs = np.array(op.outputs, np.int32)
+        raw.builtinOptions, raw.builtinOptionsType = op.options, op.options_type
+        raw.builtinOptions2, raw.builtinOptions2Type = op.options2, op.options2_type
+        if op.custom_options:
+            raw.customOptions = np.frombuffer(op.custom_options, np.uint8)
+        return raw
+
+    def _code(self, op: Operator) -> int:
+        key = (op.opcode, op.custom_code, op.version)
+        if key not in self._code_of:
+            code = schema.OperatorCodeT()
+            code.builtinCode = OPCODES[op.opcode]
+            code.deprecatedBuiltinCode = min(code.builtinCode, PLACEHOLDER_FOR_GREATER_OP_CODES)
+            code.customCode = op.custom_code or None
+            code.version = op.version
+            self._code_of[key] = len(self._codes)
+            self._codes.append(code)
+        return self._code_of[key]
+
+    @staticmethod
+    def _signature(signature: Any) -> Any:
+        raw = schema.SignatureDefT()
+        raw.signatureKey = signature.key
+        raw.subgraphIndex = 0
+        raw.inputs, raw.outputs = [], []
+        for pairs, entries in ((signature.inputs, raw.inputs), (signature.outputs, raw.outputs)):
+            for name, index in pairs:
+                entry = schema.TensorMapT()
+                entry.name, entry.tensorIndex = name, index
+                entries.append(entry)
+        return raw
+
+
+def _quantization(quantization: Quantization) -> Any:
+    raw = schema.QuantizationParametersT()
+    raw.scale = quantization.scale
+    raw.zeroPoint = quantization.zero_point
+    raw.quantizedDimension = quantization.axis
+    return raw
+
+
+def serialize(model: Model) -> bytes:
+    """The model as `.tflite` bytes.
+
+    Raises:
+      TfliteError: a constant would not lie at a multiple of 16 bytes (a fault in this writer).
+    """
+    weights = sum(t.nbytes for t in model.graph.tensors if t.is_constant)
+    builder = flatbuffers.Builder(weights + (1 << 16))
+    builder.Finish(_Writer(model).tree().Pack(builder), file_identifier=FILE_IDENTIFIER)
+    content = bytes(builder.Output())
+    misplaced = misaligned_buffers(content)
+    if misplaced:
+        raise TfliteError(f"got buffers {misplaced} off a multiple of {BUFFER_ALIGNMENT} bytes")
+    return content
+
+
+def misaligned_buffers(content: bytes) -> list[int]:
+    """Indices of the buffers whose data does not start at a multiple of 16 bytes of the file."""
+    root = schema.Model.GetRootAs(content, 0)
+    wrong = []
+    for i in range(root.BuffersLength()):
+        table = root.Buffers(i)._tab
+        field = table.Offset(4)  # vtable slot of Buffer.data
+        if field and table.VectorLen(field) and table.Vector(field) % BUFFER_ALIGNMENT:
+            wrong.append(i)
+    return wrong
+
+
+def write_atomic(path: str, content: bytes) -> None:
+    """Writes a file completely or not at all; its directory is made if it is missing."""
+    directory = os.path.dirname(os.path.abspath(path))
+    os.makedirs(directory, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=directory, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only the owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def save(model: Model, path: str) -> None:
+    """Writes the model to a file, atomically."""
+    write_atomic(path, serialize(model))
