@@ -10,6 +10,7 @@ Format: TensorFlow's ``tensorflow/compiler/mlir/lite/schema/schema.fbs``.
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from typing import Any
@@ -18,6 +19,7 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
+from tflm_custom_ops.tflm import abi
 from tflm_custom_ops.tflm.errors import TflmModelError
 
 FILE_IDENTIFIER = b"TFL3"
@@ -45,8 +47,14 @@ Tensor = Any
 SubGraph = Any
 
 
+@functools.cache
 def schema() -> Any:
-    """The generated flatbuffer schema module that the pinned wheel ships."""
+    """The generated flatbuffer schema module that the pinned wheel ships.
+
+    Raises:
+      TflmAbiError: another wheel is installed; they move it about.
+    """
+    abi.check_wheel()
     from tflite_micro.tensorflow.lite.python import schema_py_generated
 
     return schema_py_generated
