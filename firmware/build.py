@@ -32,22 +32,29 @@ def link_flags(project: Project) -> list[str]:
 
 
 def _compile(gcc: str, project: Project, root: Path, file: ProjectFile) -> Path:
-    output = root / "obj" / file.path.with_suffix(".o")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    includes = [f"-I{root / directory}" for directory in INCLUDE_DIRECTORIES]
+    output = Path("obj") / file.path.with_suffix(".o")
+    (root / output.parent).mkdir(parents=True, exist_ok=True)
+    includes = [f"-I{directory}" for directory in INCLUDE_DIRECTORIES]
     command = [gcc, *compile_flags(project, file.group), *includes]
-    # The paths in debug information and in __FILE__ do not depend on where the build ran.
-    command += [f"-ffile-prefix-map={root}=.", "-c", str(root / file.path), "-o", str(output)]
-    run_tool(command, f"compiling {file.path}")
+    # Relative paths, and none in debug information: the image does not depend on where it is built.
+    command += [
+        f"-ffile-prefix-map={root}=.",
+        f"-Wa,--debug-prefix-map={root}=.",
+        "-c",
+        str(file.path),
+        "-o",
+        str(output),
+    ]
+    run_tool(command, f"compiling {file.path}", directory=root)
     return output
 
 
 def _link(gcc: str, project: Project, root: Path, objects: list[Path], elf: Path) -> None:
-    command = [gcc, *link_flags(project), f"-T{root / LINKER_SCRIPT}"]
-    command += [f"-Wl,-Map,{elf.with_suffix('.map')}", *map(str, objects)]
-    command += [*project.flags.libraries, "-o", str(elf)]
+    command = [gcc, *link_flags(project), f"-T{LINKER_SCRIPT}"]
+    command += [f"-Wl,-Map,{elf.with_suffix('.map').name}", *map(str, objects)]
+    command += [*project.flags.libraries, "-o", elf.name]
     try:
-        run_tool(command, "linking")
+        run_tool(command, "linking", directory=root)
     except FirmwareError as error:
         if "overflowed by" not in error.details:
             raise

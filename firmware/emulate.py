@@ -30,12 +30,12 @@ from firmware.emulator.emulator import (
     Emulator,
     FunctionCount,
     Inference,
-    ModelInfo,
     OperatorCount,
 )
 from firmware.errors import FirmwareError
 from firmware.images import ImageFile, find_images, quantize
 from firmware.model import WEIGHTS, build_model
+from firmware.model_info import ModelInfo
 
 __all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
 

@@ -7,6 +7,7 @@ import dataclasses
 import shutil
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from firmware.boards import Board
 from firmware.errors import FirmwareError
@@ -67,9 +68,9 @@ def find_tool(name: str) -> str:
     return path
 
 
-def run_tool(command: Sequence[str], what: str) -> str:
-    """Runs a tool and returns its standard output; FirmwareError carries its first error line."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+def run_tool(command: Sequence[str], what: str, directory: Path | None = None) -> str:
+    """Runs a tool in `directory`; returns its output, or raises with its first error line."""
+    result = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise FirmwareError(f"{what} failed: {first_error(result.stderr)}", details=result.stderr)
     return result.stdout

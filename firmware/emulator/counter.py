@@ -99,18 +99,21 @@ def _library() -> ctypes.CDLL:
     word, pointer = ctypes.c_uint32, ctypes.c_void_p
     library.counter_new.restype = pointer
     library.counter_free.argtypes = [pointer]
-    registers: list[Any] = [ctypes.c_int] * 4
-    library.counter_set_unicorn.argtypes = [pointer, pointer, pointer, *registers]
+    number = ctypes.c_int
+    library.counter_set_unicorn.argtypes = [
+        *(pointer, pointer, pointer),
+        *(number, number, number, number),
+    ]
     library.counter_set_marks.argtypes = [pointer, word, word, word]
     library.counter_set_stack.argtypes = [pointer, word, word, word, pointer]
     library.counter_add_range.argtypes = [pointer, word, word, pointer]
     library.counter_set_operators.argtypes = [pointer, word]
     library.counter_reset.argtypes = [pointer]
     library.counter_update_stack.argtypes = [pointer]
-    library.counter_profile.argtypes = [pointer] * 4 + [word]
+    library.counter_profile.argtypes = [pointer, pointer, pointer, pointer, word]
     library.counter_profile.restype = word
     library.counter_profile_reset.argtypes = [pointer]
-    library.counter_operator.argtypes = [pointer, word] + [pointer] * 3
+    library.counter_operator.argtypes = [pointer, word, pointer, pointer, pointer]
     return library
 
 

@@ -7,7 +7,6 @@ import ctypes
 import dataclasses
 import struct
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from firmware.boards import Board
 from firmware.elf import Elf, MemoryUse
 from firmware.emulator.machine import Machine
 from firmware.errors import FirmwareError
+from firmware.model_info import ModelInfo
 
 STACK_PAINT = 0xA5A5A5A5
 _WINDOW_MAGIC = 0x57494E44
@@ -63,36 +63,6 @@ class FunctionCount:
 
     name: str
     instructions: int
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelInfo:
-    """What the image says about its model (firmware/src/app/model_info.h)."""
-
-    protocol_version: int
-    image_height: int
-    image_width: int
-    image_channels: int
-    classes: int
-    streamed: bool
-    operators: int
-    arena_bytes: int
-    input_scale: float
-    input_zero_point: int
-    output_scale: float
-    output_zero_point: int
-
-    FORMAT: ClassVar[str] = "<5I?3x2Ififi"
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> ModelInfo:
-        """Reads the structure."""
-        return cls(*struct.unpack(cls.FORMAT, data))
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
-        return self.image_height, self.image_width, self.image_channels
 
 
 class Emulator:
@@ -153,6 +123,11 @@ class Emulator:
         while (byte := self.machine.read(address + len(text), 1)) != b"\0":
             text += byte
         return text.decode()
+
+    def reset(self) -> None:
+        """Resets the core and the peripherals and boots again; RAM keeps its content."""
+        self.machine.reset()
+        self._boot()
 
     # The console.
 
@@ -257,3 +232,19 @@ class Emulator:
 
 
 assert ctypes.sizeof(ctypes.c_void_p) == 8, "the emulator needs a 64-bit host"
+
+
+class EmulatedSerial:
+    """The board's serial port as a `firmware.connection.Transport`."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes and lets the firmware work until it waits again."""
+        self._emulator.console_write(data)
+
+    def read(self, timeout_s: float) -> bytes:
+        """What the firmware sent; nothing more comes until the next write."""
+        del timeout_s
+        return self._emulator.console_read()

@@ -191,7 +191,8 @@ class Machine:
         )
 
     def reset(self) -> None:
-        """Loads the stack pointer and program counter from the vector table."""
+        """Resets the peripherals; takes stack pointer and program counter from the vectors."""
+        self.chip = Chip(self.board, lambda: int(self.counter.head.total))
         table = self.board.region(self.board.code_region).base
         stack, entry = struct.unpack("<II", self.read(table, 8))
         self._uc.reg_write(UC_ARM_REG_SP, stack)

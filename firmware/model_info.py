@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a firmware image says about its model."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from typing import ClassVar
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What the image says about its model (firmware/src/app/model_info.h)."""
+
+    protocol_version: int
+    image_height: int
+    image_width: int
+    image_channels: int
+    classes: int
+    streamed: bool
+    operators: int
+    arena_bytes: int
+    input_scale: float
+    input_zero_point: int
+    output_scale: float
+    output_zero_point: int
+
+    FORMAT: ClassVar[str] = "<5I?3x2Ififi"
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ModelInfo:
+        """Reads the structure."""
+        return cls(*struct.unpack(cls.FORMAT, data))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.image_height, self.image_width, self.image_channels

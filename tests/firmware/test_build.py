@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linking: sizes are reported, and what does not fit does not link."""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware import toolchain
+from firmware.build import build
+from firmware.errors import FirmwareError
+from firmware.project import make_project
+from tests.firmware import fake_model
+from tests.firmware.fake_model import FakeModel
+
+
+def test_sizes_match_the_model(build_fake):
+    small = build_fake(FakeModel())
+    assert small.use.arena_bytes == 512
+    assert small.use.stack_reserved_bytes == small.board.stack_bytes
+    assert small.use.flash_bytes > small.use.code_bytes > small.use.kernel_code_bytes > 0
+    large = build_fake(FakeModel(arena_bytes=512 + 4096))
+    assert large.use.arena_bytes - small.use.arena_bytes == 4096
+    assert large.use.flash_bytes == small.use.flash_bytes
+
+
+def test_arena_over_budget_does_not_link(build_fake, tmp_path):
+    with pytest.raises(
+        FirmwareError, match=r"does not fit stm32f746g_disco: .*SRAM.*overflowed by"
+    ):
+        build_fake(FakeModel(arena_bytes=324 * 1024))
+    # The largest arena that the stack and static data leave room for does link.
+    static = build_fake(FakeModel()).use
+    room = 320 * 1024 - static.stack_reserved_bytes - static.data_bytes - static.bss_bytes - 128
+    assert build_fake(FakeModel(arena_bytes=room)).use.arena_bytes == room
+
+
+def test_flash_over_budget_does_not_link(build_fake, tmp_path):
+    built = build_fake(FakeModel())
+    model, kernels = fake_model.write(tmp_path)
+    (model / "vit_model_weights.bin").write_bytes(bytes(1024 * 1024))
+    with pytest.raises(FirmwareError, match=r"region .FLASH. overflowed by \d+ bytes"):
+        build(make_project(built.board, model, kernels), tmp_path / "out" / "firmware.elf")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_weights_in_qspi_leave_internal_flash(build_fake):
+    internal = build_fake(FakeModel())
+    external = build_fake(FakeModel(section=".extflash.vit_weights"))
+    size = fake_model.weights().nbytes
+    assert external.use.external_flash_bytes == size
+    assert internal.use.flash_bytes - external.use.flash_bytes >= size - 512
+
+
+def test_warnings_are_errors(tmp_path, build_fake):
+    board = build_fake(FakeModel()).board
+    model, kernels = fake_model.write(tmp_path, FakeModel(operator_zero_prologue="int unused;"))
+    with pytest.raises(FirmwareError, match=r"compiling model/vit_model.c failed: .*unused"):
+        build(make_project(board, model, kernels), tmp_path / "firmware.elf")
+
+
+def test_missing_compiler_is_one_clear_line(tmp_path, build_fake, monkeypatch):
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    with pytest.raises(FirmwareError, match=r"gcc not found; install .*gcc-arm-none-eabi"):
+        build(build_fake(FakeModel()).project, tmp_path / "firmware.elf")
+
+
+def test_incomplete_model_is_named(tmp_path, build_fake):
+    model, kernels = fake_model.write(tmp_path)
+    (model / "vit_model.h").unlink()
+    with pytest.raises(FirmwareError, match=r"vit_model.h is missing"):
+        make_project(build_fake(FakeModel()).board, model, kernels)
+
+
+def test_builds_are_reproducible(build_fake, tmp_path):
+    built = build_fake(FakeModel())
+    build(built.project, tmp_path / "again.elf")
+    assert (tmp_path / "again.elf").read_bytes() == built.elf.read_bytes()
