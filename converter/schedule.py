@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from tflm_custom_ops.options import Attention, LinearOp, Mlp, Op, Projection
 from tflm_custom_ops.scratch import scratch_bytes
+
+from tflm_custom_ops.options import Attention, LinearOp, Mlp, Op, Projection
 
 ROW_GROUP = 3  # rows that the matrix cores compute together (kernels/vit_gemm.h)
 GOOD_TOKEN_TILE = (
@@ -147,6 +148,15 @@ def weight_bytes(p: Projection) -> int:
     """int8 weights of a projection; also its multiply-accumulates per token."""
     up = p.up.weights.size
     return int(up + (0 if p.down is None else p.down.weights.size))
+
+
+def key_value_bytes(op: Op | None) -> int:
+    """Bytes of keys and values at the start of an attention's scratch; 0 for other operators."""
+    if not isinstance(op, Attention):
+        return 0
+    even_tokens, even_dim = op.tokens + op.tokens % 2, op.head_dim + op.head_dim % 2
+    parts = (even_tokens * even_dim, op.tokens * op.head_dim)  # packed keys, transposed values
+    return sum(-(-op.heads_at_a_time * part // 16) * 16 for part in parts)
 
 
 def _mac_instructions(tokens: int, tile: int, macs_per_token: int) -> float:

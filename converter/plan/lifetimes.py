@@ -13,13 +13,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+from tflm_custom_ops.scratch import scratch_bytes
+
 from converter.plan import patch_overlap
 from converter.plan.in_place import overwritable_inputs
 from converter.plan.problem import ALIGNMENT, Buffer, Overwrite, PlanError, Problem, align_up
 from converter.tflite import Graph, GraphView, Operator
 from tflm_custom_ops import options
 from tflm_custom_ops.options import CUSTOM_CODES, OpKind, PatchEmbed
-from tflm_custom_ops.scratch import scratch_bytes
 
 STRIP_ID = "strip"
 _FUSED = frozenset(CUSTOM_CODES.values())

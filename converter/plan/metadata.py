@@ -29,7 +29,7 @@ import zlib
 import numpy as np
 
 from converter.plan.problem import PlanError
-from converter.tflite import Graph, Metadata, Model
+from converter.tflite import Graph, Metadata, Model, parse
 
 OFFLINE_NAME = "OfflineMemoryAllocation"
 PLAN_NAME = "VitPlan"
@@ -160,3 +160,8 @@ def plan_of(model: Model) -> Plan:
     strip = None if words[6] == NOT_PLANNED else Span(words[6], words[7])
     tensors, scratch = pairs[: counts[0]], pairs[counts[0] :]
     return Plan(words[4], words[5], tuple(tensors), tuple(scratch), strip)
+
+
+def read_plan(model_bytes: bytes) -> Plan:
+    """The plan that a file carries; PlanError if it has none, or one for another graph."""
+    return plan_of(parse(model_bytes))

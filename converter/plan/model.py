@@ -16,7 +16,7 @@ from converter.plan.lifetimes import (
     scratch_id,
     tensor_id,
 )
-from converter.plan.metadata import Plan, Span, plan_of
+from converter.plan.metadata import Plan, Span
 from converter.plan.problem import Placement
 from converter.tflite import Graph, Operator, parse, serialize
 from tflm_custom_ops import options
@@ -99,11 +99,6 @@ def plan_graph(
         f"over budget: the arena needs {placement.arena_bytes[0]} bytes, {excess} more than the "
         f"budget of {sram_budget}, although no operator alone does; increase the time limit"
     )
-
-
-def read_plan(model_bytes: bytes) -> Plan:
-    """The plan that a file carries; PlanError if it has none, or one for another graph."""
-    return plan_of(parse(model_bytes))
 
 
 def plan_from(stated: ModelProblem, placement: Placement) -> Plan:
