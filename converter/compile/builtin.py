@@ -3,22 +3,143 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
-from converter.compile.c_text import Struct
+import numpy as np
+from numpy.typing import NDArray
+
+from converter import builtins
+from converter.compile import c_text
 from converter.compile.calls import Call, CallContext
+from converter.compile.errors import CompileError
 from converter.compile.graph import Operator
+from converter.compile.weights import WeightsImage, pointer
+from tflm_custom_ops.builtins import params as p
+from tflm_custom_ops.options import exact_k_block, pack_dual_channel
+
+_ELEMENTS = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 
 
-def _reshape(op: Operator, context: CallContext) -> Call:
+def _struct(value: Any, weights: WeightsImage) -> c_text.Struct:
+    """Initializer of a dataclass whose fields are named as the C struct's members."""
+    fields = []
+    for field in dataclasses.fields(value):
+        content = getattr(value, field.name)
+        text: str | c_text.Struct
+        if isinstance(content, np.ndarray):
+            offset = weights.add(np.ascontiguousarray(content).tobytes())
+            text = pointer(_ELEMENTS[content.dtype.name], offset)
+        elif dataclasses.is_dataclass(content):
+            text = _struct(content, weights)
+        else:
+            text = c_text.int32(int(content))
+        fields.append(c_text.Field(field.name, text))
+    return c_text.Struct(tuple(fields))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _PackedConv2D:
+    """VitConv2DParams: `p.Conv2D` with packed weights and the input zero point in the bias."""
+
+    window: p.Window
+    input_zero_point: int
+    output_zero_point: int
+    out_min: int
+    out_max: int
+    k_block: int
+    weights: NDArray[np.int16]
+    bias: NDArray[np.int32]
+    multiplier: NDArray[np.int32]
+    shift: NDArray[np.int32]
+
+
+def _pack(op: p.Conv2D, name: str) -> _PackedConv2D:
+    rows = op.weights.reshape(op.window.output_channels, -1)
+    bias = op.bias.astype(np.int64) - op.input_zero_point * rows.astype(np.int64).sum(axis=1)
+    largest = np.abs(bias) + 128 * np.abs(rows.astype(np.int64)).sum(axis=1)
+    if largest.size and int(largest.max()) >= 1 << 31:
+        raise CompileError(f"{name}: the sums exceed 32 bits; use the TFLM runtime")
+    if rows.size and int(rows.min()) < -127:
+        raise CompileError(f"{name}: got a weight of -128, expected [-127, 127]; quantize again")
+    return _PackedConv2D(
+        op.window,
+        op.input_zero_point,
+        op.output_zero_point,
+        op.out_min,
+        op.out_max,
+        exact_k_block(rows),
+        pack_dual_channel(rows),
+        bias.astype(np.int32),
+        op.multiplier,
+        op.shift,
+    )
+
+
+def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
+    """A fully connected layer is a 1 x 1 convolution over a line of `rows` pixels."""
+    window = p.Window(
+        *(1, op.rows, op.in_features),
+        *(1, op.rows, op.out_features),
+        *(1, 1, 1, 1, 1, 1, 0, 0),
+    )
+    weights = op.weights.reshape(op.out_features, 1, 1, op.in_features)
+    return p.Conv2D(
+        window,
+        op.input_zero_point,
+        op.output_zero_point,
+        op.out_min,
+        op.out_max,
+        weights,
+        op.bias,
+        op.multiplier,
+        op.shift,
+    )
+
+
+def _unary(op: Operator, context: CallContext, ctype: str, function: str, params: Any) -> Call:
+    x = context.address(op.inputs[0], "const int8_t*")
+    y = context.address(op.outputs[0], "int8_t*")
+    line = f"{function}(&{context.params_name(op)}, {x}, {y});"
+    return Call(ctype, _struct(params, context.weights), (line,))
+
+
+def _conv_2d(op: Operator, context: CallContext, params: p.Conv2D) -> Call:
+    return _unary(op, context, "VitConv2DParams", "vit_conv_2d", _pack(params, op.name))
+
+
+def _fully_connected(op: Operator, context: CallContext, params: p.FullyConnected) -> Call:
+    return _conv_2d(op, context, _as_convolution(params))
+
+
+def _depthwise(op: Operator, context: CallContext, params: p.DepthwiseConv2D) -> Call:
+    ctype, function = "VitDepthwiseConv2DParams", "vit_depthwise_conv_2d"
+    return _unary(op, context, ctype, function, params)
+
+
+def _reshape(op: Operator, context: CallContext, params: p.Reshape) -> Call:
     x = context.layout.range_of(context.graph.tensors[op.inputs[0]])
     y = context.layout.range_of(context.graph.tensors[op.outputs[0]])
     if x.offset == y.offset:
-        return Call("", Struct(()), ())
+        return Call("", c_text.Struct(()), ())
     line = f"memmove({context.address(op.outputs[0])}, {context.address(op.inputs[0])}, {x.size});"
-    return Call("", Struct(()), (line,))
+    return Call("", c_text.Struct(()), (line,))
 
 
-CALLS: dict[str, Callable[[Operator, CallContext], Call]] = {
-    "RESHAPE": _reshape,
+_CALLS: dict[type, Callable[..., Call]] = {
+    p.Conv2D: _conv_2d,
+    p.DepthwiseConv2D: _depthwise,
+    p.FullyConnected: _fully_connected,
+    p.Reshape: _reshape,
 }
+SUPPORTED = frozenset(builtins.SUPPORTED)
+
+
+def call(op: Operator, context: CallContext) -> Call:
+    """The C call of a builtin operator."""
+    try:
+        params = builtins.params_of(context.graph.tensors, op)
+    except builtins.BuiltinError as error:
+        raise CompileError(f"operator {op.index}: {error}") from error
+    return _CALLS[type(params)](op, context, params)

@@ -55,24 +55,19 @@ class CompiledModel:
                 raise
 
 
+def _supported(op: Operator) -> bool:
+    return op.name in (_FUSED_CODES if op.is_custom else builtin.SUPPORTED)
+
+
 def _call(op: Operator, context: CallContext) -> Call:
-    if op.name in _FUSED_CODES:
+    if op.is_custom:
         return fused.call(op, context)
-    if not op.is_custom and op.name in builtin.CALLS:
-        return builtin.CALLS[op.name](op, context)
-    raise CompileError(
-        f"operator {op.index} {op.name} is not supported by the compiled runtime; use the TFLM "
-        "runtime (--runtime=tflm)"
-    )
+    return builtin.call(op, context)
 
 
 def compile_graph(graph: Graph, layout: MemoryLayout, external_weights: bool) -> CompiledModel:
     """Compiles a graph under a given memory layout; see `compile_model`."""
-    unsupported = sorted(
-        {op.name for op in graph.operators}
-        - _FUSED_CODES
-        - {op.name for op in graph.operators if not op.is_custom and op.name in builtin.CALLS}
-    )
+    unsupported = sorted({op.name for op in graph.operators if not _supported(op)})
     if unsupported:
         raise CompileError(
             f"operators not supported by the compiled runtime: {', '.join(unsupported)}; use the "

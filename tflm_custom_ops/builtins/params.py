@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of the builtin operators; `vit_builtins.h` has the same structs in C.
+
+Field names and their order agree with the C structs; arrays become pointers. A pair
+(multiplier, shift) is TFLite's: real factor = multiplier * 2**(shift - 31), multiplier in
+[2**30, 2**31) or 0, a positive shift is to the left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int8Array = NDArray[np.int8]
+Int32Array = NDArray[np.int32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Multiplier:
+    """A real factor as TFLite stores it."""
+
+    multiplier: int
+    shift: int
+
+
+def quantize_multiplier(factor: float) -> Multiplier:
+    """TFLite's QuantizeMultiplier (kernels/internal/quantization_util.cc)."""
+    if factor == 0.0:
+        return Multiplier(0, 0)
+    mantissa, shift = math.frexp(factor)
+    fixed = math.floor(mantissa * (1 << 31) + 0.5)
+    if fixed == 1 << 31:
+        fixed, shift = fixed // 2, shift + 1
+    if shift < -31:
+        return Multiplier(0, 0)
+    if shift > 30:
+        return Multiplier((1 << 31) - 1, 30)
+    return Multiplier(fixed, shift)
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A window that slides over an image; pixels outside the image do not count.
+
+    ``height, width, channels`` of input and output; kernel, stride and dilation in pixels; pad_top
+    and pad_left are the pixels before the first row and column.
+    """
+
+    input_height: int
+    input_width: int
+    input_channels: int
+    output_height: int
+    output_width: int
+    output_channels: int
+    kernel_height: int
+    kernel_width: int
+    stride_y: int
+    stride_x: int
+    dilation_y: int
+    dilation_x: int
+    pad_top: int
+    pad_left: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Conv2D:
+    """CONV_2D, int8 with int32 bias.
+
+    ``weights`` int8 [output_channels, kernel_height, kernel_width, input_channels]; bias,
+    multiplier and shift int32 [output_channels].
+    """
+
+    window: Window
+    input_zero_point: int
+    output_zero_point: int
+    out_min: int
+    out_max: int
+    weights: Int8Array
+    bias: Int32Array
+    multiplier: Int32Array
+    shift: Int32Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DepthwiseConv2D:
+    """DEPTHWISE_CONV_2D; ``weights`` int8 [kernel_height, kernel_width, output_channels]."""
+
+    window: Window
+    depth_multiplier: int
+    input_zero_point: int
+    output_zero_point: int
+    out_min: int
+    out_max: int
+    weights: Int8Array
+    bias: Int32Array
+    multiplier: Int32Array
+    shift: Int32Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FullyConnected:
+    """FULLY_CONNECTED; ``weights`` int8 [out_features, in_features]."""
+
+    rows: int
+    in_features: int
+    out_features: int
+    input_zero_point: int
+    output_zero_point: int
+    out_min: int
+    out_max: int
+    weights: Int8Array
+    bias: Int32Array
+    multiplier: Int32Array
+    shift: Int32Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Reshape:
+    """RESHAPE (and SQUEEZE, EXPAND_DIMS): the same values in another shape."""
+
+    count: int

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NumPy reference of the builtin operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflm_custom_ops.builtins import params as p
+
+Int64Array = NDArray[np.int64]
+Array = NDArray[np.generic]
+
+
+def rescale(x: Int64Array, multiplier: Any, shift: Any) -> Int64Array:
+    """TFLite's MultiplyByQuantizedMultiplier: doubling high product, then a rounding shift.
+
+    Both round: the product half away from zero, the shift half away from zero.
+    """
+    m, s = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
+    left, right = np.maximum(s, 0), np.maximum(-s, 0)
+    product = (x << left) * m
+    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    high = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))
+    mask = (np.int64(1) << right) - 1
+    threshold = (mask >> 1) + (high < 0)
+    result: Int64Array = (high >> right) + ((high & mask) > threshold)
+    return result
+
+
+def _patches(x: Array, w: p.Window, outside: int) -> Int64Array:
+    """[output_height, output_width, kernel_height, kernel_width, input_channels] of the input."""
+    rows = np.arange(w.output_height)[:, None] * w.stride_y - w.pad_top
+    rows = rows + np.arange(w.kernel_height) * w.dilation_y
+    columns = np.arange(w.output_width)[:, None] * w.stride_x - w.pad_left
+    columns = columns + np.arange(w.kernel_width) * w.dilation_x
+    image = x.reshape(w.input_height, w.input_width, w.input_channels).astype(np.int64)
+    r, c = rows[:, None, :, None], columns[None, :, None, :]
+    inside = (r >= 0) & (r < w.input_height) & (c >= 0) & (c < w.input_width)
+    taken = image[np.clip(r, 0, w.input_height - 1), np.clip(c, 0, w.input_width - 1)]
+    return np.where(inside[..., None], taken, outside)
+
+
+def _requantized(acc: Int64Array, op: Any) -> NDArray[np.int8]:
+    y = rescale(acc + op.bias, op.multiplier, op.shift) + op.output_zero_point
+    result: NDArray[np.int8] = np.clip(y, op.out_min, op.out_max).astype(np.int8)
+    return result
+
+
+def conv_2d(op: p.Conv2D, x: Array) -> NDArray[np.int8]:
+    """int8 [output_height, output_width, output_channels]."""
+    patches = _patches(x, op.window, op.input_zero_point) - op.input_zero_point
+    # float64 sums are exact here: |sum| < 2**53.
+    columns = patches.reshape(*patches.shape[:2], -1).astype(np.float64)
+    rows = op.weights.reshape(op.window.output_channels, -1).astype(np.float64)
+    return _requantized(np.rint(columns @ rows.T).astype(np.int64), op)
+
+
+def depthwise_conv_2d(op: p.DepthwiseConv2D, x: Array) -> NDArray[np.int8]:
+    """int8 [output_height, output_width, output_channels]."""
+    patches = _patches(x, op.window, op.input_zero_point) - op.input_zero_point
+    repeated = np.repeat(patches, op.depth_multiplier, axis=-1)
+    return _requantized((repeated * op.weights.astype(np.int64)).sum(axis=(2, 3)), op)
+
+
+def fully_connected(op: p.FullyConnected, x: Array) -> NDArray[np.int8]:
+    """int8 [rows, out_features]."""
+    rows = x.reshape(op.rows, op.in_features).astype(np.int64) - op.input_zero_point
+    return _requantized(rows @ op.weights.astype(np.int64).T, op)
+
+
+def reshape(op: p.Reshape, x: Array) -> Array:
+    """The values in order."""
+    return x.reshape(op.count)
+
+
+_RUN: dict[type, Callable[..., Array]] = {
+    p.Conv2D: conv_2d,
+    p.DepthwiseConv2D: depthwise_conv_2d,
+    p.FullyConnected: fully_connected,
+    p.Reshape: reshape,
+}
+
+
+def run(op: object, *inputs: Array) -> Array:
+    """Runs a builtin operator; the result has the parameter's shape without the batch of 1."""
+    return _RUN[type(op)](op, *inputs)
