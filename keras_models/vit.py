@@ -37,18 +37,11 @@ class _Builder:
 
     def linear(self, x: Any, outputs: int, rank: int, name: str) -> Any:
         """Dense layer `name`, or the pair `name`_a (no bias) and `name`_b."""
+        dense = self.kit.keras.layers.Dense  # Glorot uniform kernels, as the original ViT has
         if rank:
-            # A product of two stddev-s matrices has stddev s*s*sqrt(rank); keep it at 0.02.
-            std = (0.02 / rank**0.5) ** 0.5
-            x = self._dense(rank, std, f"{name}_a", use_bias=False)(x)
-            return self._dense(outputs, std, f"{name}_b")(x)
-        return self._dense(outputs, 0.02, name)(x)
-
-    def _dense(self, outputs: int, std: float, name: str, use_bias: bool = True) -> Any:
-        init = self.kit.keras.initializers.TruncatedNormal(stddev=std)
-        return self.kit.keras.layers.Dense(
-            outputs, use_bias=use_bias, kernel_initializer=init, name=name
-        )
+            x = dense(rank, use_bias=False, name=f"{name}_a")(x)
+            return dense(outputs, name=f"{name}_b")(x)
+        return dense(outputs, name=name)(x)
 
     def residual(self, x: Any, branch: Any, block: int, name: str) -> Any:
         """x + branch; in training whole branches are dropped per image (Huang et al., 2016)."""

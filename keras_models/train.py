@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains one architecture: `python -m keras_models.train --preset=vit_digits --out=DIR`.
+
+Writes DIR/arch.json, DIR/model.weights.h5 and DIR/train.json (command, seed, versions, accuracies);
+while it runs also DIR/checkpoint.npz and DIR/tensorboard/. A killed training goes on with --resume.
+Runs on whichever Keras backend KERAS_BACKEND names; the input pipeline needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from absl import app, flags
+
+from keras_models.arch import ArchConfig, ArchError
+from keras_models.datasets import DATASETS, Dataset, load_dataset
+from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
+from keras_models.presets import get_preset
+from keras_models.training.checkpoint import (
+    CHECKPOINT_FILE,
+    CheckpointError,
+    Progress,
+    read_progress,
+    restore_checkpoint,
+)
+from keras_models.training.recipe import Recipe, parse_overrides, recipe_for
+
+FLAGS = flags.FLAGS
+_JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
+_VERSIONS_OF = ("keras", "tensorflow", "jax", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be trained, on what, how and where."""
+
+    arch: ArchConfig
+    recipe: Recipe
+    dataset: str
+    data_dir: str
+    seed: int
+    out: str
+    checkpoint_every: int
+    jit: str | bool
+
+    def setup(self) -> str:
+        """JSON of what must not change between a kill and `--resume`."""
+        return json.dumps(
+            {
+                "arch": dataclasses.asdict(self.arch),
+                "recipe": dataclasses.asdict(self.recipe),
+                "dataset": self.dataset,
+                "seed": self.seed,
+            }
+        )
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.out, name)
+
+
+def _optimizer(job: Job, steps_per_epoch: int) -> Any:
+    import keras
+
+    recipe = job.recipe
+    steps = max(1, recipe.epochs * steps_per_epoch)
+    warmup = min(recipe.warmup_epochs * steps_per_epoch, steps - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=recipe.learning_rate if not warmup else recipe.min_learning_rate,
+        decay_steps=max(1, steps - warmup),
+        alpha=min(1.0, recipe.min_learning_rate / max(recipe.learning_rate, 1e-12)),
+        warmup_target=recipe.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    ema: dict[str, Any] = {}
+    if recipe.ema_momentum:
+        ema = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        global_clipnorm=recipe.clip_norm or None,
+        **ema,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "position", "cls"])
+    return optimizer
+
+
+def _compiled_model(job: Job, steps_per_epoch: int) -> Any:
+    import keras
+
+    from keras_models.vit import build_vit
+
+    keras.utils.set_random_seed(job.seed)
+    model = build_vit(job.arch, drop_path=job.recipe.drop_path)
+    model.compile(
+        optimizer=_optimizer(job, steps_per_epoch),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=job.recipe.label_smoothing
+        ),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=job.jit,
+    )
+    return model
+
+
+def _start(job: Job, model: Any, resume: bool) -> Progress:
+    """Restores the checkpoint if there is one to go on from."""
+    path = job.path(CHECKPOINT_FILE)
+    if not (resume and os.path.exists(path)):
+        return Progress(0, 0.0, [], job.setup())
+    progress = restore_checkpoint(path, model)
+    print(f"resuming after epoch {progress.epochs_done} of {job.recipe.epochs}", flush=True)
+    return progress
+
+
+def _check_out(job: Job, resume: bool, overwrite: bool) -> None:
+    """Refuses to lose or to mix up an unfinished training; before anything slow is done."""
+    os.makedirs(job.out, exist_ok=True)
+    path = job.path(CHECKPOINT_FILE)
+    if not os.path.exists(path) or overwrite:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+        return
+    if not resume:
+        raise CheckpointError(
+            f"{path} exists: give --resume to go on with that training, --overwrite to start again"
+        )
+    found, wanted = json.loads(read_progress(path).setup), json.loads(job.setup())
+    for part, value in wanted.items():
+        if found[part] == value:
+            continue
+        fields = value if isinstance(value, dict) else {}
+        changed = [key for key in fields if found[part].get(key) != fields[key]]
+        what = f"{part}.{changed[0]}" if changed else part
+        raise CheckpointError(f"{path}: made with another {what}; give the same or --overwrite")
+
+
+def fit(job: Job, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
+    """Trains, or goes on training; leaves the averaged weights in the model.
+
+    Returns:
+      The model for inference (no drop path) and the progress at the end.
+    """
+    import keras
+
+    from keras_models.training import callbacks
+    from keras_models.training.batches import EvalBatches, TrainBatches
+    from keras_models.vit import build_vit
+
+    recipe = job.recipe
+    batches = TrainBatches(data.train, data.num_classes, recipe, job.seed, 0)
+    model = _compiled_model(job, len(batches))
+    start = _start(job, model, resume)
+    batches.start_epoch(start.epochs_done)
+    checkpoints = callbacks.Checkpoints(
+        job.path(CHECKPOINT_FILE), start, recipe.epochs, job.checkpoint_every
+    )
+    used = [
+        callbacks.EpochSeeds(job.seed),
+        callbacks.ProgressBar(recipe.epochs, len(batches), start.epochs_done),
+        checkpoints,
+    ]
+    if recipe.ema_momentum:
+        # Swaps the averages in for each validation and, at the end of training, for good.
+        used.append(keras.callbacks.SwapEMAWeights())
+    try:
+        used.append(callbacks.TensorBoardScalars(job.path("tensorboard")))
+    except ImportError as error:
+        print(f"no TensorBoard log: {error}", file=sys.stderr)
+    if start.epochs_done < recipe.epochs:
+        model.fit(
+            batches,
+            validation_data=EvalBatches(data.validation, data.num_classes, 256),
+            initial_epoch=start.epochs_done,
+            epochs=recipe.epochs,
+            callbacks=used,
+            verbose=0,
+            shuffle=False,
+        )
+    final = build_vit(job.arch)
+    final.set_weights(model.get_weights())
+    return final, checkpoints.progress
+
+
+def accuracy(model: Any, data: Dataset, split: str) -> float:
+    """Top-1 accuracy 0..1 on a whole split."""
+    import keras
+    import numpy as np
+
+    right = 0
+    for images, labels in data.split(split).batches(256):
+        logits = keras.ops.convert_to_numpy(model(images, training=False))
+        right += int((np.argmax(logits, axis=-1) == labels).sum())
+    return right / len(data.split(split))
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS_OF:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _report(
+    job: Job, data: Dataset, model: Any, progress: Progress, command: str
+) -> dict[str, Any]:
+    import keras
+
+    return {
+        "command": command,
+        "seed": job.seed,
+        "versions": _versions(),
+        "backend": keras.backend.backend(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        "arch": job.arch.name,
+        "params": job.arch.params,
+        "macs": job.arch.macs,
+        "dataset": job.dataset,
+        "images": {s.name: len(s) for s in (data.train, data.validation, data.test)},
+        "recipe": dataclasses.asdict(job.recipe),
+        "epochs": progress.epochs_done,
+        "seconds": round(progress.seconds, 1),
+        "validation_accuracy": accuracy(model, data, "validation"),
+        "test_accuracy": accuracy(model, data, "test"),
+        "history": progress.history,
+    }
+
+
+def _write_json(path: str, value: Any) -> None:
+    temporary = f"{path}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+    os.replace(temporary, path)
+
+
+def train(job: Job, data: Dataset, command: str, resume: bool = False) -> dict[str, Any]:
+    """Trains and writes the trained directory; returns what train.json holds."""
+    model, progress = fit(job, data, resume)
+    report = _report(job, data, model, progress, command)
+    job.arch.save(job.path(ARCH_FILE))
+    temporary = job.path(f"tmp.{WEIGHTS_FILE}")  # Keras insists on the ending
+    model.save_weights(temporary)
+    os.replace(temporary, job.path(WEIGHTS_FILE))
+    _write_json(job.path(TRAIN_FILE), report)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(job.path(CHECKPOINT_FILE))
+    return report
+
+
+# ---- command line --------------------------------------------------------------------------------
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("preset", None, "architecture by name, e.g. vit_digits")
+    flags.DEFINE_string("arch", None, "architecture as a JSON file instead of --preset")
+    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set")
+    flags.DEFINE_string("data_dir", "", "folder of --dataset=image_folder or of the catalogue")
+    flags.DEFINE_string("out", None, "directory for the trained network")
+    flags.DEFINE_integer("seed", 0, "seed of weights, shuffling and augmentation")
+    flags.DEFINE_integer("epochs", None, "short for --set=epochs=N", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
+    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
+    flags.DEFINE_boolean("resume", False, "go on from the checkpoint in --out if there is one")
+    flags.DEFINE_boolean("overwrite", False, "discard an unfinished training in --out")
+    flags.DEFINE_integer("checkpoint_every", 1, "epochs between checkpoints", lower_bound=1)
+    flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "compile the training step with XLA")
+    flags.DEFINE_string("json", None, "also write the report (train.json) here")
+
+
+def _job() -> tuple[Job, Dataset]:
+    if bool(FLAGS.preset) == bool(FLAGS.arch):
+        raise ArchError("give either --preset=NAME or --arch=FILE.json")
+    if not FLAGS.out:
+        raise ArchError("--out=DIR is needed")
+    arch = get_preset(FLAGS.preset) if FLAGS.preset else ArchConfig.load(FLAGS.arch)
+    changes = parse_overrides(FLAGS.set)
+    for name in ("epochs", "batch_size"):
+        if FLAGS[name].value is not None:
+            changes[name] = FLAGS[name].value
+    data = load_dataset(
+        FLAGS.dataset, FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels
+    )
+    if data.num_classes != arch.num_classes:
+        arch = arch.replace(num_classes=data.num_classes)
+        print(f"classifier set to the {data.num_classes} classes of {FLAGS.dataset}")
+    job = Job(
+        arch=arch,
+        recipe=recipe_for(arch.name, **changes),
+        dataset=FLAGS.dataset,
+        data_dir=FLAGS.data_dir,
+        seed=FLAGS.seed,
+        out=FLAGS.out,
+        checkpoint_every=FLAGS.checkpoint_every,
+        jit=_JIT[FLAGS.jit],
+    )
+    _check_out(job, FLAGS.resume, FLAGS.overwrite)
+    for split in (data.train, data.validation, data.test):
+        split.preload()
+    return job, data
+
+
+def _table(report: dict[str, Any], out: str) -> str:
+    rows = (
+        ("network", f"{report['arch']}, {report['params']:,} parameters, {report['macs']:,} MACs"),
+        ("data set", f"{report['dataset']}, {report['images']}"),
+        (
+            "trained",
+            f"{report['epochs']} epochs in {report['seconds']:.0f} s ({report['backend']})",
+        ),
+        ("validation accuracy", f"{100 * report['validation_accuracy']:.2f} %"),
+        ("test accuracy", f"{100 * report['test_accuracy']:.2f} %"),
+        ("written to", out),
+    )
+    return "\n".join(f"{name:<20} {value}" for name, value in rows)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Trains as the flags say; 1 and one line on bad input."""
+    if len(argv) > 1:
+        print(f"error: unexpected argument {argv[1]!r}; flags start with --", file=sys.stderr)
+        return 1
+    started = time.monotonic()
+    try:
+        job, data = _job()
+        report = train(
+            job,
+            data,
+            shlex.join(["python", "-m", "keras_models.train", *sys.argv[1:]]),
+            FLAGS.resume,
+        )
+        if FLAGS.json:
+            _write_json(FLAGS.json, report)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(_table(report, job.out))
+    print(f"{'total time':<20} {time.monotonic() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

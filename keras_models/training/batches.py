@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feeds splits to `Model.fit` as `keras.utils.PyDataset`s: NumPy in, no tf.data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_models.datasets.core import Labels, Split, normalize
+from keras_models.training.augment import Augment, compile_augment, reseed
+from keras_models.training.recipe import Recipe
+
+Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+
+
+def one_hot(labels: Labels, classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Shuffled, augmented, normalized batches (float32 images in [-1, 1], soft labels).
+
+    The order and the augmentation of an epoch depend on the seed and the epoch's number only.
+    """
+
+    def __init__(self, split: Split, classes: int, recipe: Recipe, seed: int, epoch: int) -> None:
+        super().__init__(workers=1)
+        self.split = split
+        self.classes = classes
+        self.batch_size = min(recipe.batch_size, len(split))
+        self.seed = seed
+        self.augment = Augment(recipe, seed)
+        self.run_augment = compile_augment(self.augment)
+        self.start_epoch(epoch)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        rng = np.random.default_rng((self.seed, epoch))
+        self.order = rng.permutation(len(self.split))
+        reseed(self.augment, self.seed, epoch)
+
+    def on_epoch_end(self) -> None:
+        self.start_epoch(self.epoch + 1)
+
+    def __len__(self) -> int:
+        return len(self.split) // self.batch_size
+
+    def __getitem__(self, index: int) -> Batch:
+        start = index * self.batch_size
+        images, labels = self.split.load(self.order[start : start + self.batch_size])
+        targets = one_hot(labels, self.classes)
+        augmented, targets = self.run_augment(images.astype(np.float32), targets)
+        return normalize(augmented), targets
+
+
+class EvalBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """A whole split in order, normalized, with one-hot labels."""
+
+    def __init__(self, split: Split, classes: int, batch_size: int) -> None:
+        super().__init__(workers=1)
+        self.split = split
+        self.classes = classes
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.split) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        start = index * self.batch_size
+        images, labels = self.split.load(slice(start, start + self.batch_size))
+        return normalize(images), one_hot(labels, self.classes)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One file that holds everything a training needs to go on: weights, optimizer, epoch, history.
+
+A single `.npz`, written beside and moved into place, so that a kill at any moment leaves the last
+complete checkpoint. It does not depend on the Keras backend: a training may move between machines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+
+CHECKPOINT_FILE = "checkpoint.npz"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be read or belongs to another training; the message says."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What is known between two epochs.
+
+    Attributes:
+      epochs_done: complete epochs.
+      seconds: training time so far, over all runs.
+      history: one dict of metrics per epoch.
+      setup: JSON text of architecture, recipe, data set and seed; must match to go on.
+    """
+
+    epochs_done: int
+    seconds: float
+    history: list[dict[str, float]]
+    setup: str
+
+
+def _arrays(prefix: str, variables: Any) -> dict[str, Any]:
+    return {f"{prefix}{i}": np.asarray(v) for i, v in enumerate(variables)}
+
+
+def save_checkpoint(path: str, model: Any, progress: Progress) -> None:
+    """Writes the checkpoint; the old one stays until the new one is complete."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "wb") as file:
+        np.savez(
+            file,
+            progress=np.asarray(json.dumps(dataclasses.asdict(progress))),
+            **_arrays("weight", model.weights),
+            **_arrays("optimizer", model.optimizer.variables),
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_progress(path: str) -> Progress:
+    """The checkpoint's description, without touching a model."""
+    try:
+        with np.load(path) as data:
+            return Progress(**json.loads(str(data["progress"])))
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: not a checkpoint: {error}") from error
+
+
+def restore_checkpoint(path: str, model: Any) -> Progress:
+    """Fills a compiled model and its optimizer from the checkpoint.
+
+    Raises:
+      CheckpointError: unreadable, or of a network of another shape.
+    """
+    progress = read_progress(path)
+    model.optimizer.build(model.trainable_variables)
+    with np.load(path) as data:
+        for prefix, variables in (
+            ("weight", model.weights),
+            ("optimizer", model.optimizer.variables),
+        ):
+            stored = sum(1 for key in data.files if key.startswith(prefix))
+            if stored != len(variables):
+                raise CheckpointError(f"{path}: {stored} {prefix}s, expected {len(variables)}")
+            for i, variable in enumerate(variables):
+                value = data[f"{prefix}{i}"]
+                if value.shape != tuple(variable.shape):
+                    raise CheckpointError(
+                        f"{path}: {prefix} {i} is {value.shape}, expected {tuple(variable.shape)}"
+                    )
+                variable.assign(value)
+    return progress

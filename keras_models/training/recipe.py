@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training recipes as data.
+
+The default is DeiT's (Touvron et al., ICML 2021), which MCUFormer uses too: AdamW with weight decay
+0.05, warm-up and cosine decay, RandAugment, mixup 0.8, cutmix 1.0, label smoothing 0.1, random
+erasing 0.25, drop path 0.1. Small data sets want less of it; each preset names its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+class RecipeError(ValueError):
+    """A recipe's field is wrong; the message names it, its value and what is expected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. Rates and probabilities are 0..1; 0 switches a part off.
+
+    Attributes:
+      epochs, warmup_epochs: passes over the training split; the rate rises linearly in warm-up.
+      batch_size: images per step; the last incomplete batch of an epoch is left out.
+      learning_rate, min_learning_rate: peak and end of the cosine.
+      weight_decay: AdamW's; biases, norms, positions and the class token are exempt.
+      clip_norm: global gradient norm, 0 for none.
+      label_smoothing, drop_path: regularization.
+      ema_momentum: exponential moving average of the weights, evaluated and saved instead of them;
+        0 for none.
+      flip: mirror half of the images.
+      translation, rotation, zoom: largest shift (of the side), turn (of a full turn), scale change.
+      randaugment_ops, randaugment_factor: operations per image and their strength. Keras' layer
+        draws its operations once per call, so that
+      randaugment_groups: parts of a batch draw separately.
+      random_erasing: probability of erasing 2 % to 33 % of an image.
+      mixup, cutmix: Beta parameters; with both, each batch gets one of them.
+      mix_probability: share of the batches that are mixed at all.
+    """
+
+    epochs: int = 300
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-5
+    warmup_epochs: int = 5
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    label_smoothing: float = 0.1
+    drop_path: float = 0.1
+    ema_momentum: float = 0.999
+    flip: bool = True
+    translation: float = 0.125
+    rotation: float = 0.0
+    zoom: float = 0.0
+    randaugment_ops: int = 2
+    randaugment_factor: float = 0.1
+    randaugment_groups: int = 4
+    random_erasing: float = 0.25
+    mixup: float = 0.8
+    cutmix: float = 1.0
+    mix_probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "randaugment_groups"):
+            self._check(name, int, 1, 1_000_000)
+        for name in ("warmup_epochs", "randaugment_ops"):
+            self._check(name, int, 0, 1_000_000)
+        for name in ("learning_rate", "min_learning_rate", "clip_norm", "mixup", "cutmix"):
+            self._check(name, float, 0.0, 1000.0)
+        for name in _FRACTIONS:
+            self._check(name, float, 0.0, 1.0)
+        self._check("flip", bool, False, True)
+
+    def _check(self, name: str, kind: type, low: float, high: float) -> None:
+        value = getattr(self, name)
+        good = isinstance(value, int | float) if kind is float else type(value) is kind
+        if not good or not low <= value <= high:
+            raise RecipeError(
+                f"Recipe.{name}: got {value!r}, expected {kind.__name__} from {low} to {high}"
+            )
+
+
+_FRACTIONS = (
+    "weight_decay",
+    "label_smoothing",
+    "drop_path",
+    "ema_momentum",
+    "translation",
+    "rotation",
+    "zoom",
+    "randaugment_factor",
+    "random_erasing",
+    "mix_probability",
+)
+
+# 8x8 grey digits: shifts, turns and scale as handwriting varies; a digit mirrored or erased is
+# another digit. Found on the validation split.
+DIGITS = Recipe(
+    epochs=60,
+    batch_size=64,
+    learning_rate=3e-3,
+    warmup_epochs=3,
+    drop_path=0.0,
+    label_smoothing=0.1,
+    ema_momentum=0.99,
+    flip=False,
+    translation=0.08,
+    rotation=0.03,
+    zoom=0.1,
+    randaugment_ops=0,
+    random_erasing=0.0,
+    mixup=0.2,
+    cutmix=0.0,
+    mix_probability=0.5,
+)
+
+# CIFAR-10 on a GPU; on a CPU give fewer --epochs.
+CIFAR = Recipe(epochs=300, batch_size=128, drop_path=0.05, mixup=0.2, mix_probability=0.8)
+
+RECIPES: dict[str, Recipe] = {"vit_digits": DIGITS, "vit_micro_32": CIFAR}
+
+
+def recipe_for(preset: str, **changes: Any) -> Recipe:
+    """The preset's recipe (DeiT's for a name without its own) with some fields changed."""
+    return dataclasses.replace(RECIPES.get(preset, Recipe()), **changes)
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """ "field=value" pairs, as `--set` gives them, with values of the field's type.
+
+    Raises:
+      RecipeError: no such field, or a value of the wrong type.
+    """
+    kinds = {
+        field.name: type(getattr(Recipe(), field.name)) for field in dataclasses.fields(Recipe)
+    }
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or name not in kinds:
+            raise RecipeError(
+                f"--set={pair}: expected FIELD=VALUE, FIELD one of {', '.join(kinds)}"
+            )
+        out[name] = _parse_value(pair, kinds[name], text)
+    return out
+
+
+def _parse_value(pair: str, kind: type, text: str) -> Any:
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise RecipeError(f"--set={pair}: expected true or false")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise RecipeError(f"--set={pair}: expected a value of type {kind.__name__}") from error
