@@ -77,7 +77,7 @@ def _words(*values: int) -> np.ndarray:
 
 
 _DAMAGE: dict[str, tuple[Callable[[Any], None], str]] = {
-    "version": (_set(lambda m: m, version=2), "got version 2, expected 3"),
+    "version": (_set(lambda m: m, version=2), "got schema version 2, expected 3"),
     "no_subgraph": (_set(lambda m: m, subgraphs=[]), "no subgraphs"),
     "buffer_index": (_set(_tensor, buffer=99), "got buffer 99"),
     "dynamic_shape": (_set(_tensor, shape=np.array([-1, 4])), "static shape"),
