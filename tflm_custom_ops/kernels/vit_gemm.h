@@ -29,8 +29,8 @@ extern "C" {
 #define VIT_USE_DSP 0
 #endif
 
-#define VIT_ROW_GROUP 3           // rows that a core computes together
-#define VIT_GEMM_STACK_BYTES 1280 // stack that a core may use
+#define VIT_ROW_GROUP 3            // rows that a core computes together
+#define VIT_GEMM_STACK_BYTES 1024  // stack that a core may use
 
 // Shape of one call by the linear layers (vit_linear_rows.c): at most VIT_GEMM_ROWS rows (a
 // multiple of VIT_ROW_GROUP), and as many channels as VIT_GEMM_ACCUMULATORS int32 sums, which live
@@ -48,8 +48,8 @@ extern "C" {
 // Dual-channel weights: int8 layers, and q x K with K packed in token pairs.
 //   a          int16 [rows][k_even], |a| <= 255
 //   w          int16 [channels / 2][k_even]
-//   k_block    even, >= 2; sums of any `k_block` consecutive products separate exactly
-//              (|S1| < 2^23); may exceed k_even
+//   k_block    even, >= 2; the sums of each block of `k_block` products, counted from the row's
+//              begin, separate exactly (|S1| < 2^23); may exceed k_even
 //   acc        int32 [rows][channels], overwritten
 void vit_gemm_rows(const int16_t* a, int32_t a_stride, int32_t rows, const int16_t* w,
                    int32_t w_stride, int32_t k_even, int32_t k_block, int32_t channels,

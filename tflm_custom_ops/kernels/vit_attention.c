@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vit_attention_plan.h"
+#include "vit_gemm.h"
+#include "vit_kernels.h"
+#include "vit_math.h"
+#include "vit_norm.h"
+#include "vit_softmax.h"
+
+// One run of the operator: what its steps share.
+typedef struct {
+  const VitAttentionParams* p;
+  VitAttentionPlan plan;
+  const void* x;
+  void* y;
+  uint8_t* scratch;
+} Run;
+
+// Heads [begin, end).
+typedef VitRange Heads;
+
+static const void* input_row(const Run* run, int32_t token) {
+  return vit_stream_row(run->x, run->p->residual.bits, token, run->p->embed_dim);
+}
+
+// LayerNorm of `count` tokens into the row buffer.
+static VitRows normalized_rows(const Run* run, int32_t token, int32_t count) {
+  const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), run->plan.row_stride, count};
+  vit_norm_rows(&run->p->norm, input_row(run, token), run->p->residual.bits, rows);
+  return rows;
+}
+
+static void low_rank(const VitProjection* p, VitRows* rows, int16_t* middle) {
+  if (!p->rank) return;
+  const VitRows low = {middle, vit_even(p->rank), rows->rows};
+  vit_project_down(p, *rows, low);
+  *rows = low;
+}
+
+// Keys and values of some heads, for the tokens in `rows`. One call of the layer per head, since
+// each head has a buffer of its own.
+static void store_keys(const Run* run, VitRows rows, int32_t token, Heads heads) {
+  const VitAttentionParams* p = run->p;
+  VitStore store = {0};
+  store.function = vit_store_key;
+  store.out_stride = run->plan.dh_even;
+  store.first_row = token;
+  for (int32_t h = heads.begin; h < heads.end; ++h) {
+    int16_t* keys = (int16_t*)(run->scratch + run->plan.key_head_bytes * (size_t)(h - heads.begin));
+    store.out = keys;
+    store.first_channel = h * p->head_dim;
+    vit_project_up(&p->k, rows, (VitRange){h * p->head_dim, (h + 1) * p->head_dim}, &store);
+  }
+}
+
+static void store_values(const Run* run, VitRows rows, int32_t token, Heads heads) {
+  const VitAttentionParams* p = run->p;
+  VitStore store = {0};
+  store.function = vit_store_value;
+  store.out = (int8_t*)(run->scratch + run->plan.values) + token;
+  store.out_stride = p->tokens;
+  store.first_channel = heads.begin * p->head_dim;
+  vit_project_up(&p->v, rows, (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim},
+                 &store);
+}
+
+static void keys_and_values(const Run* run, Heads heads) {
+  const VitAttentionParams* p = run->p;
+  int16_t* middle = (int16_t*)(run->scratch + run->plan.kv_middle);
+  for (int32_t token = 0; token < p->tokens; token += run->plan.kv_rows) {
+    const VitRows rows =
+        normalized_rows(run, token, vit_min32(run->plan.kv_rows, p->tokens - token));
+    VitRows inputs = rows;
+    low_rank(&p->k, &inputs, middle);
+    store_keys(run, inputs, token, heads);
+    if (!p->shared_down) {
+      inputs = rows;
+      low_rank(&p->v, &inputs, middle);
+    }
+    store_values(run, inputs, token, heads);
+  }
+}
+
+// Exponentials of one head's scores, for a tile of queries int8 [count][query_stride].
+static VitRows tile_exponentials(const Run* run, const int8_t* queries, int32_t query_stride,
+                                 int32_t count, const int16_t* keys, int32_t* totals) {
+  const VitAttentionParams* p = run->p;
+  const VitAttentionPlan* plan = &run->plan;
+  int32_t* scores = (int32_t*)(run->scratch + plan->scores);
+  VitRows e = {(int16_t*)(run->scratch + plan->exponentials), plan->exponential_stride, count};
+  VitRows q = {(int16_t*)(run->scratch + plan->query_rows), plan->dh_even, 0};
+  for (int32_t row = 0; row < count; row += VIT_ROW_GROUP) {
+    q.rows = vit_min32(VIT_ROW_GROUP, count - row);
+    vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim, p->q.up.out_zero_point,
+                   q);
+    // head_dim <= 256: sums of |q - z| <= 255 times |k| <= 127 separate without blocks.
+    vit_gemm_rows(q.data, q.stride, q.rows, keys, plan->dh_even, plan->dh_even, plan->dh_even,
+                  plan->key_rows, scores, plan->key_rows);
+    for (int32_t r = 0; r < q.rows; ++r) {
+      totals[row + r] =
+          vit_exponentials(p, scores + r * plan->key_rows, e.data + (row + r) * e.stride);
+    }
+  }
+  return e;
+}
+
+// The context of `count` queries from `token` on, for some heads: to wide rows (all heads), or to
+// the int8 context of all tokens (one head).
+static void tile_context(const Run* run, int32_t token, int32_t count, Heads heads) {
+  const VitAttentionParams* p = run->p;
+  const VitAttentionPlan* plan = &run->plan;
+  const int32_t columns = (heads.end - heads.begin) * p->head_dim;
+  int8_t* queries = (int8_t*)(run->scratch + plan->queries);
+  int32_t* totals = (int32_t*)(run->scratch + plan->totals);
+  VitStore store = {0};
+  store.function = vit_store_int8;
+  store.out = queries;
+  store.out_stride = columns;
+  store.first_channel = heads.begin * p->head_dim;
+  const VitRows rows = normalized_rows(run, token, count);
+  vit_project(&p->q, rows, (int16_t*)(run->scratch + plan->middle),
+              (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim}, &store);
+  for (int32_t h = heads.begin; h < heads.end; ++h) {
+    const int32_t i = h - heads.begin;
+    const int16_t* keys = (const int16_t*)(run->scratch + plan->key_head_bytes * (size_t)i);
+    const int8_t* values =
+        (const int8_t*)(run->scratch + plan->values) + plan->value_head_bytes * (size_t)i;
+    const VitRows e =
+        tile_exponentials(run, queries + i * p->head_dim, columns, count, keys, totals);
+    if (plan->group_heads == p->heads) {
+      vit_context_wide(p, e, totals, values, rows.data + h * p->head_dim, rows.stride);
+    } else {
+      const int32_t features = p->heads * p->head_dim;
+      int8_t* context = (int8_t*)(run->scratch + plan->context);
+      vit_context_int8(p, e, totals, values,
+                       context + (ptrdiff_t)token * features + h * p->head_dim, features);
+    }
+  }
+}
+
+// Output projection and residual of the context in the row buffer.
+static void project_out(const Run* run, int32_t token, int32_t count) {
+  const VitAttentionParams* p = run->p;
+  const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), run->plan.row_stride, count};
+  vit_pad_rows(rows, p->heads * p->head_dim);
+  void* y = (void*)vit_stream_row(run->y, p->residual.bits, token, p->embed_dim);
+  const VitStore store = vit_residual_store(&p->residual, input_row(run, token), y, p->embed_dim);
+  vit_project(&p->out, rows, (int16_t*)(run->scratch + run->plan.middle),
+              (VitRange){0, p->embed_dim}, &store);
+}
+
+static void widen_context(const Run* run, int32_t token, int32_t count) {
+  const int32_t features = run->p->heads * run->p->head_dim;
+  const int8_t* context = (const int8_t*)(run->scratch + run->plan.context);
+  const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), run->plan.row_stride, count};
+  vit_widen_rows(context + (ptrdiff_t)token * features, features, features, 0, rows);
+}
+
+size_t vit_attention_scratch_bytes(const VitAttentionParams* params) {
+  return vit_attention_plan(params).bytes;
+}
+
+void vit_attention(const VitAttentionParams* params, const void* x, void* y, void* scratch) {
+  const Run run = {params, vit_attention_plan(params), x, y, (uint8_t*)scratch};
+  const int32_t tokens = params->tokens, tile = run.plan.tile;
+  if (run.plan.group_heads == params->heads) {
+    // A tile's tokens are overwritten as soon as its queries are done: keys and values of all
+    // tokens exist by then.
+    const Heads all = {0, params->heads};
+    keys_and_values(&run, all);
+    for (int32_t token = 0; token < tokens; token += tile) {
+      const int32_t count = vit_min32(tile, tokens - token);
+      tile_context(&run, token, count, all);
+      project_out(&run, token, count);
+    }
+    return;
+  }
+  for (int32_t h = 0; h < params->heads; ++h) {
+    const Heads one = {h, h + 1};
+    keys_and_values(&run, one);
+    for (int32_t token = 0; token < tokens; token += tile) {
+      tile_context(&run, token, vit_min32(tile, tokens - token), one);
+    }
+  }
+  for (int32_t token = 0; token < tokens; token += tile) {
+    const int32_t count = vit_min32(tile, tokens - token);
+    widen_context(&run, token, count);
+    project_out(&run, token, count);
+  }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// How vit_attention uses its scratch (tflm_custom_ops/scratch.py mirrors it).
+//
+//   all heads at a time                 one head at a time
+//   ------------------------------     ------------------------------
+//   keys of all heads, packed           keys of one head, packed
+//   values of all heads, transposed     values of one head, transposed
+//                                       context of all tokens, int8
+//   tile ...                            tile ...
+//
+// The tile region holds, while keys and values are projected (kv_rows tokens at a time),
+//   rows (LayerNorm), middle (low rank)
+// and while queries are processed (tile_rows tokens at a time)
+//   rows (LayerNorm, later the context), queries int8, queries of three rows widened, totals,
+//   work: { scores of three rows, exponentials } or middle
+#ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_PLAN_H_
+#define TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_PLAN_H_
+
+#include "vit_linear_rows.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+  int32_t tile;         // query tokens at a time
+  int32_t kv_rows;      // tokens at a time while keys and values are projected
+  int32_t group_heads;  // heads at a time
+  int32_t dh_even;      // elements of a packed key
+  int32_t key_rows;     // tokens, even
+  int32_t row_stride;   // elements of LayerNorm and of context rows
+  int32_t exponential_stride;
+  size_t key_head_bytes;    // packed keys of one head
+  size_t value_head_bytes;  // values of one head
+  // Byte offsets into the scratch, multiples of 16.
+  size_t values;
+  size_t context;
+  size_t rows;
+  size_t kv_middle;
+  size_t queries;
+  size_t query_rows;
+  size_t totals;
+  size_t scores;
+  size_t exponentials;
+  size_t middle;
+  size_t bytes;
+} VitAttentionPlan;
+
+VitAttentionPlan vit_attention_plan(const VitAttentionParams* p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_PLAN_H_

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vit_kernels.h"
+#include "vit_layout.h"
+#include "vit_linear_rows.h"
+#include "vit_math.h"
+
+static int32_t in_features(const VitProjection* p) {
+  return p->rank ? p->down.in_features : p->up.in_features;
+}
+
+static int32_t tile_of(const VitLinearOpParams* p) { return vit_min32(p->token_tile, p->rows); }
+
+static size_t input_bytes(const VitLinearOpParams* p) {
+  return vit_area(vit_row_capacity(tile_of(p)), vit_even(in_features(&p->projection)),
+                  sizeof(int16_t));
+}
+
+size_t vit_linear_scratch_bytes(const VitLinearOpParams* params) {
+  return input_bytes(params) + vit_area(vit_row_capacity(tile_of(params)),
+                                        vit_even(params->projection.rank), sizeof(int16_t));
+}
+
+void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, void* scratch) {
+  const VitProjection* p = &params->projection;
+  const int32_t k = in_features(p), n = p->up.out_features, tile = tile_of(params);
+  int16_t* middle = (int16_t*)((uint8_t*)scratch + input_bytes(params));
+  VitStore store = {0};
+  store.function = vit_store_int8;
+  store.out_stride = n;
+  for (int32_t row = 0; row < params->rows; row += tile) {
+    const VitRows inputs = {(int16_t*)scratch, vit_even(k), vit_min32(tile, params->rows - row)};
+    vit_widen_rows(x + (ptrdiff_t)row * k, k, k, 0, inputs);
+    store.out = y + (ptrdiff_t)row * n;
+    vit_project(p, inputs, middle, (VitRange){0, n}, &store);
+  }
+}

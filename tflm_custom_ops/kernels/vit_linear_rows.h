@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linear layers and projections on rows of int16 activations.
+//
+// Activation rows ("wide rows"): int16 [rows][features rounded up to even], the element after an
+// odd number of features 0, memory for `rows` rounded up to a multiple of VIT_ROW_GROUP.
+#ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_
+#define TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_
+
+#include "vit_math.h"
+#include "vit_store.h"
+#include "vit_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+  int16_t* data;
+  int32_t stride;  // elements, even
+  int32_t rows;
+} VitRows;
+
+// A half-open range of channels or inputs.
+typedef struct {
+  int32_t begin;
+  int32_t end;
+} VitRange;
+
+static inline int32_t vit_even(int32_t v) { return (v + 1) & ~1; }
+
+// Rows as the memory holds them: a multiple of VIT_ROW_GROUP.
+static inline int32_t vit_row_capacity(int32_t rows) { return vit_round_up(rows, VIT_ROW_GROUP); }
+
+// out[row][i] = in[row][i] - zero_point, and the padding element.
+void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
+                    VitRows out);
+
+// Writes the padding element of each row, if `features` is odd.
+void vit_pad_rows(VitRows rows, int32_t features);
+
+// Channels `n` of one layer. `k` is the part of the inputs that `a` holds (k.begin even): the
+// whole, or, with vit_store_add, a part.
+void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k,
+                     const VitStore* store);
+
+// The `down` half of a low-rank projection: middle [rows][rank], its rows and stride set.
+void vit_project_down(const VitProjection* p, VitRows a, VitRows middle);
+
+// The `up` half (or the dense layer), on `a` or on the result of vit_project_down.
+void vit_project_up(const VitProjection* p, VitRows a, VitRange n, const VitStore* store);
+
+// Both halves. `middle` has room for a.rows rows of rank values; unused when dense.
+void vit_project(const VitProjection* p, VitRows a, int16_t* middle, VitRange n,
+                 const VitStore* store);
+
+// The store of a block's last projection: adds x, writes y.
+VitStore vit_residual_store(const VitResidual* residual, const void* x, void* y, int32_t features);
+
+// Address of row `row` of the residual stream.
+static inline const void* vit_stream_row(const void* x, int32_t bits, int32_t row,
+                                         int32_t features) {
+  return (const int8_t*)x + (ptrdiff_t)row * features * (bits / 8);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "vit_kernels.h"
+#include "vit_layout.h"
+#include "vit_linear_rows.h"
+#include "vit_math.h"
+
+size_t vit_patch_embed_scratch_bytes(const VitPatchEmbedParams* params) {
+  return vit_area(VIT_ROW_GROUP, vit_even(params->linear.in_features), sizeof(int16_t));
+}
+
+// Image row that the strip's first patch row reads, which padding may put above the image.
+static int32_t strip_top(const VitPatchEmbedParams* p, int32_t strip) {
+  return strip * p->stride_y - p->pad_top;
+}
+
+static int16_t* fill(int16_t* out, int32_t count, int32_t value) {
+  for (int32_t i = 0; i < count; ++i) out[i] = (int16_t)value;
+  return out + count;
+}
+
+// One patch as a wide row. `rows` is the image from row `first_row` on.
+static void gather_patch(const VitPatchEmbedParams* p, const int8_t* rows, int32_t first_row,
+                         int32_t top, int32_t left, int16_t* out) {
+  const int32_t zero = p->input_zero_point, channels = p->channels;
+  // Columns of the patch that lie in the image: [begin, end).
+  const int32_t begin = vit_clamp(-left, 0, p->patch_width);
+  const int32_t end = vit_clamp(p->image_width - left, begin, p->patch_width);
+  for (int32_t py = 0; py < p->patch_height; ++py) {
+    const int32_t y = top + py;
+    if (y < 0 || y >= p->image_height) {
+      out = fill(out, p->patch_width * channels, zero);
+      continue;
+    }
+    out = fill(out, begin * channels, zero);
+    const int8_t* in =
+        rows + ((ptrdiff_t)(y - first_row) * p->image_width + left + begin) * channels;
+    const int32_t count = (end - begin) * channels;
+    for (int32_t i = 0; i < count; ++i) out[i] = in[i];
+    out = fill(out + count, (p->patch_width - end) * channels, zero);
+  }
+}
+
+// How the tokens from patch `patch` on are stored.
+static VitStore token_store(const VitPatchEmbedParams* p, int32_t patch, void* tokens) {
+  VitStore store = {0};
+  const int32_t d = p->embed_dim, token = patch + p->has_cls;
+  store.out = (int8_t*)tokens + (ptrdiff_t)token * d * (p->output_bits / 8);
+  store.out_stride = d;
+  if (p->has_pos) {
+    store.function = p->output_bits == 16 ? vit_store_residual_8_16 : vit_store_residual_8_8;
+    store.in = p->pos + (ptrdiff_t)patch * d;
+    store.in_stride = d;
+    store.in_zero_point = p->pos_zero_point;
+    store.in_multiplier = p->pos_multiplier;
+    store.in_shift = p->pos_shift;
+  } else {
+    store.function = p->output_bits == 16 ? vit_store_wide : vit_store_int8;
+  }
+  return store;
+}
+
+void vit_patch_embed_begin(const VitPatchEmbedParams* params, void* tokens) {
+  if (!params->has_cls) return;
+  memcpy(tokens, params->cls, (size_t)params->embed_dim * (size_t)(params->output_bits / 8));
+}
+
+void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, const int8_t* rows,
+                           void* tokens, void* scratch) {
+  const VitLinearParams* linear = &params->linear;
+  const int32_t top = strip_top(params, strip), k = linear->in_features;
+  VitRows patches = {(int16_t*)scratch, vit_even(k), 0};
+  for (int32_t gx = 0; gx < params->grid_width; gx += VIT_ROW_GROUP) {
+    patches.rows = vit_min32(VIT_ROW_GROUP, params->grid_width - gx);
+    for (int32_t r = 0; r < patches.rows; ++r) {
+      gather_patch(params, rows, vit_max32(top, 0), top,
+                   (gx + r) * params->stride_x - params->pad_left,
+                   patches.data + r * patches.stride);
+    }
+    vit_pad_rows(patches, k);
+    const VitStore store = token_store(params, strip * params->grid_width + gx, tokens);
+    vit_linear_rows(linear, patches, (VitRange){0, linear->out_features}, (VitRange){0, k}, &store);
+  }
+}
+
+void vit_patch_embed(const VitPatchEmbedParams* params, const int8_t* image, void* tokens,
+                     void* scratch) {
+  const ptrdiff_t row_bytes = (ptrdiff_t)params->image_width * params->channels;
+  vit_patch_embed_begin(params, tokens);
+  for (int32_t strip = 0; strip < params->grid_height; ++strip) {
+    const int32_t first_row = vit_max32(strip_top(params, strip), 0);
+    vit_patch_embed_strip(params, strip, image + first_row * row_bytes, tokens, scratch);
+  }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vit_softmax.h"
+
+#include "vit_gemm.h"
+#include "vit_math.h"
+#include "vit_simd.h"
+
+typedef struct {
+  const uint16_t* table;
+  int32_t maximum;
+  int32_t shift;
+  int32_t multiplier;
+} Exponent;
+
+static inline int32_t exponential(Exponent x, int32_t score) {
+  const int32_t difference = vit_shl32(vit_sub32(x.maximum, score), x.shift);
+  const int32_t t = vit_usat13(vit_mulh(difference, x.multiplier));
+  return x.table[t & 255] >> (t >> 8);
+}
+
+int32_t vit_exponentials(const VitAttentionParams* p, const int32_t* scores, int16_t* e) {
+  const int32_t tokens = p->tokens;
+  int32_t maximum = scores[0];
+  for (int32_t j = 1; j < tokens; ++j) maximum = vit_max32(maximum, scores[j]);
+  const Exponent x = {p->exp_table, maximum, p->score_shift, p->score_multiplier};
+  int32_t total = 0, j = 0;
+  for (; j + 4 <= tokens; j += 4) {
+    const int32_t a = exponential(x, scores[j]), b = exponential(x, scores[j + 1]);
+    const int32_t c = exponential(x, scores[j + 2]), d = exponential(x, scores[j + 3]);
+    total += a + b + c + d;
+    e[j] = (int16_t)a;
+    e[j + (VIT_MATH_DSP ? 2 : 1)] = (int16_t)b;
+    e[j + (VIT_MATH_DSP ? 1 : 2)] = (int16_t)c;
+    e[j + 3] = (int16_t)d;
+  }
+  if (j < tokens) {
+    int16_t last[4] = {0, 0, 0, 0};
+    for (int32_t i = j; i < tokens; ++i) {
+      last[i - j] = (int16_t)exponential(x, scores[i]);
+      total += last[i - j];
+    }
+    e[j] = last[0];
+    e[j + (VIT_MATH_DSP ? 2 : 1)] = last[1];
+    e[j + (VIT_MATH_DSP ? 1 : 2)] = last[2];
+    e[j + 3] = last[3];
+  }
+  return total;
+}
+
+// Tokens of the values that are expanded to int16 at a time (on the stack), and query rows that
+// share one expansion.
+#define TOKEN_BLOCK 256
+#define QUERY_BLOCK 48
+
+// out[i] = v[i], i < count rounded up to four, in the order of the exponentials. What follows the
+// `count` values is not read; the exponentials there are 0, so out may hold anything.
+static void expand(const int8_t* v, int32_t count, int16_t* out) {
+  int32_t i = 0;
+#if VIT_MATH_DSP
+  for (; i + 8 <= count; i += 8) {
+    const uint32_t a = vit_load32(v + i), b = vit_load32(v + i + 4);
+    vit_store32(out + i, vit_even_bytes(a));
+    vit_store32(out + i + 2, vit_odd_bytes(a));
+    vit_store32(out + i + 4, vit_even_bytes(b));
+    vit_store32(out + i + 6, vit_odd_bytes(b));
+  }
+  for (; i < count; i += 4) {
+    for (int32_t j = 0; j < 4; ++j) {
+      const int32_t from = (j & 1) * 2 + (j >> 1);
+      out[i + j] = i + from < count ? v[i + from] : 0;
+    }
+  }
+#else
+  for (; i < count; ++i) out[i] = v[i];
+  for (; i & 3; ++i) out[i] = 0;
+#endif
+}
+
+// acc[row][0..1] = sum_j e[row][j] * v[0..1][j], two channels, all tokens.
+static void weighted_sums(VitRows e, const int8_t* v0, const int8_t* v1, int32_t tokens,
+                          int32_t* acc) {
+  int16_t wide[2 * TOKEN_BLOCK];
+  for (int32_t i = 0; i < 2 * e.rows; ++i) acc[i] = 0;
+  for (int32_t j = 0; j < tokens; j += TOKEN_BLOCK) {
+    const int32_t count = vit_min32(TOKEN_BLOCK, tokens - j);
+    expand(v0 + j, count, wide);
+    expand(v1 + j, count, wide + TOKEN_BLOCK);
+    vit_gemm_wide(e.data + j, e.stride, e.rows, wide, TOKEN_BLOCK, vit_round_up(count, 4), 2, acc,
+                  2);
+  }
+}
+
+// The late division: A / P in output units, from multiplier m = context_numerator / (P << g).
+static inline int32_t divide(const VitAttentionParams* p, int32_t sum, int32_t total, int32_t g,
+                             int32_t m) {
+  const int32_t a = vit_sub32(sum, vit_mul32(p->v.up.out_zero_point, total));
+  const int32_t bias = p->context_zero_point * 65536 + 32768;
+  const int32_t v = vit_mulh_add(bias, vit_shl32(a, g), m);
+  return vit_sat8(v >> 16);
+}
+
+typedef struct {
+  int8_t* narrow;  // or
+  int16_t* wide;
+  int32_t stride;
+} Output;
+
+static void context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
+                    const int8_t* values, Output out) {
+  int32_t acc[2 * QUERY_BLOCK];
+  int32_t multiplier[QUERY_BLOCK];
+  for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {
+    VitRows block = e;
+    block.data += first * e.stride;
+    block.rows = vit_min32(QUERY_BLOCK, e.rows - first);
+    for (int32_t r = 0; r < block.rows; ++r) {
+      const int32_t total = totals[first + r];
+      const int32_t g = vit_clz32((uint32_t)total) - 9;
+      multiplier[r] = (int32_t)(p->context_numerator / ((int64_t)total << g));
+    }
+    for (int32_t d = 0; d < p->head_dim; d += 2) {
+      const int32_t two = d + 1 < p->head_dim;
+      const int8_t* v = values + (ptrdiff_t)d * p->tokens;
+      weighted_sums(block, v, two ? v + p->tokens : v, p->tokens, acc);
+      for (int32_t r = 0; r < block.rows; ++r) {
+        const int32_t total = totals[first + r];
+        const int32_t g = vit_clz32((uint32_t)total) - 9;
+        const int32_t at = (first + r) * out.stride + d;
+        for (int32_t i = 0; i <= two; ++i) {
+          const int32_t c = divide(p, acc[2 * r + i], total, g, multiplier[r]);
+          if (out.wide) {
+            out.wide[at + i] = (int16_t)c;
+          } else {
+            out.narrow[at + i] = (int8_t)c;
+          }
+        }
+      }
+    }
+  }
+}
+
+void vit_context_int8(const VitAttentionParams* p, VitRows e, const int32_t* totals,
+                      const int8_t* values, int8_t* out, int32_t out_stride) {
+  context(p, e, totals, values, (Output){out, NULL, out_stride});
+}
+
+void vit_context_wide(const VitAttentionParams* p, VitRows e, const int32_t* totals,
+                      const int8_t* values, int16_t* out, int32_t out_stride) {
+  context(p, e, totals, values, (Output){NULL, out, out_stride});
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exponentials of attention scores and the weighted sum of the values (docs/operators.md,
+// Attention block).
+#ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_SOFTMAX_H_
+#define TFLM_CUSTOM_OPS_KERNELS_VIT_SOFTMAX_H_
+
+#include "vit_linear_rows.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Elements of a row of exponentials: `tokens` rounded up to whole groups of four. With the DSP
+// extension a group holds tokens (0, 2, 1, 3), the order in which SXTB16 widens bytes; the values
+// are expanded in the same order.
+static inline int32_t vit_exponential_stride(int32_t tokens) { return vit_round_up(tokens, 4); }
+
+// One row: e int16 [vit_exponential_stride(tokens)], padded with 0, of scores int32 [tokens].
+// Returns their sum P.
+int32_t vit_exponentials(const VitAttentionParams* p, const int32_t* scores, int16_t* e);
+
+// Context of one head for a tile of queries: e.rows rows of exponentials with sums `totals`, and
+// the head's values, int8 [head_dim][tokens]. Writes out[row * out_stride + d], int8 or wide.
+void vit_context_int8(const VitAttentionParams* p, VitRows e, const int32_t* totals,
+                      const int8_t* values, int8_t* out, int32_t out_stride);
+void vit_context_wide(const VitAttentionParams* p, VitRows e, const int32_t* totals,
+                      const int8_t* values, int16_t* out, int32_t out_stride);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_SOFTMAX_H_
