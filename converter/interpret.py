@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from converter.tflite import Graph, Model, Operator, TfliteError, parse, serialize

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.semantics import POINTWISE, RESHAPES, VIEWS, evaluate, fused_activation
+from converter.fuse.semantics import RESHAPES, VIEWS, evaluate, fused_activation
 from converter.tflite import GraphView
 
 MAX_CHAIN = 16  # views in a row; a bound for strange graphs
@@ -87,7 +87,8 @@ def trace_back(
     Args:
       stop: a tensor to stop at even if it is itself a view of another.
     """
-    base, factor, ops = tensor, 1.0, []
+    ops: list[int] = []
+    base, factor = tensor, 1.0
     while base != stop and len(ops) < MAX_CHAIN:
         step = step_back(view, base, scaling)
         if step is None:
@@ -118,7 +119,8 @@ def element_index(view: GraphView, base: int, tensor: int, ops: list[int]) -> ND
 
 def same_order(view: GraphView, tensor: int) -> Trace:
     """Follows only what keeps every element in its place (reshapes, int8 to int8 QUANTIZE)."""
-    base, ops = tensor, []
+    ops: list[int] = []
+    base = tensor
     while len(ops) < MAX_CHAIN:
         op = view.producer(base)
         if op is None or not (view.op(op).opcode in RESHAPES or is_requantize(view, op)):
@@ -182,17 +184,3 @@ def rows_and_columns(index: NDArray[np.int64], width: int, what: str) -> NDArray
     if np.any(columns != columns[:, :1]):
         raise NoMatchError(f"{what} takes different features from different tokens")
     return columns[:, 0]
-
-
-__all__ = [
-    "POINTWISE",
-    "Trace",
-    "element_index",
-    "follow",
-    "only_consumer",
-    "rows_and_columns",
-    "same_order",
-    "scalar_factor",
-    "step_back",
-    "trace_back",
-]

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converter.fuse.arithmetic import (
     Range,
@@ -39,7 +40,6 @@ from tflm_custom_ops.options import (
     Pool,
     Projection,
     Residual,
-    residual_dtype,
 )
 
 Match = AttentionMatch | MlpMatch | PatchEmbedMatch | LayerNormMatch | PointwiseMatch | LinearMatch
@@ -184,7 +184,10 @@ def _lower_layer_norm(match: LayerNormMatch, type_of: TensorRange) -> LayerNorm:
 def _lower_patch_embed(match: PatchEmbedMatch, type_of: TensorRange) -> PatchEmbed:
     x, y = type_of(match.x), type_of(match.y)
     layer = match.layer
-    dtype = residual_dtype(y.bits)
+    cls: NDArray[np.int8] | NDArray[np.int16] | None = None
+    if match.cls is not None:
+        row = y.quantize(match.cls)
+        cls = row.astype(np.int16) if y.bits == 16 else row.astype(np.int8)
     pos, pos_zero_point, pos_multiplier, pos_shift = None, 0, 0, 0
     if match.pos is not None:
         if match.pos_source is not None:
@@ -198,7 +201,7 @@ def _lower_patch_embed(match: PatchEmbedMatch, type_of: TensorRange) -> PatchEmb
         embed_dim=layer.weights.shape[0],
         input_zero_point=x.zero_point,
         output_bits=y.bits,
-        cls=None if match.cls is None else y.quantize(match.cls).astype(dtype),
+        cls=cls,
         pos=pos,
         pos_zero_point=pos_zero_point,
         pos_multiplier=pos_multiplier,

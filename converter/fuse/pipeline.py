@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 from converter.fuse.emit import Emitted, Replacement, emit
@@ -69,7 +70,7 @@ def _search(
         count = len(refused)
         for f in found:
             try:
-                op = lower(f.match, lambda tensor: types.of(view, tensor))
+                op = lower(f.match, functools.partial(types.of, view))
             except BoundError as error:
                 refused[f.anchor] = str(error)
                 continue

@@ -102,7 +102,7 @@ VIEWS: dict[str, Semantics] = {
     "STRIDED_SLICE": _strided_slice,
     "GATHER": _gather,
     "UNPACK": _unpack,
-    **{name: _same for name in RESHAPES},
+    **dict.fromkeys(RESHAPES, _same),
 }
 JOINS: dict[str, Semantics] = {"CONCATENATION": _concatenation, "PACK": _pack}
 
@@ -116,8 +116,10 @@ def _sigmoid(x: Array) -> Array:
 def gelu(x: Array, approximate: bool) -> Array:
     """GELU (Hendrycks and Gimpel 2016): x * Phi(x), or its tanh approximation."""
     if approximate:
-        return 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
-    return 0.5 * x * (1.0 + erf(x / np.sqrt(2.0)))
+        cdf = 1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3))
+    else:
+        cdf = 1.0 + erf(x / np.sqrt(2.0))
+    return np.asarray(0.5 * x * cdf)
 
 
 def _unary(function: Callable[[Array], Array]) -> Semantics:

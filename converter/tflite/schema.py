@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated
+
+schema = schema_py_generated
 
 FILE_IDENTIFIER = b"TFL3"
 BUFFER_ALIGNMENT = 16  # bytes; TFLM's kernels read weights in place (schema: force_align 16)

@@ -28,7 +28,7 @@ from converter.tflite.schema import (
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
     """A buffer whose data starts at a multiple of 16 bytes; the generated Pack aligns to 1."""
 
-    def Pack(self, builder: Any) -> Any:  # noqa: N802 (name of the generated method)
+    def Pack(self, builder: Any) -> Any:
         data = None
         if self.data is not None:
             builder.StartVector(1, len(self.data), BUFFER_ALIGNMENT)

@@ -17,8 +17,6 @@ from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import (
     Trace,
     follow,
-    is_requantize,
-    only_consumer,
     rows_and_columns,
     same_order,
     trace_back,
@@ -297,12 +295,3 @@ def _match_heads(view: GraphView, operand: _Operand, name: str) -> _Heads:
     index = trace.index.reshape(-1)[operand.index]
     columns = rows_and_columns(index, projection.last.weights.shape[0], name)
     return _Heads(projection.rows(columns.reshape(-1)), trace.factor, (*trace.ops, *projection.ops))
-
-
-__all__ = [
-    "AttentionMatch",
-    "feeds_matmul",
-    "is_requantize",
-    "match_attention",
-    "only_consumer",
-]

@@ -2,15 +2,16 @@
 """Layer normalization in any lowering.
 
 Known ones: Keras 3 (13 operators with a DEQUANTIZE/NEG/QUANTIZE island), tf_keras (SUB), and
-x - mean(x) written out (7 operators, gamma and beta folded into the next layer or present as MUL and
-ADD). None is matched by its sequence: the operators between two tensors are run in float64 on probe
-values, gamma, beta and epsilon are read off the results, and the function must then be
+x - mean(x) written out (7 operators; gamma and beta are folded into the next layer, or follow as
+MUL and ADD). None is matched by its sequence: the operators between two tensors are run in float64
+on probe values, gamma, beta and epsilon are read off the results, and the function must then be
 (x - mean) / sqrt(var + epsilon) * gamma + beta on random values (Ba et al. 2016).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ from converter.fuse.region import between
 from converter.fuse.semantics import POINTWISE, REDUCTIONS, RESHAPES, evaluate
 from converter.tflite import GraphView
 
-_ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, "BROADCAST_TO"}) - {"BROADCAST_TO"}
+_ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES})
+_Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 _TOLERANCE = 1e-4  # of the largest value; constants such as 1/D are themselves quantized
 _PROBES = 3
 _SMALL = 1e-3  # standard deviation at which epsilon shows
@@ -68,7 +70,9 @@ def match_norm(view: GraphView, x: int, y: int) -> NormMatch:
     return NormMatch(x, y, gamma, beta, epsilon, ops)
 
 
-def _read_parameters(run, shape, width):  # type: ignore[no-untyped-def]
+def _read_parameters(
+    run: _Function, shape: tuple[int, ...], width: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """gamma, beta and epsilon, from tokens without spread, with large and with small spread."""
     unit = np.where(np.arange(width) % 2 == 0, 1.0, -1.0)
     if width % 2:
@@ -91,7 +95,15 @@ def _read_parameters(run, shape, width):  # type: ignore[no-untyped-def]
     return gamma, beta, epsilon
 
 
-def _verify(run, shape, gamma, beta, epsilon, name):  # type: ignore[no-untyped-def]
+def _verify(
+    run: _Function,
+    shape: tuple[int, ...],
+    gamma: NDArray[np.float64],
+    beta: NDArray[np.float64],
+    epsilon: float,
+    name: str,
+) -> None:
+    """Raises NoMatchError unless the function is that LayerNorm on random values."""
     rng = np.random.default_rng(0)
     width = shape[-1]
     for probe in range(_PROBES):

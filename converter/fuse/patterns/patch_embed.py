@@ -118,7 +118,17 @@ def _match_conv(view: GraphView, conv: int) -> tuple[DenseLayer, Geometry, int, 
     x, pads, top, left = _padding(view, conv, height, width)
     image = view.tensor(x).shape
     geometry = Geometry(
-        *image[1:], height, width, options.strideH, options.strideW, top, left, *result.shape[1:3]
+        image_height=image[1],
+        image_width=image[2],
+        channels=image[3],
+        patch_height=height,
+        patch_width=width,
+        stride_y=options.strideH,
+        stride_x=options.strideW,
+        pad_top=top,
+        pad_left=left,
+        grid_height=result.shape[1],
+        grid_width=result.shape[2],
     )
     scale = channel_scale(filters, 0, count, what)
     has_bias = len(op.inputs) > 2 and op.inputs[2] >= 0

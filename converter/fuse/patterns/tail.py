@@ -74,7 +74,7 @@ def _sources(view: GraphView, anchor: int) -> list[int]:
     """Candidates for x: what the statistics' MEANs read, and where the walk back ends."""
     candidates: list[int] = []
     ends = frontier(view, view.op(anchor).inputs[0], _INSIDE)
-    pending, seen = [view.op(anchor).inputs[0]], set()
+    pending, seen = [view.op(anchor).inputs[0]], set[int]()
     while pending and len(seen) < _MAX_STEPS:
         tensor = pending.pop(0)
         op = view.producer(tensor)
@@ -92,7 +92,7 @@ def _sources(view: GraphView, anchor: int) -> list[int]:
 def _sinks(view: GraphView, anchor: int, size: int) -> list[int]:
     """Candidates for y: tensors behind the anchor of x's size."""
     found: list[int] = []
-    pending, seen = [view.op(anchor).outputs[0]], set()
+    pending, seen = [view.op(anchor).outputs[0]], set[int]()
     while pending and len(seen) < _MAX_STEPS:
         tensor = pending.pop(0)
         if tensor in seen:
@@ -121,9 +121,10 @@ def _match_pool(
     result = operator.outputs[0]
     if view.tensor(result).size != width or view.tensor(result).dtype != np.int8:
         return none
-    if operator.opcode == "MEAN" and view.is_constant(operator.inputs[1]):
+    axes_data = view.tensor(operator.inputs[1]).data if operator.opcode == "MEAN" else None
+    if axes_data is not None:
         rank = len(view.tensor(y).shape)
-        axes = {int(a) % rank for a in np.atleast_1d(view.tensor(operator.inputs[1]).data)}
+        axes = {int(a) % rank for a in axes_data.reshape(-1)}
         if rank - 1 not in axes:
             return Pool.MEAN, result, (op,)
     if operator.opcode in VIEWS:

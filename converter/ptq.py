@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Post-training quantization: a Keras model and sample images to a plain int8 `.tflite`.
+
+The result is what the TFLite converter makes: static batch of 1, int8 input and output, weights per
+output channel, activation ranges from the samples (TFLite 8-bit quantization specification).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from converter.tflite import TfliteError, parse
+from keras_models.arch import ArchConfig
+
+Floats = npt.NDArray[np.float32]
+
+
+class QuantizeError(ValueError):
+    """A model or a calibration set cannot be quantized; the message says why and what to do."""
+
+
+def check_calibration(images: Floats, arch: ArchConfig) -> Floats:
+    """The images as float32, if ranges can be learnt from them.
+
+    Args:
+      images: (n, size, size, channels) in [-1, 1].
+
+    Raises:
+      QuantizeError: none, another shape, not finite, or no image that differs from a plain area.
+    """
+    images = np.asarray(images, np.float32)
+    expected = (arch.image_size, arch.image_size, arch.channels)
+    if images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
+        raise QuantizeError(
+            f"calibration images: got shape {list(images.shape)}, expected "
+            f"[at least 1, {', '.join(map(str, expected))}]"
+        )
+    if not np.all(np.isfinite(images)):
+        raise QuantizeError("calibration images: got values that are not finite")
+    # One value per channel is still a plain area.
+    spread = np.ptp(images, axis=(1, 2)).max(axis=1)
+    plain = int(np.sum(spread == 0.0))
+    if plain == len(images):
+        raise QuantizeError(
+            f"calibration images: all {len(images)} are constant, so every activation range would "
+            "be learnt from plain areas and real images would be clipped; give real images "
+            "(--dataset, --data_dir)"
+        )
+    if len(images) > 1 and np.all(images == images[0]):
+        raise QuantizeError(
+            f"calibration images: all {len(images)} are the same image; give different ones"
+        )
+    return images
+
+
+def quantize(
+    model: Any,
+    arch: ArchConfig,
+    calibration: Floats,
+    *,
+    per_channel: bool = True,
+    progress: bool = False,
+) -> bytes:
+    """Quantizes a model to int8.
+
+    Args:
+      model: Keras 3 (TensorFlow backend) or tf_keras model of `arch`.
+      arch: its architecture; input shape and messages.
+      calibration: (n, size, size, channels) float32 in [-1, 1]: images like those the network
+        will see. A few dozen suffice.
+      per_channel: a scale for each output channel of linear layers; False gives one per layer,
+        which takes less RAM in TFLM's builtin kernels and costs accuracy.
+      progress: show a bar on stderr.
+
+    Returns:
+      The plain `.tflite`.
+
+    Raises:
+      QuantizeError: unusable calibration images, or a model that does not become fully int8.
+    """
+    images = check_calibration(calibration, arch)
+    with tempfile.TemporaryDirectory() as directory, captured_stderr() as captured:
+        bar = tqdm(
+            total=len(images),
+            desc="calibrate",
+            unit="image",
+            file=captured.screen,
+            disable=not progress,
+        )
+        try:
+            _export(model, arch, directory)
+            content = _convert(directory, images, per_channel, bar.update)
+        except QuantizeError:
+            raise
+        except (RuntimeError, ValueError, TypeError) as error:
+            captured.show()
+            raise QuantizeError(f"the TFLite converter failed: {_last_line(error)}") from error
+        finally:
+            bar.close()
+    _check_int8(content)
+    return content
+
+
+def _is_keras_3(model: Any) -> bool:
+    return not any(t.__module__.startswith("tf_keras") for t in type(model).__mro__)
+
+
+def _export(model: Any, arch: ArchConfig, directory: str) -> None:
+    """A SavedModel with a static batch of 1: a dynamic one leaves shape arithmetic in the graph."""
+    import tensorflow as tf
+
+    shape = (1, arch.image_size, arch.image_size, arch.channels)
+    if not _is_keras_3(model):
+        function = tf.function(lambda image: model(image, training=False))
+        concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
+        tf.saved_model.save(model, directory, signatures=concrete)
+        return
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise QuantizeError(
+            f"Keras backend: got {keras.backend.backend()!r}, expected 'tensorflow'; set "
+            "KERAS_BACKEND=tensorflow for the conversion (weights are the same)"
+        )
+    signature = [keras.InputSpec(shape=shape, dtype="float32", name="image")]
+    model.export(directory, input_signature=signature, verbose=False)
+
+
+def _convert(
+    directory: str, images: Floats, per_channel: bool, step: Callable[[int], Any]
+) -> bytes:
+    import tensorflow as tf
+
+    def samples() -> Iterator[list[Floats]]:
+        for image in images:
+            yield [image[None]]
+            step(1)
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(directory)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = samples
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    # TFLite has no public name for this; TFLM's documentation uses the same attribute.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = not per_channel
+    return bytes(converter.convert())
+
+
+def _check_int8(content: bytes) -> None:
+    try:
+        graph = parse(content).graph
+    except TfliteError as error:
+        raise QuantizeError(f"the TFLite converter's result is not usable: {error}") from error
+    for index in (*graph.inputs, *graph.outputs):
+        tensor = graph.tensors[index]
+        if tensor.dtype != np.int8:
+            raise QuantizeError(f"{tensor.name!r}: got {tensor.dtype}, expected int8")
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+class Captured:
+    """What is written to file descriptor 2 while the TFLite converter runs."""
+
+    def __init__(self, screen: IO[str], log: IO[bytes]) -> None:
+        self.screen = screen
+        self._log = log
+
+    def show(self) -> None:
+        """Passes it on: it may say why a conversion failed."""
+        self._log.seek(0)
+        self.screen.write(self._log.read().decode("utf-8", "replace"))
+        self.screen.flush()
+
+
+@contextlib.contextmanager
+def captured_stderr() -> Iterator[Captured]:
+    """Keeps C++ chatter off the screen; `screen` still writes there."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with os.fdopen(os.dup(saved), "w") as screen, tempfile.TemporaryFile() as log:
+        try:
+            os.dup2(log.fileno(), 2)
+            yield Captured(screen, log)
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)

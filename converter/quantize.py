@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m converter.quantize`: Keras model -> plain int8 `.tflite`.
+
+    python -m converter.quantize --model=build/run --dataset=digits --out=plain.tflite
+    python -m converter.quantize --model=vit_t_240 --weights=random --seed=1 \
+        --dataset=image_folder --data_dir=images --calibration_images=16 --out=plain.tflite
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from absl import app, flags
+
+from converter.ptq import Floats, QuantizeError, captured_stderr, quantize
+from converter.tflite import parse, write_atomic
+from keras_models.arch import ArchConfig
+from keras_models.datasets import DATASETS, load_dataset, normalize
+
+_MODEL = flags.DEFINE_string("model", None, "Trained directory, architecture JSON or preset.")
+_PRESET = flags.DEFINE_string("preset", None, "The same as --model with a preset's name.")
+_WEIGHTS = flags.DEFINE_string("weights", "trained", "trained, random, or a .weights.h5 file.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of random weights and of the choice of images.")
+_DATASET = flags.DEFINE_enum("dataset", "digits", DATASETS, "Where calibration images come from.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
+_IMAGES = flags.DEFINE_integer(
+    "calibration_images", 64, "Number of images, drawn from the training split.", lower_bound=1
+)
+_PER_CHANNEL = flags.DEFINE_bool("per_channel", True, "A weight scale for each output channel.")
+_OUT = flags.DEFINE_string("out", None, "Where the plain .tflite goes.", required=True)
+_JSON = flags.DEFINE_string("json", None, "Where the report goes as JSON.")
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizeReport:
+    """Result of quantizing one model.
+
+    Attributes:
+      name: of the architecture.
+      parameters: of the float model.
+      calibration_images: number of images that the ranges come from.
+      dataset: where they come from.
+      per_channel: weight scales.
+      operators: in the `.tflite`.
+      model_bytes: size of the `.tflite`.
+      seconds: wall clock, model building included.
+    """
+
+    name: str
+    parameters: int
+    calibration_images: int
+    dataset: str
+    per_channel: bool
+    operators: int
+    model_bytes: int
+    seconds: float
+
+    def table(self) -> str:
+        rows = (
+            ("network", f"{self.name}, {self.parameters:,} parameters"),
+            ("calibration", f"{self.calibration_images} images of {self.dataset} (train)"),
+            ("weights", "int8 per channel" if self.per_channel else "int8 per layer"),
+            ("operators", str(self.operators)),
+            ("size", f"{self.model_bytes:,} B"),
+            ("time", f"{self.seconds:.1f} s"),
+        )
+        return "\n".join(f"{name:12} {value}" for name, value in rows)
+
+
+def calibration_images(arch: ArchConfig) -> Floats:
+    """Images of the training split, float32 in [-1, 1], as the flags say."""
+    dataset = load_dataset(
+        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
+    )
+    images, _ = dataset.train.take(_IMAGES.value, _SEED.value).load(slice(None))
+    return normalize(np.asarray(images))
+
+
+def _run() -> QuantizeReport:
+    started = time.monotonic()
+    if bool(_MODEL.value) == bool(_PRESET.value):
+        raise QuantizeError("got no model, or both --model and --preset; expected one of them")
+    with captured_stderr():  # TensorFlow talks while it is imported
+        from keras_models.load import resolve_model
+
+        arch, model = resolve_model(_MODEL.value or _PRESET.value, _WEIGHTS.value, _SEED.value)
+    images = calibration_images(arch)
+    content = quantize(model, arch, images, per_channel=_PER_CHANNEL.value, progress=True)
+    report = QuantizeReport(
+        name=arch.name,
+        parameters=arch.params,
+        calibration_images=len(images),
+        dataset=_DATASET.value,
+        per_channel=_PER_CHANNEL.value,
+        operators=len(parse(content).graph.operators),
+        model_bytes=len(content),
+        seconds=round(time.monotonic() - started, 1),
+    )
+    write_atomic(_OUT.value, content)
+    return report
+
+
+def main(argv: Sequence[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
+    try:
+        report = _run()
+        if _JSON.value:
+            text = json.dumps(dataclasses.asdict(report), indent=2) + "\n"
+            write_atomic(_JSON.value, text.encode())
+    except (ValueError, OSError) as error:
+        sys.exit(f"quantize: {error}")
+    print(report.table())
+    print(f"wrote {_OUT.value}")
+
+
+def cli() -> None:
+    """Entry point."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    app.run(main)
+
+
+if __name__ == "__main__":
+    cli()
