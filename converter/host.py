@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from converter import host_build
 from converter.compile import CompiledModel, MemoryLayout, compile_model
+from converter.compile.graph import read_graph
+from converter.compile.layout import disjoint_layout
+from converter.compile.plan import layout_from_model
 
 Int8Array = NDArray[np.int8]
 
@@ -72,6 +75,8 @@ class HostModel:
           CompileError: the model is not one that the compiled runtime runs.
           HostBuildError: no C compiler, or it failed.
         """
+        self._model_bytes = model_bytes
+        self._layout = layout
         self.compiled: CompiledModel = compile_model(model_bytes, layout)
         self.interface = self.compiled.interface
         self._library = ctypes.CDLL(str(host_build.build_library(self.compiled)))
@@ -115,7 +120,9 @@ class HostModel:
         """The same logits from the debug build, which proves that the plan is obeyed.
 
         Dead bytes are poisoned before each operator, all free bytes are canaries, and the whole
-        runs with two poison values: no operator reads what the plan says is dead.
+        runs with two poison values: no operator reads what the plan says is dead. The result is
+        compared with that of a layout in which no two buffers share a byte: no operator
+        overwrites what it has yet to read.
 
         Raises:
           PlanViolationError: an operator wrote or read outside its buffers.
@@ -131,7 +138,22 @@ class HostModel:
                 "an operator reads bytes that the plan says are dead: the logits depend on the "
                 "poison; plan the model again and report it"
             )
+        if not np.array_equal(results[0], self._run_disjoint(images)):
+            raise PlanViolationError(
+                "the logits are not those of a layout without overwriting: an operator overwrites "
+                "what it has yet to read; plan the model again and report it"
+            )
         return results[0]
+
+    def _run_disjoint(self, images: Int8Array) -> Int8Array:
+        graph = read_graph(self._model_bytes)
+        layout = disjoint_layout(graph, self._layout or layout_from_model(self._model_bytes))
+        compiled = compile_model(self._model_bytes, layout)
+        library = ctypes.CDLL(str(host_build.build_library(compiled)))
+        arena = _Arena(compiled.interface.arena_bytes)
+        logits = np.empty((len(images), self.interface.output_bytes), np.int8)
+        self._run_piece(library, arena, images, logits)
+        return logits
 
     def _run_poisoned(self, library: ctypes.CDLL, images: Int8Array, poison: int) -> Int8Array:
         arena = _Arena(self.interface.arena_bytes)

@@ -9,6 +9,8 @@ from converter.compile.errors import CompileError
 from converter.compile.graph import Graph, Tensor
 
 ALIGNMENT = 16
+_DISJOINT_GAP = 1024  # bytes between the buffers of a disjoint layout
+_ALIASES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")  # the output may be the input, still in use
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -93,6 +95,48 @@ def _used_activations(graph: Graph) -> tuple[Tensor, ...]:
     for op in graph.operators:
         used.update(t.index for t in graph.activations(op.inputs + op.outputs))
     return tuple(graph.tensors[i] for i in sorted(used))
+
+
+def _overlap(a: Range, b: Range) -> bool:
+    return a.offset < b.end and b.offset < a.end
+
+
+def check_overlaps(graph: Graph, layout: MemoryLayout) -> None:
+    """Refuses overlaps that no operator survives.
+
+    An operator's scratch must not touch its operands or any live buffer, and its output must not
+    touch a buffer that is needed later. Whether an output may overwrite a dying input is between
+    the planner and the kernel; `HostModel.run_checked` checks the outcome.
+    """
+    for op, ranges in zip(graph.operators, op_ranges(graph, layout), strict=True):
+        outputs = [layout.range_of(t) for t in graph.activations(op.outputs)]
+        scratch = layout.scratch[op.index]
+        pairs = [] if scratch is None else [(scratch, r) for r in (*ranges.live, *outputs)]
+        if op.name not in _ALIASES:
+            pairs += [(y, r) for y in outputs for r in ranges.kept]
+        for a, b in pairs:
+            if _overlap(a, b):
+                raise CompileError(
+                    f"plan: operator {op.index} {op.name} writes bytes {a.offset}..{a.end} while "
+                    f"{b.offset}..{b.end} is in use; plan the model again"
+                )
+
+
+def disjoint_layout(graph: Graph, layout: MemoryLayout) -> MemoryLayout:
+    """Every buffer at a place of its own: the layout that no overwriting can spoil."""
+    top = 0
+
+    def place(size: int) -> int:
+        nonlocal top
+        offset, top = top, top + -(-size // ALIGNMENT) * ALIGNMENT + _DISJOINT_GAP
+        return offset
+
+    tensors = tuple(
+        None if layout.tensors[t.index] is None else place(t.nbytes) for t in graph.tensors
+    )
+    scratch = tuple(None if r is None else Range(place(r.size), r.size) for r in layout.scratch)
+    strip = None if layout.strip is None else Range(place(layout.strip.size), layout.strip.size)
+    return MemoryLayout(top, tensors, scratch, strip)
 
 
 def op_ranges(graph: Graph, layout: MemoryLayout) -> tuple[OpRanges, ...]:
