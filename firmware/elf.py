@@ -13,7 +13,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section, SymbolTableSection
 
-from firmware.boards import Board, RegionKind
+from firmware.boards import Board, Region
 from firmware.errors import FirmwareError
 
 _SHF_ALLOC = 2
@@ -44,8 +44,8 @@ class MemoryUse:
 
     Attributes:
       flash_bytes: everything programmed into internal flash (code, constants, weights, initial
-        values of .data and of ITCM code).
-      external_flash_bytes: everything programmed into the QSPI flash.
+        values of .data and of ITCM code), from the first byte to the last.
+      external_flash_bytes: the same of the QSPI flash.
       code_bytes: functions, internal flash and ITCM.
       kernel_code_bytes: the part of it in functions named vit_*.
       data_bytes: .data.
@@ -178,18 +178,22 @@ class Elf:
         """(address, bytes) of every run of Thumb instructions, literal pools left out."""
         return self._code_ranges
 
+    def _extent(self, region: Region) -> int:
+        """Bytes from the first to the last programmed byte of a region."""
+        inside = [segment for segment in self.segments if segment.address in region]
+        if not inside:
+            return 0
+        start = min(segment.address for segment in inside)
+        return max(segment.address + len(segment.data) for segment in inside) - start
+
     def memory_use(self, board: Board) -> MemoryUse:
         """Bytes by memory, for the regions of `board`."""
         external = board.external_flash()
-        flash = [r for r in board.regions if r.kind is RegionKind.FLASH]
+        flash = board.region(board.code_region)
         distinct = {symbol.address: symbol for symbol in self.functions}.values()
         return MemoryUse(
-            flash_bytes=sum(
-                len(s.data) for s in self.segments if any(s.address in r for r in flash)
-            ),
-            external_flash_bytes=sum(
-                len(s.data) for s in self.segments if external and s.address in external
-            ),
+            flash_bytes=self._extent(flash),
+            external_flash_bytes=self._extent(external) if external else 0,
             code_bytes=sum(symbol.size_bytes for symbol in distinct),
             kernel_code_bytes=sum(s.size_bytes for s in distinct if s.name.startswith("vit_")),
             data_bytes=self.section_bytes(".data"),

@@ -168,7 +168,7 @@ def _define_flags() -> None:
     flags.DEFINE_enum("board", "stm32f746g_disco", board_names(), "Board.")
     flags.DEFINE_string("elf", "", "Firmware image to run.")
     flags.DEFINE_string("model", "", "Fused .tflite to build and run instead of --elf.")
-    flags.DEFINE_enum("weights", "internal", WEIGHTS, "Where --model's weights go.")
+    flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where --model's weights go.")
     flags.DEFINE_list("images", [], "Image files, folders, or .npy files.")
     flags.DEFINE_integer("count", 0, "Classify only the first images; 0 = all.", lower_bound=0)
     flags.DEFINE_bool("console", False, "Print what the firmware prints when it starts.")

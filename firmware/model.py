@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from converter.compile import (
+    CompiledModel,
     CompileError,
     MemoryLayout,
     compile_model,
@@ -21,7 +22,10 @@ from firmware.project import Project, make_project
 
 WEIGHTS_INTERNAL = "internal"
 WEIGHTS_QSPI = "qspi"
-WEIGHTS = (WEIGHTS_INTERNAL, WEIGHTS_QSPI)
+WEIGHTS_AUTO = "auto"
+WEIGHTS = (WEIGHTS_AUTO, WEIGHTS_INTERNAL, WEIGHTS_QSPI)
+# Internal flash kept for code and constants when `auto` decides where the weights go.
+_CODE_ALLOWANCE_BYTES = 96 * 1024
 
 
 def kernel_files(board: Board) -> list[Path]:
@@ -36,29 +40,46 @@ def kernel_files(board: Board) -> list[Path]:
     return files
 
 
-def compile_to_directory(
-    model: bytes,
-    board: Board,
-    directory: Path,
-    *,
-    weights: str = WEIGHTS_INTERNAL,
-    layout: MemoryLayout | None = None,
-) -> None:
-    """Writes the compiled model (vit_model.*) into `directory`.
-
-    Raises:
-      FirmwareError: the board has no QSPI flash, or the model is not one that the compiled
-        runtime runs.
-    """
+def _compile(
+    model: bytes, board: Board, weights: str, layout: MemoryLayout | None
+) -> CompiledModel:
     if weights not in WEIGHTS:
         raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS)}")
     if weights == WEIGHTS_QSPI and board.external_flash() is None:
         raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
     try:
         compiled = compile_model(model, layout, external_weights=weights == WEIGHTS_QSPI)
+        if weights == WEIGHTS_AUTO and board.external_flash() is not None:
+            room = board.region(board.code_region).size_bytes - _CODE_ALLOWANCE_BYTES
+            if compiled.weights_bytes > room:
+                return compile_model(model, layout, external_weights=True)
     except CompileError as error:
         raise FirmwareError(str(error)) from error
-    compiled.write(directory)
+    return compiled
+
+
+def compile_to_directory(
+    model: bytes,
+    board: Board,
+    directory: Path,
+    *,
+    weights: str = WEIGHTS_AUTO,
+    layout: MemoryLayout | None = None,
+) -> None:
+    """Writes the compiled model (vit_model.*) into `directory`.
+
+    Args:
+      model: a fused and planned `.tflite`.
+      board: decides where the weights can go.
+      directory: made if missing.
+      weights: `internal` flash, `qspi`, or `auto`: internal when they fit there.
+      layout: memory layout instead of the file's own plan.
+
+    Raises:
+      FirmwareError: the board has no QSPI flash, or the model is not one that the compiled
+        runtime runs.
+    """
+    _compile(model, board, weights, layout).write(directory)
 
 
 def project_from_model(
@@ -66,7 +87,7 @@ def project_from_model(
     board: Board,
     work: Path,
     *,
-    weights: str = WEIGHTS_INTERNAL,
+    weights: str = WEIGHTS_AUTO,
     layout: MemoryLayout | None = None,
     name: str = "vit_firmware",
     stack_bytes: int | None = None,
@@ -82,7 +103,7 @@ def build_model(
     board: Board,
     elf: Path,
     *,
-    weights: str = WEIGHTS_INTERNAL,
+    weights: str = WEIGHTS_AUTO,
     layout: MemoryLayout | None = None,
     stack_bytes: int | None = None,
 ) -> MemoryUse:

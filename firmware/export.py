@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m firmware.export`: a firmware project that builds without this toolkit.
+
+    python -m firmware.export --model=fused.tflite --board=stm32f746g_disco --format=cmake --out=fw
+
+The project is built once before anything appears at --out, so that a model that does not fit the
+board is an error here and not at the user's desk. --nocheck skips that (no cross compiler needed).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+from firmware.boards import board_names, get_board
+from firmware.build import build
+from firmware.elf import MemoryUse
+from firmware.emulate import write_json
+from firmware.errors import FirmwareError
+from firmware.formats import FORMAT_NAMES, get_format
+from firmware.model import WEIGHTS, project_from_model
+from firmware.project import Project
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def export_project(
+    project: Project, format_name: str, out: Path, *, force: bool = False, check: bool = True
+) -> MemoryUse | None:
+    """Writes `project` for a build system to the folder `out`.
+
+    Args:
+      project: from `firmware.project` or `firmware.model`.
+      format_name: one of `FORMAT_NAMES`.
+      out: folder to make; its parent is made when missing.
+      force: replace `out` when it exists.
+      check: build the project first.
+
+    Returns:
+      Sizes of the image, or None without `check`.
+
+    Raises:
+      FirmwareError: `out` exists, or the project does not build or fit.
+    """
+    out = out.absolute()
+    entry = get_format(format_name)
+    if out.exists() and not force:
+        raise FirmwareError(f"{out} exists; choose another --out or give --force")
+    if out.exists() and not out.is_dir():
+        raise FirmwareError(f"{out} is a file, expected a folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
+        use = build(project, Path(temporary) / "check" / "firmware.elf") if check else None
+        folder = Path(temporary) / "project"
+        folder.mkdir(mode=0o755)
+        project.write(folder)
+        for file in entry.files(project, use):
+            file.write(folder)
+        if out.exists():
+            os.replace(out, Path(temporary) / "replaced")
+        os.replace(folder, out)
+    return use
+
+
+def _read_model(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FirmwareError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _export(values: dict[str, Any]) -> dict[str, Any]:
+    for name in ("model", "out"):
+        if not values[name]:
+            raise FirmwareError(f"--{name} is missing")
+    name = values["name"]
+    if not name or not set(name) <= _NAME_CHARACTERS:
+        raise FirmwareError(f"--name={name!r}: expected letters, digits, '_' and '-'")
+    board = get_board(values["board"])
+    work = Path(tempfile.mkdtemp(prefix="vit-export-"))
+    try:
+        project = project_from_model(
+            _read_model(values["model"]), board, work, weights=values["weights"], name=name
+        )
+        out = Path(values["out"])
+        check = values["check"]
+        use = export_project(project, values["format"], out, force=values["force"], check=check)
+    finally:
+        shutil.rmtree(work)
+    return {
+        "board": board.name,
+        "format": values["format"],
+        "out": values["out"],
+        "files": len(project.files),
+        "memory": dataclasses.asdict(use) if use else None,
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    for key, value in (report["memory"] or {}).items():
+        print(f"{key.replace('_', ' '):<24}{value:>12,}")
+    step = get_format(report["format"]).next_step
+    print(f"{report['out']}: {report['format']} project for {report['board']}; {step}")
+
+
+def main(argv: list[str]) -> None:
+    """Entry point."""
+    if len(argv) > 1:
+        sys.exit(f"export: unexpected argument {argv[1]!r}")
+    values = flags.FLAGS.flag_values_dict()
+    try:
+        report = _export(values)
+        if values["json"]:
+            write_json(values["json"], report)
+    except (FirmwareError, OSError) as error:
+        sys.exit(f"export: {error}")
+    _print(report)
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("model", "", "Fused and planned .tflite.")
+    flags.DEFINE_enum("board", "stm32f746g_disco", board_names(), "Board.")
+    flags.DEFINE_enum("format", "cmake", FORMAT_NAMES, "Build system.")
+    flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where the weights go.")
+    flags.DEFINE_string("out", "", "Folder to make.")
+    flags.DEFINE_string("name", "vit_firmware", "Project and executable name.")
+    flags.DEFINE_bool("force", False, "Replace --out when it exists.")
+    flags.DEFINE_bool("check", True, "Build once before writing, to be sure that it fits.")
+    flags.DEFINE_string("json", "", "Write the report to this file.")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

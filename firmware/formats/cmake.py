@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CMake: presets, a toolchain file, and targets that program the board."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from firmware.boards import Board
+from firmware.elf import MemoryUse
+from firmware.formats.template import indented, render
+from firmware.project import INCLUDE_DIRECTORIES, LINKER_SCRIPT, Group, Project, ProjectFile
+from firmware.toolchain import core_flags
+
+
+def memory_table(use: MemoryUse | None) -> str:
+    """The sizes of the image as a Markdown table, or how to find them."""
+    if use is None:
+        return "Build the project to see its sizes."
+    rows = (
+        ("internal flash", use.flash_bytes),
+        ("external flash", use.external_flash_bytes),
+        ("SRAM: arena", use.arena_bytes),
+        ("SRAM: .data and .bss", use.data_bytes + use.bss_bytes),
+        ("SRAM: stack reserved", use.stack_reserved_bytes),
+        ("code", use.code_bytes),
+        ("code of the kernels", use.kernel_code_bytes),
+    )
+    return "\n".join(["| what | bytes |", "|---|---|"] + [f"| {n} | {v} |" for n, v in rows])
+
+
+def _has_external(project: Project) -> bool:
+    """True when the model's weights lie in external flash."""
+    for file in project.files:
+        if file.path.name == "vit_model_weights.S" and file.origin is not None:
+            return ".extflash" in file.origin.read_text()
+    return False
+
+
+def _sources(project: Project, group: Group) -> str:
+    return indented([str(f.path) for f in project.translation_units() if f.group is group])
+
+
+def _program_commands(board: Board, name: str, external: bool) -> list[tuple[str, str]]:
+    """(target, command) of each way to program the board."""
+    elf = f"$<TARGET_FILE:{name}>"
+    loader = board.flash_tool.external_loader
+    external_loader = f" -el {loader}" if external and loader else ""
+    # OpenOCD's stock board files do not drive the QSPI flash: it gets the internal part only.
+    openocd_image = f"{name}.bin {board.region(board.code_region).base:#010x}" if external else elf
+    program = f"program {openocd_image} verify reset exit"
+    return [
+        ("flash-openocd", f'openocd -f {board.flash_tool.openocd_config} -c "{program}"'),
+        (
+            "flash-cubeprogrammer",
+            f"STM32_Programmer_CLI -c port=SWD{external_loader} -w {elf} -v -rst",
+        ),
+    ]
+
+
+def _flash_targets(board: Board, name: str, external: bool) -> str:
+    return "\n".join(
+        f"add_custom_target({target}\n  COMMAND {command}\n  DEPENDS {name} VERBATIM USES_TERMINAL)"
+        for target, command in _program_commands(board, name, external)
+    )
+
+
+def _lists(project: Project, external: bool) -> str:
+    board, name, flags = project.board, project.name, project.flags
+    external_image = (
+        f"  COMMAND ${{CMAKE_OBJCOPY}} -O binary -j .extflash $<TARGET_FILE:{name}> "
+        f"{name}_external.bin\n"
+    )
+    return render(
+        "cmake/CMakeLists.txt",
+        TITLE=board.title,
+        NAME=name,
+        CORE_FLAGS=" ".join(core_flags(board)),
+        LINKER_SCRIPT=str(LINKER_SCRIPT),
+        FIRMWARE_SOURCES=_sources(project, Group.FIRMWARE),
+        MODEL_SOURCES=_sources(project, Group.MODEL),
+        KERNEL_SOURCES=_sources(project, Group.KERNEL),
+        INCLUDES=indented([str(directory) for directory in INCLUDE_DIRECTORIES]),
+        COMPILE_OPTIONS=indented([*flags.common, *flags.warnings]),
+        C_STANDARD=flags.c_standard,
+        LINK_OPTIONS=indented(flags.link),
+        LIBRARIES=" ".join(flags.libraries),
+        FIRMWARE_OPTIMIZATION=flags.firmware_optimization,
+        MODEL_OPTIMIZATION=flags.model_optimization,
+        KERNEL_OPTIMIZATION=flags.kernel_optimization,
+        EXTERNAL_IMAGE=external_image if external else "",
+        FLASH_TARGETS=_flash_targets(board, name, external),
+    )
+
+
+def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
+    board = project.board
+    region = board.external_flash()
+    note = f" and `{project.name}_external.bin` for the QSPI flash" if external else ""
+    program = (
+        "\nThe weights lie in the QSPI flash: STM32CubeProgrammer writes both parts of the `.elf` "
+        f"through its external loader; OpenOCD writes the internal part, and "
+        f"`{project.name}_external.bin` has to be written to {region.base:#010x} another way.\n"
+        if external and region
+        else ""
+    )
+    return render(
+        "cmake/README.md",
+        NAME=project.name,
+        TITLE=board.title,
+        PART=board.part,
+        MEGAHERTZ=str(board.clock.system_hz // 1_000_000),
+        CONSOLE=board.console.name,
+        BAUD=str(board.console.baud),
+        EXTERNAL_NOTE=note,
+        EXTERNAL_PROGRAM=program,
+        MEMORY=memory_table(use),
+    )
+
+
+def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
+    """CMakeLists.txt, presets, toolchain file and README."""
+    external = _has_external(project)
+    texts = (
+        ("CMakeLists.txt", _lists(project, external)),
+        ("CMakePresets.json", render("cmake/CMakePresets.json", TITLE=project.board.title)),
+        (
+            "cmake/arm-none-eabi.cmake",
+            render("cmake/toolchain.cmake", CORE=project.board.core.name),
+        ),
+        ("README.md", _readme(project, use, external)),
+    )
+    return tuple(
+        ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts
+    )

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported projects build by the commands of their own README, and their ELF runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from firmware.boards import get_board
+from firmware.emulator.emulator import Emulator
+from firmware.errors import FirmwareError
+from firmware.export import export_project
+from firmware.project import make_project
+from tests.firmware import fake_model
+from tests.firmware.fake_model import FakeModel
+
+BOARD = "stm32f746g_disco"
+
+
+def readme_commands(folder, heading):
+    """The commands of the first code block below a heading."""
+    section = (folder / "README.md").read_text().split(f"## {heading}")[1]
+    return re.search(r"```sh\n(.*?)```", section, re.S).group(1).strip().splitlines()
+
+
+def run_commands(folder, commands):
+    for command in commands:
+        result = subprocess.run(
+            command, shell=True, cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture
+def project(tmp_path):
+    model, kernels = fake_model.write(tmp_path / "generated")
+    return make_project(get_board(BOARD), model, kernels, name="digits")
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+@pytest.mark.parametrize("preset", ["release", "debug"])
+@pytest.mark.parametrize("section", [".rodata.vit_weights", ".extflash.vit_weights"])
+def test_cmake_project_builds_by_its_readme_and_runs(tmp_path, preset, section):
+    model, kernels = fake_model.write(tmp_path / "generated", FakeModel(section=section))
+    project = make_project(get_board(BOARD), model, kernels, name="digits")
+    use = export_project(project, "cmake", tmp_path / "out")
+    shutil.rmtree(tmp_path / "generated")  # The project stands alone.
+    moved = tmp_path / "moved elsewhere"
+    (tmp_path / "out").rename(moved)
+    commands = [c.replace("release", preset) for c in readme_commands(moved, "Build")]
+    run_commands(moved, commands)
+    build_folder = moved / "build" / preset
+    emulator = Emulator(get_board(BOARD), build_folder / "digits.elf")
+    image = fake_model.images(1)[0]
+    logits = emulator.classify(image).logits
+    np.testing.assert_array_equal(logits, fake_model.reference(image))
+    if preset == "release":
+        assert emulator.memory_use() == use
+    external = build_folder / "digits_external.bin"
+    assert external.exists() == section.startswith(".extflash")
+    if external.exists():
+        assert external.read_bytes() == fake_model.weights().tobytes()
+    else:
+        assert (build_folder / "digits.bin").stat().st_size == emulator.memory_use().flash_bytes
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_flash_targets_call_the_tools(project, tmp_path, monkeypatch):
+    """The tools are replaced by scripts that record how they were called."""
+    out = tmp_path / "out"
+    export_project(project, "cmake", out, check=False)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("openocd", "STM32_Programmer_CLI"):
+        script = tools / tool
+        script.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/{tool}.txt\n')
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    run_commands(out, readme_commands(out, "Build") + readme_commands(out, "Program"))
+    openocd = (tmp_path / "openocd.txt").read_text()
+    assert openocd.startswith("-f board/stm32f7discovery.cfg -c program ")
+    assert openocd.strip().endswith("digits.elf verify reset exit")
+    assert "-c port=SWD -w " in (tmp_path / "STM32_Programmer_CLI.txt").read_text()
+
+
+def test_nothing_of_this_machine_is_in_the_project(project, tmp_path):
+    export_project(project, "cmake", tmp_path / "out", check=False)
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file() and path.suffix != ".bin":
+            text = path.read_text()
+            assert str(tmp_path) not in text
+            assert "SPDX-License-Identifier: Apache-2.0" in text or path.suffix in (".json", ".md")
+
+
+def test_existing_folder_needs_force(project, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "precious.txt").write_text("mine")
+    with pytest.raises(FirmwareError, match="exists; choose another --out or give --force"):
+        export_project(project, "cmake", out)
+    assert (out / "precious.txt").read_text() == "mine"
+    export_project(project, "cmake", out, force=True, check=False)
+    assert (out / "CMakeLists.txt").exists()
+    assert not (out / "precious.txt").exists()
+
+
+def test_failure_leaves_nothing(tmp_path):
+    model, kernels = fake_model.write(tmp_path / "generated", FakeModel(arena_bytes=400_000))
+    project = make_project(get_board(BOARD), model, kernels)
+    with pytest.raises(FirmwareError, match="does not fit"):
+        export_project(project, "cmake", tmp_path / "folder" / "out")
+    assert not list((tmp_path / "folder").iterdir())
+
+
+def test_unknown_format_is_named(project, tmp_path):
+    with pytest.raises(FirmwareError, match="unknown format 'scons'; expected one of cmake"):
+        export_project(project, "scons", tmp_path / "out")
