@@ -159,7 +159,8 @@ def _compile(
         _run([compiler, *dialect, *common, "-c", str(source), "-o", str(target)], source.name)
         objects.append(str(target))
     library = work / "library.so"
-    _run([toolchain.cxx, "-shared", "-Wl,-z,defs", *objects, "-o", str(library)], "link")
+    link = [toolchain.cxx, "-shared", "-Wl,-z,defs", *objects, *extra_flags, "-o", str(library)]
+    _run(link, "link")
     return library
 
 

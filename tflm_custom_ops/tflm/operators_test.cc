@@ -2,6 +2,7 @@
 // The operators through TFLM's kernel interface, with a context of the test's own: what an
 // interpreter does in Prepare and Invoke, on the smallest operator; the Python tests run all of
 // them in the wheel.
+#include <stdarg.h>
 #include <string.h>
 
 #include <string>
@@ -29,6 +30,13 @@ class Ints {
   std::vector<int> words_;
 };
 
+void Report(TfLiteContext*, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  AppendConsoleText(format, arguments);
+  va_end(arguments);
+}
+
 // A context with tensors 0 (x), 1 (blob), 2 (y) around one node.
 class OneNode {
  public:
@@ -36,12 +44,7 @@ class OneNode {
       : x_dims_(shape), y_dims_(shape), blob_dims_({256}), options_(std::move(options)) {
     TakeConsoleText();
     context_.impl_ = this;
-    context_.ReportError = [](TfLiteContext*, const char* format, ...) {
-      va_list arguments;
-      va_start(arguments, format);
-      AppendConsoleText(format, arguments);
-      va_end(arguments);
-    };
+    context_.ReportError = Report;
     context_.GetEvalTensor = [](const TfLiteContext* context, int index) {
       return &static_cast<OneNode*>(context->impl_)->tensors_[index];
     };

