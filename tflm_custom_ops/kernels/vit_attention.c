@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "vit_attention_dsp.h"
 #include "vit_attention_plan.h"
 #include "vit_gemm.h"
 #include "vit_kernels.h"
@@ -22,9 +23,16 @@ static const void* input_row(const Run* run, int32_t token) {
   return vit_stream_row(run->x, run->p->residual.bits, token, run->p->embed_dim);
 }
 
+// The row buffer for the context of `count` tokens.
+static VitRows context_rows(const Run* run, int32_t count) {
+  const int32_t features = run->p->heads * run->p->head_dim;
+  return (VitRows){(int16_t*)(run->scratch + run->plan.rows), vit_even(features), count};
+}
+
 // LayerNorm of `count` tokens into the row buffer.
 static VitRows normalized_rows(const Run* run, int32_t token, int32_t count) {
-  const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), run->plan.row_stride, count};
+  const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), vit_even(run->p->embed_dim),
+                        count};
   vit_norm_rows(&run->p->norm, input_row(run, token), run->p->residual.bits, rows);
   return rows;
 }
@@ -92,6 +100,9 @@ static VitRows tile_exponentials(const Run* run, const int8_t* queries, int32_t 
     q.rows = vit_min32(VIT_ROW_GROUP, count - row);
     vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim, p->q.up.out_zero_point,
                    q);
+#if VIT_USE_DSP
+    vit_dsp_exponentials(p, q, keys, scores, vit_wide_row(e, row), totals + row);
+#else
     // head_dim <= 256: sums of |q - z| <= 255 times |k| <= 127 separate without blocks.
     vit_gemm_rows(q.data, q.stride, q.rows, keys, plan->dh_even, plan->dh_even, plan->dh_even,
                   plan->key_rows, scores, plan->key_rows);
@@ -99,6 +110,7 @@ static VitRows tile_exponentials(const Run* run, const int8_t* queries, int32_t 
       totals[row + r] =
           vit_exponentials(p, scores + r * plan->key_rows, e.data + (row + r) * e.stride);
     }
+#endif
   }
   return e;
 }
@@ -126,21 +138,19 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
         (const int8_t*)(run->scratch + plan->values) + plan->value_head_bytes * (size_t)i;
     const VitRows e =
         tile_exponentials(run, queries + i * p->head_dim, columns, count, keys, totals);
-    if (plan->group_heads == p->heads) {
-      vit_context_wide(p, e, totals, values, rows.data + h * p->head_dim, rows.stride);
-    } else {
-      const int32_t features = p->heads * p->head_dim;
-      int8_t* context = (int8_t*)(run->scratch + plan->context);
-      vit_context_int8(p, e, totals, values,
-                       context + (ptrdiff_t)token * features + h * p->head_dim, features);
+    VitContext out = {NULL, p->heads * p->head_dim, context_rows(run, count), h * p->head_dim};
+    if (plan->group_heads != p->heads) {
+      out.narrow =
+          (int8_t*)(run->scratch + plan->context) + (ptrdiff_t)token * out.stride + out.column;
     }
+    vit_context(p, e, totals, values, &out);
   }
 }
 
 // Output projection and residual of the context in the row buffer.
 static void project_out(const Run* run, int32_t token, int32_t count) {
   const VitAttentionParams* p = run->p;
-  const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), run->plan.row_stride, count};
+  const VitRows rows = context_rows(run, count);
   vit_pad_rows(rows, p->heads * p->head_dim);
   void* y = (void*)vit_stream_row(run->y, p->residual.bits, token, p->embed_dim);
   const VitStore store = vit_residual_store(&p->residual, input_row(run, token), y, p->embed_dim);
@@ -151,8 +161,8 @@ static void project_out(const Run* run, int32_t token, int32_t count) {
 static void widen_context(const Run* run, int32_t token, int32_t count) {
   const int32_t features = run->p->heads * run->p->head_dim;
   const int8_t* context = (const int8_t*)(run->scratch + run->plan.context);
-  const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), run->plan.row_stride, count};
-  vit_widen_rows(context + (ptrdiff_t)token * features, features, features, 0, rows);
+  vit_widen_rows(context + (ptrdiff_t)token * features, features, features, 0,
+                 context_rows(run, count));
 }
 
 size_t vit_attention_scratch_bytes(const VitAttentionParams* params) {

@@ -112,15 +112,12 @@ columns_block:
 
   CHUNK_LOOP columns_chunk, VIT_DSP_CHUNK_STEPS, STEP6_PACKED, lr, r12
 
-// Requantization to int8, all in line: shift 0, clamp to [-128, 127], three rows, two channels.
-columns_int8_tail4:
-  STEP4_PACKED lr, r12
-  b columns_int8_tail0
-columns_int8_tail2:
-  STEP2_PACKED lr, r12
-columns_int8_tail0:
+// In-line requantization: shift 0, an output range of 256 values, three rows, two channels.
+// Leaves r0 r2 r4 and r1 r3 r5 in [-128, 127], r10 = out, r11 = the variant's parameter, r12 = out
+// step, r6 = end of the activations.
+.macro REQUANTIZE
   add r6, sp, #VIT_DSP_JOB_BIAS1
-  ldm r6, {r6-r12}  // bias1, multiplier0, multiplier1, zero point, out, row stride, out step
+  ldm r6, {r6-r12}  // bias1, multiplier0, multiplier1, zero point, out, parameter, out step
   SEPARATE
   add r1, r6, r1, asr #8
   add r3, r6, r3, asr #8
@@ -137,18 +134,86 @@ columns_int8_tail0:
   ssat r3, #8, r3
   ssat r4, #8, r4
   ssat r5, #8, r5
-  bfi r0, r1, #8, #8
-  bfi r2, r3, #8, #8
-  bfi r4, r5, #8, #8
   ldr r6, [sp, #VIT_DSP_JOB_RUNNING_END]
-  strh r0, [r10]
-  strh r2, [r10, r11]
-  strh r4, [r10, r11, lsl #1]
+.endm
+
+.macro NEXT_GROUP
   add r10, r10, r12
   str r10, [sp, #VIT_DSP_JOB_OUT]
   cmp lr, r6
   bne.w columns_block
   LEAVE
+.endm
+
+// int8 rows; the parameter is the row stride.
+columns_int8_tail4:
+  STEP4_PACKED lr, r12
+  b columns_int8_tail0
+columns_int8_tail2:
+  STEP2_PACKED lr, r12
+columns_int8_tail0:
+  REQUANTIZE
+  bfi r0, r1, #8, #8
+  bfi r2, r3, #8, #8
+  bfi r4, r5, #8, #8
+  strh r0, [r10]
+  strh r2, [r10, r11]
+  strh r4, [r10, r11, lsl #1]
+  NEXT_GROUP
+
+// int8 columns, one channel after the other; the parameter is the stride from channel to channel.
+columns_turned_tail4:
+  STEP4_PACKED lr, r12
+  b columns_turned_tail0
+columns_turned_tail2:
+  STEP2_PACKED lr, r12
+columns_turned_tail0:
+  REQUANTIZE
+  strb r0, [r10]
+  strb r2, [r10, #1]
+  strb r4, [r10, #2]
+  add r11, r11, r10
+  strb r1, [r11]
+  strb r3, [r11, #1]
+  strb r5, [r11, #2]
+  NEXT_GROUP
+
+// int16 tile; the parameter is subtracted from each half of a pair.
+columns_tile_tail4:
+  STEP4_PACKED lr, r12
+  b columns_tile_tail0
+columns_tile_tail2:
+  STEP2_PACKED lr, r12
+columns_tile_tail0:
+  REQUANTIZE
+  pkhbt r0, r0, r1, lsl #16
+  pkhbt r1, r2, r3, lsl #16
+  pkhbt r2, r4, r5, lsl #16
+  ssub16 r0, r0, r11
+  ssub16 r1, r1, r11
+  ssub16 r2, r2, r11
+  stm r10, {r0-r2}
+  NEXT_GROUP
+
+// int16 tile of table values; the parameter is the address of the table's entry for 0.
+columns_lut_tail4:
+  STEP4_PACKED lr, r12
+  b columns_lut_tail0
+columns_lut_tail2:
+  STEP2_PACKED lr, r12
+columns_lut_tail0:
+  REQUANTIZE
+  ldrsb r0, [r11, r0]
+  ldrsb r1, [r11, r1]
+  ldrsb r2, [r11, r2]
+  ldrsb r3, [r11, r3]
+  ldrsb r4, [r11, r4]
+  ldrsb r5, [r11, r5]
+  pkhbt r0, r0, r1, lsl #16
+  pkhbt r1, r2, r3, lsl #16
+  pkhbt r2, r4, r5, lsl #16
+  stm r10, {r0-r2}
+  NEXT_GROUP
 
 // int32 sums with the bias, [group][row][channel].
 columns_sums_tail4:
@@ -260,28 +325,41 @@ rows_tail0:
   LEAVE
   .size vit_dsp_gemm_rows, . - vit_dsp_gemm_rows
 
-// ---- vit_dsp_gemm_wide: one group of int16 rows, all pairs of int8 columns ---------------------
-// The running operand holds byte pairs, so both channels are sign-extended here: 256-packing would
-// need |S1| < 2^23, and probabilities times values reach 2^30.
+// ---- vit_dsp_gemm_wide: one pair of int16 columns for all row groups ---------------------------
+// r12 = columns (reloaded for each group), lr = rows (run through the groups). Both channels come
+// sign-extended, [inputs / 2][2 channels] words: probabilities times values reach 2^30, too large
+// for the packed sums.
 
-.macro PAIR_BYTES w
-  sxtb16 r11, \w, ror #8
-  smlad r1, r6, r11, r1
-  smlad r3, r7, r11, r3
-  smlad r5, r8, r11, r5
-  sxtb16 \w, \w
-  smlad r0, r6, \w, r0
-  smlad r2, r7, \w, r2
-  smlad r4, r8, \w, r4
+.macro PAIR_WIDE low, high
+  smlad r0, r6, \low, r0
+  smlad r2, r7, \low, r2
+  smlad r4, r8, \low, r4
+  smlad r1, r6, \high, r1
+  smlad r3, r7, \high, r3
+  smlad r5, r8, \high, r5
 .endm
 
-// Four inputs: 19 instructions, 76 bytes, 24 multiply-accumulates.
-.macro STEP4_BYTES a, w
+// Six inputs: 23 instructions, 92 bytes, 36 multiply-accumulates.
+.macro STEP6_WIDE a, w
+  ldmia.w \w!, {r9-r11}
+  ldmia.w \a!, {r6-r8}
+  PAIR_WIDE r9, r10
+  ldmia.w \a!, {r6-r8}
+  smlad r0, r6, r11, r0
+  smlad r2, r7, r11, r2
+  smlad r4, r8, r11, r4
+  ldmia.w \w!, {r9-r11}
+  smlad r1, r6, r9, r1
+  smlad r3, r7, r9, r3
+  smlad r5, r8, r9, r5
+  ldmia.w \a!, {r6-r8}
+  PAIR_WIDE r10, r11
+.endm
+
+.macro STEP2_WIDE a, w
   ldrd r9, r10, [\w], #8
   ldmia.w \a!, {r6-r8}
-  PAIR_BYTES r9
-  ldmia.w \a!, {r6-r8}
-  PAIR_BYTES r10
+  PAIR_WIDE r9, r10
 .endm
 
 BEGIN_FUNCTION vit_dsp_gemm_wide
@@ -290,12 +368,12 @@ BEGIN_FUNCTION vit_dsp_gemm_wide
 wide_block:
   ldm sp, {r0-r5, r12, pc}
 
-  CHUNK_LOOP wide_chunk, VIT_DSP_WIDE_CHUNK_STEPS, STEP4_BYTES, r12, lr
+  CHUNK_LOOP wide_chunk, VIT_DSP_CHUNK_STEPS, STEP6_WIDE, lr, r12
 
+wide_tail4:
+  STEP2_WIDE lr, r12
 wide_tail2:
-  ldr.w r9, [lr], #4
-  ldmia.w r12!, {r6-r8}
-  PAIR_BYTES r9
+  STEP2_WIDE lr, r12
 wide_tail0:
   ldr r7, [sp, #VIT_DSP_JOB_OUT]
   ldr r8, [sp, #VIT_DSP_JOB_RUNNING_END]
@@ -319,6 +397,9 @@ wide_tail0:
 LABELS vit_dsp_columns_labels
   .word columns_chunk_end + 1
   .word columns_int8_tail0 + 1, columns_int8_tail2 + 1, columns_int8_tail4 + 1
+  .word columns_turned_tail0 + 1, columns_turned_tail2 + 1, columns_turned_tail4 + 1
+  .word columns_tile_tail0 + 1, columns_tile_tail2 + 1, columns_tile_tail4 + 1
+  .word columns_lut_tail0 + 1, columns_lut_tail2 + 1, columns_lut_tail4 + 1
   .word columns_sums_tail0 + 1, columns_sums_tail2 + 1, columns_sums_tail4 + 1
   .word columns_blocked_tail0 + 1, columns_blocked_tail2 + 1, columns_blocked_tail4 + 1
   .word columns_blocked + 1
@@ -327,6 +408,6 @@ LABELS vit_dsp_rows_labels
   .word rows_tail0 + 1, rows_tail2 + 1, rows_tail4 + 1
 LABELS vit_dsp_wide_labels
   .word wide_chunk_end + 1
-  .word wide_tail0 + 1, wide_tail2 + 1, 0
+  .word wide_tail0 + 1, wide_tail2 + 1, wide_tail4 + 1
 
 #endif  // VIT_DSP_ASM

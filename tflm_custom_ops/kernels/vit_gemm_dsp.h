@@ -23,7 +23,9 @@ extern "C" {
 // Row groups of one tile that a linear layer works on; bounds the sums on the stack.
 #define VIT_DSP_MAX_GROUPS 16
 
-static inline int32_t vit_dsp_groups(int32_t rows) { return (rows + VIT_DSP_GROUP - 1) / VIT_DSP_GROUP; }
+static inline int32_t vit_dsp_groups(int32_t rows) {
+  return (rows + VIT_DSP_GROUP - 1) / VIT_DSP_GROUP;
+}
 static inline int32_t vit_dsp_k_even(int32_t k) { return (k + 1) & ~1; }
 
 // Bytes of a tile of `rows` rows of k inputs.
@@ -31,62 +33,61 @@ static inline size_t vit_dsp_tile_bytes(int32_t rows, int32_t k) {
   return (size_t)vit_dsp_groups(rows) * (size_t)vit_dsp_k_even(k) * (VIT_DSP_GROUP * 2);
 }
 
-// (a * m + 2^31) >> 32
-static inline int32_t vit_dsp_mulh(int32_t a, int32_t m) {
-  int32_t result;
-  __asm__("smmulr %0, %1, %2" : "=r"(result) : "r"(a), "r"(m));
-  return result;
-}
-
-// c + ((a * m + 2^31) >> 32)
-static inline int32_t vit_dsp_mulh_add(int32_t a, int32_t m, int32_t c) {
-  int32_t result;
-  __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(m), "r"(c));
-  return result;
-}
-
-// tile = x - zero_point. x: int8 [rows][stride], the first k of each row; |zero_point| <= 128.
-// x must be readable up to k rounded up to a multiple of 4 only where that is inside the row.
-void vit_dsp_pack_rows(const int8_t* x, int32_t stride, int32_t rows, int32_t k,
-                       int32_t zero_point, int16_t* tile);
-
 // One linear layer over a tile, one pair of channels after the other.
 typedef struct {
   VitDspJob job;
+  const int16_t* weights;
   const VitLinearParams* linear;
-  int32_t groups;
   uint32_t row_bytes;  // of the packed weights of one pair
   uint32_t chunk_bytes;
   uint32_t block_chunk_bytes;
   uint32_t last_chunk_bytes;
+  int32_t inputs;
   int32_t blocked;
+  int32_t bias;  // 0: the sums start from 0
 } VitDspColumns;
 
-void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear,
-                           const int16_t* tile, int32_t groups);
+// What follows the sums of a block inside the assembly.
+typedef enum {
+  kVitDspInt8,    // int8 rows; parameter = row stride in bytes
+  kVitDspTurned,  // int8 columns; parameter = bytes from channel to channel
+  kVitDspTile,    // int16 tile; parameter = what to subtract, in both halves
+  kVitDspLut,     // int16 tile; parameter = address of the table's entry for 0
+} VitDspInline;
 
-// sums [groups][3][2] of channels 2 pair and 2 pair + 1, bias included.
+// `tile` holds inputs [k_begin, k_end) of the layer, k_begin even, of `groups` row groups.
+void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t k_begin,
+                           int32_t k_end, const int16_t* tile, int32_t groups);
+
+// sums [groups][3][2] of channels 2 pair and 2 pair + 1, bias included unless columns->bias is 0.
 void vit_dsp_columns_sums(VitDspColumns* columns, int32_t pair, int32_t* sums);
 
-// Requantized channels [begin, end) of the layer, begin even, of `rows` <= 48 rows:
-//   out[row * row_stride + (c - begin) / 2 * pair_stride + (c & 1)]     strides in bytes
-// pair_stride 2 writes rows of channels; other strides transpose.
-void vit_dsp_linear_int8(const VitLinearParams* linear, int32_t begin, int32_t end,
-                         const int16_t* tile, int32_t rows, int8_t* out, int32_t row_stride,
-                         int32_t pair_stride);
+// Whether the layer's requantization can run in line: one extraction, no shift, 256 values.
+int vit_dsp_can_inline(const VitDspColumns* columns);
 
-// The layer with the residual stream added: `bits` 8 or 16, x and y [rows][out_features], y may
-// equal x.
-void vit_dsp_linear_residual(const VitLinearParams* linear, const VitResidual* residual,
-                             const int16_t* tile, int32_t rows, const void* x, void* y);
+// From now on vit_dsp_columns_inline() only. out_step: bytes from one row group to the next.
+void vit_dsp_columns_begin_inline(VitDspColumns* columns, VitDspInline kind, uint32_t parameter,
+                                  uint32_t out_step);
+void vit_dsp_columns_inline(VitDspColumns* columns, int32_t pair, void* out);
 
 // sums[pair][3][2] = tile (one group) x packed int16 [pairs][k_even]; |S1| < 2^23.
 void vit_dsp_scores(const int16_t* tile, int32_t k_even, const int16_t* packed, int32_t pairs,
                     int32_t* sums);
 
-// sums[pair][3][2] = tile (one group, int16) x bytes; bytes int8 [pairs][k_even][2].
-void vit_dsp_wide(const int16_t* tile, int32_t k_even, const int8_t* bytes, int32_t pairs,
+// sums[groups][3][2] = tile (int16) x one pair of columns, int16 [k_even / 2][2 columns][2].
+void vit_dsp_wide(const int16_t* tile, int32_t groups, int32_t k_even, const int16_t* columns,
                   int32_t* sums);
+
+typedef struct {
+  int32_t multiplier;
+  const uint16_t* table;
+  int32_t shift;
+} VitDspSoftmax;
+
+// One row: scores int32, 24 bytes from pair to pair; tile int16, 12 bytes from pair to pair, in
+// groups of four tokens in the order (0, 2, 1, 3), the last group padded with 0. Returns the sum.
+int32_t vit_dsp_softmax_row(const int32_t* scores, int16_t* tile, int32_t tokens,
+                            const VitDspSoftmax* softmax);
 
 #ifdef __cplusplus
 }

@@ -15,8 +15,7 @@
 // Steps of six inputs in one pass of an unrolled loop, and the bytes of code of one step.
 #define VIT_DSP_CHUNK_STEPS 16
 #define VIT_DSP_STEP_BYTES 100
-#define VIT_DSP_WIDE_CHUNK_STEPS 14
-#define VIT_DSP_WIDE_STEP_BYTES 76
+#define VIT_DSP_WIDE_STEP_BYTES 92
 
 #define VIT_DSP_JOB_BIAS1 32
 #define VIT_DSP_JOB_OUT 48
@@ -33,7 +32,7 @@
 #define VIT_DSP_JOB_LAST_TAIL 100
 #define VIT_DSP_JOB_LAST_CHUNK_END 104
 #define VIT_DSP_JOB_WORDS 27
-#define VIT_DSP_JOB_PARTIAL 108      // scratch of the core from here on
+#define VIT_DSP_JOB_PARTIAL 108  // scratch of the core from here on
 #define VIT_DSP_JOB_BLOCKS_LEFT 120
 #define VIT_DSP_JOB_FRAME_BYTES 124
 
@@ -42,17 +41,17 @@
 
 // All pointers are addresses as words: the assembly loads them with whole LDMs.
 typedef struct {
-  uint32_t init[6];      // what the six sums start from
-  uint32_t reload;       // operand that every block starts over: weights (columns), rows (others)
-  uint32_t entry;        // code address that a block starts at
-  uint32_t bias1;        // bias of the odd channel
+  uint32_t init[6];  // what the six sums start from
+  uint32_t reload;   // operand that every block starts over: weights (columns), rows (others)
+  uint32_t entry;    // code address that a block starts at
+  uint32_t bias1;    // bias of the odd channel
   uint32_t multiplier0;
   uint32_t multiplier1;
   uint32_t zero_point;
   uint32_t out;
-  uint32_t row_stride;   // bytes
-  uint32_t out_step;     // bytes from one row group to the next
-  uint32_t running;      // operand that runs on from block to block
+  uint32_t parameter;  // of the in-line store
+  uint32_t out_step;   // bytes from one row group to the next
+  uint32_t running;    // operand that runs on from block to block
   uint32_t running_end;
   uint32_t chunk_end;    // reloaded operand after the last whole step
   uint32_t tail;         // code address of the rest of the inputs and what follows
@@ -68,8 +67,11 @@ typedef struct {
 
 // Code addresses inside a core (Thumb bit set).
 typedef struct {
-  uint32_t chunk_end;  // end of the unrolled loop's last step
-  uint32_t int8_tails[3];     // 0, 2, 4 inputs left
+  uint32_t chunk_end;      // end of the unrolled loop's last step
+  uint32_t int8_tails[3];  // 0, 2, 4 inputs left
+  uint32_t turned_tails[3];
+  uint32_t tile_tails[3];
+  uint32_t lut_tails[3];
   uint32_t sums_tails[3];
   uint32_t blocked_tails[3];
   uint32_t blocked_entry;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vit_linear_rows.h"
 
+#if !VIT_USE_DSP
 void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
                     VitRows out) {
   for (int32_t r = 0; r < out.rows; ++r) {
@@ -10,12 +11,14 @@ void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32
   }
   vit_pad_rows(out, features);
 }
+#endif  // !VIT_USE_DSP
 
 void vit_pad_rows(VitRows rows, int32_t features) {
   if (!(features & 1)) return;
-  for (int32_t r = 0; r < rows.rows; ++r) rows.data[r * rows.stride + features] = 0;
+  for (int32_t r = 0; r < rows.rows; ++r) vit_wide_row(rows, r)[vit_wide_at(features)] = 0;
 }
 
+#if !VIT_USE_DSP
 // A block of packed sums that starts inside a row is exact if it is at most this long.
 #define ALWAYS_EXACT_BLOCK 512
 
@@ -50,6 +53,8 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
     }
   }
 }
+
+#endif  // !VIT_USE_DSP
 
 void vit_project_down(const VitProjection* p, VitRows a, VitRows middle) {
   VitStore store = {0};

@@ -2,7 +2,9 @@
 // Linear layers and projections on rows of int16 activations.
 //
 // Activation rows ("wide rows"): int16 [rows][features rounded up to even], the element after an
-// odd number of features 0, memory for `rows` rounded up to a multiple of VIT_ROW_GROUP.
+// odd number of features 0, memory for `rows` rounded up to a multiple of VIT_ROW_GROUP. With the
+// DSP cores three rows are interleaved, two elements at a time (a tile: vit_gemm_dsp.h), in the
+// same number of bytes. A VitRows may start at any row that is a multiple of VIT_ROW_GROUP.
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_
 
@@ -16,9 +18,23 @@ extern "C" {
 
 typedef struct {
   int16_t* data;
-  int32_t stride;  // elements, even
+  int32_t stride;  // elements: the features rounded up to even
   int32_t rows;
 } VitRows;
+
+// First element of row `row` of wide rows, and where element i lies from there.
+#if VIT_USE_DSP
+static inline int16_t* vit_wide_row(VitRows rows, int32_t row) {
+  const int32_t group = row / VIT_ROW_GROUP;
+  return rows.data + group * VIT_ROW_GROUP * rows.stride + (row - group * VIT_ROW_GROUP) * 2;
+}
+static inline int32_t vit_wide_at(int32_t i) { return (i >> 1) * (VIT_ROW_GROUP * 2) + (i & 1); }
+#else
+static inline int16_t* vit_wide_row(VitRows rows, int32_t row) {
+  return rows.data + row * rows.stride;
+}
+static inline int32_t vit_wide_at(int32_t i) { return i; }
+#endif
 
 // A half-open range of channels or inputs.
 typedef struct {

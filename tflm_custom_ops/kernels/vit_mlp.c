@@ -47,7 +47,8 @@ static Plan plan_of(const VitMlpParams* p) {
 // Hidden units [n.begin, n.end) after the activation function, as wide rows.
 static VitRows hidden_units(const VitMlpParams* p, const Plan* plan, VitRows inputs, VitRange n,
                             uint8_t* scratch) {
-  const VitRows hidden = {(int16_t*)(scratch + plan->hidden), plan->hidden_stride, inputs.rows};
+  const VitRows hidden = {(int16_t*)(scratch + plan->hidden), vit_even(n.end - n.begin),
+                          inputs.rows};
   VitStore store = {0};
   store.function = vit_store_lut;
   store.lut = p->lut;

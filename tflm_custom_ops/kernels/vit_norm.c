@@ -102,22 +102,37 @@ static inline int32_t normalize(Normalizer n, int32_t x, int32_t gamma, int32_t 
     out[i] = (out_type)normalize(n, x[i], gamma[i], beta[i]); \
   }
 
+// The same to a wide row: with the DSP cores, pairs of elements of a tile.
+#if VIT_USE_DSP
+#define NORMALIZE_WIDE                                                   \
+  const int32_t *gamma = p->gamma, *beta = p->beta;                      \
+  int32_t i = 0;                                                         \
+  for (; i + 1 < d; i += 2, out += 2 * VIT_ROW_GROUP) {                  \
+    const int32_t a = normalize(n, x[i], gamma[i], beta[i]);             \
+    const int32_t b = normalize(n, x[i + 1], gamma[i + 1], beta[i + 1]); \
+    vit_store32(out, vit_low_halves((uint32_t)a, (uint32_t)b));          \
+  }                                                                      \
+  if (i < d) *out = (int16_t)normalize(n, x[i], gamma[i], beta[i]);
+#else
+#define NORMALIZE_WIDE NORMALIZE(int16_t)
+#endif
+
 static void int8_to_wide(const VitNorm* p, const int8_t* restrict x, int16_t* restrict out) {
   const int32_t d = p->features;
   const Normalizer n = normalizer(p, sums_int8(x, d));
-  NORMALIZE(int16_t)
+  NORMALIZE_WIDE
 }
 
 static void int16_to_wide(const VitNorm* p, const int16_t* restrict x, int16_t* restrict out) {
   const int32_t d = p->features;
   const Normalizer n = normalizer(p, sums_int16(x, d));
-  NORMALIZE(int16_t)
+  NORMALIZE_WIDE
 }
 
 void vit_norm_rows(const VitNorm* p, const void* x, int32_t bits, VitRows out) {
   for (int32_t r = 0; r < out.rows; ++r) {
     const void* row = vit_stream_row(x, bits, r, p->features);
-    int16_t* to = out.data + r * out.stride;
+    int16_t* to = vit_wide_row(out, r);
     if (bits == 16) {
       int16_to_wide(p, (const int16_t*)row, to);
     } else {

@@ -15,9 +15,10 @@ static int32_t strip_top(const VitPatchEmbedParams* p, int32_t strip) {
   return strip * p->stride_y - p->pad_top;
 }
 
-static int16_t* fill(int16_t* out, int32_t count, int32_t value) {
-  for (int32_t i = 0; i < count; ++i) out[i] = (int16_t)value;
-  return out + count;
+// Elements [at, at + count) of a wide row; returns their end.
+static int32_t fill(int16_t* out, int32_t at, int32_t count, int32_t value) {
+  for (int32_t i = 0; i < count; ++i) out[vit_wide_at(at + i)] = (int16_t)value;
+  return at + count;
 }
 
 // One patch as a wide row. `rows` is the image from row `first_row` on.
@@ -27,18 +28,19 @@ static void gather_patch(const VitPatchEmbedParams* p, const int8_t* rows, int32
   // Columns of the patch that lie in the image: [begin, end).
   const int32_t begin = vit_clamp(-left, 0, p->patch_width);
   const int32_t end = vit_clamp(p->image_width - left, begin, p->patch_width);
+  int32_t at = 0;
   for (int32_t py = 0; py < p->patch_height; ++py) {
     const int32_t y = top + py;
     if (y < 0 || y >= p->image_height) {
-      out = fill(out, p->patch_width * channels, zero);
+      at = fill(out, at, p->patch_width * channels, zero);
       continue;
     }
-    out = fill(out, begin * channels, zero);
+    at = fill(out, at, begin * channels, zero);
     const int8_t* in =
         rows + ((ptrdiff_t)(y - first_row) * p->image_width + left + begin) * channels;
     const int32_t count = (end - begin) * channels;
-    for (int32_t i = 0; i < count; ++i) out[i] = in[i];
-    out = fill(out + count, (p->patch_width - end) * channels, zero);
+    for (int32_t i = 0; i < count; ++i) out[vit_wide_at(at + i)] = in[i];
+    at = fill(out, at + count, (p->patch_width - end) * channels, zero);
   }
 }
 
@@ -56,7 +58,7 @@ static VitStore token_store(const VitPatchEmbedParams* p, int32_t patch, void* t
     store.in_multiplier = p->pos_multiplier;
     store.in_shift = p->pos_shift;
   } else {
-    store.function = p->output_bits == 16 ? vit_store_wide : vit_store_int8;
+    store.function = p->output_bits == 16 ? vit_store_int16 : vit_store_int8;
   }
   return store;
 }
@@ -75,8 +77,7 @@ void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, con
     patches.rows = vit_min32(VIT_ROW_GROUP, params->grid_width - gx);
     for (int32_t r = 0; r < patches.rows; ++r) {
       gather_patch(params, rows, vit_max32(top, 0), top,
-                   (gx + r) * params->stride_x - params->pad_left,
-                   patches.data + r * patches.stride);
+                   (gx + r) * params->stride_x - params->pad_left, vit_wide_row(patches, r));
     }
     vit_pad_rows(patches, k);
     const VitStore store = token_store(params, strip * params->grid_width + gx, tokens);

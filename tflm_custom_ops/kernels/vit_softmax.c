@@ -5,6 +5,8 @@
 #include "vit_math.h"
 #include "vit_simd.h"
 
+#if !VIT_USE_DSP
+
 typedef struct {
   const uint16_t* table;
   int32_t maximum;
@@ -99,14 +101,8 @@ static inline int32_t divide(const VitAttentionParams* p, int32_t sum, int32_t t
   return vit_sat8(v >> 16);
 }
 
-typedef struct {
-  int8_t* narrow;  // or
-  int16_t* wide;
-  int32_t stride;
-} Output;
-
-static void context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                    const int8_t* values, Output out) {
+void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
+                 const int8_t* values, const VitContext* out) {
   int32_t acc[2 * QUERY_BLOCK];
   int32_t multiplier[QUERY_BLOCK];
   for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {
@@ -125,13 +121,12 @@ static void context(const VitAttentionParams* p, VitRows e, const int32_t* total
       for (int32_t r = 0; r < block.rows; ++r) {
         const int32_t total = totals[first + r];
         const int32_t g = vit_clz32((uint32_t)total) - 9;
-        const int32_t at = (first + r) * out.stride + d;
         for (int32_t i = 0; i <= two; ++i) {
           const int32_t c = divide(p, acc[2 * r + i], total, g, multiplier[r]);
-          if (out.wide) {
-            out.wide[at + i] = (int16_t)c;
+          if (out->narrow) {
+            out->narrow[(first + r) * out->stride + d + i] = (int8_t)c;
           } else {
-            out.narrow[at + i] = (int8_t)c;
+            vit_wide_row(out->wide, first + r)[vit_wide_at(out->column + d + i)] = (int16_t)c;
           }
         }
       }
@@ -139,12 +134,4 @@ static void context(const VitAttentionParams* p, VitRows e, const int32_t* total
   }
 }
 
-void vit_context_int8(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                      const int8_t* values, int8_t* out, int32_t out_stride) {
-  context(p, e, totals, values, (Output){out, NULL, out_stride});
-}
-
-void vit_context_wide(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                      const int8_t* values, int16_t* out, int32_t out_stride) {
-  context(p, e, totals, values, (Output){NULL, out, out_stride});
-}
+#endif  // !VIT_USE_DSP

@@ -19,12 +19,19 @@ static inline int32_t vit_exponential_stride(int32_t tokens) { return vit_round_
 // Returns their sum P.
 int32_t vit_exponentials(const VitAttentionParams* p, const int32_t* scores, int16_t* e);
 
+// Where the context of a head goes: int8 rows, narrow[row * stride + d], or the columns from
+// `column` on of wide rows.
+typedef struct {
+  int8_t* narrow;  // NULL: wide
+  int32_t stride;
+  VitRows wide;
+  int32_t column;
+} VitContext;
+
 // Context of one head for a tile of queries: e.rows rows of exponentials with sums `totals`, and
-// the head's values, int8 [head_dim][tokens]. Writes out[row * out_stride + d], int8 or wide.
-void vit_context_int8(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                      const int8_t* values, int8_t* out, int32_t out_stride);
-void vit_context_wide(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                      const int8_t* values, int16_t* out, int32_t out_stride);
+// the head's values, int8 [head_dim][tokens].
+void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
+                 const int8_t* values, const VitContext* out);
 
 #ifdef __cplusplus
 }

@@ -6,8 +6,9 @@
 //   uint32_t vit_dsp_softmax_row(const int32_t* scores, uint32_t* tile, int32_t tokens,
 //                                const VitDspSoftmax* softmax);
 //
-// scores: one row of int32 [pair][3][2] (24 bytes from pair to pair); tile: the same row of int16
-// [pair][3][2] (12 bytes); an odd `tokens` stores 0 for the missing key. Returns the sum.
+// scores: one row of int32 [pair][3][2] (24 bytes from pair to pair). tile: the same row of int16
+// [pair][3][2] (12 bytes), four tokens in the order (0, 2), (1, 3), in which SXTB16 widens the
+// values; the last four are padded with 0. Returns the sum.
 
 #include "vit_gemm_dsp_layout.h"
 
@@ -18,7 +19,7 @@
 
 #define SCORES r0
 #define TILE r1
-#define PAIRS r2
+#define COUNT r2
 #define MAXIMUM r3
 #define MULTIPLIER r4
 #define TABLE r5
@@ -38,48 +39,73 @@
   LARGER r9
 .endm
 
-// 18 instructions for two elements, 20 with a shift.
-.macro EXP_PAIR shifted
-  ldrd r8, r9, [SCORES], #24
-  sub r8, MAXIMUM, r8
-  sub r9, MAXIMUM, r9
+// t of two scores: \a, \b.
+.macro ARGUMENTS a, b, shifted
+  ldrd \a, \b, [SCORES], #24
+  sub \a, MAXIMUM, \a
+  sub \b, MAXIMUM, \b
   .if \shifted
-  lsl r8, r8, SHIFT
-  lsl r9, r9, SHIFT
+  lsl \a, \a, SHIFT
+  lsl \b, \b, SHIFT
   .endif
-  smmulr r8, r8, MULTIPLIER
-  smmulr r9, r9, MULTIPLIER
-  usat r8, #13, r8
-  usat r9, #13, r9
-  uxtb r10, r8
-  uxtb r11, r9
-  ldrh r10, [TABLE, r10, lsl #1]
-  ldrh r11, [TABLE, r11, lsl #1]
-  lsr r8, r8, #8
-  lsr r9, r9, #8
-  lsr r10, r10, r8
-  lsr r11, r11, r9
-  pkhbt r10, r10, r11, lsl #16
-  smlad SUM, r10, ONES, SUM
-  str r10, [TILE], #12
+  smmulr \a, \a, MULTIPLIER
+  smmulr \b, \b, MULTIPLIER
+  usat \a, #13, \a
+  usat \b, #13, \b
 .endm
 
-// Four pairs at a time, then the rest one by one. Clobbers PAIRS.
-.macro FOR_PAIRS name, body, argument
-  subs PAIRS, PAIRS, #4
+// \e = table[\t & 255] >> (\t >> 8); \t is lost.
+.macro EXPONENTIAL e, t
+  uxtb \e, \t
+  ldrh \e, [TABLE, \e, lsl #1]
+  lsr \t, \t, #8
+  lsr \e, \e, \t
+.endm
+
+// Four tokens: 36 instructions, 40 with a shift.
+.macro EXP_QUAD shifted
+  ARGUMENTS r8, r9, \shifted
+  EXPONENTIAL r10, r8
+  EXPONENTIAL r11, r9
+  ARGUMENTS r8, r12, \shifted
+  EXPONENTIAL r9, r8
+  EXPONENTIAL r8, r12
+  pkhbt r10, r10, r9, lsl #16
+  pkhbt r11, r11, r8, lsl #16
+  smlad SUM, r10, ONES, SUM
+  smlad SUM, r11, ONES, SUM
+  str r10, [TILE], #12
+  str r11, [TILE], #12
+.endm
+
+// One of the last tokens: its score and its place in the tile.
+.macro EXP_LAST score, place
+  ldr r8, [SCORES, #\score]
+  sub r8, MAXIMUM, r8
+  lsl r8, r8, SHIFT
+  smmulr r8, r8, MULTIPLIER
+  usat r8, #13, r8
+  EXPONENTIAL r10, r8
+  add SUM, SUM, r10
+  strh r10, [TILE, #\place]
+.endm
+
+// `count` bodies at a time, then the rest one by one. Clobbers COUNT.
+.macro REPEAT name, count, body, argument
+  subs COUNT, COUNT, #\count
   blt \name\()_rest
-\name\()_four:
-  .rept 4
+\name\()_many:
+  .rept \count
   \body \argument
   .endr
-  subs PAIRS, PAIRS, #4
-  bge.w \name\()_four
+  subs COUNT, COUNT, #\count
+  bge.w \name\()_many
 \name\()_rest:
-  adds PAIRS, PAIRS, #4
+  adds COUNT, COUNT, #\count
   beq \name\()_end
 \name\()_one:
   \body \argument
-  subs PAIRS, PAIRS, #1
+  subs COUNT, COUNT, #1
   bne \name\()_one
 \name\()_end:
 .endm
@@ -93,8 +119,8 @@ vit_dsp_softmax_row:
   push {r0, r2, r4-r11, lr}
   ldm r3, {r4, r5, lr}  // multiplier, table, shift
   ldr MAXIMUM, [SCORES]
-  lsr PAIRS, r2, #1
-  FOR_PAIRS maximum, MAXIMUM_PAIR,
+  lsr COUNT, r2, #1
+  REPEAT maximum, 8, MAXIMUM_PAIR,
   ldrd r8, r2, [sp]
   tst r2, #1
   beq softmax_maximum_known
@@ -104,32 +130,30 @@ softmax_maximum_known:
   mov SCORES, r8
   mov SUM, #0
   mov ONES, #0x00010001
-  lsrs PAIRS, r2, #1
-  beq softmax_last
+  lsr COUNT, r2, #2
   cmp SHIFT, #0
   bne.w softmax_shifted
-  FOR_PAIRS plain, EXP_PAIR, 0
+  REPEAT plain, 4, EXP_QUAD, 0
 softmax_last:
   ldr r2, [sp, #4]
-  tst r2, #1
+  ands r2, r2, #3
   beq softmax_done
-  ldr r8, [SCORES]
-  sub r8, MAXIMUM, r8
-  lsl r8, r8, SHIFT
-  smmulr r8, r8, MULTIPLIER
-  usat r8, #13, r8
-  uxtb r10, r8
-  ldrh r10, [TABLE, r10, lsl #1]
-  lsr r8, r8, #8
-  lsr r10, r10, r8
-  add SUM, SUM, r10
-  str r10, [TILE]
+  mov r8, #0
+  str r8, [TILE]
+  str r8, [TILE, #12]
+  EXP_LAST 0, 0
+  subs r2, r2, #1
+  beq softmax_done
+  EXP_LAST 4, 12
+  subs r2, r2, #1
+  beq softmax_done
+  EXP_LAST 24, 2
 softmax_done:
   mov r0, SUM
   add sp, sp, #8
   pop {r4-r11, pc}
 softmax_shifted:
-  FOR_PAIRS shifted, EXP_PAIR, 1
+  REPEAT shifted, 4, EXP_QUAD, 1
   b.w softmax_last
   .size vit_dsp_softmax_row, . - vit_dsp_softmax_row
 

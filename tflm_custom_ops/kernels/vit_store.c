@@ -60,7 +60,7 @@ void vit_store_int8(const VitStore* store, const VitLinearParams* p, const VitSu
   }
 }
 
-void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
+void vit_store_int16(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
   int16_t* out = (int16_t*)store->out + sums->row * store->out_stride + column(store, sums);
   if (sums->rows == 3 && is_full_int8(p)) {
     const int32_t *acc0 = sums->acc, *acc1 = acc0 + sums->acc_stride,
@@ -83,6 +83,11 @@ void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSu
     for (int32_t i = 0; i < sums->count; ++i) out[i] = (int16_t)requantize(p, acc[i], sums->n + i);
     out += store->out_stride;
   }
+}
+
+#if !VIT_USE_DSP
+void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
+  vit_store_int16(store, p, sums);
 }
 
 void vit_store_lut(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
@@ -111,6 +116,8 @@ void vit_store_lut(const VitStore* store, const VitLinearParams* p, const VitSum
     out += store->out_stride;
   }
 }
+
+#endif  // !VIT_USE_DSP
 
 // One result of a residual form, clamped to the layer's own range.
 static inline int32_t add_residual(const VitStore* store, const VitLinearParams* p, int32_t acc,

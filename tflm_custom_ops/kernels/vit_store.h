@@ -43,7 +43,9 @@ struct VitStore {
 
 // out int8 [row][n].
 void vit_store_int8(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
-// out int16 [row][n], the layout of activation rows. out_min and out_max may span 16 bits.
+// out int16 [row][n]. out_min and out_max may span 16 bits.
+void vit_store_int16(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
+// The same to wide rows (vit_linear_rows.h), which differ where the DSP cores are used.
 void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
 // out int16 [row][n] = lut[y + 128].
 void vit_store_lut(const VitStore* store, const VitLinearParams* p, const VitSums* sums);

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs whole operators in the kernel emulator, as the firmware would: parse, scratch, kernel."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.kernels.emulator import Call, EmulationError, KernelEmulator
+from tflm_custom_ops.host_library import PARAMS_BYTES, output_bits, output_shape
+from tflm_custom_ops.options import Gelu, LinearOp, Op, OpKind, PatchEmbed, encode, kind_of, residual_dtype
+
+GUARD_BYTES = 64
+CANARY = 0xA5
+
+_NAMES = {
+    OpKind.PATCH_EMBED: "patch_embed",
+    OpKind.ATTENTION: "attention",
+    OpKind.MLP: "mlp",
+    OpKind.LAYER_NORM: "layer_norm",
+    OpKind.GELU: "gelu",
+    OpKind.LINEAR: "linear",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatorRun:
+    """Result of one operator, the call of its kernel, and its scratch."""
+
+    y: NDArray[np.generic]
+    call: Call
+    scratch_bytes: int
+
+
+def kernel_name(op: Op) -> str:
+    """The kernel's function."""
+    return f"vit_{_NAMES[kind_of(op)]}"
+
+
+def can_alias(op: Op) -> bool:
+    """Whether y may equal x (kernels/vit_kernels.h)."""
+    return not isinstance(op, LinearOp | PatchEmbed)
+
+
+def _guarded(emulator: KernelEmulator, size: int) -> int:
+    """A buffer between two canaries of GUARD_BYTES."""
+    return emulator.alloc(size + 2 * GUARD_BYTES, CANARY) + GUARD_BYTES
+
+
+def _check(emulator: KernelEmulator, address: int, size: int, what: str) -> None:
+    for start in (address - GUARD_BYTES, address + size):
+        if (emulator.get(start, np.uint8, (GUARD_BYTES,)) != CANARY).any():
+            raise AssertionError(f"{what}: the kernel wrote outside its {size} bytes")
+
+
+def run_operator(
+    emulator: KernelEmulator,
+    op: Op,
+    x: NDArray[np.generic],
+    *,
+    alias: bool = False,
+    paint: bool = False,
+    profile: bool = False,
+) -> OperatorRun:
+    """Runs ``op`` on ``x``; raises EmulationError or AssertionError if the kernel misbehaves."""
+    emulator.reset_memory()
+    options, blob = encode(op)
+    name = _NAMES[kind_of(op)]
+    options_at = emulator.put(np.frombuffer(options, np.uint8))
+    blob_at = emulator.put(np.frombuffer(blob or b"\0", np.uint8))
+    params = emulator.alloc(PARAMS_BYTES)
+    status = emulator.call(
+        f"vit_parse_{name}", options_at, len(options), blob_at, len(blob), params
+    ).result
+    if status:
+        raise EmulationError(f"vit_parse_{name}: got status {status}, expected 0")
+    scratch_bytes = 0
+    if not isinstance(op, Gelu):
+        scratch_bytes = emulator.call(f"vit_{name}_scratch_bytes", params).result
+    shape, dtype = output_shape(op, x), np.dtype(residual_dtype(output_bits(op)))
+    y_bytes = int(np.prod(shape)) * dtype.itemsize
+    x_bytes = x.nbytes
+    source = _guarded(emulator, x_bytes)
+    emulator.write(source, x)
+    target = source if alias else _guarded(emulator, y_bytes)
+    scratch = _guarded(emulator, scratch_bytes)
+    last = x.size if isinstance(op, Gelu) else scratch
+    call = emulator.call(f"vit_{name}", params, source, target, last, paint=paint, profile=profile)
+    _check(emulator, source, x_bytes, "x")
+    _check(emulator, scratch, scratch_bytes, "scratch")
+    if not alias:
+        _check(emulator, target, y_bytes, "y")
+        if emulator.get(source, np.uint8, (x_bytes,)).tobytes() != np.ascontiguousarray(x).tobytes():
+            raise AssertionError("x: the kernel changed its input")
+    return OperatorRun(emulator.get(target, dtype.type, shape), call, scratch_bytes)

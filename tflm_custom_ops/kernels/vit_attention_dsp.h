@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scores and exponentials of one head on the DSP cores (docs/operators.md, Attention block).
+#ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_DSP_H_
+#define TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_DSP_H_
+
+#include "vit_linear_rows.h"
+
+#if VIT_USE_DSP
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Exponentials of one group of queries (q.rows <= 3, a tile of stride head_dim rounded up to
+// even), and their sums. keys: int16 [tokens even / 2][stride], packed in token pairs. scores:
+// int32 [tokens even / 2][3][2], scratch. e: one group of a tile of stride tokens rounded up to 4.
+void vit_dsp_exponentials(const VitAttentionParams* p, VitRows q, const int16_t* keys,
+                          int32_t* scores, int16_t* e, int32_t* totals);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // VIT_USE_DSP
+#endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_DSP_H_

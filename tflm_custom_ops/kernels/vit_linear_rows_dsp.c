@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+// vit_linear_rows on the DSP cores: activation rows are tiles (vit_gemm_dsp.h), weights are read
+// one pair of channels at a time, all rows inside. Layers that requantize to 256 values without a
+// shift finish inside the assembly; the others leave sums that the loops below finish.
+#include "vit_linear_rows.h"
+
+#if VIT_USE_DSP
+
+#include "vit_gemm_dsp.h"
+#include "vit_simd.h"
+
+#define SLICE_ROWS (VIT_DSP_MAX_GROUPS * VIT_DSP_GROUP)
+
+// One channel of a slice: sums[2 * row] for `rows` rows, the first of which is row `first`.
+typedef struct {
+  const VitStore* store;
+  const VitLinearParams* p;
+  const int32_t* sums;
+  int32_t channel;
+  int32_t first;
+  int32_t rows;
+} Column;
+
+typedef struct {
+  int32_t multiplier;
+  int32_t shift;
+  int32_t zero_point;
+  int32_t low;
+  int32_t high;
+} Requant;
+
+static Requant requant_of(const Column* c) {
+  const VitLinearParams* p = c->p;
+  return (Requant){p->multiplier[c->channel], p->shift, p->out_zero_point, p->out_min, p->out_max};
+}
+
+static inline int32_t requantize(Requant q, int32_t sum) {
+  return vit_clamp(vit_mulh_add(q.zero_point, vit_shl32(sum, q.shift), q.multiplier), q.low,
+                   q.high);
+}
+
+static int32_t position(const Column* c) { return c->channel - c->store->first_channel; }
+
+static void int8_column(const Column* c) {
+  const Requant q = requant_of(c);
+  const int32_t stride = c->store->out_stride;
+  int8_t* out = (int8_t*)c->store->out + c->first * stride + position(c);
+  for (int32_t r = 0; r < c->rows; ++r, out += stride) *out = (int8_t)requantize(q, c->sums[2 * r]);
+}
+
+static void int16_column(const Column* c) {
+  const Requant q = requant_of(c);
+  const int32_t stride = c->store->out_stride;
+  int16_t* out = (int16_t*)c->store->out + c->first * stride + position(c);
+  for (int32_t r = 0; r < c->rows; ++r, out += stride) {
+    *out = (int16_t)requantize(q, c->sums[2 * r]);
+  }
+}
+
+static void tile_column(const Column* c, const int8_t* lut) {
+  const Requant q = requant_of(c);
+  const VitRows out = {(int16_t*)c->store->out, c->store->out_stride, 0};
+  const int32_t at = vit_wide_at(position(c));
+  for (int32_t r = 0; r < c->rows; ++r) {
+    const int32_t value = requantize(q, c->sums[2 * r]);
+    vit_wide_row(out, c->first + r)[at] = (int16_t)(lut ? lut[vit_sat8(value) + 128] : value);
+  }
+}
+
+static void value_column(const Column* c) {
+  const Requant q = requant_of(c);
+  int8_t* out = (int8_t*)c->store->out + position(c) * c->store->out_stride + c->first;
+  for (int32_t r = 0; r < c->rows; ++r) out[r] = (int8_t)requantize(q, c->sums[2 * r]);
+}
+
+// Rows in pairs, the even one in the low byte. An odd first row completes a pair.
+static void key_column(const Column* c) {
+  const Requant q = requant_of(c);
+  const int32_t stride = c->store->out_stride, row = c->store->first_row + c->first;
+  int16_t* out = (int16_t*)c->store->out + (row >> 1) * stride + position(c);
+  int32_t r = 0;
+  if (row & 1) {
+    *out = (int16_t)(*out + 256 * requantize(q, c->sums[0]));
+    out += stride;
+    r = 1;
+  }
+  for (; r + 1 < c->rows; r += 2, out += stride) {
+    *out = (int16_t)(requantize(q, c->sums[2 * r]) + 256 * requantize(q, c->sums[2 * r + 2]));
+  }
+  if (r < c->rows) *out = (int16_t)requantize(q, c->sums[2 * r]);
+}
+
+static void add_column(const Column* c) {
+  const int32_t stride = c->store->out_stride;
+  int32_t* out = (int32_t*)c->store->out + c->first * stride + position(c);
+  for (int32_t r = 0; r < c->rows; ++r, out += stride) *out = vit_add32(*out, c->sums[2 * r]);
+}
+
+// The residual forms: constants joined in 64 bits, so that a result is two SMLAL.
+typedef struct {
+  Requant q;
+  int64_t offset;
+  int32_t in_multiplier;
+  int32_t in_shift;
+} Residual;
+
+static Residual residual_of(const Column* c) {
+  const VitStore* store = c->store;
+  Residual r = {requant_of(c), 0, store->in_multiplier, store->in_shift};
+  const int64_t zero = (int64_t)vit_shl32(store->in_zero_point, store->in_shift);
+  r.offset = (int64_t)c->p->out_zero_point * ((int64_t)1 << 32) + INT64_C(0x80000000) -
+             zero * store->in_multiplier;
+  return r;
+}
+
+static inline int32_t add_residual(const Residual* r, int32_t sum, int32_t in) {
+  int64_t value = r->offset + (int64_t)vit_shl32(sum, r->q.shift) * r->q.multiplier;
+  value += (int64_t)vit_shl32(in, r->in_shift) * r->in_multiplier;
+  return vit_clamp((int32_t)(value >> 32), r->q.low, r->q.high);
+}
+
+#define RESIDUAL_COLUMN(in_type, out_type)                                            \
+  const Residual residual = residual_of(c);                                           \
+  const VitStore* store = c->store;                                                   \
+  const int32_t in_stride = store->in_stride, out_stride = store->out_stride;         \
+  const in_type* in = (const in_type*)store->in + c->first * in_stride + position(c); \
+  out_type* out = (out_type*)store->out + c->first * out_stride + position(c);        \
+  for (int32_t r = 0; r < c->rows; ++r, in += in_stride, out += out_stride) {         \
+    *out = (out_type)add_residual(&residual, c->sums[2 * r], *in);                    \
+  }
+
+static void residual_8_8_column(const Column* c) { RESIDUAL_COLUMN(int8_t, int8_t) }
+static void residual_16_16_column(const Column* c) { RESIDUAL_COLUMN(int16_t, int16_t) }
+static void residual_8_16_column(const Column* c) { RESIDUAL_COLUMN(int8_t, int16_t) }
+
+static void store_column(const Column* c) {
+  const VitStoreFunction f = c->store->function;
+  if (f == vit_store_residual_8_8) {
+    residual_8_8_column(c);
+  } else if (f == vit_store_residual_16_16) {
+    residual_16_16_column(c);
+  } else if (f == vit_store_residual_8_16) {
+    residual_8_16_column(c);
+  } else if (f == vit_store_key) {
+    key_column(c);
+  } else if (f == vit_store_value) {
+    value_column(c);
+  } else if (f == vit_store_add) {
+    add_column(c);
+  } else if (f == vit_store_int16) {
+    int16_column(c);
+  } else if (f == vit_store_int8) {
+    int8_column(c);
+  } else {
+    tile_column(c, f == vit_store_lut ? c->store->lut : NULL);
+  }
+}
+
+// Rows of one call of the cores, and the channels.
+typedef struct {
+  const VitLinearParams* p;
+  const VitStore* store;
+  const int16_t* tile;
+  VitRange n;
+  VitRange k;
+  int32_t first;
+  int32_t rows;
+} Slice;
+
+// Channels `n` of the slice, by sums.
+static void slice_sums(const Slice* s, VitRange n) {
+  VitDspColumns columns;
+  int32_t sums[2 * SLICE_ROWS];
+  vit_dsp_columns_begin(&columns, s->p, s->k.begin, s->k.end, s->tile, vit_dsp_groups(s->rows));
+  columns.bias = s->store->function != vit_store_add;
+  for (int32_t pair = n.begin / 2; 2 * pair < n.end; ++pair) {
+    vit_dsp_columns_sums(&columns, pair, sums);
+    Column column = {s->store, s->p, sums, 2 * pair, s->first, s->rows};
+    if (column.channel >= n.begin) store_column(&column);
+    ++column.channel;
+    ++column.sums;
+    if (column.channel < n.end) store_column(&column);
+  }
+}
+
+// Where the in-line stores write, and in which steps.
+typedef struct {
+  VitDspInline kind;
+  uint32_t parameter;
+  uint32_t group_step;  // bytes
+  uint32_t pair_step;   // bytes
+  uint8_t* out;         // of channel n.begin
+} Destination;
+
+// Whether the assembly can do what the slice's store does, for whole pairs and whole groups.
+static int destination_of(const Slice* s, Destination* d) {
+  const VitStore* store = s->store;
+  const VitStoreFunction f = store->function;
+  const int32_t column = s->n.begin - store->first_channel;
+  const int full_int8 = s->p->out_min == -128;
+  uint8_t* out = (uint8_t*)store->out;
+  if ((s->n.begin | column) & 1) return 0;
+  if (f == vit_store_int8 && full_int8) {
+    const uint32_t stride = (uint32_t)store->out_stride;
+    *d = (Destination){kVitDspInt8, stride, 3 * stride, 2,
+                       out + s->first * store->out_stride + column};
+    return 1;
+  }
+  if (f == vit_store_value && full_int8) {
+    const uint32_t stride = (uint32_t)store->out_stride;
+    *d = (Destination){kVitDspTurned, stride, 3, 2 * stride,
+                       out + column * store->out_stride + s->first};
+    return 1;
+  }
+  if (f == vit_store_wide || (f == vit_store_lut && full_int8)) {
+    const uint32_t offset = (uint32_t)(-128 - s->p->out_min) & 0xFFFF;
+    const uint32_t table = (uint32_t)(uintptr_t)(store->lut + 128);
+    d->kind = f == vit_store_lut ? kVitDspLut : kVitDspTile;
+    d->parameter = f == vit_store_lut ? table : offset * 0x10001u;
+    d->group_step = (uint32_t)store->out_stride * 6;
+    d->pair_step = 12;
+    d->out = out + (s->first * store->out_stride + column * VIT_DSP_GROUP) * 2;
+    return 1;
+  }
+  return 0;
+}
+
+// Whole pairs and whole groups in line; returns false where nothing was done.
+static int slice_inline(const Slice* s, const Destination* d, int32_t groups, int32_t end) {
+  VitDspColumns columns;
+  vit_dsp_columns_begin(&columns, s->p, s->k.begin, s->k.end, s->tile, groups);
+  if (!vit_dsp_can_inline(&columns)) return 0;
+  vit_dsp_columns_begin_inline(&columns, d->kind, d->parameter, d->group_step);
+  uint8_t* out = d->out;
+  for (int32_t channel = s->n.begin; channel < end; channel += 2, out += d->pair_step) {
+    vit_dsp_columns_inline(&columns, channel / 2, out);
+  }
+  return 1;
+}
+
+static void run_slice(const Slice* s) {
+  Destination d;
+  if (!destination_of(s, &d)) {
+    slice_sums(s, s->n);
+    return;
+  }
+  // Tiles have memory for whole groups; rows and columns of bytes do not.
+  const int tile = d.kind == kVitDspTile || d.kind == kVitDspLut;
+  const int32_t groups = tile ? vit_dsp_groups(s->rows) : s->rows / VIT_DSP_GROUP;
+  const int32_t end = s->n.end - (s->n.end & 1);
+  if (groups == 0 || end <= s->n.begin || !slice_inline(s, &d, groups, end)) {
+    slice_sums(s, s->n);
+    return;
+  }
+  if (end < s->n.end) slice_sums(s, (VitRange){end, s->n.end});
+  const int32_t done = groups * VIT_DSP_GROUP;
+  if (done < s->rows) {
+    Slice rest = *s;
+    rest.tile += done * vit_even(s->k.end - s->k.begin);
+    rest.first += done;
+    rest.rows -= done;
+    slice_sums(&rest, (VitRange){s->n.begin, end});
+  }
+}
+
+void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k,
+                     const VitStore* store) {
+  for (int32_t row = 0; row < a.rows; row += SLICE_ROWS) {
+    const Slice slice = {
+        p, store, a.data + row * a.stride, n, k, row, vit_min32(SLICE_ROWS, a.rows - row)};
+    run_slice(&slice);
+  }
+}
+
+// The stores to tiles, as functions of their own for sums that are complete elsewhere.
+void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
+  const VitRows out = {(int16_t*)store->out, store->out_stride, 0};
+  for (int32_t r = 0; r < sums->rows; ++r) {
+    int16_t* row = vit_wide_row(out, sums->row + r);
+    for (int32_t i = 0; i < sums->count; ++i) {
+      const int32_t n = sums->n + i;
+      const Requant q = {p->multiplier[n], p->shift, p->out_zero_point, p->out_min, p->out_max};
+      const int32_t value =
+          requantize(q, vit_add32(sums->acc[r * sums->acc_stride + i], p->bias[n]));
+      row[vit_wide_at(n - store->first_channel)] =
+          (int16_t)(store->lut ? store->lut[vit_sat8(value) + 128] : value);
+    }
+  }
+}
+
+void vit_store_lut(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
+  vit_store_wide(store, p, sums);
+}
+
+// Two pairs of inputs of three rows.
+static inline void widen_four(const int8_t* in, int32_t stride, uint32_t zero_points,
+                              uint32_t* out) {
+  for (int32_t r = 0; r < 3; ++r) {
+    const uint32_t bytes = vit_load32(in + r * stride);
+    const uint32_t even = vit_ssub16(vit_even_bytes(bytes), zero_points);
+    const uint32_t odd = vit_ssub16(vit_odd_bytes(bytes), zero_points);
+    out[r] = vit_low_halves(even, odd);
+    out[r + 3] = vit_high_halves(even, odd);
+  }
+}
+
+void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
+                    VitRows out) {
+  const uint32_t zero_points = (uint32_t)(zero_point & 0xFFFF) * 0x10001u;
+  for (int32_t row = 0; row < out.rows; row += VIT_DSP_GROUP, in += VIT_DSP_GROUP * in_stride) {
+    const int32_t rows = vit_min32(VIT_DSP_GROUP, out.rows - row);
+    uint32_t* to = (uint32_t*)(void*)vit_wide_row(out, row);
+    int32_t i = 0;
+    if (rows == VIT_DSP_GROUP) {
+      for (; i + 4 <= features; i += 4, to += 6) widen_four(in + i, in_stride, zero_points, to);
+    }
+    for (int32_t r = 0; r < rows; ++r) {
+      int16_t* to_row = vit_wide_row(out, row + r);
+      for (int32_t k = i; k < features; ++k) {
+        to_row[vit_wide_at(k)] = (int16_t)(in[r * in_stride + k] - zero_point);
+      }
+    }
+  }
+  vit_pad_rows(out, features);
+}
+
+#endif  // VIT_USE_DSP
