@@ -65,14 +65,18 @@ def _call(op: Operator, context: CallContext) -> Call:
     return builtin.call(op, context)
 
 
-def compile_graph(graph: Graph, layout: MemoryLayout, external_weights: bool) -> CompiledModel:
-    """Compiles a graph under a given memory layout; see `compile_model`."""
+def _check_supported(graph: Graph) -> None:
     unsupported = sorted({op.name for op in graph.operators if not _supported(op)})
     if unsupported:
         raise CompileError(
             f"operators not supported by the compiled runtime: {', '.join(unsupported)}; use the "
             "TFLM runtime (--runtime=tflm)"
         )
+
+
+def compile_graph(graph: Graph, layout: MemoryLayout, external_weights: bool) -> CompiledModel:
+    """Compiles a graph under a given memory layout; see `compile_model`."""
+    _check_supported(graph)
     check_layout(graph, layout)
     check_overlaps(graph, layout)
     context = CallContext(graph, layout, WeightsImage())
@@ -112,4 +116,5 @@ def compile_model(
         fit the model.
     """
     graph = read_graph(model_bytes)
+    _check_supported(graph)  # before a plan is asked for: the reason that helps
     return compile_graph(graph, layout or layout_from_model(model_bytes), external_weights)
