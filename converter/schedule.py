@@ -11,11 +11,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from tflm_custom_ops.scratch import scratch_bytes
+from tflm_custom_ops.options import Attention, LinearOp, Mlp, Op, PatchEmbed, Projection
+from tflm_custom_ops.scratch import ROW_GROUP, scratch_bytes
 
-from tflm_custom_ops.options import Attention, LinearOp, Mlp, Op, Projection
-
-ROW_GROUP = 3  # rows that the matrix cores compute together (kernels/vit_gemm.h)
 GOOD_TOKEN_TILE = (
     15  # weights are then read once per 15 tokens; larger tiles only if memory is left
 )
@@ -150,13 +148,31 @@ def weight_bytes(p: Projection) -> int:
     return int(up + (0 if p.down is None else p.down.weights.size))
 
 
-def key_value_bytes(op: Op | None) -> int:
-    """Bytes of keys and values at the start of an attention's scratch; 0 for other operators."""
-    if not isinstance(op, Attention):
-        return 0
-    even_tokens, even_dim = op.tokens + op.tokens % 2, op.head_dim + op.head_dim % 2
-    parts = (even_tokens * even_dim, op.tokens * op.head_dim)  # packed keys, transposed values
-    return sum(-(-op.heads_at_a_time * part // 16) * 16 for part in parts)
+def macs(op: Op | None) -> int:
+    """Multiply-accumulates of one run of a fused operator; 0 where it has no products."""
+    if isinstance(op, Attention):
+        weights = sum(weight_bytes(p) for p in (op.q, op.k, op.v, op.out))
+        if op.shared_down and op.k.down is not None:
+            weights -= 2 * int(op.k.down.weights.size)
+        return op.tokens * weights + 2 * op.tokens**2 * op.heads * op.head_dim
+    if isinstance(op, Mlp):
+        return op.tokens * (weight_bytes(op.fc1) + weight_bytes(op.fc2))
+    if isinstance(op, LinearOp):
+        return op.rows * weight_bytes(op.projection)
+    if isinstance(op, PatchEmbed):
+        return op.grid_height * op.grid_width * int(op.linear.weights.size)
+    return 0
+
+
+def describe(op: Op | None) -> str:
+    """The schedule in words, e.g. "15 tokens, 1 of 3 heads"; empty where there is none."""
+    if isinstance(op, Attention):
+        return f"{op.token_tile} tokens, {op.heads_at_a_time} of {op.heads} heads"
+    if isinstance(op, Mlp):
+        return f"{op.token_tile} tokens, {op.hidden_tile} of {op.hidden_dim} hidden"
+    if isinstance(op, LinearOp):
+        return f"{op.token_tile} rows"
+    return ""
 
 
 def _mac_instructions(tokens: int, tile: int, macs_per_token: int) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from converter.plan.lifetimes import model_problem
+from converter.plan.lifetimes import is_streamable, model_problem
 from converter.plan.problem import ALIGNMENT, align_up, live_bytes
 from converter.schedule import Candidate, candidates, has_good_tile
 from converter.tflite import Graph
@@ -68,7 +68,6 @@ def choices(graph: Graph, ops: tuple[options.Op | None, ...], streamed: bool) ->
     """Candidates and base bytes of a graph; see :class:`Choices`."""
     bare = model_problem(graph, ops, streamed, with_scratch=False).problem
     live = live_bytes(bare, every_step=True)
-    # Equal operators (the blocks of a ViT) have equal candidates; only shapes matter.
     return Choices(
         graph,
         streamed,
@@ -99,21 +98,27 @@ def schedule_graph(
     for i, (op, base) in enumerate(zip(ops, found.base, strict=True)):
         fitting = [c for c in found.candidates[i] if base + padded(c) <= limit]
         if base > limit or (op is not None and not fitting):
-            raise OverBudgetError(over_budget_message(found, limit))
+            raise OverBudgetError(over_budget_message(found, ops, limit))
         scheduled.append(min(fitting, key=lambda c: c.rank).op if fitting else op)
     return tuple(scheduled)
 
 
-def over_budget_message(found: Choices, limit: int) -> str:
+def smallest_arena(found: Choices) -> Need:
+    """The peak with the smallest schedule of every operator: no arena can be smaller."""
+    return max(found.smallest(good=False), key=lambda n: n.total_bytes)
+
+
+def over_budget_message(found: Choices, ops: tuple[options.Op | None, ...], limit: int) -> str:
     """One line: the peak operator, its bytes with the smallest schedule, and what would help."""
-    peak = max(found.smallest(good=False), key=lambda n: n.total_bytes)
+    peak = smallest_arena(found)
     name = f"op {peak.op} {found.graph.operators[peak.op].name}"
-    remedies = []
-    if not found.streamed and peak.op == 0 and found.graph.operators[0].name == "VitPatchEmbed":
-        remedies.append("streamed input (--streamed)")
-    remedies.append("a smaller network (fewer tokens or a smaller embed_dim)")
+    remedy = "a smaller network (fewer tokens, a smaller embed_dim)"
+    if not found.streamed and is_streamable(found.graph, ops):
+        streamed = smallest_arena(choices(found.graph, ops, True)).total_bytes
+        if streamed <= limit:
+            remedy = f"streamed input (smallest arena {streamed} bytes)"
     return (
-        f"over budget: {name} needs {peak.total_bytes} bytes of arena with the smallest schedule "
-        f"({peak.base_bytes} of tensors, {peak.scratch_bytes} of scratch), the budget is {limit}; "
-        f"what would help: {', or '.join(remedies)}"
+        f"over budget: {name} needs {peak.total_bytes} bytes of arena with its smallest schedule "
+        f"({peak.base_bytes} of tensors and image, {peak.scratch_bytes} of scratch), the budget "
+        f"is {limit}; what would make it fit: {remedy}"
     )

@@ -90,7 +90,8 @@ def html_page(report: MemoryReport, title: str, tables: list[tuple[str, list[lis
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{html.escape(title)}</h1><p class=key>{key}</p>\n{svg(report)}\n{body}</body></html>\n"
+        f"<h1>{html.escape(title)}</h1><p class=key>{key}</p>\n{svg(report)}\n{body}"
+        "</body></html>\n"
     )
 
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from tflm_custom_ops.scratch import scratch_bytes
-
 from converter.plan import patch_overlap
 from converter.plan.in_place import overwritable_inputs
+from converter.plan.metadata import Plan
 from converter.plan.problem import ALIGNMENT, Buffer, Overwrite, PlanError, Problem, align_up
 from converter.tflite import Graph, GraphView, Operator
 from tflm_custom_ops import options
 from tflm_custom_ops.options import CUSTOM_CODES, OpKind, PatchEmbed
+from tflm_custom_ops.scratch import scratch_bytes
 
 STRIP_ID = "strip"
 _FUSED = frozenset(CUSTOM_CODES.values())
@@ -115,10 +115,16 @@ def model_problem(
     return ModelProblem(graph, ops, streamed, Problem(tuple(buffers), overwrites))
 
 
-def check_streamable(graph: Graph, ops: tuple[options.Op | None, ...]) -> None:
-    """Raises PlanError unless the first operator, and it alone, embeds patches of the image."""
+def is_streamable(graph: Graph, ops: tuple[options.Op | None, ...]) -> bool:
+    """Whether the first operator, and it alone, reads the image, and embeds patches of it."""
     readers = [i for i, op in enumerate(graph.operators) if set(op.inputs) & set(graph.inputs)]
-    if len(graph.inputs) != 1 or readers != [0] or not isinstance(ops[0], PatchEmbed):
+    return len(graph.inputs) == 1 and readers == [0] and isinstance(ops[0], PatchEmbed)
+
+
+def check_streamable(graph: Graph, ops: tuple[options.Op | None, ...]) -> None:
+    """Raises PlanError, with the operators that read the image, unless it can be streamed."""
+    if not is_streamable(graph, ops):
+        readers = [i for i, op in enumerate(graph.operators) if set(op.inputs) & set(graph.inputs)]
         names = [f"op {i} {graph.operators[i].name}" for i in readers]
         raise PlanError(
             f"streamed input: the image is read by {', '.join(names) or 'no operator'}; expected "
@@ -154,10 +160,31 @@ def _overwrites(
         margin = None
         candidates = overwritable_inputs(op, graph.tensors)
         if isinstance(fused, PatchEmbed):
-            candidates, margin = op.inputs[:1], patch_overlap.margin_bytes(fused)
+            candidates, margin = op.inputs[:1], patch_overlap.patch_embed_margin_bytes(fused)
         for tensor in candidates:
             dies_here = tensor in live and live[tensor][1] == i + 2
             born_here = op.outputs[0] in live and live[op.outputs[0]][0] == i + 1
             if dies_here and born_here:
                 found.append(Overwrite(tensor_id(tensor), tensor_id(op.outputs[0]), margin))
     return tuple(found)
+
+
+def offsets_of(stated: ModelProblem, plan: Plan) -> tuple[int, ...]:
+    """A plan's offsets in the order of the problem's buffers.
+
+    Raises:
+      PlanError: the plan has no place for a buffer, or one of another size.
+    """
+    spans = {tensor_id(i): s for i, s in enumerate(plan.tensors)}
+    spans |= {scratch_id(i): s for i, s in enumerate(plan.scratch)} | {STRIP_ID: plan.strip}
+    offsets = []
+    for b in stated.problem.buffers:
+        span = spans.get(b.id)
+        if span is None or span.size_bytes != b.size_bytes:
+            got = "none" if span is None else f"{span.size_bytes} bytes"
+            raise PlanError(
+                f"plan: got {got} for {stated.names[b.id]}, expected {b.size_bytes} bytes; plan "
+                "the model again"
+            )
+        offsets.append(span.offset)
+    return tuple(offsets)

@@ -1,94 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far tokens must stay behind the image rows that the patch embedding has yet to read.
+"""Tokens that overwrite the image while the patch embedding still reads it: the proof.
 
-The kernel embeds one strip (a row of patches) after another. While it works on strip s it reads
-image rows from ``first_row(s)`` on and writes the strip's tokens, in any order. Tokens start
-``margin`` bytes before the image. Overwriting is safe exactly if, for each s, the tokens written
-up to and including strip s end before the first image byte that strip s or a later one reads:
+The kernel reads the pixels of a few patches (``scratch.ROW_GROUP``), then writes their tokens, and
+goes on with the next few, strip (row of patches) after strip. Tokens start ``margin`` bytes before
+the image. A token's byte at offset t of the tokens lies on byte t - margin of the image, so that
+overwriting is safe exactly if no group's tokens reach the first pixel that a later group reads:
 
-    margin + first_row(s) * row_bytes >= end of the tokens of strip s        for all s
+    end of the tokens up to group g - margin <= first byte read after group g       for all g
 
-so the smallest margin is the maximum over s of token_end(s) - first_row(s) * row_bytes.
-:func:`is_safe` checks the same byte by byte, from the patches' pixels, without that formula.
+``scratch.patch_embed_margin_bytes`` is the maximum of the difference, the smallest safe margin.
+Later groups read later bytes or bytes of the same rows further right, so that the first byte read
+is the smaller one of two: the rest of this strip's first row, and the next strip's first row.
+:func:`is_safe` knows none of this: it marks for each image byte the last group that reads it, and
+looks at each byte that each group writes. The tests compare the two for every patch size, stride
+and padding of the search spaces, both ways: the margin is safe, and one byte less is not.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tflm_custom_ops.options import PatchEmbed
+from tflm_custom_ops.scratch import ROW_GROUP, patch_embed_margin_bytes
 
-
-def image_bytes(op: PatchEmbed) -> int:
-    """Bytes of the whole int8 image."""
-    return op.image_height * op.image_width * op.channels
-
-
-def strip_rows(op: PatchEmbed) -> int:
-    """Image rows that the largest strip holds (fewer than a patch where it is padded)."""
-    starts = [first_row(op, s) for s in range(op.grid_height)]
-    ends = [_end_row(op, s) for s in range(op.grid_height)]
-    return max(end - start for start, end in zip(starts, ends, strict=True))
+__all__ = ["is_safe", "patch_embed_margin_bytes", "strip_bytes"]
 
 
 def strip_bytes(op: PatchEmbed) -> int:
-    """Bytes of the buffer that a streamed image's rows are collected in."""
-    return strip_rows(op) * op.image_width * op.channels
+    """Bytes of the buffer that a streamed image's rows are collected in: one patch high."""
+    return min(op.patch_height, op.image_height) * op.image_width * op.channels
 
 
-def first_row(op: PatchEmbed, strip: int) -> int:
-    """First image row that strip ``strip`` reads."""
-    return max(0, strip * op.stride_y - op.pad_top)
+def is_safe(op: PatchEmbed, margin: int, group: int = ROW_GROUP) -> bool:
+    """Byte by byte: whether no token lands on a pixel that is read after the token is written.
 
-
-def _end_row(op: PatchEmbed, strip: int) -> int:
-    return min(op.image_height, strip * op.stride_y - op.pad_top + op.patch_height)
-
-
-def token_bytes(op: PatchEmbed) -> int:
-    """Bytes of one token."""
-    return op.embed_dim * op.output_bits // 8
-
-
-def token_end(op: PatchEmbed, strip: int) -> int:
-    """End of the tokens that are written once strip ``strip`` is done, class token included."""
-    rows = (op.cls is not None) + (strip + 1) * op.grid_width
-    return rows * token_bytes(op)
-
-
-def margin_bytes(op: PatchEmbed) -> int:
-    """The smallest safe distance from the start of the tokens to the start of the image."""
-    row_bytes = op.image_width * op.channels
-    needed = (token_end(op, s) - first_row(op, s) * row_bytes for s in range(op.grid_height))
-    return max(0, *needed)
-
-
-def is_safe(op: PatchEmbed, margin: int) -> bool:
-    """Byte by byte: whether no token of strip s lands on a pixel that strip s or later reads."""
-    last_reader = _last_reader(op)
-    written_to = token_bytes(op) * (op.cls is not None)
-    if not _untouched(last_reader, -margin, written_to - margin, 0):
+    Args:
+      margin: image address minus token address, bytes.
+      group: patches that the kernel reads before it writes their tokens.
+    """
+    last_reader = _last_reader(op, group)
+    token_bytes = op.embed_dim * op.output_bits // 8
+    written_to = token_bytes * (op.cls is not None)
+    if np.any(last_reader[: max(0, written_to - margin)] >= 0):  # before anything is read
         return False
-    for strip in range(op.grid_height):
-        begin = written_to - margin
-        written_to += op.grid_width * token_bytes(op)
-        if not _untouched(last_reader, begin, written_to - margin, strip):
-            return False
+    number = 0
+    for _ in range(op.grid_height):
+        for column in range(0, op.grid_width, group):
+            begin = written_to
+            written_to += min(group, op.grid_width - column) * token_bytes
+            touched = last_reader[max(0, begin - margin) : max(0, written_to - margin)]
+            if np.any(touched > number):
+                return False
+            number += 1
     return True
 
 
-def _untouched(last_reader: np.ndarray, begin: int, end: int, strip: int) -> bool:
-    return bool(np.all(last_reader[max(0, begin) : max(0, end)] < strip))
-
-
-def _last_reader(op: PatchEmbed) -> np.ndarray:
-    """For each image byte the last strip that reads it, -1 if none does."""
+def _last_reader(op: PatchEmbed, group: int) -> NDArray[np.int64]:
+    """For each image byte the number of the last group that reads it, -1 if none does."""
     readers = np.full((op.image_height, op.image_width, op.channels), -1, np.int64)
+    per_strip = -(-op.grid_width // group)
     for strip in range(op.grid_height):
         top = strip * op.stride_y - op.pad_top
+        rows = slice(max(0, top), max(0, top + op.patch_height))
         for column in range(op.grid_width):
             left = column * op.stride_x - op.pad_left
-            rows = slice(max(0, top), max(0, top + op.patch_height))
             columns = slice(max(0, left), max(0, left + op.patch_width))
-            readers[rows, columns] = strip
+            patch = readers[rows, columns]
+            np.maximum(patch, strip * per_strip + column // group, out=patch)
     return readers.reshape(-1)

@@ -9,8 +9,8 @@ import enum
 from converter.plan.lifetimes import STRIP_ID, ModelProblem, scratch_id
 from converter.plan.metadata import Plan
 from converter.plan.problem import Buffer
-from converter.schedule import key_value_bytes
 from tflm_custom_ops import options
+from tflm_custom_ops.scratch import attention_kv_bytes
 
 
 class Kind(enum.Enum):
@@ -134,7 +134,8 @@ def _rectangles_of(stated: ModelProblem, plan: Plan, b: Buffer) -> list[Rectangl
         return [rectangle(Kind.STRIP, plan.strip.offset, plan.strip.size_bytes)]
     for i, span in enumerate(plan.scratch):
         if span is not None and b.id == scratch_id(i):
-            kept = key_value_bytes(stated.ops[i])
+            op = stated.ops[i]
+            kept = attention_kv_bytes(op) if isinstance(op, options.Attention) else 0
             parts = [rectangle(Kind.SCRATCH, span.offset + kept, span.size_bytes - kept)]
             if kept:
                 parts.append(rectangle(Kind.KEYS_VALUES, span.offset, kept, f"K/V of op {i}"))

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m converter.inspect --model=fused.tflite``: memory, flash and cost of a model.
+
+A file with a plan is reported as it is; one without is scheduled and planned first (nothing is
+written back). With ``--sram_budget`` or ``--flash_budget`` a model that does not fit ends with one
+line that names the peak operator and what would make it fit, and a non-zero exit status.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+from converter import schedule, tflite
+from converter.plan import draw, metadata, minimalloc_csv
+from converter.plan.budget import OverBudgetError
+from converter.plan.lifetimes import ModelProblem, decoded, model_problem, offsets_of
+from converter.plan.model import plan_model
+from converter.plan.problem import PlanError
+from converter.plan.remedies import remedies
+from converter.plan.report import FlashReport, Kind, MemoryReport, flash_report, memory_report
+from converter.plan.validate import validate
+from tflm_custom_ops.options import OptionsError
+
+_MODEL = flags.DEFINE_string("model", None, "Plain or fused .tflite.", required=True)
+_STREAMED = flags.DEFINE_bool(
+    "streamed", False, "If the file has no plan: plan it with streamed input."
+)
+_SRAM_BUDGET = flags.DEFINE_integer(
+    "sram_budget", None, "SRAM in bytes for arena, stack and static data.", lower_bound=1
+)
+_FLASH_BUDGET = flags.DEFINE_integer(
+    "flash_budget", None, "Flash in bytes for constants and code.", lower_bound=1
+)
+_STACK = flags.DEFINE_integer(
+    "stack_bytes", 0, "Stack of the firmware (python -m firmware.emulate measures it)."
+)
+_STATIC = flags.DEFINE_integer("static_bytes", 0, "data and bss of the firmware, without arena.")
+_CODE = flags.DEFINE_integer("code_bytes", 0, "Code and other constants of the firmware.")
+_JSON = flags.DEFINE_string("json", "", "File for the report.")
+_PNG = flags.DEFINE_string("png", "", "File for the memory map as a picture.")
+_HTML = flags.DEFINE_string("html", "", "File for the report as a page.")
+_CSV = flags.DEFINE_string("csv", "", "File for the buffers in minimalloc's CSV format.")
+
+Table = list[list[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Budgets:
+    """What the command line says of the target; bytes, None where there is no limit."""
+
+    sram: int | None
+    flash: int | None
+    stack_bytes: int
+    static_bytes: int
+    code_bytes: int
+
+    @property
+    def arena(self) -> int | None:
+        """SRAM left to the arena."""
+        return None if self.sram is None else self.sram - self.stack_bytes - self.static_bytes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inspection:
+    """A model's report.
+
+    Attributes:
+      stated: buffers and schedules.
+      planned_here: the file has no plan; this is the one that it would get.
+      offsets: of ``stated.problem.buffers``.
+    """
+
+    stated: ModelProblem
+    memory: MemoryReport
+    flash: FlashReport
+    planned_here: bool
+    offsets: tuple[int, ...]
+
+
+def inspect_model(model_bytes: bytes, streamed: bool = False) -> Inspection:
+    """Reports on a model.
+
+    Args:
+      streamed: how to plan a file without a plan.
+
+    Raises:
+      TfliteError, OptionsError, PlanError: the file, an operator or the plan is malformed.
+    """
+    model = tflite.parse(model_bytes)
+    planned_here = not any(m.name == metadata.PLAN_NAME for m in model.metadata)
+    if planned_here:
+        planned = plan_model(model_bytes, streamed)
+        stated, plan, file_bytes = planned.model_problem, planned.plan, len(planned.model_bytes)
+    else:
+        plan, file_bytes = metadata.plan_of(model), len(model_bytes)
+        ops = tuple(decoded(model.graph, op) for op in model.graph.operators)
+        stated = model_problem(model.graph, ops, plan.streamed)
+    offsets = offsets_of(stated, plan)
+    validate(stated.problem, offsets)  # never report, or draw, an unsafe plan as if it were one
+    memory = memory_report(stated, plan)
+    return Inspection(stated, memory, flash_report(stated, file_bytes), planned_here, offsets)
+
+
+def over_budget(found: Inspection, budgets: Budgets) -> str | None:
+    """The line for a model that does not fit, or None."""
+    memory, flash = found.memory, found.flash
+    total = memory.arena_bytes + budgets.stack_bytes + budgets.static_bytes
+    if budgets.sram is not None and budgets.arena is not None and total > budgets.sram:
+        peak = memory.peak
+        helps = "; or ".join(remedies(found.stated, budgets.arena))
+        return (
+            f"over budget: SRAM needs {total} bytes (arena {memory.arena_bytes}, stack "
+            f"{budgets.stack_bytes}, static data {budgets.static_bytes}), the budget is "
+            f"{budgets.sram}; peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; "
+            f"what would make it fit: {helps}"
+        )
+    needed = flash.constant_bytes + budgets.code_bytes
+    if budgets.flash is not None and needed > budgets.flash:
+        name, size = flash.sections[0]
+        return (
+            f"over budget: flash needs {needed} bytes (constants {flash.constant_bytes}, code "
+            f"{budgets.code_bytes}), the budget is {budgets.flash}; the largest section is "
+            f"{name}, {size} bytes; what would make it fit: weights in external flash, or a "
+            "smaller network"
+        )
+    return None
+
+
+def tables(found: Inspection, budgets: Budgets) -> list[tuple[str, Table]]:
+    """Headings and rows (first the header) of the report."""
+    memory, flash = found.memory, found.flash
+    gap = memory.arena_bytes - memory.lower_bound_bytes
+    proof = "optimal (equals the proven lower bound)" if gap == 0 else f"{gap:,} above the bound"
+    sram = [["SRAM", "bytes"], ["arena", f"{memory.arena_bytes:,}"]]
+    for name, size in (("stack", budgets.stack_bytes), ("static data", budgets.static_bytes)):
+        if size:
+            sram.append([name, f"{size:,}"])
+    sram.append(["total", f"{memory.arena_bytes + budgets.stack_bytes + budgets.static_bytes:,}"])
+    kinds = [["at the peak", "bytes"], *([k.value, f"{n:,}"] for k, n in memory.peak_by_kind)]
+    sections = [["flash", "bytes"], *([n, f"{s:,}"] for n, s in flash.sections)]
+    sections.append(["file", f"{flash.file_bytes:,}"])
+    rows = [["op", "name", "live bytes", "scratch", "MACs", "weight bytes read", "schedule"]]
+    for m, fused in zip(memory.ops, found.stated.ops, strict=True):
+        traffic = 0 if fused is None else schedule.cost(fused).weight_bytes
+        numbers = (m.live_bytes, m.scratch_bytes, schedule.macs(fused), traffic)
+        cells = [f"{n:,}" for n in numbers]
+        rows.append([str(m.op), m.name, *cells, schedule.describe(fused)])
+    mode = "streamed" if memory.streamed else "resident"
+    source = "planned now; the file has no plan" if found.planned_here else "the file's plan"
+    return [
+        (f"SRAM: {mode} image, {source}, {proof}", sram),
+        (f"Peak: op {memory.peak.op} {memory.peak.name}, {memory.peak.live_bytes:,} bytes", kinds),
+        ("Flash", sections),
+        ("Operators", rows),
+    ]
+
+
+def text_table(rows: Table) -> str:
+    """Columns aligned; numbers to the right."""
+    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+    numeric = [all(_is_number(row[c]) for row in rows[1:]) for c in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(w) if number else cell.ljust(w)
+            for cell, w, number in zip(row, widths, numeric, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(",", "").isdigit()
+
+
+def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
+    """The report as plain data; bytes everywhere."""
+    memory, flash = found.memory, found.flash
+    return {
+        "arena_bytes": memory.arena_bytes,
+        "lower_bound_bytes": memory.lower_bound_bytes,
+        "optimal": memory.arena_bytes == memory.lower_bound_bytes,
+        "streamed": memory.streamed,
+        "planned_here": found.planned_here,
+        "sram_bytes": {
+            "arena": memory.arena_bytes,
+            "stack": budgets.stack_bytes,
+            "static": budgets.static_bytes,
+            "total": memory.arena_bytes + budgets.stack_bytes + budgets.static_bytes,
+        },
+        "peak": {
+            "op": memory.peak.op,
+            "name": memory.peak.name,
+            "live_bytes": memory.peak.live_bytes,
+            "by_kind": {k.value: n for k, n in memory.peak_by_kind},
+        },
+        "flash": {
+            "file_bytes": flash.file_bytes,
+            "constant_bytes": flash.constant_bytes,
+            "code_bytes": budgets.code_bytes,
+            "sections": dict(flash.sections),
+        },
+        "ops": [
+            {
+                "op": m.op,
+                "name": m.name,
+                "live_bytes": m.live_bytes,
+                "scratch_bytes": m.scratch_bytes,
+                "macs": schedule.macs(fused),
+                "weight_bytes_read": 0 if fused is None else schedule.cost(fused).weight_bytes,
+                "schedule": schedule.describe(fused),
+            }
+            for m, fused in zip(memory.ops, found.stated.ops, strict=True)
+        ],
+        "buffers": [
+            {
+                "name": r.name,
+                "kind": r.kind.value,
+                "lower": r.lower,
+                "upper": r.upper,
+                "offset": r.offset,
+                "size_bytes": r.size_bytes,
+            }
+            for r in memory.rectangles
+        ],
+        "kinds": [k.value for k in Kind],
+    }
+
+
+def _write_files(found: Inspection, budgets: Budgets, title: str) -> None:
+    def write(path: str, content: bytes) -> None:
+        if path:
+            tflite.write_atomic(path, content)
+
+    if _JSON.value:
+        write(_JSON.value, (json.dumps(as_json(found, budgets), indent=2) + "\n").encode())
+    if _PNG.value:
+        write(_PNG.value, draw.png(found.memory, title))
+    if _HTML.value:
+        page = draw.html_page(found.memory, title, tables(found, budgets))
+        write(_HTML.value, page.encode())
+    if _CSV.value:
+        write(_CSV.value, minimalloc_csv.writes(found.stated.problem, found.offsets).encode())
+
+
+def _run() -> str | None:
+    """Reports; returns the over-budget line, if any."""
+    path = Path(_MODEL.value)
+    budgets = Budgets(
+        _SRAM_BUDGET.value, _FLASH_BUDGET.value, _STACK.value, _STATIC.value, _CODE.value
+    )
+    found = inspect_model(path.read_bytes(), _STREAMED.value)
+    for heading, rows in tables(found, budgets):
+        print(f"{heading}\n\n{text_table(rows)}\n")
+    arena = f"{found.memory.arena_bytes:,} bytes of arena"
+    _write_files(found, budgets, f"{path.name}: {arena}")
+    return over_budget(found, budgets)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        sys.exit(f"converter.inspect: unexpected argument {argv[1]!r}; give --model=FILE")
+    try:
+        failure = _run()
+    except (tflite.TfliteError, OptionsError, PlanError, OverBudgetError) as error:
+        sys.exit(f"converter.inspect: {_MODEL.value}: {error}")
+    except OSError as error:
+        sys.exit(f"converter.inspect: {error.filename}: {error.strerror}")
+    if failure:
+        sys.exit(f"converter.inspect: {_MODEL.value}: {failure}")
+
+
+if __name__ == "__main__":
+    app.run(main)

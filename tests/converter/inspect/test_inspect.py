@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report's figures, its pictures, and the command's exit status."""
+
+import json
+import pathlib
+import struct
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from converter import inspect as inspect_command
+from converter.plan import draw, minimalloc_csv, plan_model
+from converter.plan.report import Kind
+from keras_models.presets import PRESETS
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "plan"))
+from vit_models import fused_model
+
+ROOT = pathlib.Path(__file__).parents[3]
+NO_BUDGET = inspect_command.Budgets(None, None, 0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return plan_model(fused_model(PRESETS["vit_t_240"])).model_bytes
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny.tflite"
+    path.write_bytes(plan_model(fused_model(PRESETS["test_tiny"])).model_bytes)
+    return path
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "converter.inspect", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_report_of_the_benchmark_network(benchmark):
+    found = inspect_command.inspect_model(benchmark)
+    memory = found.memory
+    assert not found.planned_here
+    assert memory.arena_bytes == memory.lower_bound_bytes == memory.peak.live_bytes
+    assert (memory.peak.op, memory.peak.name) == (0, "VitPatchEmbed")
+    kinds = dict(memory.peak_by_kind)
+    assert kinds[Kind.IMAGE] == 240 * 240 * 3
+    assert sum(kinds.values()) == memory.arena_bytes
+    assert max(o.live_bytes for o in memory.ops) == memory.arena_bytes
+
+
+def test_flash_sections_add_up_to_the_file(benchmark):
+    flash = inspect_command.inspect_model(benchmark).flash
+    assert sum(size for _, size in flash.sections) == flash.file_bytes == len(benchmark)
+    assert all(size > 0 for _, size in flash.sections)
+    assert flash.sections[0][0] == "weights"
+
+
+def test_keys_and_values_are_shown_apart_from_scratch(benchmark):
+    memory = inspect_command.inspect_model(benchmark).memory
+    kept = [r for r in memory.rectangles if r.kind is Kind.KEYS_VALUES]
+    assert len(kept) == 12
+    assert all(r.size_bytes >= 2 * 225 * 64 for r in kept)
+
+
+def test_a_file_without_a_plan_is_planned_as_asked():
+    content = fused_model(PRESETS["vit_t_240"])
+    resident = inspect_command.inspect_model(content)
+    streamed = inspect_command.inspect_model(content, streamed=True)
+    assert resident.planned_here
+    assert streamed.memory.streamed
+    assert streamed.memory.arena_bytes <= 140_000 < resident.memory.arena_bytes
+    assert streamed.memory.peak.name == "VitAttention"
+
+
+def test_over_budget_names_peak_and_what_helps(benchmark):
+    found = inspect_command.inspect_model(benchmark)
+    budgets = inspect_command.Budgets(150_000, None, 4096, 1024, 0)
+    line = inspect_command.over_budget(found, budgets)
+    assert "op 0 VitPatchEmbed" in line
+    assert f"SRAM needs {found.memory.arena_bytes + 4096 + 1024} bytes" in line
+    assert "streamed input" in line
+    assert "\n" not in line
+    line = inspect_command.over_budget(found, inspect_command.Budgets(90_000, None, 0, 0, 0))
+    assert "a smaller network" in line
+    streamed = inspect_command.inspect_model(fused_model(PRESETS["vit_t_240"]), streamed=True)
+    line = inspect_command.over_budget(streamed, inspect_command.Budgets(125_000, None, 0, 0, 0))
+    assert "smaller token tiles" in line
+    assert inspect_command.over_budget(found, NO_BUDGET) is None
+    line = inspect_command.over_budget(found, inspect_command.Budgets(None, 500_000, 0, 0, 0))
+    assert "flash needs" in line
+    assert "weights" in line
+
+
+def test_all_heads_over_budget_suggests_per_head_keys_and_values():
+    planned = plan_model(fused_model(PRESETS["vit_t_240"]), True, sram_budget=300_000)
+    found = inspect_command.inspect_model(planned.model_bytes)
+    line = inspect_command.over_budget(found, inspect_command.Budgets(140_000, None, 0, 0, 0))
+    assert "per-head K/V" in line
+
+
+def test_svg_shows_every_buffer_inside_the_frame(benchmark):
+    memory = inspect_command.inspect_model(benchmark).memory
+    root = ET.fromstring(draw.svg(memory, 1000, 500))
+    boxes = root.findall("{*}rect[@class='b']")
+    assert len(boxes) == len(memory.rectangles)
+    for box in boxes:
+        x, y, w, h = (float(box.get(k)) for k in ("x", "y", "width", "height"))
+        assert x >= 0
+        assert y >= 0
+        assert x + w <= 1000
+        assert y + h <= 500
+        assert box.find("{*}title").text
+
+
+def test_command_writes_every_format(tiny, tmp_path):
+    files = {name: tmp_path / f"out.{name}" for name in ("json", "png", "html", "csv")}
+    done = run(f"--model={tiny}", *(f"--{name}={path}" for name, path in files.items()))
+    assert done.returncode == 0, done.stderr
+    assert "Peak: op" in done.stdout
+    report = json.loads(files["json"].read_text())
+    assert report["arena_bytes"] == report["lower_bound_bytes"]
+    assert report["optimal"] is True
+    assert len(report["ops"]) == 7
+    assert sum(report["flash"]["sections"].values()) == tiny.stat().st_size
+    picture = files["png"].read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert min(struct.unpack(">2I", picture[16:24])) > 300
+    page = files["html"].read_text()
+    assert "<svg" in page
+    assert "src=" not in page  # self-contained
+    problem = minimalloc_csv.reads(files["csv"].read_text())
+    assert max(b.offset + b.size_bytes for b in problem.buffers) == report["arena_bytes"]
+
+
+def test_command_over_budget_fails_with_one_line_after_the_report(tiny):
+    done = run(f"--model={tiny}", "--sram_budget=2000", "--stack_bytes=500")
+    assert done.returncode != 0
+    assert "Peak: op" in done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "over budget" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model=/nonexistent.tflite"], "/nonexistent.tflite: No such file"),
+        (["--model=pyproject.toml"], "not a .tflite file"),
+        (["--model=x.tflite", "stray"], "unexpected argument 'stray'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments, message):
+    done = run(*arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

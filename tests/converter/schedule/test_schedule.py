@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedules: they fit, they are the best of those that fit, and they are valid."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converter import schedule
+from converter.plan.skeleton import fused_ops
+from keras_models.arch import ArchConfig, BlockRanks
+from keras_models.presets import PRESETS
+from tflm_custom_ops.options import Attention, LinearOp, Mlp
+from tflm_custom_ops.scratch import scratch_bytes
+
+
+def ops_of(arch, kind, bits=8):
+    return [op for op in fused_ops(arch, bits) if isinstance(op, kind)]
+
+
+ATTENTION = ops_of(PRESETS["vit_t_240"], Attention)[0]
+MLP = ops_of(PRESETS["vit_t_240"], Mlp)[0]
+
+
+def test_tiles_are_whole_row_groups_and_each_saves_a_pass():
+    tiles = schedule.token_tiles(225)
+    assert all(t % 3 == 0 for t in tiles)
+    assert tiles[0] == 3
+    assert tiles[-1] == 225
+    assert 75 in tiles
+    passes = [-(-225 // t) for t in tiles]
+    assert len(set(passes)) == len(passes)
+
+
+@given(st.integers(1, 700))
+def test_every_number_of_passes_has_its_smallest_tile(tokens):
+    tiles = schedule.token_tiles(tokens)
+    for wanted in range(3, -(-tokens // 3) * 3 + 1, 3):  # any tile a user could think of
+        best = max(t for t in tiles if t <= wanted)
+        assert -(-tokens // best) == -(-tokens // wanted)
+
+
+@given(st.integers(1, 4000))
+def test_hidden_tiles_are_valid(hidden):
+    for tile in schedule.hidden_tiles(hidden):
+        assert 1 <= tile <= hidden
+        assert tile == hidden or tile % 2 == 0
+
+
+@pytest.mark.parametrize("op", [ATTENTION, MLP], ids=["attention", "mlp"])
+def test_more_scratch_never_costs_more_traffic(op):
+    least = min(c.cost.scratch_bytes for c in schedule.candidates(op))
+    traffic = []
+    for budget in range(least, 400_000, 7001):
+        chosen = schedule.schedule_op(op, budget)
+        assert scratch_bytes(chosen) <= budget
+        traffic.append(schedule.cost(chosen).weight_bytes)
+    assert traffic == sorted(traffic, reverse=True)
+    assert traffic[0] > 4 * traffic[-1]
+
+
+def test_without_a_budget_the_tile_is_good_and_the_scratch_least():
+    chosen = schedule.schedule_op(ATTENTION)
+    assert schedule.has_good_tile(chosen)
+    good = [c for c in schedule.candidates(ATTENTION) if schedule.has_good_tile(c.op)]
+    assert scratch_bytes(chosen) == min(c.cost.scratch_bytes for c in good)
+
+
+def test_enough_memory_gives_all_heads_and_one_pass():
+    chosen = schedule.schedule_op(ATTENTION, 10**7)
+    assert (chosen.token_tile, chosen.heads_at_a_time) == (225, 3)
+    chosen = schedule.schedule_op(MLP, 10**7)
+    assert (chosen.token_tile, chosen.hidden_tile) == (225, 768)
+
+
+def test_too_small_a_budget_says_both_figures():
+    least = min(c.cost.scratch_bytes for c in schedule.candidates(MLP))
+    with pytest.raises(schedule.ScheduleError, match=f"{least} bytes.*, {least - 1} are left"):
+        schedule.schedule_op(MLP, least - 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_choice_is_the_best_of_those_that_fit(data):
+    dim, heads = data.draw(st.integers(4, 200)), data.draw(st.integers(1, 6))
+    rank = data.draw(st.sampled_from([0, 0, 3, 4]))
+    arch = ArchConfig.uniform(
+        depth=1, heads=heads, embed_dim=dim, head_dim=data.draw(st.integers(4, 64)),
+        image_size=96, patch_size=data.draw(st.sampled_from([8, 16, 32])), mlp_ratio=2.0,
+        ranks=BlockRanks(rank, rank, rank, rank), num_classes=10,
+    )  # fmt: skip
+    for op in fused_ops(arch, data.draw(st.sampled_from([8, 16]))):
+        found = schedule.candidates(op)
+        budget = data.draw(st.integers(0, 2 * max(c.cost.scratch_bytes for c in found) + 1))
+        fitting = [c for c in found if c.cost.scratch_bytes <= budget]
+        if not fitting:
+            with pytest.raises(schedule.ScheduleError):
+                schedule.schedule_op(op, budget)
+            continue
+        chosen = schedule.cost(schedule.schedule_op(op, budget))
+        assert chosen.scratch_bytes <= budget
+        assert chosen.weight_bytes == min(c.cost.weight_bytes for c in fitting)
+        if isinstance(op, Attention | Mlp | LinearOp):
+            assert all(c.op.token_tile % 3 == 0 for c in found)
+
+
+def test_products_of_the_benchmark_network_add_up():
+    arch = PRESETS["vit_t_240"]
+    assert sum(schedule.macs(op) for op in fused_ops(arch)) == arch.macs
+
+
+def test_products_of_a_low_rank_network_add_up():
+    arch = PRESETS["test_lowrank"]
+    assert sum(schedule.macs(op) for op in fused_ops(arch)) == arch.macs
