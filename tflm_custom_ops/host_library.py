@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tflm_custom_ops.options import (
+    CUSTOM_CODES,
     Attention,
     Gelu,
     LayerNorm,
@@ -48,7 +49,7 @@ _NAMES = {
     OpKind.GELU: "gelu",
     OpKind.LINEAR: "linear",
 }
-_PARAMS_BYTES = 4096  # more than any parameter struct has (test_host_library checks)
+PARAMS_BYTES = 4096  # more than any parameter struct has
 
 
 class HostLibraryError(RuntimeError):
@@ -182,17 +183,13 @@ class HostLibrary:
             if name != "gelu":
                 getattr(self._dll, f"vit_{name}_scratch_bytes").restype = ctypes.c_size_t
 
-    def parse_status(self, kind: OpKind, options: bytes, blob: np.ndarray) -> tuple[int, str]:
-        """Status and message of the C parser for serialized options; runs nothing."""
-        params = aligned_bytes(_PARAMS_BYTES)
-        return self._parse(kind, options, blob, params)
-
-    def _parse(
-        self, kind: OpKind, options: bytes, blob: np.ndarray, params: np.ndarray
+    def parse_into(
+        self, kind: OpKind, options: np.ndarray, blob: np.ndarray, params: np.ndarray
     ) -> tuple[int, str]:
+        """Status and message of the C parser for serialized options (all arrays uint8)."""
         status = getattr(self._dll, f"vit_parse_{_NAMES[kind]}")(
-            ctypes.c_char_p(options),
-            ctypes.c_size_t(len(options)),
+            ctypes.c_void_p(options.ctypes.data),
+            ctypes.c_size_t(options.nbytes),
             ctypes.c_void_p(blob.ctypes.data),
             ctypes.c_size_t(blob.nbytes),
             ctypes.c_void_p(params.ctypes.data),
@@ -201,14 +198,18 @@ class HostLibrary:
 
     def parse(self, op: Op) -> Parsed:
         """Serializes an operator and reads it back in C; raises HostLibraryError if refused."""
-        kind = kind_of(op)
         options, data = encode(op)
         blob = aligned_bytes(len(data))
         blob[:] = np.frombuffer(data, np.uint8)
-        params = aligned_bytes(_PARAMS_BYTES)
-        status, message = self._parse(kind, options, blob, params)
+        return self.parse_bytes(op, np.frombuffer(options, np.uint8), blob)
+
+    def parse_bytes(self, op: Op, options: np.ndarray, blob: np.ndarray) -> Parsed:
+        """The same for an operator whose serialized form is given; blob 4-byte aligned."""
+        kind = kind_of(op)
+        params = aligned_bytes(PARAMS_BYTES)
+        status, message = self.parse_into(kind, options, blob, params)
         if status:
-            raise HostLibraryError(f"Vit{_NAMES[kind]} options: {message}")
+            raise HostLibraryError(f"{CUSTOM_CODES[kind]} options: {message}")
         size = 0
         if kind is not OpKind.GELU:
             function = getattr(self._dll, f"vit_{_NAMES[kind]}_scratch_bytes")

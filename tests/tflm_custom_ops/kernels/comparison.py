@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs an operator through the C kernels and the reference, with every buffer watched.
+
+Used by the tests here, and as a program by the sanitizer test:
+``python comparison.py LIBRARY KIND FIRST_SEED COUNT`` and ``... fuzz-KIND ...``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.tflm_custom_ops import generators
+from tflm_custom_ops import reference, scratch
+from tflm_custom_ops.host_library import (
+    PARAMS_BYTES,
+    HostLibrary,
+    aligned_bytes,
+    input_bits,
+    output_bits,
+    output_shape,
+)
+from tflm_custom_ops.options import (
+    Gelu,
+    LinearOp,
+    Op,
+    OpKind,
+    OptionsError,
+    PatchEmbed,
+    decode,
+    encode,
+    residual_dtype,
+)
+
+GUARD = 64  # bytes before and after each buffer
+CANARY = 0xA5
+
+
+class Guarded:
+    """A buffer of exactly ``size`` bytes between two canaries, at a multiple of 16."""
+
+    def __init__(self, size: int, fill: int = 0x5A) -> None:
+        self._memory = aligned_bytes(size + 2 * GUARD)
+        self._memory[:] = CANARY
+        self.bytes = self._memory[GUARD : GUARD + size]
+        self.bytes[:] = fill
+
+    def check(self, what: str) -> None:
+        size = self.bytes.size
+        guards = np.concatenate([self._memory[:GUARD], self._memory[GUARD + size :]])
+        if not (guards == CANARY).all():
+            raise AssertionError(f"{what}: the kernel wrote outside its {size} bytes")
+
+
+def can_alias(op: Op) -> bool:
+    """Whether y may equal x (kernels/vit_kernels.h)."""
+    return not isinstance(op, LinearOp | PatchEmbed)
+
+
+def run_guarded(library: HostLibrary, op: Op, x: np.ndarray, *, alias: bool, fill: int):
+    """The kernel's result; raises AssertionError if it touched memory that is not its own."""
+    parsed = library.parse(op)
+    if parsed.scratch_bytes != scratch.scratch_bytes(op):
+        raise AssertionError(
+            f"scratch: got {parsed.scratch_bytes} bytes in C, {scratch.scratch_bytes(op)} in "
+            "scratch.py"
+        )
+    shape, dtype = output_shape(op, x), np.dtype(residual_dtype(output_bits(op)))
+    size = int(np.prod(shape)) * dtype.itemsize
+    source, work = Guarded(x.nbytes), Guarded(parsed.scratch_bytes, fill)
+    source.bytes[:] = np.ascontiguousarray(x).view(np.uint8).ravel()
+    target = source if alias else Guarded(size, fill)
+    library.call(parsed, source.bytes.view(x.dtype), target.bytes, work.bytes)
+    for buffer, what in ((source, "x"), (target, "y"), (work, "scratch")):
+        buffer.check(what)
+    if not alias and source.bytes.tobytes() != np.ascontiguousarray(x).tobytes():
+        raise AssertionError("x: the kernel changed its input")
+    return target.bytes[:size].copy().view(dtype).reshape(shape)
+
+
+def mismatches(library: HostLibrary, op: Op, x: np.ndarray, rng: np.random.Generator) -> int:
+    """Values that differ from the reference: as given, in place, and with another schedule."""
+    expected = reference.run(op, x)
+    other = generators.with_schedule(op, rng)
+    results = [
+        run_guarded(library, op, x, alias=False, fill=int(rng.integers(0, 256))),
+        run_guarded(library, other, x, alias=can_alias(op), fill=int(rng.integers(0, 256))),
+    ]
+    if isinstance(op, PatchEmbed):
+        results.append(library.embed_strips(library.parse(op), x))
+    return sum(int((y != expected).sum()) for y in results)
+
+
+def mismatches_of_seed(library: HostLibrary, kind: OpKind, seed: int) -> int:
+    """:func:`mismatches` of one random operator; odd seeds draw extreme parameters."""
+    rng = np.random.default_rng(seed)
+    extreme = bool(seed % 2)
+    op = generators.random_op(kind, rng, extreme=extreme)
+    x = generators.random_input(op, rng, extreme=extreme)
+    return mismatches(library, op, x, rng)
+
+
+INTERESTING = [0, 1, 2, 3, -1, -128, 127, 255, 256, 4096, 1 << 16, (1 << 31) - 1, -(1 << 31)]
+
+
+def mutate(options: bytes, blob: bytes, rng: np.random.Generator) -> tuple[bytes, bytes]:
+    """A few words changed, bytes cut off, or blob bytes replaced."""
+    words = np.frombuffer(options, np.int32).copy()
+    data = np.frombuffer(blob, np.uint8).copy()
+    for _ in range(int(rng.integers(1, 4))):
+        at = int(rng.integers(0, len(words)))
+        choice = rng.integers(0, 6)
+        if choice < 3:
+            words[at] = rng.choice(INTERESTING)
+        elif choice == 3:
+            words[at] = np.int32(int(words[at]) ^ (1 << int(rng.integers(0, 31))))
+        elif choice == 4 and data.size:
+            where = rng.integers(0, data.size, 8)
+            data[where] = rng.integers(0, 256, 8)
+        else:
+            words[at] = np.clip(int(words[at]) + int(rng.integers(-2, 3)), -(1 << 31), 2**31 - 1)
+    if rng.random() < 0.1:
+        words = words[: int(rng.integers(0, len(words) + 1))]
+        if len(words) > 3:
+            words[3] = len(words)
+    if rng.random() < 0.1:
+        data = data[: int(rng.integers(0, data.size + 1))]
+    return words.tobytes(), data.tobytes()
+
+
+def exact(data: bytes) -> np.ndarray:
+    """A copy in a heap block of exactly that size, so that a sanitizer sees each overrun."""
+    block = np.empty(len(data), np.uint8)
+    if len(data) and block.ctypes.data % 16:
+        raise AssertionError("the allocator does not align to 16 bytes")
+    block[:] = np.frombuffer(data, np.uint8)
+    return block
+
+
+def fuzz_seed(library: HostLibrary, kind: OpKind, seed: int) -> bool:
+    """Parses a mutated operator and, if it is accepted, runs it; returns whether it was."""
+    rng = np.random.default_rng(seed)
+    good = encode(generators.random_op(kind, rng))
+    options, blob = (exact(part) for part in mutate(*good, rng))
+    params = aligned_bytes(PARAMS_BYTES)
+    status, message = library.parse_into(kind, options, blob, params)
+    assert message
+    if status:
+        return False
+    try:
+        op = decode(options.tobytes(), blob.tobytes())
+    except OptionsError as error:
+        raise AssertionError(f"seed {seed}: C accepts what decode refuses: {error}") from error
+    parsed = library.parse_bytes(op, options, blob)
+    count = 77 if isinstance(op, Gelu) else int(np.prod(generators.input_shape(op)))
+    if parsed.scratch_bytes > 1 << 22 or count > 1 << 16:
+        return True  # valid, but too long to run in a test
+    x = np.empty(count, residual_dtype(input_bits(op)))
+    x[:] = rng.integers(-128, 128, count)
+    y = np.empty(int(np.prod(output_shape(op, x))), residual_dtype(output_bits(op)))
+    library.call(parsed, x, y, np.empty(parsed.scratch_bytes, np.uint8))
+    return True
+
+
+def main() -> int:
+    path, name, first, count = sys.argv[1:]
+    library = HostLibrary(Path(path))
+    kind = OpKind[name.removeprefix("fuzz-")]
+    accepted = 0
+    for seed in range(int(first), int(first) + int(count)):
+        if name.startswith("fuzz-"):
+            accepted += fuzz_seed(library, kind, seed)
+        elif wrong := mismatches_of_seed(library, kind, seed):
+            print(f"{name} seed {seed}: {wrong} values differ")
+            return 1
+    print(f"accepted {accepted}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

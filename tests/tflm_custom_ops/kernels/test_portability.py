@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels are plain C11: no heap, no variable-length array, no float, any Cortex-M."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tflm_custom_ops import host_library
+from tflm_custom_ops.host_library import KERNEL_DIR
+
+WARNINGS = (
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wconversion",
+    "-Wvla",
+    "-Wshadow",
+    "-Wdouble-promotion",
+)
+ALLOWED_INCLUDES = {"stdint.h", "stddef.h", "string.h", "stdbool.h"}
+# What the compiler may call: memory functions, and 64-bit arithmetic where a core has none.
+ALLOWED_SYMBOLS = re.compile(
+    r"mem(cpy|set|move)|__aeabi_(u?l?idiv(mod)?|u?ldivmod|lmul|lasr|lsl|llsl|llsr|lcmp|ulcmp|mem\w+)"
+    r"|__gnu_thumb1_case_\w+|__clzsi2"
+)
+COMPILER = shutil.which("arm-none-eabi-gcc")
+needs_arm = pytest.mark.skipif(COMPILER is None, reason="no arm-none-eabi-gcc")
+
+
+def portable_sources() -> list[Path]:
+    return host_library.kernel_sources()
+
+
+def test_includes() -> None:
+    for path in [*portable_sources(), *KERNEL_DIR.glob("vit_*.h")]:
+        for name in re.findall(r"#include <(.*)>", path.read_text()):
+            assert name in ALLOWED_INCLUDES, f"{path.name} includes <{name}>"
+
+
+def test_no_floating_point() -> None:
+    for path in portable_sources():
+        code = re.sub(r"//.*|\"[^\"]*\"", "", path.read_text())
+        assert not re.search(r"\b(float|double)\b", code), path.name
+
+
+def compile_arm(directory: Path, cpu: str, *extra: str) -> list[Path]:
+    assert COMPILER is not None
+    objects = []
+    sources = portable_sources()
+    if "-DVIT_NO_DSP" not in extra:
+        sources = [*sources, *sorted(KERNEL_DIR.glob("*.S"))]
+    for source in sources:
+        target = directory / f"{source.stem}_{source.suffix[1:]}.o"
+        standard = ("-std=c11", *WARNINGS) if source.suffix == ".c" else ()
+        subprocess.run(
+            [
+                COMPILER,
+                f"-mcpu={cpu}",
+                "-mthumb",
+                "-O2",
+                "-ffreestanding",
+                *standard,
+                *extra,
+                f"-I{KERNEL_DIR}",
+                "-c",
+                str(source),
+                "-o",
+                str(target),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        objects.append(target)
+    return objects
+
+
+@needs_arm
+@pytest.mark.parametrize("cpu", CPUS)
+def test_compiles_without_warnings_and_needs_no_library(cpu: str, tmp_path: Path) -> None:
+    objects = compile_arm(tmp_path, cpu)
+    merged = tmp_path / "kernels.o"
+    subprocess.run(["arm-none-eabi-ld", "-r", "-o", merged, *objects], check=True)
+    listing = subprocess.run(
+        ["arm-none-eabi-nm", "--undefined-only", merged], check=True, capture_output=True, text=True
+    ).stdout
+    for line in listing.splitlines():
+        name = line.split()[-1]
+        assert ALLOWED_SYMBOLS.fullmatch(name), f"{cpu}: the kernels call {name}"
+    # Constant data only: nothing is kept between calls.
+    sizes = subprocess.run(
+        ["arm-none-eabi-size", "-A", merged], check=True, capture_output=True, text=True
+    ).stdout
+    for line in sizes.splitlines():
+        if line.startswith((".data", ".bss")):
+            assert int(line.split()[1]) == 0, line
+
+
+def call_graph(directory: Path) -> tuple[dict[str, int], dict[str, set[str]]]:
+    """Stack bytes of each function, and what it calls, from gcc's -fcallgraph-info=su."""
+    stack: dict[str, int] = {}
+    calls: dict[str, set[str]] = {}
+    for path in directory.glob("*.ci"):
+        text = path.read_text()
+        for name, label in re.findall(r'node: \{ title: "([^"]+)" label: "([^"]*)"', text):
+            size = re.search(r"(\d+) bytes \((\w+)\)", label)
+            if size:
+                assert size.group(2) == "static", f"{name} has a {size.group(2)} stack frame"
+                stack[name] = int(size.group(1))
+        for caller, callee in re.findall(
+            r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"', text
+        ):
+            calls.setdefault(caller, set()).add(callee)
+    return stack, calls
+
+
+@needs_arm
+@pytest.mark.parametrize("extra", [(), ("-DVIT_NO_DSP",)], ids=["dsp", "portable"])
+def test_stack_of_every_kernel(extra: tuple[str, ...], tmp_path: Path) -> None:
+    """The deepest call chain of any kernel keeps within the stack limit."""
+    compile_arm(tmp_path, "cortex-m7", "-fcallgraph-info=su", *extra)
+    stack, calls = call_graph(tmp_path)
+    stores = {name for name in stack if "vit_store_" in name}
+    assert len(stores) >= 9
+
+    def depth(name: str, path: tuple[str, ...] = ()) -> int:
+        assert name not in path, f"recursion: {path}"
+        callees = set(calls.get(name, ()))
+        if "__indirect_call" in callees:  # a VitStoreFunction, the only function pointer
+            callees = (callees - {"__indirect_call"}) | stores
+        below = max((depth(c, (*path, name)) for c in callees), default=0)
+        return stack.get(name, ASSEMBLY_FRAME) + below
+
+    entries = ("attention", "mlp", "layer_norm", "gelu", "linear", "patch_embed")
+    for entry in entries:
+        assert f"vit_{entry}" in stack
+        assert depth(f"vit_{entry}") <= STACK_LIMIT, entry

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same comparisons, and mutated files, under AddressSanitizer and UndefinedBehaviorSanitizer.
+
+The sanitized library is loaded by a Python of its own that has the sanitizer's run time preloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tflm_custom_ops.kernels import comparison
+from tflm_custom_ops import host_library
+from tflm_custom_ops.options import OpKind
+
+# Random operators of each kind; more with VIT_SANITIZER_COUNT=2000.
+COUNT = int(os.environ.get("VIT_SANITIZER_COUNT", "400"))
+ROOT = Path(__file__).resolve().parents[3]
+FLAGS = (
+    "-std=c11",
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+)
+
+
+def preloads() -> str:
+    """The sanitizer run-time libraries, which must come first in the process."""
+    compiler = shutil.which(os.environ.get("CC") or "gcc")
+    if compiler is None:
+        pytest.skip("no gcc")
+    paths = []
+    for name in ("libasan.so", "libubsan.so"):
+        done = subprocess.run(
+            [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        )
+        path = done.stdout.strip()
+        if not Path(path).is_absolute():
+            pytest.skip(f"gcc has no {name}")
+        paths.append(path)
+    return " ".join(paths)
+
+
+def run(library: Path, name: str, count: int) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": preloads(),
+        "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONMALLOC": "malloc",
+    }
+    arguments = [sys.executable, str(Path(comparison.__file__)), str(library), name, "0"]
+    return subprocess.run(
+        [*arguments, str(count)],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def sanitized() -> Path:
+    preloads()
+    return host_library.build(flags=FLAGS)
+
+
+@pytest.mark.parametrize("kind", list(OpKind), ids=lambda kind: kind.name)
+def test_random_operators(kind: OpKind, sanitized: Path) -> None:
+    done = run(sanitized, kind.name, COUNT)
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+
+
+@pytest.mark.parametrize("kind", list(OpKind), ids=lambda kind: kind.name)
+def test_mutated_files(kind: OpKind, sanitized: Path) -> None:
+    done = run(sanitized, f"fuzz-{kind.name}", 1500)
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    # Some mutations are harmless, or the fuzzer would only test the header.
+    accepted = re.search(r"accepted (\d+)", done.stdout)
+    assert accepted is not None
+    assert 50 <= int(accepted.group(1)) < 1500
+
+
+def test_an_overrun_is_caught(tmp_path: Path) -> None:
+    """The set-up above sees a kernel that writes one element too many."""
+    for path in host_library.KERNEL_DIR.glob("*.[ch]"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    source = tmp_path / "vit_layer_norm.c"
+    text = source.read_text()
+    assert text.count("t < tokens") == 1
+    source.write_text(text.replace("t < tokens", "t < tokens + 1"))
+    done = run(host_library.build(tmp_path, FLAGS), "fuzz-LAYER_NORM", 200)
+    assert done.returncode != 0
+    assert "AddressSanitizer" in done.stderr
