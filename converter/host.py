@@ -25,7 +25,7 @@ from converter.compile.plan import layout_from_model
 Int8Array = NDArray[np.int8]
 
 _ARENA_ALIGNMENT = 64
-_GUARD_BYTES = 256
+_GUARD_BYTES = 1 << 16  # wide: a scratch that is too small may be missed by kilobytes
 _GUARD = 0x5C
 _POISONS = (0xA5, 0x3B)  # two values that differ in every nibble
 _VIOLATIONS = {

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One cache of host libraries per test session's worker, outside the user's."""
+
+from __future__ import annotations
+
+import pytest
+
+from converter import host_build
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_cache(tmp_path_factory: pytest.TempPathFactory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv(host_build.CACHE_VARIABLE, str(tmp_path_factory.mktemp("host_cache")))
+    yield
+    patch.undo()
