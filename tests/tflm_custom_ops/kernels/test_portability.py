@@ -13,15 +13,10 @@ import pytest
 from tflm_custom_ops import host_library
 from tflm_custom_ops.host_library import KERNEL_DIR
 
-WARNINGS = (
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-Wconversion",
-    "-Wvla",
-    "-Wshadow",
-    "-Wdouble-promotion",
-)
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wvla", "-Wshadow")
+CPUS = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
+STACK_LIMIT = 3072  # bytes
+ASSEMBLY_FRAME = 128  # bytes, more than any function in a .S file pushes
 ALLOWED_INCLUDES = {"stdint.h", "stddef.h", "string.h", "stdbool.h"}
 # What the compiler may call: memory functions, and 64-bit arithmetic where a core has none.
 ALLOWED_SYMBOLS = re.compile(
