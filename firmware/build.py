@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
+import hashlib
 import os
+import shutil
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from firmware.elf import Elf, MemoryUse
 from firmware.errors import FirmwareError
 from firmware.project import INCLUDE_DIRECTORIES, LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.toolchain import core_flags, find_tool, first_error, run_tool
+
+# Object files by the hash of what they depend on; kernels take seconds to compile.
+_CACHE = Path(__file__).resolve().parents[1] / "build" / "firmware" / "objects"
 
 
 def compile_flags(project: Project, group: Group) -> list[str]:
@@ -31,21 +37,49 @@ def link_flags(project: Project) -> list[str]:
     return [*core_flags(project.board), *project.flags.link]
 
 
+def _include_directories(group: Group) -> tuple[PurePosixPath, ...]:
+    """Kernels see nothing but their own headers, so that their objects serve every model."""
+    kernels = PurePosixPath("kernels")
+    return (kernels,) if group is Group.KERNEL else INCLUDE_DIRECTORIES
+
+
+def _object_key(command: list[str], project: Project, root: Path, file: ProjectFile) -> str:
+    """Hash of all that an object file depends on."""
+    digest = hashlib.sha256("\0".join([_compiler_version(command[0]), *command[1:]]).encode())
+    visible = _include_directories(file.group)
+    for other in sorted(project.files, key=lambda f: f.path):
+        is_header = other.path.suffix == ".h"
+        if other is file or (is_header and any(d in other.path.parents for d in visible)):
+            digest.update(str(other.path).encode())
+            digest.update((root / other.path).read_bytes())
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def _compiler_version(gcc: str) -> str:
+    return run_tool([gcc, "--version"], "asking the compiler's version")
+
+
 def _compile(gcc: str, project: Project, root: Path, file: ProjectFile) -> Path:
-    output = Path("obj") / file.path.with_suffix(".o")
+    # The suffix stays in the name: a C file and an assembly file may share a stem.
+    output = Path("obj") / f"{file.path}.o"
     (root / output.parent).mkdir(parents=True, exist_ok=True)
-    includes = [f"-I{directory}" for directory in INCLUDE_DIRECTORIES]
-    command = [gcc, *compile_flags(project, file.group), *includes]
+    includes = [f"-I{directory}" for directory in _include_directories(file.group)]
+    command = [gcc, *compile_flags(project, file.group), *includes, "-c", str(file.path)]
+    # The weights' assembly includes a binary file that the key does not cover.
+    cacheable = not (file.group is Group.MODEL and file.path.suffix == ".S")
+    cached = _CACHE / f"{_object_key(command, project, root, file)}.o" if cacheable else None
+    if cached is not None and cached.is_file():
+        shutil.copyfile(cached, root / output)
+        return output
     # Relative paths, and none in debug information: the image does not depend on where it is built.
-    command += [
-        f"-ffile-prefix-map={root}=.",
-        f"-Wa,--debug-prefix-map={root}=.",
-        "-c",
-        str(file.path),
-        "-o",
-        str(output),
-    ]
-    run_tool(command, f"compiling {file.path}", directory=root)
+    command += [f"-ffile-prefix-map={root}=.", f"-Wa,--debug-prefix-map={root}=."]
+    run_tool([*command, "-o", str(output)], f"compiling {file.path}", directory=root)
+    if cached is not None:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as stream:
+            stream.write((root / output).read_bytes())
+        os.replace(stream.name, cached)
     return output
 
 

@@ -17,6 +17,7 @@ _ERROR_MARKS = (
     "overflowed by",
     "error:",
     "undefined reference",
+    "multiple definition",
     "syntax error",
     "Error:",
     "warning:",
@@ -50,7 +51,12 @@ class BuildFlags:
     firmware_optimization: str = "-Os"
     model_optimization: str = "-O2"
     kernel_optimization: str = "-O3"
-    link: tuple[str, ...] = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--fatal-warnings")
+    link: tuple[str, ...] = (
+        "-nostartfiles",
+        "-Wl,--gc-sections",
+        "-Wl,--fatal-warnings",
+        "-Wl,-z,noexecstack",
+    )
     libraries: tuple[str, ...] = ("-lc", "-lgcc")
 
 
