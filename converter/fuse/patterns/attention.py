@@ -33,6 +33,9 @@ from converter.fuse.region import check_closed
 from converter.tflite import GraphView
 
 
+_MASKS = frozenset({"ADD", "SUB", "SELECT", "SELECT_V2"})  # on the scores, where MUL is the scale
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class AttentionMatch:
     """An attention block.
@@ -164,10 +167,9 @@ def _matmul_at(view: GraphView, tensor: int, what: str) -> int:
     op = view.producer(tensor)
     if op is None or view.op(op).opcode != "BATCH_MATMUL":
         got = "the graph's input" if op is None else view.label(op)
-        hint = ""
-        if op is not None and view.op(op).opcode in ("ADD", "SELECT", "SELECT_V2", "SUB"):
-            hint = ": a mask or bias on the scores is not supported"
-        raise NoMatchError(f"{what} has a {got} before it, expected BATCH_MATMUL{hint}")
+        if op is not None and view.op(op).opcode in _MASKS:
+            raise NoMatchError(f"{what} has a mask or bias: {got}")
+        raise NoMatchError(f"{what} comes from {got}, expected BATCH_MATMUL")
     return op
 
 
