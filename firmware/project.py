@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from firmware.boards import Board
 from firmware.errors import FirmwareError
-from firmware.render import board_header, linker_script
+from firmware.render import board_header, external_image_header, linker_script
 from firmware.toolchain import FLAGS, BuildFlags
 
 _SOURCE_ROOT = Path(__file__).parent / "src"
@@ -124,6 +124,13 @@ def _model_files(model_directory: Path) -> list[ProjectFile]:
     ]
 
 
+def _external_image(model_directory: Path) -> bytes:
+    """What has to be in the external flash; empty when the weights are internal."""
+    if ".extflash" not in (model_directory / "vit_model_weights.S").read_text():
+        return b""
+    return (model_directory / "vit_model_weights.bin").read_bytes()
+
+
 def make_project(
     board: Board,
     model_directory: Path,
@@ -145,11 +152,17 @@ def make_project(
       FirmwareError: a model file is missing.
     """
     board_directory = PurePosixPath("board")
+    model_files = _model_files(model_directory)
     files = [
         ProjectFile(board_directory / "board_config.h", Group.FIRMWARE, text=board_header(board)),
+        ProjectFile(
+            board_directory / "external_image.h",
+            Group.FIRMWARE,
+            text=external_image_header(_external_image(model_directory)),
+        ),
         ProjectFile(LINKER_SCRIPT, Group.FIRMWARE, text=linker_script(board, stack_bytes)),
         *_support_files(board),
-        *_model_files(model_directory),
+        *model_files,
         *(
             ProjectFile(PurePosixPath("kernels") / origin.name, Group.KERNEL, origin=origin)
             for origin in kernel_files

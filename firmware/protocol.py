@@ -36,6 +36,7 @@ class ErrorCode(enum.IntEnum):
     INCOMPLETE = 5
     BAD_INDEX = 6
     MODEL = 7
+    EXTERNAL_FLASH = 8
 
 
 @dataclasses.dataclass(frozen=True)

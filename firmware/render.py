@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from firmware.boards import Board, Region, RegionKind
@@ -117,6 +118,8 @@ def _quad_spi_defines(board: Board) -> list[str]:
         _define("BOARD_HAS_QUADSPI", 1),
         _define("BOARD_EXTERNAL_FLASH_BASE", external.base),
         _define("BOARD_QUADSPI_BASE", quad_spi.base),
+        _define("BOARD_QUADSPI_CLOCK_ENABLE", board.rcc_base + quad_spi.clock_enable_offset),
+        _define("BOARD_QUADSPI_CLOCK_ENABLE_BIT", quad_spi.clock_enable_bit),
         _define("BOARD_QUADSPI_PRESCALER", quad_spi.prescaler),
         _define("BOARD_QUADSPI_SIZE_LOG2", quad_spi.size_log2),
         "// CLK, NCS, IO0 .. IO3: {port, pin, alternate function}.",
@@ -154,5 +157,21 @@ def board_header(board: Board) -> str:
         *_quad_spi_defines(board),
         "",
         "#endif  // BOARD_CONFIG_H_",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def external_image_header(image: bytes) -> str:
+    """`external_image.h`: what the external flash must hold; no bytes when it is not used."""
+    lines = [
+        f"// {_LICENSE}",
+        "// The part of the image that is programmed into external flash.",
+        "#ifndef EXTERNAL_IMAGE_H_",
+        "#define EXTERNAL_IMAGE_H_",
+        "",
+        f"#define EXTERNAL_IMAGE_BYTES {len(image)}u",
+        f"#define EXTERNAL_IMAGE_CRC32 {zlib.crc32(image):#010x}u",
+        "",
+        "#endif  // EXTERNAL_IMAGE_H_",
     ]
     return "\n".join(lines) + "\n"

@@ -171,12 +171,15 @@ class QuadSpi:
       prescaler: clock = AHB / (prescaler + 1).
       size_log2: flash size is 2**size_log2 bytes.
       pins: CLK, NCS, IO0..IO3.
+      clock_enable_offset, clock_enable_bit: its clock enable in RCC.
     """
 
     base: int
     prescaler: int
     size_log2: int
     pins: tuple[Pin, ...]
+    clock_enable_offset: int
+    clock_enable_bit: int
 
 
 class Peripheral(enum.Enum):

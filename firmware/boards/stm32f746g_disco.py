@@ -50,7 +50,7 @@ BOARD = Board(
     title="STM32F746G-DISCO",
     part="STM32F746NGH6",
     family="stm32f7",
-    drivers=("gpio", "usart_v2"),
+    drivers=("gpio", "quadspi", "usart_v2"),
     core=_CORE,
     clock=_CLOCK,
     regions=(
@@ -113,6 +113,8 @@ BOARD = Board(
             Pin("E", 2, 9),
             Pin("D", 13, 9),
         ),
+        clock_enable_offset=0x38,  # RCC_AHB3ENR, RM0385 section 5.3.12.
+        clock_enable_bit=1,
     ),
     peripherals=(
         PeripheralBlock(Peripheral.PWR_F7, "PWR", 0x4000_7000),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from firmware.boards import Board
 from firmware.elf import Elf, MemoryUse
 from firmware.emulator.machine import Machine
+from firmware.emulator.quadspi import N25Q128A, FlashDevice
 from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
 
@@ -72,16 +73,24 @@ class Emulator:
       board: the board; its memory map is exact.
       elf: an executable made by `firmware.build` or by an exported project.
       limit: most instructions for one image, against firmware that hangs.
+      external_device: the flash part behind the QSPI controller.
 
     Raises:
       FirmwareError: the ELF does not belong to this board.
       GuestFault: the firmware faulted; the message names address, pc and function.
     """
 
-    def __init__(self, board: Board, elf: Path, *, limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(
+        self,
+        board: Board,
+        elf: Path,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        external_device: FlashDevice = N25Q128A,
+    ) -> None:
         self.board = board
         self.elf = Elf(elf)
-        self.machine = Machine(board, self.elf)
+        self.machine = Machine(board, self.elf, external_device)
         self._limit = limit
         self._idle = self.elf.address("console_idle")
         self._poll = self.elf.address("window_poll")
@@ -151,7 +160,9 @@ class Emulator:
     def _open_window(self) -> None:
         if self._window_field(_MAGIC) != _WINDOW_MAGIC:
             self.machine.write_u32(self._window + _MAGIC, _WINDOW_MAGIC)
-            self.machine.run((self._poll,), self._limit)
+            if self.machine.run((self._poll, self._idle), self._limit) == self._idle:
+                reason = (self.banner + self.console_read().decode(errors="replace")).strip()
+                raise FirmwareError(f"the firmware takes no image: {reason.splitlines()[-1]}")
 
     def close_window(self) -> None:
         """Makes the firmware listen to the console again."""

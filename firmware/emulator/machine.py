@@ -34,9 +34,11 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from firmware.boards import Board, Region, RegionKind
 from firmware.elf import Elf, double_precision_instructions
+from firmware.emulator.chip import Chip
 from firmware.emulator.counter import Counter, CounterError
 from firmware.emulator.faults import GuestFault
-from firmware.emulator.peripherals import Chip, RegisterBlock, SystemControl
+from firmware.emulator.peripherals import RegisterBlock, SystemControl
+from firmware.emulator.quadspi import N25Q128A, FlashDevice
 from firmware.errors import FirmwareError
 
 _PAGE = 0x1000
@@ -75,7 +77,7 @@ class Machine:
     cycle), caches, interrupts, the MPU, and alignment faults.
     """
 
-    def __init__(self, board: Board, elf: Elf) -> None:
+    def __init__(self, board: Board, elf: Elf, external_device: FlashDevice = N25Q128A) -> None:
         if board.core.name not in _CPU_MODELS:
             raise FirmwareError(
                 f"no emulation of {board.core.name}; expected one of {', '.join(_CPU_MODELS)}"
@@ -89,9 +91,11 @@ class Machine:
         self.counter = Counter(self._uc)
         self._memory: list[tuple[Region, mmap.mmap, int]] = []
         self._fault: GuestFault | None = None
+        self._external_device = external_device
+        self._external_mapped = False
         for region in board.regions:
-            self._map_region(region)
-        self.chip = Chip(board, lambda: int(self.counter.head.total))
+            self._add_region(region)
+        self.chip = self._make_chip()
         self._map_peripherals()
         self._load()
         self._uc.hook_add(UC_HOOK_MEM_INVALID, self._on_invalid_memory)
@@ -110,12 +114,37 @@ class Machine:
                 f"{self.board.name} is single precision, build with -mfpu={self.board.core.fpu}"
             )
 
-    def _map_region(self, region: Region) -> None:
+    def _make_chip(self) -> Chip:
+        return Chip(
+            self.board,
+            lambda: int(self.counter.head.total),
+            self._external_device,
+            self._map_external_flash,
+        )
+
+    def _map_external_flash(self) -> None:
+        """The QSPI window exists from now on."""
+        for region, _, host in self._memory:
+            if region.kind is RegionKind.EXTERNAL_FLASH and not self._external_mapped:
+                self._uc.mem_map_ptr(
+                    region.base, region.size_bytes, _PERMISSIONS[region.kind], host
+                )
+                self._external_mapped = True
+
+    def _unmap_external_flash(self) -> None:
+        external = self.board.external_flash()
+        if external is not None and self._external_mapped:
+            self._uc.mem_unmap(external.base, external.size_bytes)
+            self._external_mapped = False
+
+    def _add_region(self, region: Region) -> None:
         memory = mmap.mmap(-1, region.size_bytes)
         if region.kind in (RegionKind.FLASH, RegionKind.EXTERNAL_FLASH):
             memory.write(_ERASED * region.size_bytes)
         host = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         self._memory.append((region, memory, host))
+        if region.kind is RegionKind.EXTERNAL_FLASH:
+            return  # Mapped when the firmware has set up the QSPI controller.
         for base in (region.base, *region.aliases):
             self._uc.mem_map_ptr(base, region.size_bytes, _PERMISSIONS[region.kind], host)
             if _PERMISSIONS[region.kind] & UC_PROT_EXEC:
@@ -192,7 +221,8 @@ class Machine:
 
     def reset(self) -> None:
         """Resets the peripherals; takes stack pointer and program counter from the vectors."""
-        self.chip = Chip(self.board, lambda: int(self.counter.head.total))
+        self._unmap_external_flash()
+        self.chip = self._make_chip()
         table = self.board.region(self.board.code_region).base
         stack, entry = struct.unpack("<II", self.read(table, 8))
         self._uc.reg_write(UC_ARM_REG_SP, stack)

@@ -11,7 +11,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable
 
-from firmware.boards.board import Board, Peripheral, PeripheralBlock
+from firmware.boards.board import Board
 from firmware.emulator.faults import GuestFault
 
 
@@ -208,48 +208,3 @@ class SystemControl(RegisterBlock):
         self.values[offset] = value
         if offset in (self._DWT_CYCCNT, self._DWT_CTRL):
             self._cycle_zero = self._cycles() - self.values[self._DWT_CYCCNT]
-
-
-def _gpio(block: PeripheralBlock, log: list[RegisterWrite]) -> RegisterBlock:
-    return RegisterBlock(block.name, tuple(range(0, 0x28, 4)), log)
-
-
-def _flash(block: PeripheralBlock, log: list[RegisterWrite]) -> RegisterBlock:
-    return RegisterBlock(block.name, (0x00, 0x0C, 0x10, 0x14), log)
-
-
-class Chip:
-    """All register blocks of a board."""
-
-    def __init__(self, board: Board, cycles: Callable[[], int]) -> None:
-        self.log: list[RegisterWrite] = []
-        self.system_control = SystemControl(self.log, board, cycles)
-        rcc = next(b for b in board.peripherals if b.base == board.rcc_base)
-        self.rcc = RccF7(rcc.name, self.log, board.clock.source_hz)
-        self._board = board
-        self.blocks: dict[int, RegisterBlock] = {
-            block.base: self._make(block) for block in board.peripherals
-        }
-        console = self.blocks[board.console.base]
-        assert isinstance(console, UsartV2)
-        self.console = console
-
-    def _make(self, block: PeripheralBlock) -> RegisterBlock:
-        match block.kind:
-            case Peripheral.RCC_F7:
-                return self.rcc
-            case Peripheral.PWR_F7:
-                return Power(block.name, self.log)
-            case Peripheral.GPIO:
-                return _gpio(block, self.log)
-            case Peripheral.FLASH_F7:
-                return _flash(block, self.log)
-            case Peripheral.USART_V2:
-                return UsartV2(block.name, self.log, self._console_clocked)
-            case Peripheral.QUADSPI:
-                return RegisterBlock(block.name, tuple(range(0, 0x34, 4)), self.log)
-        raise ValueError(f"no emulation model for {block.kind}")
-
-    def _console_clocked(self) -> bool:
-        console = self._board.console
-        return bool(self.rcc.values[console.clock_enable_offset] & 1 << console.clock_enable_bit)

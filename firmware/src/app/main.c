@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The application: classifies images that arrive on the console or through the memory window.
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "app/console.h"
+#include "app/external_flash.h"
 #include "app/protocol.h"
 #include "app/window.h"
 #include "board_config.h"
@@ -28,11 +30,13 @@ static void print_banner(void) {
 
 int main(void) {
   print_banner();
+  const bool ready = external_flash_check();
+  if (!ready) protocol_refuse_images();
   for (;;) {
     uint8_t byte = 0;
     if (console_try_read(&byte)) {
       protocol_receive(byte);
-    } else if (window_requested()) {
+    } else if (ready && window_requested()) {
       window_run();
     } else {
       console_idle();

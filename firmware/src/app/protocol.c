@@ -26,6 +26,7 @@ typedef struct {
 __attribute__((aligned(4))) static uint8_t buffer[LARGEST_REQUEST_BYTES];
 static FrameReceiver receiver = {.bytes = buffer, .capacity = sizeof(buffer)};
 
+static bool images_refused;
 static bool image_begun;
 static uint32_t image_number;
 static const int8_t* image_logits;  // NULL until the image is finished.
@@ -60,6 +61,10 @@ static void handle_begin(const Request* request) {
     return;
   }
   image_number = read_u32(request->payload);
+  if (images_refused) {
+    send_error(request, PROTOCOL_ERROR_EXTERNAL_FLASH);
+    return;
+  }
   image_logits = NULL;
   image_begun = classifier_begin();
   if (!image_begun) {
@@ -160,6 +165,8 @@ static void handle_operator(const Request* request) {
   frame_send_bytes(vit_model_op_names[index], (uint32_t)strlen(vit_model_op_names[index]));
   frame_send_end();
 }
+
+void protocol_refuse_images(void) { images_refused = true; }
 
 void protocol_receive(uint8_t byte) {
   Request request = {.sequence = 0, .payload = buffer + FRAME_HEADER_BYTES, .payload_bytes = 0};

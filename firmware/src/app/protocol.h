@@ -38,6 +38,10 @@
 #define PROTOCOL_ERROR_INCOMPLETE 5u
 #define PROTOCOL_ERROR_BAD_INDEX 6u
 #define PROTOCOL_ERROR_MODEL 7u
+#define PROTOCOL_ERROR_EXTERNAL_FLASH 8u
+
+// From now on images are refused: the weights are not there. INFO still works.
+void protocol_refuse_images(void);
 
 // Feeds one received byte; handles a request when it completes one.
 void protocol_receive(uint8_t byte);

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All register blocks of a board, made from the board's data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from firmware.boards.board import Board, Peripheral, PeripheralBlock
+from firmware.emulator.peripherals import (
+    Power,
+    RccF7,
+    RegisterBlock,
+    RegisterWrite,
+    SystemControl,
+    UsartV2,
+)
+from firmware.emulator.quadspi import FlashDevice, QuadSpi
+
+
+def _gpio(block: PeripheralBlock, log: list[RegisterWrite]) -> RegisterBlock:
+    return RegisterBlock(block.name, tuple(range(0, 0x28, 4)), log)
+
+
+def _flash(block: PeripheralBlock, log: list[RegisterWrite]) -> RegisterBlock:
+    return RegisterBlock(block.name, (0x00, 0x0C, 0x10, 0x14), log)
+
+
+class Chip:
+    """All register blocks of a board."""
+
+    def __init__(
+        self,
+        board: Board,
+        cycles: Callable[[], int],
+        external_device: FlashDevice,
+        on_external_mapped: Callable[[], None],
+    ) -> None:
+        self.log: list[RegisterWrite] = []
+        self.system_control = SystemControl(self.log, board, cycles)
+        rcc = next(b for b in board.peripherals if b.base == board.rcc_base)
+        self.rcc = RccF7(rcc.name, self.log, board.clock.source_hz)
+        self._board = board
+        self._external_device = external_device
+        self._on_external_mapped = on_external_mapped
+        self.blocks: dict[int, RegisterBlock] = {
+            block.base: self._make(block) for block in board.peripherals
+        }
+        console = self.blocks[board.console.base]
+        assert isinstance(console, UsartV2)
+        self.console = console
+
+    def _make(self, block: PeripheralBlock) -> RegisterBlock:
+        match block.kind:
+            case Peripheral.RCC_F7:
+                return self.rcc
+            case Peripheral.PWR_F7:
+                return Power(block.name, self.log)
+            case Peripheral.GPIO:
+                return _gpio(block, self.log)
+            case Peripheral.FLASH_F7:
+                return _flash(block, self.log)
+            case Peripheral.USART_V2:
+                return UsartV2(block.name, self.log, self._console_clocked)
+            case Peripheral.QUADSPI:
+                return self._quad_spi(block)
+        raise ValueError(f"no emulation model for {block.kind}")
+
+    def _console_clocked(self) -> bool:
+        console = self._board.console
+        return bool(self.rcc.values[console.clock_enable_offset] & 1 << console.clock_enable_bit)
+
+    def _quad_spi_clocked(self) -> bool:
+        quad_spi = self._board.quad_spi
+        assert quad_spi is not None
+        enables = self.rcc.values[quad_spi.clock_enable_offset]
+        return bool(enables & 1 << quad_spi.clock_enable_bit)
+
+    def _quad_spi(self, block: PeripheralBlock) -> QuadSpi:
+        region = self._board.external_flash()
+        assert region is not None
+        return QuadSpi(
+            block.name,
+            self.log,
+            self._quad_spi_clocked,
+            self._external_device,
+            region.size_bytes,
+            self._on_external_mapped,
+        )
