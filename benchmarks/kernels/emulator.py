@@ -27,6 +27,7 @@ from unicorn import arm_const
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "tflm_custom_ops" / "kernels"
+BUILD = HERE.parents[1] / "build" / "kernels"  # objects, ELFs and the counter, by content
 COMPILER = "arm-none-eabi-gcc"
 OPTIMISATION = ("-O3",)
 
@@ -70,6 +71,7 @@ CORTEX_M33 = Core(
     arm_const.UC_CPU_ARM_CORTEX_M33,
 )
 CORTEX_M3 = Core("cortex-m3", ("-mcpu=cortex-m3",), arm_const.UC_CPU_ARM_CORTEX_M3)
+CORES = {core.name: core for core in (CORTEX_M7, CORTEX_M4, CORTEX_M33, CORTEX_M3)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,13 +95,13 @@ def compiler_version() -> str:
 
 
 def build(
-    directory: Path,
     core: Core = CORTEX_M7,
+    directory: Path = BUILD,
     sources: Sequence[Path] | None = None,
     defines: Sequence[str] = (),
     optimisation: Sequence[str] = OPTIMISATION,
 ) -> Path:
-    """Links ``sources`` (default: all kernels) into a bare ELF in ``directory``; returns its path.
+    """Links ``sources`` (default: all kernels) for ``core`` into a bare ELF; returns its path.
 
     Objects are cached by a hash of the command and of the sources, so a second call is quick.
     """
@@ -252,7 +254,9 @@ class KernelEmulator:
         data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         self._ram[address - RAM_BASE : address - RAM_BASE + data.size] = data
 
-    def get(self, address: int, dtype: type[np.generic], shape: Sequence[int]) -> NDArray[np.generic]:
+    def get(
+        self, address: int, dtype: type[np.generic], shape: Sequence[int]
+    ) -> NDArray[np.generic]:
         """A copy of an array in RAM."""
         count = int(np.prod(shape))
         start = address - RAM_BASE
@@ -295,6 +299,8 @@ class KernelEmulator:
             raise EmulationError(f"{name}: stack pointer not restored")
         if self._counter.outside:
             raise EmulationError(f"{name}: ran code outside the ELF")
+        if uc.reg_read(arm_const.UC_ARM_REG_PC) != RETURN_ADDRESS:
+            raise EmulationError(f"{name}: stopped before its return")
         stack = -1
         if paint:
             used = np.flatnonzero(self._ram[-STACK_BYTES : RAM_BYTES - (top - sp)] != STACK_PAINT)

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from benchmarks.kernels.emulator import Call, EmulationError, KernelEmulator
 from tflm_custom_ops.host_library import PARAMS_BYTES, output_bits, output_shape
-from tflm_custom_ops.options import Gelu, LinearOp, Op, OpKind, PatchEmbed, encode, kind_of, residual_dtype
+from tflm_custom_ops.options import (
+    Gelu,
+    LinearOp,
+    Op,
+    OpKind,
+    PatchEmbed,
+    encode,
+    kind_of,
+    residual_dtype,
+)
 
 GUARD_BYTES = 64
 CANARY = 0xA5
@@ -92,6 +101,9 @@ def run_operator(
     _check(emulator, scratch, scratch_bytes, "scratch")
     if not alias:
         _check(emulator, target, y_bytes, "y")
-        if emulator.get(source, np.uint8, (x_bytes,)).tobytes() != np.ascontiguousarray(x).tobytes():
+        if (
+            emulator.get(source, np.uint8, (x_bytes,)).tobytes()
+            != np.ascontiguousarray(x).tobytes()
+        ):
             raise AssertionError("x: the kernel changed its input")
     return OperatorRun(emulator.get(target, dtype.type, shape), call, scratch_bytes)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels compiled for Cortex-M, in the emulator: bits, stack, memory and exact counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.kernels import emulator
+from benchmarks.kernels.emulator import CORES, CORTEX_M4, CORTEX_M7, KERNELS, KernelEmulator
+from benchmarks.kernels.operators import run_operator
+from benchmarks.kernels.sweep import mismatches_of_seed
+from tests.tflm_custom_ops import generators
+from tflm_custom_ops import reference
+from tflm_custom_ops.options import (
+    Linear,
+    LinearOp,
+    OpKind,
+    Projection,
+    exact_k_block,
+)
+
+pytestmark = pytest.mark.skipif(
+    subprocess.run(["which", emulator.COMPILER], capture_output=True, check=False).returncode != 0,
+    reason=f"{emulator.COMPILER} is not installed",
+)
+
+COUNT = 2000  # random operators of each kind on the Cortex-M7
+
+
+@pytest.fixture(scope="module")
+def m7() -> KernelEmulator:
+    return KernelEmulator(emulator.build(CORTEX_M7), CORTEX_M7)
+
+
+def test_counts_are_exact() -> None:
+    elf = emulator.build(CORTEX_M7, sources=[Path(__file__).with_name("counted.S")])
+    machine = KernelEmulator(elf, CORTEX_M7)
+    for n in (1, 2, 1000, 100_000):
+        call = machine.call("counted_loop", n)
+        assert (call.result, call.instructions) == (n, 4 + 3 * n)
+    for value, result in ((1, 7), (-1, -1)):
+        call = machine.call("counted_it", value)
+        assert (call.result, call.instructions) == (result, 5)
+
+
+@pytest.mark.parametrize("kind", list(OpKind))
+def test_random_operators(kind: OpKind, m7: KernelEmulator) -> None:
+    for seed in range(COUNT):
+        assert mismatches_of_seed(m7, kind, seed) == 0, f"seed {seed}"
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m33", "cortex-m3"])
+def test_other_cores(core: str) -> None:
+    """M3 has no DSP extension: the portable kernels."""
+    machine = KernelEmulator(emulator.build(CORES[core]), CORES[core])
+    for kind in OpKind:
+        for seed in range(5000, 5040):
+            assert mismatches_of_seed(machine, kind, seed) == 0, f"{kind} seed {seed}"
+
+
+def _check(machine: KernelEmulator, linear: Linear, rows: int, rng: np.random.Generator) -> None:
+    op = LinearOp(
+        rows=rows, token_tile=int(rng.integers(1, rows + 1)), projection=Projection(linear)
+    )
+    for x in (
+        rng.integers(-128, 128, (rows, linear.in_features)),
+        np.full((rows, linear.in_features), -128),
+        rng.choice([-128, 127], (rows, linear.in_features)),
+    ):
+        x8 = x.astype(np.int8)
+        assert (run_operator(machine, op, x8).y == reference.run(op, x8)).all()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 6, 7, 8, 95, 96, 97, 98, 100, 102, 192, 512, 768])
+@pytest.mark.parametrize("blocked", [False, True])
+def test_inputs_and_blocks(k: int, blocked: bool, m7: KernelEmulator) -> None:
+    """Every remainder of the unrolled loops, with and without extraction after each k_block."""
+    rng = np.random.default_rng(k)
+    for n in (1, 2, 5):
+        linear = generators.linear(rng, n, k)
+        linear = dataclasses.replace(linear, out_min=-128, out_max=127)
+        if blocked:
+            block = 2 * int(rng.integers(1, (k + 1) // 2 + 1))
+            linear = dataclasses.replace(linear, k_block=block)
+        _check(m7, linear, int(rng.integers(1, 60)), rng)
+
+
+@pytest.mark.parametrize("k", [514, 516, 640, 1024, 3072])
+def test_exactness_limit(k: int, m7: KernelEmulator) -> None:
+    """The largest sums: -128 times weights of 127 need blocks, and 127 fewer do not."""
+    rng = np.random.default_rng(k)
+    for fill in (127, -127):
+        weights = np.full((4, k), fill, np.int8)
+        for kept in (k, 512, (1 << 23) // (128 * 127)):
+            weights[:, kept:] = 0
+            linear = Linear(
+                weights=weights.copy(),
+                bias=np.array([0, 5, -7, 1 << 20], np.int32),
+                multiplier=np.full(4, 1 << 15, np.int32),
+                k_block=exact_k_block(weights),
+            )
+            _check(m7, linear, 4, rng)
+
+
+def test_stack_is_bounded(m7: KernelEmulator) -> None:
+    """docs/kernels.md states the bound, which the firmware's stack size relies on."""
+    deepest = {}
+    for kind in OpKind:
+        for seed in range(40):
+            rng = np.random.default_rng(seed)
+            op = generators.random_op(kind, rng)
+            run = run_operator(m7, op, generators.random_input(op, rng), paint=True)
+            deepest[kind] = max(deepest.get(kind, 0), run.call.stack_bytes)
+    assert max(deepest.values()) <= 4096, deepest
+
+
+def test_same_counts_on_m4(m7: KernelEmulator) -> None:
+    m4 = KernelEmulator(emulator.build(CORTEX_M4), CORTEX_M4)
+    rng = np.random.default_rng(3)
+    op = generators.attention(rng, tokens=60, embed_dim=48, heads=2, head_dim=24, rank=0, bits=8)
+    x = generators.random_input(op, rng)
+    a = run_operator(m7, op, x).call.instructions
+    b = run_operator(m4, op, x).call.instructions
+    assert abs(a - b) <= 0.05 * a
+
+
+@pytest.mark.parametrize("core", sorted(CORES))
+def test_no_warnings(core: str, tmp_path: Path) -> None:
+    flags = ["-mthumb", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wvla"]
+    for source in sorted(KERNELS.glob("*.c")):
+        command = [emulator.COMPILER, *CORES[core].flags, *flags, "-c", str(source)]
+        done = subprocess.run(
+            [*command, "-o", str(tmp_path / "out.o")], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
