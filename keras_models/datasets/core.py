@@ -101,7 +101,7 @@ class Split:
         if preload is not None:
             preload(self.indices)
 
-    def keys(self) -> tuple[str, ...]:
+    def image_keys(self) -> tuple[str, ...]:
         return tuple(self.source.key(int(i)) for i in self.indices)
 
     def take(self, count: int, seed: int | None = None) -> Split:
