@@ -7,6 +7,7 @@ import pytest
 
 from firmware import toolchain
 from firmware.build import build
+from firmware.elf import Elf
 from firmware.errors import FirmwareError
 from firmware.project import make_project
 from tests.firmware import fake_model
@@ -46,9 +47,12 @@ def test_flash_over_budget_does_not_link(build_fake, tmp_path):
 def test_weights_in_qspi_leave_internal_flash(build_fake):
     internal = build_fake(FakeModel())
     external = build_fake(FakeModel(section=".extflash.vit_weights"))
-    size = fake_model.weights().nbytes
-    assert external.use.external_flash_bytes == size
-    assert internal.use.flash_bytes - external.use.flash_bytes >= size - 512
+    weights = fake_model.weights().tobytes()
+    assert external.use.external_flash_bytes == len(weights)
+    assert internal.use.external_flash_bytes == 0
+    for built, base in ((internal, 0x08000000), (external, 0x90000000)):
+        holders = [s.address for s in Elf(built.elf).segments if weights in s.data]
+        assert [address & 0xFF000000 for address in holders] == [base]
 
 
 def test_warnings_are_errors(tmp_path, build_fake):
