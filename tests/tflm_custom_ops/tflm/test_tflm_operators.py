@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops import options, reference
+from tflm_custom_ops import options, reference, scratch
 from tflm_custom_ops.options import OpKind, Pool
 from tflm_custom_ops.tflm import op_models
 from tflm_custom_ops.tflm.errors import TflmInvokeError, TflmModelError
@@ -101,7 +101,7 @@ def test_gelu_takes_any_shape() -> None:
         np.testing.assert_array_equal(TflmInterpreter(model).invoke(x), reference.run(op, x))
 
 
-def _network(rng: np.random.Generator, bits: int, rank: int) -> list[options.Op]:
+def network(rng: np.random.Generator, bits: int, rank: int) -> list[options.Op]:
     """Patch embedding, two blocks, pooled norm, head."""
     patch = generators.patch_embed(rng, embed_dim=24, patch=4, grid=4, stride=4, pad=0, bits=bits)
     tokens = patch.tokens
@@ -123,7 +123,7 @@ def _network(rng: np.random.Generator, bits: int, rank: int) -> list[options.Op]
 @pytest.mark.parametrize(("bits", "rank"), [(8, 0), (16, 0), (8, 6), (16, 6)])
 def test_network_is_the_reference_whatever_the_schedule(bits: int, rank: int) -> None:
     rng = np.random.default_rng([bits, rank])
-    ops = _network(rng, bits, rank)
+    ops = network(rng, bits, rank)
     x = generators.random_input(ops[0], rng)
     expected = x
     for op in ops:
@@ -138,11 +138,25 @@ def test_network_is_the_reference_whatever_the_schedule(bits: int, rank: int) ->
         np.testing.assert_array_equal(got.ravel(), expected.ravel())
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", [OpKind.ATTENTION, OpKind.MLP])
+def test_scratch_in_the_arena_is_what_the_kernel_needs(kind: OpKind, bits: int) -> None:
+    rng = np.random.default_rng([kind, bits])
+    op: options.Op = (
+        generators.attention(rng, tokens=40, embed_dim=48, heads=4, head_dim=16, bits=bits)
+        if kind is OpKind.ATTENTION
+        else generators.mlp(rng, tokens=40, embed_dim=48, hidden_dim=96, bits=bits)
+    )
+    x_bytes = 40 * 48 * bits // 8
+    head = TflmInterpreter(single(op, {0: 0, 1: 0})).arena_usage.head_bytes
+    assert head == x_bytes + -(-scratch.scratch_bytes(op) // 16) * 16
+
+
 def test_operators_keep_nothing_in_persistent_memory() -> None:
     rng = np.random.default_rng(4)
-    chain = [op_models.custom_op(op, output_spec(op)) for op in _network(rng, 8, 0)]
+    chain = [op_models.custom_op(op, output_spec(op)) for op in network(rng, 8, 0)]
     usage = TflmInterpreter(
-        op_models.chain_model(input_spec(_network(np.random.default_rng(4), 8, 0)[0]), chain)
+        op_models.chain_model(input_spec(network(np.random.default_rng(4), 8, 0)[0]), chain)
     ).arena_usage
     assert "Persistent buffer data" in {r.name for r in usage.records}  # TFLM's own tensor lists
     persistent = next(r for r in usage.records if r.name == "Persistent buffer data")
