@@ -172,10 +172,150 @@ def _reshape(tensors: Tensors, op: Operator) -> p.Reshape:
     return p.Reshape(tensors[op.outputs[0]].size)
 
 
+def _shape_4(shape: tuple[int, ...]) -> p.Shape4:
+    if len(shape) > 4:
+        raise BuiltinError(f"got shape {list(shape)}, expected at most 4 dimensions")
+    a, b, c, d = (1,) * (4 - len(shape)) + shape
+    return a, b, c, d
+
+
+def _strides(shape: tuple[int, ...], output: p.Shape4) -> p.Shape4:
+    """Element strides of an operand that is broadcast to ``output``."""
+    extended, stride, strides = _shape_4(shape), 1, [0, 0, 0, 0]
+    for axis in (3, 2, 1, 0):
+        if extended[axis] not in (1, output[axis]):
+            raise BuiltinError(f"got shape {list(shape)}, which does not broadcast to {output}")
+        strides[axis] = 0 if extended[axis] == 1 else stride
+        stride *= extended[axis]
+    return strides[0], strides[1], strides[2], strides[3]
+
+
+def _operands(tensors: Tensors, op: Operator) -> tuple[Tensor, Tensor, Tensor]:
+    a, b = (_int8(tensors[i], "operand") for i in op.inputs)
+    return a, b, _int8(tensors[op.outputs[0]], "output")
+
+
+def _add(tensors: Tensors, op: Operator) -> p.Add:
+    """As TFLM's CalculateOpDataAdd; SUB differs in the sign only."""
+    a, b, y = _operands(tensors, op)
+    shape = _shape_4(y.shape)
+    twice_max = 2 * max(a.scale, b.scale)
+    factors = [p.quantize_multiplier(t.scale / twice_max) for t in (a, b)]
+    out = p.quantize_multiplier(twice_max / ((1 << 20) * y.scale))
+    return p.Add(
+        *(shape, _strides(a.shape, shape), _strides(b.shape, shape)),
+        -1 if op.name == "SUB" else 1,
+        *(a.zero_point, factors[0].multiplier, factors[0].shift),
+        *(b.zero_point, factors[1].multiplier, factors[1].shift),
+        *(y.zero_point, out.multiplier, out.shift),
+        *_activation_range(op.options.fusedActivationFunction, y),
+    )
+
+
+def _mul(tensors: Tensors, op: Operator) -> p.Mul:
+    a, b, y = _operands(tensors, op)
+    shape = _shape_4(y.shape)
+    out = p.quantize_multiplier(a.scale * b.scale / y.scale)
+    return p.Mul(
+        *(shape, _strides(a.shape, shape), _strides(b.shape, shape)),
+        *(a.zero_point, b.zero_point, y.zero_point, out.multiplier, out.shift),
+        *_activation_range(op.options.fusedActivationFunction, y),
+    )
+
+
+def _same_quantization(x: Tensor, y: Tensor) -> None:
+    if x.scale != y.scale or x.zero_point != y.zero_point:
+        raise BuiltinError(f"input and output {y.name} have different scales")
+
+
+def _pool_2d(tensors: Tensors, op: Operator) -> p.Pool2D:
+    x, y = _ends(tensors, op)
+    _same_quantization(x, y)
+    kernel = (op.options.filterHeight, op.options.filterWidth)
+    window = _window(x, y, kernel, op.options, dilated=False)
+    average = int(op.name == "AVERAGE_POOL_2D")
+    return p.Pool2D(window, average, *_activation_range(op.options.fusedActivationFunction, y))
+
+
+def _pad(tensors: Tensors, op: Operator) -> p.Pad:
+    x, y = _ends(tensors, op)
+    _same_quantization(x, y)
+    value = y.zero_point
+    if len(op.inputs) == 3 and op.inputs[2] >= 0:
+        value = int(_constant(tensors, op.inputs[2], "padding value").reshape(-1)[0])
+    paddings = _constant(tensors, op.inputs[1], "paddings")
+    before = tuple(0 for _ in range(4 - len(x.shape))) + tuple(int(b) for b, _ in paddings)
+    return p.Pad(_shape_4(x.shape), _shape_4(y.shape), _shape_4(before), value)
+
+
+def _strided_slice(tensors: Tensors, op: Operator) -> p.StridedSlice:
+    x, y = _ends(tensors, op)
+    begin, _, steps = (_constant(tensors, i, "bounds").reshape(-1) for i in op.inputs[1:4])
+    masks = op.options
+    if masks.ellipsisMask or masks.newAxisMask:
+        raise BuiltinError("ellipsis and new axis masks are not supported")
+    if np.any(steps <= 0):
+        raise BuiltinError(f"got steps {steps.tolist()}, expected positive ones")
+    starts = []
+    for axis, (start, size) in enumerate(zip(begin, x.shape, strict=True)):
+        first = int(start) + (size if start < 0 else 0)
+        starts.append(0 if masks.beginMask >> axis & 1 else min(max(first, 0), size))
+    kept = [axis for axis in range(len(x.shape)) if not masks.shrinkAxisMask >> axis & 1]
+    sizes = [1] * len(x.shape)
+    for axis, size in zip(kept, y.shape, strict=True):
+        sizes[axis] = size
+    lead = (1,) * (4 - len(x.shape))
+    return p.StridedSlice(
+        _shape_4(x.shape),
+        _shape_4(tuple(sizes)),
+        _shape_4((0,) * len(lead) + tuple(starts)),
+        _shape_4(lead + tuple(int(s) for s in steps)),
+    )
+
+
+def _concatenation(tensors: Tensors, op: Operator) -> p.Concatenation:
+    y = _int8(tensors[op.outputs[0]], "output")
+    inputs = [_int8(tensors[i], "input") for i in op.inputs]
+    for x in inputs:
+        _same_quantization(x, y)
+    if op.options.fusedActivationFunction:
+        raise BuiltinError("a fused activation is not supported")
+    axis = op.options.axis % len(y.shape)
+    inner = tuple(int(np.prod(x.shape[axis:], dtype=np.int64)) for x in inputs)
+    return p.Concatenation(int(np.prod(y.shape[:axis], dtype=np.int64)), inner)
+
+
+def _mean(tensors: Tensors, op: Operator) -> p.Mean:
+    x, y = _ends(tensors, op)
+    rank = len(x.shape)
+    named = _constant(tensors, op.inputs[1], "axes").reshape(-1)
+    axes = sorted({int(a) % rank for a in named})
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)):
+        raise BuiltinError(f"got axes {axes}, expected adjacent ones")
+    outer, count, inner = (
+        int(np.prod(part, dtype=np.int64))
+        for part in (x.shape[: axes[0]], x.shape[axes[0] : axes[-1] + 1], x.shape[axes[-1] + 1 :])
+    )
+    out = p.mean_factor(x.scale / y.scale, count)
+    return p.Mean(
+        *(outer, count, inner, x.zero_point, y.zero_point, out.multiplier, out.shift, -128, 127)
+    )
+
+
 _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "CONV_2D": _conv_2d,
     "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
     "FULLY_CONNECTED": _fully_connected,
+    "ADD": _add,
+    "SUB": _add,
+    "MUL": _mul,
+    "MAX_POOL_2D": _pool_2d,
+    "AVERAGE_POOL_2D": _pool_2d,
+    "PAD": _pad,
+    "PADV2": _pad,
+    "STRIDED_SLICE": _strided_slice,
+    "CONCATENATION": _concatenation,
+    "MEAN": _mean,
     "RESHAPE": _reshape,
     "SQUEEZE": _reshape,
     "EXPAND_DIMS": _reshape,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from converter import builtins
 from converter.compile import c_text
-from converter.compile.calls import Call, CallContext
+from converter.compile.calls import Call, CallContext, address
 from converter.compile.errors import CompileError
 from converter.compile.graph import Operator
 from converter.compile.weights import WeightsImage, pointer
@@ -33,6 +33,8 @@ def _struct(value: Any, weights: WeightsImage) -> c_text.Struct:
             text = pointer(_ELEMENTS[content.dtype.name], offset)
         elif dataclasses.is_dataclass(content):
             text = _struct(content, weights)
+        elif isinstance(content, tuple):
+            text = "{" + ", ".join(c_text.int32(n) for n in content) + "}"
         else:
             text = c_text.int32(int(content))
         fields.append(c_text.Field(field.name, text))
@@ -118,6 +120,48 @@ def _depthwise(op: Operator, context: CallContext, params: p.DepthwiseConv2D) ->
     return _unary(op, context, ctype, function, params)
 
 
+def _pool_2d(op: Operator, context: CallContext, params: p.Pool2D) -> Call:
+    return _unary(op, context, "VitPool2DParams", "vit_pool_2d", params)
+
+
+def _pad(op: Operator, context: CallContext, params: p.Pad) -> Call:
+    return _unary(op, context, "VitPadParams", "vit_pad", params)
+
+
+def _strided_slice(op: Operator, context: CallContext, params: p.StridedSlice) -> Call:
+    return _unary(op, context, "VitStridedSliceParams", "vit_strided_slice", params)
+
+
+def _mean(op: Operator, context: CallContext, params: p.Mean) -> Call:
+    return _unary(op, context, "VitMeanParams", "vit_mean", params)
+
+
+def _binary(op: Operator, context: CallContext, ctype: str, function: str, params: Any) -> Call:
+    a, b = (context.address(i, "const int8_t*") for i in op.inputs)
+    y = context.address(op.outputs[0], "int8_t*")
+    line = f"{function}(&{context.params_name(op)}, {a}, {b}, {y});"
+    return Call(ctype, _struct(params, context.weights), (line,))
+
+
+def _add(op: Operator, context: CallContext, params: p.Add) -> Call:
+    return _binary(op, context, "VitAddParams", "vit_add", params)
+
+
+def _mul(op: Operator, context: CallContext, params: p.Mul) -> Call:
+    return _binary(op, context, "VitMulParams", "vit_mul", params)
+
+
+def _concatenation(op: Operator, context: CallContext, params: p.Concatenation) -> Call:
+    lines, column, stride = [], 0, sum(params.inner)
+    start = context.layout.range_of(context.graph.tensors[op.outputs[0]]).offset
+    for tensor, columns in zip(op.inputs, params.inner, strict=True):
+        x = context.address(tensor, "const int8_t*")
+        y = address(start + column, "int8_t*")
+        lines.append(f"vit_copy_columns({x}, {y}, {params.outer}, {columns}, {stride});")
+        column += columns
+    return Call("", c_text.Struct(()), tuple(lines))
+
+
 def _reshape(op: Operator, context: CallContext, params: p.Reshape) -> Call:
     x = context.layout.range_of(context.graph.tensors[op.inputs[0]])
     y = context.layout.range_of(context.graph.tensors[op.outputs[0]])
@@ -132,6 +176,13 @@ _CALLS: dict[type, Callable[..., Call]] = {
     p.DepthwiseConv2D: _depthwise,
     p.FullyConnected: _fully_connected,
     p.Reshape: _reshape,
+    p.Add: _add,
+    p.Mul: _mul,
+    p.Pool2D: _pool_2d,
+    p.Pad: _pad,
+    p.StridedSlice: _strided_slice,
+    p.Concatenation: _concatenation,
+    p.Mean: _mean,
 }
 SUPPORTED = frozenset(builtins.SUPPORTED)
 

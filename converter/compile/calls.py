@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from converter.compile import c_text
 from converter.compile.graph import Graph, Operator
 from converter.compile.layout import MemoryLayout
-from converter.compile.weights import WeightsImage
+from converter.compile.weights import WeightsImage, pointer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,11 @@ class CallContext:
         return f"kOp{op.index}"
 
     def address(self, tensor: int, cast: str = "") -> str:
-        """C expression of an activation's address in the arena."""
+        """C expression of a tensor's address: in the arena, or of a constant in the weights."""
+        value = self.graph.tensors[tensor]
+        if value.data is not None:
+            at = self.weights.add(np.ascontiguousarray(value.data).tobytes())
+            return pointer(f"{value.dtype.name}_t", at)
         offset = self.layout.range_of(self.graph.tensors[tensor]).offset
         return address(offset, cast)
 

@@ -122,3 +122,113 @@ class Reshape:
     """RESHAPE (and SQUEEZE, EXPAND_DIMS): the same values in another shape."""
 
     count: int
+
+
+Shape4 = tuple[int, int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Add:
+    """ADD (and SUB: ``sign`` -1) with broadcasting.
+
+    Shapes have 4 dimensions; a stride of 0 repeats. y = clamp(z + rescale(a' + sign * b',
+    out)), a' = rescale((a - z_a) << 20, a), b' likewise. Strides are in elements.
+    """
+
+    shape: Shape4
+    a_strides: Shape4
+    b_strides: Shape4
+    sign: int
+    a_zero_point: int
+    a_multiplier: int
+    a_shift: int
+    b_zero_point: int
+    b_multiplier: int
+    b_shift: int
+    output_zero_point: int
+    out_multiplier: int
+    out_shift: int
+    out_min: int
+    out_max: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Mul:
+    """MUL with broadcasting: y = clamp(z + rescale((a - z_a) * (b - z_b), out))."""
+
+    shape: Shape4
+    a_strides: Shape4
+    b_strides: Shape4
+    a_zero_point: int
+    b_zero_point: int
+    output_zero_point: int
+    out_multiplier: int
+    out_shift: int
+    out_min: int
+    out_max: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool2D:
+    """MAX_POOL_2D and AVERAGE_POOL_2D (``average`` 1); the window counts pixels inside only."""
+
+    window: Window
+    average: int
+    out_min: int
+    out_max: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Pad:
+    """PAD, PADV2: the input inside a larger tensor of ``value``."""
+
+    input_shape: Shape4
+    output_shape: Shape4
+    before: Shape4
+    value: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StridedSlice:
+    """STRIDED_SLICE, SLICE: every ``step``-th element from ``begin``; in elements, 4 dimensions."""
+
+    input_shape: Shape4
+    output_shape: Shape4
+    begin: Shape4
+    step: Shape4
+
+
+@dataclasses.dataclass(frozen=True)
+class Concatenation:
+    """CONCATENATION of equal quantization: ``outer`` rows of the inputs' ``inner`` parts."""
+
+    outer: int
+    inner: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mean:
+    """MEAN over adjacent dimensions: x is [outer, count, inner], y [outer, inner].
+
+    y = clamp(z_y + rescale(sum(x - z_x), out)), the factor s_x / (s_y * count) as `mean_factor`.
+    """
+
+    outer: int
+    count: int
+    inner: int
+    input_zero_point: int
+    output_zero_point: int
+    out_multiplier: int
+    out_shift: int
+    out_min: int
+    out_max: int
+
+
+def mean_factor(factor: float, count: int) -> Multiplier:
+    """factor / count as TFLite's reduce.cc divides it: in the multiplier, rounding down.
+
+    The multiplier is first shifted left by as many bits as the count and 64 bits allow.
+    """
+    base = quantize_multiplier(factor)
+    shift = min(count.bit_length() - 1, 32, 31 + base.shift)
+    return Multiplier((base.multiplier << shift) // count, base.shift - shift)

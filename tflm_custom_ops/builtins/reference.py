@@ -77,11 +77,90 @@ def reshape(op: p.Reshape, x: Array) -> Array:
     return x.reshape(op.count)
 
 
+def _broadcast(x: Array, shape: p.Shape4, strides: p.Shape4, zero_point: int) -> Int64Array:
+    flat = np.ascontiguousarray(x).reshape(-1).astype(np.int64) - zero_point
+    bytes_ = tuple(8 * s for s in strides)
+    return np.lib.stride_tricks.as_strided(flat, shape, bytes_, writeable=False)
+
+
+def _clamped(y: Int64Array, op: Any) -> NDArray[np.int8]:
+    shifted = y + op.output_zero_point
+    result: NDArray[np.int8] = np.clip(shifted, op.out_min, op.out_max).astype(np.int8)
+    return result
+
+
+def add(op: p.Add, a: Array, b: Array) -> NDArray[np.int8]:
+    """int8 of ``op.shape``."""
+    wide_a = _broadcast(a, op.shape, op.a_strides, op.a_zero_point) << 20
+    wide_b = _broadcast(b, op.shape, op.b_strides, op.b_zero_point) << 20
+    scaled_b = op.sign * rescale(wide_b, op.b_multiplier, op.b_shift)
+    total = rescale(wide_a, op.a_multiplier, op.a_shift) + scaled_b
+    return _clamped(rescale(total, op.out_multiplier, op.out_shift), op)
+
+
+def mul(op: p.Mul, a: Array, b: Array) -> NDArray[np.int8]:
+    """int8 of ``op.shape``."""
+    left = _broadcast(a, op.shape, op.a_strides, op.a_zero_point)
+    right = _broadcast(b, op.shape, op.b_strides, op.b_zero_point)
+    return _clamped(rescale(left * right, op.out_multiplier, op.out_shift), op)
+
+
+def pool_2d(op: p.Pool2D, x: Array) -> NDArray[np.int8]:
+    """int8 [output_height, output_width, channels]."""
+    outside = -1000
+    patches = _patches(x, op.window, outside)
+    inside = patches != outside
+    if op.average:
+        total = np.where(inside, patches, 0).sum(axis=(2, 3))
+        count = inside.sum(axis=(2, 3))
+        # Half away from zero, in integers.
+        y = np.sign(total) * ((np.abs(total) + count // 2) // count)
+    else:
+        y = patches.max(axis=(2, 3))
+    result: NDArray[np.int8] = np.clip(y, op.out_min, op.out_max).astype(np.int8)
+    return result
+
+
+def pad(op: p.Pad, x: Array) -> Array:
+    """``op.output_shape``."""
+    y = np.full(op.output_shape, op.value, x.dtype)
+    places = zip(op.before, op.input_shape, strict=True)
+    y[tuple(slice(b, b + n) for b, n in places)] = x.reshape(op.input_shape)
+    return y
+
+
+def strided_slice(op: p.StridedSlice, x: Array) -> Array:
+    """``op.output_shape``."""
+    axes = [
+        b + s * np.arange(n) for b, s, n in zip(op.begin, op.step, op.output_shape, strict=True)
+    ]
+    return x.reshape(op.input_shape)[np.ix_(*axes)]
+
+
+def concatenation(op: p.Concatenation, *inputs: Array) -> Array:
+    """[outer, sum of inner]."""
+    rows = [x.reshape(op.outer, n) for x, n in zip(inputs, op.inner, strict=True)]
+    return np.concatenate(rows, axis=1)
+
+
+def mean(op: p.Mean, x: Array) -> NDArray[np.int8]:
+    """int8 [outer, inner]."""
+    wide = x.reshape(op.outer, op.count, op.inner).astype(np.int64) - op.input_zero_point
+    return _clamped(rescale(wide.sum(axis=1), op.out_multiplier, op.out_shift), op)
+
+
 _RUN: dict[type, Callable[..., Array]] = {
     p.Conv2D: conv_2d,
     p.DepthwiseConv2D: depthwise_conv_2d,
     p.FullyConnected: fully_connected,
     p.Reshape: reshape,
+    p.Add: add,
+    p.Mul: mul,
+    p.Pool2D: pool_2d,
+    p.Pad: pad,
+    p.StridedSlice: strided_slice,
+    p.Concatenation: concatenation,
+    p.Mean: mean,
 }
 
 

@@ -66,6 +66,93 @@ typedef struct {
 
 void vit_depthwise_conv_2d(const VitDepthwiseConv2DParams* params, const int8_t* x, int8_t* y);
 
+// Shapes and strides below have 4 dimensions and count elements; a stride of 0 repeats.
+
+// ADD and SUB (sign -1) with broadcasting. y may equal an operand that is not broadcast.
+typedef struct {
+  int32_t shape[4];
+  int32_t a_strides[4];
+  int32_t b_strides[4];
+  int32_t sign;
+  int32_t a_zero_point;
+  int32_t a_multiplier;
+  int32_t a_shift;
+  int32_t b_zero_point;
+  int32_t b_multiplier;
+  int32_t b_shift;
+  int32_t output_zero_point;
+  int32_t out_multiplier;
+  int32_t out_shift;
+  int32_t out_min;
+  int32_t out_max;
+} VitAddParams;
+
+void vit_add(const VitAddParams* params, const int8_t* a, const int8_t* b, int8_t* y);
+
+// MUL with broadcasting. y may equal an operand that is not broadcast.
+typedef struct {
+  int32_t shape[4];
+  int32_t a_strides[4];
+  int32_t b_strides[4];
+  int32_t a_zero_point;
+  int32_t b_zero_point;
+  int32_t output_zero_point;
+  int32_t out_multiplier;
+  int32_t out_shift;
+  int32_t out_min;
+  int32_t out_max;
+} VitMulParams;
+
+void vit_mul(const VitMulParams* params, const int8_t* a, const int8_t* b, int8_t* y);
+
+// MAX_POOL_2D, AVERAGE_POOL_2D; only pixels inside the image count.
+typedef struct {
+  VitWindow window;
+  int32_t average;  // 0: maximum
+  int32_t out_min;
+  int32_t out_max;
+} VitPool2DParams;
+
+void vit_pool_2d(const VitPool2DParams* params, const int8_t* x, int8_t* y);
+
+// PAD: the input at `before` inside an output of `value`.
+typedef struct {
+  int32_t input_shape[4];
+  int32_t output_shape[4];
+  int32_t before[4];
+  int32_t value;
+} VitPadParams;
+
+void vit_pad(const VitPadParams* params, const int8_t* x, int8_t* y);
+
+// STRIDED_SLICE: every step-th element (step >= 1) from `begin`.
+typedef struct {
+  int32_t input_shape[4];
+  int32_t output_shape[4];
+  int32_t begin[4];
+  int32_t step[4];
+} VitStridedSliceParams;
+
+void vit_strided_slice(const VitStridedSliceParams* params, const int8_t* x, int8_t* y);
+
+// MEAN: x [outer][count][inner], y [outer][inner]; the division is part of the factor.
+typedef struct {
+  int32_t outer;
+  int32_t count;
+  int32_t inner;
+  int32_t input_zero_point;
+  int32_t output_zero_point;
+  int32_t out_multiplier;
+  int32_t out_shift;
+  int32_t out_min;
+  int32_t out_max;
+} VitMeanParams;
+
+void vit_mean(const VitMeanParams* params, const int8_t* x, int8_t* y);
+
+// One input of a CONCATENATION: `rows` rows of `columns` values, y_stride apart in the output.
+void vit_copy_columns(const int8_t* x, int8_t* y, int32_t rows, int32_t columns, int32_t y_stride);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vit_builtins.h"
+#include "vit_rescale.h"
+
+static inline int32_t max_i32(int32_t a, int32_t b) { return a > b ? a : b; }
+static inline int32_t min_i32(int32_t a, int32_t b) { return a < b ? a : b; }
+
+// One channel of one window that lies inside the image at [top, bottom) x [left, right).
+static int32_t pool_window(const VitPool2DParams* p, const int8_t* x, int32_t top, int32_t bottom,
+                           int32_t left, int32_t right) {
+  const VitWindow* w = &p->window;
+  int32_t sum = 0;
+  int32_t largest = INT8_MIN;
+  for (int32_t row = top; row < bottom; ++row) {
+    for (int32_t column = left; column < right; ++column) {
+      const int32_t value = x[((size_t)row * w->input_width + column) * w->input_channels];
+      sum += value;
+      largest = max_i32(largest, value);
+    }
+  }
+  if (!p->average) return largest;
+  const int32_t count = (bottom - top) * (right - left);
+  return sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
+}
+
+void vit_pool_2d(const VitPool2DParams* params, const int8_t* x, int8_t* y) {
+  const VitWindow* w = &params->window;
+  for (int32_t oy = 0; oy < w->output_height; ++oy) {
+    const int32_t top = oy * w->stride_y - w->pad_top;
+    const int32_t bottom = min_i32(top + w->kernel_height, w->input_height);
+    for (int32_t ox = 0; ox < w->output_width; ++ox) {
+      const int32_t left = ox * w->stride_x - w->pad_left;
+      const int32_t right = min_i32(left + w->kernel_width, w->input_width);
+      for (int32_t c = 0; c < w->output_channels; ++c) {
+        const int32_t value =
+            pool_window(params, x + c, max_i32(top, 0), bottom, max_i32(left, 0), right);
+        *y++ = (int8_t)vit_clamp_i32(value, params->out_min, params->out_max);
+      }
+    }
+  }
+}
