@@ -83,6 +83,26 @@ def test_counts_are_exact(emulator):
     assert 0 < loop.instructions - fake_model.LOOP_INSTRUCTIONS < 10
 
 
+@pytest.mark.parametrize(
+    ("loop", "per_turn"),
+    [
+        ("subs %0, %0, #1\\n bne 1b", 2),
+        ("subs.w %0, %0, #1\\n nop.w\\n nop\\n bne.w 1b", 4),
+        # Inside an IT block every instruction counts, whether its condition holds or not.
+        ("subs %0, %0, #1\\n ite ne\\n movne r2, #1\\n moveq.w r2, #2\\n bne 1b", 5),
+        ("subs %0, %0, #1\\n smlad r2, r2, r2, r2\\n it ne\\n bne 1b", 4),
+    ],
+)
+def test_any_mix_of_instruction_sizes_is_exact(build_fake, loop, per_turn):
+    def count(turns):
+        statement = f'int turns = {turns}; __asm volatile("1: {loop}" : "+r"(turns) :: "r2", "cc");'
+        built = build_fake(FakeModel(operator_zero_prologue=statement))
+        emulator = Emulator(built.board, built.elf)
+        return emulator.classify(fake_model.images(1)[0]).instructions
+
+    assert count(201) - count(1) == 200 * per_turn
+
+
 def test_counts_repeat_and_add_up(emulator, build_fake):
     image = fake_model.images(1)[0]
     first = emulator.classify(image)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from firmware.connection import Connection, NoReplyError, RequestError
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.protocol import ESCAPE, FLAG, Decoder, ErrorCode, Kind, encode
+from firmware.transports import NoisyTransport
 from tests.firmware import fake_model
 from tests.firmware.fake_model import FakeModel
 
@@ -21,38 +22,6 @@ from tests.firmware.fake_model import FakeModel
 def emulator(request, build_fake):
     built = build_fake(FakeModel(streamed=request.param))
     return Emulator(built.board, built.elf)
-
-
-class NoisyLine:
-    """A transport that damages what passes in both directions, repeatably."""
-
-    def __init__(self, inner, seed, rate):
-        self._inner = inner
-        self._random = np.random.default_rng(seed)
-        self._rate = rate
-        self.damaged = 0
-
-    def _damage(self, data):
-        out = bytearray()
-        for byte in data:
-            if self._random.random() >= self._rate:
-                out.append(byte)
-                continue
-            self.damaged += 1
-            match self._random.integers(3):
-                case 0:  # Dropped.
-                    pass
-                case 1:  # Flipped.
-                    out.append(byte ^ (1 << int(self._random.integers(8))))
-                case 2:  # Noise.
-                    out += bytes((byte, int(self._random.integers(256))))
-        return bytes(out)
-
-    def write(self, data):
-        self._inner.write(self._damage(data))
-
-    def read(self, timeout_s):
-        return self._damage(self._inner.read(timeout_s))
 
 
 def test_info(emulator):
@@ -91,7 +60,7 @@ def test_window_and_line_can_be_mixed(emulator):
 
 
 def test_noise_never_changes_a_result(emulator):
-    line = NoisyLine(EmulatedSerial(emulator), seed=5, rate=0.004)
+    line = NoisyTransport(EmulatedSerial(emulator), seed=5, rate=0.004)
     connection = Connection(line)
     for image in fake_model.images(30):
         np.testing.assert_array_equal(
