@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every kernel on golden cases of the NumPy reference: separate output, output over input
 // where the operator allows it, and guards behind the output and the scratch.
-#include "tflm_custom_ops/kernels/vit_kernels.h"
-
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tflm_custom_ops/kernels/vit_kernels.h"
 #include "tflm_custom_ops/kernels/vit_parse.h"
 
 namespace {
@@ -52,7 +51,7 @@ class Guarded {
 };
 
 // Parses the case's options and runs its kernel; returns the parser's status.
-VitStatus Run(const GoldenCase& c, const void* x, void* y) {
+VitStatus RunCase(const GoldenCase& c, const void* x, void* y) {
   const auto run = [&](auto params, auto parse, auto scratch_bytes, auto kernel) {
     const VitStatus status = parse(c.options, c.options_bytes, c.blob, c.blob_bytes, &params);
     if (status != kVitOk) return status;
@@ -86,7 +85,8 @@ VitStatus Run(const GoldenCase& c, const void* x, void* y) {
     default:
       return run(VitLinearOpParams{}, vit_parse_linear, vit_linear_scratch_bytes,
                  [](auto* p, const void* in, void* out, void* scratch) {
-                   vit_linear(p, static_cast<const int8_t*>(in), static_cast<int8_t*>(out), scratch);
+                   vit_linear(p, static_cast<const int8_t*>(in), static_cast<int8_t*>(out),
+                              scratch);
                  });
   }
 }
@@ -97,7 +97,7 @@ TEST_P(GoldenTest, EqualsTheReference) {
   const GoldenCase& c = GetParam();
   Guarded x(c.x_bytes), y(c.y_bytes);
   std::memcpy(x.data(), c.x, c.x_bytes);
-  ASSERT_EQ(Run(c, x.data(), y.data()), kVitOk);
+  ASSERT_EQ(RunCase(c, x.data(), y.data()), kVitOk);
   EXPECT_EQ(std::memcmp(y.data(), c.y, c.y_bytes), 0);
   EXPECT_EQ(std::memcmp(x.data(), c.x, c.x_bytes), 0) << "the input was changed";
   EXPECT_TRUE(y.GuardIsIntact()) << "wrote behind its output";
@@ -108,7 +108,7 @@ TEST_P(GoldenTest, OutputMayOverwriteInput) {
   if (c.kind == kVitPatchEmbed || c.kind == kVitLinear) GTEST_SKIP() << "may not overlap";
   Guarded x(c.x_bytes > c.y_bytes ? c.x_bytes : c.y_bytes);
   std::memcpy(x.data(), c.x, c.x_bytes);
-  ASSERT_EQ(Run(c, x.data(), x.data()), kVitOk);
+  ASSERT_EQ(RunCase(c, x.data(), x.data()), kVitOk);
   EXPECT_EQ(std::memcmp(x.data(), c.y, c.y_bytes), 0);
 }
 
@@ -116,11 +116,11 @@ TEST_P(GoldenTest, ParserRefusesEveryTruncation) {
   const GoldenCase& c = GetParam();
   GoldenCase cut = c;
   for (cut.options_bytes = 0; cut.options_bytes < c.options_bytes; ++cut.options_bytes) {
-    EXPECT_NE(Run(cut, nullptr, nullptr), kVitOk) << cut.options_bytes << " bytes";
+    EXPECT_NE(RunCase(cut, nullptr, nullptr), kVitOk) << cut.options_bytes << " bytes";
   }
   cut.blob_bytes = c.blob_bytes / 2 / 4 * 4;
   cut.options_bytes = c.options_bytes;
-  EXPECT_EQ(Run(cut, nullptr, nullptr), kVitBadOffset);
+  EXPECT_EQ(RunCase(cut, nullptr, nullptr), kVitBadOffset);
 }
 
 TEST_P(GoldenTest, ParserRefusesForeignHeaders) {
@@ -131,7 +131,7 @@ TEST_P(GoldenTest, ParserRefusesForeignHeaders) {
     options[static_cast<size_t>(word) * 4] ^= 0x40;
     GoldenCase foreign = c;
     foreign.options = options.data();
-    EXPECT_EQ(Run(foreign, nullptr, nullptr), expected[word]) << "word " << word;
+    EXPECT_EQ(RunCase(foreign, nullptr, nullptr), expected[word]) << "word " << word;
   }
 }
 

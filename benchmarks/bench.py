@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make bench`: instructions, memory and code size of the benchmark networks and kernels.
+
+Writes `bench.json` and prints a table. All counts come from executing the firmware in the emulator
+and are exact: two runs give the same numbers. TFLM's figures are quoted with their source.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from absl import app, flags
+from tqdm import tqdm
+
+from benchmarks import networks
+from converter import tflite
+
+_OUT = flags.DEFINE_string("out", "build/bench", "Folder for bench.json.")
+_NETWORKS = flags.DEFINE_list(
+    "networks", sorted({job.preset for job in networks.JOBS}), "Presets to measure."
+)
+_KERNELS = flags.DEFINE_bool("kernels", True, "Measure the kernels on their own too.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """A published or recorded figure to compare with, and where it comes from."""
+
+    preset: str
+    runtime: str
+    instructions: int
+    arena_bytes: int
+    source: str
+
+
+BASELINES = (
+    Baseline(
+        "vit_t_240",
+        "TFLM + CMSIS-NN",
+        4_393_652_255,
+        1_186_036,
+        "TFLM 90b983c2 with its CMSIS-NN, -O2, Cortex-M7 in QEMU mps2-an500 -icount",
+    ),
+    Baseline(
+        "vit_t_240",
+        "TFLM reference kernels",
+        12_279_839_165,
+        1_183_700,
+        "TFLM 90b983c2, -O2, Cortex-M7 in QEMU mps2-an500 -icount",
+    ),
+)
+
+
+def _versions() -> dict[str, str]:
+    from benchmarks.kernels.emulator import compiler_version
+
+    packages = ("tensorflow", "keras", "numpy", "unicorn", "ortools")
+    versions = {name: metadata.version(name) for name in packages}
+    return {
+        "python": platform.python_version(),
+        "arm-none-eabi-gcc": compiler_version(),
+        **versions,
+    }
+
+
+def _measure_networks() -> dict[str, dict[str, networks.NetworkFigures]]:
+    jobs = [job for job in networks.JOBS if job.preset in _NETWORKS.value]
+    results: dict[str, dict[str, networks.NetworkFigures]] = {}
+    plain: dict[str, tuple[networks.ArchConfig, bytes]] = {}
+    with tqdm(jobs, unit="network", disable=None) as bar:
+        for job in bar:
+
+            def step(text: str, job: networks.Job = job) -> None:
+                bar.set_postfix_str(f"{job.preset} int{job.residual_bits}: {text}")
+
+            if job.preset not in plain:
+                step("quantize")
+                plain[job.preset] = networks.plain_model(job.preset)
+            figures = networks.measure(job, *plain[job.preset], step)
+            results.setdefault(job.preset, {})[f"int{job.residual_bits}"] = figures
+    return results
+
+
+def _table(results: dict[str, dict[str, networks.NetworkFigures]]) -> str:
+    head = (
+        f"{'network':<16}{'resid.':>7}{'MAC':>15}{'instructions':>16}{'/MAC':>7}{'arena':>10}"
+        f"{'resident':>10}{'SRAM':>10}{'flash':>12}{'kernels':>9}"
+    )
+    lines = [head]
+    for preset, by_bits in results.items():
+        for bits, f in by_bits.items():
+            flash = f.flash_bytes + f.external_flash_bytes
+            lines.append(
+                f"{preset:<16}{bits:>7}{f.macs:>15,}{f.instructions:>16,}"
+                f"{f.instructions / f.macs:>7.3f}{f.arena_streamed_bytes:>10,}"
+                f"{f.arena_resident_bytes:>10,}{f.sram_total_streamed_bytes:>10,}"
+                f"{flash:>12,}{f.kernel_code_bytes:>9,}"
+            )
+    for b in BASELINES:
+        if b.preset in results:
+            ratio = b.instructions / results[b.preset]["int8"].instructions
+            lines.append(
+                f"{b.preset}, {b.runtime}: {b.instructions:,} instructions ({ratio:.2f}x ours), "
+                f"arena {b.arena_bytes:,} B ({b.source})"
+            )
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
+    known = {job.preset for job in networks.JOBS}
+    if unknown := set(_NETWORKS.value) - known:
+        sys.exit(f"bench: no network {sorted(unknown)}; expected some of {sorted(known)}")
+    results = _measure_networks()
+    report = {
+        "command": "python -m benchmarks.bench " + " ".join(sys.argv[1:]),
+        "seed": networks.SEED,
+        "versions": _versions(),
+        "networks": {
+            preset: {bits: dataclasses.asdict(f) for bits, f in by_bits.items()}
+            for preset, by_bits in results.items()
+        },
+        "baselines": [dataclasses.asdict(b) for b in BASELINES],
+    }
+    print(_table(results))
+    if _KERNELS.value:
+        from benchmarks.kernels import counts
+
+        kernels = counts.measure_kernels()
+        report["kernels"] = {k.name: dataclasses.asdict(k) for k in kernels}
+        print(counts.table(kernels))
+    out = Path(_OUT.value)
+    out.mkdir(parents=True, exist_ok=True)
+    tflite.write_atomic(str(out / "bench.json"), (json.dumps(report, indent=2) + "\n").encode())
+    print(f"wrote {out / 'bench.json'}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures a benchmark network: Keras -> int8 -> fused -> firmware, run on the emulated board."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter import tflite
+from converter.fuse import fuse_model
+from converter.plan import plan_model, read_plan
+from converter.ptq import quantize
+from firmware.boards import get_board
+from firmware.emulator.emulator import Emulator
+from firmware.model import build_model
+from firmware.model_info import ModelInfo
+from keras_models.arch import ArchConfig
+from keras_models.load import resolve_model
+
+SEED = 1
+CALIBRATION_IMAGES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One measurement: a preset with random weights, its residual stream, the board it runs on."""
+
+    preset: str
+    residual_bits: int
+    board: str = "stm32f746g_disco"
+    weights: str = "auto"
+
+
+# The images do not influence counts or memory; smooth ones give activations of natural spread.
+JOBS = (
+    Job("vit_t_240", 8),
+    Job("vit_t_240", 16),
+    Job("mcuformer_t_max", 8),
+    Job("mcuformer_t_max", 16),
+    Job("vit_micro_32", 8),
+    Job("vit_micro_32", 16),
+    Job("vit_digits", 8),
+    Job("vit_digits", 16),
+    Job("vit_s_240", 8),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatorFigures:
+    """One operator of a network: its share of the instructions, and its own stack."""
+
+    name: str
+    instructions: int
+    stack_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkFigures:
+    """Figures of a network; every one is measured, none is derived from another network.
+
+    Attributes:
+      macs: multiply-accumulates of the architecture.
+      ops, plain_ops: operators after and before fusing.
+      instructions: of one streamed inference on the emulated board, exact.
+      arena_streamed_bytes, arena_resident_bytes: planned arenas, scratch included.
+      sram_total_streamed_bytes: arena + .data + .bss + stack really used, from the ELF and the run.
+      stack_bytes: highest stack use of the run.
+      flash_bytes, external_flash_bytes: programmed bytes by memory.
+      kernel_code_bytes: code of the kernels in that ELF.
+      weights: where the weights are, `internal` or `qspi`.
+      operators: per operator.
+    """
+
+    macs: int
+    ops: int
+    plain_ops: int
+    instructions: int
+    arena_streamed_bytes: int
+    arena_resident_bytes: int
+    sram_total_streamed_bytes: int
+    stack_bytes: int
+    flash_bytes: int
+    external_flash_bytes: int
+    kernel_code_bytes: int
+    weights: str
+    operators: tuple[OperatorFigures, ...]
+
+
+def synthetic_images(count: int, size: int, channels: int, seed: int) -> NDArray[np.float32]:
+    """Smooth random images in [-1, 1]: float32 [count, size, size, channels]."""
+    rng = np.random.default_rng(seed)
+    grid = np.linspace(0, 2 * np.pi, size)
+    images = np.zeros((count, size, size, channels))
+    for frequency in (1, 2, 4, 8):
+        phase = rng.uniform(0, 2 * np.pi, (count, 2, channels))
+        wave = np.sin(frequency * grid[:, None] + phase[:, None, 0])[:, :, None]
+        images += wave * np.cos(frequency * grid[:, None] + phase[:, None, 1])[:, None] / frequency
+    images += rng.normal(0, 0.1, images.shape)
+    return np.clip(images / 1.5, -1, 1).astype(np.float32)
+
+
+def plain_model(preset: str) -> tuple[ArchConfig, bytes]:
+    """The preset with random weights as a plain int8 `.tflite`."""
+    arch, model = resolve_model(preset, "random", SEED)
+    images = synthetic_images(CALIBRATION_IMAGES, arch.image_size, arch.channels, SEED)
+    return arch, quantize(model, arch, images)
+
+
+def _emulated(model: bytes, job: Job, step: Callable[[str], None]) -> dict[str, Any]:
+    """Builds the firmware, runs one image, returns the fields of NetworkFigures it measures."""
+    board = get_board(job.board)
+    with tempfile.TemporaryDirectory() as work:
+        elf = Path(work) / "firmware.elf"
+        step("build firmware")
+        use = build_model(model, board, elf, weights=job.weights)
+        emulator = Emulator(board, elf)
+        step("emulate")
+        info: ModelInfo = emulator.model
+        image = synthetic_images(1, info.image_shape[0], info.image_shape[2], SEED + 1)[0]
+        quantized = np.clip(np.rint(image * 127), -128, 127).astype(np.int8)
+        inference = emulator.classify(quantized)
+        return {
+            "instructions": inference.instructions,
+            "sram_total_streamed_bytes": emulator.sram_total_bytes(),
+            "stack_bytes": emulator.stack_high_water_bytes(),
+            "flash_bytes": use.flash_bytes,
+            "external_flash_bytes": use.external_flash_bytes,
+            "kernel_code_bytes": use.kernel_code_bytes,
+            "weights": "qspi" if use.external_flash_bytes else "internal",
+            "operators": tuple(
+                OperatorFigures(count.name, count.instructions, count.stack_bytes)
+                for count in emulator.operator_counts()
+            ),
+        }
+
+
+def measure(
+    job: Job, arch: ArchConfig, plain: bytes, step: Callable[[str], None]
+) -> NetworkFigures:
+    """All figures of one job.
+
+    Args:
+      plain: of :func:`plain_model`.
+      step: told what is going on.
+    """
+    step("fuse and plan")
+    fused = fuse_model(plain, residual_bits=job.residual_bits).model_bytes
+    streamed = plan_model(fused, streamed=True).model_bytes
+    resident = plan_model(fused, streamed=False).model_bytes
+    return NetworkFigures(
+        macs=arch.macs,
+        ops=len(tflite.parse(fused).graph.operators),
+        plain_ops=len(tflite.parse(plain).graph.operators),
+        arena_streamed_bytes=read_plan(streamed).arena_bytes,
+        arena_resident_bytes=read_plan(resident).arena_bytes,
+        **_emulated(streamed, job, step),
+    )

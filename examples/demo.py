@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make demo`: handwritten digits from training to an emulated STM32F746.
+
+Trains `vit_digits` on scikit-learn's digits, quantizes it, fuses and plans it, and runs the
+held-out test set through every runtime: LiteRT (plain int8), TFLM with the custom operators, the
+compiled host library, and, on a sample, the board's own firmware in the emulator. Leaves models,
+a CMake firmware project and `summary.json` in the output folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from absl import app, flags
+from tqdm import tqdm
+
+from converter import tflite
+from converter.evaluate import evaluation
+from converter.evaluate.runtimes import create_runtime
+from converter.plan import read_plan
+from firmware.boards import get_board
+from firmware.export import export_project
+from firmware.model import project_from_model
+from firmware.runtime import EmulatedRuntime
+from keras_models.datasets import load_dataset
+from tflm_custom_ops.tflm.plain_gelu import replace_gelu
+from tflm_custom_ops.tflm.runtime import TflmInterpreter
+
+PRESET = "vit_digits"
+BOARD = "stm32f746g_disco"
+
+_OUT = flags.DEFINE_string("out", "build/demo", "Folder for the results.")
+_EPOCHS = flags.DEFINE_integer("epochs", None, "Epochs instead of the recipe's.", lower_bound=1)
+_EMULATED_IMAGES = flags.DEFINE_integer(
+    "emulated_images", 100, "Test images for the emulated board.", lower_bound=1
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What the demo shows. Accuracies are 0..1 on the test split; emulated on a sample of it."""
+
+    float_accuracy: float
+    plain_int8_accuracy: float
+    tflm_accuracy: float
+    host_accuracy: float
+    emulated_accuracy: float
+    test_images: int
+    emulated_images: int
+    emulated_mismatches: int
+    tflm_vs_host_mismatches: int
+    ops_plain: int
+    ops_fused: int
+    arena_bytes: int
+    tflm_arena_bytes: int
+    plain_tflm_arena_bytes: int
+    sram_total_bytes: int
+    stack_bytes: int
+    flash_bytes: int
+    instructions_per_inference: int
+    seconds: float
+
+    def table(self) -> str:
+        rows = (
+            ("test images", f"{self.test_images}"),
+            ("accuracy, float (Keras)", f"{self.float_accuracy:.2%}"),
+            ("accuracy, plain int8 (LiteRT)", f"{self.plain_int8_accuracy:.2%}"),
+            ("accuracy, fused (TFLM)", f"{self.tflm_accuracy:.2%}"),
+            ("accuracy, fused (host library)", f"{self.host_accuracy:.2%}"),
+            (
+                f"accuracy, fused (emulated, {self.emulated_images} images)",
+                f"{self.emulated_accuracy:.2%}",
+            ),
+            ("logits that differ, TFLM / host", f"{self.tflm_vs_host_mismatches}"),
+            ("logits that differ, emulated / host", f"{self.emulated_mismatches}"),
+            ("operators, plain -> fused", f"{self.ops_plain} -> {self.ops_fused}"),
+            ("arena of the plain model in TFLM", f"{self.plain_tflm_arena_bytes:,} B"),
+            ("arena, fused, compiled runtime", f"{self.arena_bytes:,} B"),
+            ("SRAM in all (arena, stack, data)", f"{self.sram_total_bytes:,} B"),
+            ("flash", f"{self.flash_bytes:,} B"),
+            ("instructions per inference", f"{self.instructions_per_inference:,}"),
+            ("seconds", f"{self.seconds:.0f}"),
+        )
+        return "\n".join(f"{name:46} {value:>12}" for name, value in rows)
+
+
+def _command(module: str, *arguments: str) -> None:
+    """Runs one of the toolkit's commands as a user would, and shows it."""
+    print(f"\n$ python -m {module} {shlex.join(arguments)}", flush=True)
+    result = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
+    if result.returncode:
+        sys.exit(f"demo: python -m {module} failed with exit status {result.returncode}")
+
+
+def _evaluate(
+    name: str, runtime: evaluation.Runtime, model: bytes, data: evaluation.ImageBatches
+) -> evaluation.RuntimeResult:
+    with tqdm(total=len(data), desc=f"{name:>8}", unit="image") as bar:
+
+        def progress(_: str, done: int, __: int) -> None:
+            bar.update(done - bar.n)
+
+        ends = evaluation.ends_of(model)
+        return evaluation.evaluate_runtime(name, runtime, ends, data, None, progress)
+
+
+def _mismatches(a: evaluation.RuntimeResult, b: evaluation.RuntimeResult) -> int:
+    """int8 logits that differ on the images that both saw."""
+    return evaluation.compare((a, b))[0].logits_different
+
+
+def _run(out: Path) -> Summary:
+    started = time.monotonic()
+    trained, plain_file, fused_file = out / "trained", out / "plain.tflite", out / "fused.tflite"
+    epochs = [f"--epochs={_EPOCHS.value}"] if _EPOCHS.value else []
+    _command("keras_models.train", f"--preset={PRESET}", f"--out={trained}", "--overwrite", *epochs)
+    _command("converter.quantize", f"--model={trained}", f"--out={plain_file}")
+    _command("converter.fuse", f"--model={plain_file}", f"--out={fused_file}")
+    print(f"\nevaluating on the test set and on the emulated {BOARD}", flush=True)
+    plain, fused = plain_file.read_bytes(), fused_file.read_bytes()
+    data = load_dataset("digits", "", image_size=8, channels=1).test
+    litert = _evaluate("litert", create_runtime("litert", plain, 2), plain, data)
+    host = _evaluate("host", create_runtime("host", fused, 2), fused, data)
+    tflm = _evaluate("tflm", create_runtime("tflm", fused, 1), fused, data)
+    board = EmulatedRuntime(fused, board=BOARD)
+    sample = data.take(min(_EMULATED_IMAGES.value, len(data)))
+    emulated = _evaluate("emulated", board, fused, sample)
+    assert board.last is not None
+    with tempfile.TemporaryDirectory() as work:
+        project = project_from_model(fused, get_board(BOARD), Path(work), name="digits")
+        export_project(project, "cmake", out / "firmware", force=True)
+    emulator = board.emulators[0]
+    return Summary(
+        float_accuracy=_float_accuracy(trained),
+        plain_int8_accuracy=litert.scores.top1,
+        tflm_accuracy=tflm.scores.top1,
+        host_accuracy=host.scores.top1,
+        emulated_accuracy=emulated.scores.top1,
+        test_images=len(data),
+        emulated_images=len(emulated.logits),
+        emulated_mismatches=_mismatches(host, emulated),
+        tflm_vs_host_mismatches=_mismatches(host, tflm),
+        ops_plain=len(tflite.parse(plain).graph.operators),
+        ops_fused=len(tflite.parse(fused).graph.operators),
+        arena_bytes=read_plan(fused).arena_bytes,
+        tflm_arena_bytes=TflmInterpreter(fused).arena_used_bytes,
+        plain_tflm_arena_bytes=TflmInterpreter(replace_gelu(plain)).arena_used_bytes,
+        sram_total_bytes=emulator.sram_total_bytes(),
+        stack_bytes=emulator.stack_high_water_bytes(),
+        flash_bytes=emulator.memory_use().flash_bytes,
+        instructions_per_inference=board.last.instructions,
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def _float_accuracy(trained: Path) -> float:
+    """Test accuracy of the float model, as training measured it."""
+    return float(json.loads((trained / "train.json").read_text())["test_accuracy"])
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
+    out = Path(_OUT.value)
+    out.mkdir(parents=True, exist_ok=True)
+    summary = _run(out)
+    text = json.dumps(dataclasses.asdict(summary), indent=2) + "\n"
+    tflite.write_atomic(str(out / "summary.json"), text.encode())
+    print(f"\n{summary.table()}\n\nwrote {out}: models, firmware/ (CMake project), summary.json")
+    # The runtimes run one file with one definition: a single different logit is a defect.
+    if summary.emulated_mismatches or summary.tflm_vs_host_mismatches:
+        sys.exit("demo: the runtimes disagree; see the mismatches above")
+
+
+if __name__ == "__main__":
+    app.run(main)
