@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vit_parse.h"
 
+#include <string.h>
+
 #include "vit_math.h"
 #include "vit_reader.h"
 
@@ -67,6 +69,22 @@ static int is_exp_table(const uint16_t* table, int32_t tokens) {
   return table[0] >= 1 && largest <= INT16_MAX && (int64_t)largest * tokens < 1 << 23;
 }
 
+static int same_bytes(const void* a, const void* b, size_t bytes) {
+  return a == b || memcmp(a, b, bytes) == 0;
+}
+
+// Whether two layers compute the same.
+static int same_linear(const VitLinearParams* a, const VitLinearParams* b) {
+  const size_t n = (size_t)a->out_features;
+  const size_t packed = (n + 1) / 2 * (((size_t)a->in_features + 1) / 2 * 2);
+  return a->in_features == b->in_features && a->out_features == b->out_features &&
+         a->shift == b->shift && a->out_zero_point == b->out_zero_point &&
+         a->out_min == b->out_min && a->out_max == b->out_max &&
+         same_bytes(a->weights, b->weights, packed * sizeof(int16_t)) &&
+         same_bytes(a->bias, b->bias, n * sizeof(int32_t)) &&
+         same_bytes(a->multiplier, b->multiplier, n * sizeof(int32_t));
+}
+
 VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
                               size_t blob_bytes, VitAttentionParams* params) {
   VitReader r = vit_reader(options, options_bytes, blob, blob_bytes, kVitAttention);
@@ -99,7 +117,11 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   vit_read_projection(&r, features, p->embed_dim, p->residual.bits, &p->out);
   // Keys are packed in pairs like weights.
   vit_expect(&r, p->k.up.out_min >= -127, kVitBadValue);
+  // The values use the keys' `down` layer where it is shared.
   vit_expect(&r, !p->shared_down || (p->k.rank > 0 && p->k.rank == p->v.rank), kVitBadDimension);
+  if (r.status == kVitOk && p->shared_down) {
+    vit_expect(&r, same_linear(&p->k.down, &p->v.down), kVitBadValue);
+  }
   return vit_reader_finish(&r);
 }
 

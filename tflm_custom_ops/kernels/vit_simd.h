@@ -4,7 +4,6 @@
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_SIMD_H_
 
 #include <stdint.h>
-#include <string.h>
 
 #include "vit_math.h"
 
@@ -60,14 +59,14 @@ static inline uint32_t vit_ssub16(uint32_t a, uint32_t b) {
   return r;
 }
 
-// Word access at any address (one instruction on these cores).
+// Word access at any address: one instruction on these cores, also in a freestanding build.
 static inline uint32_t vit_load32(const void* p) {
   uint32_t v;
-  memcpy(&v, p, sizeof v);
+  __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
 
-static inline void vit_store32(void* p, uint32_t v) { memcpy(p, &v, sizeof v); }
+static inline void vit_store32(void* p, uint32_t v) { __builtin_memcpy(p, &v, sizeof v); }
 
 #endif  // VIT_MATH_DSP
 #endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_SIMD_H_

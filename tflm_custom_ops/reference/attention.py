@@ -19,7 +19,8 @@ def exponentials(op: Attention, scores: Int64Array) -> Int64Array:
     difference = scores.max(axis=1, keepdims=True) - scores
     t = mulh(shifted(difference, op.score_shift), op.score_multiplier)
     t = np.minimum(t, MAX_EXPONENT)
-    return op.exp_table.astype(np.int64)[t & 255] >> (t >> 8)
+    e: Int64Array = op.exp_table.astype(np.int64)[t & 255] >> (t >> 8)
+    return e
 
 
 def context(op: Attention, e: Int64Array, v: Int64Array) -> Int64Array:
@@ -36,7 +37,8 @@ def context(op: Attention, e: Int64Array, v: Int64Array) -> Int64Array:
     m = check_int32(op.context_numerator // (total << g), "context multiplier")
     scaled = mulh(check_int32(a << g[:, None], "context"), m[:, None])
     rounded = (scaled + (op.context_zero_point << 16) + (1 << 15)) >> 16
-    return np.clip(rounded, -128, 127)
+    c: Int64Array = np.clip(rounded, -128, 127)
+    return c
 
 
 def run_attention(op: Attention, x: ArrayLike) -> np.ndarray:

@@ -38,7 +38,8 @@ def normalize(p: Norm, x: ArrayLike) -> Int64Array:
     a = np.array([pair[1] for pair in reciprocals], np.int64)[:, None]
     t = check_int32((d * x - s1[:, None]) << a, "LayerNorm t")
     u = mulh(mulh(t, r), p.gamma) + p.beta.astype(np.int64)
-    return np.clip(check_int32(u, "LayerNorm u") >> 8, -128, 127)
+    y: Int64Array = np.clip(check_int32(u, "LayerNorm u") >> 8, -128, 127)
+    return y
 
 
 def run_layer_norm(op: LayerNorm, x: ArrayLike) -> np.ndarray:

@@ -41,7 +41,8 @@ def add_residual(
     """The requantized sum of a layer's accumulators and a tensor x of the same shape."""
     total = shifted(acc, p.shift) * p.multiplier.astype(np.int64)
     total = total + shifted(np.asarray(x, np.int64) - zero_point, shift) * multiplier
-    return np.clip(p.out_zero_point + ((total + HALF) >> 32), p.out_min, p.out_max)
+    y: Int64Array = np.clip(p.out_zero_point + ((total + HALF) >> 32), p.out_min, p.out_max)
+    return y
 
 
 def projection_residual(

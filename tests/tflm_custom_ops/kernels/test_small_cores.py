@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The portable kernels on cores without the DSP extension, emulated: simply correct."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from unicorn import arm_const
+
+from benchmarks.kernels import emulator
+from benchmarks.kernels.sweep import mismatches_of_seed
+from tflm_custom_ops.options import OpKind
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("arm-none-eabi-gcc") is None, reason="no arm-none-eabi-gcc"
+)
+
+CORTEX_M0PLUS = emulator.Core(
+    "cortex-m0plus", ("-mcpu=cortex-m0plus",), arm_const.UC_CPU_ARM_CORTEX_M0
+)
+
+
+@pytest.fixture(scope="module", params=[CORTEX_M0PLUS, emulator.CORTEX_M3], ids=lambda c: c.name)
+def machine(request: pytest.FixtureRequest) -> emulator.KernelEmulator:
+    return emulator.KernelEmulator(emulator.build(request.param), request.param)
+
+
+@pytest.mark.parametrize("kind", list(OpKind), ids=lambda kind: kind.name)
+def test_random_operators(kind: OpKind, machine: emulator.KernelEmulator) -> None:
+    for seed in range(60):
+        assert mismatches_of_seed(machine, kind, seed) == 0, f"seed {seed}"
