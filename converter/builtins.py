@@ -334,6 +334,8 @@ def params_of(tensors: Tensors, op: Operator) -> Any:
     """
     if op.name not in _READERS:
         raise BuiltinError(f"{op.name} is not supported; expected {', '.join(SUPPORTED)}")
+    if op.options is None and _READERS[op.name] is not _reshape:
+        raise BuiltinError(f"{op.name}: has no options")
     try:
         return _READERS[op.name](tensors, op)
     except BuiltinError as error:

@@ -9,8 +9,9 @@
 uint8_t vit_model_debug_poison = 0xA5;
 VitDebugReport vit_model_debug_report;
 
-// Of each kept buffer, before the operator. A model rarely has more than three.
-#define MAX_KEPT 64
+// Of each kept buffer, before the operator; those past MAX_KEPT are not checked. A fused model has
+// one or two.
+#define MAX_KEPT 256
 static uint32_t kept_hash[MAX_KEPT];
 
 static void report(VitDebugViolation violation, int32_t op_index, uint32_t offset) {

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builtin operators: NumPy equals the TFLM wheel, and C equals NumPy, on every value."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converter import builtins, host_build, tflite
+from converter.host import HostModel
+from tests.tflm_custom_ops.builtins import cases, combined, one_op
+from tflm_custom_ops.builtins import reference
+from tflm_custom_ops.builtins.params import quantize_multiplier
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_cache(tmp_path_factory: pytest.TempPathFactory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv(host_build.CACHE_VARIABLE, str(tmp_path_factory.mktemp("host_cache")))
+    yield
+    patch.undo()
+
+
+def run_reference(case: cases.Case) -> np.ndarray:
+    return builtins.run_builtin(case.tensors, case.operator, *case.inputs)
+
+
+@pytest.mark.parametrize("generate", cases.GENERATORS, ids=lambda g: g.__name__)
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_reference_equals_tflm(generate, seed):
+    case = generate(np.random.default_rng(seed))
+    np.testing.assert_array_equal(
+        run_reference(case), one_op.run_tflm(case.model, *case.inputs), str(case.operator)
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_c_equals_the_reference(seed):
+    """Eight random cases of each operator, compiled into one model."""
+    rng = np.random.default_rng(seed)
+    group = [generate(rng) for generate in cases.GENERATORS for _ in range(8)]
+    # Convolutions that need several chunks of inputs and several groups of channels.
+    group += [cases.conv_2d(rng, channels=c, outputs=o) for c, o in ((61, 70), (300, 9), (1, 65))]
+    model, image = combined.combine(group)
+    compiled = HostModel(tflite.serialize(model), combined.separate_buffers(model.graph))
+    got, start = compiled.run(image, threads=1)[0], 0
+    for case in group:
+        want = run_reference(case).reshape(-1)
+        part = got[start : start + want.size]
+        np.testing.assert_array_equal(part, want, f"{case.operator}")
+        start += want.size
+    assert start == got.size
+
+
+def test_rescale_rounds_twice():
+    """0.5 - 2**-31 rounds up twice to 1, which a single rounding would not."""
+    one = quantize_multiplier(0.5)
+    just_below = dataclasses.replace(one, multiplier=one.multiplier - 1)
+    x = np.array([1, -1, 3, -3], np.int64)
+    got = reference.rescale(x << 20, just_below.multiplier, just_below.shift - 20)
+    np.testing.assert_array_equal(got, [1, -1, 2, -2])
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-12, 0.3, 0.5, 0.99999999999, 1.0, 7.25, 2.0**35])
+def test_quantize_multiplier(factor):
+    m = quantize_multiplier(factor)
+    value = m.multiplier * 2.0 ** (m.shift - 31)
+    limit = 2.0**30
+    assert m.multiplier == 0 or 2**30 <= m.multiplier < 2**31
+    assert value == pytest.approx(min(factor, limit), rel=2.0**-30, abs=1e-9)
+
+
+def test_forms_that_are_not_supported_are_named():
+    case = cases.conv_2d(np.random.default_rng(0), channels=4, outputs=4)
+    tensors = list(case.tensors)
+    quantization = tflite.Quantization.per_tensor(0.01, 5)
+    tensors[1] = dataclasses.replace(tensors[1], quantization=quantization)
+    with pytest.raises(builtins.BuiltinError, match=r"CONV_2D: weights.*zero point of 0"):
+        builtins.params_of(tensors, case.operator)
+    unknown = dataclasses.replace(case.operator, opcode="SOFTMAX")
+    with pytest.raises(builtins.BuiltinError, match=r"SOFTMAX is not supported.*CONV_2D"):
+        builtins.params_of(case.tensors, unknown)
+    floats = [dataclasses.replace(t, dtype=np.dtype(np.float32)) for t in case.tensors]
+    with pytest.raises(builtins.BuiltinError, match="expected quantized int8"):
+        builtins.params_of(floats, case.operator)
