@@ -7,28 +7,40 @@
 #include <stddef.h>
 #include <string.h>
 
-_Static_assert(offsetof(VitDspJob, bias1) == VIT_DSP_JOB_BIAS1, "layout");
-_Static_assert(offsetof(VitDspJob, out) == VIT_DSP_JOB_OUT, "layout");
-_Static_assert(offsetof(VitDspJob, running) == VIT_DSP_JOB_RUNNING, "layout");
-_Static_assert(offsetof(VitDspJob, running_end) == VIT_DSP_JOB_RUNNING_END, "layout");
-_Static_assert(offsetof(VitDspJob, chunk_end) == VIT_DSP_JOB_CHUNK_END, "layout");
-_Static_assert(offsetof(VitDspJob, tail) == VIT_DSP_JOB_TAIL, "layout");
-_Static_assert(offsetof(VitDspJob, blocks) == VIT_DSP_JOB_BLOCKS, "layout");
-_Static_assert(offsetof(VitDspJob, block_bytes) == VIT_DSP_JOB_BLOCK_BYTES, "layout");
-_Static_assert(offsetof(VitDspJob, block_entry) == VIT_DSP_JOB_BLOCK_ENTRY, "layout");
-_Static_assert(offsetof(VitDspJob, block_tail) == VIT_DSP_JOB_BLOCK_TAIL, "layout");
-_Static_assert(offsetof(VitDspJob, block_chunk_end) == VIT_DSP_JOB_BLOCK_CHUNK_END, "layout");
-_Static_assert(offsetof(VitDspJob, last_entry) == VIT_DSP_JOB_LAST_ENTRY, "layout");
-_Static_assert(offsetof(VitDspJob, last_tail) == VIT_DSP_JOB_LAST_TAIL, "layout");
-_Static_assert(offsetof(VitDspJob, last_chunk_end) == VIT_DSP_JOB_LAST_CHUNK_END, "layout");
-_Static_assert(sizeof(VitDspJob) == VIT_DSP_JOB_WORDS * 4, "layout");
+#define AT(field, offset) \
+  _Static_assert(offsetof(VitDspJob, field) == (offset), "layout of " #field)
+AT(bias1, VIT_DSP_JOB_BIAS1);
+AT(multipliers, VIT_DSP_JOB_MULTIPLIERS);
+AT(out, VIT_DSP_JOB_OUT);
+AT(running, VIT_DSP_JOB_RUNNING);
+AT(running_end, VIT_DSP_JOB_RUNNING_END);
+AT(chunk_end, VIT_DSP_JOB_CHUNK_END);
+AT(tail, VIT_DSP_JOB_TAIL);
+AT(more.blocked.blocks, VIT_DSP_JOB_BLOCKS);
+AT(more.blocked.block_bytes, VIT_DSP_JOB_BLOCK_BYTES);
+AT(more.blocked.block_entry, VIT_DSP_JOB_BLOCK_ENTRY);
+AT(more.blocked.block_tail, VIT_DSP_JOB_BLOCK_TAIL);
+AT(more.blocked.block_chunk_end, VIT_DSP_JOB_BLOCK_CHUNK_END);
+AT(more.blocked.last_entry, VIT_DSP_JOB_LAST_ENTRY);
+AT(more.blocked.last_tail, VIT_DSP_JOB_LAST_TAIL);
+AT(more.blocked.last_chunk_end, VIT_DSP_JOB_LAST_CHUNK_END);
+AT(more.resumed.partial, VIT_DSP_JOB_PARTIAL);
+AT(more.resumed.group_bytes, VIT_DSP_JOB_GROUP_BYTES);
+AT(more.resumed.entry, VIT_DSP_JOB_RESUMED_ENTRY);
+_Static_assert(sizeof(VitDspJob) == VIT_DSP_JOB_WORDS * 4, "layout of VitDspJob");
 
 extern const VitDspColumnsLabels vit_dsp_columns_labels;
 extern const VitDspRowsLabels vit_dsp_rows_labels;
-extern const VitDspRowsLabels vit_dsp_wide_labels;
+extern const VitDspWideLabels vit_dsp_wide_labels;
 void vit_dsp_gemm_columns(const VitDspJob* job);
 void vit_dsp_gemm_rows(const VitDspJob* job);
 void vit_dsp_gemm_wide(const VitDspJob* job);
+void vit_dsp_expand(const int16_t* packed, uint32_t* out, int32_t words);
+
+#define STEP_INPUTS 6
+#define PACKED_STEP_BYTES 12  // of packed weights
+#define WIDE_STEP_BYTES 24    // of expanded weights
+#define ROWS_STEP_BYTES 36    // of the activations of a group
 
 // How a number of inputs runs through a core: whole steps, where a block enters, what follows.
 typedef struct {
@@ -37,9 +49,6 @@ typedef struct {
   uint32_t tail;
 } Path;
 
-#define STEP_INPUTS 6
-#define PACKED_STEP_CODE VIT_DSP_STEP_BYTES
-#define WIDE_STEP_CODE VIT_DSP_WIDE_STEP_BYTES
 
 static Path path_of(int32_t inputs, int32_t step_code_bytes, uint32_t loop_end,
                     const uint32_t* tails) {
@@ -56,8 +65,11 @@ static Path path_of(int32_t inputs, int32_t step_code_bytes, uint32_t loop_end,
 
 static uint32_t address(const void* pointer) { return (uint32_t)(uintptr_t)pointer; }
 
-static void set_init(VitDspJob* job, int32_t value) {
-  for (int i = 0; i < 6; ++i) job->init[i] = (uint32_t)value;
+static void set_init(VitDspJob* job, int32_t even, int32_t odd) {
+  for (int i = 0; i < 6; i += 2) {
+    job->init[i] = (uint32_t)even;
+    job->init[i + 1] = (uint32_t)odd;
+  }
 }
 
 // A block of packed sums that starts inside a k_block is exact if it is at most this long.
@@ -68,123 +80,195 @@ static int32_t block_inputs(const VitLinearParams* linear, int32_t k_begin) {
   return aligned || linear->k_block < ALWAYS_EXACT_BLOCK ? linear->k_block : ALWAYS_EXACT_BLOCK;
 }
 
-void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t k_begin,
-                           int32_t k_end, const int16_t* tile, int32_t groups) {
+static int is_wide(int32_t groups) { return groups >= VIT_DSP_EXPAND_GROUPS; }
+
+int vit_dsp_can_inline(const VitLinearParams* linear, int32_t k_begin, int32_t k_end,
+                       int32_t groups) {
+  const int exact = is_wide(groups) || block_inputs(linear, k_begin) >= k_end - k_begin;
+  return exact && linear->shift == 0 && linear->out_max - linear->out_min == 255;
+}
+
+static void begin_packed(VitDspColumns* columns, int32_t block, VitDspStore store) {
   const VitDspColumnsLabels* labels = &vit_dsp_columns_labels;
-  const int32_t k = vit_dsp_k_even(k_end - k_begin);
-  const int32_t block = block_inputs(linear, k_begin);
+  const uint32_t loop_end = labels->stores.chunk_end;
+  const int32_t k = columns->inputs;
   VitDspJob* job = &columns->job;
-  columns->linear = linear;
-  columns->weights = linear->weights + k_begin;
-  columns->row_bytes = (uint32_t)vit_dsp_k_even(linear->in_features) * 2;
-  columns->inputs = k;
-  columns->blocked = block < k;
-  columns->bias = 1;
-  job->running = address(tile);
-  job->running_end = job->running + (uint32_t)groups * (uint32_t)k * (VIT_DSP_GROUP * 2);
-  if (!columns->blocked) {
-    const Path path = path_of(k, PACKED_STEP_CODE, labels->chunk_end, labels->sums_tails);
-    columns->chunk_bytes = path.steps * 12;
-    columns->block_chunk_bytes = columns->last_chunk_bytes = 0;
+  columns->chunk_bytes = columns->block_chunk_bytes = columns->last_chunk_bytes = 0;
+  if (block >= k) {
+    const Path path = path_of(k, VIT_DSP_STEP_BYTES, loop_end, labels->stores.tails[store]);
+    columns->chunk_bytes = path.steps * PACKED_STEP_BYTES;
     job->entry = path.entry;
     job->tail = path.tail;
     return;
   }
   const int32_t blocks = (k + block - 1) / block;
-  const Path each = path_of(block, PACKED_STEP_CODE, labels->chunk_end, labels->blocked_tails);
+  const Path each = path_of(block, VIT_DSP_STEP_BYTES, loop_end, labels->blocked_tails);
   const Path last =
-      path_of(k - (blocks - 1) * block, PACKED_STEP_CODE, labels->chunk_end, labels->blocked_tails);
+      path_of(k - (blocks - 1) * block, VIT_DSP_STEP_BYTES, loop_end, labels->blocked_tails);
   job->entry = labels->blocked_entry;
-  job->blocks = (uint32_t)blocks;
-  job->block_bytes = (uint32_t)block * 2;
-  job->block_entry = each.entry;
-  job->block_tail = each.tail;
-  job->last_entry = last.entry;
-  job->last_tail = last.tail;
-  columns->chunk_bytes = 0;
-  columns->block_chunk_bytes = each.steps * 12;
-  columns->last_chunk_bytes = (uint32_t)(blocks - 1) * job->block_bytes + last.steps * 12;
+  job->more.blocked.blocks = (uint32_t)blocks;
+  job->more.blocked.block_bytes = (uint32_t)block * 2;
+  job->more.blocked.block_entry = each.entry;
+  job->more.blocked.block_tail = each.tail;
+  job->more.blocked.last_entry = last.entry;
+  job->more.blocked.last_tail = last.tail;
+  columns->block_chunk_bytes = each.steps * PACKED_STEP_BYTES;
+  columns->last_chunk_bytes =
+      (uint32_t)(blocks - 1) * (uint32_t)block * 2 + last.steps * PACKED_STEP_BYTES;
 }
 
-// Points the job at one pair of channels; an odd last channel has no second one.
-static void set_pair(VitDspColumns* columns, int32_t pair) {
-  const VitLinearParams* linear = columns->linear;
-  const int32_t* bias = linear->bias + 2 * pair;
+// Parts of about equal size, each a multiple of the unrolled step.
+static void begin_wide(VitDspColumns* columns, VitDspStore store) {
+  const VitDspStoreLabels* labels = &vit_dsp_wide_labels.stores;
+  const int32_t k = columns->inputs;
+  const int32_t parts = (k + VIT_DSP_EXPAND_INPUTS - 1) / VIT_DSP_EXPAND_INPUTS;
+  const int32_t steps = (k + parts * STEP_INPUTS - 1) / (parts * STEP_INPUTS);
+  const int32_t part = parts == 1 ? k : steps * STEP_INPUTS;
+  const Path each =
+      path_of(part, VIT_DSP_WIDE_STEP_BYTES, labels->chunk_end, labels->tails[kVitDspSums]);
+  const Path last = path_of(k - (k - 1) / part * part, VIT_DSP_WIDE_STEP_BYTES, labels->chunk_end,
+                            labels->tails[store]);
+  columns->part_inputs = part;
+  columns->part_entry = each.entry;
+  columns->part_tail = each.tail;
+  columns->part_steps = each.steps;
+  columns->last_entry = last.entry;
+  columns->last_tail = last.tail;
+  columns->last_steps = last.steps;
+}
+
+void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t k_begin,
+                           int32_t k_end, const int16_t* tile, int32_t groups, VitDspStore store) {
   VitDspJob* job = &columns->job;
-  const uint32_t weights = address(columns->weights) + (uint32_t)pair * columns->row_bytes;
-  set_init(job, columns->bias ? bias[0] : 0);
-  job->bias1 = columns->bias && 2 * pair + 1 < linear->out_features ? (uint32_t)bias[1] : 0;
-  job->reload = weights;
-  job->chunk_end = weights + columns->chunk_bytes;
-  if (columns->blocked) {
-    job->block_chunk_end = weights + columns->block_chunk_bytes;
-    job->last_chunk_end = weights + columns->last_chunk_bytes;
+  columns->linear = linear;
+  columns->weights = linear->weights + k_begin;
+  columns->row_bytes = (uint32_t)vit_dsp_k_even(linear->in_features) * 2;
+  columns->inputs = vit_dsp_k_even(k_end - k_begin);
+  columns->groups = groups;
+  columns->bias = 1;
+  columns->tile = address(tile);
+  job->running = columns->tile;
+  job->running_end =
+      job->running + (uint32_t)groups * (uint32_t)columns->inputs * (VIT_DSP_GROUP * 2);
+  if (is_wide(groups)) {
+    begin_wide(columns, store);
+  } else {
+    begin_packed(columns, block_inputs(linear, k_begin), store);
   }
 }
 
-void vit_dsp_columns_sums(VitDspColumns* columns, int32_t pair, int32_t* sums) {
-  set_pair(columns, pair);
-  columns->job.out = address(sums);
-  vit_dsp_gemm_columns(&columns->job);
-}
-
-int vit_dsp_can_inline(const VitDspColumns* columns) {
-  const VitLinearParams* linear = columns->linear;
-  return !columns->blocked && linear->shift == 0 && linear->out_max - linear->out_min == 255;
-}
-
-void vit_dsp_columns_begin_inline(VitDspColumns* columns, VitDspInline kind, uint32_t parameter,
-                                  uint32_t out_step) {
-  const VitDspColumnsLabels* labels = &vit_dsp_columns_labels;
-  const uint32_t* const tails[] = {labels->int8_tails, labels->turned_tails, labels->tile_tails,
-                                   labels->lut_tails};
-  const Path path = path_of(columns->inputs, PACKED_STEP_CODE, labels->chunk_end, tails[kind]);
+void vit_dsp_columns_inline(VitDspColumns* columns, uint32_t parameter, uint32_t out_step) {
   VitDspJob* job = &columns->job;
-  job->entry = path.entry;
-  job->tail = path.tail;
   // The core clamps to [-128, 127]: shift the output's range there.
   job->zero_point = (uint32_t)(columns->linear->out_zero_point - 128 - columns->linear->out_min);
   job->parameter = parameter;
   job->out_step = out_step;
 }
 
-void vit_dsp_columns_inline(VitDspColumns* columns, int32_t pair, void* out) {
+static void run_packed(VitDspColumns* columns, const int16_t* weights, int32_t bias0,
+                       int32_t bias1) {
   VitDspJob* job = &columns->job;
-  set_pair(columns, pair);
-  job->multiplier0 = (uint32_t)columns->linear->multiplier[2 * pair];
-  job->multiplier1 = (uint32_t)columns->linear->multiplier[2 * pair + 1];
-  job->out = address(out);
+  set_init(job, bias0, bias0);
+  job->bias1 = (uint32_t)bias1;
+  job->reload = address(weights);
+  job->chunk_end = job->reload + columns->chunk_bytes;
+  job->more.blocked.block_chunk_end = job->reload + columns->block_chunk_bytes;
+  job->more.blocked.last_chunk_end = job->reload + columns->last_chunk_bytes;
   vit_dsp_gemm_columns(job);
+}
+
+// Inputs from `from` on, a part of all; `out` is where the last part goes.
+static void run_part(VitDspColumns* columns, const int16_t* weights, int32_t from, uint32_t out) {
+  VitDspJob* job = &columns->job;
+  const int32_t rest = columns->inputs - from;
+  const int is_last = rest <= columns->part_inputs;
+  const int32_t inputs = is_last ? rest : columns->part_inputs;
+  vit_dsp_expand(weights + from, columns->expanded, inputs / 2);
+  job->entry = vit_dsp_wide_labels.resumed_entry;
+  job->more.resumed.partial = address(columns->partial);
+  job->more.resumed.group_bytes = (uint32_t)columns->inputs * (VIT_DSP_GROUP * 2);
+  job->more.resumed.entry = is_last ? columns->last_entry : columns->part_entry;
+  job->tail = is_last ? columns->last_tail : columns->part_tail;
+  job->chunk_end =
+      job->reload + WIDE_STEP_BYTES * (is_last ? columns->last_steps : columns->part_steps);
+  job->running = columns->tile + (uint32_t)from * (VIT_DSP_GROUP * 2);
+  job->running_end = job->running +
+                     (uint32_t)(columns->groups - 1) * job->more.resumed.group_bytes +
+                     (uint32_t)inputs * (VIT_DSP_GROUP * 2);
+  job->out = is_last ? out : job->more.resumed.partial;
+  vit_dsp_gemm_wide(job);
+}
+
+static void run_wide(VitDspColumns* columns, const int16_t* weights, int32_t bias0, int32_t bias1) {
+  VitDspJob* job = &columns->job;
+  const uint32_t out = job->out;
+  job->reload = address(columns->expanded);
+  if (columns->part_inputs >= columns->inputs) {
+    set_init(job, bias0, bias1);
+    vit_dsp_expand(weights, columns->expanded, columns->inputs / 2);
+    job->entry = columns->last_entry;
+    job->tail = columns->last_tail;
+    job->chunk_end = job->reload + WIDE_STEP_BYTES * columns->last_steps;
+    vit_dsp_gemm_wide(job);
+    return;
+  }
+  int32_t* partial = columns->partial;
+  for (int32_t i = 0; i < columns->groups * VIT_DSP_GROUP; ++i) {
+    partial[2 * i] = bias0;
+    partial[2 * i + 1] = bias1;
+  }
+  for (int32_t from = 0; from < columns->inputs; from += columns->part_inputs) {
+    run_part(columns, weights, from, out);
+  }
+}
+
+void vit_dsp_columns_run(VitDspColumns* columns, int32_t pair, void* out) {
+  const VitLinearParams* linear = columns->linear;
+  const int two = 2 * pair + 1 < linear->out_features;  // an odd last channel has no second one
+  const int32_t* bias = linear->bias + 2 * pair;
+  const int32_t bias0 = columns->bias ? bias[0] : 0;
+  const int32_t bias1 = columns->bias && two ? bias[1] : 0;
+  const int16_t* weights = columns->weights + (uint32_t)pair * (columns->row_bytes / 2);
+  VitDspJob* job = &columns->job;
+  job->multipliers[0] = (uint32_t)linear->multiplier[2 * pair];
+  job->multipliers[1] = two ? (uint32_t)linear->multiplier[2 * pair + 1] : 0;
+  job->out = address(out);
+  if (is_wide(columns->groups)) {
+    run_wide(columns, weights, bias0, bias1);
+  } else {
+    run_packed(columns, weights, bias0, bias1);
+  }
 }
 
 void vit_dsp_scores(const int16_t* tile, int32_t k_even, const int16_t* packed, int32_t pairs,
                     int32_t* sums) {
   const Path path =
-      path_of(k_even, PACKED_STEP_CODE, vit_dsp_rows_labels.chunk_end, vit_dsp_rows_labels.tails);
+      path_of(k_even, VIT_DSP_STEP_BYTES, vit_dsp_rows_labels.chunk_end, vit_dsp_rows_labels.tails);
   VitDspJob job;
-  set_init(&job, 0);
+  set_init(&job, 0, 0);
   job.reload = address(tile);
   job.entry = path.entry;
   job.out = address(sums);
   job.running = address(packed);
   job.running_end = address(packed + pairs * k_even);
-  job.chunk_end = job.reload + path.steps * 36;
+  job.chunk_end = job.reload + path.steps * ROWS_STEP_BYTES;
   job.tail = path.tail;
   vit_dsp_gemm_rows(&job);
 }
 
 void vit_dsp_wide(const int16_t* tile, int32_t groups, int32_t k_even, const int16_t* columns,
                   int32_t* sums) {
+  const VitDspStoreLabels* labels = &vit_dsp_wide_labels.stores;
   const Path path =
-      path_of(k_even, WIDE_STEP_CODE, vit_dsp_wide_labels.chunk_end, vit_dsp_wide_labels.tails);
+      path_of(k_even, VIT_DSP_WIDE_STEP_BYTES, labels->chunk_end, labels->tails[kVitDspSums]);
   VitDspJob job;
-  set_init(&job, 0);
+  set_init(&job, 0, 0);
   job.reload = address(columns);
   job.entry = path.entry;
   job.out = address(sums);
   job.running = address(tile);
   job.running_end = address(tile + groups * k_even * VIT_DSP_GROUP);
-  job.chunk_end = job.reload + path.steps * 24;
+  job.chunk_end = job.reload + path.steps * WIDE_STEP_BYTES;
   job.tail = path.tail;
   vit_dsp_gemm_wide(&job);
 }

@@ -33,42 +33,54 @@ static inline size_t vit_dsp_tile_bytes(int32_t rows, int32_t k) {
   return (size_t)vit_dsp_groups(rows) * (size_t)vit_dsp_k_even(k) * (VIT_DSP_GROUP * 2);
 }
 
-// One linear layer over a tile, one pair of channels after the other.
+// Row groups from which expanding a pair of weights pays, and the inputs expanded at a time.
+#define VIT_DSP_EXPAND_GROUPS 6
+#define VIT_DSP_EXPAND_INPUTS 264
+
+// One linear layer over a tile, one pair of channels after the other, all rows inside: by the
+// packed core, or by the wide one on expanded weights. One instance serves one store.
 typedef struct {
   VitDspJob job;
-  const int16_t* weights;
   const VitLinearParams* linear;
+  const int16_t* weights;
+  int32_t inputs;
+  int32_t groups;
   uint32_t row_bytes;  // of the packed weights of one pair
+  int32_t bias;        // 0: the sums start from 0
+  // Packed core: bytes from the weights to the end of the whole steps.
   uint32_t chunk_bytes;
   uint32_t block_chunk_bytes;
   uint32_t last_chunk_bytes;
-  int32_t inputs;
-  int32_t blocked;
-  int32_t bias;  // 0: the sums start from 0
+  // Wide core: inputs of a part, whether there are several, and the code addresses of all but the
+  // last part.
+  int32_t part_inputs;
+  uint32_t tile;
+  uint32_t part_entry;
+  uint32_t part_tail;
+  uint32_t part_steps;
+  uint32_t last_entry;
+  uint32_t last_tail;
+  uint32_t last_steps;
+  uint32_t expanded[VIT_DSP_EXPAND_INPUTS];
+  int32_t partial[VIT_DSP_MAX_GROUPS * VIT_DSP_GROUP * 2];
 } VitDspColumns;
 
-// What follows the sums of a block inside the assembly.
-typedef enum {
-  kVitDspInt8,    // int8 rows; parameter = row stride in bytes
-  kVitDspTurned,  // int8 columns; parameter = bytes from channel to channel
-  kVitDspTile,    // int16 tile; parameter = what to subtract, in both halves
-  kVitDspLut,     // int16 tile; parameter = address of the table's entry for 0
-} VitDspInline;
+// Whether the layer's requantization can run in line: no shift, an output range of 256 values, and
+// sums of the packed core that need no blocks (or the wide core).
+int vit_dsp_can_inline(const VitLinearParams* linear, int32_t k_begin, int32_t k_end,
+                       int32_t groups);
 
-// `tile` holds inputs [k_begin, k_end) of the layer, k_begin even, of `groups` row groups.
+// `tile` holds inputs [k_begin, k_end) of the layer, k_begin even, of `groups` row groups
+// (1..VIT_DSP_MAX_GROUPS).
 void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t k_begin,
-                           int32_t k_end, const int16_t* tile, int32_t groups);
+                           int32_t k_end, const int16_t* tile, int32_t groups, VitDspStore store);
 
-// sums [groups][3][2] of channels 2 pair and 2 pair + 1, bias included unless columns->bias is 0.
-void vit_dsp_columns_sums(VitDspColumns* columns, int32_t pair, int32_t* sums);
+// Only for in-line stores. out_step: bytes from one row group to the next.
+void vit_dsp_columns_inline(VitDspColumns* columns, uint32_t parameter, uint32_t out_step);
 
-// Whether the layer's requantization can run in line: one extraction, no shift, 256 values.
-int vit_dsp_can_inline(const VitDspColumns* columns);
-
-// From now on vit_dsp_columns_inline() only. out_step: bytes from one row group to the next.
-void vit_dsp_columns_begin_inline(VitDspColumns* columns, VitDspInline kind, uint32_t parameter,
-                                  uint32_t out_step);
-void vit_dsp_columns_inline(VitDspColumns* columns, int32_t pair, void* out);
+// Channels 2 pair and 2 pair + 1 to `out`: sums [groups][3][2], bias included unless
+// columns->bias is 0, or what the in-line store writes.
+void vit_dsp_columns_run(VitDspColumns* columns, int32_t pair, void* out);
 
 // sums[pair][3][2] = tile (one group) x packed int16 [pairs][k_even]; |S1| < 2^23.
 void vit_dsp_scores(const int16_t* tile, int32_t k_even, const int16_t* packed, int32_t pairs,

@@ -171,10 +171,11 @@ typedef struct {
 static void slice_sums(const Slice* s, VitRange n) {
   VitDspColumns columns;
   int32_t sums[2 * SLICE_ROWS];
-  vit_dsp_columns_begin(&columns, s->p, s->k.begin, s->k.end, s->tile, vit_dsp_groups(s->rows));
+  vit_dsp_columns_begin(&columns, s->p, s->k.begin, s->k.end, s->tile, vit_dsp_groups(s->rows),
+                        kVitDspSums);
   columns.bias = s->store->function != vit_store_add;
   for (int32_t pair = n.begin / 2; 2 * pair < n.end; ++pair) {
-    vit_dsp_columns_sums(&columns, pair, sums);
+    vit_dsp_columns_run(&columns, pair, sums);
     Column column = {s->store, s->p, sums, 2 * pair, s->first, s->rows};
     if (column.channel >= n.begin) store_column(&column);
     ++column.channel;
@@ -185,7 +186,7 @@ static void slice_sums(const Slice* s, VitRange n) {
 
 // Where the in-line stores write, and in which steps.
 typedef struct {
-  VitDspInline kind;
+  VitDspStore kind;
   uint32_t parameter;
   uint32_t group_step;  // bytes
   uint32_t pair_step;   // bytes
@@ -225,17 +226,15 @@ static int destination_of(const Slice* s, Destination* d) {
   return 0;
 }
 
-// Whole pairs and whole groups in line; returns false where nothing was done.
-static int slice_inline(const Slice* s, const Destination* d, int32_t groups, int32_t end) {
+// Whole pairs, [n.begin, end), and whole groups in line.
+static void slice_inline(const Slice* s, const Destination* d, int32_t groups, int32_t end) {
   VitDspColumns columns;
-  vit_dsp_columns_begin(&columns, s->p, s->k.begin, s->k.end, s->tile, groups);
-  if (!vit_dsp_can_inline(&columns)) return 0;
-  vit_dsp_columns_begin_inline(&columns, d->kind, d->parameter, d->group_step);
+  vit_dsp_columns_begin(&columns, s->p, s->k.begin, s->k.end, s->tile, groups, d->kind);
+  vit_dsp_columns_inline(&columns, d->parameter, d->group_step);
   uint8_t* out = d->out;
   for (int32_t channel = s->n.begin; channel < end; channel += 2, out += d->pair_step) {
-    vit_dsp_columns_inline(&columns, channel / 2, out);
+    vit_dsp_columns_run(&columns, channel / 2, out);
   }
-  return 1;
 }
 
 static void run_slice(const Slice* s) {
@@ -248,10 +247,11 @@ static void run_slice(const Slice* s) {
   const int tile = d.kind == kVitDspTile || d.kind == kVitDspLut;
   const int32_t groups = tile ? vit_dsp_groups(s->rows) : s->rows / VIT_DSP_GROUP;
   const int32_t end = s->n.end - (s->n.end & 1);
-  if (groups == 0 || end <= s->n.begin || !slice_inline(s, &d, groups, end)) {
+  if (groups == 0 || end <= s->n.begin || !vit_dsp_can_inline(s->p, s->k.begin, s->k.end, groups)) {
     slice_sums(s, s->n);
     return;
   }
+  slice_inline(s, &d, groups, end);
   if (end < s->n.end) slice_sums(s, (VitRange){end, s->n.end});
   const int32_t done = groups * VIT_DSP_GROUP;
   if (done < s->rows) {
