@@ -89,20 +89,29 @@ static inline int32_t divide(const Division* d, int32_t bias, int32_t sum) {
   return vit_sat8(vit_mulh_add(bias, a, d->multiplier) >> 16);
 }
 
-// Two channels (or one, at an odd end) of up to QUERY_BLOCK rows.
-static void store_pair(const Division* divisions, int32_t bias, const int32_t* sums, int32_t rows,
-                       int32_t first, int32_t channel, int32_t two, const VitContext* out) {
-  for (int32_t r = 0; r < rows; ++r, sums += 2) {
-    const int32_t a = divide(&divisions[r], bias, sums[0]);
-    const int32_t b = divide(&divisions[r], bias, sums[1]);
+// Two channels of up to QUERY_BLOCK rows to wide rows, from an even column on.
+static void store_wide_pair(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
+                            VitRows wide, int32_t first, int32_t column) {
+  const int32_t group_elements = VIT_ROW_GROUP * wide.stride;
+  int16_t* out = vit_wide_row(wide, first) + vit_wide_at(column);
+  for (int32_t r = 0; r < rows; r += VIT_ROW_GROUP, out += group_elements) {
+    for (int32_t i = 0; i < VIT_ROW_GROUP; ++i, ++d, sums += 2) {
+      const int32_t a = divide(d, bias, sums[0]), b = divide(d, bias, sums[1]);
+      vit_store32(out + 2 * i, vit_low_halves((uint32_t)a, (uint32_t)b));
+    }
+  }
+}
+
+// One channel.
+static void store_channel(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
+                          const VitContext* out, int32_t first, int32_t channel) {
+  const int32_t at = vit_wide_at(out->column + channel);
+  for (int32_t r = 0; r < rows; ++r) {
+    const int32_t c = divide(&d[r], bias, sums[2 * r]);
     if (out->narrow) {
-      int8_t* to = out->narrow + (first + r) * out->stride + channel;
-      to[0] = (int8_t)a;
-      if (two) to[1] = (int8_t)b;
+      out->narrow[(first + r) * out->stride + channel] = (int8_t)c;
     } else {
-      int16_t* to = vit_wide_row(out->wide, first + r);
-      to[vit_wide_at(out->column + channel)] = (int16_t)a;
-      if (two) to[vit_wide_at(out->column + channel + 1)] = (int16_t)b;
+      vit_wide_row(out->wide, first + r)[at] = (int16_t)c;
     }
   }
 }
@@ -115,12 +124,20 @@ void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
   for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {
     const int32_t rows = vit_min32(QUERY_BLOCK, e.rows - first);
     for (int32_t r = 0; r < rows; ++r) divisions[r] = division_of(p, totals[first + r]);
+    // The rows that fill the last group are computed too, and nobody reads them.
+    for (int32_t r = rows; r < vit_dsp_groups(rows) * VIT_DSP_GROUP; ++r)
+      divisions[r] = divisions[0];
     for (int32_t d = 0; d < p->head_dim; d += 2) {
       const int32_t two = d + 1 < p->head_dim;
       const int8_t* v = values + (ptrdiff_t)d * p->tokens;
       weighted_sums(e.data + first * e.stride, vit_dsp_groups(rows), v, two ? v + p->tokens : v,
                     p->tokens, sums);
-      store_pair(divisions, bias, sums, rows, first, d, two, out);
+      if (!out->narrow && two && !(out->column & 1)) {
+        store_wide_pair(divisions, bias, sums, rows, out->wide, first, out->column + d);
+      } else {
+        store_channel(divisions, bias, sums, rows, out, first, d);
+        if (two) store_channel(divisions, bias, sums + 1, rows, out, first, d + 1);
+      }
     }
   }
 }

@@ -8,6 +8,7 @@
 
 #include "vit_gemm_dsp.h"
 #include "vit_simd.h"
+#include "vit_store_dsp.h"
 
 #define SLICE_ROWS (VIT_DSP_MAX_GROUPS * VIT_DSP_GROUP)
 
@@ -156,6 +157,83 @@ static void store_column(const Column* c) {
   }
 }
 
+static int is_full_range(const VitLinearParams* p, int32_t low, int32_t high) {
+  return p->shift == 0 && p->out_min == low && p->out_max == high;
+}
+
+static void residual_pair(const Column* c, int32_t bytes) {
+  const VitStore* store = c->store;
+  const Residual r = residual_of(c);
+  const int32_t stride = store->in_stride * bytes;
+  const int8_t* in = (const int8_t*)store->in + c->first * stride + position(c) * bytes;
+  const int8_t* out = (const int8_t*)store->out + c->first * stride + position(c) * bytes;
+  const VitDspResidual job = {c->sums,
+                              in,
+                              (int32_t)((uintptr_t)out - (uintptr_t)in),
+                              stride - bytes,
+                              {r.q.multiplier, c->p->multiplier[c->channel + 1]},
+                              (uint32_t)r.offset,
+                              (int32_t)(r.offset >> 32),
+                              r.in_multiplier,
+                              r.in_shift,
+                              c->sums + 2 * c->rows};
+  if (bytes == 1) {
+    vit_dsp_residual_8(&job);
+  } else {
+    vit_dsp_residual_16(&job);
+  }
+}
+
+// Whole pairs of rows by the assembly, the ends one channel at a time.
+static void key_pair(const Column* c) {
+  const int32_t stride = c->store->out_stride, row = c->store->first_row + c->first;
+  const int32_t head = row & 1, rows = (c->rows - head) & ~1;
+  if (rows > 0) {
+    int16_t* out = (int16_t*)c->store->out + ((row + head) >> 1) * stride + position(c);
+    const VitDspKeys job = {
+        c->sums + 2 * head,   out,
+        stride * 2,           {c->p->multiplier[c->channel], c->p->multiplier[c->channel + 1]},
+        c->p->out_zero_point, c->sums + 2 * (head + rows)};
+    vit_dsp_keys(&job);
+  }
+  for (int32_t i = 0; i < 2; ++i) {
+    Column end = *c;
+    end.channel += i;
+    end.sums += i;
+    if (head) {
+      end.rows = 1;
+      key_column(&end);
+    }
+    if (head + rows < c->rows) {
+      end.first += head + rows;
+      end.sums += 2 * (head + rows);
+      end.rows = 1;
+      key_column(&end);
+    }
+  }
+}
+
+// Both channels of a pair at once; 0 where the store or its parameters need the general loops.
+static int store_pair(const Column* c) {
+  const VitStore* store = c->store;
+  if (store->function == vit_store_residual_8_8 && is_full_range(c->p, -128, 127)) {
+    if (store->in_stride != store->out_stride) return 0;
+    residual_pair(c, 1);
+    return 1;
+  }
+  if (store->function == vit_store_residual_16_16 && is_full_range(c->p, -32768, 32767)) {
+    if (store->in_stride != store->out_stride) return 0;
+    residual_pair(c, 2);
+    return 1;
+  }
+  if (store->function == vit_store_key && is_full_range(c->p, -127, 127)) {
+    if ((position(c) | store->out_stride) & 1) return 0;
+    key_pair(c);
+    return 1;
+  }
+  return 0;
+}
+
 // Rows of one call of the cores, and the channels.
 typedef struct {
   const VitLinearParams* p;
@@ -177,6 +255,7 @@ static void slice_sums(const Slice* s, VitRange n) {
   for (int32_t pair = n.begin / 2; 2 * pair < n.end; ++pair) {
     vit_dsp_columns_run(&columns, pair, sums);
     Column column = {s->store, s->p, sums, 2 * pair, s->first, s->rows};
+    if (2 * pair >= n.begin && 2 * pair + 1 < n.end && store_pair(&column)) continue;
     if (column.channel >= n.begin) store_column(&column);
     ++column.channel;
     ++column.sums;
