@@ -42,18 +42,28 @@ def _struct(value: Any, weights: WeightsImage) -> c_text.Struct:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _PackedConv2D:
-    """VitConv2DParams: `p.Conv2D` with packed weights and the input zero point in the bias."""
+class _PackedLinear:
+    """VitLinearParams: packed weights, the input zero point folded into the bias."""
 
-    window: p.Window
-    input_zero_point: int
-    output_zero_point: int
-    out_min: int
-    out_max: int
-    k_block: int
+    in_features: int
+    out_features: int
     weights: NDArray[np.int16]
     bias: NDArray[np.int32]
     multiplier: NDArray[np.int32]
+    shift: int
+    out_zero_point: int
+    out_min: int
+    out_max: int
+    k_block: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _PackedConv2D:
+    """VitConv2DParams."""
+
+    window: p.Window
+    input_zero_point: int
+    linear: _PackedLinear
     shift: NDArray[np.int32]
 
 
@@ -65,18 +75,19 @@ def _pack(op: p.Conv2D, name: str) -> _PackedConv2D:
         raise CompileError(f"{name}: the sums exceed 32 bits; use the TFLM runtime")
     if rows.size and int(rows.min()) < -127:
         raise CompileError(f"{name}: got a weight of -128, expected [-127, 127]; quantize again")
-    return _PackedConv2D(
-        op.window,
-        op.input_zero_point,
+    linear = _PackedLinear(
+        rows.shape[1],
+        rows.shape[0],
+        pack_dual_channel(rows),
+        bias.astype(np.int32),
+        op.multiplier,
+        0,
         op.output_zero_point,
         op.out_min,
         op.out_max,
         exact_k_block(rows),
-        pack_dual_channel(rows),
-        bias.astype(np.int32),
-        op.multiplier,
-        op.shift,
     )
+    return _PackedConv2D(op.window, op.input_zero_point, linear, op.shift)
 
 
 def _as_convolution(op: p.FullyConnected) -> p.Conv2D:

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vit_types.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -33,19 +35,14 @@ typedef struct {
   int32_t pad_left;
 } VitWindow;
 
-// CONV_2D, and FULLY_CONNECTED as a 1 x 1 convolution. K = kernel_height * kernel_width *
-// input_channels. Pixels outside the image read as input_zero_point.
+// CONV_2D, and FULLY_CONNECTED as a 1 x 1 convolution. Pixels outside the image read as
+// input_zero_point.
 typedef struct {
   VitWindow window;
   int32_t input_zero_point;
-  int32_t output_zero_point;
-  int32_t out_min;
-  int32_t out_max;
-  int32_t k_block;            // as in VitLinearParams
-  const int16_t* weights;     // dual-channel packed [(O + 1) / 2][K rounded up to even]
-  const int32_t* bias;        // [O], -input_zero_point * sum(weights) folded in
-  const int32_t* multiplier;  // [O]
-  const int32_t* shift;       // [O]
+  VitLinearParams linear;  // in_features kernel_height * kernel_width * input_channels; its
+                           // multiplier is TFLite's, its shift is not used
+  const int32_t* shift;    // [output_channels]
 } VitConv2DParams;
 
 void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y);
