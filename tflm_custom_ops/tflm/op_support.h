@@ -9,9 +9,9 @@
 //   static size_t ScratchBytes(const Params&);
 //   static TfLiteStatus Run(const Params&, const OpBuffers&, TfLiteContext*);
 //
-// Nothing of an operator lives in persistent memory: Prepare leaves the scratch index in the
-// node's user_data pointer, and Invoke parses the options again (a few hundred words, against
-// millions of multiplications).
+// Nothing of an operator lives in persistent memory (but see vit_patch_embed.cc): Prepare leaves
+// the scratch index in the node's user_data pointer, and Invoke parses the options again (a few
+// hundred words, against millions of multiplications).
 #ifndef TFLM_CUSTOM_OPS_TFLM_OP_SUPPORT_H_
 #define TFLM_CUSTOM_OPS_TFLM_OP_SUPPORT_H_
 
@@ -117,14 +117,21 @@ TfLiteStatus PrepareOp(TfLiteContext* context, TfLiteNode* node) {
   return RequestScratch(context, node, Op::kName, Op::ScratchBytes(params));
 }
 
+// The first half of Invoke: everything that Op::Run needs.
+template <class Op>
+TfLiteStatus LoadOp(TfLiteContext* context, const TfLiteNode* node, OpTensors* tensors,
+                    typename Op::Params* params, OpBuffers* buffers) {
+  if (GetOpTensors(context, node, Op::kName, false, tensors) != kTfLiteOk) return kTfLiteError;
+  if (ParseNode<Op>(context, node, *tensors, params) != kTfLiteOk) return kTfLiteError;
+  return GetOpBuffers(context, node, Op::kName, *tensors, buffers);
+}
+
 template <class Op>
 TfLiteStatus InvokeOp(TfLiteContext* context, TfLiteNode* node) {
   OpTensors tensors;
-  if (GetOpTensors(context, node, Op::kName, false, &tensors) != kTfLiteOk) return kTfLiteError;
   typename Op::Params params;
-  if (ParseNode<Op>(context, node, tensors, &params) != kTfLiteOk) return kTfLiteError;
   OpBuffers buffers;
-  if (GetOpBuffers(context, node, Op::kName, tensors, &buffers) != kTfLiteOk) return kTfLiteError;
+  if (LoadOp<Op>(context, node, &tensors, &params, &buffers) != kTfLiteOk) return kTfLiteError;
   return Op::Run(params, buffers, context);
 }
 

@@ -41,6 +41,7 @@ Array = NDArray[np.generic]
 _ROOMY_ARENA_BYTES = 1 << 26
 _MAX_ARENA_BYTES = 1 << 30  # TFLM computes sizes in int
 _ARENA_ALIGNMENT = 16
+_ABORT = 15  # kTfLiteAbort of micro_context.h: an operator ended the run, and it is no error
 # TFLM's messages when memory, and not the model, is the reason (micro_allocator.cc,
 # single_arena_buffer_allocator.cc, arena planners, kernels' own allocations).
 _ARENA_TEXT = re.compile(
@@ -231,6 +232,29 @@ class TflmInterpreter:
 
     def invoke_all(self, *xs: Array) -> tuple[Array, ...]:
         """Runs the model on all inputs, in the model's order; returns all outputs."""
+        outputs = self.invoke_part(*xs)
+        if outputs is None:
+            raise TflmInvokeError("the model takes its input in parts; see streamed.py")
+        return outputs
+
+    def invoke_part(self, *xs: Array) -> tuple[Array, ...] | None:
+        """As :meth:`invoke_all`; None where an operator ends the run to be given more input."""
+        self._set_inputs(xs)
+        failure: Exception | None = None
+        status = 0
+        with StderrCapture() as captured:
+            try:
+                status = self._interpreter.invoke()
+            except RuntimeError as error:
+                failure = error
+        if failure is None and status == _ABORT:
+            return None
+        if failure is not None or status:
+            reason = one_line(captured.text) or str(failure or f"status {status}")
+            raise TflmInvokeError(f"TFLM failed to run the model: {reason}") from failure
+        return tuple(self._interpreter.get_output(i) for i in range(self._output_count))
+
+    def _set_inputs(self, xs: tuple[Array, ...]) -> None:
         if len(xs) != self._input_count:
             raise TflmInvokeError(f"inputs: got {len(xs)}, expected {self._input_count}")
         for index, (x, details) in enumerate(zip(xs, self.inputs, strict=True)):
@@ -240,17 +264,10 @@ class TflmInterpreter:
                     f"{list(details.shape)}"
                 )
             self._interpreter.set_input(np.ascontiguousarray(x), index)
-        failure: Exception | None = None
-        status = 0
-        with StderrCapture() as captured:
-            try:
-                status = self._interpreter.invoke()
-            except RuntimeError as error:
-                failure = error
-        if failure is not None or status:
-            reason = one_line(captured.text) or str(failure or f"status {status}")
-            raise TflmInvokeError(f"TFLM failed to run the model: {reason}") from failure
-        return tuple(self._interpreter.get_output(i) for i in range(self._output_count))
+
+    def reset(self) -> None:
+        """Forgets input given in parts, and the state of variable tensors."""
+        self._interpreter.reset()
 
     def tensor(self, index: int) -> Array:
         """Tensor ``index`` of the main graph after an invoke; needs ``preserve_all_tensors``."""

@@ -29,8 +29,12 @@
 extern "C" {
 #endif
 
-// c_api_types.h. Other values exist; the operators return only these two.
-typedef enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 } TfLiteStatus;
+// c_api_types.h. The last value fixes the range, in which TFLM also has kTfLiteAbort, 15.
+typedef enum TfLiteStatus {
+  kTfLiteOk = 0,
+  kTfLiteError = 1,
+  kTfLiteOutputShapeNotKnown = 9,
+} TfLiteStatus;
 
 // tflite_types.h: the tensor types that occur around the operators. The runtime stores others in
 // fields of this type, hence the explicit last value, which fixes the range.
