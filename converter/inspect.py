@@ -17,6 +17,7 @@ from typing import Any
 from absl import app, flags
 
 from converter import schedule, tflite
+from converter.compile.header import STREAM_STATE_BYTES
 from converter.plan import draw, metadata, minimalloc_csv
 from converter.plan.budget import OverBudgetError
 from converter.plan.lifetimes import ModelProblem, decoded, model_problem, offsets_of
@@ -60,11 +61,6 @@ class Budgets:
     static_bytes: int
     code_bytes: int
 
-    @property
-    def arena(self) -> int | None:
-        """SRAM left to the arena."""
-        return None if self.sram is None else self.sram - self.stack_bytes - self.static_bytes
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inspection:
@@ -81,6 +77,17 @@ class Inspection:
     flash: FlashReport
     planned_here: bool
     offsets: tuple[int, ...]
+
+    def sram_parts(self, budgets: Budgets) -> tuple[tuple[str, int], ...]:
+        """What SRAM holds: (name, bytes); parts of no bytes are left out, the arena is first."""
+        state = STREAM_STATE_BYTES if self.memory.streamed else 0
+        parts = (
+            ("arena", self.memory.arena_bytes),
+            ("streaming state", state),
+            ("stack", budgets.stack_bytes),
+            ("static data", budgets.static_bytes),
+        )
+        return tuple((name, size) for name, size in parts if size)
 
 
 def inspect_model(model_bytes: bytes, streamed: bool = False) -> Inspection:
@@ -110,15 +117,16 @@ def inspect_model(model_bytes: bytes, streamed: bool = False) -> Inspection:
 def over_budget(found: Inspection, budgets: Budgets) -> str | None:
     """The line for a model that does not fit, or None."""
     memory, flash = found.memory, found.flash
-    total = memory.arena_bytes + budgets.stack_bytes + budgets.static_bytes
-    if budgets.sram is not None and budgets.arena is not None and total > budgets.sram:
+    parts = found.sram_parts(budgets)
+    total = sum(size for _, size in parts)
+    if budgets.sram is not None and total > budgets.sram:
         peak = memory.peak
-        helps = "; or ".join(remedies(found.stated, budgets.arena))
+        left = budgets.sram - (total - memory.arena_bytes)
+        listed = ", ".join(f"{name} {size}" for name, size in parts)
         return (
-            f"over budget: SRAM needs {total} bytes (arena {memory.arena_bytes}, stack "
-            f"{budgets.stack_bytes}, static data {budgets.static_bytes}), the budget is "
-            f"{budgets.sram}; peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; "
-            f"what would make it fit: {helps}"
+            f"over budget: SRAM needs {total} bytes ({listed}), the budget is {budgets.sram}; "
+            f"peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; what would make it fit: "
+            + "; or ".join(remedies(found.stated, left))
         )
     needed = flash.constant_bytes + budgets.code_bytes
     if budgets.flash is not None and needed > budgets.flash:
@@ -137,11 +145,9 @@ def tables(found: Inspection, budgets: Budgets) -> list[tuple[str, Table]]:
     memory, flash = found.memory, found.flash
     gap = memory.arena_bytes - memory.lower_bound_bytes
     proof = "optimal (equals the proven lower bound)" if gap == 0 else f"{gap:,} above the bound"
-    sram = [["SRAM", "bytes"], ["arena", f"{memory.arena_bytes:,}"]]
-    for name, size in (("stack", budgets.stack_bytes), ("static data", budgets.static_bytes)):
-        if size:
-            sram.append([name, f"{size:,}"])
-    sram.append(["total", f"{memory.arena_bytes + budgets.stack_bytes + budgets.static_bytes:,}"])
+    parts = found.sram_parts(budgets)
+    sram = [["SRAM", "bytes"], *([name, f"{size:,}"] for name, size in parts)]
+    sram.append(["total", f"{sum(size for _, size in parts):,}"])
     kinds = [["at the peak", "bytes"], *([k.value, f"{n:,}"] for k, n in memory.peak_by_kind)]
     sections = [["flash", "bytes"], *([n, f"{s:,}"] for n, s in flash.sections)]
     sections.append(["file", f"{flash.file_bytes:,}"])
@@ -189,10 +195,8 @@ def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
         "streamed": memory.streamed,
         "planned_here": found.planned_here,
         "sram_bytes": {
-            "arena": memory.arena_bytes,
-            "stack": budgets.stack_bytes,
-            "static": budgets.static_bytes,
-            "total": memory.arena_bytes + budgets.stack_bytes + budgets.static_bytes,
+            **dict(found.sram_parts(budgets)),
+            "total": sum(size for _, size in found.sram_parts(budgets)),
         },
         "peak": {
             "op": memory.peak.op,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chooses a fused operator's tiles: how many tokens, heads and hidden units at a time.
 
-A schedule never changes a result, only scratch bytes, weight traffic and instructions. Candidates
-are compared in the order: fits the scratch budget; least weight bytes read; fewest instructions;
-least scratch. docs/memory.md explains the formulas.
+A schedule never changes a result, only scratch bytes, weight traffic and instructions. Among the
+candidates that fit, the one with the fewest estimated cycles wins: instructions, plus the weights
+that are read from slow memory once per tile. docs/memory.md explains the formulas.
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ import dataclasses
 from collections.abc import Iterator
 
 from tflm_custom_ops.options import Attention, LinearOp, Mlp, Op, PatchEmbed, Projection
-from tflm_custom_ops.scratch import ROW_GROUP, scratch_bytes
+from tflm_custom_ops.scratch import ROW_GROUP, attention_kv_bytes, scratch_bytes
 
-GOOD_TOKEN_TILE = (
-    15  # weights are then read once per 15 tokens; larger tiles only if memory is left
-)
+GOOD_TOKEN_TILE = 15  # a weight is read once per so many tokens; more only if memory is left
 
-# Instructions of the DSP kernels, for comparing schedules (measured per element or per product).
-INSTRUCTIONS_PER_MAC = 0.75
-INSTRUCTIONS_PER_NORM_ELEMENT = 16.0
+# Quad SPI at 108 MHz delivers 54 MB/s; the core runs at 216 MHz.
+SLOW_MEMORY_CYCLES_PER_BYTE = 4.0
+
+# The DSP kernels on the emulated Cortex-M7, fitted to counts of vit_t_240's blocks under nine
+# schedules; they serve to compare schedules, not to predict a network's count.
+PER_MAC = 0.70
+PER_NORM_ELEMENT = 13.3  # LayerNorm is repeated for each head at a time
+PER_CHANNEL_PASS = 42.0  # starting a channel of a layer on a tile of tokens
+PER_VALUE_PASS = 1.9  # widening one element of V for a tile of queries
+PER_PARTIAL_SUM = 12.0  # adding a hidden tile's share to one element of the output
+PER_SPLIT_SUM = 26.0  # clearing and storing those sums, if the hidden units are split at all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +36,17 @@ class Cost:
     Attributes:
       scratch_bytes: while the operator runs.
       weight_bytes: int8 weights that are read from their memory in one run.
-      instructions: estimate of the part that depends on the schedule; for comparisons only.
+      instructions: estimate, for comparing schedules of the same operator.
     """
 
     scratch_bytes: int
     weight_bytes: int
     instructions: float
+
+    @property
+    def cycles(self) -> float:
+        """Estimate with the weights in slow memory."""
+        return self.instructions + SLOW_MEMORY_CYCLES_PER_BYTE * self.weight_bytes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,9 +57,9 @@ class Candidate:
     cost: Cost
 
     @property
-    def rank(self) -> tuple[float, float, int]:
+    def rank(self) -> tuple[float, int]:
         """Better schedules first, among those that fit."""
-        return self.cost.weight_bytes, self.cost.instructions, self.cost.scratch_bytes
+        return self.cost.cycles, self.cost.scratch_bytes
 
 
 class ScheduleError(ValueError):
@@ -95,8 +106,10 @@ def _variants(op: Op) -> Iterator[Op]:
 
 
 def has_good_tile(op: Op) -> bool:
-    """Whether weights are read no more than once per GOOD_TOKEN_TILE tokens."""
-    if isinstance(op, Attention | Mlp):
+    """Whether weights are read no more than once per GOOD_TOKEN_TILE tokens, hidden units whole."""
+    if isinstance(op, Mlp):
+        return op.token_tile >= min(op.tokens, GOOD_TOKEN_TILE) and op.hidden_tile == op.hidden_dim
+    if isinstance(op, Attention):
         return op.token_tile >= min(op.tokens, GOOD_TOKEN_TILE)
     if isinstance(op, LinearOp):
         return op.token_tile >= min(op.rows, GOOD_TOKEN_TILE)
@@ -134,9 +147,11 @@ def cost(op: Op) -> Cost:
     elif isinstance(op, Mlp):
         traffic, instructions = _mlp_cost(op)
     elif isinstance(op, LinearOp):
-        passes = -(-op.rows // op.token_tile)
-        traffic = passes * weight_bytes(op.projection)
-        instructions = _mac_instructions(op.rows, op.token_tile, weight_bytes(op.projection))
+        traffic, instructions = _linear_cost(op.projection, op.rows, op.token_tile)
+    elif isinstance(op, PatchEmbed):
+        patches = op.grid_height * op.grid_width
+        traffic = -(-patches // ROW_GROUP) * int(op.linear.weights.size)
+        instructions = PER_MAC * macs(op)
     else:
         traffic, instructions = 0, 0.0
     return Cost(scratch_bytes(op), traffic, instructions)
@@ -175,32 +190,58 @@ def describe(op: Op | None) -> str:
     return ""
 
 
-def _mac_instructions(tokens: int, tile: int, macs_per_token: int) -> float:
-    """Instructions of the products, row groups filled up in the last tile of each pass."""
-    full, rest = divmod(tokens, tile)
-    rows = full * _grouped(tile) + _grouped(rest)
-    return rows * macs_per_token * INSTRUCTIONS_PER_MAC
+def _channels(p: Projection) -> int:
+    return p.rank + p.out_features
+
+
+def _linear_cost(p: Projection, rows: int, tile: int) -> tuple[int, float]:
+    """(weight bytes, instructions) of a projection of ``rows`` rows, ``tile`` at a time."""
+    passes = -(-rows // tile)
+    filled = (rows // tile) * _grouped(tile) + _grouped(rows % tile)
+    products = filled * weight_bytes(p) * PER_MAC
+    return passes * weight_bytes(p), products + passes * _channels(p) * PER_CHANNEL_PASS
 
 
 def _grouped(rows: int) -> int:
     return -(-rows // ROW_GROUP) * ROW_GROUP
 
 
+def key_value_rows(op: Attention) -> int:
+    """Tokens at a time while keys and values are projected: as many as the scratch has room for
+    that queries need later (kernels/vit_attention_plan.c)."""
+    inner = op.heads * op.head_dim
+    base = attention_kv_bytes(op)
+    if op.heads_at_a_time != op.heads:
+        base += op.tokens * inner
+    row_bytes = 2 * (max(op.embed_dim, inner) + max(op.k.rank, op.v.rank))
+    fitting = (scratch_bytes(op) - base) // row_bytes // ROW_GROUP * ROW_GROUP
+    return min(max(fitting, _grouped(op.token_tile)), _grouped(op.tokens))
+
+
 def _attention_cost(op: Attention) -> tuple[int, float]:
-    passes = -(-op.tokens // op.token_tile)
-    rounds = op.heads // op.heads_at_a_time  # how often LayerNorm and shared factors are repeated
-    per_head = sum(int(p.up.weights.size) for p in (op.q, op.k, op.v))
-    downs = [0 if p.down is None else int(p.down.weights.size) for p in (op.q, op.k, op.v)]
-    shared = downs[0] if op.shared_down else sum(downs)
-    weights = per_head + rounds * shared + weight_bytes(op.out)
-    norms = 2 * rounds * op.tokens * op.embed_dim * INSTRUCTIONS_PER_NORM_ELEMENT
-    return passes * weights, _mac_instructions(op.tokens, op.token_tile, weights) + norms
+    tokens, inner = op.tokens, op.heads * op.head_dim
+    rounds = op.heads // op.heads_at_a_time  # how often LayerNorm and low-rank halves are repeated
+    passes = -(-tokens // op.token_tile)
+    query = _linear_cost(op.q, tokens, op.token_tile)
+    parts = [query, _linear_cost(op.out, tokens, op.token_tile)]
+    parts += [_linear_cost(p, tokens, key_value_rows(op)) for p in (op.k, op.v)]
+    traffic = sum(p[0] for p in parts)
+    instructions = sum(p[1] for p in parts)
+    for p in (op.q, op.k, op.v):
+        if p.down is not None:
+            again = (rounds - 1) * int(p.down.weights.size)
+            traffic += again * passes
+            instructions += again * tokens * PER_MAC
+    instructions += 2 * rounds * tokens * op.embed_dim * PER_NORM_ELEMENT
+    instructions += passes * tokens * inner * PER_VALUE_PASS
+    return traffic, instructions + 2 * tokens**2 * inner * PER_MAC
 
 
 def _mlp_cost(op: Mlp) -> tuple[int, float]:
-    passes = -(-op.tokens // op.token_tile)
     parts = -(-op.hidden_dim // op.hidden_tile)
-    weights = weight_bytes(op.fc1) + weight_bytes(op.fc2)
-    # Partial sums are added up once per further part.
-    sums = (parts - 1) * op.tokens * op.embed_dim * 2.0
-    return passes * weights, _mac_instructions(op.tokens, op.token_tile, weights) + sums
+    first, second = (_linear_cost(p, op.tokens, op.token_tile) for p in (op.fc1, op.fc2))
+    instructions = first[1] + second[1] + op.tokens * op.embed_dim * PER_NORM_ELEMENT
+    if parts > 1:
+        per_element = PER_SPLIT_SUM + (parts - 1) * PER_PARTIAL_SUM
+        instructions += op.tokens * (op.fc2.rank or op.embed_dim) * per_element
+    return first[0] + second[0], instructions

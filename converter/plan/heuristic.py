@@ -168,8 +168,8 @@ def _birth_key(problem: Problem, unit: _Unit) -> float:
 
 
 _ORDERS: tuple[Callable[[Problem, _Unit], float], ...] = (
+    _area_key,  # first: puts what lives long (tokens) at the bottom, which TFLM can plan around
     _size_key,
-    _area_key,
     _life_key,
     _birth_key,
 )

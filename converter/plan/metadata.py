@@ -108,9 +108,16 @@ def _plan_words(graph: Graph, plan: Plan) -> list[int]:
     ]
 
 
-def with_plan(model: Model, plan: Plan) -> Model:
-    """The model with both metadata entries, replacing any older plan."""
+def with_plan(model: Model, plan: Plan, tflm_image_offset: int = NOT_PLANNED) -> Model:
+    """The model with both metadata entries, replacing any older plan.
+
+    Args:
+      tflm_image_offset: where TFLM, which has the whole image in its arena, is to put the image of
+        a streamed plan.
+    """
     offsets = [NOT_PLANNED if s is None else s.offset for s in plan.tensors]
+    if plan.streamed:
+        offsets[model.graph.inputs[0]] = tflm_image_offset
     offline = [1, 1, len(offsets), *offsets]
     kept = tuple(m for m in model.metadata if m.name not in (OFFLINE_NAME, PLAN_NAME))
     entries = tuple(

@@ -17,7 +17,8 @@ from converter.plan.lifetimes import (
     tensor_id,
 )
 from converter.plan.metadata import Plan, Span
-from converter.plan.problem import Placement
+from converter.plan.patch_overlap import patch_embed_margin_bytes
+from converter.plan.problem import ALIGNMENT, Placement, align_up
 from converter.tflite import Graph, Operator, parse, serialize
 from tflm_custom_ops import options
 from tflm_custom_ops.options import HEADER_WORDS, OpKind
@@ -69,7 +70,8 @@ def plan_model(
     stated, placement = plan_graph(model.graph, ops, streamed, sram_budget, time_limit_s, seed)
     model = dataclasses.replace(model, graph=stated.graph)
     plan = plan_from(stated, placement)
-    return PlannedModel(serialize(metadata.with_plan(model, plan)), plan, stated, placement)
+    planned = metadata.with_plan(model, plan, _tflm_image_offset(stated, plan))
+    return PlannedModel(serialize(planned), plan, stated, placement)
 
 
 def plan_graph(
@@ -99,6 +101,18 @@ def plan_graph(
         f"over budget: the arena needs {placement.arena_bytes[0]} bytes, {excess} more than the "
         f"budget of {sram_budget}, although no operator alone does; increase the time limit"
     )
+
+
+def _tflm_image_offset(stated: ModelProblem, plan: Plan) -> int:
+    """Of a streamed model in TFLM: the image behind the tokens by the safe margin.
+
+    TFLM would otherwise place the image beside the tokens, not under them.
+    """
+    first = stated.ops[0]
+    tokens = plan.tensors[stated.graph.operators[0].outputs[0]]
+    if not plan.streamed or not isinstance(first, options.PatchEmbed) or tokens is None:
+        return metadata.NOT_PLANNED
+    return tokens.offset + align_up(patch_embed_margin_bytes(first), ALIGNMENT)
 
 
 def plan_from(stated: ModelProblem, placement: Placement) -> Plan:

@@ -14,9 +14,7 @@ from converter import inspect as inspect_command
 from converter.plan import draw, minimalloc_csv, plan_model
 from converter.plan.report import Kind
 from keras_models.presets import PRESETS
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "plan"))
-from vit_models import fused_model
+from tests.converter.plan.vit_models import fused_model
 
 ROOT = pathlib.Path(__file__).parents[3]
 NO_BUDGET = inspect_command.Budgets(None, None, 0, 0, 0)

@@ -2,10 +2,10 @@
 """minimalloc's CSV, in and out."""
 
 import pytest
-from plan_problems import random_problem
 
 from converter.plan import minimalloc_csv, planner
 from converter.plan.problem import Buffer, PlanError, Problem
+from tests.converter.plan.plan_problems import random_problem
 
 EXAMPLE = """id,lower,upper,size
 b1,0,3,4

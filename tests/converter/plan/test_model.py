@@ -6,7 +6,6 @@ import struct
 
 import numpy as np
 import pytest
-from vit_models import fused_model, plain_graph
 
 from converter.plan import (
     OverBudgetError,
@@ -19,11 +18,13 @@ from converter.plan import (
     planner,
     read_plan,
 )
+from converter.plan.patch_overlap import is_safe
 from converter.plan.skeleton import skeleton
 from converter.plan.validate import violations
 from converter.tflite import Metadata, parse, serialize
 from keras_models.arch import ArchConfig
 from keras_models.presets import PRESETS
+from tests.converter.plan.vit_models import fused_model, plain_graph
 from tflm_custom_ops import options
 
 PROMISES = [  # preset, residual bits, streamed, bytes of arena
@@ -127,13 +128,16 @@ def test_tokens_stay_in_place_from_patch_embedding_to_pooling():
     assert tokens.offset < image.offset < tokens.end
 
 
-def test_streamed_image_has_no_bytes_but_offline_metadata_lets_tflm_place_it():
+def test_streamed_image_has_no_bytes_but_tflm_puts_it_under_the_tokens():
     planned = plan_model(fused_model(PRESETS["test_tiny"]), streamed=True)
     assert planned.plan.tensors[0] is None
     data = next(
         m.data for m in parse(planned.model_bytes).metadata if m.name == "OfflineMemoryAllocation"
     )
-    assert struct.unpack_from("<i", data, 12)[0] == -1
+    image = struct.unpack_from("<i", data, 12)[0]
+    first = planned.model_problem.ops[0]
+    tokens = planned.plan.tensors[planned.model_problem.graph.operators[0].outputs[0]]
+    assert is_safe(first, image - tokens.offset)
 
 
 def test_streaming_needs_the_patch_embedding_first():

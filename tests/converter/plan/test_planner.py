@@ -6,11 +6,11 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_problems import random_problem
 
 from converter.plan import cp_sat, heuristic, planner
 from converter.plan.problem import Buffer, Overwrite, PlanError, Problem, Region, live_bytes
 from converter.plan.validate import violations
+from tests.converter.plan.plan_problems import random_problem
 
 
 def test_never_worse_than_greedy_on_1000_random_problems():

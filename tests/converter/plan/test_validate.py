@@ -5,11 +5,11 @@ import dataclasses
 import random
 
 import pytest
-from plan_problems import random_problem
 
 from converter.plan import heuristic
 from converter.plan.problem import Buffer, Overwrite, PlanError, Problem, Region
 from converter.plan.validate import validate, violations
+from tests.converter.plan.plan_problems import random_problem
 
 PROBLEM = Problem(
     (

@@ -12,16 +12,89 @@ import dataclasses
 import numpy as np
 
 from converter.plan.skeleton import skeleton
-from converter.tflite import Graph, Model, Operator, Tensor, serialize
+from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
 from keras_models.arch import ArchConfig
 from tflm_custom_ops import options
 
 INT8 = np.dtype(np.int8)
+QUANTIZATION = Quantization.per_tensor(0.05, -5)
 
 
-def fused_model(arch: ArchConfig, residual_bits: int = 8) -> bytes:
-    """A complete fused file: options and packed zero weights."""
+def _random_linear(rng: np.random.Generator, p: options.Linear) -> options.Linear:
+    """Weights that bring sums of int8 inputs to about a quarter of the output's range."""
+    n, k = p.weights.shape
+    weights = rng.integers(-127, 128, (n, k)).astype(np.int8)
+    factor = min(0.45, p.out_max / 4 / (70.0 * 73.0 * np.sqrt(k))) * rng.uniform(0.5, 1.0, n)
+    return dataclasses.replace(
+        p,
+        weights=weights,
+        bias=rng.integers(-2000, 2000, n).astype(np.int32),
+        multiplier=np.round(factor * 2.0**32).astype(np.int32),
+        k_block=options.exact_k_block(weights),
+    )
+
+
+def _random_projection(
+    rng: np.random.Generator, p: options.Projection, down: options.Linear | None = None
+) -> options.Projection:
+    if p.down is None:
+        return options.Projection(_random_linear(rng, p.up))
+    return options.Projection(_random_linear(rng, p.up), down or _random_linear(rng, p.down))
+
+
+def randomized(op: options.Op, rng: np.random.Generator) -> options.Op:
+    """The operator with random weights of sensible scale."""
+    changes: dict[str, object] = {}
+    shared = getattr(op, "shared_down", False)
+    for field in dataclasses.fields(op):
+        value = getattr(op, field.name)
+        if isinstance(value, options.Projection):
+            down = changes["q"].down if shared and "q" in changes and field.name != "out" else None
+            value = _random_projection(rng, value, down)
+        elif isinstance(value, options.Linear):
+            value = _random_linear(rng, value)
+        elif isinstance(value, options.Norm):
+            d = value.gamma.shape[0]
+            gamma = rng.integers(3 << 22, 5 << 22, d).astype(np.int32)
+            value = options.Norm(gamma, rng.integers(-2000, 2000, d).astype(np.int32), 1000)
+        elif field.name == "lut":
+            value = rng.integers(-128, 128, 256).astype(np.int8)
+        elif field.name == "exp_table":
+            value = np.round((2**15 - 1) * 2.0 ** (-np.arange(256) / 256)).astype(np.uint16)
+        elif field.name in ("pos", "cls") and value is not None:
+            value = rng.integers(-100, 100, value.shape).astype(value.dtype)
+        elif field.name == "pool_multiplier":
+            value = (1 << 32) // max(3, op.tokens)
+        changes[field.name] = value
+    if isinstance(op, options.Attention):
+        changes["k"] = _clamped_keys(changes["k"])
+    return dataclasses.replace(op, **changes)
+
+
+def _clamped_keys(k: options.Projection) -> options.Projection:
+    return dataclasses.replace(k, up=dataclasses.replace(k.up, out_min=-127))
+
+
+def _stream_type(op: options.Op) -> options.Op:
+    """The last projection clamps to the residual stream's type."""
+    wide = {"out_min": -(1 << 15), "out_max": (1 << 15) - 1}
+    if isinstance(op, options.PatchEmbed) and op.output_bits == 16:
+        return dataclasses.replace(op, linear=dataclasses.replace(op.linear, **wide))
+    name = {options.Attention: "out", options.Mlp: "fc2"}.get(type(op))
+    if name is None or op.residual.bits == 8:
+        return op
+    last = getattr(op, name)
+    return dataclasses.replace(
+        op, **{name: dataclasses.replace(last, up=dataclasses.replace(last.up, **wide))}
+    )
+
+
+def fused_model(arch: ArchConfig, residual_bits: int = 8, seed: int | None = None) -> bytes:
+    """A complete fused file: options and packed weights, zero or (with a seed) random."""
     graph, ops = skeleton(arch, residual_bits)
+    if seed is not None:
+        rng = np.random.default_rng(seed)
+        ops = tuple(None if op is None else randomized(_stream_type(op), rng) for op in ops)
     tensors, operators = list(graph.tensors), []
     for operator, op in zip(graph.operators, ops, strict=True):
         if op is not None:
@@ -31,6 +104,9 @@ def fused_model(arch: ArchConfig, residual_bits: int = 8) -> bytes:
             tensors[index] = dataclasses.replace(tensors[index], shape=data.shape, data=data)
             operator = dataclasses.replace(operator, custom_options=words)
         operators.append(operator)
+    tensors = [
+        t if t.is_constant else dataclasses.replace(t, quantization=QUANTIZATION) for t in tensors
+    ]
     graph = dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(operators))
     return serialize(Model(graph))
 
