@@ -32,7 +32,6 @@ from converter.fuse.patterns.mlp import match_block_norm, residual_operands
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
 
-
 _MASKS = frozenset({"ADD", "SUB", "SELECT", "SELECT_V2"})  # on the scores, where MUL is the scale
 
 

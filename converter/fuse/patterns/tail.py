@@ -8,17 +8,19 @@ import dataclasses
 import numpy as np
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layout import trace_back
+from converter.fuse.layout import element_index
 from converter.fuse.patterns.layer_norm import NormMatch, match_norm
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.region import check_closed, frontier
-from converter.fuse.semantics import POINTWISE, REDUCTIONS, RESHAPES, VIEWS, fused_activation
+from converter.fuse.semantics import POINTWISE, REDUCTIONS, RESHAPES, VIEWS
 from converter.tflite import GraphView
 from tflm_custom_ops.options import Pool
 
 ANCHORS = frozenset({"RSQRT", "SQRT", "POW"})
 _INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES})
 _MAX_STEPS = 24
+_MAX_POOL_CHAIN = 4
+POOL_FACTOR_LIMIT = 0.499  # of s_y / (s_m * tokens), which is stored without a shift
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,25 +112,38 @@ def _match_pool(
     view: GraphView, y: int, tokens: int, width: int
 ) -> tuple[Pool, int, tuple[int, ...]]:
     """(pool, result, operators) of what follows the LayerNorm; no pool if it does not fit."""
-    none = (Pool.NONE, y, ())
-    readers = view.consumers(y)
-    if len(readers) != 1 or y in view.graph.outputs or tokens < 2:
-        return none
-    op = readers[0]
+    chain = _single_readers(view, y) if tokens > 1 else []
+    if chain and _is_mean_of_tokens(view, y, chain[0], tokens, width):
+        return Pool.MEAN, view.op(chain[0]).outputs[0], (chain[0],)
+    for length in range(len(chain), 0, -1):
+        result = view.op(chain[length - 1]).outputs[0]
+        if any(view.op(op).opcode not in VIEWS for op in chain[:length]):
+            continue
+        index = element_index(view, y, result, chain[:length]).reshape(-1)
+        if np.array_equal(index, np.arange(width)):
+            return Pool.FIRST, result, tuple(chain[:length])
+    return Pool.NONE, y, ()
+
+
+def _single_readers(view: GraphView, tensor: int) -> list[int]:
+    """The operators behind a tensor, each the only reader of the one before."""
+    chain: list[int] = []
+    while len(chain) < _MAX_POOL_CHAIN and tensor not in view.graph.outputs:
+        readers = view.consumers(tensor)
+        if len(readers) != 1 or len(view.op(readers[0]).outputs) != 1:
+            break
+        chain.append(readers[0])
+        tensor = view.op(readers[0]).outputs[0]
+    return chain
+
+
+def _is_mean_of_tokens(view: GraphView, y: int, op: int, tokens: int, width: int) -> bool:
     operator = view.op(op)
-    if len(operator.outputs) != 1 or fused_activation(operator) != "NONE":
-        return none
-    result = operator.outputs[0]
-    if view.tensor(result).size != width or view.tensor(result).dtype != np.int8:
-        return none
-    axes_data = view.tensor(operator.inputs[1]).data if operator.opcode == "MEAN" else None
-    if axes_data is not None:
-        rank = len(view.tensor(y).shape)
-        axes = {int(a) % rank for a in axes_data.reshape(-1)}
-        if rank - 1 not in axes:
-            return Pool.MEAN, result, (op,)
-    if operator.opcode in VIEWS:
-        trace = trace_back(view, result, stop=y)
-        if trace.base == y and np.array_equal(trace.index.reshape(-1), np.arange(width)):
-            return Pool.FIRST, result, trace.ops
-    return none
+    if operator.opcode != "MEAN" or view.tensor(operator.inputs[1]).data is None:
+        return False
+    source, result = view.tensor(y), view.tensor(operator.outputs[0])
+    axes = {int(a) % len(source.shape) for a in view.tensor(operator.inputs[1]).real().flat}
+    if len(source.shape) - 1 in axes or result.size != width or result.dtype != np.int8:
+        return False
+    # Few tokens and a narrow result: the multiplier would not fit (docs/operators.md).
+    return source.scale < POOL_FACTOR_LIMIT * result.scale * tokens

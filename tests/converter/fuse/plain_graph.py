@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from scipy.special import erf
 
 from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
 
@@ -192,7 +193,8 @@ class PlainGraph:
 
     def gelu(self, x: int, approximate: bool = False) -> int:
         v = self.values[x]
-        cdf = np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3))
+        tanh = np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3))
+        cdf = tanh if approximate else erf(v / np.sqrt(2))
         opts = options("GeluOptions", approximate=approximate)
         return self.unary("GELU", x, 0.5 * v * (1 + cdf), **opts)
 

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must not be fused stays builtin, with the reason, and still computes the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from converter.fuse import fuse_model
+from converter.tflite import Quantization, TfliteError, parse
+from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, project, token_input
+from tests.converter.fuse.checks import outcome, run_fused, run_litert
+from tests.converter.fuse.plain_graph import PlainGraph
+
+SPELLING = AttentionSpelling()
+
+
+def new_graph() -> tuple[PlainGraph, int]:
+    g = PlainGraph(np.random.default_rng(1))
+    return g, token_input(g, SPELLING.tokens, SPELLING.embed_dim)
+
+
+def test_mask_on_the_scores() -> None:
+    g, x = new_graph()
+    y = attention(g, x, dataclasses.replace(SPELLING, mask=True))
+    result = outcome(g, x, y)
+    assert "VitAttention" not in result.codes
+    assert str(result.report.not_fused[0]).startswith(
+        "block 0 attention: not fused: softmax input has a mask or bias: ADD (op"
+    )
+    # What half matches is still used: the LayerNorm and the linear layers.
+    assert result.codes["VitLayerNorm"] == 1
+    assert result.codes["VitLinear"] == 2
+    softmax = next(left for left in result.report.leftovers if left.name == "SOFTMAX")
+    assert "mask" in softmax.reason
+    assert result.fused_db > 25
+
+
+def _read_probabilities(g: PlainGraph, x: int) -> tuple[int, int]:
+    y = attention(g, x, SPELLING)
+    p = next(i for i, t in enumerate(g.tensors) if t.name.startswith("softmax"))
+    return y, g.mean(p, 3)
+
+
+def _read_scores(g: PlainGraph, x: int) -> tuple[int, int]:
+    y = attention(g, x, SPELLING)
+    scores = next(i for i, t in enumerate(g.tensors) if t.name.startswith("batch_matmul"))
+    return y, g.mean(scores, 3)
+
+
+def _read_norm(g: PlainGraph, x: int) -> tuple[int, int]:
+    y = mlp(g, x)
+    fc1 = next(o for o in g.operators if o.opcode == "FULLY_CONNECTED")
+    return y, g.mean(fc1.inputs[0], 2)
+
+
+def _read_hidden(g: PlainGraph, x: int) -> tuple[int, int]:
+    y = mlp(g, x)
+    fc1 = next(o for o in g.operators if o.opcode == "FULLY_CONNECTED")
+    return y, g.mean(fc1.outputs[0], 2)
+
+
+@pytest.mark.parametrize("build", [_read_probabilities, _read_scores, _read_norm, _read_hidden])
+def test_inner_tensor_with_a_second_reader(
+    build: Callable[[PlainGraph, int], tuple[int, int]],
+) -> None:
+    g, x = new_graph()
+    outputs = build(g, x)
+    plain = g.finish(*outputs)
+    result = fuse_model(plain)
+    codes = {op.custom_code for op in result.report.fused}
+    assert not codes & {"VitAttention", "VitMlp"}
+    assert any("MEAN" in entry.reason for entry in result.report.not_fused)
+    sample = g.quantized(x)[None]
+    a, b = run_litert(plain, sample), run_fused(result.model_bytes, sample)
+    assert np.max(np.abs(a.astype(int) - b.astype(int))) <= 6
+
+
+def test_inner_tensor_as_graph_output() -> None:
+    g, x = new_graph()
+    y = mlp(g, x)
+    fc1 = next(o for o in g.operators if o.opcode == "FULLY_CONNECTED")
+    report = fuse_model(g.finish(y, fc1.outputs[0])).report
+    assert not any(op.custom_code == "VitMlp" for op in report.fused)
+    assert any("output of the graph" in entry.reason for entry in report.not_fused)
+
+
+def test_block_input_may_have_other_readers() -> None:
+    g, x = new_graph()
+    t = attention(g, x, SPELLING)
+    y = mlp(g, t)
+    report = fuse_model(g.finish(y, g.mean(t, 2))).report
+    assert [op.custom_code for op in report.fused] == ["VitAttention", "VitMlp"]
+
+
+def test_cross_attention_is_refused() -> None:
+    """q from another tensor than k and v."""
+    g, x = new_graph()
+    s = dataclasses.replace(SPELLING, packed=False)
+    inner = s.heads * s.head_dim
+    h = [g.layer_norm(x), g.layer_norm(g.add(x, g.constant(np.array(0.3))))]
+
+    def by_head(t: int) -> int:
+        return g.transpose(g.reshape(t, 1, s.tokens, s.heads, s.head_dim), 0, 2, 1, 3)
+
+    q, k, v = (by_head(project(g, h[i], inner, s)) for i in (1, 0, 0))
+    p = g.softmax(g.matmul(q, k, adj_y=True))
+    c = g.reshape(g.transpose(g.matmul(p, v), 0, 2, 1, 3), 1, s.tokens, inner)
+    y = g.add(x, g.linear(c, s.embed_dim))
+    result = outcome(g, x, y)
+    assert result.report.not_fused[0].reason == "q, k and v are made from different tensors"
+    assert result.fused_db > 25
+
+
+def test_tokens_in_another_order_are_refused() -> None:
+    """Keys in reverse order would be fine for the softmax, but rows are not tokens then."""
+    g, x = new_graph()
+    s = SPELLING
+    inner = s.heads * s.head_dim
+    h = g.layer_norm(x)
+    q, k, v = g.split(g.linear(h, 3 * inner), 3)
+    # [tokens, inner] read as [inner, tokens]: a reshape in the place of a transpose.
+    wrong = g.reshape(q, 1, s.heads, s.tokens, s.head_dim)
+
+    def by_head(t: int) -> int:
+        return g.transpose(g.reshape(t, 1, s.tokens, s.heads, s.head_dim), 0, 2, 1, 3)
+
+    p = g.softmax(g.matmul(wrong, by_head(k), adj_y=True))
+    c = g.transpose(g.matmul(p, by_head(v)), 0, 2, 1, 3)
+    y = g.add(x, g.linear(g.reshape(c, 1, s.tokens, inner), s.embed_dim))
+    result = outcome(g, x, y)
+    assert result.report.not_fused[0].reason == "q mixes tokens"
+    assert result.fused_db > 20
+
+
+def test_softmax_over_the_wrong_axis_is_refused() -> None:
+    g, x = new_graph()
+    s = SPELLING
+    inner = s.heads * s.head_dim
+    h = g.layer_norm(x)
+
+    def by_head(t: int) -> int:
+        return g.transpose(g.reshape(t, 1, s.tokens, s.heads, s.head_dim), 0, 2, 1, 3)
+
+    q, k, v = (by_head(t) for t in g.split(g.linear(h, 3 * inner), 3))
+    p = g.transpose(g.softmax(g.matmul(k, q, adj_y=True)), 0, 1, 3, 2)
+    c = g.transpose(g.matmul(p, v), 0, 2, 1, 3)
+    y = g.add(x, g.linear(g.reshape(c, 1, s.tokens, inner), s.embed_dim))
+    result = outcome(g, x, y)
+    # k.q^T without the transpose: rows are keys, the softmax runs over queries. As written it is
+    # attention with q and k exchanged, but its result is used transposed.
+    assert "VitAttention" not in result.codes
+    assert result.report.not_fused[0].reason == (
+        "softmax output is not multiplied by v over the keys"
+    )
+    assert result.fused_db > 20
+
+
+def test_block_without_layer_norm_is_refused() -> None:
+    g, x = new_graph()
+    y = g.add(x, g.linear(g.gelu(g.linear(x, 8)), SPELLING.embed_dim))
+    result = outcome(g, x, y)
+    assert "VitMlp" not in result.codes
+    assert result.codes == {"VitLinear": 2, "VitGelu": 1}
+    assert result.report.not_fused[0].label == "block 0 mlp"
+
+
+def test_rms_norm_is_no_layer_norm() -> None:
+    """x / sqrt(mean(x^2)) has the same operators but for the mean."""
+    g, x = new_graph()
+    square = g.mean(g.mul(x, x), 2)
+    h = g.mul(x, g.rsqrt(g.add(square, g.constant(np.array(1e-3)))))
+    y = g.add(x, g.linear(g.gelu(g.linear(h, 8)), SPELLING.embed_dim))
+    result = outcome(g, x, y)
+    assert "VitMlp" not in result.codes
+    assert "VitLayerNorm" not in result.codes
+    assert any("not a LayerNorm" in entry.reason for entry in result.report.not_fused)
+
+
+def test_too_wide_layer_norm_is_refused_by_its_bound() -> None:
+    g = PlainGraph(np.random.default_rng(1))
+    x = token_input(g, 2, 642)
+    y = mlp(g, x, 4)
+    result = outcome(g, x, y)
+    assert "VitMlp" not in result.codes
+    assert "embed_dim 642, expected at most 640" in result.report.not_fused[0].reason
+
+
+def test_weights_with_a_zero_point_are_refused() -> None:
+    g, x = new_graph()
+    y = g.linear(x, 4)
+    w = g.operators[0].inputs[1]
+    q = g.tensors[w].quantization
+    assert q is not None
+    shifted = Quantization(q.scale, q.zero_point + 3, q.axis)
+    g.tensors[w] = dataclasses.replace(g.tensors[w], quantization=shifted)
+    report = fuse_model(g.finish(y)).report
+    assert report.fused == ()
+    assert "zero point" in report.not_fused[0].reason
+
+
+def test_weight_of_minus_128_is_refused() -> None:
+    g, x = new_graph()
+    y = g.linear(x, 4)
+    w = g.operators[0].inputs[1]
+    data = np.array(g.tensors[w].data)
+    data[0, 0] = -128
+    g.tensors[w] = dataclasses.replace(g.tensors[w], data=data)
+    assert "-128" in fuse_model(g.finish(y)).report.not_fused[0].reason
+
+
+def test_fused_file_is_not_fused_again() -> None:
+    g, x = new_graph()
+    fused = fuse_model(g.finish(mlp(g, x))).model_bytes
+    with pytest.raises(TfliteError, match=r"fused already \(VitMlp\)"):
+        fuse_model(fused)
+
+
+def test_residual_bits() -> None:
+    g, x = new_graph()
+    content = g.finish(mlp(g, x))
+    with pytest.raises(ValueError, match="got 12, expected 8 or 16"):
+        fuse_model(content, residual_bits=12)
+
+
+def test_graph_without_anything_to_fuse_is_kept() -> None:
+    g, x = new_graph()
+    y = g.add(x, g.constant(np.array(1.0)))
+    result = fuse_model(g.finish(y))
+    assert [o.name for o in parse(result.model_bytes).graph.operators] == ["ADD"]
+    assert result.report.leftovers[0].reason == "no fused operator does this"

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks in every spelling are fused and compute what the plain graph computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.converter.fuse.blocks import (
+    ACTIVATIONS,
+    AttentionSpelling,
+    attention,
+    mlp,
+    token_input,
+)
+from tests.converter.fuse.checks import outcome
+from tests.converter.fuse.plain_graph import PlainGraph
+
+# Fused results may be a little worse than plain ones by luck on a handful of numbers.
+_TOLERANCE_DB = 6.0
+_MINIMUM_DB = 26.0
+
+SPELLINGS = st.builds(
+    AttentionSpelling,
+    tokens=st.integers(2, 9),
+    heads=st.integers(1, 3),
+    head_dim=st.integers(1, 8),
+    embed_dim=st.integers(4, 12),
+    packed=st.booleans(),
+    parting=st.sampled_from(["split", "slice", "heads"]),
+    scale=st.sampled_from(["q", "k", "scores", "none"]),
+    key_first=st.booleans(),
+    key_transposed=st.booleans(),
+    value_transposed=st.booleans(),
+    context_first=st.booleans(),
+    rank=st.sampled_from([0, 0, 3, 5]),
+    skip_second=st.booleans(),
+    rank_3=st.booleans(),
+    per_channel=st.booleans(),
+)
+
+
+@given(SPELLINGS, st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_attention_block(spelling: AttentionSpelling, seed: int) -> None:
+    g = PlainGraph(np.random.default_rng(seed))
+    x = token_input(g, spelling.tokens, spelling.embed_dim, spelling.rank_3)
+    y = attention(g, x, spelling)
+    result = outcome(g, x, y)
+    assert result.report.not_fused == ()
+    assert result.codes == {"VitAttention": 1}
+    assert result.report.ops_after == 1
+    assert result.fused_db > min(_MINIMUM_DB, result.plain_db - _TOLERANCE_DB)
+
+
+@given(
+    st.sampled_from(ACTIVATIONS),
+    st.sampled_from([0, 3]),
+    st.booleans(),
+    st.integers(4, 12),
+    st.integers(3, 20),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=50, deadline=None)
+def test_mlp_block(
+    activation: str, rank: int, skip_second: bool, width: int, hidden: int, seed: int
+) -> None:
+    g = PlainGraph(np.random.default_rng(seed))
+    x = token_input(g, 5, width)
+    y = mlp(g, x, hidden, activation, rank, skip_second)
+    result = outcome(g, x, y)
+    assert result.report.not_fused == ()
+    assert result.codes == {"VitMlp": 1}
+    assert result.report.ops_after == 1
+    assert result.fused_db > min(_MINIMUM_DB, result.plain_db - _TOLERANCE_DB)
+
+
+def test_two_blocks_share_nothing() -> None:
+    g = PlainGraph(np.random.default_rng(3))
+    spelling = AttentionSpelling()
+    x = token_input(g, spelling.tokens, spelling.embed_dim)
+    y = mlp(g, attention(g, mlp(g, attention(g, x, spelling)), spelling))
+    result = outcome(g, x, y)
+    labels = [op.label for op in result.report.fused]
+    assert labels == ["block 0 attention", "block 0 mlp", "block 1 attention", "block 1 mlp"]
+    assert result.report.ops_after == 4
+
+
+@pytest.mark.parametrize("pool", ["mean", "first"])
+def test_layer_norm_with_pool(pool: str) -> None:
+    g = PlainGraph(np.random.default_rng(4))
+    x = token_input(g, 16, 8)
+    n = g.layer_norm(x)
+    if pool == "mean":
+        y = g.mean(n, 1, keep=False)
+    else:
+        y = g.reshape(g.slice(n, (0, 0, 0), (1, 1, 8)), 1, 8)
+    result = outcome(g, x, y)
+    assert result.codes == {"VitLayerNorm": 1}
+    assert result.report.ops_after == 1
+    assert result.fused_db > 28
+
+
+def test_mean_of_few_tokens_stays_builtin() -> None:
+    """The pool's multiplier would not fit; the LayerNorm is fused all the same."""
+    g = PlainGraph(np.random.default_rng(4))
+    x = token_input(g, 2, 8)
+    result = outcome(g, x, g.mean(g.layer_norm(x), 1, keep=False))
+    assert result.codes == {"VitLayerNorm": 1}
+    assert [left.name for left in result.report.leftovers] == ["MEAN"]
+
+
+def test_pool_of_another_token_stays() -> None:
+    g = PlainGraph(np.random.default_rng(4))
+    x = token_input(g, 6, 8)
+    y = g.slice(g.layer_norm(x), (0, 2, 0), (1, 1, 8))
+    result = outcome(g, x, y)
+    assert result.codes == {"VitLayerNorm": 1}
+    assert [left.name for left in result.report.leftovers] == ["SLICE"]
+
+
+def test_low_rank_pair_alone_and_wide_pair_not() -> None:
+    for inner, codes in ((2, 1), (9, 2)):
+        g = PlainGraph(np.random.default_rng(5))
+        x = token_input(g, 4, 10)
+        y = g.linear(g.linear(x, inner), 10)
+        result = outcome(g, x, y)
+        assert result.codes == {"VitLinear": codes}
+        assert result.fused_db > 25
