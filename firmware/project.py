@@ -99,7 +99,7 @@ class Project:
 
 def _support_files(board: Board) -> list[ProjectFile]:
     files = []
-    for directory in (*_COMMON_DIRECTORIES, "stm32", board.family):
+    for directory in (*_COMMON_DIRECTORIES, "stm32"):
         for origin in sorted((_SOURCE_ROOT / directory).iterdir()):
             if origin.suffix not in (*COMPILED_SUFFIXES, ".h"):
                 continue

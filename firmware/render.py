@@ -92,6 +92,8 @@ def _clock_defines(board: Board) -> list[str]:
         _define("BOARD_CLOCK_APB1_DIVIDER", clock.apb1_divider),
         _define("BOARD_CLOCK_APB2_DIVIDER", clock.apb2_divider),
         _define("BOARD_CLOCK_FLASH_WAIT_STATES", clock.flash_wait_states),
+        _define("BOARD_CLOCK_FLASH_CONTROL", clock.flash_control),
+        _define("BOARD_CLOCK_OVER_DRIVE_ABOVE_HZ", clock.over_drive_above_hz),
         _define("BOARD_CLOCK_SYSTEM_HZ", clock.system_hz),
     ]
 

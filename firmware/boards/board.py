@@ -89,7 +89,8 @@ class Clock:
     """The main PLL: source / m * n / p = system; all frequencies in Hz.
 
     `apb1_divider` and `apb2_divider` divide the AHB clock, which equals the system clock
-    divided by `ahb_divider`.
+    divided by `ahb_divider`. `flash_control` holds the bits of FLASH_ACR beside the wait states;
+    `over_drive_above_hz` is where STM32F4 and F7 need the over-drive mode.
     """
 
     source_hz: int
@@ -102,6 +103,8 @@ class Clock:
     apb1_divider: int
     apb2_divider: int
     flash_wait_states: int
+    flash_control: int
+    over_drive_above_hz: int = 0
 
     @property
     def system_hz(self) -> int:
@@ -185,15 +188,13 @@ class QuadSpi:
 class Peripheral(enum.Enum):
     """Register blocks that the emulator models."""
 
-    RCC_F7 = "rcc_f7"
-    PWR_F7 = "pwr_f7"
-    FLASH_F7 = "flash_f7"
+    RCC_F7 = "rcc_f7"  # Also STM32F4.
+    PWR_F7 = "pwr_f7"  # Also STM32F4.
+    FLASH_F7 = "flash_f7"  # Also STM32F4.
     GPIO = "gpio"
+    USART_V1 = "usart_v1"
     USART_V2 = "usart_v2"
     QUADSPI = "quadspi"
-    RCC_F4 = "rcc_f4"
-    PWR_F4 = "pwr_f4"
-    USART_V1 = "usart_v1"
     RCC_H7 = "rcc_h7"
     PWR_H7 = "pwr_h7"
     FLASH_H7 = "flash_h7"
@@ -231,8 +232,8 @@ class Board:
       name: the name used on command lines.
       title: human-readable name.
       part: microcontroller part number.
-      family: directory of family code in `firmware/src/`.
-      drivers: names of the shared drivers in `firmware/src/stm32/` that the board uses.
+      drivers: names of the drivers in `firmware/src/stm32/` that the board uses; one of them
+        implements clock_init(), one the console.
       core: CPU core.
       clock: clock tree.
       regions: every memory region that exists, and nothing else.
@@ -252,7 +253,6 @@ class Board:
     name: str
     title: str
     part: str
-    family: str
     drivers: tuple[str, ...]
     core: Core
     clock: Clock

@@ -43,14 +43,16 @@ _CLOCK = Clock(
     apb1_divider=4,
     apb2_divider=2,
     flash_wait_states=7,
+    # PRFTEN | ARTEN, RM0385 section 3.7.1; the accelerator serves fetches through the ITCM alias.
+    flash_control=1 << 8 | 1 << 9,
+    over_drive_above_hz=180_000_000,  # RM0385 section 4.1.4.
 )
 
 BOARD = Board(
     name="stm32f746g_disco",
     title="STM32F746G-DISCO",
     part="STM32F746NGH6",
-    family="stm32f7",
-    drivers=("gpio", "quadspi", "usart_v2"),
+    drivers=("clock_f4_f7", "gpio", "quadspi", "usart_v2"),
     core=_CORE,
     clock=_CLOCK,
     regions=(

@@ -8,10 +8,14 @@ from collections.abc import Callable
 from firmware.boards.board import Board, Peripheral, PeripheralBlock
 from firmware.emulator.peripherals import (
     Power,
+    PowerH7,
     RccF7,
+    RccH7,
     RegisterBlock,
     RegisterWrite,
     SystemControl,
+    Usart,
+    UsartV1,
     UsartV2,
 )
 from firmware.emulator.quadspi import FlashDevice, QuadSpi
@@ -38,7 +42,8 @@ class Chip:
         self.log: list[RegisterWrite] = []
         self.system_control = SystemControl(self.log, board, cycles)
         rcc = next(b for b in board.peripherals if b.base == board.rcc_base)
-        self.rcc = RccF7(rcc.name, self.log, board.clock.source_hz)
+        model = RccH7 if rcc.kind is Peripheral.RCC_H7 else RccF7
+        self.rcc: RccF7 | RccH7 = model(rcc.name, self.log, board.clock.source_hz)
         self._board = board
         self._external_device = external_device
         self._on_external_mapped = on_external_mapped
@@ -46,15 +51,23 @@ class Chip:
             block.base: self._make(block) for block in board.peripherals
         }
         console = self.blocks[board.console.base]
-        assert isinstance(console, UsartV2)
+        assert isinstance(console, Usart)
         self.console = console
 
     def _make(self, block: PeripheralBlock) -> RegisterBlock:
         match block.kind:
-            case Peripheral.RCC_F7:
+            case Peripheral.RCC_F7 | Peripheral.RCC_H7:
                 return self.rcc
             case Peripheral.PWR_F7:
                 return Power(block.name, self.log)
+            case Peripheral.PWR_H7:
+                return PowerH7(block.name, self.log)
+            case Peripheral.FLASH_H7:
+                return RegisterBlock(block.name, (0x00, 0x0C, 0x10, 0x14), self.log)
+            case Peripheral.SYSCFG:
+                return RegisterBlock(block.name, tuple(range(0, 0x30, 4)), self.log)
+            case Peripheral.USART_V1:
+                return UsartV1(block.name, self.log, self._console_clocked)
             case Peripheral.GPIO:
                 return _gpio(block, self.log)
             case Peripheral.FLASH_F7:

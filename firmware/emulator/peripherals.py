@@ -102,6 +102,58 @@ class RccF7(RegisterBlock):
         return source // (pll & 0x3F) * (pll >> 6 & 0x1FF) // divider
 
 
+class RccH7(RegisterBlock):
+    """Reset and clock control of STM32H743 (RM0433 section 8.7)."""
+
+    CR, CFGR, D1CFGR, PLLCKSELR, PLLDIVR = 0x00, 0x10, 0x18, 0x28, 0x30
+    _OFFSETS = (*range(0x00, 0x34, 4), 0xD4, 0xD8, 0xDC, 0xE0, 0xE4, 0xE8, 0xEC, 0xF0, 0xF4)
+    _HSI_HZ = 64_000_000
+    _READY = 1 << 2 | 1 << 17 | 1 << 25
+
+    def __init__(self, name: str, log: list[RegisterWrite], source_hz: int) -> None:
+        super().__init__(name, self._OFFSETS, log)
+        self.values[self.CR] = 0x01  # HSI on.
+        self._source_hz = source_hz
+
+    def on_read(self, offset: int) -> int:
+        value = self.values[offset]
+        if offset == self.CR:
+            ready = (value & 1) << 2 | (value & (1 << 16 | 1 << 24)) << 1
+            return value & ~self._READY | ready
+        if offset == self.CFGR:
+            return value & ~0x38 | (value & 7) << 3
+        return value
+
+    def system_hz(self) -> int:
+        """The CPU clock that the registers select, in Hz."""
+        control, switch = self.values[self.CR], self.values[self.CFGR] & 7
+        external = self._source_hz if control & 1 << 16 else 0
+        if switch == 0:
+            return self._HSI_HZ
+        if switch == 2:
+            return external
+        if switch != 3 or not control & 1 << 24:
+            return 0
+        select, dividers = self.values[self.PLLCKSELR], self.values[self.PLLDIVR]
+        source = external if select & 3 == 2 else self._HSI_HZ
+        vco = source // (select >> 4 & 0x3F) * ((dividers & 0x1FF) + 1)
+        return vco // ((dividers >> 9 & 0x7F) + 1)
+
+
+class PowerH7(RegisterBlock):
+    """PWR of STM32H743 (RM0433 section 6.8): every voltage is reached at once."""
+
+    CSR1, D3CR = 0x04, 0x18
+
+    def __init__(self, name: str, log: list[RegisterWrite]) -> None:
+        super().__init__(name, tuple(range(0, 0x30, 4)), log)
+        self.values[0x0C] = 0x46  # CR3: supply not locked yet, LDO on.
+
+    def on_read(self, offset: int) -> int:
+        ready = 1 << 13 if offset in (self.CSR1, self.D3CR) else 0
+        return self.values[offset] | ready
+
+
 class Power(RegisterBlock):
     """PWR of STM32F7 (RM0385 section 4.4): over-drive ready flags follow their enables."""
 
@@ -118,10 +170,21 @@ class Power(RegisterBlock):
         return value
 
 
-class UsartV2(RegisterBlock):
-    """USART with ISR, RDR and TDR (RM0385 section 31.8): always ready to send."""
+class Usart(RegisterBlock):
+    """A serial port that is always ready to send. Subclasses say where its registers are.
 
-    CR1, BRR, ISR, ICR, RDR, TDR = 0x00, 0x0C, 0x1C, 0x20, 0x24, 0x28
+    Attributes:
+      received: bytes that the firmware has not taken yet.
+      sent: bytes that the firmware has sent.
+    """
+
+    CR1: int
+    BRR: int
+    STATUS: int
+    RECEIVE: int
+    TRANSMIT: int
+    _ENABLED: int  # UE and TE in CR1.
+    _LAST: int
 
     def __init__(
         self,
@@ -129,7 +192,7 @@ class UsartV2(RegisterBlock):
         log: list[RegisterWrite],
         clocked: Callable[[], bool],
     ) -> None:
-        super().__init__(name, tuple(range(0, 0x2C, 4)), log)
+        super().__init__(name, tuple(range(0, self._LAST + 4, 4)), log)
         self.received: deque[int] = deque()
         self.sent = bytearray()
         self._clocked = clocked
@@ -140,23 +203,39 @@ class UsartV2(RegisterBlock):
             raise GuestFault(f"{self.name} is used before its clock is enabled in RCC")
 
     def write(self, offset: int, size: int, value: int) -> None:
-        if offset == self.TDR:  # Not logged: every byte sent would be.
+        if offset == self.TRANSMIT:  # Not logged: every byte sent would be.
             self._check(offset, size)
             self._send(value)
             return
         super().write(offset, size, value)
 
     def _send(self, value: int) -> None:
-        if self.values[self.CR1] & 0b1001 != 0b1001:
+        if self.values[self.CR1] & self._ENABLED != self._ENABLED:
             raise GuestFault(f"{self.name}: a byte is sent while UE or TE is off")
         self.sent.append(value & 0xFF)
 
     def on_read(self, offset: int) -> int:
-        if offset == self.ISR:
+        if offset == self.STATUS:
             return 0xC0 | (0x20 if self.received else 0)
-        if offset == self.RDR:
+        if offset == self.RECEIVE:
             return self.received.popleft() if self.received else 0
         return self.values[offset]
+
+
+class UsartV2(Usart):
+    """USART of STM32F7 and H7 (RM0385 section 31.8)."""
+
+    CR1, BRR, STATUS, RECEIVE, TRANSMIT = 0x00, 0x0C, 0x1C, 0x24, 0x28
+    _ENABLED = 1 << 0 | 1 << 3
+    _LAST = 0x28
+
+
+class UsartV1(Usart):
+    """USART of STM32F4 (RM0090 section 30.6): one data register for both directions."""
+
+    CR1, BRR, STATUS, RECEIVE, TRANSMIT = 0x0C, 0x08, 0x00, 0x04, 0x04
+    _ENABLED = 1 << 13 | 1 << 3
+    _LAST = 0x18
 
 
 class SystemControl(RegisterBlock):

@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from firmware.board_table import document
 from firmware.boards import RegionKind, board_names, get_board
 from firmware.boards.board import Pin
+from firmware.connection import Connection
+from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.faults import GuestFault
 from firmware.render import board_header, linker_script
+from tests.firmware import fake_model
+from tests.firmware.fake_model import FakeModel
 
 
 def test_stm32f746g_disco_is_the_real_chip():
@@ -67,3 +75,48 @@ def test_overlapping_regions_and_odd_stacks_are_refused():
         dataclasses.replace(board, stack_bytes=1000)
     assert board.external_flash() is not None
     assert board.region("SRAM").kind is RegionKind.RAM
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_every_board_boots_at_its_clock_and_classifies(build_fake, name):
+    built = build_fake(FakeModel(), name)
+    emulator = Emulator(built.board, built.elf)
+    assert emulator.machine.chip.rcc.system_hz() == built.board.clock.system_hz
+    assert f"{built.board.title}, {built.board.clock.system_hz // 10**6} MHz" in emulator.banner
+    image = fake_model.images(1)[0]
+    np.testing.assert_array_equal(emulator.classify(image).logits, fake_model.reference(image))
+    emulator.close_window()
+    result = Connection(EmulatedSerial(emulator)).classify(image)
+    np.testing.assert_array_equal(result.logits, fake_model.reference(image))
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_baud_rate_is_within_one_per_cent(build_fake, name):
+    built = build_fake(FakeModel(), name)
+    emulator = Emulator(built.board, built.elf)
+    console = emulator.machine.chip.console
+    baud = built.board.console.clock_hz / console.values[console.BRR]
+    assert baud == pytest.approx(built.board.console.baud, rel=0.01)
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_stack_overflow_is_caught_on_every_board(build_fake, name):
+    """The stack lies at the start of its memory: below it there is nothing."""
+    statement = "volatile char b[9000]; for (int i = 0; i < 9000; ++i) b[i] = 1; (void)b[0];"
+    built = build_fake(FakeModel(operator_zero_prologue=statement), name)
+    bottom = built.board.region(built.board.stack_region).base
+    with pytest.raises(GuestFault, match=f"write to {bottom - 4096:#010x}"[:-4]):
+        Emulator(built.board, built.elf).classify(fake_model.images(1)[0])
+
+
+def test_256_kilobytes_of_the_f427_and_1_megabyte_of_the_h743():
+    assert get_board("openmv_cam_m4").ram_bytes() == 256 * 1024
+    assert get_board("openmv_cam_m4").clock.system_hz == 180_000_000
+    assert get_board("nucleo_h743zi2").ram_bytes() == (128 + 512 + 288 + 64) * 1024
+    assert get_board("nucleo_h743zi2").clock.system_hz == 480_000_000
+    assert get_board("nucleo_h743zi2").clock.ahb_hz == 240_000_000
+
+
+def test_document_is_up_to_date():
+    written = Path(__file__).parents[2] / "docs" / "boards.md"
+    assert written.read_text() == document(), "run python -m firmware.board_table"

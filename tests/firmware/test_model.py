@@ -11,7 +11,7 @@ import pytest
 from converter.evaluate.runtimes import RuntimeUnavailableError, create_runtime
 from converter.host import HostModel
 from firmware import emulate
-from firmware.boards import get_board
+from firmware.boards import board_names, get_board
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import build_model
@@ -55,6 +55,18 @@ def test_every_logit_equals_the_host(tmp_path, streamed, parameters, weights):
     names = [count.name for count in emulator.operator_counts()]
     assert len(names) == len(emulator.operator_names) == 7
     assert sum(count.instructions > 0 for count in emulator.operator_counts()) == 7
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_every_board_equals_the_host(tmp_path, name):
+    model, layout = model_and_layout(streamed=True, seed=4, bits=16)
+    board = get_board(name)
+    elf = tmp_path / "firmware.elf"
+    build_model(model, board, elf, layout=layout)
+    emulator = Emulator(board, elf)
+    images = images_for(emulator, 3)
+    got = np.stack([emulator.classify(image).logits for image in images])
+    np.testing.assert_array_equal(got, HostModel(model, layout).run(images))
 
 
 def board_with_flash(size_bytes):

@@ -8,6 +8,9 @@
 // Called by reset_handler after memory is initialised: faults, MPU, caches, clocks, console.
 void system_init(void);
 
+// Implemented by the clock driver of the family: brings the core to BOARD_CLOCK_SYSTEM_HZ.
+void clock_init(void);
+
 // Starts the DWT cycle counter. Needs the unlock on Cortex-M7 (RM0385 section 40.9).
 void cycle_counter_init(void);
 // CPU cycles since cycle_counter_init(), modulo 2^32 (19.9 s at 216 MHz).

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// STM32F7 system start: clocks from the board's data, then MPU, caches, cycle counter, console.
-// Registers: RM0385 sections 3.7 (FLASH), 4.4 (PWR), 5.3 (RCC).
+// Clocks of STM32F42x/F43x and STM32F74x/F75x: external oscillator, PLL, over-drive, wait states.
+//
+// The two families share these registers. F7: RM0385 sections 3.7 (FLASH), 4.4 (PWR), 5.3 (RCC).
+// F4: RM0090 sections 3.9 (FLASH), 5.4 (PWR), 6.3 (RCC).
 
-#include "cortexm/system.h"
-
-#include "app/console.h"
 #include "board_config.h"
 #include "cortexm/cortexm.h"
+#include "cortexm/system.h"
 
 #define FLASH_ACR REGISTER32(0x40023C00u)
-#define FLASH_ACR_PRFTEN (1u << 8)
-#define FLASH_ACR_ARTEN (1u << 9)
 
 #define PWR_CR1 REGISTER32(0x40007000u)
 #define PWR_CSR1 REGISTER32(0x40007004u)
@@ -35,9 +33,6 @@
 #define RCC_CFGR_SWS_PLL (2u << 2)
 #define RCC_APB1ENR_PWREN (1u << 28)
 
-// RM0385 section 4.1.4: the over-drive mode is mandatory above this clock.
-#define OVER_DRIVE_ABOVE_HZ 180000000u
-
 // RCC_CFGR PPREx encoding of a divider: 1 -> 0xx, 2 -> 100, 4 -> 101, 8 -> 110, 16 -> 111.
 #define APB_PRESCALER(divider) \
   ((divider) == 1u ? 0u : (divider) == 2u ? 4u : (divider) == 4u ? 5u : (divider) == 8u ? 6u : 7u)
@@ -47,7 +42,7 @@ static void wait_for(volatile uint32_t* address, uint32_t bits) {
   }
 }
 
-// RM0385 section 4.1.4, "Entering Over-drive mode", with the PLL already running.
+// "Entering Over-drive mode" (RM0385 section 4.1.4, RM0090 section 5.1.4), the PLL running already.
 static void over_drive_enable(void) {
   PWR_CR1 |= PWR_CR1_ODEN;
   wait_for(&PWR_CSR1, PWR_CSR1_ODRDY);
@@ -55,7 +50,7 @@ static void over_drive_enable(void) {
   wait_for(&PWR_CSR1, PWR_CSR1_ODSWRDY);
 }
 
-static void clock_init(void) {
+void clock_init(void) {
   RCC_APB1ENR |= RCC_APB1ENR_PWREN;
   (void)RCC_APB1ENR;
   PWR_CR1 |= PWR_CR1_VOS_SCALE_1;
@@ -67,11 +62,11 @@ static void clock_init(void) {
                 (BOARD_CLOCK_PLL_Q << 24);
   RCC_CR |= RCC_CR_PLLON;
   wait_for(&RCC_CR, RCC_CR_PLLRDY);
-  if (BOARD_CLOCK_SYSTEM_HZ > OVER_DRIVE_ABOVE_HZ) over_drive_enable();
+  if (BOARD_CLOCK_SYSTEM_HZ > BOARD_CLOCK_OVER_DRIVE_ABOVE_HZ) over_drive_enable();
 
-  // Wait states before the clock goes up (RM0385 section 3.3.2); the write is read back because
-  // it takes effect late. The accelerator serves only fetches through the ITCM alias.
-  FLASH_ACR = BOARD_CLOCK_FLASH_WAIT_STATES | FLASH_ACR_PRFTEN | FLASH_ACR_ARTEN;
+  // Wait states before the clock goes up (RM0385 section 3.3.2, RM0090 section 3.5.1); the write is
+  // read back because it takes effect late.
+  FLASH_ACR = BOARD_CLOCK_FLASH_WAIT_STATES | BOARD_CLOCK_FLASH_CONTROL;
   while ((FLASH_ACR & 0xFu) != BOARD_CLOCK_FLASH_WAIT_STATES) {
   }
 
@@ -79,13 +74,4 @@ static void clock_init(void) {
              (APB_PRESCALER(BOARD_CLOCK_APB2_DIVIDER) << 13) | RCC_CFGR_SW_PLL;
   while ((RCC_CFGR & RCC_CFGR_SWS_MASK) != RCC_CFGR_SWS_PLL) {
   }
-}
-
-void system_init(void) {
-  SCB_SHCSR |= SCB_SHCSR_MEMFAULTENA | SCB_SHCSR_BUSFAULTENA | SCB_SHCSR_USGFAULTENA;
-  clock_init();
-  mpu_init();
-  cache_init();
-  cycle_counter_init();
-  console_init();
 }
