@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vit_parse.h"
 
-#include <string.h>
-
 #include "vit_math.h"
 #include "vit_reader.h"
 
@@ -70,7 +68,11 @@ static int is_exp_table(const uint16_t* table, int32_t tokens) {
 }
 
 static int same_bytes(const void* a, const void* b, size_t bytes) {
-  return a == b || memcmp(a, b, bytes) == 0;
+  const uint8_t *p = (const uint8_t*)a, *q = (const uint8_t*)b;
+  for (size_t i = 0; i < bytes; ++i) {
+    if (p[i] != q[i]) return 0;
+  }
+  return 1;
 }
 
 // Whether two layers compute the same.
