@@ -39,7 +39,7 @@ def test_wrong_abi_version_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path))
-    planted = build.build_library(["-DVIT_TFLM_ABI_VERSION=999"])
+    planted = build.build_library(["-O0", "-DVIT_TFLM_ABI_VERSION=999"])
     with pytest.raises(TflmAbiError, match=f"got 999, expected {abi.ABI_VERSION}"):
         runtime.open_library(planted)
 
@@ -119,7 +119,7 @@ def test_probe_catches_other_layout_without_crashing(
     needed = [p for p in build.sources() if p.name != "abi_layout.cc"]
     monkeypatch.setattr(build, "sources", lambda: needed)
     with pytest.raises(TflmAbiError, match="struct layout"):
-        abi_probe.check_wheel_layout(build.build_library())
+        abi_probe.check_wheel_layout(build.build_library(["-O0"]))
 
 
 def test_probe_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
