@@ -103,9 +103,8 @@ def test_folder_with_train_and_test_keeps_test_whole(tmp_path):
     assert_disjoint_and_complete(data, 50)
     assert len(data.test) == 10
     assert all("/test/" in key for key in data.test.image_keys())
-    assert all(
-        "/train/" in key for key in (*data.train.image_keys(), *data.validation.image_keys())
-    )
+    kept = (*data.train.image_keys(), *data.validation.image_keys())
+    assert all("/train/" in key for key in kept)
 
 
 def test_val_without_test_is_the_test_split(tmp_path):

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training: recipes, augmentation, a real kill and resume, the command line's errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from keras_models import train
+from keras_models.arch import ArchConfig
+from keras_models.datasets import load_dataset
+from keras_models.load import load_trained
+from keras_models.training.augment import Augment, compile_augment
+from keras_models.training.batches import EvalBatches, TrainBatches
+from keras_models.training.checkpoint import (
+    CheckpointError,
+    Progress,
+    read_progress,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, recipe_for
+
+TINY = ArchConfig.uniform(
+    name="tiny",
+    image_size=8,
+    channels=1,
+    num_classes=10,
+    patch_size=4,
+    embed_dim=16,
+    depth=2,
+    heads=2,
+    head_dim=8,
+    mlp_ratio=1.0,
+)
+OVERRIDES = {
+    "epochs": 5,
+    "batch_size": 64,
+    "learning_rate": 3e-3,
+    "warmup_epochs": 1,
+    "flip": False,
+    "randaugment_ops": 0,
+    "drop_path": 0.2,
+    "ema_momentum": 0.9,
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("digits", image_size=8, channels=1)
+
+
+def job(out, **changes):
+    return train.Job(
+        arch=TINY,
+        recipe=recipe_for("tiny", **{**OVERRIDES, **changes}),
+        dataset="digits",
+        data_dir="",
+        seed=3,
+        out=str(out),
+        checkpoint_every=1,
+        jit=False,
+    )
+
+
+def command(out, *extra):
+    overrides = [f"--set={name}={value}" for name, value in OVERRIDES.items()]
+    return [
+        sys.executable,
+        "-m",
+        "keras_models.train",
+        f"--arch={out}/tiny.json",
+        f"--out={out}/run",
+        "--seed=3",
+        "--jit=off",
+        *overrides,
+        *extra,
+    ]
+
+
+def run(arguments):
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(arguments, capture_output=True, text=True, env=env, timeout=300)
+
+
+def kill_after_epochs(process, checkpoint, epochs):
+    """SIGKILL as soon as the checkpoint holds that many epochs; returns what it holds then."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        if checkpoint.exists() and read_progress(str(checkpoint)).epochs_done >= epochs:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            return read_progress(str(checkpoint))
+        time.sleep(0.02)
+    raise AssertionError("the training ended, or hung, before it could be killed")
+
+
+def test_resume_after_a_kill_equals_an_uninterrupted_training(tmp_path, digits):
+    TINY.save(tmp_path / "tiny.json")
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command(tmp_path), stdout=log, stderr=log)
+        killed = kill_after_epochs(process, tmp_path / "run" / "checkpoint.npz", 2)
+    assert 2 <= killed.epochs_done < 5
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "run" / "train.json").exists()
+    # Without --resume nothing is lost, and another recipe is refused.
+    refused = run(command(tmp_path))
+    assert refused.returncode == 1
+    assert "give --resume" in refused.stderr
+    other = run(command(tmp_path, "--resume", "--set=learning_rate=0.5"))
+    assert other.returncode == 1
+    assert "another recipe.learning_rate" in other.stderr
+    resumed = run(command(tmp_path, "--resume", f"--json={tmp_path}/report.json"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"resuming after epoch {killed.epochs_done} of 5" in resumed.stdout
+    report = json.loads((tmp_path / "run" / "train.json").read_text())
+    assert report == json.loads((tmp_path / "report.json").read_text())
+    assert report["history"][: killed.epochs_done] == killed.history
+    assert len(report["history"]) == report["epochs"] == 5
+    assert "keras_models.train" in report["command"]
+    assert "--resume" in report["command"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "arch.json",
+        "model.weights.h5",
+        "tensorboard",
+        "train.json",
+    ]
+    straight = train.train(make_out(job(tmp_path / "straight")), digits, "")
+    _, first = load_trained(str(tmp_path / "run"))
+    _, second = load_trained(str(tmp_path / "straight"))
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4)
+    assert straight["history"][-1]["loss"] == pytest.approx(report["history"][-1]["loss"], abs=1e-3)
+    assert report["test_accuracy"] == train.accuracy(first, digits, "test")
+
+
+def make_out(task):
+    os.makedirs(task.out, exist_ok=True)
+    return task
+
+
+def test_training_learns_and_averages_weights(tmp_path, digits):
+    model, progress = train.fit(make_out(job(tmp_path, epochs=6, mixup=0.0, cutmix=0.0)), digits)
+    assert progress.history[-1]["loss"] < progress.history[0]["loss"] - 0.2
+    assert train.accuracy(model, digits, "validation") > 0.3
+    # The saved network is the average: it is what the last validation measured.
+    assert progress.history[-1]["val_accuracy"] == pytest.approx(
+        train.accuracy(model, digits, "validation"), abs=1e-6
+    )
+
+
+def test_checkpoint_refuses_another_network(tmp_path):
+    path = str(tmp_path / "c.npz")
+    model = train._compiled_model(job(tmp_path), 10)
+    model.optimizer.build(model.trainable_variables)
+    save_checkpoint(path, model, Progress(1, 1.0, [], "{}"))
+    wider = train._compiled_model(
+        train.Job(**{**vars(job(tmp_path)), "arch": TINY.replace(embed_dim=24)}), 10
+    )
+    with pytest.raises(CheckpointError, match=r"weight \d+ is \(.*expected"):
+        restore_checkpoint(path, wider)
+    (tmp_path / "c.npz").write_bytes(b"half a file")
+    with pytest.raises(CheckpointError, match=r"c\.npz: not a checkpoint"):
+        read_progress(path)
+
+
+def augmented(recipe, epoch=0, size=16):
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (8, size, size, 3)).astype(np.float32)
+    labels = np.eye(10, dtype=np.float32)[np.arange(8)]
+    from keras_models.training.augment import reseed
+
+    augment = Augment(recipe, seed=1)
+    reseed(augment, 1, epoch)
+    return images, labels, compile_augment(augment)(images, labels)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Recipe(mixup=0.0),
+        Recipe(cutmix=0.0, flip=False, randaugment_ops=0, rotation=0.1, zoom=0.2),
+    ],
+    ids=["deit", "cutmix", "geometry"],
+)
+def test_augmentation_keeps_range_and_label_mass(recipe):
+    before, labels, (images, targets) = augmented(recipe)
+    assert images.shape == before.shape
+    assert images.dtype == np.float32
+    assert images.min() >= -1e-3
+    assert images.max() <= 255.001
+    np.testing.assert_allclose(targets.sum(-1), 1, atol=1e-5)
+    assert not np.allclose(images, before)
+    assert not np.allclose(targets, labels)
+
+
+def test_augmentation_switched_off_changes_nothing():
+    off = Recipe(
+        flip=False, translation=0.0, randaugment_ops=0, random_erasing=0.0, mixup=0.0, cutmix=0.0
+    )
+    before, labels, (images, targets) = augmented(off)
+    np.testing.assert_array_equal(images, before)
+    np.testing.assert_array_equal(targets, labels)
+
+
+def test_random_erasing_hits_its_share_of_images():
+    recipe = Recipe(
+        flip=False, translation=0.0, randaugment_ops=0, random_erasing=0.5, mixup=0.0, cutmix=0.0
+    )
+    hit = 0
+    for epoch in range(8):
+        before, _, (images, _) = augmented(recipe, epoch)
+        hit += int((np.abs(images - before).max(axis=(1, 2, 3)) > 0).sum())
+    assert 16 <= hit <= 48  # of 64 at one half
+
+
+def test_an_epoch_depends_on_its_number_only(digits):
+    recipe = recipe_for("tiny", **OVERRIDES)
+    first = TrainBatches(digits.train, 10, recipe, 0, 0)
+    one = first[0]
+    first.on_epoch_end()
+    two = first[0]
+    fresh = TrainBatches(digits.train, 10, recipe, 0, 1)
+    np.testing.assert_allclose(fresh[0][0], two[0], atol=1e-5)
+    np.testing.assert_allclose(fresh[0][1], two[1], atol=1e-5)
+    assert not np.allclose(one[0], two[0])
+    assert len(first) == len(digits.train) // 64
+
+
+def test_evaluation_batches_hold_every_image_once(digits):
+    batches = EvalBatches(digits.test, 10, 100)
+    images = np.concatenate([batches[i][0] for i in range(len(batches))])
+    np.testing.assert_array_equal(images, digits.test.arrays()[0])
+
+
+def test_overrides():
+    assert parse_overrides(["epochs=3", "flip=false", "mixup=0.5"]) == {
+        "epochs": 3,
+        "flip": False,
+        "mixup": 0.5,
+    }
+    for bad in ("epoch=3", "epochs", "epochs=x", "flip=maybe"):
+        with pytest.raises(RecipeError, match=f"--set={bad}"):
+            parse_overrides([bad])
+    with pytest.raises(RecipeError, match=r"Recipe\.drop_path: got 2\.0, expected float from 0"):
+        Recipe(drop_path=2.0)
+
+
+def test_recipes_do_not_decay_biases_and_norms(tmp_path):
+    model = train._compiled_model(job(tmp_path), 10)
+    optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+    decayed = {v.path for v in model.trainable_variables if optimizer._use_weight_decay(v)}
+    assert decayed == {v.path for v in model.trainable_variables if v.path.endswith("kernel")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset=nope"], "preset 'nope' does not exist"),
+        ([], "give either --preset=NAME or --arch=FILE.json"),
+        (["--arch=/nonexistent/a.json"], "/nonexistent/a.json: cannot read"),
+        (["--preset=vit_digits", "--set=epochs=0"], "Recipe.epochs: got 0"),
+        (
+            ["--preset=vit_micro_32", "--dataset=image_folder", "--data_dir=/nonexistent"],
+            "/nonexistent: no such folder",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_one(arguments, message, tmp_path):
+    base = [sys.executable, "-m", "keras_models.train", f"--out={tmp_path}/out"]
+    result = run([*base, *arguments])
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("error: ")
