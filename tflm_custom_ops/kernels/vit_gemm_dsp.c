@@ -49,7 +49,6 @@ typedef struct {
   uint32_t tail;
 } Path;
 
-
 static Path path_of(int32_t inputs, int32_t step_code_bytes, uint32_t loop_end,
                     const uint32_t* tails) {
   const int32_t steps = inputs / STEP_INPUTS;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the assembly cores share: frame, unrolled loop, and the stores that follow a block's sums.
 // Only for the assembler.
+// clang-format off
 //
 // Registers of all cores: r0 r2 r4 the even-channel sums of rows 0 1 2, r1 r3 r5 those of the odd
 // channel (packed cores: S0 + 256 S1 until they are separated), r6-r8 activations, r9-r11 weights,
@@ -25,6 +26,26 @@
 
 .macro END_FUNCTION name
   .size \name, . - \name
+.endm
+
+// \counter bodies, `many` at a time, then the rest one by one. Clobbers \counter.
+.macro REPEAT name, counter, many, body, argument
+  subs \counter, \counter, #\many
+  blt.w \name\()_rest
+\name\()_many:
+  .rept \many
+  \body \argument
+  .endr
+  subs \counter, \counter, #\many
+  bge.w \name\()_many
+\name\()_rest:
+  adds \counter, \counter, #\many
+  beq.w \name\()_end
+\name\()_one:
+  \body \argument
+  subs \counter, \counter, #1
+  bne.w \name\()_one
+\name\()_end:
 .endm
 
 // Copies the job (r0) to the stack, so that SP addresses it and no register does. Clobbers r0-r9.

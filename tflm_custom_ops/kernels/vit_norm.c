@@ -2,6 +2,7 @@
 #include "vit_norm.h"
 
 #include "vit_math.h"
+#include "vit_norm_dsp.h"
 #include "vit_simd.h"
 
 typedef struct {
@@ -96,37 +97,32 @@ static inline int32_t normalize(Normalizer n, int32_t x, int32_t gamma, int32_t 
   return vit_sat8_shift8(vit_mulh_add(beta, vit_mulh(t, n.reciprocal), gamma));
 }
 
-#define NORMALIZE(out_type)                                   \
+#if VIT_USE_DSP
+// Pairs of elements by the assembly, an odd last one, at out[last], here.
+#define NORMALIZE(out_type, pairs_function, last)                                          \
+  const VitDspNormalize pairs = {                                                          \
+      x, out, p->gamma, p->beta, n.scale, vit_sub32(0, n.offset), n.reciprocal, d / 2};    \
+  const int32_t end = d & 1 ? normalize(n, x[d - 1], p->gamma[d - 1], p->beta[d - 1]) : 0; \
+  pairs_function(&pairs);                                                                  \
+  if (d & 1) out[last] = (out_type)end;
+#else
+#define NORMALIZE(out_type, pairs_function, last)             \
   const int32_t *gamma = p->gamma, *beta = p->beta;           \
   for (int32_t i = 0; i < d; ++i) {                           \
     out[i] = (out_type)normalize(n, x[i], gamma[i], beta[i]); \
   }
-
-// The same to a wide row: with the DSP cores, pairs of elements of a tile.
-#if VIT_USE_DSP
-#define NORMALIZE_WIDE                                                   \
-  const int32_t *gamma = p->gamma, *beta = p->beta;                      \
-  int32_t i = 0;                                                         \
-  for (; i + 1 < d; i += 2, out += 2 * VIT_ROW_GROUP) {                  \
-    const int32_t a = normalize(n, x[i], gamma[i], beta[i]);             \
-    const int32_t b = normalize(n, x[i + 1], gamma[i + 1], beta[i + 1]); \
-    vit_store32(out, vit_low_halves((uint32_t)a, (uint32_t)b));          \
-  }                                                                      \
-  if (i < d) *out = (int16_t)normalize(n, x[i], gamma[i], beta[i]);
-#else
-#define NORMALIZE_WIDE NORMALIZE(int16_t)
 #endif
 
 static void int8_to_wide(const VitNorm* p, const int8_t* restrict x, int16_t* restrict out) {
   const int32_t d = p->features;
   const Normalizer n = normalizer(p, sums_int8(x, d));
-  NORMALIZE_WIDE
+  NORMALIZE(int16_t, vit_dsp_normalize_8_tile, vit_wide_at(d - 1))
 }
 
 static void int16_to_wide(const VitNorm* p, const int16_t* restrict x, int16_t* restrict out) {
   const int32_t d = p->features;
   const Normalizer n = normalizer(p, sums_int16(x, d));
-  NORMALIZE_WIDE
+  NORMALIZE(int16_t, vit_dsp_normalize_16_tile, vit_wide_at(d - 1))
 }
 
 void vit_norm_rows(const VitNorm* p, const void* x, int32_t bits, VitRows out) {
@@ -147,10 +143,10 @@ void vit_norm_token(const VitNorm* p, const void* token, int32_t bits, int8_t* o
   if (bits == 16) {
     const int16_t* x = (const int16_t*)token;
     const Normalizer n = normalizer(p, sums_int16(x, d));
-    NORMALIZE(int8_t)
+    NORMALIZE(int8_t, vit_dsp_normalize_16_bytes, d - 1)
   } else {
     const int8_t* x = (const int8_t*)token;
     const Normalizer n = normalizer(p, sums_int8(x, d));
-    NORMALIZE(int8_t)
+    NORMALIZE(int8_t, vit_dsp_normalize_8_bytes, d - 1)
   }
 }

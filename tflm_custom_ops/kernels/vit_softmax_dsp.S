@@ -14,8 +14,7 @@
 
 #if VIT_DSP_ASM
 
-  .syntax unified
-  .thumb
+#include "vit_gemm_dsp_macros.h"
 
 #define SCORES r0
 #define TILE r1
@@ -90,37 +89,12 @@
   strh r10, [TILE, #\place]
 .endm
 
-// `count` bodies at a time, then the rest one by one. Clobbers COUNT.
-.macro REPEAT name, count, body, argument
-  subs COUNT, COUNT, #\count
-  blt \name\()_rest
-\name\()_many:
-  .rept \count
-  \body \argument
-  .endr
-  subs COUNT, COUNT, #\count
-  bge.w \name\()_many
-\name\()_rest:
-  adds COUNT, COUNT, #\count
-  beq \name\()_end
-\name\()_one:
-  \body \argument
-  subs COUNT, COUNT, #1
-  bne \name\()_one
-\name\()_end:
-.endm
-
-  .section .text.vit_dsp_softmax_row, "ax", %progbits
-  .p2align 2
-  .global vit_dsp_softmax_row
-  .thumb_func
-  .type vit_dsp_softmax_row, %function
-vit_dsp_softmax_row:
+BEGIN_FUNCTION vit_dsp_softmax_row
   push {r0, r2, r4-r11, lr}
   ldm r3, {r4, r5, lr}  // multiplier, table, shift
   ldr MAXIMUM, [SCORES]
   lsr COUNT, r2, #1
-  REPEAT maximum, 8, MAXIMUM_PAIR,
+  REPEAT maximum, COUNT, 8, MAXIMUM_PAIR
   ldrd r8, r2, [sp]
   tst r2, #1
   beq softmax_maximum_known
@@ -133,7 +107,7 @@ softmax_maximum_known:
   lsr COUNT, r2, #2
   cmp SHIFT, #0
   bne.w softmax_shifted
-  REPEAT plain, 4, EXP_QUAD, 0
+  REPEAT plain, COUNT, 4, EXP_QUAD, 0
 softmax_last:
   ldr r2, [sp, #4]
   ands r2, r2, #3
@@ -153,8 +127,8 @@ softmax_done:
   add sp, sp, #8
   pop {r4-r11, pc}
 softmax_shifted:
-  REPEAT shifted, 4, EXP_QUAD, 1
+  REPEAT shifted, COUNT, 4, EXP_QUAD, 1
   b.w softmax_last
-  .size vit_dsp_softmax_row, . - vit_dsp_softmax_row
+END_FUNCTION vit_dsp_softmax_row
 
 #endif  // VIT_DSP_ASM
