@@ -17,6 +17,7 @@ from converter.compile.errors import CompileError
 from converter.compile.graph import Operator
 from converter.compile.weights import WeightsImage, pointer
 from tflm_custom_ops.builtins import params as p
+from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.options import exact_k_block, pack_dual_channel
 
 _ELEMENTS = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
@@ -65,9 +66,12 @@ class _PackedConv2D:
     input_zero_point: int
     linear: _PackedLinear
     shift: NDArray[np.int32]
+    rows: int
+    inputs: int
+    channels: int
 
 
-def _pack(op: p.Conv2D, name: str) -> _PackedConv2D:
+def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
     rows = op.weights.reshape(op.window.output_channels, -1)
     bias = op.bias.astype(np.int64) - op.input_zero_point * rows.astype(np.int64).sum(axis=1)
     largest = np.abs(bias) + 128 * np.abs(rows.astype(np.int64)).sum(axis=1)
@@ -87,7 +91,9 @@ def _pack(op: p.Conv2D, name: str) -> _PackedConv2D:
         op.out_max,
         exact_k_block(rows),
     )
-    return _PackedConv2D(op.window, op.input_zero_point, linear, op.shift)
+    cut = conv_schedule(rows.shape[1], rows.shape[0], scratch_bytes)
+    parts = (cut.rows, cut.inputs, cut.channels)
+    return _PackedConv2D(op.window, op.input_zero_point, linear, op.shift, *parts)
 
 
 def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
@@ -111,15 +117,24 @@ def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
     )
 
 
-def _unary(op: Operator, context: CallContext, ctype: str, function: str, params: Any) -> Call:
+def _unary(
+    op: Operator, context: CallContext, ctype: str, function: str, params: Any, *more: str
+) -> Call:
     x = context.address(op.inputs[0], "const int8_t*")
     y = context.address(op.outputs[0], "int8_t*")
-    line = f"{function}(&{context.params_name(op)}, {x}, {y});"
+    arguments = ", ".join((f"&{context.params_name(op)}", x, y, *more))
+    line = f"{function}({arguments});"
     return Call(ctype, _struct(params, context.weights), (line,))
 
 
 def _conv_2d(op: Operator, context: CallContext, params: p.Conv2D) -> Call:
-    return _unary(op, context, "VitConv2DParams", "vit_conv_2d", _pack(params, op.name))
+    scratch = context.layout.scratch[op.index]
+    ctype = "VitConv2DParams"
+    if scratch is None or scratch.size < STACK_BYTES:
+        packed = _pack(params, op.name, STACK_BYTES)
+        return _unary(op, context, ctype, "vit_conv_2d_on_stack", packed)
+    packed = _pack(params, op.name, scratch.size)
+    return _unary(op, context, ctype, "vit_conv_2d", packed, context.scratch(op))
 
 
 def _fully_connected(op: Operator, context: CallContext, params: p.FullyConnected) -> Call:
@@ -195,6 +210,8 @@ _CALLS: dict[type, Callable[..., Call]] = {
     p.Concatenation: _concatenation,
     p.Mean: _mean,
 }
+# Operators whose calls take scratch if there is some.
+WANTS_SCRATCH = ("CONV_2D", "FULLY_CONNECTED")
 SUPPORTED = frozenset(builtins.SUPPORTED)
 
 

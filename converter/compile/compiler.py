@@ -13,7 +13,7 @@ from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
 from converter.compile.graph import Graph, Operator, read_graph
 from converter.compile.header import Interface, header_text, interface_of
-from converter.compile.layout import MemoryLayout, check_layout, check_overlaps
+from converter.compile.layout import MemoryLayout, check_layout, check_overlaps, lend_free_arena
 from converter.compile.plan import layout_from_model
 from converter.compile.source import source_text, weights_assembly
 from converter.compile.sources import RUNTIME
@@ -78,6 +78,7 @@ def compile_graph(graph: Graph, layout: MemoryLayout, external_weights: bool) ->
     """Compiles a graph under a given memory layout; see `compile_model`."""
     _check_supported(graph)
     check_layout(graph, layout)
+    layout = lend_free_arena(graph, layout, builtin.WANTS_SCRATCH)
     check_overlaps(graph, layout)
     context = CallContext(graph, layout, WeightsImage())
     if layout.streamed:

@@ -122,6 +122,25 @@ def check_overlaps(graph: Graph, layout: MemoryLayout) -> None:
                 )
 
 
+def lend_free_arena(graph: Graph, layout: MemoryLayout, names: tuple[str, ...]) -> MemoryLayout:
+    """Gives each operator of ``names`` without scratch the largest free part of the arena."""
+    scratch = list(layout.scratch)
+    for op, ranges in zip(graph.operators, op_ranges(graph, layout), strict=True):
+        if op.name in names and scratch[op.index] is None:
+            scratch[op.index] = _largest_gap((*ranges.live, *ranges.touched), layout.arena_bytes)
+    return dataclasses.replace(layout, scratch=tuple(scratch))
+
+
+def _largest_gap(used: tuple[Range, ...], arena_bytes: int) -> Range | None:
+    best, at = Range(0, 0), 0
+    for r in (*sorted(used), Range(arena_bytes, 0)):
+        start = -(-at // ALIGNMENT) * ALIGNMENT
+        if r.offset - start > best.size:
+            best = Range(start, r.offset - start)
+        at = max(at, r.end)
+    return best if best.size else None
+
+
 def disjoint_layout(graph: Graph, layout: MemoryLayout) -> MemoryLayout:
     """Every buffer at a place of its own: the layout that no overwriting can spoil."""
     top = 0

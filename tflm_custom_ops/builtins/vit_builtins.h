@@ -43,9 +43,22 @@ typedef struct {
   VitLinearParams linear;  // in_features kernel_height * kernel_width * input_channels; its
                            // multiplier is TFLite's, its shift is not used
   const int32_t* shift;    // [output_channels]
+  // Schedule (schedule.py), never changes the result:
+  int32_t rows;      // output pixels at a time, a multiple of 3
+  int32_t inputs;    // gathered at a time, even
+  int32_t channels;  // output channels at a time, even
 } VitConv2DParams;
 
-void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y);
+// Bytes of the scratch: rows * (2 * inputs + 4 * channels).
+size_t vit_conv_2d_scratch_bytes(const VitConv2DParams* params);
+
+// `scratch` is 4-byte aligned.
+void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void* scratch);
+
+// The same with the scratch on the stack, where the arena has no room:
+// vit_conv_2d_scratch_bytes() <= VIT_CONV_2D_STACK_BYTES.
+#define VIT_CONV_2D_STACK_BYTES 1536
+void vit_conv_2d_on_stack(const VitConv2DParams* params, const int8_t* x, int8_t* y);
 
 // DEPTHWISE_CONV_2D. Output channel o reads input channel o / depth_multiplier.
 typedef struct {

@@ -1,29 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution on the linear layers of the fused operators: the patches of a few output pixels are
-// gathered as wide rows (vit_linear_rows.h), a limited number of inputs at a time, so that
-// everything fits a small stack.
+// gathered as wide rows (vit_linear_rows.h), as many inputs at a time as the scratch holds.
 #include <string.h>
 
 #include "vit_builtins.h"
 #include "vit_linear_rows.h"
 #include "vit_rescale.h"
 
-#define MIN_ROWS (2 * VIT_ROW_GROUP)  // output pixels at a time
-#define MAX_ROWS (6 * VIT_ROW_GROUP)
-#define MAX_VALUES 1024  // gathered inputs of all rows
-#define MAX_SUMS 576     // rows x output channels at a time
-
 typedef struct {
-  int16_t values[MAX_VALUES];
-  int32_t sums[MAX_SUMS];
+  int16_t* values;  // wide rows: [rows][inputs]
+  int32_t* sums;    // [rows][channels]
 } Buffers;
-
-// How the work is cut; results do not depend on it.
-typedef struct {
-  int32_t rows;      // output pixels at a time, a multiple of VIT_ROW_GROUP
-  int32_t inputs;    // gathered at a time, even
-  int32_t channels;  // output channels at a time, even
-} Cut;
 
 // Writes elements [at, at + count) of a wide row: `from`, or `value` where it is NULL.
 static void put(int16_t* row, int32_t at, int32_t count, const int8_t* from, int32_t value) {
@@ -71,8 +58,8 @@ static void store(const VitConv2DParams* p, const int32_t* sums, int32_t stride,
 }
 
 // Output channels `n` of `rows` pixels from `pixel` on.
-static void convolve(const VitConv2DParams* p, const Cut* cut, const int8_t* x, int32_t pixel,
-                     int32_t rows, VitRange n, Buffers* buffers, int8_t* y) {
+static void convolve(const VitConv2DParams* p, const int8_t* x, int32_t pixel, int32_t rows,
+                     VitRange n, const Buffers* buffers, int8_t* y) {
   const int32_t k_all = p->linear.in_features;
   VitStore sums = {0};
   sums.function = vit_store_add;
@@ -81,10 +68,10 @@ static void convolve(const VitConv2DParams* p, const Cut* cut, const int8_t* x, 
   sums.first_channel = n.begin;
   memset(buffers->sums, 0, sizeof(int32_t) * (size_t)(rows * sums.out_stride));
   for (VitRange k = {0, 0}; k.begin < k_all; k.begin = k.end) {
-    k.end = vit_min32(k.begin + cut->inputs, k_all);
+    k.end = vit_min32(k.begin + p->inputs, k_all);
     const VitRows patches = {buffers->values, vit_even(k.end - k.begin), rows};
     // All inputs at once are gathered for the first channels and kept for the others.
-    if (cut->inputs < k_all || n.begin == 0) {
+    if (p->inputs < k_all || n.begin == 0) {
       for (int32_t r = 0; r < rows; ++r) gather(p, x, pixel + r, k, vit_wide_row(patches, r));
     }
     vit_linear_rows(&p->linear, patches, n, k, &sums);
@@ -92,27 +79,31 @@ static void convolve(const VitConv2DParams* p, const Cut* cut, const int8_t* x, 
   store(p, buffers->sums, sums.out_stride, rows, n, y + (ptrdiff_t)pixel * p->linear.out_features);
 }
 
-static Cut cut_of(const VitConv2DParams* p) {
-  Cut cut;
-  const int32_t k_even = vit_even(p->linear.in_features);
-  const int32_t fitting = MAX_VALUES / k_even / VIT_ROW_GROUP * VIT_ROW_GROUP;
-  cut.rows = vit_clamp(fitting, MIN_ROWS, MAX_ROWS);
-  cut.inputs = vit_min32(k_even, MAX_VALUES / cut.rows & ~1);
-  cut.channels = MAX_SUMS / cut.rows & ~1;
-  return cut;
+static size_t values_bytes(const VitConv2DParams* p) {
+  return sizeof(int16_t) * (size_t)(p->rows * p->inputs);
 }
 
-void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y) {
+size_t vit_conv_2d_scratch_bytes(const VitConv2DParams* params) {
+  return values_bytes(params) + sizeof(int32_t) * (size_t)(params->rows * params->channels);
+}
+
+void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void* scratch) {
   const int32_t pixels = params->window.output_height * params->window.output_width;
   const int32_t channels = params->linear.out_features;
-  const Cut cut = cut_of(params);
   Buffers buffers;
-  memset(buffers.values, 0, sizeof(buffers.values));  // rows past the last pixel are computed too
-  for (int32_t pixel = 0; pixel < pixels; pixel += cut.rows) {
-    const int32_t rows = vit_min32(cut.rows, pixels - pixel);
+  buffers.values = (int16_t*)scratch;
+  buffers.sums = (int32_t*)(void*)((uint8_t*)scratch + values_bytes(params));
+  memset(scratch, 0, values_bytes(params));  // rows past the last pixel are computed too
+  for (int32_t pixel = 0; pixel < pixels; pixel += params->rows) {
+    const int32_t rows = vit_min32(params->rows, pixels - pixel);
     for (VitRange n = {0, 0}; n.begin < channels; n.begin = n.end) {
-      n.end = vit_min32(n.begin + cut.channels, channels);
-      convolve(params, &cut, x, pixel, rows, n, &buffers, y);
+      n.end = vit_min32(n.begin + params->channels, channels);
+      convolve(params, x, pixel, rows, n, &buffers, y);
     }
   }
+}
+
+void vit_conv_2d_on_stack(const VitConv2DParams* params, const int8_t* x, int8_t* y) {
+  int32_t scratch[VIT_CONV_2D_STACK_BYTES / sizeof(int32_t)];
+  vit_conv_2d(params, x, y, scratch);
 }
