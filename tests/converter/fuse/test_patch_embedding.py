@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patch embeddings in several spellings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converter.fuse import fuse_model
+from converter.tflite import Operator, Quantization, Tensor, parse
+from tests.converter.fuse.checks import outcome
+from tests.converter.fuse.plain_graph import Array, PlainGraph, options
+from tflm_custom_ops.options import PatchEmbed, decode
+
+
+@dataclasses.dataclass(frozen=True)
+class Spelling:
+    """How a patch embedding is written.
+
+    Attributes:
+      size, channels, patch, stride, width: of image, patches and tokens.
+      padding: "valid", "same" or "pad" (an operator of its own, one pixel).
+      cls: class token: "no", "before" or "after" the positions are added.
+      grid_positions: positions are added to the 4-D grid, before the reshape.
+      positions: whether there are any.
+    """
+
+    size: int = 8
+    channels: int = 2
+    patch: int = 4
+    stride: int = 4
+    width: int = 5
+    padding: str = "valid"
+    cls: str = "no"
+    grid_positions: bool = False
+    positions: bool = True
+
+
+def _pads(s: Spelling) -> tuple[int, int]:
+    """Pixels before and after the image."""
+    if s.padding == "pad":
+        return 1, 1
+    if s.padding == "valid":
+        return 0, 0
+    outputs = -(-s.size // s.stride)
+    total = max(0, (outputs - 1) * s.stride + s.patch - s.size)
+    return total // 2, total - total // 2
+
+
+def _convolve(image: Array, filters: Array, stride: int) -> Array:
+    side = filters.shape[1]
+    steps = range(0, image.shape[1] - side + 1, stride)
+    rows = [
+        [np.einsum("yxc,nyxc->n", image[0, y : y + side, x : x + side], filters) for x in steps]
+        for y in steps
+    ]
+    return np.array(rows)[None]
+
+
+def conv(g: PlainGraph, x: int, s: Spelling, activation: int = 0, dilation: int = 1) -> int:
+    before, after = _pads(s)
+    image = np.pad(g.value(x), ((0, 0), (before, after), (before, after), (0, 0)))
+    if s.padding == "pad":
+        amounts = np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32)
+        table = g._add(Tensor("pads", (4, 2), amounts.dtype, None, amounts), amounts)
+        x = g.op("PAD", [x, table], image, like=x, **options("PadOptions"))
+    source = g.tensors[x]
+    real = g.rng.normal(0, 0.2, (s.width, s.patch, s.patch, s.channels))
+    scale = (np.abs(real).max(axis=(1, 2, 3)) / 127).astype(np.float32)
+    data = np.rint(real / scale[:, None, None, None]).astype(np.int8)
+    zeros = np.zeros(s.width, np.int64)
+    real = data * scale[:, None, None, None].astype(float)
+    w = g._add(Tensor("w", data.shape, data.dtype, Quantization(scale, zeros, 0), data), real)
+    unit = (source.scale * scale).astype(np.float32)
+    b = np.rint(g.rng.normal(0, 0.1, s.width) / unit).astype(np.int32)
+    bias = g._add(Tensor("b", b.shape, b.dtype, Quantization(unit, zeros), b), b * unit)
+    opts = options(
+        "Conv2DOptions",
+        padding=schema.Padding.SAME if s.padding == "same" else schema.Padding.VALID,
+        strideH=s.stride,
+        strideW=s.stride,
+        fusedActivationFunction=activation,
+        dilationHFactor=dilation,
+        dilationWFactor=dilation,
+    )
+    result = _convolve(image, real, s.stride) + g.value(bias)
+    return g.op("CONV_2D", [x, w, bias], result, **opts)
+
+
+def concat(g: PlainGraph, parts: list[int]) -> int:
+    value = np.concatenate([g.value(p) for p in parts], axis=1)
+    index = g.activation(value, like=parts[-1], name="concat")
+    opts = options("ConcatenationOptions", axis=1)
+    g.operators.append(Operator("CONCATENATION", tuple(parts), (index,), **opts))
+    return index
+
+
+def embed(g: PlainGraph, x: int, s: Spelling) -> int:
+    t = conv(g, x, s)
+    grid = g.value(t).shape[1]
+    patches = grid * grid
+    if s.grid_positions and s.positions:
+        t = g.add(t, g.constant(g.rng.normal(0, 0.3, (1, grid, grid, s.width))))
+    t = g.reshape(t, 1, patches, s.width)
+    if s.cls == "before":
+        t = _with_cls(g, t, s)
+    if s.positions and not s.grid_positions:
+        t = g.add(t, g.constant(g.rng.normal(0, 0.3, (1, g.value(t).shape[1], s.width))))
+    return _with_cls(g, t, s) if s.cls == "after" else t
+
+
+def _with_cls(g: PlainGraph, t: int, s: Spelling) -> int:
+    """CONCATENATION wants one scale: the class token is stored in the patches'."""
+    target = g.tensors[t]
+    data = np.clip(np.rint(g.rng.normal(0, 0.3, (1, 1, s.width)) / target.scale), -99, 99)
+    data = (data + target.zero_point).clip(-128, 127).astype(np.int8)
+    row = Tensor("cls", data.shape, data.dtype, target.quantization, data)
+    return concat(g, [g._add(row, row.real()), t])
+
+
+@given(
+    st.builds(
+        Spelling,
+        size=st.sampled_from([8, 9, 11]),
+        channels=st.integers(1, 3),
+        patch=st.sampled_from([3, 4]),
+        stride=st.sampled_from([2, 3, 4]),
+        width=st.integers(2, 6),
+        padding=st.sampled_from(["valid", "same", "pad"]),
+        cls=st.sampled_from(["no", "before", "after"]),
+        grid_positions=st.booleans(),
+        positions=st.booleans(),
+    ),
+    st.sampled_from([8, 16]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=80, deadline=None)
+def test_patch_embedding(s: Spelling, bits: int, seed: int) -> None:
+    g = PlainGraph(np.random.default_rng(seed))
+    x = g.input(g.rng.uniform(-1, 1, (1, s.size, s.size, s.channels)))
+    y = embed(g, x, s)
+    result = outcome(g, x, y, bits)
+    assert result.codes == {"VitPatchEmbed": 1}
+    assert result.report.ops_after == 1
+    assert result.fused_db > min(30.0, result.plain_db - 3.0)
+
+
+def test_positions_of_the_graph_are_kept_exactly() -> None:
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))
+    y = embed(g, x, Spelling())
+    stored = next(t.data for t in g.tensors if t.name.startswith("c") and t.shape == (1, 4, 5))
+    graph = parse(fuse_model(g.finish(y)).model_bytes).graph
+    op = graph.operators[0]
+    fused = decode(op.custom_options, graph.tensors[op.inputs[1]].data.tobytes())
+    assert isinstance(fused, PatchEmbed)
+    assert np.array_equal(fused.pos, stored[0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"activation": 1}, "fused RELU"), ({"dilation": 2}, "dilated")],
+)
+def test_refused(fields: dict[str, int], reason: str) -> None:
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))
+    t = conv(g, x, Spelling(), **fields)
+    y = g.reshape(t, 1, 4, 5)
+    report = fuse_model(g.finish(y)).report
+    assert report.fused == ()
+    assert reason in report.not_fused[0].reason
+
+
+def test_stem_convolution_is_no_patch_embedding() -> None:
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))
+    report = fuse_model(g.finish(conv(g, x, Spelling()))).report
+    assert report.not_fused[0].reason == "CONV_2D (op 0) is not followed by tokens"
+
+
+def test_transposed_grid_is_refused() -> None:
+    """Tokens down the columns: a kernel that writes rows would mix them up."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))
+    y = g.reshape(g.transpose(conv(g, x, Spelling()), 0, 2, 1, 3), 1, 4, 5)
+    report = fuse_model(g.finish(y)).report
+    assert report.fused == ()
