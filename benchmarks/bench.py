@@ -95,10 +95,12 @@ def _table(results: dict[str, dict[str, networks.NetworkFigures]]) -> str:
     for preset, by_bits in results.items():
         for bits, f in by_bits.items():
             flash = f.flash_bytes + f.external_flash_bytes
+            streamed = f"{f.arena_streamed_bytes:,}" if f.arena_streamed_bytes else "-"
+            sram = f.sram_total_streamed_bytes or f.sram_total_resident_bytes or 0
             lines.append(
                 f"{preset:<16}{bits:>7}{f.macs:>15,}{f.instructions:>16,}"
-                f"{f.instructions / f.macs:>7.3f}{f.arena_streamed_bytes:>10,}"
-                f"{f.arena_resident_bytes:>10,}{f.sram_total_streamed_bytes:>10,}"
+                f"{f.instructions / f.macs:>7.3f}{streamed:>10}"
+                f"{f.arena_resident_bytes:>10,}{sram:>10,}"
                 f"{flash:>12,}{f.kernel_code_bytes:>9,}"
             )
     for b in BASELINES:
@@ -123,7 +125,7 @@ def main(argv: list[str]) -> None:
         "seed": networks.SEED,
         "versions": _versions(),
         "networks": {
-            preset: {bits: dataclasses.asdict(f) for bits, f in by_bits.items()}
+            preset: {bits: networks.as_json(f) for bits, f in by_bits.items()}
             for preset, by_bits in results.items()
         },
         "baselines": [dataclasses.asdict(b) for b in BASELINES],

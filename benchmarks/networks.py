@@ -67,9 +67,11 @@ class NetworkFigures:
     Attributes:
       macs: multiply-accumulates of the architecture.
       ops, plain_ops: operators after and before fusing.
-      instructions: of one streamed inference on the emulated board, exact.
-      arena_streamed_bytes, arena_resident_bytes: planned arenas, scratch included.
-      sram_total_streamed_bytes: arena + .data + .bss + stack really used, from the ELF and the run.
+      instructions: of one inference on the emulated board, exact; streamed where that exists.
+      arena_streamed_bytes, arena_resident_bytes: planned arenas, scratch included. A network with
+        a convolutional stem has no streamed form.
+      sram_total_streamed_bytes: arena + .data + .bss + stack really used, from the ELF and the run;
+        sram_total_resident_bytes where there is no streamed form.
       stack_bytes: highest stack use of the run.
       flash_bytes, external_flash_bytes: programmed bytes by memory.
       kernel_code_bytes: code of the kernels in that ELF.
@@ -81,9 +83,10 @@ class NetworkFigures:
     ops: int
     plain_ops: int
     instructions: int
-    arena_streamed_bytes: int
+    arena_streamed_bytes: int | None
     arena_resident_bytes: int
-    sram_total_streamed_bytes: int
+    sram_total_streamed_bytes: int | None
+    sram_total_resident_bytes: int | None
     stack_bytes: int
     flash_bytes: int
     external_flash_bytes: int
@@ -112,7 +115,9 @@ def plain_model(preset: str) -> tuple[ArchConfig, bytes]:
     return arch, quantize(model, arch, images)
 
 
-def _emulated(model: bytes, job: Job, step: Callable[[str], None]) -> dict[str, Any]:
+def _emulated(
+    model: bytes, streamed: bool, job: Job, step: Callable[[str], None]
+) -> dict[str, Any]:
     """Builds the firmware, runs one image, returns the fields of NetworkFigures it measures."""
     board = get_board(job.board)
     with tempfile.TemporaryDirectory() as work:
@@ -127,7 +132,8 @@ def _emulated(model: bytes, job: Job, step: Callable[[str], None]) -> dict[str, 
         inference = emulator.classify(quantized)
         return {
             "instructions": inference.instructions,
-            "sram_total_streamed_bytes": emulator.sram_total_bytes(),
+            "sram_total_streamed_bytes": emulator.sram_total_bytes() if streamed else None,
+            "sram_total_resident_bytes": None if streamed else emulator.sram_total_bytes(),
             "stack_bytes": emulator.stack_high_water_bytes(),
             "flash_bytes": use.flash_bytes,
             "external_flash_bytes": use.external_flash_bytes,
@@ -151,13 +157,19 @@ def measure(
     """
     step("fuse and plan")
     fused = fuse_model(plain, residual_bits=job.residual_bits).model_bytes
-    streamed = plan_model(fused, streamed=True).model_bytes
     resident = plan_model(fused, streamed=False).model_bytes
+    streamed = None if arch.stem else plan_model(fused, streamed=True).model_bytes
     return NetworkFigures(
         macs=arch.macs,
         ops=len(tflite.parse(fused).graph.operators),
         plain_ops=len(tflite.parse(plain).graph.operators),
-        arena_streamed_bytes=read_plan(streamed).arena_bytes,
+        arena_streamed_bytes=read_plan(streamed).arena_bytes if streamed else None,
         arena_resident_bytes=read_plan(resident).arena_bytes,
-        **_emulated(streamed, job, step),
+        **_emulated(streamed or resident, streamed is not None, job, step),
     )
+
+
+def as_json(figures: NetworkFigures) -> dict[str, Any]:
+    """The figures as JSON; those that do not exist are left out."""
+    fields = dataclasses.asdict(figures)
+    return {name: value for name, value in fields.items() if value is not None}

@@ -12,6 +12,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +156,7 @@ class Attention:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mlp:
-    """MLP block; x and y are ``[tokens, embed_dim]`` of ``residual.bits``; ``lut`` int8 ``[256]``."""
+    """MLP block; x and y are ``[tokens, embed_dim]`` of ``residual.bits``, ``lut`` int8 ``[256]``."""
 
     tokens: int
     embed_dim: int
@@ -268,7 +270,8 @@ def pack_dual_channel(weights: Int8Array) -> NDArray[np.int16]:
         raise OptionsError("weights: got -128, expected values in [-127, 127]")
     wide = np.zeros(((n + 1) // 2 * 2, (k + 1) // 2 * 2), np.int16)
     wide[:n, :k] = weights
-    return (wide[0::2] + 256 * wide[1::2]).astype(np.int16)
+    packed: NDArray[np.int16] = (wide[0::2] + 256 * wide[1::2]).astype(np.int16)
+    return packed
 
 
 def unpack_dual_channel(packed: NDArray[np.int16], n: int, k: int) -> Int8Array:
@@ -287,11 +290,11 @@ def exact_k_block(weights: Int8Array, max_abs_input: int = 128) -> int:
     if the whole row qualifies, else the largest block that does for every odd channel (a block
     of 512 int8 inputs always does).
     """
-    k = weights.shape[1]
-    k_even = (k + 1) // 2 * 2
+    k_even = int(weights.shape[1] + 1) // 2 * 2
+    k = int(weights.shape[1])
     high = np.zeros((max(1, weights.shape[0] // 2), k_even), np.int64)
     high[: weights.shape[0] // 2, :k] = np.abs(weights[1::2].astype(np.int64))
-    block = k_even
+    block: int = k_even
     while block > 2:
         sums = np.add.reduceat(high, np.arange(0, k_even, block), axis=1)
         if int(sums.max()) * max_abs_input < 1 << 23:
@@ -306,6 +309,7 @@ class _Writer:
     def __init__(self) -> None:
         self.words: list[int] = []
         self.blob = bytearray()
+        self._offsets: dict[bytes, int] = {}
 
     def word(self, *values: int) -> None:
         self.words.extend(int(v) for v in values)
@@ -315,13 +319,19 @@ class _Writer:
         self.word(low - (1 << 32) if low >= 1 << 31 else low, value >> 32)
 
     def array(self, values: NDArray[np.generic] | None) -> None:
-        """Writes the array's byte offset (0 for None) and puts its bytes into the blob."""
+        """Writes the array's byte offset (0 for None) and puts its bytes into the blob.
+
+        Equal arrays are stored once: the ``down`` that q, k and v share, one scale for all.
+        """
         if values is None:
             self.word(0)
             return
-        self.blob.extend(b"\0" * (-len(self.blob) % 16))
-        self.word(len(self.blob))
-        self.blob.extend(np.ascontiguousarray(values).tobytes())
+        data = np.ascontiguousarray(values).tobytes()
+        if data not in self._offsets:
+            self.blob.extend(b"\0" * (-len(self.blob) % 16))
+            self._offsets[data] = len(self.blob)
+            self.blob.extend(data)
+        self.word(self._offsets[data])
 
     def linear(self, p: Linear | None) -> None:
         if p is None:
@@ -439,7 +449,7 @@ def _read_patch_embed(r: _Reader) -> PatchEmbed:
     linear = r.linear()
     if linear is None:
         raise OptionsError("patch embedding: got no linear, expected one")
-    return PatchEmbed(*geometry, input_zero_point, output_bits, cls, pos, *tail, linear)  # type: ignore[arg-type]
+    return PatchEmbed(*geometry, input_zero_point, output_bits, cls, pos, *tail, linear)  # type: ignore[arg-type,call-arg]
 
 
 def _write_attention(w: _Writer, op: Attention) -> None:
@@ -460,7 +470,7 @@ def _read_attention(r: _Reader) -> Attention:
     numerator, zero_point, shared = r.word64(), r.word(), bool(r.word())
     residual, norm = r.residual(), r.norm()
     projections = [r.projection() for _ in range(4)]
-    return Attention(*head, table, numerator, zero_point, shared, residual, norm, *projections)  # type: ignore[arg-type]
+    return Attention(*head, table, numerator, zero_point, shared, residual, norm, *projections)  # type: ignore[arg-type,call-arg]
 
 
 def _write_mlp(w: _Writer, op: Mlp) -> None:
@@ -476,7 +486,7 @@ def _read_mlp(r: _Reader) -> Mlp:
     head = [r.word() for _ in range(5)]
     lut = r.array(np.int8, 256)
     residual, norm = r.residual(), r.norm()
-    return Mlp(*head, lut, residual, norm, r.projection(), r.projection())  # type: ignore[arg-type]
+    return Mlp(*head, lut, residual, norm, r.projection(), r.projection())  # type: ignore[arg-type,call-arg]
 
 
 def _write_layer_norm(w: _Writer, op: LayerNorm) -> None:
@@ -509,7 +519,7 @@ def _read_linear_op(r: _Reader) -> LinearOp:
     return LinearOp(r.word(), r.word(), r.projection())
 
 
-_CODECS = {
+_CODECS: dict[OpKind, tuple[Callable[[_Writer, Any], None], Callable[[_Reader], Op]]] = {
     OpKind.PATCH_EMBED: (_write_patch_embed, _read_patch_embed),
     OpKind.ATTENTION: (_write_attention, _read_attention),
     OpKind.MLP: (_write_mlp, _read_mlp),
@@ -527,7 +537,7 @@ def encode(op: Op) -> tuple[bytes, bytes]:
     """
     writer = _Writer()
     kind = kind_of(op)
-    _CODECS[kind][0](writer, op)  # type: ignore[operator]
+    _CODECS[kind][0](writer, op)
     words = [MAGIC, kind, VERSION, HEADER_WORDS + len(writer.words), *writer.words]
     writer.blob.extend(b"\0" * (-len(writer.blob) % 16))
     return struct.pack(f"<{len(words)}i", *words), bytes(writer.blob)
@@ -548,6 +558,6 @@ def decode(custom_options: bytes, blob: bytes) -> Op:
     if kind not in tuple(OpKind):
         raise OptionsError(f"options: got operator kind {kind}, expected 1..{len(OpKind)}")
     reader = _Reader(words, blob)
-    op: Op = _CODECS[OpKind(kind)][1](reader)
+    op = _CODECS[OpKind(kind)][1](reader)
     reader.done()
     return op

@@ -312,6 +312,14 @@ class KernelEmulator:
         index = bisect.bisect_right([s.address for s in self._functions], address) - 1
         return self._functions[index].name if index >= 0 else "?"
 
+    def executed_blocks(self) -> list[tuple[int, int, int]]:
+        """(address, instructions, executions) of each block since the last ``profile=True``."""
+        blocks = []
+        for index in np.flatnonzero(self._per_block):
+            count = int(self._known[1][index])
+            blocks.append((CODE_BASE + 2 * int(index), count, int(self._per_block[index]) // count))
+        return blocks
+
     def profile(self) -> dict[str, int]:
         """Instructions by function since the last call with ``profile=True``, most first."""
         totals: dict[str, int] = {}

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact instruction counts of the kernels by themselves, on the emulated Cortex-M7 and M4.
+
+``python -m benchmarks.kernels.counts --json=build/bench/kernels.json`` prints a table and exits 1
+if a figure misses its target. Each result is compared with the NumPy reference first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.kernels import emulator, workloads
+from benchmarks.kernels.cycles import CycleModel
+from benchmarks.kernels.emulator import KernelEmulator
+from benchmarks.kernels.operators import run_operator
+from tflm_custom_ops import reference
+from tflm_custom_ops.options import Op
+
+_JSON = flags.DEFINE_string("json", None, "File for the figures.")
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelFigures:
+    """Counts of one kernel.
+
+    Attributes:
+      unit: what ``work`` counts, MAC or element.
+      work: units in one run.
+      instructions, instructions_m4: of one run, exact.
+      target: most instructions per unit that the project allows, or None.
+      cycles_estimate: of one run on a Cortex-M7 with tightly coupled memory, by
+        benchmarks/kernels/cycles.py; an estimate.
+      stack_bytes: used by the run.
+    """
+
+    name: str
+    unit: str
+    work: int
+    instructions: int
+    instructions_m4: int
+    target: float | None
+    cycles_estimate: int
+    stack_bytes: int
+
+    @property
+    def per_unit(self) -> float:
+        return self.instructions / self.work
+
+    @property
+    def missed(self) -> bool:
+        return self.target is not None and self.per_unit > self.target
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One run on one core."""
+
+    instructions: int
+    cycles_estimate: int
+    stack_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """An emulated core with the kernels, and the cycle model of its ELF."""
+
+    emulator: KernelEmulator
+    cycles: CycleModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One row of the table."""
+
+    name: str
+    unit: str
+    work: int
+    target: float | None
+    run: Callable[[Machine], Measured]
+
+
+def _machine(core: emulator.Core) -> Machine:
+    elf = emulator.build(core)
+    return Machine(KernelEmulator(elf, core), CycleModel(elf))
+
+
+def _operator(op: Op, x: NDArray[np.generic]) -> Callable[[Machine], Measured]:
+    expected = reference.run(op, x)
+
+    def run(machine: Machine) -> Measured:
+        done = run_operator(machine.emulator, op, x, paint=True, profile=True)
+        if (done.y != expected).any():
+            raise AssertionError("the kernel differs from the reference")
+        return Measured(
+            done.call.instructions, machine.cycles.estimate(machine.emulator), done.call.stack_bytes
+        )
+
+    return run
+
+
+def _core(part: str) -> Callable[[Machine], Measured]:
+    """The attention core, or the part of it in one function."""
+
+    def run(machine: Machine) -> Measured:
+        total, cycles, stack = 0, 0, 0
+        for name, call in workloads.attention_core(machine.emulator):
+            stack = max(stack, call.stack_bytes)
+            profile = machine.emulator.profile()
+            if part == "all":
+                total += call.instructions
+                cycles += machine.cycles.estimate(machine.emulator)
+            elif name == "exponentials":
+                total += profile.get(part, 0)
+        return Measured(total, cycles, stack)
+
+    return run
+
+
+def _jobs() -> list[Job]:
+    t = workloads.TOKENS
+    jobs = [
+        Job(
+            f"linear {t}x{k}x{n}, {tile} rows at a time",
+            "MAC",
+            t * k * n,
+            target,
+            _operator(*workloads.linear(k, n, tile)),
+        )
+        for k, n, target in ((192, 192, 0.75), (64, 192, 0.85), (768, 192, 0.75))
+        for tile in (45, 15)
+    ]
+    elements = t * t * workloads.HEADS
+    core_macs = 2 * elements * workloads.HEAD_DIM
+    jobs += [
+        Job(f"attention core, {t} tokens, head_dim 64", "MAC", core_macs, 1.05, _core("all")),
+        Job("softmax part of it", "element", elements, 22.0, _core("vit_dsp_softmax_row")),
+    ]
+    for bits in (8, 16):
+        norm, x = workloads.layer_norm(bits)
+        jobs.append(Job(f"LayerNorm, int{bits}", "element", x.size, 18.0, _operator(norm, x)))
+    gelu, x = workloads.gelu()
+    jobs.append(Job("GELU table", "element", x.size, 6.0, _operator(gelu, x)))
+    for bits in (8, 16):
+        attention, x = workloads.attention(bits, 45)
+        macs = 4 * t * workloads.EMBED_DIM**2 + core_macs
+        jobs.append(
+            Job(f"attention block, int{bits} stream", "MAC", macs, None, _operator(attention, x))
+        )
+        mlp, x = workloads.mlp(bits, 45)
+        macs = 8 * t * workloads.EMBED_DIM**2
+        jobs.append(Job(f"MLP block, int{bits} stream", "MAC", macs, None, _operator(mlp, x)))
+    patch, x = workloads.patch_embed()
+    jobs.append(
+        Job(
+            "patch embedding 240x240x3",
+            "MAC",
+            t * 768 * workloads.EMBED_DIM,
+            None,
+            _operator(patch, x),
+        )  # fmt: skip
+    )
+    return jobs
+
+
+def measure_kernels() -> list[KernelFigures]:
+    """All kernels on the Cortex-M7, and their counts on the Cortex-M4."""
+    m7, m4 = _machine(emulator.CORTEX_M7), _machine(emulator.CORTEX_M4)
+    figures = []
+    for job in tqdm(_jobs(), "kernels", leave=False, disable=None):
+        a, b = job.run(m7), job.run(m4)
+        figures.append(
+            KernelFigures(
+                job.name,
+                job.unit,
+                job.work,
+                a.instructions,
+                b.instructions,
+                job.target,
+                a.cycles_estimate,
+                a.stack_bytes,
+            )  # fmt: skip
+        )
+    return figures
+
+
+def table(figures: Sequence[KernelFigures]) -> str:
+    """One line per kernel; cycles are an estimate."""
+    lines = [
+        f"{'kernel':<42}{'unit':>8}{'insns':>12}{'/unit':>8}{'target':>8}{'M4/M7':>7}"
+        f"{'cycles est.':>13}{'/unit':>8}{'stack':>7}"
+    ]
+    for f in figures:
+        cycles = f"{f.cycles_estimate:,}" if f.cycles_estimate else "-"
+        per_unit = f"{f.cycles_estimate / f.work:.3f}" if f.cycles_estimate else "-"
+        target = "-" if f.target is None else f"{f.target:g}" + (" MISSED" if f.missed else "")
+        lines.append(
+            f"{f.name:<42}{f.unit:>8}{f.instructions:>12,}{f.per_unit:>8.3f}{target:>8}"
+            f"{f.instructions_m4 / f.instructions:>7.3f}{cycles:>13}{per_unit:>8}{f.stack_bytes:>7}"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"got argument {argv[1]!r}, expected only flags")
+    figures = measure_kernels()
+    print(table(figures))
+    if _JSON.value:
+        report = {
+            "command": "python -m benchmarks.kernels.counts",
+            "seed": workloads.SEED,
+            "versions": {
+                "python": platform.python_version(),
+                "unicorn": metadata.version("unicorn"),
+                "numpy": metadata.version("numpy"),
+                "arm-none-eabi-gcc": emulator.compiler_version(),
+            },
+            "kernels": {f.name: dataclasses.asdict(f) for f in figures},
+        }
+        out = Path(_JSON.value)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = out.with_name(f"{out.name}.{os.getpid()}.part")
+        part.write_text(json.dumps(report, indent=2) + "\n")
+        os.replace(part, out)
+        print(f"wrote {out}")
+    if any(f.missed for f in figures):
+        sys.exit("counts: a kernel misses its target")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shapes of ``vit_t_240`` that the kernels are measured on, with random parameters.
+
+Counts do not depend on values; the layers keep what the converter promises (docs/operators.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.kernels.emulator import Call, KernelEmulator
+from tflm_custom_ops.host_library import PARAMS_BYTES
+from tflm_custom_ops.options import (
+    Attention,
+    Gelu,
+    LayerNorm,
+    Linear,
+    LinearOp,
+    Mlp,
+    Norm,
+    PatchEmbed,
+    Pool,
+    Projection,
+    Residual,
+    encode,
+    exact_k_block,
+    residual_dtype,
+)
+from tflm_custom_ops.reference.attention import context, exponentials
+from tflm_custom_ops.reference.requant import exact_matmul
+
+SEED = 1
+TOKENS, EMBED_DIM, HEADS, HEAD_DIM, HIDDEN = 225, 192, 3, 64, 768
+CORE_TILE = 45  # queries at a time in the attention core
+
+Array = NDArray[np.generic]
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(SEED)
+
+
+def _linear(n: int, k: int, *, bits: int = 8, low: int = -128) -> Linear:
+    rng = _rng()
+    weights = np.clip(np.rint(rng.normal(0, 40, (n, k))), -127, 127).astype(np.int8)
+    high = (1 << (bits - 1)) - 1
+    # The typical sum fills half of the output range.
+    factor = rng.uniform(0.5, 1.5, n) * high / 2 / (40 * 60 * k**0.5)
+    return Linear(
+        weights=weights,
+        bias=rng.integers(-9000, 9000, n).astype(np.int32),
+        multiplier=np.minimum(np.rint(factor * 2.0**32), 2**31 - 1).astype(np.int32),
+        out_zero_point=3 if bits == 8 else 0,
+        out_min=low if bits == 8 else -high - 1,
+        out_max=high,
+        k_block=exact_k_block(weights),
+    )
+
+
+def _projection(n: int, k: int, *, bits: int = 8, low: int = -128) -> Projection:
+    return Projection(_linear(n, k, bits=bits, low=low))
+
+
+def _norm() -> Norm:
+    rng = _rng()
+    gamma = rng.uniform(0.5, 1.5, EMBED_DIM) * 30 * 2**18
+    beta = rng.uniform(-10, 10, EMBED_DIM) * 256
+    return Norm(np.rint(gamma).astype(np.int32), np.rint(beta).astype(np.int32), 10)
+
+
+def _stream(bits: int) -> Array:
+    high = (1 << (bits - 1)) - 1
+    values = np.clip(np.rint(_rng().normal(0, high / 3, (TOKENS, EMBED_DIM))), -high - 1, high)
+    return values.astype(residual_dtype(bits))
+
+
+def _residual(bits: int) -> Residual:
+    return Residual(bits=bits, zero_point=0, multiplier=1 << 30, shift=1)
+
+
+def _bytes(*shape: int) -> Array:
+    return _rng().integers(-128, 128, shape).astype(np.int8)
+
+
+def linear(k: int, n: int, tile: int) -> tuple[LinearOp, Array]:
+    """225 x k x n, ``tile`` rows at a time."""
+    return LinearOp(TOKENS, tile, _projection(n, k)), _bytes(TOKENS, k)
+
+
+def layer_norm(bits: int) -> tuple[LayerNorm, Array]:
+    """LayerNorm of 225 tokens."""
+    return LayerNorm(TOKENS, EMBED_DIM, bits, Pool.NONE, 0, 0, 0, _norm()), _stream(bits)
+
+
+def gelu() -> tuple[Gelu, Array]:
+    """The table on its own over the hidden units of 15 tokens."""
+    lut = _bytes(256)
+    return Gelu(lut.astype(np.int8)), _bytes(15 * HIDDEN)
+
+
+def attention(bits: int, tile: int) -> tuple[Attention, Array]:
+    """The attention block, all heads at a time."""
+    table_bits = 15
+    table = np.rint((2**table_bits - 1) * 2.0 ** (-np.arange(256) / 256)).astype(np.uint16)
+    op = Attention(
+        tokens=TOKENS,
+        embed_dim=EMBED_DIM,
+        heads=HEADS,
+        head_dim=HEAD_DIM,
+        token_tile=tile,
+        heads_at_a_time=HEADS,
+        score_multiplier=round(1500 / (HEAD_DIM**0.5 * 60 * 60) * 2.0**32),
+        score_shift=0,
+        exp_table=table,
+        context_numerator=round(1.5 * 2.0**48),
+        context_zero_point=0,
+        shared_down=False,
+        residual=_residual(bits),
+        norm=_norm(),
+        q=_projection(EMBED_DIM, EMBED_DIM),
+        k=_projection(EMBED_DIM, EMBED_DIM, low=-127),
+        v=_projection(EMBED_DIM, EMBED_DIM),
+        out=_projection(EMBED_DIM, EMBED_DIM, bits=bits),
+    )
+    return op, _stream(bits)
+
+
+def mlp(bits: int, tile: int) -> tuple[Mlp, Array]:
+    """The MLP block, all hidden units at a time."""
+    op = Mlp(
+        tokens=TOKENS,
+        embed_dim=EMBED_DIM,
+        hidden_dim=HIDDEN,
+        token_tile=tile,
+        hidden_tile=HIDDEN,
+        lut=_bytes(256).astype(np.int8),
+        residual=_residual(bits),
+        norm=_norm(),
+        fc1=_projection(HIDDEN, EMBED_DIM),
+        fc2=_projection(EMBED_DIM, HIDDEN, bits=bits),
+    )
+    return op, _stream(bits)
+
+
+def patch_embed() -> tuple[PatchEmbed, Array]:
+    """240x240x3 in patches of 16, with positions."""
+    op = PatchEmbed(
+        image_height=240,
+        image_width=240,
+        channels=3,
+        patch_height=16,
+        patch_width=16,
+        stride_y=16,
+        stride_x=16,
+        pad_top=0,
+        pad_left=0,
+        grid_height=15,
+        grid_width=15,
+        embed_dim=EMBED_DIM,
+        input_zero_point=-128,
+        output_bits=8,
+        cls=None,
+        pos=_bytes(TOKENS, EMBED_DIM).astype(np.int8),
+        pos_zero_point=0,
+        pos_multiplier=1 << 30,
+        pos_shift=0,
+        linear=_linear(EMBED_DIM, 768),
+    )
+    return op, _bytes(240, 240, 3)
+
+
+def _pack_keys(keys: Array) -> Array:
+    """int8 [tokens, head_dim] -> int16 [tokens even / 2, head_dim], tokens in pairs."""
+    even = np.zeros((TOKENS + 1) // 2 * 2 * HEAD_DIM, np.int16).reshape(-1, HEAD_DIM)
+    even[:TOKENS] = keys
+    return (even[0::2] + 256 * even[1::2]).astype(np.int16)
+
+
+def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, Call]]:
+    """QK^T, softmax and PV of all heads, by the functions that vit_attention calls.
+
+    Yields the name and the call of each part, right after it ran with a fresh profile; checks the
+    context against the reference at the end.
+    """
+    op, _ = attention(8, CORE_TILE)
+    rng = _rng()
+    for _head in range(HEADS):
+        machine.reset_memory()
+        q, v = (rng.integers(-128, 128, (TOKENS, HEAD_DIM)).astype(np.int8) for _ in range(2))
+        k = rng.integers(-127, 128, (TOKENS, HEAD_DIM)).astype(np.int8)
+        options, blob = encode(op)
+        params = machine.alloc(PARAMS_BYTES)
+        machine.call(
+            "vit_parse_attention", machine.put(np.frombuffer(options, np.uint8)), len(options),
+            machine.put(np.frombuffer(blob, np.uint8)), len(blob), params,
+        )  # fmt: skip
+        stride = (TOKENS + 3) // 4 * 4
+        q_at, k_at, v_at = machine.put(q), machine.put(_pack_keys(k)), machine.put(v.T.copy())
+        row = machine.alloc(3 * HEAD_DIM * 2)
+        scores = machine.alloc(3 * (TOKENS + 1) // 2 * 2 * 4 + 64)
+        e = machine.alloc(CORE_TILE * stride * 2)
+        totals = machine.alloc(CORE_TILE * 4)
+        out = machine.alloc(TOKENS * HEAD_DIM)
+        zero_point = op.q.up.out_zero_point
+        for token in range(0, TOKENS, CORE_TILE):
+            for group in range(0, CORE_TILE, 3):
+                at = q_at + (token + group) * HEAD_DIM
+                yield "widen", machine.call(
+                    "vit_widen_rows", at, HEAD_DIM, HEAD_DIM, zero_point, row, HEAD_DIM, 3,
+                    paint=True, profile=True,
+                )  # fmt: skip
+                yield "exponentials", machine.call(
+                    "vit_dsp_exponentials", params, row, HEAD_DIM, 3, k_at, scores,
+                    e + group * stride * 2, totals + 4 * group, paint=True, profile=True,
+                )  # fmt: skip
+            target = np.array([out + token * HEAD_DIM, HEAD_DIM, 0, 0, 0, 0], np.int64)
+            yield "context", machine.call(
+                "vit_context", params, e, stride, CORE_TILE, totals, v_at,
+                machine.put(target.astype(np.int32)), paint=True, profile=True,
+            )  # fmt: skip
+        weights = exponentials(op, exact_matmul(q.astype(np.int64) - zero_point, k.T))
+        expected = context(op, weights, v.astype(np.int64))
+        if (machine.get(out, np.int8, (TOKENS, HEAD_DIM)) != expected).any():
+            raise AssertionError("attention core: differs from the reference")
