@@ -156,7 +156,7 @@ class Attention:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mlp:
-    """MLP block; x and y are ``[tokens, embed_dim]`` of ``residual.bits``, ``lut`` int8 ``[256]``."""
+    """MLP block; x, y ``[tokens, embed_dim]`` of ``residual.bits``; ``lut`` int8 ``[256]``."""
 
     tokens: int
     embed_dim: int

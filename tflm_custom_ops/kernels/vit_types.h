@@ -31,16 +31,16 @@ typedef enum { kVitPoolNone = 0, kVitPoolMean = 1, kVitPoolFirst = 2 } VitPool;
 // y[n] = clamp(out_zero_point + mulh(acc[n] << shift, multiplier[n]), out_min, out_max).
 // 10 words.
 typedef struct {
-  int32_t in_features;       // K >= 1
-  int32_t out_features;      // N >= 1
-  const int16_t* weights;    // dual-channel packed [(N + 1) / 2][K rounded up to even]
-  const int32_t* bias;       // [N], input zero point folded in
-  const int32_t* multiplier; // [N]
-  int32_t shift;             // left shift of the accumulator, 0..15
+  int32_t in_features;        // K >= 1
+  int32_t out_features;       // N >= 1
+  const int16_t* weights;     // dual-channel packed [(N + 1) / 2][K rounded up to even]
+  const int32_t* bias;        // [N], input zero point folded in
+  const int32_t* multiplier;  // [N]
+  int32_t shift;              // left shift of the accumulator, 0..15
   int32_t out_zero_point;
   int32_t out_min;
   int32_t out_max;
-  int32_t k_block;           // even; inputs between extractions of the packed sums
+  int32_t k_block;  // even; inputs between extractions of the packed sums
 } VitLinearParams;
 
 // rank 0: dense, only `up` is used. 1 + 10 + 10 words.
@@ -70,15 +70,15 @@ typedef struct {
   int32_t tokens;
   int32_t embed_dim;
   int32_t heads;
-  int32_t head_dim;          // <= 256
-  int32_t token_tile;        // query tokens at a time, >= 1 (schedule, never changes the result)
-  int32_t heads_at_a_time;   // `heads`, or 1 (schedule, never changes the result)
+  int32_t head_dim;         // <= 256
+  int32_t token_tile;       // query tokens at a time, >= 1 (schedule, never changes the result)
+  int32_t heads_at_a_time;  // `heads`, or 1 (schedule, never changes the result)
   int32_t score_multiplier;
   int32_t score_shift;
   const uint16_t* exp_table;  // [256]
   int64_t context_numerator;  // two words, low first
   int32_t context_zero_point;
-  int32_t shared_down;        // 1: q, k and v share one `down`
+  int32_t shared_down;  // 1: q, k and v share one `down`
   VitResidual residual;
   VitNorm norm;
   VitProjection q;
@@ -135,11 +135,11 @@ typedef struct {
   int32_t grid_width;   // patches across
   int32_t embed_dim;
   int32_t input_zero_point;
-  int32_t output_bits;     // 8 or 16
-  int32_t has_cls;         // 1: token 0 is `cls`
-  const void* cls;         // [D] of the output type
+  int32_t output_bits;  // 8 or 16
+  int32_t has_cls;      // 1: token 0 is `cls`
+  const void* cls;      // [D] of the output type
   int32_t has_pos;
-  const int8_t* pos;       // [grid_height * grid_width][D], patches only
+  const int8_t* pos;  // [grid_height * grid_width][D], patches only
   int32_t pos_zero_point;
   int32_t pos_multiplier;
   int32_t pos_shift;
