@@ -57,7 +57,7 @@ void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void
 
 // The same with the scratch on the stack, where the arena has no room:
 // vit_conv_2d_scratch_bytes() <= VIT_CONV_2D_STACK_BYTES.
-#define VIT_CONV_2D_STACK_BYTES 1536
+#define VIT_CONV_2D_STACK_BYTES 768
 void vit_conv_2d_on_stack(const VitConv2DParams* params, const int8_t* x, int8_t* y);
 
 // DEPTHWISE_CONV_2D. Output channel o reads input channel o / depth_multiplier.

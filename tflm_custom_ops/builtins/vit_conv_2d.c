@@ -12,11 +12,20 @@ typedef struct {
   int32_t* sums;    // [rows][channels]
 } Buffers;
 
-// Writes elements [at, at + count) of a wide row: `from`, or `value` where it is NULL.
-static void put(int16_t* row, int32_t at, int32_t count, const int8_t* from, int32_t value) {
-  for (int32_t i = 0; i < count; ++i) {
-    row[vit_wide_at(at + i)] = (int16_t)(from != NULL ? from[i] : value);
+// Writes elements [at, at + count) of a wide row, in pairs where they are adjacent there.
+static void put(int16_t* row, int32_t at, int32_t count, const int8_t* from) {
+  int32_t i = 0;
+  if (at & 1 && count > 0) row[vit_wide_at(at)] = from[i++];
+  int16_t* pair = row + vit_wide_at(at + i);
+  for (; i + 1 < count; i += 2, pair += vit_wide_at(2)) {
+    pair[0] = from[i];
+    pair[1] = from[i + 1];
   }
+  if (i < count) pair[0] = from[i];
+}
+
+static void put_value(int16_t* row, int32_t at, int32_t count, int32_t value) {
+  for (int32_t i = 0; i < count; ++i) row[vit_wide_at(at + i)] = (int16_t)value;
 }
 
 // Inputs [k.begin, k.end) of one output pixel, and zeros up to the row's end.
@@ -32,11 +41,11 @@ static void gather(const VitConv2DParams* p, const int8_t* x, int32_t pixel, Vit
     const int32_t iy = top + tap / w->kernel_width * w->dilation_y;
     const int32_t ix = left + tap % w->kernel_width * w->dilation_x;
     const int32_t count = vit_min32(k.end - k.begin - at, w->input_channels - channel);
-    const int8_t* from = NULL;
     if (iy >= 0 && iy < w->input_height && ix >= 0 && ix < w->input_width) {
-      from = x + ((ptrdiff_t)iy * w->input_width + ix) * w->input_channels + channel;
+      put(row, at, count, x + ((ptrdiff_t)iy * w->input_width + ix) * w->input_channels + channel);
+    } else {
+      put_value(row, at, count, p->input_zero_point);
     }
-    put(row, at, count, from, p->input_zero_point);
     at += count;
     channel = 0;
     ++tap;
@@ -44,15 +53,19 @@ static void gather(const VitConv2DParams* p, const int8_t* x, int32_t pixel, Vit
   if (at & 1) row[vit_wide_at(at)] = 0;
 }
 
-static void store(const VitConv2DParams* p, const int32_t* sums, int32_t stride, int32_t rows,
-                  VitRange n, int8_t* y) {
-  const VitLinearParams* linear = &p->linear;
-  for (int32_t r = 0; r < rows; ++r, sums += stride, y += linear->out_features) {
-    for (int32_t c = n.begin; c < n.end; ++c) {
-      const int32_t acc = sums[c - n.begin] + linear->bias[c];
-      const int32_t value = vit_rescale(acc, linear->multiplier[c], p->shift[c]);
-      y[c] =
-          (int8_t)vit_clamp_i32(value + linear->out_zero_point, linear->out_min, linear->out_max);
+// Everything in locals: y may alias all that it is computed from, for all the compiler knows.
+static void store(const VitConv2DParams* p, const int32_t* restrict sums, int32_t stride,
+                  int32_t rows, VitRange n, int8_t* restrict y) {
+  const VitLinearParams linear = p->linear;
+  const int32_t* restrict shift = p->shift + n.begin;
+  const int32_t* restrict bias = linear.bias + n.begin;
+  const int32_t* restrict multiplier = linear.multiplier + n.begin;
+  const int32_t count = n.end - n.begin;
+  y += n.begin;
+  for (int32_t r = 0; r < rows; ++r, sums += stride, y += linear.out_features) {
+    for (int32_t c = 0; c < count; ++c) {
+      const int32_t value = vit_rescale(sums[c] + bias[c], multiplier[c], shift[c]);
+      y[c] = (int8_t)vit_clamp_i32(value + linear.out_zero_point, linear.out_min, linear.out_max);
     }
   }
 }

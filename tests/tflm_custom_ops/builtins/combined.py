@@ -88,11 +88,11 @@ def combine(cases: list[Case]) -> tuple[tflite.Model, np.ndarray]:
     return tflite.Model(graph), values.reshape(1, 1, 1, -1)
 
 
-def separate_buffers(graph: tflite.Graph) -> MemoryLayout:
-    """Every activation at its own place."""
+def separate_buffers(graph: tflite.Graph, free_bytes: int) -> MemoryLayout:
+    """Every activation at its own place, and ``free_bytes`` that convolutions may borrow."""
     offsets: list[int | None] = []
-    top = 0
+    top = 0  # the image lives all the time; buffers that are not yet written are free, too
     for tensor in graph.tensors:
         offsets.append(None if tensor.is_constant else top)
         top += 0 if tensor.is_constant else -(-tensor.nbytes // 16) * 16
-    return MemoryLayout(top, tuple(offsets), (None,) * len(graph.operators))
+    return MemoryLayout(top + free_bytes, tuple(offsets), (None,) * len(graph.operators))

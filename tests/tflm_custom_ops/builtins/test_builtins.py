@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter import builtins, host_build, tflite
+from converter.compile.sources import BUILTINS
 from converter.host import HostModel
 from tests.tflm_custom_ops.builtins import cases, combined, one_op
 from tflm_custom_ops.builtins import reference
 from tflm_custom_ops.builtins.params import quantize_multiplier
+from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -39,15 +41,17 @@ def test_the_reference_equals_tflm(generate, seed):
     )
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_c_equals_the_reference(seed):
+@pytest.mark.parametrize("free_bytes", [0, 1 << 15])
+def test_c_equals_the_reference(free_bytes):
     """Eight random cases of each operator, compiled into one model."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(free_bytes)
     group = [generate(rng) for generate in cases.GENERATORS for _ in range(8)]
     # Convolutions that need several chunks of inputs and several groups of channels.
     group += [cases.conv_2d(rng, channels=c, outputs=o) for c, o in ((61, 70), (300, 9), (1, 65))]
     model, image = combined.combine(group)
-    compiled = HostModel(tflite.serialize(model), combined.separate_buffers(model.graph))
+    compiled = HostModel(
+        tflite.serialize(model), combined.separate_buffers(model.graph, free_bytes)
+    )
     got, start = compiled.run(image, threads=1)[0], 0
     for case in group:
         want = run_reference(case).reshape(-1)
@@ -55,6 +59,37 @@ def test_c_equals_the_reference(seed):
         np.testing.assert_array_equal(part, want, f"{case.operator}")
         start += want.size
     assert start == got.size
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    inputs=st.integers(1, 5000),
+    outputs=st.integers(1, 600),
+    budget=st.integers(STACK_BYTES, 1 << 16),
+)
+def test_convolution_schedules_fit(inputs, outputs, budget):
+    cut = conv_schedule(inputs, outputs, budget)
+    assert cut.scratch_bytes <= budget
+    assert cut.rows % 3 == 0
+    assert cut.inputs % 2 == cut.channels % 2 == 0
+    assert min(cut.rows, cut.inputs, cut.channels) > 0
+
+
+def test_the_stack_budget_is_the_same_in_c():
+    header = (BUILTINS / "vit_builtins.h").read_text()
+    assert f"#define VIT_CONV_2D_STACK_BYTES {STACK_BYTES}\n" in header
+
+
+def test_convolutions_run_on_the_stack_or_in_the_arena():
+    """A lone convolution: without a free byte, and with enough of them."""
+    case = cases.conv_2d(np.random.default_rng(5), channels=8, outputs=16)
+    want = run_reference(case)
+    for free, function in ((0, b"vit_conv_2d_on_stack("), (1 << 14, b"vit_conv_2d(")):
+        layout = combined.separate_buffers(case.model.graph, free)
+        model = HostModel(tflite.serialize(case.model), layout)
+        source = next(f.content for f in model.compiled.files if f.name == "vit_model.c")
+        assert b"  " + function in source
+        np.testing.assert_array_equal(model.run_checked(*case.inputs), want.reshape(1, -1))
 
 
 def test_rescale_rounds_twice():
