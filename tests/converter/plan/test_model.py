@@ -6,6 +6,8 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from converter.plan import (
     OverBudgetError,
@@ -22,7 +24,7 @@ from converter.plan.patch_overlap import is_safe
 from converter.plan.skeleton import skeleton
 from converter.plan.validate import violations
 from converter.tflite import Metadata, parse, serialize
-from keras_models.arch import ArchConfig
+from keras_models.arch import ArchConfig, BlockRanks
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model, plain_graph
 from tflm_custom_ops import options
@@ -229,3 +231,31 @@ def test_a_damaged_or_foreign_plan_is_refused():
     graph = dataclasses.replace(planned.graph, operators=tuple(operators))
     with pytest.raises(PlanError, match="another graph or schedule"):
         read_plan(serialize(dataclasses.replace(planned, graph=graph)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_architecture_is_planned_safely_and_tightly(data):
+    depth = data.draw(st.integers(1, 3))
+    rank = data.draw(st.sampled_from([0, 4, 8]))
+    patch, pad = data.draw(st.sampled_from([(8, 0), (16, 0), (12, 0), (14, 1), (20, 2)]))
+    arch = ArchConfig(
+        image_size=96,
+        patch_size=patch,
+        patch_padding=pad,
+        embed_dim=2 * data.draw(st.integers(8, 100)),
+        heads=tuple(data.draw(st.integers(1, 5)) for _ in range(depth)),
+        mlp_ratio=tuple(data.draw(st.sampled_from([1.0, 2.5, 4.0])) for _ in range(depth)),
+        head_dim=data.draw(st.integers(4, 64)),
+        ranks=tuple(BlockRanks(rank, min(rank, 4), rank, rank) for _ in range(depth)),
+        pool=data.draw(st.sampled_from(["mean", "cls"])),
+        num_classes=10,
+    )
+    bits, streamed = data.draw(st.sampled_from([8, 16])), data.draw(st.booleans())
+    stated, placement = plan_graph(*skeleton(arch, bits), streamed)
+    assert violations(stated.problem, placement.offsets) == []
+    assert placement.gap <= 0.01
+    budget = placement.arena_bytes[0] + data.draw(st.integers(0, 50_000))
+    roomy, second = plan_graph(*skeleton(arch, bits), streamed, budget)
+    assert violations(roomy.problem, second.offsets) == []
+    assert second.arena_bytes[0] <= budget

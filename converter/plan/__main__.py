@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m converter.plan``: plans a `.tflite`, plain or fused, or a minimalloc CSV.
+
+    python -m converter.plan --model=plain.tflite --out=planned.tflite
+    python -m converter.plan --csv=problem.csv --capacity=1048576 --out=solution.csv
+
+The CSV that is written has an ``offset`` column, so that other planners' results and this one's
+can be compared on the same problem.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+from absl import app, flags
+
+from converter import tflite
+from converter.plan import heuristic, minimalloc_csv, planner
+from converter.plan.budget import OverBudgetError
+from converter.plan.model import plan_model
+from converter.plan.problem import Placement, PlanError, Problem, Region
+from tflm_custom_ops.options import OptionsError
+
+_MODEL = flags.DEFINE_string("model", "", "Plain or fused .tflite to plan.")
+_CSV = flags.DEFINE_string("csv", "", "minimalloc CSV (id,lower,upper,size[,alignment,offset]).")
+_OUT = flags.DEFINE_string("out", "", "Where the planned file goes.")
+_STREAMED = flags.DEFINE_bool("streamed", False, "Model: the application pushes image rows.")
+_SRAM_BUDGET = flags.DEFINE_integer("sram_budget", None, "Model: bytes that the arena may take.")
+_CAPACITY = flags.DEFINE_integer("capacity", None, "CSV: bytes of the memory.")
+_ALIGNMENT = flags.DEFINE_integer(
+    "alignment", 1, "CSV: of buffers without a column of their own.", lower_bound=1
+)
+_TIME_LIMIT = flags.DEFINE_float(
+    "time_limit_s", planner.DEFAULT_TIME_LIMIT_S, "Of the exact search.", lower_bound=0.0
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the search.")
+_JSON = flags.DEFINE_string("json", "", "File for the figures.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """What planning achieved; bytes. ``gap`` is the proven distance from the best possible."""
+
+    buffers: int
+    arena_bytes: int
+    lower_bound_bytes: int
+    greedy_bytes: int
+    optimal: bool
+    gap: float
+    method: str
+    seconds: float
+
+
+def _figures(problem: Problem, placement: Placement, seconds: float) -> Figures:
+    return Figures(
+        len(problem.buffers),
+        sum(placement.arena_bytes),
+        sum(placement.lower_bound_bytes),
+        sum(heuristic.greedy_by_size(problem).arena_bytes),
+        placement.optimal,
+        placement.gap,
+        placement.method,
+        round(seconds, 3),
+    )
+
+
+def _plan_csv() -> tuple[Problem, Placement, bytes]:
+    text = Path(_CSV.value).read_text(encoding="utf-8")
+    problem = minimalloc_csv.reads(text, _ALIGNMENT.value)
+    problem = dataclasses.replace(problem, regions=(Region("memory", _CAPACITY.value),))
+    placement = planner.place(problem, _TIME_LIMIT.value, _SEED.value)
+    return problem, placement, minimalloc_csv.writes(problem, placement.offsets).encode()
+
+
+def _plan_tflite() -> tuple[Problem, Placement, bytes]:
+    planned = plan_model(
+        Path(_MODEL.value).read_bytes(),
+        _STREAMED.value,
+        _SRAM_BUDGET.value,
+        _TIME_LIMIT.value,
+        _SEED.value,
+    )
+    return planned.model_problem.problem, planned.placement, planned.model_bytes
+
+
+def _run() -> None:
+    started = time.monotonic()
+    problem, placement, content = _plan_csv() if _CSV.value else _plan_tflite()
+    figures = _figures(problem, placement, time.monotonic() - started)
+    if _OUT.value:
+        tflite.write_atomic(_OUT.value, content)
+    if _JSON.value:
+        text = json.dumps(dataclasses.asdict(figures), indent=2) + "\n"
+        tflite.write_atomic(_JSON.value, text.encode())
+    proof = "optimal" if figures.optimal else f"within {figures.gap:.2%} of the lower bound"
+    print(f"{figures.buffers} buffers, {figures.method}, {figures.seconds:.1f} s")
+    print(f"arena        {figures.arena_bytes:>12,} bytes, {proof}")
+    print(f"lower bound  {figures.lower_bound_bytes:>12,} bytes")
+    print(f"greedy       {figures.greedy_bytes:>12,} bytes")
+
+
+def main(argv: list[str]) -> None:
+    """Entry point."""
+    if len(argv) > 1:
+        sys.exit(f"converter.plan: unexpected argument {argv[1]!r}")
+    if bool(_MODEL.value) == bool(_CSV.value):
+        sys.exit("converter.plan: give either --model=FILE or --csv=FILE")
+    name = _CSV.value or _MODEL.value
+    try:
+        _run()
+    except (tflite.TfliteError, OptionsError, PlanError, OverBudgetError) as error:
+        sys.exit(f"converter.plan: {name}: {error}")
+    except UnicodeDecodeError:
+        sys.exit(f"converter.plan: {name}: not a text file")
+    except OSError as error:
+        sys.exit(f"converter.plan: {error.filename}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    app.run(main)
