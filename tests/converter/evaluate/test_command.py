@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command on real images: digits, in the host library and in TFLM."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converter.host_build import CACHE_VARIABLE
+from converter.plan.model import plan_model
+from tests.converter.compile import fused_models
+from tests.tflm_custom_ops.builtins import one_op
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("evaluate")
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, CACHE_VARIABLE: str(folder / "cache")}
+    return subprocess.run(
+        [sys.executable, "-m", "converter.evaluate", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def fused(folder: Path) -> Path:
+    ops = fused_models.vit_ops(image=fused_models.ImageShape(8, 8, 1, 2, 2, 0))
+    path = folder / "fused.tflite"
+    path.write_bytes(plan_model(fused_models.model_bytes(ops)).model_bytes)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path) -> Path:
+    """One convolution over the whole image."""
+    from converter import tflite
+    from converter.tflite.schema import schema
+
+    rng = np.random.default_rng(0)
+    options = schema.Conv2DOptionsT()
+    options.padding = schema.Padding.VALID
+    options.strideH = options.strideW = 1
+    options.dilationHFactor = options.dilationWFactor = 1
+    options.fusedActivationFunction = 0
+    scale = np.full(10, 0.01, np.float32)
+    weights = rng.integers(-127, 128, (10, 8, 8, 1)).astype(np.int8)
+    inputs = [
+        one_op.activation("x", (1, 8, 8, 1), 1 / 127.5, -1),
+        one_op.constant("weights", weights, scale),
+        one_op.constant("bias", np.zeros(10, np.int32), scale / 127.5),
+    ]
+    model = one_op.model("CONV_2D", options, inputs, one_op.activation("y", (1, 1, 1, 10), 0.5, 0))
+    path = folder / "plain.tflite"
+    path.write_bytes(plan_model(tflite.serialize(model)).model_bytes)
+    return path
+
+
+def test_fused_digits_in_host_and_tflm(folder, fused):
+    out = folder / "report.json"
+    result = run(folder, f"--model={fused}", "--runtime=host,tflm", "--limit=50", f"--json={out}")
+    assert result.returncode == 0, result.stderr
+    assert "host = tflm: 0 logits differ in 0 of 50 images" in result.stdout
+    content = json.loads(out.read_text())
+    assert content["comparisons"][0]["images"] == 50
+    assert content["runtimes"]["host"]["images"] == 50
+    assert np.sum(content["runtimes"]["tflm"]["confusion"]) == 50
+
+
+def test_plain_model_in_three_runtimes(folder, plain):
+    result = run(
+        folder, f"--model={plain}", "--runtime=litert,host,tflm", "--limit=50", "--threads=1"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "host = tflm: 0 logits differ in 0 of 50 images" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--model=missing.tflite",), "missing.tflite: No such file"),
+        (("--model={fused}", "--runtime=litert"), "VitAttention"),
+        (("--model={fused}", "--runtime=cloud"), "expected litert, host, tflm, emulated"),
+        (("--model={fused}", "--dataset=image_folder", "--data_dir=missing"), "missing"),
+        (("--model={text}",), "tflite"),
+    ],
+)
+def test_bad_input_is_one_clear_line(folder, fused, arguments, reason):
+    text = folder / "notes.txt"
+    text.write_text("this is not a model")
+    result = run(folder, *(a.format(fused=fused, text=text) for a in arguments))
+    assert result.returncode != 0
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("converter.evaluate: ")
+    assert reason in lines[0]
