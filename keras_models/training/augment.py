@@ -35,7 +35,12 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         fill: dict[str, Any] = {"fill_mode": "constant", "fill_value": 0.0}
         if recipe.translation:
             shift = recipe.translation
-            self.geometry.append(layers.RandomTranslation(shift, shift, seed=seed + 2, **fill))
+            # Nearest: shifts by whole pixels, as a random crop does, and blurs nothing.
+            self.geometry.append(
+                layers.RandomTranslation(
+                    shift, shift, interpolation="nearest", seed=seed + 2, **fill
+                )
+            )
         if recipe.rotation:
             self.geometry.append(layers.RandomRotation(recipe.rotation, seed=seed + 3, **fill))
         if recipe.zoom:
@@ -59,7 +64,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         if self.recipe.randaugment_ops:
             images = self._rand_augment(images)
         if self.recipe.random_erasing:
-            images = self._erase(images)
+            images = self.erasing(images, training=True)
         return self._mix({"images": images, "labels": labels})
 
     def _rand_augment(self, images: Any) -> Any:
@@ -72,10 +77,6 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
 
     def _draw(self, shape: tuple[int, ...]) -> Any:
         return keras.random.uniform(shape, seed=self.seed_generator)
-
-    def _erase(self, images: Any) -> Any:
-        chosen = self._draw((images.shape[0], 1, 1, 1)) < self.recipe.random_erasing
-        return keras.ops.where(chosen, self.erasing(images, training=True), images)
 
     def _mix(self, batch: dict[str, Any]) -> dict[str, Any]:
         recipe = self.recipe

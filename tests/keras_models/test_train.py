@@ -227,8 +227,9 @@ def test_an_epoch_depends_on_its_number_only(digits):
     first.on_epoch_end()
     two = first[0]
     fresh = TrainBatches(digits.train, 10, recipe, 0, 1)
-    np.testing.assert_allclose(fresh[0][0], two[0], atol=1e-5)
-    np.testing.assert_allclose(fresh[0][1], two[1], atol=1e-5)
+    again = fresh[0]
+    np.testing.assert_allclose(again[0], two[0], atol=1e-5)
+    np.testing.assert_allclose(again[1], two[1], atol=1e-5)
     assert not np.allclose(one[0], two[0])
     assert len(first) == len(digits.train) // 64
 
