@@ -124,6 +124,18 @@ def _model_files(model_directory: Path) -> list[ProjectFile]:
     ]
 
 
+def _kernel_files(origins: Sequence[Path]) -> list[ProjectFile]:
+    """The kernels in one folder. An assembly file that shares its stem with a C file gets another
+    name, because STM32CubeIDE would give both the same object file."""
+    c_stems = {origin.stem for origin in origins if origin.suffix == ".c"}
+    files = []
+    for origin in origins:
+        clash = origin.suffix == ".S" and origin.stem in c_stems
+        name = f"{origin.stem}_asm.S" if clash else origin.name
+        files.append(ProjectFile(PurePosixPath("kernels") / name, Group.KERNEL, origin=origin))
+    return files
+
+
 def _external_image(model_directory: Path) -> bytes:
     """What has to be in the external flash; empty when the weights are internal."""
     if ".extflash" not in (model_directory / "vit_model_weights.S").read_text():
@@ -163,9 +175,6 @@ def make_project(
         ProjectFile(LINKER_SCRIPT, Group.FIRMWARE, text=linker_script(board, stack_bytes)),
         *_support_files(board),
         *model_files,
-        *(
-            ProjectFile(PurePosixPath("kernels") / origin.name, Group.KERNEL, origin=origin)
-            for origin in kernel_files
-        ),
+        *_kernel_files(kernel_files),
     ]
     return Project(name=name, board=board, files=tuple(files))

@@ -225,6 +225,14 @@ class FlashTool:
 
 
 @dataclasses.dataclass(frozen=True)
+class CubeIde:
+    """Names that STM32CubeIDE gives to the part and the board (`genericBoard` if it has none)."""
+
+    mcu: str
+    board: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Board:
     """A board, complete enough to build, link, emulate and program for.
 
@@ -247,6 +255,8 @@ class Board:
       quad_spi: QSPI flash, if the board has one.
       peripherals: register blocks the firmware uses.
       flash_tool: how to program it.
+      cube_ide: names for STM32CubeIDE projects.
+      mbed_target: Mbed OS target name, None when Mbed does not know the board.
       manual: reference manual of the part.
     """
 
@@ -269,6 +279,8 @@ class Board:
     quad_spi: QuadSpi | None
     peripherals: tuple[PeripheralBlock, ...]
     flash_tool: FlashTool
+    cube_ide: CubeIde
+    mbed_target: str | None
     manual: str
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from firmware.boards.board import (
     Clock,
     Console,
     Core,
+    CubeIde,
     FlashTool,
     Peripheral,
     PeripheralBlock,
@@ -90,5 +91,7 @@ BOARD = Board(
         PeripheralBlock(Peripheral.PWR_H7, "PWR", 0x5802_4800),
     ),
     flash_tool=FlashTool(openocd_config="board/st_nucleo_h743zi.cfg"),
+    cube_ide=CubeIde(mcu="STM32H743ZITx", board="NUCLEO-H743ZI2"),
+    mbed_target="NUCLEO_H743ZI2",
     manual="RM0433",
 )

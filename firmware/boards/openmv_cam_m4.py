@@ -12,6 +12,7 @@ from firmware.boards.board import (
     Clock,
     Console,
     Core,
+    CubeIde,
     FlashTool,
     Peripheral,
     PeripheralBlock,
@@ -87,5 +88,7 @@ BOARD = Board(
         PeripheralBlock(Peripheral.FLASH_F7, "FLASH", 0x4002_3C00),
     ),
     flash_tool=FlashTool(openocd_config="interface/stlink.cfg -f target/stm32f4x.cfg"),
+    cube_ide=CubeIde(mcu="STM32F427VGTx", board="genericBoard"),
+    mbed_target=None,
     manual="RM0090",
 )

@@ -11,6 +11,7 @@ from firmware.boards.board import (
     Clock,
     Console,
     Core,
+    CubeIde,
     FlashTool,
     Peripheral,
     PeripheralBlock,
@@ -133,5 +134,7 @@ BOARD = Board(
         openocd_config="board/stm32f7discovery.cfg",
         external_loader="N25Q128A_STM32F746G-DISCO.stldr",
     ),
+    cube_ide=CubeIde(mcu="STM32F746NGHx", board="STM32F746G-DISCO"),
+    mbed_target="DISCO_F746NG",
     manual="RM0385",
 )

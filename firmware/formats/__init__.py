@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats import cmake
+from firmware.formats import cmake, stm32cubeide
 from firmware.project import Project, ProjectFile
 
 FormatFiles = Callable[[Project, MemoryUse | None], tuple[ProjectFile, ...]]
@@ -28,6 +28,11 @@ class Format:
 
 FORMATS = (
     Format("cmake", cmake.files, "cmake --preset release && cmake --build --preset release"),
+    Format(
+        "stm32cubeide",
+        stm32cubeide.files,
+        "in STM32CubeIDE: File > Import > Existing Projects into Workspace",
+    ),
 )
 FORMAT_NAMES = tuple(entry.name for entry in FORMATS)
 

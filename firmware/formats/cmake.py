@@ -7,33 +7,10 @@ from pathlib import PurePosixPath
 
 from firmware.boards import Board
 from firmware.elf import MemoryUse
+from firmware.formats.common import has_external_weights, memory_table
 from firmware.formats.template import indented, render
 from firmware.project import INCLUDE_DIRECTORIES, LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.toolchain import core_flags
-
-
-def memory_table(use: MemoryUse | None) -> str:
-    """The sizes of the image as a Markdown table, or how to find them."""
-    if use is None:
-        return "Build the project to see its sizes."
-    rows = (
-        ("internal flash", use.flash_bytes),
-        ("external flash", use.external_flash_bytes),
-        ("SRAM: arena", use.arena_bytes),
-        ("SRAM: .data and .bss", use.data_bytes + use.bss_bytes),
-        ("SRAM: stack reserved", use.stack_reserved_bytes),
-        ("code", use.code_bytes),
-        ("code of the kernels", use.kernel_code_bytes),
-    )
-    return "\n".join(["| what | bytes |", "|---|---|"] + [f"| {n} | {v} |" for n, v in rows])
-
-
-def _has_external(project: Project) -> bool:
-    """True when the model's weights lie in external flash."""
-    for file in project.files:
-        if file.path.name == "vit_model_weights.S" and file.origin is not None:
-            return ".extflash" in file.origin.read_text()
-    return False
 
 
 def _sources(project: Project, group: Group) -> str:
@@ -119,7 +96,7 @@ def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
 
 def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
     """CMakeLists.txt, presets, toolchain file and README."""
-    external = _has_external(project)
+    external = has_external_weights(project)
     texts = (
         ("CMakeLists.txt", _lists(project, external)),
         ("CMakePresets.json", render("cmake/CMakePresets.json", TITLE=project.board.title)),

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""STM32CubeIDE: .project, .cproject with Debug and Release, launch configurations, README.
+
+The keys are those that CubeIDE itself writes for a C executable without a .ioc file. All paths are
+relative to the project. Debug compiles with -Og, Release with the kernels' optimisation throughout:
+an option per folder would need identifiers that only CubeIDE can make.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+
+from firmware.boards import Board
+from firmware.elf import MemoryUse
+from firmware.formats.common import has_external_weights, memory_table
+from firmware.formats.cproject import CONFIGURATIONS, Configuration, ConfigurationWriter, cproject
+from firmware.formats.template import render
+from firmware.formats.xml import Element, document
+from firmware.project import Group, Project, ProjectFile
+
+_CDT = "org.eclipse.cdt"
+
+_BUILDERS = (
+    (f"{_CDT}.managedbuilder.core.genmakebuilder", "clean,full,incremental,"),
+    (f"{_CDT}.managedbuilder.core.ScannerConfigBuilder", "full,incremental,"),
+)
+_NATURES = (
+    "com.st.stm32cube.ide.mcu.MCUProjectNature",
+    f"{_CDT}.core.cnature",
+    "com.st.stm32cube.ide.mcu.MCUCubeIdeServicesRevAev2ProjectNature",
+    "com.st.stm32cube.ide.mcu.MCUAdvancedStructureProjectNature",
+    "com.st.stm32cube.ide.mcu.MCUSingleCpuProjectNature",
+    "com.st.stm32cube.ide.mcu.MCURootProjectNature",
+    f"{_CDT}.managedbuilder.core.managedBuildNature",
+    f"{_CDT}.managedbuilder.core.ScannerConfigNature",
+)
+
+
+def _project(project: Project) -> str:
+    builders = [
+        Element(
+            "buildCommand",
+            Element("name", text=name),
+            Element("triggers", text=triggers),
+            Element("arguments"),
+        )
+        for name, triggers in _BUILDERS
+    ]
+    root = Element(
+        "projectDescription",
+        Element("name", text=project.name),
+        Element("comment"),
+        Element("projects"),
+        Element("buildSpec", *builders),
+        Element("natures", *(Element("nature", text=nature) for nature in _NATURES)),
+    )
+    return document(root)
+
+
+def _launch(project: Project, writer: ConfigurationWriter, configuration: Configuration) -> str:
+    """A debug session through ST-LINK; the external loader only when weights are outside."""
+    name = project.name
+    elf = f"{configuration.name}/{name}.elf"
+    launch, stlink = (
+        "com.st.stm32cube.ide.mcu.debug.launch",
+        "com.st.stm32cube.ide.mcu.debug.stlink",
+    )
+    item = {"fIsFromMainTab": True, "fPath": elf, "fProjectName": name, "fPerformBuild": True,
+            "fDownload": True, "fLoadSymbols": True}  # fmt: skip
+    loader = project.board.flash_tool.external_loader
+    has_loader = bool(loader) and has_external_weights(project)
+    strings = {
+        f"{launch}.access_port_id": "0",
+        f"{launch}.loadList": json.dumps({"fItems": [item]}, separators=(",", ":")),
+        f"{launch}.remoteCommand": "target remote",
+        f"{stlink}.external_loader": loader if loader and has_loader else "",
+        f"{stlink}.frequency": "0",
+        f"{stlink}.reset_strategy": "connect_under_reset",
+        f"{_CDT}.debug.gdbjtag.core.ipAddress": "localhost",
+        f"{_CDT}.debug.gdbjtag.core.jtagDeviceId": stlink,
+        f"{_CDT}.debug.gdbjtag.core.stopAt": "main",
+        f"{_CDT}.dsf.gdb.DEBUG_NAME": "arm-none-eabi-gdb",
+        f"{_CDT}.launch.DEBUGGER_START_MODE": "remote",
+        f"{_CDT}.launch.PROGRAM_NAME": elf,
+        f"{_CDT}.launch.PROJECT_ATTR": name,
+        f"{_CDT}.launch.PROJECT_BUILD_CONFIG_ID_ATTR": writer.id,
+        "process_factory_id": "com.st.stm32cube.ide.mcu.debug.launch.HardwareDebugProcessFactory",
+    }
+    booleans = {
+        f"{stlink}.enable_external_loader": has_loader,
+        f"{launch}.startServer": True,
+        f"{launch}.swd_mode": True,
+        f"{launch}.useRemoteTarget": True,
+        f"{launch}.verify_flash_download": True,
+        f"{_CDT}.debug.gdbjtag.core.setResume": True,
+        f"{_CDT}.debug.gdbjtag.core.setStopAt": True,
+    }
+    integers = {f"{launch}.formatVersion": 2, f"{_CDT}.debug.gdbjtag.core.portNumber": 61234}
+    root = Element(
+        "launchConfiguration",
+        *(Element("stringAttribute", key=k, value=v) for k, v in sorted(strings.items())),
+        *(Element("booleanAttribute", key=k, value=str(v).lower()) for k, v in booleans.items()),
+        *(Element("intAttribute", key=k, value=str(v)) for k, v in integers.items()),
+        Element(
+            "listAttribute",
+            Element("listEntry", value=f"/{name}"),
+            key="org.eclipse.debug.core.MAPPED_RESOURCE_PATHS",
+        ),
+        Element(
+            "listAttribute",
+            Element("listEntry", value="4"),
+            key="org.eclipse.debug.core.MAPPED_RESOURCE_TYPES",
+        ),
+        type="com.st.stm32cube.ide.mcu.debug.launch.launchConfigurationType",
+    )
+    return document(root, standalone=True)
+
+
+def _external_note(board: Board, project: Project) -> str:
+    region = board.external_flash()
+    if not has_external_weights(project) or region is None:
+        return ""
+    return (
+        f"\nThe weights lie in the external flash at {region.base:#010x}. The launch "
+        "configurations name its loader, so that a debug session programs both memories; each "
+        f"build also writes `{project.name}_external.bin` for STM32CubeProgrammer.\n"
+    )
+
+
+def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
+    """.project, .cproject, launch configurations and README."""
+    writers = [ConfigurationWriter(project, configuration) for configuration in CONFIGURATIONS]
+    board = project.board
+    texts = [(".project", _project(project)), (".cproject", cproject(project, writers))]
+    for writer, configuration in zip(writers, CONFIGURATIONS, strict=True):
+        path = f"{project.name} {configuration.name}.launch"
+        texts.append((path, _launch(project, writer, configuration)))
+    readme = render(
+        "stm32cubeide/README.md",
+        NAME=project.name,
+        TITLE=board.title,
+        PART=board.part,
+        MEGAHERTZ=str(board.clock.system_hz // 1_000_000),
+        CONSOLE=board.console.name,
+        BAUD=str(board.console.baud),
+        EXTERNAL_NOTE=_external_note(board, project),
+        MEMORY=memory_table(use),
+    )
+    texts.append(("README.md", readme))
+    return tuple(
+        ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts
+    )

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds an STM32CubeIDE project from its .cproject alone, with CubeIDE's command lines.
+
+Sources, include paths, defines, optimisation, core options and linker script all come from the XML;
+what the XML does not say is CubeIDE's own default (nano.specs, -mthumb, one object per stem).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+P = "com.st.stm32cube.ide.mcu.gnu.managedbuild"
+# CubeIDE derives -mcpu from its database of parts.
+CPU_OF_MCU_PREFIX = {"STM32F4": "cortex-m4", "STM32F7": "cortex-m7", "STM32H7": "cortex-m7"}
+
+
+class Configuration:
+    """What one <cconfiguration> says."""
+
+    def __init__(self, root: ET.Element, name: str) -> None:
+        (self.element,) = [
+            c for c in root.iter("cconfiguration") if c.find("storageModule").get("name") == name
+        ]
+        self.configuration = self.element.find(".//configuration")
+
+    def _find(self, superclass: str) -> ET.Element:
+        (option,) = [
+            o for o in self.element.iter("option") if o.get("superClass") == f"{P}.{superclass}"
+        ]
+        return option
+
+    def value(self, superclass: str) -> str:
+        """A plain value."""
+        return self._find(superclass).get("value")
+
+    def enumerated(self, superclass: str) -> str:
+        """The last part of an enumerated value, after checking its beginning."""
+        value = self.value(superclass)
+        prefix = f"{P}.{superclass}.value."
+        assert value.startswith(prefix), value
+        return value.removeprefix(prefix)
+
+    def values(self, superclass: str) -> list[str]:
+        """A list value."""
+        return [v.get("value") for v in self._find(superclass).iter("listOptionValue")]
+
+    def source_folders(self) -> list[str]:
+        """Folders that are compiled."""
+        return [e.get("name") for e in self.element.iter("entry") if e.get("kind") == "sourcePath"]
+
+    def core_flags(self) -> list[str]:
+        """-mcpu and friends, as CubeIDE makes them from part, FPU and ABI."""
+        cpu = CPU_OF_MCU_PREFIX[self.value("option.target_mcu")[:7]]
+        return [
+            f"-mcpu={cpu}",
+            f"-mfpu={self.enumerated('option.fpu')}",
+            f"-mfloat-abi={self.enumerated('option.floatabi')}",
+            "-mthumb",
+        ]
+
+
+def _run(command: list[str], folder: Path) -> None:
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, " ".join(command) + "\n" + result.stderr
+
+
+def build(project: Path, name: str) -> Path:
+    """Builds configuration `name` in `project`/`name`; returns the ELF."""
+    root = ET.parse(project / ".cproject").getroot()
+    title = ET.parse(project / ".project").getroot().findtext("name")
+    configuration = Configuration(root, name)
+    folder = project / name
+    folder.mkdir()
+    compiler, assembler, linker = "tool.c.compiler", "tool.assembler", "tool.c.linker"
+    specs = {"nano_c": ["--specs=nano.specs"]}[configuration.enumerated("option.runtimelibrary_c")]
+    core = configuration.core_flags()
+    sections = [
+        flag
+        for option, flag in (("ffunction", "-ffunction-sections"), ("fdata", "-fdata-sections"))
+        if configuration.value(f"{compiler}.option.{option}") == "true"
+    ]
+    standard = configuration.enumerated(f"{compiler}.option.languagestandard")
+    c_flags = [
+        f"-std={standard.removeprefix('iso')}",
+        f"-{configuration.enumerated(f'{compiler}.option.debuglevel')}",
+        f"-O{configuration.enumerated(f'{compiler}.option.optimization.level')[1:]}",
+        *sections,
+        *configuration.values(f"{compiler}.option.otherflags"),
+        *(f"-I{path}" for path in configuration.values(f"{compiler}.option.includepaths")),
+    ]
+    s_flags = [
+        f"-{configuration.enumerated(f'{assembler}.option.debuglevel')}",
+        "-x",
+        "assembler-with-cpp",
+        *(f"-I{path}" for path in configuration.values(f"{assembler}.option.includepaths")),
+    ]
+    objects: list[str] = []
+    for source_folder in configuration.source_folders():
+        for source in sorted((project / source_folder).rglob("*")):
+            if source.suffix not in (".c", ".s", ".S"):
+                continue
+            relative = source.relative_to(project)
+            target = str(relative.with_suffix(".o"))
+            assert target not in objects, f"two sources make {target}"
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            flags = c_flags if source.suffix == ".c" else s_flags
+            command = ["arm-none-eabi-gcc", *core, *flags, *specs, "-c", f"../{relative}"]
+            _run([*command, "-o", target], folder)
+            objects.append(target)
+    script = configuration.value(f"{linker}.option.script")
+    script = script.replace("${workspace_loc:/${ProjName}", "..").rstrip("}")
+    gc = ["-Wl,--gc-sections"] * (configuration.value(f"{linker}.option.gcsections") == "true")
+    elf = f"{title}.elf"
+    command = ["arm-none-eabi-gcc", "-o", elf, *objects, *core, f"-T{script}"]
+    command += ["--specs=nosys.specs", f"-Wl,-Map={title}.map", *gc, "-static", *specs]
+    command += configuration.values(f"{linker}.option.otherflags")
+    _run([*command, "-Wl,--start-group", "-lc", "-lm", "-Wl,--end-group"], folder)
+    step = configuration.configuration.get("postbuildStep")
+    if step:
+        step = step.replace("${BuildArtifactFileName}", elf)
+        _run(step.replace("${BuildArtifactFileBaseName}", title).split(), folder)
+    return folder / elf
