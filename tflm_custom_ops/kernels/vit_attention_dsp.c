@@ -102,17 +102,21 @@ static void store_wide_pair(const Division* d, int32_t bias, const int32_t* sums
   }
 }
 
-// One channel.
-static void store_channel(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
-                          const VitContext* out, int32_t first, int32_t channel) {
-  const int32_t at = vit_wide_at(out->column + channel);
+// One channel, or two neighbours, of int8 rows.
+static void store_narrow(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
+                         int8_t* out, int32_t stride, int32_t two) {
+  for (int32_t r = 0; r < rows; ++r, ++d, sums += 2, out += stride) {
+    out[0] = (int8_t)divide(d, bias, sums[0]);
+    if (two) out[1] = (int8_t)divide(d, bias, sums[1]);
+  }
+}
+
+// One channel of wide rows, at any column.
+static void store_wide_channel(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
+                               VitRows wide, int32_t first, int32_t column) {
+  const int32_t at = vit_wide_at(column);
   for (int32_t r = 0; r < rows; ++r) {
-    const int32_t c = divide(&d[r], bias, sums[2 * r]);
-    if (out->narrow) {
-      out->narrow[(first + r) * out->stride + channel] = (int8_t)c;
-    } else {
-      vit_wide_row(out->wide, first + r)[at] = (int16_t)c;
-    }
+    vit_wide_row(wide, first + r)[at] = (int16_t)divide(&d[r], bias, sums[2 * r]);
   }
 }
 
@@ -132,11 +136,17 @@ void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
       const int8_t* v = values + (ptrdiff_t)d * p->tokens;
       weighted_sums(e.data + first * e.stride, vit_dsp_groups(rows), v, two ? v + p->tokens : v,
                     p->tokens, sums);
-      if (!out->narrow && two && !(out->column & 1)) {
-        store_wide_pair(divisions, bias, sums, rows, out->wide, first, out->column + d);
+      const int32_t column = out->column + d;
+      if (out->narrow) {
+        store_narrow(divisions, bias, sums, rows, out->narrow + first * out->stride + d,
+                     out->stride, two);
+      } else if (two && !(column & 1)) {
+        store_wide_pair(divisions, bias, sums, rows, out->wide, first, column);
       } else {
-        store_channel(divisions, bias, sums, rows, out, first, d);
-        if (two) store_channel(divisions, bias, sums + 1, rows, out, first, d + 1);
+        store_wide_channel(divisions, bias, sums, rows, out->wide, first, column);
+        if (two) {
+          store_wide_channel(divisions, bias, sums + 1, rows, out->wide, first, column + 1);
+        }
       }
     }
   }
