@@ -53,7 +53,7 @@ def check_calibration(images: Floats, arch: ArchConfig) -> Floats:
         raise QuantizeError(
             f"calibration images: all {len(images)} are constant, so every activation range would "
             "be learnt from plain areas and real images would be clipped; give real images "
-            "(--dataset, --data_dir)"
+            "(--dataset, --calibration_dir)"
         )
     if len(images) > 1 and np.all(images == images[0]):
         raise QuantizeError(

@@ -3,7 +3,7 @@
 
     python -m converter.quantize --model=build/run --dataset=digits --out=plain.tflite
     python -m converter.quantize --model=vit_t_240 --weights=random --seed=1 \
-        --dataset=image_folder --data_dir=images --calibration_images=16 --out=plain.tflite
+        --calibration_dir=images --calibration_images=16 --out=plain.tflite
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from absl import app, flags
 from converter.ptq import Floats, QuantizeError, captured_stderr, quantize
 from converter.tflite import parse, write_atomic
 from keras_models.arch import ArchConfig
-from keras_models.datasets import DATASETS, load_dataset, normalize
+from keras_models.datasets import DATASETS, load_dataset, load_images, normalize
 
 _MODEL = flags.DEFINE_string("model", None, "Trained directory, architecture JSON or preset.")
 _PRESET = flags.DEFINE_string("preset", None, "The same as --model with a preset's name.")
@@ -29,8 +29,11 @@ _WEIGHTS = flags.DEFINE_string("weights", "trained", "trained, random, or a .wei
 _SEED = flags.DEFINE_integer("seed", 0, "Of random weights and of the choice of images.")
 _DATASET = flags.DEFINE_enum("dataset", "digits", DATASETS, "Where calibration images come from.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
+_CALIBRATION_DIR = flags.DEFINE_string(
+    "calibration_dir", "", "Images from anywhere under this folder instead of --dataset."
+)
 _IMAGES = flags.DEFINE_integer(
-    "calibration_images", 64, "Number of images, drawn from the training split.", lower_bound=1
+    "calibration_images", 64, "Number of images, drawn with --seed.", lower_bound=1
 )
 _PER_CHANNEL = flags.DEFINE_bool("per_channel", True, "A weight scale for each output channel.")
 _OUT = flags.DEFINE_string("out", None, "Where the plain .tflite goes.", required=True)
@@ -45,7 +48,7 @@ class QuantizeReport:
       name: of the architecture.
       parameters: of the float model.
       calibration_images: number of images that the ranges come from.
-      dataset: where they come from.
+      dataset: where they come from: a data set's name or a folder.
       per_channel: weight scales.
       operators: in the `.tflite`.
       model_bytes: size of the `.tflite`.
@@ -64,7 +67,7 @@ class QuantizeReport:
     def table(self) -> str:
         rows = (
             ("network", f"{self.name}, {self.parameters:,} parameters"),
-            ("calibration", f"{self.calibration_images} images of {self.dataset} (train)"),
+            ("calibration", f"{self.calibration_images} images of {self.dataset}"),
             ("weights", "int8 per channel" if self.per_channel else "int8 per layer"),
             ("operators", str(self.operators)),
             ("size", f"{self.model_bytes:,} B"),
@@ -74,7 +77,11 @@ class QuantizeReport:
 
 
 def calibration_images(arch: ArchConfig) -> Floats:
-    """Images of the training split, float32 in [-1, 1], as the flags say."""
+    """Images of the folder or of the training split, float32 in [-1, 1], as the flags say."""
+    if _CALIBRATION_DIR.value:
+        return load_images(
+            _CALIBRATION_DIR.value, _IMAGES.value, arch.image_size, arch.channels, _SEED.value
+        )
     dataset = load_dataset(
         _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
     )
@@ -96,7 +103,7 @@ def _run() -> QuantizeReport:
         name=arch.name,
         parameters=arch.params,
         calibration_images=len(images),
-        dataset=_DATASET.value,
+        dataset=_CALIBRATION_DIR.value or _DATASET.value,
         per_channel=_PER_CHANNEL.value,
         operators=len(parse(content).graph.operators),
         model_bytes=len(content),

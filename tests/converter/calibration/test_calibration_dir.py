@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`converter.quantize --calibration_dir`: images from anywhere under a folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converter.tflite import parse
+from keras_models.arch import ArchConfig
+
+ARCH = ArchConfig.uniform(
+    name="tiny", image_size=8, channels=3, num_classes=3, patch_size=4, embed_dim=8, depth=1,
+    heads=1, head_dim=8, mlp_ratio=2.0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five classes with one image each, the brightest byte of all being 200."""
+    rng = np.random.default_rng(0)
+    for name in "abcde":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        pixels = rng.integers(0, 200, (8, 8, 3), np.uint8)
+        pixels[0, 0] = 200
+        Image.fromarray(pixels).save(tmp_path / "images" / name / "one.png")
+    return tmp_path / "images"
+
+
+def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    ARCH.save(str(tmp_path / "a.json"))
+    command = [sys.executable, "-m", "converter.quantize", f"--model={tmp_path}/a.json"]
+    command += ["--weights=random", f"--out={tmp_path}/p.tflite", f"--json={tmp_path}/r.json"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_one_image_classes(tmp_path: Path, folder: Path) -> None:
+    done = run(tmp_path, f"--calibration_dir={folder}", "--calibration_images=5")
+    assert done.returncode == 0, done.stderr
+    assert f"5 images of {folder}" in done.stdout
+    assert json.loads((tmp_path / "r.json").read_text())["calibration_images"] == 5
+    graph = parse((tmp_path / "p.tflite").read_bytes()).graph
+    x = graph.tensors[graph.inputs[0]]
+    largest = x.scale * (127 - x.zero_point)
+    assert largest == pytest.approx(200 / 127.5 - 1, abs=0.02)  # the folder's images, not digits
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--calibration_images=6"], "6 images asked for, expected 1 to 5"),
+        (["--calibration_dir=/nowhere"], "/nowhere: no such folder"),
+    ],
+)
+def test_refusals(tmp_path: Path, folder: Path, arguments: list[str], reason: str) -> None:
+    done = run(tmp_path, f"--calibration_dir={folder}", *arguments)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert not (tmp_path / "p.tflite").exists()
+
+
+def test_plain_images_are_refused_with_the_reason(tmp_path: Path) -> None:
+    images = tmp_path / "grey"
+    images.mkdir()
+    for level in (10, 90, 170):
+        Image.new("RGB", (8, 8), (level, level, level)).save(images / f"{level}.png")
+    done = run(tmp_path, f"--calibration_dir={images}", "--calibration_images=3")
+    assert done.returncode == 1
+    assert "all 3 are constant" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "p.tflite").exists()
