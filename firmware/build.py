@@ -29,6 +29,7 @@ def compile_flags(project: Project, group: Group) -> list[str]:
         project.optimization(group),
         *flags.common,
         *flags.warnings,
+        *(f"-D{name}" for name in project.defines),
     ]
 
 

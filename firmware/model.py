@@ -91,11 +91,22 @@ def project_from_model(
     layout: MemoryLayout | None = None,
     name: str = "vit_firmware",
     stack_bytes: int | None = None,
+    debug: bool = False,
 ) -> Project:
-    """Compiles a fused `.tflite` and collects the project; `work` keeps the generated files."""
+    """Compiles a fused `.tflite` and collects the project; `work` keeps the generated files.
+
+    With `debug` the firmware checks its memory plan while it runs (Emulator.set_poison).
+    """
     generated = work / "model"
     compile_to_directory(model, board, generated, weights=weights, layout=layout)
-    return make_project(board, generated, kernel_files(board), name=name, stack_bytes=stack_bytes)
+    return make_project(
+        board,
+        generated,
+        kernel_files(board),
+        name=name,
+        stack_bytes=stack_bytes,
+        defines=("VIT_MODEL_DEBUG",) if debug else (),
+    )
 
 
 def build_model(
@@ -106,6 +117,7 @@ def build_model(
     weights: str = WEIGHTS_AUTO,
     layout: MemoryLayout | None = None,
     stack_bytes: int | None = None,
+    debug: bool = False,
 ) -> MemoryUse:
     """Fused `.tflite` -> `elf` for `board`, with its sizes.
 
@@ -121,5 +133,6 @@ def build_model(
             layout=layout,
             name=elf.stem,
             stack_bytes=stack_bytes,
+            debug=debug,
         )
         return build(project, elf)

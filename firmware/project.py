@@ -72,11 +72,12 @@ class ProjectFile:
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """A complete firmware project for one board and one model."""
+    """A complete firmware project for one board and one model; `defines` are macro names."""
 
     name: str
     board: Board
     files: tuple[ProjectFile, ...]
+    defines: tuple[str, ...] = ()
     flags: BuildFlags = FLAGS
 
     def translation_units(self) -> tuple[ProjectFile, ...]:
@@ -150,6 +151,7 @@ def make_project(
     *,
     name: str = "vit_firmware",
     stack_bytes: int | None = None,
+    defines: tuple[str, ...] = (),
 ) -> Project:
     """Collects a project.
 
@@ -159,6 +161,7 @@ def make_project(
       kernel_files: kernel sources and headers, with distinct file names.
       name: project and executable name.
       stack_bytes: stack reservation instead of the board's own.
+      defines: macros for every file.
 
     Raises:
       FirmwareError: a model file is missing.
@@ -177,4 +180,4 @@ def make_project(
         *model_files,
         *_kernel_files(kernel_files),
     ]
-    return Project(name=name, board=board, files=tuple(files))
+    return Project(name=name, board=board, files=tuple(files), defines=defines)

@@ -22,6 +22,8 @@ STACK_PAINT = 0xA5A5A5A5
 _WINDOW_MAGIC = 0x57494E44
 # Offsets in `Window`, firmware/src/app/window.h.
 _MAGIC, _DESTINATION, _WANTED, _LOGITS, _LOGITS_BYTES, _RESULT_COUNT = range(0, 24, 4)
+# VitDebugViolation, converter/compile/runtime/vit_model_debug.h.
+_VIOLATIONS = ("", "wrote a byte that the plan says is dead", "changed a buffer still needed")
 DEFAULT_LIMIT = 200_000_000_000
 
 
@@ -64,6 +66,15 @@ class FunctionCount:
 
     name: str
     instructions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanViolation:
+    """An operator that broke the memory plan: what it did, its name, the arena offset in bytes."""
+
+    what: str
+    operator: str
+    offset: int
 
 
 class Emulator:
@@ -208,6 +219,25 @@ class Emulator:
             instructions=int(self.machine.counter.head.metered),
             operators=self.operator_counts(),
         )
+
+    # The memory plan, in firmware built with debug=True.
+
+    def set_poison(self, value: int) -> None:
+        """What dead bytes are filled with from now on, 0..255; clears the report.
+
+        Raises:
+          FirmwareError: the firmware was not built with debug=True.
+        """
+        self.machine.write(self.elf.address("vit_model_debug_poison"), bytes((value,)))
+        self.machine.write(self.elf.address("vit_model_debug_report"), bytes(12))
+
+    def plan_violation(self) -> PlanViolation | None:
+        """The first time since `set_poison` that an operator broke the memory plan, if any."""
+        report = self.machine.read(self.elf.address("vit_model_debug_report"), 12)
+        violation, operator, offset = struct.unpack("<iiI", report)
+        if violation == 0:
+            return None
+        return PlanViolation(_VIOLATIONS[violation], self.operator_names[operator], offset)
 
     # Measurements.
 

@@ -57,7 +57,9 @@ def _lists(project: Project, external: bool) -> str:
         MODEL_SOURCES=_sources(project, Group.MODEL),
         KERNEL_SOURCES=_sources(project, Group.KERNEL),
         INCLUDES=indented([str(directory) for directory in INCLUDE_DIRECTORIES]),
-        COMPILE_OPTIONS=indented([*flags.common, *flags.warnings]),
+        COMPILE_OPTIONS=indented(
+            [*flags.common, *flags.warnings, *(f"-D{define}" for define in project.defines)]
+        ),
         C_STANDARD=flags.c_standard,
         LINK_OPTIONS=indented(flags.link),
         LIBRARIES=" ".join(flags.libraries),

@@ -165,6 +165,7 @@ class ConfigurationWriter:
         tool = f"{_P}.tool.c.compiler"
         flags = self._project.flags
         others = [flag for flag in (*flags.common, *flags.warnings) if flag not in _OWN_OPTIONS]
+        others += [f"-D{define}" for define in self._project.defines]
         source = self._input(f"{tool}.input.c")
         standard = "iso" + flags.c_standard.removeprefix("-std=")
         element = self._tool(

@@ -12,9 +12,10 @@ from converter.evaluate.runtimes import RuntimeUnavailableError, create_runtime
 from converter.host import HostModel
 from firmware import emulate
 from firmware.boards import board_names, get_board
+from firmware.build import build
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
-from firmware.model import build_model
+from firmware.model import build_model, project_from_model
 from tests.converter.compile import fused_models
 
 BOARD = get_board("stm32f746g_disco")
@@ -120,3 +121,37 @@ def test_command_line(tmp_path, build_fake, capsys):
     assert [row["name"] for row in report["operators"]] == ["project", "loop", "stack"]
     assert report["functions"][0]["name"] == "fake_loop"
     assert "216 MHz" in capsys.readouterr().out
+
+
+def test_debug_firmware_obeys_its_plan(tmp_path):
+    """Dead bytes hold poison: two poisons, the same logits, no violation."""
+    model, layout = model_and_layout(seed=2)
+    elf = tmp_path / "firmware.elf"
+    build_model(model, BOARD, elf, layout=layout, debug=True)
+    emulator = Emulator(BOARD, elf)
+    image = images_for(emulator, 1)[0]
+    expected = HostModel(model, layout).run(image[np.newaxis])[0]
+    for poison in (0xA5, 0x3B):
+        emulator.set_poison(poison)
+        np.testing.assert_array_equal(emulator.classify(image).logits, expected)
+        assert emulator.plan_violation() is None
+
+
+def test_debug_firmware_finds_a_planted_fault(tmp_path):
+    """The second attention block also writes a byte that nobody owns."""
+    model, layout = model_and_layout(seed=2)
+    project = project_from_model(model, BOARD, tmp_path / "work", layout=layout, debug=True)
+    source = tmp_path / "work" / "model" / "vit_model.c"
+    text = source.read_text()
+    mark = "  end_op(arena, 3, hook, context);"
+    assert text.count(mark) == 1
+    # By then the image is consumed: its place is dead.
+    source.write_text(text.replace(mark, f"  arena[5] ^= 1;\n{mark}"))
+    build(project, tmp_path / "firmware.elf")
+    emulator = Emulator(BOARD, tmp_path / "firmware.elf")
+    emulator.set_poison(0xA5)
+    emulator.classify(images_for(emulator, 1)[0])
+    violation = emulator.plan_violation()
+    assert violation is not None
+    assert (violation.operator, violation.offset) == (emulator.operator_names[3], 5)
+    assert "dead" in violation.what
