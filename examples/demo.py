@@ -39,7 +39,7 @@ BOARD = "stm32f746g_disco"
 _OUT = flags.DEFINE_string("out", "build/demo", "Folder for the results.")
 _EPOCHS = flags.DEFINE_integer("epochs", None, "Epochs instead of the recipe's.", lower_bound=1)
 _EMULATED_IMAGES = flags.DEFINE_integer(
-    "emulated_images", 100, "Test images for the emulated board.", lower_bound=1
+    "emulated_images", 400, "At most so many test images on the emulated board.", lower_bound=1
 )
 
 
