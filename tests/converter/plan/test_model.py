@@ -201,6 +201,15 @@ def test_an_input_that_is_still_needed_is_not_overwritten():
         assert uppers[o.before] == lowers[o.after] + 1
 
 
+def test_a_graph_output_lives_to_the_end_wherever_it_is_made():
+    graph = plain_graph(PRESETS["test_tiny"])
+    early = graph.operators[3].outputs[0]
+    graph = dataclasses.replace(graph, outputs=(early, *graph.outputs))
+    stated = lifetimes.model_problem(graph, (None,) * len(graph.operators))
+    buffer = stated.problem.buffers[stated.problem.index[lifetimes.tensor_id(early)]]
+    assert (buffer.lower, buffer.upper) == (4, len(graph.operators) + 1)
+
+
 def broken(model, data):
     others = tuple(m for m in model.metadata if m.name != metadata.PLAN_NAME)
     return serialize(

@@ -68,6 +68,15 @@ def test_overwriting_is_only_safe_in_the_last_step():
     assert any("image" in v and "tokens" in v for v in violations(forged, GOOD))
 
 
+def test_what_lives_in_one_step_only_is_not_overwritten_in_it():
+    """Scratch that the operator uses all along, declared as if its output could replace it."""
+    buffers = (Buffer("scratch", 64, 1, 2), Buffer("output", 64, 1, 3))
+    forged = Problem(buffers)
+    forged.__dict__["overwrites"] = (Overwrite("scratch", "output"),)
+    assert violations(forged, (0, 0))
+    assert not violations(forged, (0, 64))
+
+
 def test_moving_any_buffer_onto_a_live_one_is_rejected():
     """Random plans, each broken by moving one buffer onto another that is live with it."""
     broken = 0
