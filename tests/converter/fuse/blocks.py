@@ -24,6 +24,7 @@ class AttentionSpelling:
       key_transposed: k is transposed by an operator, else by adj_y.
       value_transposed: v is [head_dim, tokens] and used with adj_y.
       context_first: the context is computed as v^T.p^T.
+      features_first: the output projection reads each feature's heads side by side.
       rank: inner width of low-rank pairs, 0 for dense layers.
       skip_second: the residual ADD is branch + x.
       rank_3: activations are [1, tokens, embed_dim], else [tokens, embed_dim].
@@ -41,6 +42,7 @@ class AttentionSpelling:
     key_transposed: bool = False
     value_transposed: bool = False
     context_first: bool = False
+    features_first: bool = False
     rank: int = 0
     skip_second: bool = False
     rank_3: bool = True
@@ -78,7 +80,8 @@ def attention(g: PlainGraph, x: int, s: AttentionSpelling) -> int:
     context = _context(g, p, v, s)
     inner = s.heads * s.head_dim
     shape = (1, s.tokens, inner) if s.rank_3 else (s.tokens, inner)
-    merged = g.reshape(g.transpose(context, 0, 2, 1, 3), *shape)
+    order = (0, 2, 3, 1) if s.features_first else (0, 2, 1, 3)
+    merged = g.reshape(g.transpose(context, *order), *shape)
     branch = project(g, merged, s.embed_dim, s, 0.5)
     return g.add(branch, x) if s.skip_second else g.add(x, branch)
 

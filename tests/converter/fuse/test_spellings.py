@@ -35,6 +35,7 @@ SPELLINGS = st.builds(
     key_transposed=st.booleans(),
     value_transposed=st.booleans(),
     context_first=st.booleans(),
+    features_first=st.booleans(),
     rank=st.sampled_from([0, 0, 3, 5]),
     skip_second=st.booleans(),
     rank_3=st.booleans(),
