@@ -130,12 +130,13 @@ def _core(part: str) -> Callable[[Machine], Measured]:
 
 def _jobs() -> list[Job]:
     t = workloads.TOKENS
+    # The targets are of the tile that the scheduler prefers; 15 rows show the packed core.
     jobs = [
         Job(
             f"linear {t}x{k}x{n}, {tile} rows at a time",
             "MAC",
             t * k * n,
-            target,
+            target if tile == 45 else None,
             _operator(*workloads.linear(k, n, tile)),
         )
         for k, n, target in ((192, 192, 0.75), (64, 192, 0.85), (768, 192, 0.75))
@@ -169,7 +170,7 @@ def _jobs() -> list[Job]:
             t * 768 * workloads.EMBED_DIM,
             None,
             _operator(patch, x),
-        )  # fmt: skip
+        )
     )
     return jobs
 
@@ -190,7 +191,7 @@ def measure_kernels() -> list[KernelFigures]:
                 job.target,
                 a.cycles_estimate,
                 a.stack_bytes,
-            )  # fmt: skip
+            )
         )
     return figures
 

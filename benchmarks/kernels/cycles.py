@@ -10,7 +10,7 @@ instructions a cycle, as Arm and third parties describe the Cortex-M7 (Cortex-M7
 * an instruction waits for its operands: ALU results after 1 cycle, loads after 2, multiplies after
   2, except that a multiply-accumulate takes its accumulator after 1;
 * LDM, STM, LDRD, STRD, PUSH and POP hold the load/store unit for one cycle per two words, and word
-  i arrives after i / 2 more cycles;
+  i arrives after i / 2 more cycles; all but LDRD and STRD issue alone;
 * a taken branch ends the cycle; a load to PC costs 3 cycles more; divides take 6.
 
 Memory is a tightly coupled memory without wait states; flash and QSPI stalls are not included.
@@ -47,6 +47,7 @@ class Instruction:
     words: int  # of a load or store
     is_load: bool
     to_pc: bool
+    alone: bool = False
 
 
 def _registers(text: str) -> list[str]:
@@ -81,8 +82,16 @@ def parse(mnemonic: str, operands: str) -> Instruction:
         reads = base if is_load else base + moved
         writes = (moved if is_load else []) + updated
         words = len(moved) if many else 1
+        alone = many and not name.startswith(("ldrd", "strd"))
         return Instruction(
-            "memory", tuple(reads), tuple(writes), None, words, is_load, is_load and "pc" in moved
+            "memory",
+            tuple(reads),
+            tuple(writes),
+            None,
+            words,
+            is_load,
+            is_load and "pc" in moved,
+            alone,
         )
     unit = "divide" if name in ("sdiv", "udiv") else "alu"
     if name.startswith(_MULTIPLY):
@@ -110,10 +119,11 @@ def block_cycles(block: list[Instruction]) -> int:
             earliest = max(earliest, late.get(one.accumulator, 0))
         if one.unit == "memory":
             earliest = max(earliest, memory_free)
-        if earliest > cycle or issued == 2 or (one.unit != "alu" and one.unit in units):
+        full = issued >= 2 or (one.alone and issued > 0)
+        if earliest > cycle or full or (one.unit != "alu" and one.unit in units):
             cycle = max(earliest, cycle + 1)
             issued, units = 0, set()
-        issued += 1
+        issued += 2 if one.alone else 1
         units.add(one.unit)
         latency = {"memory": 2, "mac": 2, "divide": 6}.get(one.unit, 1)
         for i, register in enumerate(one.writes):

@@ -84,7 +84,7 @@ static int is_wide(int32_t groups) { return groups >= VIT_DSP_EXPAND_GROUPS; }
 int vit_dsp_can_inline(const VitLinearParams* linear, int32_t k_begin, int32_t k_end,
                        int32_t groups) {
   const int exact = is_wide(groups) || block_inputs(linear, k_begin) >= k_end - k_begin;
-  return exact && linear->shift == 0 && linear->out_max - linear->out_min == 255;
+  return exact && linear->shift == 0 && linear->out_min == -128 && linear->out_max == 127;
 }
 
 static void begin_packed(VitDspColumns* columns, int32_t block, VitDspStore store) {
@@ -158,8 +158,7 @@ void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear
 
 void vit_dsp_columns_inline(VitDspColumns* columns, uint32_t parameter, uint32_t out_step) {
   VitDspJob* job = &columns->job;
-  // The core clamps to [-128, 127]: shift the output's range there.
-  job->zero_point = (uint32_t)(columns->linear->out_zero_point - 128 - columns->linear->out_min);
+  job->zero_point = (uint32_t)columns->linear->out_zero_point;
   job->parameter = parameter;
   job->out_step = out_step;
 }

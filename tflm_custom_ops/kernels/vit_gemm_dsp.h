@@ -65,8 +65,8 @@ typedef struct {
   int32_t partial[VIT_DSP_MAX_GROUPS * VIT_DSP_GROUP * 2];
 } VitDspColumns;
 
-// Whether the layer's requantization can run in line: no shift, an output range of 256 values, and
-// sums of the packed core that need no blocks (or the wide core).
+// Whether the layer's requantization can run in line: no shift, the whole int8 range, and sums of
+// the packed core that need no blocks (or the wide core).
 int vit_dsp_can_inline(const VitLinearParams* linear, int32_t k_begin, int32_t k_end,
                        int32_t groups);
 

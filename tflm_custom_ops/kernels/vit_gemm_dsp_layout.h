@@ -84,7 +84,7 @@ typedef struct {
 typedef enum {
   kVitDspInt8,    // int8 rows; parameter = row stride in bytes
   kVitDspTurned,  // int8 columns; parameter = bytes from channel to channel
-  kVitDspTile,    // int16 tile; parameter = what to subtract, in both halves
+  kVitDspTile,    // int16 tile
   kVitDspLut,     // int16 tile; parameter = address of the table's entry for 0
   kVitDspSums,    // int32 [group][3][2], bias included
   kVitDspStoreCount

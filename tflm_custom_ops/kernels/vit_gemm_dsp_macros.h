@@ -153,14 +153,11 @@
   strb r5, [r11, #2]
   NEXT_GROUP \block
 
-  // int16 tile; the parameter is subtracted from each half of a pair.
+  // int16 tile.
   TAILS \core\()_tile, \step2
   \finish
   REQUANTIZE
   PACK_ROWS
-  ssub16 r0, r0, r11
-  ssub16 r1, r1, r11
-  ssub16 r2, r2, r11
   stm r10, {r0-r2}
   NEXT_GROUP \block
 

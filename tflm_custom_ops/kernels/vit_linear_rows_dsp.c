@@ -272,31 +272,29 @@ typedef struct {
   uint8_t* out;         // of channel n.begin
 } Destination;
 
-// Whether the assembly can do what the slice's store does, for whole pairs and whole groups.
+// Whether the assembly has the slice's store, for whole pairs and whole groups (given that
+// vit_dsp_can_inline).
 static int destination_of(const Slice* s, Destination* d) {
   const VitStore* store = s->store;
   const VitStoreFunction f = store->function;
   const int32_t column = s->n.begin - store->first_channel;
-  const int full_int8 = s->p->out_min == -128;
   uint8_t* out = (uint8_t*)store->out;
   if ((s->n.begin | column) & 1) return 0;
-  if (f == vit_store_int8 && full_int8) {
+  if (f == vit_store_int8) {
     const uint32_t stride = (uint32_t)store->out_stride;
     *d = (Destination){kVitDspInt8, stride, 3 * stride, 2,
                        out + s->first * store->out_stride + column};
     return 1;
   }
-  if (f == vit_store_value && full_int8) {
+  if (f == vit_store_value) {
     const uint32_t stride = (uint32_t)store->out_stride;
     *d = (Destination){kVitDspTurned, stride, 3, 2 * stride,
                        out + column * store->out_stride + s->first};
     return 1;
   }
-  if (f == vit_store_wide || (f == vit_store_lut && full_int8)) {
-    const uint32_t offset = (uint32_t)(-128 - s->p->out_min) & 0xFFFF;
-    const uint32_t table = (uint32_t)(uintptr_t)(store->lut + 128);
+  if (f == vit_store_wide || f == vit_store_lut) {
     d->kind = f == vit_store_lut ? kVitDspLut : kVitDspTile;
-    d->parameter = f == vit_store_lut ? table : offset * 0x10001u;
+    d->parameter = (uint32_t)(uintptr_t)(store->lut + 128);  // of kVitDspLut
     d->group_step = (uint32_t)store->out_stride * 6;
     d->pair_step = 12;
     d->out = out + (s->first * store->out_stride + column * VIT_DSP_GROUP) * 2;
