@@ -12,9 +12,18 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.plan.lifetimes import decoded, model_problem, scratch_id, tensor_id
-from converter.plan.metadata import Plan, Span, plan_of
-from converter.plan.problem import PlanError
+from converter.plan import planner
+from converter.plan.lifetimes import (
+    STRIP_ID,
+    decoded,
+    model_problem,
+    offsets_of,
+    scratch_id,
+    tensor_id,
+)
+from converter.plan.metadata import Plan, plan_of
+from converter.plan.problem import Buffer, PlanError, Problem, Region
+from converter.plan.regions import spread
 from converter.tflite import parse
 from tflm_custom_ops.scratch import scratch_bytes
 from tflm_custom_ops.tflm import memory_plan, model_file
@@ -29,19 +38,25 @@ class DevicePlan:
     Attributes:
       model_bytes: the `.tflite` to embed; of a streamed plan the one whose input is a strip.
       words: int32 table for PlannedMemoryPlanner.
-      arena_bytes: of region 0, without TFLM's bookkeeping.
+      region_bytes: bytes used of each region; the first is the tensor arena, to which TFLM's
+        bookkeeping comes on top.
     """
 
     model_bytes: bytes
     words: NDArray[np.int32]
-    arena_bytes: int
+    region_bytes: tuple[int, ...]
 
 
-def device_plan(planned_bytes: bytes) -> DevicePlan:
+def device_plan(planned_bytes: bytes, regions: tuple[Region, ...] | None = None) -> DevicePlan:
     """The table for a planned `.tflite` whose operators are all fused.
 
+    Args:
+      regions: memories, fastest first, over which to spread the buffers; None keeps the file's
+        plan in one arena.
+
     Raises:
-      PlanError: no plan, or a builtin operator, whose scratch only TFLM knows.
+      PlanError: no plan, a builtin operator (whose scratch only TFLM knows), or the regions are
+        too small.
     """
     model = parse(planned_bytes)
     plan, graph = plan_of(model), model.graph
@@ -56,41 +71,50 @@ def device_plan(planned_bytes: bytes) -> DevicePlan:
     content = planned_bytes
     if plan.strip is not None:
         content = strip_model(planned_bytes, plan.strip.offset).model_bytes
-    requests = memory_plan.buffer_requests(model_file.load_model(content), sizes)
     stated = model_problem(graph, ops, plan.streamed)
-    before = {o.after: o.before for o in stated.problem.overwrites}
-    number = {_id_of(r): i for i, r in enumerate(requests)}
-    spans = {_id_of(r): _span(plan, r) for r in requests}
-    placements = []
-    for request in requests:
-        name = _id_of(request)
-        dying = before.get(name)
-        shared = dying is not None and _overlap(spans[name], spans[dying])
-        placements.append(
-            Placement(0, spans[name].offset, number[dying] if shared and dying else None)
-        )
-    words = memory_plan.encode_plan(content, requests, placements, [plan.arena_bytes])
-    return DevicePlan(content, words, plan.arena_bytes)
+    problem, offsets = stated.problem, offsets_of(stated, plan)
+    used: tuple[int, ...] = (plan.arena_bytes,)
+    if regions is not None:
+        problem = spread(problem, regions, _priority)
+        placement = planner.place(problem)
+        offsets, used = placement.offsets, placement.arena_bytes
+    requests = memory_plan.buffer_requests(model_file.load_model(content), sizes)
+    placements = _placements(problem, offsets, [_id_of(r, plan) for r in requests])
+    words = memory_plan.encode_plan(content, requests, placements, used)
+    return DevicePlan(content, words, used)
 
 
-def _id_of(request: BufferRequest) -> str:
-    if request.tensor is not None:
-        return tensor_id(request.tensor)
-    assert request.operator is not None
-    return scratch_id(request.operator)
+def _priority(b: Buffer) -> float:
+    """Scratch is read and written most often, an image once; smaller buffers first among equals."""
+    kind = 2 if b.id.startswith(scratch_id(0)[:-1]) else 1
+    return kind - b.size_bytes / (1 << 32)
 
 
-def _span(plan: Plan, request: BufferRequest) -> Span:
+def _id_of(request: BufferRequest, plan: Plan) -> str:
     if request.tensor is None:
         assert request.operator is not None
-        span = plan.scratch[request.operator]
-    else:
-        span = plan.tensors[request.tensor]
-        span = plan.strip if span is None else span  # the only tensor without a place: the image
-    if span is None:
-        raise PlanError(f"device plan: no place for {_id_of(request)}; plan the model again")
-    return span
+        return scratch_id(request.operator)
+    # The only tensor without a place of its own is the streamed image; its strip stands for it.
+    return STRIP_ID if plan.tensors[request.tensor] is None else tensor_id(request.tensor)
 
 
-def _overlap(a: Span, b: Span) -> bool:
-    return a.offset < b.end and b.offset < a.end
+def _placements(problem: Problem, offsets: tuple[int, ...], names: list[str]) -> list[Placement]:
+    """One per requested buffer, with the buffer that it overwrites, if it does."""
+    number = {name: i for i, name in enumerate(names)}
+    before = {o.after: o.before for o in problem.overwrites}
+    found = []
+    for name in names:
+        i = problem.index[name]
+        dying = before.get(name)
+        shared = dying is not None and _overlap(problem, offsets, i, problem.index[dying])
+        overwrites = number[dying] if shared and dying else None
+        found.append(Placement(problem.buffers[i].region, offsets[i], overwrites))
+    return found
+
+
+def _overlap(problem: Problem, offsets: tuple[int, ...], i: int, j: int) -> bool:
+    a, b = problem.buffers[i], problem.buffers[j]
+    same = a.region == b.region
+    return (
+        same and offsets[i] < offsets[j] + b.size_bytes and offsets[j] < offsets[i] + a.size_bytes
+    )

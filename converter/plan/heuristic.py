@@ -75,11 +75,11 @@ def greedy_by_size(problem: Problem) -> Placement:
 def search(problem: Problem, seed: int = 0, iterations: int = SEARCH_ITERATIONS) -> Placement:
     """The smallest placement found; never larger than :func:`greedy_by_size`'s."""
     best = greedy_by_size(problem)
-    rng = random.Random(seed)
     for units in _unit_choices(problem):
         if best.optimal:
             break
-        found = _search_units(problem, units, rng, iterations)
+        # A generator of its own each, so that more iterations never end with a larger arena.
+        found = _search_units(problem, units, random.Random(seed), iterations)
         if sum(found.arena_bytes) < sum(best.arena_bytes):
             best = found
     return best

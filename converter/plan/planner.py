@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from converter.plan import cp_sat, heuristic
-from converter.plan.problem import Placement, PlanError, Problem
+from converter.plan.problem import Placement, PlanError, Problem, part_of
 from converter.plan.validate import validate
 
 DEFAULT_TIME_LIMIT_S = 20.0
@@ -20,9 +20,18 @@ def place(problem: Problem, time_limit_s: float = DEFAULT_TIME_LIMIT_S, seed: in
     Raises:
       PlanError: a region's capacity is exceeded, or the fixed offsets collide.
     """
-    placement = heuristic.search(problem, seed)
-    if not placement.optimal and time_limit_s > 0:
-        placement = cp_sat.solve(problem, placement, time_limit_s, seed)
+    parts = [_place_region(problem, r, time_limit_s, seed) for r in range(len(problem.regions))]
+    offsets = [0] * len(problem.buffers)
+    for number, part in enumerate(parts):
+        there = (i for i, b in enumerate(problem.buffers) if b.region == number)
+        for i, offset in zip(there, part.offsets, strict=True):
+            offsets[i] = offset
+    placement = Placement(
+        tuple(offsets),
+        tuple(part.arena_bytes[0] for part in parts),
+        tuple(part.lower_bound_bytes[0] for part in parts),
+        "+".join(dict.fromkeys(part.method for part in parts)),
+    )
     for region, arena in zip(problem.regions, placement.arena_bytes, strict=True):
         if region.capacity_bytes is not None and arena > region.capacity_bytes:
             raise PlanError(
@@ -30,4 +39,15 @@ def place(problem: Problem, time_limit_s: float = DEFAULT_TIME_LIMIT_S, seed: in
                 f"has {region.capacity_bytes}"
             )
     validate(problem, placement.offsets)
+    return placement
+
+
+def _place_region(problem: Problem, region: int, time_limit_s: float, seed: int) -> Placement:
+    """Places the buffers of one region, which those of the others do not touch."""
+    part = problem
+    if len(problem.regions) > 1:
+        part = part_of(problem, {b.id for b in problem.buffers if b.region == region}, region)
+    placement = heuristic.search(part, seed)
+    if not placement.optimal and time_limit_s > 0:
+        placement = cp_sat.solve(part, placement, time_limit_s, seed)
     return placement

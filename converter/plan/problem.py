@@ -208,6 +208,13 @@ class Placement:
         return 0.0 if bound == 0 else sum(self.arena_bytes) / bound - 1.0
 
 
+def part_of(problem: Problem, names: set[str], region: int) -> Problem:
+    """The named buffers alone, all in the one region."""
+    buffers = tuple(dataclasses.replace(b, region=0) for b in problem.buffers if b.id in names)
+    overwrites = tuple(o for o in problem.overwrites if {o.before, o.after} <= names)
+    return Problem(buffers, overwrites, (problem.regions[region],))
+
+
 def align_up(value: int, alignment: int) -> int:
     """The smallest multiple of ``alignment`` that is >= ``value``."""
     return -(-value // alignment) * alignment

@@ -11,6 +11,7 @@ import pytest
 from converter.host import HostModel
 from converter.plan import PlanError, plan_model
 from converter.plan.device import device_plan
+from converter.plan.problem import Region
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
 from tflm_custom_ops.tflm import build
@@ -52,18 +53,18 @@ def test_the_device_accepts_the_plan_and_nothing_smaller(planner, preset, stream
     planned = plan_model(fused_model(PRESETS[preset], 16), streamed)
     device = device_plan(planned.model_bytes)
     buffers = device.words[HEADER_WORDS + 1 :].reshape(-1, BUFFER_WORDS)
-    step, offsets = run(planner, device.words, device.model_bytes, buffers, device.arena_bytes)
+    step, offsets = run(planner, device.words, device.model_bytes, buffers, device.region_bytes[0])
     assert step == 0
     assert offsets.tolist() == buffers[:, 4].tolist()
-    assert device.arena_bytes == planned.plan.arena_bytes
+    assert device.region_bytes[0] == planned.plan.arena_bytes
     overwriting = int((buffers[:, 5] >= 0).sum())
     assert overwriting >= 2 * PRESETS[preset].depth
-    step, _ = run(planner, device.words, device.model_bytes, buffers, device.arena_bytes - 16)
+    step, _ = run(planner, device.words, device.model_bytes, buffers, device.region_bytes[0] - 16)
     assert step != 0
     moved = device.words.copy()  # scratch onto the tokens of the same step
     scratch = HEADER_WORDS + 1 + BUFFER_WORDS * (len(buffers) - 2) + 4
     moved[scratch] = offsets[1]
-    assert run(planner, moved, device.model_bytes, buffers, device.arena_bytes)[0] != 0
+    assert run(planner, moved, device.model_bytes, buffers, device.region_bytes[0])[0] != 0
 
 
 def test_builtin_operators_have_unknown_scratch():
@@ -83,3 +84,20 @@ def test_strips_in_tflm_take_the_streamed_arena(preset, bits):
     image = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
     expected = HostModel(plan_model(content).model_bytes).run(image)
     np.testing.assert_array_equal(strips.invoke(image).reshape(-1), expected[0])
+
+
+def test_regions_are_filled_fastest_first_and_hold_less_each():
+    planned = plan_model(fused_model(PRESETS["vit_t_240"]))
+    device = device_plan(planned.model_bytes, (Region("dtcm", 128 * 1024), Region("sram")))
+    buffers = device.words[HEADER_WORDS + 2 :].reshape(-1, BUFFER_WORDS)
+    regions = buffers[:, 3]
+    assert device.words[2] == 2
+    assert set(regions) == {0, 1}
+    assert regions[0] == 1  # the image fits into the second one only
+    for region in (0, 1):
+        there = buffers[regions == region]
+        assert (there[:, 4] + there[:, 0]).max() <= device.region_bytes[region]
+    assert device.region_bytes[0] <= 128 * 1024
+    assert max(device.region_bytes) <= planned.plan.arena_bytes
+    with pytest.raises(PlanError, match=r"regions: t0 .172800 bytes. .* dtcm 131072, sram 65536"):
+        device_plan(planned.model_bytes, (Region("dtcm", 131072), Region("sram", 65536)))

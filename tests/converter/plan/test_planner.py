@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.plan import cp_sat, heuristic, planner
+from converter.plan import cp_sat, heuristic, planner, regions
 from converter.plan.problem import Buffer, Overwrite, PlanError, Problem, Region, live_bytes
 from converter.plan.validate import violations
 from tests.converter.plan.plan_problems import random_problem
@@ -140,3 +140,17 @@ def test_impossible_problems_are_refused():
         Problem((dataclasses.replace(a, region=1),))
     with pytest.raises(PlanError, match="no buffer z"):
         Problem((a,), (Overwrite("a", "z"),))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9), st.floats(0.2, 1.0))
+def test_spreading_over_regions_keeps_each_capacity(seed, share):
+    problem = random_problem(seed)
+    whole = heuristic.search(problem, iterations=20).arena_bytes[0]
+    fast = Region("fast", int(whole * share))
+    spread = regions.spread(problem, (fast, Region("slow")), lambda b: b.size_bytes)
+    placement = planner.place(spread, time_limit_s=0)
+    assert violations(spread, placement.offsets) == []
+    assert placement.arena_bytes[0] <= fast.capacity_bytes
+    where = {b.id: b.region for b in spread.buffers}
+    assert all(where[o.before] == where[o.after] for o in spread.overwrites)
