@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What int8 costs a network with random weights, on real images: SQNR of the logits against float.
+
+    python -m benchmarks.accuracy --images_dir=FOLDER --json=docs/results/accuracy_vit_t_240.json
+
+Compares the plain file in LiteRT with the fused ones, int8 and int16 residual stream, in the host
+library. Calibration images and test images are different ones, drawn together with --seed. Random
+weights have no accuracy; the ratio says how much of the signal arrives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from absl import app, flags
+
+from benchmarks.accuracy_record import (
+    Images,
+    Recorded,
+    fused,
+    recorded,
+    run_file,
+    table,
+    write_json,
+)
+from converter.ptq import captured_stderr, quantize
+from keras_models.datasets import load_images
+
+_MODEL = flags.DEFINE_string("model", "vit_t_240", "Preset, architecture JSON or trained folder.")
+_WEIGHTS = flags.DEFINE_string("weights", "random", "random, trained, or a .weights.h5 file.")
+_SEED = flags.DEFINE_integer("seed", 1, "Of the weights and of the draw of images.")
+_IMAGES_DIR = flags.DEFINE_string("images_dir", None, "Folder with images.", required=True)
+_IMAGES = flags.DEFINE_integer("images", 16, "Test images.", lower_bound=1)
+_CALIBRATION = flags.DEFINE_integer("calibration_images", 16, "Further images.", lower_bound=1)
+_THREADS = flags.DEFINE_integer("threads", 2, "Of LiteRT and the host library.", lower_bound=1)
+_JSON = flags.DEFINE_string("json", None, "Where the result goes.")
+
+TARGET_INT8_GAIN_DB = 2.0  # over the plain file
+TARGET_INT16_DB = 26.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One file: its size, and how near its logits are to the float model's.
+
+    `agreement` is the share of images whose largest logit is the same as in float, 0..1.
+    """
+
+    name: str
+    runtime: str
+    model_bytes: int
+    sqnr_db: float
+    agreement: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """The comparison."""
+
+    recorded: Recorded
+    model: str
+    weights: str
+    seed: int
+    images: int
+    calibration_images: int
+    variants: tuple[Variant, ...]
+
+    def text(self) -> str:
+        rows = [
+            (
+                v.name,
+                v.runtime,
+                f"{v.sqnr_db:.1f}",
+                f"{100 * v.agreement:.0f}",
+                f"{v.model_bytes:,}",
+            )
+            for v in self.variants
+        ]
+        return table(("file", "runtime", "SQNR dB", "= float %", "bytes"), rows)
+
+
+def _run() -> Result:
+    with captured_stderr():
+        from keras_models.load import resolve_model
+
+        arch, model = resolve_model(_MODEL.value, _WEIGHTS.value, _SEED.value)
+    count = _IMAGES.value + _CALIBRATION.value
+    images = load_images(_IMAGES_DIR.value, count, arch.image_size, arch.channels, _SEED.value)
+    test = images[_CALIBRATION.value :]
+    data = Images(test, np.zeros(len(test), np.int32))
+    logits = np.asarray(model.predict_on_batch(test), np.float32)
+    plain = quantize(model, arch, images[: _CALIBRATION.value], progress=True)
+    files = (
+        ("plain int8", "litert", plain),
+        ("fused, int8 residual", "host", fused(plain, 8)),
+        ("fused, int16 residual", "host", fused(plain, 16)),
+    )
+    variants = []
+    for name, runtime, content in files:
+        result = run_file(name, runtime, content, data, logits, _THREADS.value)
+        assert result.float_sqnr_db is not None
+        assert result.float_agreement is not None
+        variants.append(
+            Variant(name, runtime, len(content), result.float_sqnr_db, result.float_agreement)
+        )
+    return Result(
+        recorded("benchmarks.accuracy"),
+        arch.name,
+        _WEIGHTS.value,
+        _SEED.value,
+        len(test),
+        _CALIBRATION.value,
+        tuple(variants),
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    if len(argv) > 1:
+        sys.exit(f"accuracy: unexpected argument {argv[1]!r}")
+    try:
+        result = _run()
+        if _JSON.value:
+            write_json(_JSON.value, result)
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"accuracy: {error}")
+    print(result.text())
+    plain, int8, int16 = (variant.sqnr_db for variant in result.variants)
+    print(f"int8 residual: {int8 - plain:+.1f} dB (target {TARGET_INT8_GAIN_DB:+.1f} dB)")
+    print(f"int16 residual: {int16:.1f} dB (target {TARGET_INT16_DB:.1f} dB)")
+    if int8 - plain < TARGET_INT8_GAIN_DB or int16 < TARGET_INT16_DB:
+        sys.exit("accuracy: a target is missed")
+
+
+if __name__ == "__main__":
+    app.run(main)

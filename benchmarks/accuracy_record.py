@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the accuracy benchmarks share: running a file on images, and where results come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from converter.evaluate.evaluation import RuntimeResult, ends_of, evaluate_runtime
+from converter.evaluate.runtimes import create_runtime
+from converter.fuse import fuse_model
+from converter.plan import plan_model
+from converter.tflite import write_atomic
+
+_PACKAGES = ("tensorflow", "keras", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """Where a result comes from.
+
+    Attributes:
+      command: as typed, absolute folders shortened to their last part.
+      versions: of Python and the packages that computed it.
+      machine: architecture; accuracies do not depend on it, seconds do.
+    """
+
+    command: str
+    versions: tuple[tuple[str, str], ...]
+    machine: str
+
+
+def recorded(module: str) -> Recorded:
+    """This process, as `python -m module flags`."""
+    versions = [("python", platform.python_version()), ("numpy", np.__version__)]
+    versions += [(name, importlib.metadata.version(name)) for name in _PACKAGES]
+    flags = [re.sub(r"=/(?:[^/]+/)*(?=[^/]+/?$)", "=", flag) for flag in sys.argv[1:]]
+    command = shlex.join(["python", "-m", module, *flags])
+    return Recorded(command, tuple(versions), platform.machine())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Images:
+    """Images in memory with labels, in the form that evaluations read.
+
+    Attributes:
+      values: float32 [n, size, size, channels] in [-1, 1].
+      labels: int [n].
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.integer[Any]]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def batches(self, size: int) -> Any:
+        for start in range(0, len(self), size):
+            yield self.values[start : start + size], self.labels[start : start + size]
+
+
+def fused(plain: bytes, residual_bits: int) -> bytes:
+    """The plain file fused and planned."""
+    return plan_model(fuse_model(plain, residual_bits).model_bytes).model_bytes
+
+
+def run_file(
+    what: str,
+    runtime: str,
+    model: bytes,
+    data: Any,
+    float_logits: NDArray[np.float32] | None,
+    threads: int,
+) -> RuntimeResult:
+    """One file in one runtime over all images, with a progress bar."""
+    with tqdm(total=len(data), desc=what, unit="image") as bar:
+
+        def step(_: str, done: int, __: int) -> None:
+            bar.update(done - bar.n)
+
+        engine = create_runtime(runtime, model, threads)
+        return evaluate_runtime(runtime, engine, ends_of(model), data, float_logits, step)
+
+
+def write_json(path: str, record: Any) -> None:
+    """A dataclass as JSON; versions become an object."""
+    tree = dataclasses.asdict(record)
+    tree["recorded"]["versions"] = dict(tree["recorded"]["versions"])
+    write_atomic(path, (json.dumps(tree, indent=2) + "\n").encode())
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text; the first is aligned left, the others right."""
+    widths = [max(len(line[i]) for line in (head, *rows)) for i in range(len(head))]
+    lines = []
+    for line in (head, *rows):
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
