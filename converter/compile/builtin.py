@@ -162,6 +162,11 @@ def _mean(op: Operator, context: CallContext, params: p.Mean) -> Call:
     return _unary(op, context, "VitMeanParams", "vit_mean", params)
 
 
+def _table(op: Operator, context: CallContext, params: p.Table) -> Call:
+    count = context.graph.tensors[op.outputs[0]].size
+    return _unary(op, context, "VitGeluParams", "vit_gelu", params, str(count))
+
+
 def _binary(op: Operator, context: CallContext, ctype: str, function: str, params: Any) -> Call:
     a, b = (context.address(i, "const int8_t*") for i in op.inputs)
     y = context.address(op.outputs[0], "int8_t*")
@@ -209,6 +214,7 @@ _CALLS: dict[type, Callable[..., Call]] = {
     p.StridedSlice: _strided_slice,
     p.Concatenation: _concatenation,
     p.Mean: _mean,
+    p.Table: _table,
 }
 # Operators whose calls take scratch if there is some.
 WANTS_SCRATCH = ("CONV_2D", "FULLY_CONNECTED")

@@ -232,3 +232,10 @@ def mean_factor(factor: float, count: int) -> Multiplier:
     base = quantize_multiplier(factor)
     shift = min(count.bit_length() - 1, 32, 31 + base.shift)
     return Multiplier((base.multiplier << shift) // count, base.shift - shift)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """A pointwise operator (QUANTIZE, RELU, RELU6) as a table: y = lut[x + 128], int8 [256]."""
+
+    lut: Int8Array

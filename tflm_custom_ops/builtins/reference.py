@@ -149,6 +149,11 @@ def mean(op: p.Mean, x: Array) -> NDArray[np.int8]:
     return _clamped(rescale(wide.sum(axis=1), op.out_multiplier, op.out_shift), op)
 
 
+def table(op: p.Table, x: Array) -> NDArray[np.int8]:
+    """int8 of the input's shape."""
+    return op.lut[x.astype(np.int64) + 128]
+
+
 _RUN: dict[type, Callable[..., Array]] = {
     p.Conv2D: conv_2d,
     p.DepthwiseConv2D: depthwise_conv_2d,
@@ -161,6 +166,7 @@ _RUN: dict[type, Callable[..., Array]] = {
     p.StridedSlice: strided_slice,
     p.Concatenation: concatenation,
     p.Mean: mean,
+    p.Table: table,
 }
 
 

@@ -281,6 +281,26 @@ def reshape(rng: Rng) -> Case:
     return Case(model, (_values(rng, shape),))
 
 
+def _pointwise(rng: Rng, opcode: str, options: Any, same_scale: bool) -> Case:
+    shape, x = _shape(rng), _scale(rng)
+    y = x if same_scale else (float(np.float32(x[0] * rng.uniform(0.3, 3))), _scale(rng)[1])
+    inputs = [one_op.activation("x", shape, *x)]
+    model = one_op.model(opcode, options, inputs, one_op.activation("y", shape, *y), version=2)
+    return Case(model, (_values(rng, shape),))
+
+
+def quantize(rng: Rng) -> Case:
+    return _pointwise(rng, "QUANTIZE", schema.QuantizeOptionsT(), same_scale=False)
+
+
+def relu(rng: Rng) -> Case:
+    return _pointwise(rng, "RELU", None, same_scale=False)
+
+
+def relu_6(rng: Rng) -> Case:
+    return _pointwise(rng, "RELU6", None, same_scale=True)
+
+
 GENERATORS: tuple[Callable[[Rng], Case], ...] = (
     conv_2d,
     depthwise_conv_2d,
@@ -294,5 +314,8 @@ GENERATORS: tuple[Callable[[Rng], Case], ...] = (
     strided_slice,
     concatenation,
     mean,
+    quantize,
+    relu,
+    relu_6,
     reshape,
 )

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the parameters of builtin operators from a graph, as TFLM's Prepare functions do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from converter.builtins import elementwise, layers, moves
+from converter.builtins.common import BuiltinError, Tensors
+from converter.tflite import Operator
+from tflm_custom_ops.builtins import reference
+
+__all__ = ["SUPPORTED", "BuiltinError", "params_of", "run_builtin"]
+
+_READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
+    "CONV_2D": layers.conv_2d,
+    "DEPTHWISE_CONV_2D": layers.depthwise_conv_2d,
+    "FULLY_CONNECTED": layers.fully_connected,
+    "ADD": elementwise.add,
+    "SUB": elementwise.add,
+    "MUL": elementwise.mul,
+    "MAX_POOL_2D": layers.pool_2d,
+    "AVERAGE_POOL_2D": layers.pool_2d,
+    "PAD": moves.pad,
+    "PADV2": moves.pad,
+    "STRIDED_SLICE": moves.strided_slice,
+    "CONCATENATION": moves.concatenation,
+    "MEAN": elementwise.mean,
+    "QUANTIZE": elementwise.quantize,
+    "RELU": elementwise.relu,
+    "RELU6": elementwise.relu_6,
+    "RESHAPE": moves.reshape,
+    "SQUEEZE": moves.reshape,
+    "EXPAND_DIMS": moves.reshape,
+}
+SUPPORTED = tuple(_READERS)
+_WITHOUT_OPTIONS = (
+    "RESHAPE",
+    "SQUEEZE",
+    "EXPAND_DIMS",
+    "QUANTIZE",
+    "RELU",
+    "RELU6",
+    "PAD",
+    "PADV2",
+)
+
+
+def params_of(tensors: Tensors, op: Operator) -> Any:
+    """Parameters of a builtin operator (a dataclass of `tflm_custom_ops.builtins.params`).
+
+    Args:
+      tensors: of the operator's graph.
+
+    Raises:
+      BuiltinError: not supported, or not in this form.
+    """
+    if op.name not in _READERS:
+        raise BuiltinError(f"{op.name} is not supported; expected {', '.join(SUPPORTED)}")
+    if op.options is None and op.name not in _WITHOUT_OPTIONS:
+        raise BuiltinError(f"{op.name}: has no options")
+    try:
+        return _READERS[op.name](tensors, op)
+    except BuiltinError as error:
+        raise BuiltinError(f"{op.name}: {error}") from error
+
+
+def run_builtin(tensors: Tensors, op: Operator, *inputs: NDArray[Any]) -> NDArray[Any]:
+    """The operator's output on its non-constant ``inputs``, in the output tensor's shape."""
+    output = tensors[op.outputs[0]]
+    return reference.run(params_of(tensors, op), *inputs).reshape(output.shape)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arithmetic on values, with broadcasting, and over dimensions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converter.builtins.common import (
+    BuiltinError,
+    Tensors,
+    activation_range,
+    constant,
+    ends,
+    int8_tensor,
+    same_quantization,
+    shape_4,
+)
+from converter.tflite import Operator, Tensor
+from converter.tflite.schema import schema
+from tflm_custom_ops.builtins import params as p
+from tflm_custom_ops.builtins import reference
+
+
+def _strides(shape: tuple[int, ...], output: p.Shape4) -> p.Shape4:
+    """Element strides of an operand that is broadcast to ``output``."""
+    extended, stride, strides = shape_4(shape), 1, [0, 0, 0, 0]
+    for axis in (3, 2, 1, 0):
+        if extended[axis] not in (1, output[axis]):
+            raise BuiltinError(f"got shape {list(shape)}, which does not broadcast to {output}")
+        strides[axis] = 0 if extended[axis] == 1 else stride
+        stride *= extended[axis]
+    return strides[0], strides[1], strides[2], strides[3]
+
+
+def _operands(tensors: Tensors, op: Operator) -> tuple[Tensor, Tensor, Tensor]:
+    a, b = (int8_tensor(tensors[i], "operand") for i in op.inputs)
+    return a, b, int8_tensor(tensors[op.outputs[0]], "output")
+
+
+def add(tensors: Tensors, op: Operator) -> p.Add:
+    """As TFLM's CalculateOpDataAdd; SUB differs in the sign only."""
+    a, b, y = _operands(tensors, op)
+    shape = shape_4(y.shape)
+    twice_max = 2 * max(a.scale, b.scale)
+    factors = [p.quantize_multiplier(t.scale / twice_max) for t in (a, b)]
+    out = p.quantize_multiplier(twice_max / ((1 << 20) * y.scale))
+    return p.Add(
+        *(shape, _strides(a.shape, shape), _strides(b.shape, shape)),
+        -1 if op.name == "SUB" else 1,
+        *(a.zero_point, factors[0].multiplier, factors[0].shift),
+        *(b.zero_point, factors[1].multiplier, factors[1].shift),
+        *(y.zero_point, out.multiplier, out.shift),
+        *activation_range(op.options.fusedActivationFunction, y),
+    )
+
+
+def mul(tensors: Tensors, op: Operator) -> p.Mul:
+    """As TFLM's mul_common.cc."""
+    a, b, y = _operands(tensors, op)
+    shape = shape_4(y.shape)
+    out = p.quantize_multiplier(a.scale * b.scale / y.scale)
+    return p.Mul(
+        *(shape, _strides(a.shape, shape), _strides(b.shape, shape)),
+        *(a.zero_point, b.zero_point, y.zero_point, out.multiplier, out.shift),
+        *activation_range(op.options.fusedActivationFunction, y),
+    )
+
+
+def mean(tensors: Tensors, op: Operator) -> p.Mean:
+    """As TFLM's reduce_common.cc, over adjacent axes."""
+    x, y = ends(tensors, op)
+    rank = len(x.shape)
+    named = constant(tensors, op.inputs[1], "axes").reshape(-1)
+    axes = sorted({int(a) % rank for a in named})
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)):
+        raise BuiltinError(f"got axes {axes}, expected adjacent ones")
+    outer, count, inner = (
+        int(np.prod(part, dtype=np.int64))
+        for part in (x.shape[: axes[0]], x.shape[axes[0] : axes[-1] + 1], x.shape[axes[-1] + 1 :])
+    )
+    out = p.mean_factor(x.scale / y.scale, count)
+    return p.Mean(
+        *(outer, count, inner, x.zero_point, y.zero_point, out.multiplier, out.shift, -128, 127)
+    )
+
+
+_INT8 = np.arange(-128, 128, dtype=np.int64)
+
+
+def _rescaled(x: Tensor, y: Tensor, low: int) -> p.Table:
+    """All int8 inputs in the output's scale, clamped from below."""
+    factor = p.quantize_multiplier(x.scale / y.scale)
+    values = reference.rescale(_INT8 - x.zero_point, factor.multiplier, factor.shift)
+    return p.Table(np.clip(values + y.zero_point, low, 127).astype(np.int8))
+
+
+def quantize(tensors: Tensors, op: Operator) -> p.Table:
+    """int8 to int8, as TFLM's quantize_common.cc."""
+    return _rescaled(*ends(tensors, op), -128)
+
+
+def relu(tensors: Tensors, op: Operator) -> p.Table:
+    """As TFLM's activations_common.cc."""
+    x, y = ends(tensors, op)
+    return _rescaled(x, y, y.zero_point)
+
+
+def relu_6(tensors: Tensors, op: Operator) -> p.Table:
+    """TFLM clamps without rescaling."""
+    x, y = ends(tensors, op)
+    same_quantization(x, y)
+    low, high = activation_range(schema.ActivationFunctionType.RELU6, x)
+    return p.Table(np.clip(_INT8, low, high).astype(np.int8))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions, fully connected layers and pooling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.builtins.common import (
+    BuiltinError,
+    Tensors,
+    activation_range,
+    constant,
+    ends,
+    same_quantization,
+)
+from converter.tflite import Operator, Tensor
+from converter.tflite.schema import schema
+from tflm_custom_ops.builtins import params as p
+
+
+def _bias(tensors: Tensors, op: Operator, channels: int) -> NDArray[np.int32]:
+    if len(op.inputs) < 3 or op.inputs[2] < 0:
+        return np.zeros(channels, np.int32)
+    data = constant(tensors, op.inputs[2], "bias")
+    if data.dtype != np.int32 or data.size != channels:
+        raise BuiltinError(f"bias: got {data.dtype} [{data.size}], expected int32 [{channels}]")
+    return data.reshape(-1)
+
+
+def _factors(
+    x: Tensor, weights: Tensor, y: Tensor, channels: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Multiplier and shift of each output channel, from float scales in double precision."""
+    quantization = weights.quantization
+    if quantization is None or np.any(quantization.zero_point != 0):
+        raise BuiltinError(f"weights {weights.name}: expected a zero point of 0")
+    scales = np.broadcast_to(quantization.scale, (channels,)).astype(np.float64)
+    pairs = [p.quantize_multiplier(x.scale * float(s) / y.scale) for s in scales]
+    return (
+        np.array([m.multiplier for m in pairs], np.int32),
+        np.array([m.shift for m in pairs], np.int32),
+    )
+
+
+def _padding(size: int, kernel: int, stride: int, dilation: int, padding: int) -> tuple[int, int]:
+    """(output size, pixels before the first) of TFLite's ComputePaddingHeightWidth."""
+    reach = (kernel - 1) * dilation + 1
+    if padding == schema.Padding.VALID:
+        return (size - reach + stride) // stride, 0
+    out = (size + stride - 1) // stride
+    return out, max(0, (out - 1) * stride + reach - size) // 2
+
+
+def _window(x: Tensor, y: Tensor, kernel: tuple[int, int], options: Any, dilated: bool) -> p.Window:
+    if len(x.shape) != 4 or len(y.shape) != 4 or x.shape[0] != 1:
+        raise BuiltinError(f"got input {x.shape} and output {y.shape}, expected [1, h, w, c]")
+    dy = options.dilationHFactor if dilated else 1
+    dx = options.dilationWFactor if dilated else 1
+    height, top = _padding(x.shape[1], kernel[0], options.strideH, dy, options.padding)
+    width, left = _padding(x.shape[2], kernel[1], options.strideW, dx, options.padding)
+    if y.shape[1:3] != (height, width):
+        raise BuiltinError(f"output: got {y.shape[1:3]}, expected {(height, width)}")
+    return p.Window(
+        *x.shape[1:], *y.shape[1:], *kernel, options.strideH, options.strideW, dy, dx, top, left
+    )
+
+
+def conv_2d(tensors: Tensors, op: Operator) -> p.Conv2D:
+    """As TFLM's conv_common.cc."""
+    x, y = ends(tensors, op)
+    weights = constant(tensors, op.inputs[1], "weights")
+    channels, height, width, depth = weights.shape
+    window = _window(x, y, (height, width), op.options, dilated=True)
+    if depth != window.input_channels:
+        raise BuiltinError(f"got {depth} weight channels for {window.input_channels}: grouped")
+    return p.Conv2D(
+        window,
+        x.zero_point,
+        y.zero_point,
+        *activation_range(op.options.fusedActivationFunction, y),
+        weights,
+        _bias(tensors, op, channels),
+        *_factors(x, tensors[op.inputs[1]], y, channels),
+    )
+
+
+def depthwise_conv_2d(tensors: Tensors, op: Operator) -> p.DepthwiseConv2D:
+    """As TFLM's depthwise_conv_common.cc."""
+    x, y = ends(tensors, op)
+    weights = constant(tensors, op.inputs[1], "weights")
+    _, height, width, channels = weights.shape
+    window = _window(x, y, (height, width), op.options, dilated=True)
+    return p.DepthwiseConv2D(
+        window,
+        channels // window.input_channels,
+        x.zero_point,
+        y.zero_point,
+        *activation_range(op.options.fusedActivationFunction, y),
+        weights[0],
+        _bias(tensors, op, channels),
+        *_factors(x, tensors[op.inputs[1]], y, channels),
+    )
+
+
+def fully_connected(tensors: Tensors, op: Operator) -> p.FullyConnected:
+    """As TFLM's fully_connected_common.cc."""
+    x, y = ends(tensors, op)
+    weights = constant(tensors, op.inputs[1], "weights")
+    if weights.dtype != np.int8:
+        raise BuiltinError(f"weights: got {weights.dtype}, expected int8")
+    out_features, in_features = weights.shape
+    return p.FullyConnected(
+        x.size // in_features,
+        in_features,
+        out_features,
+        x.zero_point,
+        y.zero_point,
+        *activation_range(op.options.fusedActivationFunction, y),
+        weights,
+        _bias(tensors, op, out_features),
+        *_factors(x, tensors[op.inputs[1]], y, out_features),
+    )
+
+
+def pool_2d(tensors: Tensors, op: Operator) -> p.Pool2D:
+    """MAX_POOL_2D and AVERAGE_POOL_2D, as TFLM's pooling_common.cc."""
+    x, y = ends(tensors, op)
+    same_quantization(x, y)
+    kernel = (op.options.filterHeight, op.options.filterWidth)
+    window = _window(x, y, kernel, op.options, dilated=False)
+    average = int(op.name == "AVERAGE_POOL_2D")
+    return p.Pool2D(window, average, *activation_range(op.options.fusedActivationFunction, y))
