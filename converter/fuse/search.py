@@ -12,6 +12,7 @@ from converter.fuse.patterns.attention import feeds_matmul, match_attention
 from converter.fuse.patterns.linear import match_linear
 from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch, match_patch_embed
+from converter.fuse.patterns.patches import cuts_patches
 from converter.fuse.patterns.pointwise import match_activation
 from converter.fuse.patterns.tail import ANCHORS, match_layer_norm
 from converter.fuse.report import NotFused
@@ -65,7 +66,9 @@ _PATTERNS = (
         numbered=True,
     ),
     _Pattern(
-        "patch embedding", _opcode("CONV_2D"), lambda view, op, _: match_patch_embed(view, op)
+        "patch embedding",
+        lambda view, op: view.op(op).opcode == "CONV_2D" or cuts_patches(view, op),
+        lambda view, op, _: match_patch_embed(view, op),
     ),
     _Pattern("LayerNorm", _opcode(*ANCHORS), lambda view, op, _: match_layer_norm(view, op)),
     _Pattern("activation", _opcode(*NONLINEAR), lambda view, op, _: match_activation(view, op)),

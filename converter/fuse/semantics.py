@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TFLite operators mean on real numbers, and which of them only move elements.
 
-Three tables by BuiltinOperator name:
+Tables by BuiltinOperator name:
 
 * `VIEWS` move elements without computing. They work on arrays of any type, so running them on
   element numbers gives the layout of a tensor (`converter.fuse.layout`).
 * `POINTWISE` compute each output element from the inputs' elements at that place.
+* `BROADCASTS` repeat elements.
 * `REDUCTIONS` sum over axes.
 
 Quantization is left out on purpose: a QUANTIZE or DEQUANTIZE is the identity on real numbers.
@@ -171,6 +172,15 @@ POINTWISE: dict[str, Semantics] = {
     "DEQUANTIZE": _same,
 }
 
+# ---- repetition ----------------------------------------------------------------------------------
+
+
+def _broadcast_to(_: Operator, args: Sequence[Array]) -> list[Array]:
+    return [np.broadcast_to(args[0], tuple(int(n) for n in args[1]))]
+
+
+BROADCASTS: dict[str, Semantics] = {"BROADCAST_TO": _broadcast_to}
+
 # ---- reductions ----------------------------------------------------------------------------------
 
 
@@ -234,4 +244,4 @@ def evaluate(
     return values[sink]
 
 
-_TABLE: dict[str, Semantics] = {**VIEWS, **JOINS, **POINTWISE, **REDUCTIONS}
+_TABLE: dict[str, Semantics] = {**VIEWS, **JOINS, **POINTWISE, **BROADCASTS, **REDUCTIONS}

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.region import between
-from converter.fuse.semantics import POINTWISE, REDUCTIONS, RESHAPES, evaluate
+from converter.fuse.semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, evaluate
 from converter.tflite import GraphView
 
-_ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES})
+_ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})
 _Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 _TOLERANCE = 1e-4  # of the largest value; constants such as 1/D are themselves quantized
 _PROBES = 3

@@ -8,16 +8,16 @@ import dataclasses
 import numpy as np
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layout import element_index
+from converter.fuse.layout import element_index, trace_back
 from converter.fuse.patterns.layer_norm import NormMatch, match_norm
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.region import check_closed, frontier
-from converter.fuse.semantics import POINTWISE, REDUCTIONS, RESHAPES, VIEWS
+from converter.fuse.semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, VIEWS
 from converter.tflite import GraphView
 from tflm_custom_ops.options import Pool
 
 ANCHORS = frozenset({"RSQRT", "SQRT", "POW"})
-_INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES})
+_INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})
 _MAX_STEPS = 24
 _MAX_POOL_CHAIN = 4
 POOL_FACTOR_LIMIT = 0.499  # of s_y / (s_m * tokens), which is stored without a shift
@@ -48,6 +48,8 @@ def match_layer_norm(view: GraphView, anchor: int) -> LayerNormMatch:
     check_closed(view, norm.ops, {norm.y})
     width = view.tensor(norm.x).shape[-1]
     tokens = view.tensor(norm.x).size // width
+    if tokens == 1:
+        return _of_first_token(view, norm, width)
     pool, y, extra = _match_pool(view, norm.y, tokens, width)
     ops = tuple(sorted({*norm.ops, *extra}))
     return LayerNormMatch(norm.x, y, tokens, width, norm, pool, ops)
@@ -106,6 +108,23 @@ def _sinks(view: GraphView, anchor: int, size: int) -> list[int]:
             if view.op(op).opcode in _INSIDE - RESHAPES - frozenset(REDUCTIONS):
                 pending += view.op(op).outputs
     return found
+
+
+def _of_first_token(view: GraphView, norm: NormMatch, width: int) -> LayerNormMatch:
+    """A LayerNorm of one token; if that is the first of many, they are the operator's input."""
+    alone = LayerNormMatch(norm.x, norm.y, 1, width, norm, Pool.NONE, norm.ops)
+    trace = trace_back(view, norm.x)
+    source = view.tensor(trace.base)
+    first = np.array_equal(trace.index.reshape(-1), np.arange(width))
+    if not trace.ops or not first or source.shape[-1] != width or source.size == width:
+        return alone
+    ops = tuple(sorted({*norm.ops, *trace.ops}))
+    try:
+        check_closed(view, ops, {norm.y})
+    except NoMatchError:
+        return alone
+    tokens = source.size // width
+    return LayerNormMatch(trace.base, norm.y, tokens, width, norm, Pool.FIRST, ops)
 
 
 def _match_pool(

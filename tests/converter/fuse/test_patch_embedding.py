@@ -150,6 +150,32 @@ def test_patch_embedding(s: Spelling, bits: int, seed: int) -> None:
     assert result.fused_db > min(30.0, result.plain_db - 3.0)
 
 
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("positions", [False, True])
+def test_patches_cut_out_by_reshapes(channels_first: bool, positions: bool) -> None:
+    """As ViTs without a convolution do it: reshape, transpose, reshape, one linear layer."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.uniform(-1, 1, (1, 6, 8, 3)))
+    cells = g.reshape(x, 3, 2, 2, 4, 3)  # grid row, row in patch, grid column, column in patch
+    order = (0, 2, 4, 1, 3) if channels_first else (0, 2, 1, 3, 4)
+    y = g.linear(g.reshape(g.transpose(cells, *order), 1, 6, 24), 5)
+    if positions:
+        y = g.add(y, g.constant(g.rng.normal(0, 0.3, (1, 6, 5))))
+    result = outcome(g, x, y)
+    assert result.codes == {"VitPatchEmbed": 1}
+    assert result.report.ops_after == 1
+    assert result.fused_db > 30
+
+
+def test_patches_in_columns_stay_builtin() -> None:
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.uniform(-1, 1, (1, 6, 8, 3)))
+    cells = g.transpose(g.reshape(x, 3, 2, 2, 4, 3), 2, 0, 1, 3, 4)
+    result = outcome(g, x, g.linear(g.reshape(cells, 1, 6, 24), 5))
+    assert result.codes == {"VitLinear": 1}
+    assert result.fused_db > 30
+
+
 def test_positions_of_the_graph_are_kept_exactly() -> None:
     g = PlainGraph(np.random.default_rng(0))
     x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))

@@ -104,6 +104,18 @@ def test_layer_norm_with_pool(pool: str) -> None:
     assert result.fused_db > 28
 
 
+def test_layer_norm_of_the_first_token() -> None:
+    """The class token is taken before the LayerNorm: the operator reads the whole stream."""
+    g = PlainGraph(np.random.default_rng(4))
+    x = token_input(g, 6, 8)
+    stream = mlp(g, x)
+    first = g.reshape(g.slice(stream, (0, 0, 0), (1, 1, 8)), 1, 8)
+    result = outcome(g, x, g.layer_norm(first))
+    assert result.codes == {"VitMlp": 1, "VitLayerNorm": 1}
+    assert result.report.ops_after == 2
+    assert result.fused_db > 28
+
+
 def test_mean_of_few_tokens_stays_builtin() -> None:
     """The pool's multiplier would not fit; the LayerNorm is fused all the same."""
     g = PlainGraph(np.random.default_rng(4))

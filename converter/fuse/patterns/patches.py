@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linear layers on image patches: CONV_2D, or FULLY_CONNECTED behind reshapes and transposes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from converter.fuse.errors import NoMatchError
+from converter.fuse.layout import step_back, trace_back
+from converter.fuse.patterns.linear import (
+    DenseLayer,
+    channel_scale,
+    integer_bias,
+    match_dense,
+    require_int8,
+)
+from converter.fuse.semantics import fused_activation
+from converter.tflite import GraphView
+
+_MAX_VIEWS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """Where patches lie in the image, in pixels."""
+
+    image_height: int
+    image_width: int
+    channels: int
+    patch_height: int
+    patch_width: int
+    stride_y: int
+    stride_x: int
+    pad_top: int
+    pad_left: int
+    grid_height: int
+    grid_width: int
+
+    @property
+    def patches(self) -> int:
+        return self.grid_height * self.grid_width
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Patches:
+    """A linear layer on every patch of an image.
+
+    Attributes:
+      x: int8 image [1, height, width, channels].
+      layer: weights [embed_dim, patch_height * patch_width * channels], pixels row by row.
+      ops: operators from the image to the layer's output.
+    """
+
+    x: int
+    geometry: Geometry
+    layer: DenseLayer
+    ops: tuple[int, ...]
+
+
+def match_patches(view: GraphView, anchor: int) -> Patches:
+    """The patches that a CONV_2D or FULLY_CONNECTED computes on.
+
+    Raises:
+      NoMatchError: with the reason.
+    """
+    if view.op(anchor).opcode == "CONV_2D":
+        return _match_conv(view, anchor)
+    return _match_cut_out(view, anchor)
+
+
+def _match_conv(view: GraphView, conv: int) -> Patches:
+    op, what = view.op(conv), view.label(conv)
+    options = op.options
+    if options.dilationHFactor != 1 or options.dilationWFactor != 1:
+        raise NoMatchError(f"{what} is dilated")
+    if fused_activation(op) != "NONE":
+        raise NoMatchError(f"{what} has a fused {fused_activation(op)}")
+    source = require_int8(view, op.inputs[0], f"input of {what}")
+    result = require_int8(view, op.outputs[0], f"output of {what}")
+    filters = view.tensor(op.inputs[1])
+    if filters.data is None or len(source.shape) != 4 or source.shape[0] != 1:
+        raise NoMatchError(f"{what} has no constant filters or no batch of 1")
+    count, height, width, channels = filters.shape
+    if channels != source.shape[3]:
+        raise NoMatchError(f"{what} is grouped")
+    x, pads, top, left = _padding(view, conv, height, width)
+    image = view.tensor(x).shape
+    geometry = Geometry(
+        image_height=image[1],
+        image_width=image[2],
+        channels=image[3],
+        patch_height=height,
+        patch_width=width,
+        stride_y=options.strideH,
+        stride_x=options.strideW,
+        pad_top=top,
+        pad_left=left,
+        grid_height=result.shape[1],
+        grid_width=result.shape[2],
+    )
+    scale = channel_scale(filters, 0, count, what)
+    has_bias = len(op.inputs) > 2 and op.inputs[2] >= 0
+    bias = view.tensor(op.inputs[2]) if has_bias else None
+    layer = DenseLayer(
+        op=conv,
+        input=x,
+        output=op.outputs[0],
+        weights=filters.data.reshape(count, -1),
+        weight_scale=scale,
+        bias=integer_bias(bias, source.scale * scale, what),
+        in_scale=source.scale,
+        in_zero_point=source.zero_point,
+        out_scale=result.scale,
+        out_zero_point=result.zero_point,
+        activation="NONE",
+    )
+    return Patches(x, geometry, layer, (*pads, conv))
+
+
+def _padding(
+    view: GraphView, conv: int, height: int, width: int
+) -> tuple[int, tuple[int, ...], int, int]:
+    """(image tensor, PAD operators, rows above, columns to the left) of the convolution."""
+    op = view.op(conv)
+    source = op.inputs[0]
+    if op.options.padding == schema.Padding.SAME:
+        rows, columns = view.tensor(source).shape[1:3]
+        top = _same_padding(rows, height, op.options.strideH)
+        return source, (), top, _same_padding(columns, width, op.options.strideW)
+    pad = view.producer(source)
+    if pad is None or view.op(pad).opcode != "PAD":
+        return source, (), 0, 0
+    image, amounts = view.op(pad).inputs[:2]
+    table = view.tensor(amounts).data
+    if table is None or np.any(table[[0, 3]]):
+        return source, (), 0, 0
+    same = view.tensor(image), view.tensor(source)
+    if same[0].scale != same[1].scale or same[0].zero_point != same[1].zero_point:
+        return source, (), 0, 0
+    return image, (pad,), int(table[1][0]), int(table[2][0])
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> int:
+    """Rows before the image with TensorFlow's SAME rule (the smaller half)."""
+    outputs = -(-size // stride)
+    return max(0, (outputs - 1) * stride + kernel - size) // 2
+
+
+def cuts_patches(view: GraphView, op: int) -> bool:
+    """Whether a FULLY_CONNECTED reads a rearranged image rather than tokens."""
+    if view.op(op).opcode != "FULLY_CONNECTED":
+        return False
+    base, transposed, tensor = -1, False, view.op(op).inputs[0]
+    for _ in range(_MAX_VIEWS):
+        step = step_back(view, tensor, scaling=False)
+        if step is None:
+            base = tensor
+            break
+        transposed |= view.op(step[0]).opcode == "TRANSPOSE"
+        tensor = step[1]
+    if base < 0 or not transposed or len(view.tensor(base).shape) != 4:
+        return False
+    producer = view.producer(base)
+    return producer is None or view.op(producer).opcode != "BATCH_MATMUL"
+
+
+def _match_cut_out(view: GraphView, op: int) -> Patches:
+    """A FULLY_CONNECTED on patches that reshapes and transposes cut out of an image."""
+    layer, what = match_dense(view, op), view.label(op)
+    trace = trace_back(view, layer.input)
+    image = view.tensor(trace.base).shape
+    if len(image) != 4 or image[0] != 1 or layer.activation != "NONE":
+        raise NoMatchError(f"{what} does not compute on patches of one image")
+    width, channels = image[2:]
+    index = trace.index.reshape(-1, layer.weights.shape[1])
+    y, x = index // (width * channels), index // channels % width
+    top, left = y.min(axis=1, keepdims=True), x.min(axis=1, keepdims=True)
+    place = ((y - top) * width + (x - left)) * channels + index % channels
+    if np.any(place != place[0]):
+        raise NoMatchError(f"{what} reads patches of different forms")
+    rows, columns = int((y - top).max()) + 1, int((x - left).max()) + 1
+    if rows * columns * channels != index.shape[1]:
+        raise NoMatchError(f"{what} reads patches that are no rectangles")
+    grid = _grid(top[:, 0], left[:, 0], rows, columns)
+    if grid is None:
+        raise NoMatchError(f"{what} reads patches that are not in rows from top left")
+    geometry = Geometry(*image[1:], rows, columns, grid[2], grid[3], 0, 0, grid[0], grid[1])
+    pixels = ((y - top)[0] * columns + (x - left)[0]) * channels + index[0] % channels
+    return Patches(trace.base, geometry, layer.columns(np.argsort(pixels)), (*trace.ops, op))
+
+
+def _grid(
+    top: NDArray[np.int64], left: NDArray[np.int64], rows: int, columns: int
+) -> tuple[int, int, int, int] | None:
+    """(patches down, across, stride down, across) of a regular grid from the origin, or None."""
+    across = int(np.argmax(top != top[0])) or len(top)
+    if len(top) % across:
+        return None
+    down = len(top) // across
+    stride_y = int(top[across]) if down > 1 else rows
+    stride_x = int(left[1]) if across > 1 else columns
+    expected = np.divmod(np.arange(len(top)), across)
+    regular = np.array_equal(top, expected[0] * stride_y) and np.array_equal(
+        left, expected[1] * stride_x
+    )
+    return (down, across, stride_y, stride_x) if regular and stride_y * stride_x > 0 else None
