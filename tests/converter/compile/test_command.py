@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m converter.compile``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from converter.plan.model import plan_model
+from tests.converter.compile import fused_models
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "converter.compile", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return fused_models.model_bytes(fused_models.vit_ops())
+
+
+def test_generates_all_files(tmp_path, content):
+    model, out, figures = tmp_path / "m.tflite", tmp_path / "out" / "c", tmp_path / "figures.json"
+    planned = plan_model(content, streamed=True)
+    model.write_bytes(planned.model_bytes)
+    result = run(f"--model={model}", f"--out={out}", f"--json={figures}", "--external_weights")
+    assert result.returncode == 0, result.stderr
+    names = {"vit_model.h", "vit_model.c", "vit_model_weights.S", "vit_model_weights.bin"}
+    assert names <= {p.name for p in out.iterdir()}
+    assert b".extflash" in (out / "vit_model_weights.S").read_bytes()
+    parsed = json.loads(figures.read_text())
+    assert parsed["operators"] == 7
+    assert parsed["arena_bytes"] == planned.plan.arena_bytes + 16  # the streaming state
+    assert parsed["weights_bytes"] == (out / "vit_model_weights.bin").stat().st_size
+
+
+def test_bad_input_is_one_clear_line_and_writes_nothing(tmp_path, content):
+    unplanned = tmp_path / "unplanned.tflite"
+    unplanned.write_bytes(content)
+    for model, reason in (
+        (unplanned, "converter.fuse"),
+        (tmp_path / "none.tflite", "No such file"),
+    ):
+        result = run(f"--model={model}", f"--out={tmp_path / 'out'}")
+        assert result.returncode != 0
+        lines = result.stderr.strip().splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith(f"converter.compile: {model}: ")
+        assert reason in lines[0]
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled models under the address and undefined behaviour sanitizers, in an exact arena."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converter import builtins, tflite
+from converter.compile import RUNTIME, CompiledModel, compile_model, include_dirs, kernel_sources
+from tests.converter.compile import fused_models
+from tests.tflm_custom_ops.builtins import cases, combined
+from tflm_custom_ops import reference
+
+_MAIN = """
+// Images on stdin, logits on stdout.
+#include <stdio.h>
+#include <stdlib.h>
+#include "vit_model.h"
+int vit_host_run(uint8_t* arena, const int8_t* images, int8_t* logits, size_t count);
+int main(void) {
+  uint8_t* arena = aligned_alloc(16, VIT_MODEL_ARENA_BYTES);
+  int8_t* image = malloc(VIT_MODEL_INPUT_BYTES);
+  int8_t logits[VIT_MODEL_OUTPUT_BYTES];
+  while (fread(image, VIT_MODEL_INPUT_BYTES, 1, stdin) == 1) {
+    const int status = vit_host_run(arena, image, logits, 1);
+    if (status != 0) return status;
+    fwrite(logits, VIT_MODEL_OUTPUT_BYTES, 1, stdout);
+  }
+  free(image);
+  free(arena);
+  return 0;
+}
+"""
+_FLAGS = (
+    "-std=c11",
+    "-O1",
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+)
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Sanitized objects of all kernels."""
+    folder = tmp_path_factory.mktemp("kernels")
+    includes = [f"-I{p}" for p in include_dirs()]
+    sources = [str(p) for p in kernel_sources("host")]
+    probe = subprocess.run(
+        ["cc", *_FLAGS, "-x", "c", "-", "-o", str(folder / "probe")],
+        input="int main(void) { return 0; }",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if probe.returncode:
+        pytest.skip(f"the sanitizers are not installed: {probe.stderr.strip()}")
+    subprocess.run(["cc", *_FLAGS, *includes, "-c", *sources], cwd=folder, check=True)
+    return [str(p) for p in sorted(folder.glob("*.o"))]
+
+
+def run(folder: Path, kernels: list[str], model: CompiledModel, images: np.ndarray) -> np.ndarray:
+    model.write(folder)
+    (folder / "main.c").write_text(_MAIN)
+    includes = ["-I.", *(f"-I{p}" for p in include_dirs())]
+    sources = ["main.c", "vit_model.c", "vit_model_weights.S", str(RUNTIME / "vit_host_driver.c")]
+    command = ["cc", *_FLAGS, *includes, *sources, *kernels, "-o", "model"]
+    subprocess.run(command, cwd=folder, check=True)
+    result = subprocess.run(
+        [str(folder / "model")], input=images.tobytes(), capture_output=True, check=False
+    )
+    assert result.returncode == 0, result.stderr.decode()[:3000]
+    return np.frombuffer(result.stdout, np.int8).reshape(len(images), -1)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bits": 16, "with_cls": True},
+        {"rank": 5, "image": fused_models.ImageShape(18, 14, 3, 5, 3, 1)},
+    ],
+    ids=["int16", "low rank"],
+)
+def test_fused_models(tmp_path, kernels, options, streamed):
+    ops = fused_models.vit_ops(**options)
+    first = ops[0]
+    shape = (2, first.image_height, first.image_width, first.channels)
+    images = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+    layout = fused_models.stacked_layout(ops, streamed)
+    model = compile_model(fused_models.model_bytes(ops), layout)
+    rows = [functools.reduce(lambda x, op: reference.run(op, x), ops, x) for x in images]
+    np.testing.assert_array_equal(
+        run(tmp_path, kernels, model, images), np.stack(rows).reshape(2, -1)
+    )
+
+
+@pytest.mark.parametrize("free_bytes", [0, 1 << 15])
+def test_builtin_operators(tmp_path, kernels, free_bytes):
+    rng = np.random.default_rng(100 + free_bytes)
+    group = [generate(rng) for generate in cases.GENERATORS for _ in range(5)]
+    content, image = combined.combine(group)
+    layout = combined.separate_buffers(content.graph, free_bytes)
+    got = run(tmp_path, kernels, compile_model(tflite.serialize(content), layout), image)[0]
+    want = [builtins.run_builtin(c.tensors, c.operator, *c.inputs).reshape(-1) for c in group]
+    np.testing.assert_array_equal(got, np.concatenate(want))
