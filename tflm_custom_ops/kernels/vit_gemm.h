@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two matrix cores that every operator runs on. They have one portable implementation
-// (vit_gemm_reference.c) and one for cores with the DSP extension (vit_gemm_dsp*), chosen at
-// compile time; both give the same sums. docs/operators.md, Linear, defines the packed layout.
+// The two matrix cores of the portable kernels (vit_gemm_reference.c). Cores with the DSP
+// extension have their own, with other operand layouts, behind vit_linear_rows and
+// vit_attention_dsp (vit_gemm_dsp.h). docs/operators.md, Linear, defines the packed layout.
 //
 // Common to both cores:
 //  * `rows` >= 1 activation rows. The memory of `a` and of `acc` exists for `rows` rounded up to a
@@ -18,16 +18,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vit_gemm_dsp_layout.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-// 1 where the DSP cores are compiled; VIT_NO_DSP forces the portable ones on any target.
-#if defined(__ARM_FEATURE_DSP) && !defined(VIT_NO_DSP)
-#define VIT_USE_DSP 1
-#else
-#define VIT_USE_DSP 0
-#endif
+// 1 where the DSP kernels are compiled instead; VIT_NO_DSP forces the portable ones.
+#define VIT_USE_DSP VIT_DSP_ASM
 
 #define VIT_ROW_GROUP 3            // rows that a core computes together
 #define VIT_GEMM_STACK_BYTES 1024  // stack that a core may use
@@ -35,11 +33,7 @@ extern "C" {
 // Shape of one call by the linear layers (vit_linear_rows.c): at most VIT_GEMM_ROWS rows (a
 // multiple of VIT_ROW_GROUP), and as many channels as VIT_GEMM_ACCUMULATORS int32 sums, which live
 // on the caller's stack, allow. Results do not depend on them.
-#if VIT_USE_DSP
-#define VIT_GEMM_ROWS 12
-#else
 #define VIT_GEMM_ROWS 3
-#endif
 #define VIT_GEMM_ACCUMULATORS 192
 
 // acc[r][2p]     = sum_k a[r][k] * low(w[p][k])

@@ -4,10 +4,11 @@
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_DSP_LAYOUT_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_DSP_LAYOUT_H_
 
-// 1 where the assembly is compiled: a Thumb-2 core with the DSP extension, unless VIT_NO_DSP asks
-// for the portable kernels.
-#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && !defined(VIT_NO_DSP)
-#define VIT_DSP_ASM 1
+// 1 where the assembly is compiled: an M-profile core with Thumb-2 and the DSP extension, unless
+// VIT_NO_DSP asks for the portable kernels.
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__ARM_ARCH_PROFILE) && \
+    !defined(VIT_NO_DSP)
+#define VIT_DSP_ASM (__ARM_ARCH_PROFILE == 'M')
 #else
 #define VIT_DSP_ASM 0
 #endif

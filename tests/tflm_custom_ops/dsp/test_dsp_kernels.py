@@ -63,6 +63,16 @@ def test_other_cores(core: str) -> None:
             assert mismatches_of_seed(machine, kind, seed) == 0, f"{kind} seed {seed}"
 
 
+def test_portable_kernels_on_a_dsp_core() -> None:
+    """VIT_NO_DSP keeps the portable kernels, which then use single DSP instructions."""
+    elf = emulator.build(CORTEX_M7, defines=["VIT_NO_DSP"])
+    machine = KernelEmulator(elf, CORTEX_M7)
+    assert "vit_dsp_gemm_columns" not in machine.symbols
+    for kind in OpKind:
+        for seed in range(6000, 6040):
+            assert mismatches_of_seed(machine, kind, seed) == 0, f"{kind} seed {seed}"
+
+
 def _check(machine: KernelEmulator, linear: Linear, rows: int, rng: np.random.Generator) -> None:
     op = LinearOp(
         rows=rows, token_tile=int(rng.integers(1, rows + 1)), projection=Projection(linear)
@@ -129,11 +139,17 @@ def test_same_counts_on_m4(m7: KernelEmulator) -> None:
     assert abs(a - b) <= 0.05 * a
 
 
-@pytest.mark.parametrize("core", sorted(CORES))
-def test_no_warnings(core: str, tmp_path: Path) -> None:
+TARGETS = {name: core.flags for name, core in CORES.items()} | {
+    "cortex-m0plus": ("-mcpu=cortex-m0plus",),
+    "cortex-m55": ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
+}
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_no_warnings(target: str, tmp_path: Path) -> None:
     flags = ["-mthumb", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wvla"]
-    for source in sorted(KERNELS.glob("*.c")):
-        command = [emulator.COMPILER, *CORES[core].flags, *flags, "-c", str(source)]
+    for source in sorted(KERNELS.glob("*.[cS]")):
+        command = [emulator.COMPILER, *TARGETS[target], *flags, "-c", str(source)]
         done = subprocess.run(
             [*command, "-o", str(tmp_path / "out.o")], capture_output=True, text=True, check=False
         )
