@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_models.datasets.core import Labels, Split, normalize
-from keras_models.training.augment import Augment, compile_augment, reseed
+from keras_models.training.augment import Augment
 from keras_models.training.recipe import Recipe
 
 Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -32,14 +32,13 @@ class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
         self.batch_size = min(recipe.batch_size, len(split))
         self.seed = seed
         self.augment = Augment(recipe, seed)
-        self.run_augment = compile_augment(self.augment)
         self.start_epoch(epoch)
 
     def start_epoch(self, epoch: int) -> None:
         self.epoch = epoch
         rng = np.random.default_rng((self.seed, epoch))
         self.order = rng.permutation(len(self.split))
-        reseed(self.augment, self.seed, epoch)
+        self.augment.start_epoch(epoch)
 
     def on_epoch_end(self) -> None:
         self.start_epoch(self.epoch + 1)
@@ -51,7 +50,7 @@ class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
         start = index * self.batch_size
         images, labels = self.split.load(self.order[start : start + self.batch_size])
         targets = one_hot(labels, self.classes)
-        augmented, targets = self.run_augment(images.astype(np.float32), targets)
+        augmented, targets = self.augment(images.astype(np.float32), targets)
         return normalize(augmented), targets
 
 

@@ -15,7 +15,7 @@ from keras_models import train
 from keras_models.arch import ArchConfig
 from keras_models.datasets import load_dataset
 from keras_models.load import load_trained
-from keras_models.training.augment import Augment, compile_augment
+from keras_models.training.augment import Augment
 from keras_models.training.batches import EvalBatches, TrainBatches
 from keras_models.training.checkpoint import (
     CheckpointError,
@@ -173,11 +173,9 @@ def augmented(recipe, epoch=0, size=16):
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (8, size, size, 3)).astype(np.float32)
     labels = np.eye(10, dtype=np.float32)[np.arange(8)]
-    from keras_models.training.augment import reseed
-
     augment = Augment(recipe, seed=1)
-    reseed(augment, 1, epoch)
-    return images, labels, compile_augment(augment)(images, labels)
+    augment.start_epoch(epoch)
+    return images, labels, augment(images, labels)
 
 
 @pytest.mark.parametrize(
