@@ -33,6 +33,7 @@ from converter.plan.problem import (
 )
 
 SEARCH_ITERATIONS = 400
+SEARCH_WORK = 4_000_000  # pairs of neighbours that may be looked at: seconds, whatever the problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,8 @@ def _search_units(
         if best.optimal:
             return best
     assert best is not None
-    for _ in range(iterations):
+    work = sum(map(len, neighbours)) + 1
+    for _ in range(min(iterations, SEARCH_WORK // work)):
         order = _moved(problem, units, neighbours, best, best_order, rng)
         found = _as_placement(problem, units, _place(units, neighbours, order), "heuristic")
         if sum(found.arena_bytes) <= sum(best.arena_bytes):
