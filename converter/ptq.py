@@ -18,10 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from converter.calibration import RangeChoice, choose_ranges
 from converter.tflite import TfliteError, parse
 from keras_models.arch import ArchConfig
 
 Floats = npt.NDArray[np.float32]
+
+
+MINMAX = RangeChoice()
 
 
 class QuantizeError(ValueError):
@@ -68,6 +72,7 @@ def quantize(
     calibration: Floats,
     *,
     per_channel: bool = True,
+    ranges: RangeChoice = MINMAX,
     progress: bool = False,
 ) -> bytes:
     """Quantizes a model to int8.
@@ -79,6 +84,7 @@ def quantize(
         will see. A few dozen suffice.
       per_channel: a scale for each output channel of linear layers; False gives one per layer,
         which takes less RAM in TFLM's builtin kernels and costs accuracy.
+      ranges: how activation ranges are chosen from what the images show.
       progress: show a bar on stderr.
 
     Returns:
@@ -87,10 +93,33 @@ def quantize(
     Raises:
       QuantizeError: unusable calibration images, or a model that does not become fully int8.
     """
+    return quantize_calibrated(
+        calibrate(model, arch, calibration, ranges=ranges, progress=progress),
+        per_channel=per_channel,
+    )
+
+
+def calibrate(
+    model: Any,
+    arch: ArchConfig,
+    calibration: Floats,
+    *,
+    ranges: RangeChoice = MINMAX,
+    progress: bool = False,
+) -> bytes:
+    """The float `.tflite` whose tensors carry the ranges that `quantize_calibrated` will use.
+
+    Arguments as for `quantize`. The file runs in LiteRT; its tensors have the indices and names of
+    the plain file's.
+
+    Raises:
+      QuantizeError: unusable calibration images, or a model that the converter refuses.
+    """
     images = check_calibration(calibration, arch)
+    passes = 1 if ranges.method == "minmax" else 2
     with tempfile.TemporaryDirectory() as directory, captured_stderr() as captured:
         bar = tqdm(
-            total=len(images),
+            total=passes * len(images),
             desc="calibrate",
             unit="image",
             file=captured.screen,
@@ -98,7 +127,8 @@ def quantize(
         )
         try:
             _export(model, arch, directory)
-            content = _convert(directory, images, per_channel, bar.update)
+            calibrated = _calibrated(directory, images, bar.update)
+            return choose_ranges(calibrated, images, ranges, bar.update)
         except QuantizeError:
             raise
         except (RuntimeError, ValueError, TypeError) as error:
@@ -106,6 +136,32 @@ def quantize(
             raise QuantizeError(f"the TFLite converter failed: {_last_line(error)}") from error
         finally:
             bar.close()
+
+
+def quantize_calibrated(calibrated: bytes, *, per_channel: bool = True) -> bytes:
+    """The plain int8 `.tflite` of a file with ranges.
+
+    Raises:
+      QuantizeError: it does not become fully int8.
+    """
+    # The second half of `TFLiteConverter.convert`: it has no public name, while the first half has
+    # a flag, and only between the two can ranges be chosen.
+    from tensorflow import int8
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    with captured_stderr() as captured:
+        try:
+            content = bytes(
+                mlir_quantize(
+                    calibrated,
+                    input_data_type=int8,
+                    output_data_type=int8,
+                    disable_per_channel_for_dense_layers=not per_channel,
+                )
+            )
+        except (RuntimeError, ValueError, TypeError) as error:
+            captured.show()
+            raise QuantizeError(f"the TFLite converter failed: {_last_line(error)}") from error
     _check_int8(content)
     return content
 
@@ -135,9 +191,8 @@ def _export(model: Any, arch: ArchConfig, directory: str) -> None:
     model.export(directory, input_signature=signature, verbose=False)
 
 
-def _convert(
-    directory: str, images: Floats, per_channel: bool, step: Callable[[int], Any]
-) -> bytes:
+def _calibrated(directory: str, images: Floats, step: Callable[[int], Any]) -> bytes:
+    """The converter's first step: float, with the extremes of every tensor."""
     import tensorflow as tf
 
     def samples() -> Iterator[list[Floats]]:
@@ -150,8 +205,7 @@ def _convert(
     converter.representative_dataset = samples
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    # TFLite has no public name for this; TFLM's documentation uses the same attribute.
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = not per_channel
+    converter._experimental_calibrate_only = True
     return bytes(converter.convert())
 
 

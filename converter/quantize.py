@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import app, flags
 
+from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.ptq import Floats, QuantizeError, captured_stderr, quantize
 from converter.tflite import parse, write_atomic
 from keras_models.arch import ArchConfig
@@ -35,6 +36,12 @@ _CALIBRATION_DIR = flags.DEFINE_string(
 _IMAGES = flags.DEFINE_integer(
     "calibration_images", 64, "Number of images, drawn with --seed.", lower_bound=1
 )
+_CALIBRATION = flags.DEFINE_enum(
+    "calibration", "minmax", METHODS, "How activation ranges are chosen from the images."
+)
+_PERCENTILE = flags.DEFINE_float(
+    "percentile", DEFAULT_PERCENTILE, "Of --calibration=percentile: values left inside, per end."
+)
 _PER_CHANNEL = flags.DEFINE_bool("per_channel", True, "A weight scale for each output channel.")
 _OUT = flags.DEFINE_string("out", None, "Where the plain .tflite goes.", required=True)
 _JSON = flags.DEFINE_string("json", None, "Where the report goes as JSON.")
@@ -49,6 +56,7 @@ class QuantizeReport:
       parameters: of the float model.
       calibration_images: number of images that the ranges come from.
       dataset: where they come from: a data set's name or a folder.
+      calibration: how ranges are chosen, with the percentile where that is the method.
       per_channel: weight scales.
       operators: in the `.tflite`.
       model_bytes: size of the `.tflite`.
@@ -59,6 +67,7 @@ class QuantizeReport:
     parameters: int
     calibration_images: int
     dataset: str
+    calibration: str
     per_channel: bool
     operators: int
     model_bytes: int
@@ -67,7 +76,10 @@ class QuantizeReport:
     def table(self) -> str:
         rows = (
             ("network", f"{self.name}, {self.parameters:,} parameters"),
-            ("calibration", f"{self.calibration_images} images of {self.dataset}"),
+            (
+                "calibration",
+                f"{self.calibration_images} images of {self.dataset}, {self.calibration}",
+            ),
             ("weights", "int8 per channel" if self.per_channel else "int8 per layer"),
             ("operators", str(self.operators)),
             ("size", f"{self.model_bytes:,} B"),
@@ -98,12 +110,16 @@ def _run() -> QuantizeReport:
 
         arch, model = resolve_model(_MODEL.value or _PRESET.value, _WEIGHTS.value, _SEED.value)
     images = calibration_images(arch)
-    content = quantize(model, arch, images, per_channel=_PER_CHANNEL.value, progress=True)
+    ranges = RangeChoice(_CALIBRATION.value, _PERCENTILE.value)
+    content = quantize(
+        model, arch, images, per_channel=_PER_CHANNEL.value, ranges=ranges, progress=True
+    )
     report = QuantizeReport(
         name=arch.name,
         parameters=arch.params,
         calibration_images=len(images),
         dataset=_CALIBRATION_DIR.value or _DATASET.value,
+        calibration=str(ranges),
         per_channel=_PER_CHANNEL.value,
         operators=len(parse(content).graph.operators),
         model_bytes=len(content),
