@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stores of a pair of channels from the sums of the matrix cores, int32 [row][2] with the bias
-// included (vit_store_dsp.S). The layer has no shift and the output its type's full range.
+// included.
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_STORE_DSP_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_STORE_DSP_H_
 
-#include <stdint.h>
+#include "vit_linear_rows.h"
 
-#include "vit_gemm_dsp_layout.h"
-
-#if VIT_DSP_ASM
+#if VIT_USE_DSP
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+// One channel of some rows: sums[2 * row] for `rows` rows, the first of which is row `first` of the
+// store.
+typedef struct {
+  const VitStore* store;
+  const VitLinearParams* p;
+  const int32_t* sums;
+  int32_t channel;
+  int32_t first;
+  int32_t rows;
+} VitDspColumn;
+
+// Stores the channels of the pair that begins with column->channel, which is even, and that lie in
+// n; does what the portable store functions (vit_store.h) do.
+void vit_dsp_store_pair(const VitDspColumn* column, VitRange n);
+
+// The frequent ones, in assembly (vit_store_dsp.S), where the layer has no shift and the output its
+// type's full range.
 
 // y[row][c] = sat(high word of offset + sums[row][c] * multiplier[c] + (x[row][c] << shift) *
 // in_multiplier). The assembly knows the order of the fields.
@@ -47,5 +63,5 @@ void vit_dsp_keys(const VitDspKeys* keys);
 #ifdef __cplusplus
 }
 #endif
-#endif  // VIT_DSP_ASM
+#endif  // VIT_USE_DSP
 #endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_STORE_DSP_H_
