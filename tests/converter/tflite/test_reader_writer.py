@@ -72,7 +72,7 @@ def test_writing_is_deterministic(content: bytes) -> None:
 
 
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=6), st.integers(0, 40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_constants_are_aligned(sizes: list[int], metadata: int) -> None:
     rng = np.random.default_rng(sum(sizes))
     tensors = tuple(
@@ -132,7 +132,7 @@ def test_truncated(content: bytes, size: int) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 def test_damage_is_an_error_or_a_valid_file(data: st.DataObject) -> None:
     g = small_graph()
     content = bytearray(g.finish(len(g.tensors) - 1))
