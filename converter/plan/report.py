@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from typing import Any
+
+from numpy.typing import NDArray
 
 from converter.plan.lifetimes import STRIP_ID, ModelProblem, scratch_id
 from converter.plan.metadata import Plan
@@ -175,37 +178,38 @@ class FlashReport:
     sections: tuple[tuple[str, int], ...]
 
 
-def _linear_sections(p: options.Linear | None) -> dict[str, int]:
+def _linear_arrays(p: options.Linear | None) -> list[tuple[str, NDArray[Any]]]:
     if p is None:
-        return {}
-    packed = options.pack_dual_channel(p.weights).nbytes if p.weights.size else 0
-    return {"weights": packed, "biases and multipliers": p.bias.nbytes + p.multiplier.nbytes}
+        return []
+    rest = "biases and multipliers"
+    return [("weights", options.pack_dual_channel(p.weights)), (rest, p.bias), (rest, p.multiplier)]
+
+
+def _field_arrays(name: str, value: Any) -> list[tuple[str, NDArray[Any]]]:
+    """The arrays of one field of an operator, with the section that each belongs to."""
+    if isinstance(value, options.Projection):
+        return _linear_arrays(value.down) + _linear_arrays(value.up)
+    if isinstance(value, options.Linear):
+        return _linear_arrays(value)
+    if isinstance(value, options.Norm):
+        return [("LayerNorm", value.gamma), ("LayerNorm", value.beta)]
+    if name in ("exp_table", "lut"):
+        return [("tables", value)]
+    if name in ("pos", "cls") and value is not None:
+        return [("positions", value)]
+    return []
 
 
 def op_sections(op: options.Op) -> dict[str, int]:
-    """Constant bytes of a fused operator by section, before alignment."""
+    """Constant bytes of a fused operator by section, before alignment; equal arrays count once."""
     totals: dict[str, int] = {}
-
-    def add(sections: dict[str, int]) -> None:
-        for name, size in sections.items():
-            totals[name] = totals.get(name, 0) + size
-
-    def add_projection(p: options.Projection) -> None:
-        add(_linear_sections(p.down))
-        add(_linear_sections(p.up))
-
+    seen: set[bytes] = set()
     for field in dataclasses.fields(op):
-        value = getattr(op, field.name)
-        if isinstance(value, options.Projection):
-            add_projection(value)
-        elif isinstance(value, options.Linear):
-            add(_linear_sections(value))
-        elif isinstance(value, options.Norm):
-            add({"LayerNorm": value.gamma.nbytes + value.beta.nbytes})
-        elif field.name in ("exp_table", "lut"):
-            add({"tables": value.nbytes})
-        elif field.name in ("pos", "cls") and value is not None:
-            add({"positions": value.nbytes})
+        for section, array in _field_arrays(field.name, getattr(op, field.name)):
+            content = array.tobytes()
+            if content not in seen:
+                seen.add(content)
+                totals[section] = totals.get(section, 0) + len(content)
     return totals
 
 
