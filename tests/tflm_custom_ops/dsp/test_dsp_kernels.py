@@ -17,8 +17,10 @@ from benchmarks.kernels.sweep import mismatches_of_seed
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops import reference
 from tflm_custom_ops.options import (
+    Attention,
     Linear,
     LinearOp,
+    Mlp,
     OpKind,
     Projection,
     exact_k_block,
@@ -115,6 +117,27 @@ def test_exactness_limit(k: int, m7: KernelEmulator) -> None:
                 k_block=exact_k_block(weights),
             )
             _check(m7, linear, 4, rng)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_large_shapes(seed: int, m7: KernelEmulator) -> None:
+    """Expanded weights in parts, in every store; more tokens than one block of values."""
+    rng = np.random.default_rng(seed)
+    rank, bits = int(rng.choice([0, 0, 285])), int(rng.choice([8, 16]))
+    tokens, d = int(rng.integers(20, 60)), int(rng.integers(265, 400))
+    ops = [
+        generators.mlp(rng, tokens=tokens, embed_dim=d, hidden_dim=d + 7, rank=rank, bits=bits),
+        generators.attention(
+            rng, tokens=tokens, embed_dim=d, heads=2, head_dim=70, rank=rank, bits=bits
+        ),
+        generators.attention(rng, tokens=273 + 40 * seed, embed_dim=24, heads=1, head_dim=13),
+        generators.layer_norm(rng, tokens=3, embed_dim=640 - seed % 2),
+    ]
+    for op in ops:
+        if isinstance(op, Mlp | Attention):
+            op = dataclasses.replace(op, token_tile=op.tokens - seed % 3)
+        x = generators.random_input(op, rng)
+        assert (run_operator(m7, op, x).y == reference.run(op, x)).all()
 
 
 def test_stack_is_bounded(m7: KernelEmulator) -> None:
