@@ -29,7 +29,7 @@ MAX_DEPTH = 256
 
 
 class SpaceError(ValueError):
-    """A field of a space or of a sub-network is wrong; the message names it and what is expected."""
+    """A field of a space or of a sub-network is wrong; the message names it, and what is right."""
 
 
 def _fail(field: str, got: object, expected: str) -> None:
@@ -95,11 +95,10 @@ class RankRule:
 
 
 def _check_choices(
-    field: str, values: object, kinds: tuple[type, ...], low: float, high: float
+    field: str, values: Any, kinds: tuple[type, ...], low: float, high: float
 ) -> None:
     if not isinstance(values, tuple) or not values:
         _fail(field, values, "a non-empty list of choices")
-    assert isinstance(values, tuple)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
             _fail(field, value, f"{kinds[0].__name__} choices from {low:g} to {high:g}")
@@ -324,7 +323,7 @@ class SearchSpace:
         """Exact number of sub-networks."""
         whole = len(self.patches) * len(self.embed_dim) * len(self.network_ratios)
         blocks = len(self.block_choices(self.network_ratios[0]))
-        return whole * sum(blocks**depth for depth in self.depth)
+        return int(whole * sum(blocks**depth for depth in self.depth))
 
     def from_blocks(
         self, patch: Patch, embed_dim: int, blocks: tuple[BlockChoice, ...]
@@ -393,7 +392,7 @@ class SearchSpace:
         if fields.get("ranks") is not None:
             rule = _known("SearchSpace.ranks", fields["ranks"], RankRule)
             fields["ranks"] = _made("SearchSpace.ranks", RankRule, rule)
-        return _made("SearchSpace", cls, fields)
+        return _made("SearchSpace", cls, fields)  # type: ignore[no-any-return]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the JSON; the file appears whole or not at all."""

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of this package share: flags of the target, one line for an error, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from keras_models.arch import ArchError
+from nas.cost import CostModel
+from nas.targets import BOARDS, BudgetError, Target, get_board
+
+FLAGS = flags.FLAGS
+
+
+def define_target_flags() -> None:
+    """--board, --sram, --flash, --external_flash, --latency_ms, --streamed, --residual_bits."""
+    flags.DEFINE_enum("board", None, list(BOARDS), "limits and clock of a board")
+    flags.DEFINE_integer("sram", None, "SRAM in bytes, instead of the board's", lower_bound=1)
+    flags.DEFINE_integer("flash", None, "internal flash in bytes, instead of the board's", 1)
+    flags.DEFINE_integer(
+        "external_flash", None, "memory-mapped flash for the weights in bytes; 0: not used", 0
+    )
+    flags.DEFINE_float("latency_ms", None, "limit of the estimated latency", lower_bound=0.0)
+    flags.DEFINE_boolean("streamed", True, "image in rows; networks with a stem: always resident")
+    flags.DEFINE_enum("residual_bits", "8", ["8", "16"], "of the residual stream")
+
+
+def cost_model() -> CostModel:
+    """The cost model that the flags describe."""
+    base = get_board(FLAGS.board) if FLAGS.board else Target()
+    external = base.external_flash_bytes if FLAGS.external_flash is None else FLAGS.external_flash
+    target = Target(
+        name=base.name,
+        sram_bytes=FLAGS.sram or base.sram_bytes,
+        flash_bytes=FLAGS.flash or base.flash_bytes,
+        external_flash_bytes=external or None,
+        clock_hz=base.clock_hz,
+        latency_ms=FLAGS.latency_ms,
+    )
+    target.arena_bytes(FLAGS.streamed)
+    return CostModel(target, FLAGS.streamed, int(FLAGS.residual_bits))
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a file that appears whole or not at all."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: str, value: Any) -> None:
+    """The same for JSON."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def run(name: str, argv: Sequence[str], body: Callable[[], None]) -> None:
+    """Runs a command; bad input ends it with one line and exit status 1."""
+    if len(argv) > 1:
+        sys.exit(f"{name}: unexpected argument {argv[1]!r}; flags start with --")
+    try:
+        body()
+    except (ValueError, ArchError, BudgetError) as error:
+        sys.exit(f"{name}: {error}")
+    except OSError as error:
+        sys.exit(f"{name}: {error.filename or ''}: {error.strerror or error}")

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m nas.report --space=mcuformer_t --board=stm32f746g_disco`: what of a space fits.
+
+Prints the size of the space, the exact share of its networks that fits SRAM and flash with the
+image streamed and resident, and the largest network that fits. `--srams` names several sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from absl import app, flags
+
+from nas import published
+from nas.census import Census, take_census
+from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
+from nas.cost import CostModel
+from nas.presets import get_space
+from nas.space import SearchSpace, SubnetConfig
+
+EXTERNAL_FLASH_BYTES = 16 * 1024 * 1024  # of the option that is shown where nothing fits
+
+
+def describe(space: SearchSpace, config: SubnetConfig) -> str:
+    """For example "patch 16, 216 wide, 14 deep, heads 4, mlp 4, rank 0.95"."""
+
+    def values(of: tuple[Any, ...]) -> str:
+        return f"{of[0]:g}" if len(set(of)) == 1 else ",".join(f"{v:g}" for v in of)
+
+    rank = f", rank {values(config.rank_ratio)}" if config.rank_ratio else ""
+    return (
+        f"patch {config.patch.describe()}, {config.embed_dim} wide, {config.depth} deep, heads "
+        f"{values(config.heads)}, mlp {values(config.mlp_ratio)}{rank}"
+    )
+
+
+def share(part: int, total: int) -> str:
+    """A share of a count in percent; a part that is not all or nothing is never shown as such."""
+    if part in (0, total):
+        return f"{100 * part // total} %"
+    return f"{min(99.99, max(0.01, 100 * part / total)):.2f} %"
+
+
+def as_dict(space: SearchSpace, model: CostModel, census: Census) -> dict[str, Any]:
+    """One row as plain data."""
+
+    def network(config: SubnetConfig | None) -> dict[str, Any] | None:
+        if config is None:
+            return None
+        figures = dataclasses.asdict(model.cost(space.arch(config)))
+        return {"config": config.to_dict(), **figures}
+
+    total = census.total
+    return {
+        "target": dataclasses.asdict(model.target),
+        "streamed": model.streamed,
+        "networks": total,
+        "fit_sram": census.fit_sram,
+        "fit_flash": census.fit_flash,
+        "fit_both": census.fit_both,
+        "share_sram": census.fit_sram / total,
+        "share_flash": census.fit_flash / total,
+        "share_both": census.fit_both / total,
+        "largest": network(census.largest),
+        "least_sram": network(census.least_sram),
+        "least_flash": network(census.least_flash),
+    }
+
+
+def _print_row(space: SearchSpace, model: CostModel, census: Census) -> None:
+    total, target = census.total, model.target
+    sram = "no limit" if target.sram_bytes is None else f"{target.sram_bytes:,} bytes"
+    mode = "streamed" if model.streamed else "resident"
+    print(f"SRAM {sram}, image {mode}")
+    print(f"  fits SRAM      {share(census.fit_sram, total)} of the networks")
+    if target.constant_bytes is not None:
+        where = "external" if target.external_flash_bytes is not None else "internal"
+        print(
+            f"  fits flash     {share(census.fit_flash, total)} ({target.constant_bytes:,} bytes "
+            f"for constants, {where})"
+        )
+        print(f"  fits both      {share(census.fit_both, total)}")
+    if census.largest is not None:
+        print(f"  largest        {describe(space, census.largest)}")
+        print(f"                 {model.cost(space.arch(census.largest)).describe()}")
+        return
+    for name, config in (("SRAM", census.least_sram), ("flash", census.least_flash)):
+        cost = model.cost(space.arch(config))
+        print(f"  least {name:<8} {describe(space, config)}")
+        print(f"                 {cost.describe()}")
+
+
+def _print_flash_option(space: SearchSpace, model: CostModel, census: Census) -> None:
+    """What external flash would change, where internal flash holds no network of the space."""
+    if census.fit_flash or model.target.external_flash_bytes is not None:
+        return
+    lightest = model.cost(space.arch(census.least_flash))
+    print(
+        f"\nNo network of {space.name} fits the {model.target.flash_bytes:,} bytes of internal "
+        f"flash: the smallest has {lightest.params:,} parameters, {lightest.constant_bytes:,} "
+        "bytes of constants."
+    )
+    if space.ranks is not None and not space.ranks.dense_when_smaller:
+        count = published.parameters(space, census.least_flash)
+        print(f"As published, three matrices for each layer, it has {count:,} parameters.")
+    target = dataclasses.replace(model.target, external_flash_bytes=EXTERNAL_FLASH_BYTES)
+    option = take_census(space, dataclasses.replace(model, target=target))
+    print(
+        f"With the weights in {EXTERNAL_FLASH_BYTES // 2**20} MB of QSPI flash (--external_flash="
+        f"{EXTERNAL_FLASH_BYTES}) {share(option.fit_both, option.total)} of the networks fit."
+    )
+
+
+def _print_published(space: SearchSpace, limits: list[int | None]) -> None:
+    """The published memory model beside the planner's figures, for MCUFormer's spaces."""
+    if space.ranks is None or space.ranks.per_block or 0.9 not in space.ranks.ratios:
+        return
+    for limit in limits:
+        if limit is not None:
+            part = published.legal_share(space, 0.9, 16, limit)
+            print(
+                f"Published memory model, {limit:,} bytes, rank ratio 0.9, patch 16: "
+                f"{100 * float(part):.1f} % of the networks"
+            )
+
+
+def _body() -> None:
+    space = get_space(FLAGS.space)
+    limits: list[int | None] = [int(text) for text in FLAGS.srams] or [None]
+    base = cost_model()
+    if limits == [None]:
+        limits = [base.target.sram_bytes]
+    modes = [True, False] if FLAGS["streamed"].using_default_value else [FLAGS.streamed]
+    print(f"{space.name}: {space.size:,} networks")
+    rows = []
+    model, census = base, None
+    for limit in limits:
+        for streamed in modes:
+            target = dataclasses.replace(base.target, sram_bytes=limit)
+            model = dataclasses.replace(base, target=target, streamed=streamed)
+            census = take_census(space, model)
+            _print_row(space, model, census)
+            rows.append(as_dict(space, model, census))
+    assert census is not None
+    _print_flash_option(space, model, census)
+    _print_published(space, limits)
+    if FLAGS.json:
+        write_json(FLAGS.json, {"space": space.name, "networks": space.size, "rows": rows})
+
+
+def main(argv: Sequence[str]) -> None:
+    run("nas.report", argv, _body)
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("space", "mcu_32", "name or JSON file of a space")
+    flags.DEFINE_list("srams", [], "several SRAM sizes in bytes instead of --sram")
+    flags.DEFINE_string("json", None, "file for the figures")
+    define_target_flags()
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
