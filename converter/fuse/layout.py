@@ -16,6 +16,7 @@ from converter.fuse.errors import NoMatchError
 from converter.fuse.semantics import RESHAPES, VIEWS, evaluate, fused_activation
 from converter.tflite import GraphView
 
+_IN_ORDER = RESHAPES | {"QUANTIZE"}
 MAX_CHAIN = 16  # views in a row; a bound for strange graphs
 
 
@@ -65,18 +66,26 @@ def data_input(view: GraphView, op: int) -> int | None:
     return inputs.pop() if len(inputs) == 1 else None
 
 
+def view_input(view: GraphView, op: int) -> int | None:
+    """The tensor whose elements a view (or an int8 to int8 QUANTIZE) moves; None for others."""
+    operator = view.op(op)
+    if operator.opcode not in VIEWS and not is_requantize(view, op):
+        return None
+    source = operator.inputs[1 if operator.opcode == "SPLIT" else 0]
+    return source if data_input(view, op) == source else None
+
+
 def step_back(view: GraphView, tensor: int, scaling: bool) -> tuple[int, int, float] | None:
     """(operator, its input, factor) if `tensor` is a view or a scaled copy of that input."""
     op = view.producer(tensor)
     if op is None:
         return None
-    source = data_input(view, op)
-    if source is None:
-        return None
-    if view.op(op).opcode in VIEWS or is_requantize(view, op):
+    source = view_input(view, op)
+    if source is not None:
         return op, source, 1.0
-    factor = scalar_factor(view, op, source) if scaling else None
-    return None if factor is None else (op, source, factor)
+    source = data_input(view, op)
+    factor = scalar_factor(view, op, source) if scaling and source is not None else None
+    return None if factor is None or source is None else (op, source, factor)
 
 
 def trace_back(
@@ -123,10 +132,8 @@ def same_order(view: GraphView, tensor: int) -> Trace:
     base = tensor
     while len(ops) < MAX_CHAIN:
         op = view.producer(base)
-        if op is None or not (view.op(op).opcode in RESHAPES or is_requantize(view, op)):
-            break
-        source = data_input(view, op)
-        if source is None:
+        source = None if op is None else view_input(view, op)
+        if op is None or source is None or view.op(op).opcode not in _IN_ORDER:
             break
         ops.append(op)
         base = source
@@ -158,8 +165,7 @@ def follow(view: GraphView, tensor: int, what: str) -> tuple[int, tuple[int, ...
     passed: list[int] = []
     while len(passed) < MAX_CHAIN:
         op = only_consumer(view, tensor, what)
-        moves = view.op(op).opcode in VIEWS and len(view.op(op).outputs) == 1
-        if not moves and not is_requantize(view, op):
+        if view_input(view, op) is None or len(view.op(op).outputs) != 1:
             return tensor, tuple(passed), op
         passed.append(op)
         tensor = view.op(op).outputs[0]

@@ -14,6 +14,7 @@ from converter.fuse.report import FusedOp, FuseReport, Leftover, NotFused
 from converter.fuse.residual import Types, residual_types
 from converter.fuse.schedule import default_schedule
 from converter.fuse.search import Found, find_matches
+from converter.fuse.wellformed import check_operators
 from converter.tflite import GraphView, Model, TfliteError, parse, serialize
 from tflm_custom_ops.options import CUSTOM_CODES
 
@@ -43,6 +44,7 @@ def fuse_model(model_bytes: bytes, residual_bits: int = 8) -> FuseResult:
         raise ValueError(f"residual_bits: got {residual_bits}, expected 8 or 16")
     model = parse(model_bytes)
     _check_plain(model)
+    check_operators(model.graph)
     view = GraphView(model.graph)
     found, not_fused, replacements, types = _search(view, residual_bits)
     emitted = emit(model, view, replacements, types.wide)

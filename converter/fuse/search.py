@@ -76,6 +76,10 @@ _PATTERNS = (
 )
 
 
+# What evaluating an operator raises whose operands or options are not those of its kind.
+_MALFORMED = (ValueError, IndexError, TypeError, AttributeError, KeyError)
+
+
 def find_matches(view: GraphView, refused: dict[int, str]) -> tuple[list[Found], list[NotFused]]:
     """All matches, and the anchors where a pattern was looked for in vain.
 
@@ -96,6 +100,10 @@ def find_matches(view: GraphView, refused: dict[int, str]) -> tuple[list[Found],
                 _check_free(view, match.ops, taken)
             except NoMatchError as error:
                 not_fused.append(NotFused(label, anchor, str(error)))
+                continue
+            except _MALFORMED as error:
+                # Operators have their operands, but shapes, axes or options contradict each other.
+                not_fused.append(NotFused(label, anchor, f"malformed operator: {error}"))
                 continue
             taken.update(match.ops)
             found.append(Found(label, anchor, match))

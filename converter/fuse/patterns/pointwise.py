@@ -119,6 +119,8 @@ def _behind(view: GraphView, anchor: int) -> list[int]:
 
 
 def _before(view: GraphView, anchor: int, y: int) -> list[int]:
+    """Candidates for x: the one tensor that `y` depends on, or what the anchor reads."""
     ends = frontier(view, y, ALLOWED)
-    near = {i for i in view.op(anchor).inputs if i >= 0 and not view.is_constant(i)}
-    return sorted(ends if len(ends) == 1 else near) if len(ends | near) else []
+    if len(ends) == 1:
+        return list(ends)
+    return [i for i in view.op(anchor).inputs if i >= 0 and not view.is_constant(i)]

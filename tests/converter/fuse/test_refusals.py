@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from converter.fuse import fuse_model
-from converter.tflite import Quantization, TfliteError, parse
+from converter.fuse import fuse_model, semantics
+from converter.fuse.wellformed import FORMS
+from converter.tflite import Quantization, TfliteError, parse, serialize
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, project, token_input
 from tests.converter.fuse.checks import outcome, run_fused, run_litert
 from tests.converter.fuse.plain_graph import PlainGraph
@@ -232,3 +236,55 @@ def test_graph_without_anything_to_fuse_is_kept() -> None:
     result = fuse_model(g.finish(y))
     assert [o.name for o in parse(result.model_bytes).graph.operators] == ["ADD"]
     assert result.report.leftovers[0].reason == "no fused operator does this"
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_damaged_file_is_refused_or_fused(data: st.DataObject) -> None:
+    """No byte may lead to anything but a TfliteError or a file that parses."""
+    content = bytearray(_whole_network())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        result = fuse_model(bytes(content))
+    except TfliteError:
+        return
+    parse(result.model_bytes)
+
+
+@functools.cache
+def _whole_network() -> bytes:
+    g, x = new_graph()
+    y = mlp(g, attention(g, x, SPELLING))
+    return g.finish(g.linear(g.mean(g.layer_norm(y), 1, keep=False), 3))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_operator_without_its_operands(data: st.DataObject) -> None:
+    """Parts of one operator go missing: an error that names it, or the rest is fused."""
+    model = parse(_whole_network())
+    operators = list(model.graph.operators)
+    index = data.draw(st.integers(0, len(operators) - 1))
+    change = data.draw(st.sampled_from(["options", "inputs", "swap"]))
+    op = operators[index]
+    if change == "options":
+        op = dataclasses.replace(op, options=None, options_type=0)
+    elif change == "inputs":
+        op = dataclasses.replace(op, inputs=op.inputs[:1])
+    else:
+        op = dataclasses.replace(op, inputs=op.inputs[::-1])
+    operators[index] = op
+    graph = dataclasses.replace(model.graph, operators=tuple(operators))
+    damaged = serialize(dataclasses.replace(model, graph=graph))
+    try:
+        parse(fuse_model(damaged).model_bytes)
+    except TfliteError as error:
+        if f"operator {index} ({op.opcode})" not in str(error):
+            raise
+
+
+def test_every_operator_that_is_evaluated_has_a_form() -> None:
+    tables = (semantics.VIEWS, semantics.JOINS, semantics.POINTWISE, semantics.REDUCTIONS)
+    names = {name for table in (*tables, semantics.BROADCASTS) for name in table}
+    assert names <= set(FORMS)
