@@ -9,24 +9,25 @@ import hashlib
 import os
 import shutil
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from firmware.elf import Elf, MemoryUse
 from firmware.errors import FirmwareError
-from firmware.project import INCLUDE_DIRECTORIES, LINKER_SCRIPT, Group, Project, ProjectFile
+from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.toolchain import core_flags, find_tool, first_error, run_tool
 
 # Object files by the hash of what they depend on; kernels take seconds to compile.
 _CACHE = Path(__file__).resolve().parents[1] / "build" / "firmware" / "objects"
 
 
-def compile_flags(project: Project, group: Group) -> list[str]:
-    """Compiler flags of a group of files, without include paths."""
+def compile_flags(project: Project, file: ProjectFile) -> list[str]:
+    """Compiler flags of a file, without include paths."""
     flags = project.flags
+    language = flags.cxx if file.path.suffix == ".cc" else (flags.c_standard,)
     return [
         *core_flags(project.board),
-        flags.c_standard,
-        project.optimization(group),
+        *language,
+        project.optimization(file.group),
         *flags.common,
         *flags.warnings,
         *(f"-D{name}" for name in project.defines),
@@ -38,18 +39,13 @@ def link_flags(project: Project) -> list[str]:
     return [*core_flags(project.board), *project.flags.link]
 
 
-def _include_directories(group: Group) -> tuple[PurePosixPath, ...]:
-    """Kernels see nothing but their own headers, so that their objects serve every model."""
-    kernels = PurePosixPath("kernels")
-    return (kernels,) if group is Group.KERNEL else INCLUDE_DIRECTORIES
-
-
 def _object_key(command: list[str], project: Project, root: Path, file: ProjectFile) -> str:
     """Hash of all that an object file depends on."""
     digest = hashlib.sha256("\0".join([_compiler_version(command[0]), *command[1:]]).encode())
-    visible = _include_directories(file.group)
+    visible = (*project.include_directories(file.group), *project.system_includes)
     for other in sorted(project.files, key=lambda f: f.path):
-        is_header = other.path.suffix == ".h"
+        # TFLM's headers have several suffixes.
+        is_header = other.path.suffix == ".h" or other.group is Group.LIBRARY
         if other is file or (is_header and any(d in other.path.parents for d in visible)):
             digest.update(str(other.path).encode())
             digest.update((root / other.path).read_bytes())
@@ -65,8 +61,10 @@ def _compile(gcc: str, project: Project, root: Path, file: ProjectFile) -> Path:
     # The suffix stays in the name: a C file and an assembly file may share a stem.
     output = Path("obj") / f"{file.path}.o"
     (root / output.parent).mkdir(parents=True, exist_ok=True)
-    includes = [f"-I{directory}" for directory in _include_directories(file.group)]
-    command = [gcc, *compile_flags(project, file.group), *includes, "-c", str(file.path)]
+    includes = [f"-I{directory}" for directory in project.include_directories(file.group)]
+    if file.path.suffix == ".cc":
+        includes += [f"-isystem{directory}" for directory in project.system_includes]
+    command = [gcc, *compile_flags(project, file), *includes, "-c", str(file.path)]
     # The weights' assembly includes a binary file that the key does not cover.
     cacheable = not (file.group is Group.MODEL and file.path.suffix == ".S")
     cached = _CACHE / f"{_object_key(command, project, root, file)}.o" if cacheable else None
@@ -87,7 +85,7 @@ def _compile(gcc: str, project: Project, root: Path, file: ProjectFile) -> Path:
 def _link(gcc: str, project: Project, root: Path, objects: list[Path], elf: Path) -> None:
     command = [gcc, *link_flags(project), f"-T{LINKER_SCRIPT}"]
     command += [f"-Wl,-Map,{elf.with_suffix('.map').name}", *map(str, objects)]
-    command += [*project.flags.libraries, "-o", elf.name]
+    command += [*map(str, project.archives), *project.flags.libraries, "-o", elf.name]
     try:
         run_tool(command, "linking", directory=root)
     except FirmwareError as error:

@@ -34,7 +34,7 @@ from firmware.emulator.emulator import (
 )
 from firmware.errors import FirmwareError
 from firmware.images import ImageFile, find_images, quantize
-from firmware.model import WEIGHTS, build_model
+from firmware.model import RUNTIMES, WEIGHTS, build_model
 from firmware.model_info import ModelInfo
 
 __all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
@@ -48,6 +48,7 @@ class _Options:
     elf: str
     model: str
     weights: str
+    runtime: str
     images: list[str]
     count: int
     console: bool
@@ -66,7 +67,7 @@ def _make_emulator(options: _Options, work: Path) -> Emulator:
     except OSError as error:
         raise FirmwareError(f"cannot read {options.model}: {error.strerror}") from None
     elf = work / "firmware.elf"
-    build_model(model, board, elf, weights=options.weights)
+    build_model(model, board, elf, weights=options.weights, runtime=options.runtime)
     return Emulator(board, elf)
 
 
@@ -169,6 +170,7 @@ def _define_flags() -> None:
     flags.DEFINE_string("elf", "", "Firmware image to run.")
     flags.DEFINE_string("model", "", "Fused .tflite to build and run instead of --elf.")
     flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where --model's weights go.")
+    flags.DEFINE_enum("runtime", "compiled", RUNTIMES, "What runs --model; tflm needs TFLM_DIR.")
     flags.DEFINE_list("images", [], "Image files, folders, or .npy files.")
     flags.DEFINE_integer("count", 0, "Classify only the first images; 0 = all.", lower_bound=0)
     flags.DEFINE_bool("console", False, "Print what the firmware prints when it starts.")

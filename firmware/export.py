@@ -25,7 +25,7 @@ from firmware.elf import MemoryUse
 from firmware.emulate import write_json
 from firmware.errors import FirmwareError
 from firmware.formats import FORMAT_NAMES, get_format
-from firmware.model import WEIGHTS, project_from_model
+from firmware.model import RUNTIMES, WEIGHTS, project_from_model
 from firmware.project import Project
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -87,7 +87,12 @@ def _export(values: dict[str, Any]) -> dict[str, Any]:
     work = Path(tempfile.mkdtemp(prefix="vit-export-"))
     try:
         project = project_from_model(
-            _read_model(values["model"]), board, work, weights=values["weights"], name=name
+            _read_model(values["model"]),
+            board,
+            work,
+            weights=values["weights"],
+            name=name,
+            runtime=values["runtime"],
         )
         out = Path(values["out"])
         check = values["check"]
@@ -97,6 +102,7 @@ def _export(values: dict[str, Any]) -> dict[str, Any]:
     return {
         "board": board.name,
         "format": values["format"],
+        "runtime": values["runtime"],
         "out": values["out"],
         "files": len(project.files),
         "memory": dataclasses.asdict(use) if use else None,
@@ -128,6 +134,7 @@ def _define_flags() -> None:
     flags.DEFINE_string("model", "", "Fused and planned .tflite.")
     flags.DEFINE_enum("board", "stm32f746g_disco", board_names(), "Board.")
     flags.DEFINE_enum("format", "cmake", FORMAT_NAMES, "Build system.")
+    flags.DEFINE_enum("runtime", "compiled", RUNTIMES, "What runs the model; tflm needs TFLM_DIR.")
     flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where the weights go.")
     flags.DEFINE_string("out", "", "Folder to make.")
     flags.DEFINE_string("name", "vit_firmware", "Project and executable name.")

@@ -19,9 +19,13 @@ from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.project import Project, make_project
+from firmware.tflm_project import tflm_project_from_model
 
 WEIGHTS_INTERNAL = "internal"
 WEIGHTS_QSPI = "qspi"
+RUNTIME_COMPILED = "compiled"
+RUNTIME_TFLM = "tflm"
+RUNTIMES = (RUNTIME_COMPILED, RUNTIME_TFLM)
 WEIGHTS_AUTO = "auto"
 WEIGHTS = (WEIGHTS_AUTO, WEIGHTS_INTERNAL, WEIGHTS_QSPI)
 # Internal flash kept for code and constants when `auto` decides where the weights go.
@@ -82,6 +86,18 @@ def compile_to_directory(
     _compile(model, board, weights, layout).write(directory)
 
 
+def _tflm_external(model: bytes, board: Board, weights: str) -> bool:
+    """Whether the model file goes to external flash."""
+    if weights not in WEIGHTS:
+        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS)}")
+    if board.external_flash() is None:
+        if weights == WEIGHTS_QSPI:
+            raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
+        return False
+    room = board.region(board.code_region).size_bytes - _CODE_ALLOWANCE_BYTES
+    return weights == WEIGHTS_QSPI or (weights == WEIGHTS_AUTO and len(model) > room)
+
+
 def project_from_model(
     model: bytes,
     board: Board,
@@ -92,11 +108,19 @@ def project_from_model(
     name: str = "vit_firmware",
     stack_bytes: int | None = None,
     debug: bool = False,
+    runtime: str = RUNTIME_COMPILED,
 ) -> Project:
     """Compiles a fused `.tflite` and collects the project; `work` keeps the generated files.
 
-    With `debug` the firmware checks its memory plan while it runs (Emulator.set_poison).
+    With `debug` the firmware checks its memory plan while it runs (Emulator.set_poison). With
+    `runtime` = `tflm` the model runs in TFLM's interpreter instead (firmware.tflm).
     """
+    if runtime == RUNTIME_TFLM:
+        if debug or layout is not None or stack_bytes is not None:
+            raise FirmwareError("debug, layout and stack_bytes are for the compiled runtime")
+        external = _tflm_external(model, board, weights)
+        kernels = kernel_files(board)
+        return tflm_project_from_model(model, board, work, kernels, external=external, name=name)
     generated = work / "model"
     compile_to_directory(model, board, generated, weights=weights, layout=layout)
     return make_project(
@@ -118,6 +142,7 @@ def build_model(
     layout: MemoryLayout | None = None,
     stack_bytes: int | None = None,
     debug: bool = False,
+    runtime: str = RUNTIME_COMPILED,
 ) -> MemoryUse:
     """Fused `.tflite` -> `elf` for `board`, with its sizes.
 
@@ -134,5 +159,6 @@ def build_model(
             name=elf.stem,
             stack_bytes=stack_bytes,
             debug=debug,
+            runtime=runtime,
         )
         return build(project, elf)

@@ -33,7 +33,7 @@ INCLUDE_DIRECTORIES = (
     PurePosixPath("model"),
     PurePosixPath("kernels"),
 )
-COMPILED_SUFFIXES = (".c", ".S")
+COMPILED_SUFFIXES = (".c", ".cc", ".S")
 
 
 class Group(enum.Enum):
@@ -42,6 +42,8 @@ class Group(enum.Enum):
     FIRMWARE = "firmware"
     MODEL = "model"
     KERNEL = "kernel"
+    TFLM = "tflm"  # C++: our TFLM operators, the interpreter's set-up.
+    LIBRARY = "library"  # TFLM's headers and static library, copied.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +74,38 @@ class ProjectFile:
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """A complete firmware project for one board and one model; `defines` are macro names."""
+    """A complete firmware project for one board and one model.
+
+    Attributes:
+      name: of the project and its executable.
+      board: the board.
+      files: every file.
+      defines: macro names.
+      extra_includes: include directories beside `INCLUDE_DIRECTORIES`.
+      system_includes: include directories whose headers give no warnings.
+      archives: static libraries among the files.
+      flags: compiler and linker flags.
+    """
 
     name: str
     board: Board
     files: tuple[ProjectFile, ...]
     defines: tuple[str, ...] = ()
+    extra_includes: tuple[PurePosixPath, ...] = ()
+    system_includes: tuple[PurePosixPath, ...] = ()
+    archives: tuple[PurePosixPath, ...] = ()
     flags: BuildFlags = FLAGS
+
+    @property
+    def has_cxx(self) -> bool:
+        """True when there is C++ to compile (the TFLM runtime)."""
+        return any(file.path.suffix == ".cc" for file in self.files)
+
+    def include_directories(self, group: Group) -> tuple[PurePosixPath, ...]:
+        """Kernels see nothing but their own headers, so that their objects serve every model."""
+        if group is Group.KERNEL:
+            return (PurePosixPath("kernels"),)
+        return (*INCLUDE_DIRECTORIES, *self.extra_includes)
 
     def translation_units(self) -> tuple[ProjectFile, ...]:
         """The files to compile, sorted by path."""
@@ -90,6 +117,7 @@ class Project:
             Group.FIRMWARE: self.flags.firmware_optimization,
             Group.MODEL: self.flags.model_optimization,
             Group.KERNEL: self.flags.kernel_optimization,
+            Group.TFLM: self.flags.firmware_optimization,
         }[group]
 
     def write(self, root: Path) -> None:

@@ -30,7 +30,9 @@ class BuildFlags:
 
     Attributes:
       warnings: warnings, as errors.
-      common: language and code generation.
+      common: code generation.
+      c_standard: C language.
+      cxx: C++ language; no exceptions, no type information, no heap.
       firmware_optimization: for start-up and application code.
       model_optimization: for the generated model.
       kernel_optimization: for the kernels.
@@ -48,6 +50,12 @@ class BuildFlags:
         "-g",
     )
     c_standard: str = "-std=c11"
+    cxx: tuple[str, ...] = (
+        "-std=c++17",
+        "-fno-exceptions",
+        "-fno-rtti",
+        "-fno-threadsafe-statics",
+    )
     firmware_optimization: str = "-Os"
     model_optimization: str = "-O2"
     kernel_optimization: str = "-O3"

@@ -163,17 +163,27 @@ class Emulator:
         sent.clear()
         return data
 
+    def last_line(self) -> str:
+        """The last line of text that the firmware printed."""
+        self.banner += self.console_read().decode(errors="replace")
+        lines = self.banner.strip().splitlines()
+        return lines[-1] if lines else "no text"
+
     # The memory window.
 
     def _window_field(self, offset: int) -> int:
         return self.machine.read_u32(self._window + offset)
 
-    def _open_window(self) -> None:
+    def open_window(self) -> None:
+        """Makes the firmware take images through the memory window, and wait for the first.
+
+        Raises:
+          FirmwareError: it does not; the message has its last line of text.
+        """
         if self._window_field(_MAGIC) != _WINDOW_MAGIC:
             self.machine.write_u32(self._window + _MAGIC, _WINDOW_MAGIC)
             if self.machine.run((self._poll, self._idle), self._limit) == self._idle:
-                reason = (self.banner + self.console_read().decode(errors="replace")).strip()
-                raise FirmwareError(f"the firmware takes no image: {reason.splitlines()[-1]}")
+                raise FirmwareError(f"the firmware takes no image: {self.last_line()}")
 
     def close_window(self) -> None:
         """Makes the firmware listen to the console again."""
@@ -196,7 +206,7 @@ class Emulator:
                 f"image is {image.dtype}{list(image.shape)}, "
                 f"expected int8{list(self.model.image_shape)}"
             )
-        self._open_window()
+        self.open_window()
         counter = self.machine.counter
         counter.reset()
         done = self._window_field(_RESULT_COUNT)

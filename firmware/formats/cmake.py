@@ -9,7 +9,7 @@ from firmware.boards import Board
 from firmware.elf import MemoryUse
 from firmware.formats.common import has_external_weights, memory_table
 from firmware.formats.template import indented, render
-from firmware.project import INCLUDE_DIRECTORIES, LINKER_SCRIPT, Group, Project, ProjectFile
+from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.toolchain import core_flags
 
 
@@ -41,6 +41,28 @@ def _flash_targets(board: Board, name: str, external: bool) -> str:
     )
 
 
+def _tflm_sources(project: Project) -> str:
+    return f"set(TFLM_SOURCES\n{_sources(project, Group.TFLM)})\n" if project.has_cxx else ""
+
+
+def _system_includes(project: Project) -> str:
+    if not project.system_includes:
+        return ""
+    paths = indented([str(path) for path in project.system_includes])
+    return f"target_include_directories({project.name} SYSTEM PRIVATE\n{paths})\n"
+
+
+def _cxx_options(project: Project) -> str:
+    if not project.has_cxx:
+        return ""
+    return "\n" + indented([f"$<$<COMPILE_LANGUAGE:CXX>:{flag}>" for flag in project.flags.cxx])
+
+
+def _libraries(project: Project) -> str:
+    archives = [f"${{CMAKE_CURRENT_SOURCE_DIR}}/{path}" for path in project.archives]
+    return " ".join([*archives, *project.flags.libraries])
+
+
 def _lists(project: Project, external: bool) -> str:
     board, name, flags = project.board, project.name, project.flags
     external_image = (
@@ -56,13 +78,17 @@ def _lists(project: Project, external: bool) -> str:
         FIRMWARE_SOURCES=_sources(project, Group.FIRMWARE),
         MODEL_SOURCES=_sources(project, Group.MODEL),
         KERNEL_SOURCES=_sources(project, Group.KERNEL),
-        INCLUDES=indented([str(directory) for directory in INCLUDE_DIRECTORIES]),
+        LANGUAGES="C CXX ASM" if project.has_cxx else "C ASM",
+        TFLM_SOURCES=_tflm_sources(project),
+        SYSTEM_INCLUDES=_system_includes(project),
+        CXX_OPTIONS=_cxx_options(project),
+        INCLUDES=indented([str(d) for d in project.include_directories(Group.FIRMWARE)]),
         COMPILE_OPTIONS=indented(
             [*flags.common, *flags.warnings, *(f"-D{define}" for define in project.defines)]
         ),
         C_STANDARD=flags.c_standard,
         LINK_OPTIONS=indented(flags.link),
-        LIBRARIES=" ".join(flags.libraries),
+        LIBRARIES=_libraries(project),
         FIRMWARE_OPTIMIZATION=flags.firmware_optimization,
         MODEL_OPTIMIZATION=flags.model_optimization,
         KERNEL_OPTIMIZATION=flags.kernel_optimization,

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 from firmware.boards import Board
 from firmware.elf import MemoryUse
+from firmware.errors import FirmwareError
 from firmware.formats.common import has_external_weights, memory_table
 from firmware.formats.cproject import CONFIGURATIONS, Configuration, ConfigurationWriter, cproject
 from firmware.formats.template import render
@@ -129,7 +130,15 @@ def _external_note(board: Board, project: Project) -> str:
 
 
 def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
-    """.project, .cproject, launch configurations and README."""
+    """.project, .cproject, launch configurations and README.
+
+    Raises:
+      FirmwareError: the project has C++ (the TFLM runtime), which this format does not write.
+    """
+    if project.has_cxx:
+        raise FirmwareError(
+            "--format=stm32cubeide has the compiled runtime only; use --format=cmake for TFLM"
+        )
     writers = [ConfigurationWriter(project, configuration) for configuration in CONFIGURATIONS]
     board = project.board
     texts = [(".project", _project(project)), (".cproject", cproject(project, writers))]

@@ -110,6 +110,7 @@ def test_command_line(tmp_path, build_fake, capsys):
         elf=str(built.elf),
         model="",
         weights="auto",
+        runtime="compiled",
         images=[],
         count=0,
         console=True,

@@ -13,6 +13,9 @@ static int rows_received;
 bool classifier_begin(void) {
   rows_received = 0;
   meter_reset();
+#if defined(VIT_MODEL_HAS_SETUP)
+  if (vit_model_setup(arena) != VIT_MODEL_OK) return false;
+#endif
 #if VIT_MODEL_STREAMED
   meter_start();
   const int status = vit_model_begin(arena);
@@ -57,6 +60,9 @@ const int8_t* classifier_finish(void) {
   vit_model_invoke(arena, meter_operator, NULL);
 #endif
   meter_stop();
+#if defined(VIT_MODEL_HAS_SETUP)
+  if (vit_model_failed() != 0) return NULL;
+#endif
   return good ? vit_model_output(arena) : NULL;
 }
 

@@ -63,6 +63,17 @@ zero_done:
   dsb
   isb
 
+  // Constructors of C++ objects, if there are any.
+  ldr r4, =__init_array_start
+  ldr r5, =__init_array_end
+construct:
+  cmp r4, r5
+  bhs construct_done
+  ldr r0, [r4], #4
+  blx r0
+  b construct
+construct_done:
+
   bl system_init
   bl main
 hang:

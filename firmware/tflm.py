@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--runtime=tflm`: a project whose model runs in TensorFlow Lite Micro's interpreter.
+
+`TFLM_DIR` names a TFLM tree in which TFLM's own build made a static library for the board's core
+(`make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic
+TARGET_ARCH=cortex-m7+fp microlite`). The library and the headers that are really included are
+copied into the project, which then needs the tree no more. This toolkit neither downloads nor
+builds TFLM.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+from pathlib import Path, PurePosixPath
+
+from converter import tflite
+from converter.compile import CompileError
+from converter.compile.graph import Graph, read_graph
+from converter.compile.header import Interface, header_text, interface_of
+from converter.compile.plan import layout_from_model
+from converter.plan import Plan, PlanError, read_plan
+from firmware.boards import Board
+from firmware.errors import FirmwareError
+from firmware.toolchain import core_flags, find_tool
+from tflm_custom_ops import options
+from tflm_custom_ops.tflm import memory_plan, model_file
+from tflm_custom_ops.tflm.memory_plan import BufferRequest, Placement
+
+ENVIRONMENT = "TFLM_DIR"
+DEFINES = ("TF_LITE_STATIC_MEMORY",)
+STACK_BYTES = 8192
+RESOLVER_HEADER = "vit_model_resolver.h"
+_TAIL_GUESS_BYTES = 48 * 1024
+_OPERATOR_SOURCES = Path(memory_plan.__file__).parent
+# Not part of a device: the wheel's entry points, its ABI probe, and tests.
+_NOT_FOR_DEVICE = re.compile(r"wheel_entry|abi_|test|BUILD")
+_INCLUDE = PurePosixPath("tflm/include")
+_LIBRARY = PurePosixPath("tflm/lib/libtensorflow-microlite.a")
+SYSTEM_INCLUDES = tuple(_INCLUDE / name for name in ("tflm", "flatbuffers", "gemmlowp", "ruy"))
+PROJECT_INCLUDE = PurePosixPath("tflm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Builtin:
+    """A builtin operator that TFLM has: its name in the file, and the resolver's method."""
+
+    opcode: str
+    method: str
+
+
+# What a fused ViT may still have. TFLM knows more; a missing one is named in the error.
+BUILTINS = (
+    Builtin("ADD", "AddAdd"),
+    Builtin("AVERAGE_POOL_2D", "AddAveragePool2D"),
+    Builtin("BATCH_MATMUL", "AddBatchMatMul"),
+    Builtin("CONCATENATION", "AddConcatenation"),
+    Builtin("CONV_2D", "AddConv2D"),
+    Builtin("DEPTHWISE_CONV_2D", "AddDepthwiseConv2D"),
+    Builtin("DEQUANTIZE", "AddDequantize"),
+    Builtin("FULLY_CONNECTED", "AddFullyConnected"),
+    Builtin("LOGISTIC", "AddLogistic"),
+    Builtin("MAX_POOL_2D", "AddMaxPool2D"),
+    Builtin("MEAN", "AddMean"),
+    Builtin("MUL", "AddMul"),
+    Builtin("PAD", "AddPad"),
+    Builtin("QUANTIZE", "AddQuantize"),
+    Builtin("RESHAPE", "AddReshape"),
+    Builtin("RSQRT", "AddRsqrt"),
+    Builtin("SLICE", "AddSlice"),
+    Builtin("SOFTMAX", "AddSoftmax"),
+    Builtin("SQUARED_DIFFERENCE", "AddSquaredDifference"),
+    Builtin("STRIDED_SLICE", "AddStridedSlice"),
+    Builtin("SUB", "AddSub"),
+    Builtin("SUM", "AddSum"),
+    Builtin("TRANSPOSE", "AddTranspose"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TflmTree:
+    """A TFLM tree with a library for one core."""
+
+    root: Path
+    library: Path
+
+    def include_roots(self) -> tuple[tuple[PurePosixPath, Path], ...]:
+        """(folder in the project, folder in the tree) of each include path."""
+        downloads = self.root / "tensorflow/lite/micro/tools/make/downloads"
+        folders = (
+            self.root,
+            downloads / "flatbuffers" / "include",
+            downloads / "gemmlowp",
+            downloads / "ruy",
+        )
+        return tuple(zip(SYSTEM_INCLUDES, folders, strict=True))
+
+
+def find_tree(board: Board) -> TflmTree:
+    """The tree that TFLM_DIR names, with its library for the board's core.
+
+    Raises:
+      FirmwareError: TFLM_DIR is unset, or has no library for this core.
+    """
+    value = os.environ.get(ENVIRONMENT, "")
+    if not value:
+        raise FirmwareError(
+            f"--runtime=tflm needs {ENVIRONMENT}: a TFLM tree whose own build made "
+            f"libtensorflow-microlite.a for {board.core.name}"
+        )
+    root = Path(value).absolute()
+    pattern = f"gen/cortex_m_generic_{board.core.name}*/lib/libtensorflow-microlite.a"
+    libraries = sorted(root.glob(pattern))
+    if not libraries:
+        raise FirmwareError(
+            f"{ENVIRONMENT}={root} has no {pattern}; build it there with TFLM's Makefile "
+            "(TARGET=cortex_m_generic)"
+        )
+    return TflmTree(root, libraries[0])
+
+
+def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[Placement]:
+    """Where the converter's plan puts each buffer that TFLM will ask for."""
+    spans = []
+    for request in requests:
+        if request.tensor is not None:
+            span = plan.tensors[request.tensor]
+        else:
+            assert request.operator is not None
+            span = plan.scratch[request.operator]
+        if span is None:
+            raise FirmwareError("the model's memory plan lacks a buffer; plan it again")
+        spans.append(span)
+    placements = []
+    for index, (request, span) in enumerate(zip(requests, spans, strict=True)):
+        overwritten = None
+        for other in range(index):
+            overlap = span.offset < spans[other].end and spans[other].offset < span.end
+            # A scratch buffer never takes over a tensor's bytes; an output may, its input's.
+            follows = requests[other].last_use == request.first_use
+            if overlap and follows and request.tensor is not None and request.first_use > 0:
+                overwritten = other
+        placements.append(Placement(0, span.offset, overwritten))
+    return placements
+
+
+def _plan_words(model: bytes, plan: Plan) -> list[int]:
+    sizes = {i: span.size_bytes for i, span in enumerate(plan.scratch) if span is not None}
+    requests = memory_plan.buffer_requests(model_file.load_model(model), sizes)
+    placements = _placements(requests, plan)
+    encoded = memory_plan.encode_plan(model, requests, placements, [plan.arena_bytes])
+    words: list[int] = encoded.tolist()
+    return words
+
+
+def _plan_header(words: list[int], model_bytes: int) -> str:
+    rows = [", ".join(map(str, words[i : i + 6])) for i in range(0, len(words), 6)]
+    table = ",\n    ".join(rows)
+    return (
+        "// SPDX-License-Identifier: Apache-2.0\n"
+        "// Where each buffer lies in the arena; see planned_memory_planner.h.\n"
+        "#ifndef VIT_MODEL_PLAN_H_\n#define VIT_MODEL_PLAN_H_\n#include <stdint.h>\n\n"
+        f"#define VIT_MODEL_FILE_BYTES {model_bytes}u\n"
+        f"#define VIT_MODEL_PLAN_WORDS {len(words)}u\n"
+        f"static const int32_t vit_model_plan[{len(words)}] = {{\n    {table},\n}};\n\n"
+        "#endif  // VIT_MODEL_PLAN_H_\n"
+    )
+
+
+def _resolver_header(graph: Graph) -> str:
+    custom = sorted({op.name for op in graph.operators if op.is_custom})
+    builtin = sorted({op.name for op in graph.operators if not op.is_custom})
+    known = set(options.CUSTOM_CODES.values())
+    methods = {entry.opcode: entry.method for entry in BUILTINS}
+    missing = [n for n in custom if n not in known] + [n for n in builtin if n not in methods]
+    if missing:
+        raise FirmwareError(f"no TFLM operator for {', '.join(missing)}")
+    calls = [f'resolver->AddCustom("{n}", tflm_vit::Register{n}())' for n in custom]
+    calls += [f"resolver->{methods[name]}()" for name in builtin]
+    lines = "\n".join(f"  if ({call} != kTfLiteOk) return kTfLiteError;" for call in calls)
+    return (
+        "// SPDX-License-Identifier: Apache-2.0\n"
+        "// The operators of this model, and no others.\n"
+        "#ifndef VIT_MODEL_RESOLVER_H_\n#define VIT_MODEL_RESOLVER_H_\n\n"
+        f"#define VIT_MODEL_RESOLVER_OPERATORS {len(calls)}\n\n"
+        "template <class Resolver>\n"
+        "TfLiteStatus VitModelAddOperators(Resolver* resolver) {\n"
+        f"{lines}\n  return kTfLiteOk;\n}}\n\n"
+        "#endif  // VIT_MODEL_RESOLVER_H_\n"
+    )
+
+
+def _header(interface: Interface) -> str:
+    """vit_model.h of the compiled runtime, with the set-up that an interpreter needs."""
+    additions = (
+        "#define VIT_MODEL_HAS_SETUP 1\n"
+        "#define VIT_MODEL_OK 0\n"
+        "#define VIT_MODEL_ERROR_SETUP 4\n"
+        "// Makes the interpreter, once; VIT_MODEL_OK or VIT_MODEL_ERROR_SETUP.\n"
+        "int vit_model_setup(uint8_t* arena);\n"
+        "// Whether anything failed so far; a line on the console said what.\n"
+        "int vit_model_failed(void);\n\n"
+    )
+    text = header_text(interface)
+    end = text.index("#ifdef __cplusplus\n}")
+    return text[:end] + additions + text[end:]
+
+
+def _names(graph: Graph) -> str:
+    names = ",\n    ".join(f'"{op.index} {op.name}"' for op in graph.operators)
+    return (
+        "// SPDX-License-Identifier: Apache-2.0\n"
+        '#include "vit_model.h"\n\n'
+        f"const char* const vit_model_op_names[VIT_MODEL_OP_COUNT] = {{\n    {names},\n}};\n"
+    )
+
+
+def write_model(
+    model: bytes, directory: Path, *, external: bool, tail_bytes: int = _TAIL_GUESS_BYTES
+) -> int:
+    """Writes the files that stand for the compiled model; returns the plan's arena in bytes.
+
+    Args:
+      model: a fused and planned `.tflite`, resident.
+      directory: made if missing.
+      external: place the file in the external flash.
+      tail_bytes: what TFLM's bookkeeping may take of the arena, beside the plan.
+
+    Raises:
+      FirmwareError: no plan in the file, a streamed plan, or an operator that TFLM lacks.
+    """
+    try:
+        plan = read_plan(model)
+        graph = read_graph(model)
+        if plan.streamed:
+            raise FirmwareError(
+                "the plan is for a streamed image; --runtime=tflm holds the image in the arena, "
+                "plan the model without --streamed"
+            )
+        interface = interface_of(graph, layout_from_model(model))
+    except (CompileError, PlanError, tflite.TfliteError) as error:
+        raise FirmwareError(str(error)) from error
+    arena = plan.arena_bytes + (tail_bytes + 15) // 16 * 16
+    section = ".extflash.vit_weights" if external else ".rodata.vit_weights"
+    directory.mkdir(parents=True, exist_ok=True)
+    texts = (
+        ("vit_model.h", _header(dataclasses.replace(interface, arena_bytes=arena))),
+        ("vit_model.c", _names(graph)),
+        ("vit_model_plan.h", _plan_header(_plan_words(model, plan), len(model))),
+        (RESOLVER_HEADER, _resolver_header(graph)),
+        ("vit_model_weights.S", _assembly(section)),
+    )
+    for name, text in texts:
+        (directory / name).write_text(text)
+    (directory / "vit_model_weights.bin").write_bytes(model)
+    return plan.arena_bytes
+
+
+def _assembly(section: str) -> str:
+    return (
+        "// SPDX-License-Identifier: Apache-2.0\n"
+        "// The .tflite file.\n"
+        f'  .section {section}, "a", %progbits\n'
+        "  .balign 16\n"
+        "  .global vit_model_weights\n"
+        "  .type vit_model_weights, %object\n"
+        "vit_model_weights:\n"
+        '  .incbin "vit_model_weights.bin"\n'
+        "  .size vit_model_weights, . - vit_model_weights\n"
+    )
+
+
+def operator_files() -> list[tuple[PurePosixPath, Path]]:
+    """(path in the project, source) of our TFLM operators and of the headers they include."""
+    files = []
+    for origin in sorted(_OPERATOR_SOURCES.iterdir()):
+        if origin.suffix in (".cc", ".h") and not _NOT_FOR_DEVICE.search(origin.name):
+            files.append((PROJECT_INCLUDE / "tflm_custom_ops/tflm" / origin.name, origin))
+    kernels = _OPERATOR_SOURCES.parent / "kernels"
+    for origin in sorted(kernels.glob("*.h")):
+        files.append((PROJECT_INCLUDE / "tflm_custom_ops/kernels" / origin.name, origin))
+    return files
+
+
+def parser_source() -> Path:
+    """The parser of serialized options, which only the interpreter needs."""
+    return _OPERATOR_SOURCES.parent / "kernels" / "vit_parse.c"
+
+
+def _dependencies(command: list[str], folder: Path) -> list[Path]:
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise FirmwareError(
+            f"TFLM's headers do not compile: {result.stderr.splitlines()[0]}", result.stderr
+        )
+    names = result.stdout.replace("\\\n", " ").split(":", 1)[1].split()
+    return [Path(os.path.normpath(folder / name)) for name in names]
+
+
+def tree_files(
+    tree: TflmTree, board: Board, folder: Path, sources: list[PurePosixPath], flags: list[str]
+) -> list[tuple[PurePosixPath, Path]]:
+    """The library and exactly the headers of TFLM that the sources include.
+
+    Args:
+      tree: from `find_tree`.
+      board: for the core's flags.
+      folder: a written project, still without TFLM's headers.
+      sources: the C++ files in it.
+      flags: include paths and language flags.
+    """
+    roots = tree.include_roots()
+    system = [f"-isystem{path}" for _, path in roots]
+    base = [find_tool("g++"), *core_flags(board), *flags, *system, "-M"]
+    found: dict[PurePosixPath, Path] = {}
+    for source in sources:
+        for path in _dependencies([*base, str(source)], folder):
+            # The downloads lie inside the tree: the longest root that matches is the right one.
+            inside = [(target, root) for target, root in roots if path.is_relative_to(root)]
+            if inside:
+                target, root = max(inside, key=lambda entry: len(str(entry[1])))
+                found[target / path.relative_to(root).as_posix()] = path
+    return [(_LIBRARY, tree.library), *sorted(found.items())]
