@@ -9,6 +9,7 @@
 #include "vit_gemm_dsp.h"
 #include "vit_simd.h"
 #include "vit_softmax.h"
+#include "vit_widen_dsp.h"
 
 void vit_dsp_exponentials(const VitAttentionParams* p, VitRows q, const int16_t* keys,
                           int32_t* scores, int16_t* e, int32_t* totals) {
@@ -26,14 +27,9 @@ void vit_dsp_exponentials(const VitAttentionParams* p, VitRows q, const int16_t*
 // out = [count / 2][2 columns] words: the values of two channels, four tokens at a time, padded
 // with 0.
 static void widen_values(const int8_t* v0, const int8_t* v1, int32_t count, uint32_t* out) {
-  int32_t i = 0;
-  for (; i + 4 <= count; i += 4, out += 4) {
-    const uint32_t a = vit_load32(v0 + i), b = vit_load32(v1 + i);
-    out[0] = vit_even_bytes(a);
-    out[1] = vit_even_bytes(b);
-    out[2] = vit_odd_bytes(a);
-    out[3] = vit_odd_bytes(b);
-  }
+  const int32_t i = count & ~3;
+  vit_dsp_widen_values(v0, v1, count / 4, out);
+  out += i;
   if (i < count) {
     uint32_t a = 0, b = 0;
     for (int32_t j = i; j < count; ++j) {

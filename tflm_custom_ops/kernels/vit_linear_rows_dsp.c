@@ -7,8 +7,8 @@
 #if VIT_USE_DSP
 
 #include "vit_gemm_dsp.h"
-#include "vit_simd.h"
 #include "vit_store_dsp.h"
+#include "vit_widen_dsp.h"
 
 #define SLICE_ROWS (VIT_DSP_MAX_GROUPS * VIT_DSP_GROUP)
 
@@ -123,27 +123,15 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
   }
 }
 
-// Two pairs of inputs of three rows.
-static inline void widen_four(const int8_t* in, int32_t stride, uint32_t zero_points,
-                              uint32_t* out) {
-  for (int32_t r = 0; r < 3; ++r) {
-    const uint32_t bytes = vit_load32(in + r * stride);
-    const uint32_t even = vit_ssub16(vit_even_bytes(bytes), zero_points);
-    const uint32_t odd = vit_ssub16(vit_odd_bytes(bytes), zero_points);
-    out[r] = vit_low_halves(even, odd);
-    out[r + 3] = vit_high_halves(even, odd);
-  }
-}
-
 void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
                     VitRows out) {
   const uint32_t zero_points = (uint32_t)(zero_point & 0xFFFF) * 0x10001u;
   for (int32_t row = 0; row < out.rows; row += VIT_DSP_GROUP, in += VIT_DSP_GROUP * in_stride) {
     const int32_t rows = vit_min32(VIT_DSP_GROUP, out.rows - row);
-    uint32_t* to = (uint32_t*)(void*)vit_wide_row(out, row);
     int32_t i = 0;
     if (rows == VIT_DSP_GROUP) {
-      for (; i + 4 <= features; i += 4, to += 6) widen_four(in + i, in_stride, zero_points, to);
+      i = features & ~3;
+      vit_dsp_widen_group(in, in_stride, zero_points, vit_wide_row(out, row), features / 4);
     }
     for (int32_t r = 0; r < rows; ++r) {
       int16_t* to_row = vit_wide_row(out, row + r);

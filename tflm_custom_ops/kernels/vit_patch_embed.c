@@ -44,6 +44,38 @@ static void gather_patch(const VitPatchEmbedParams* p, const int8_t* rows, int32
   }
 }
 
+// Whether patches [gx, gx + count) of the strip lie in the image, and their runs of pixels are
+// whole pairs of elements.
+static int32_t is_inside(const VitPatchEmbedParams* p, int32_t top, int32_t gx, int32_t count) {
+  const int32_t left = gx * p->stride_x - p->pad_left;
+  const int32_t right = left + (count - 1) * p->stride_x + p->patch_width;
+  return top >= 0 && top + p->patch_height <= p->image_height && left >= 0 &&
+         right <= p->image_width && !(p->patch_width * p->channels & 1);
+}
+
+// Patches from gx on that lie in the image: runs of pixels, all patches at once.
+static void gather_inside(const VitPatchEmbedParams* p, const int8_t* rows, int32_t gx,
+                          VitRows patches) {
+  const int32_t run = p->patch_width * p->channels;
+  const int8_t* in = rows + (gx * p->stride_x - p->pad_left) * p->channels;
+  for (int32_t py = 0; py < p->patch_height; ++py, in += p->image_width * p->channels) {
+    const VitRows part = {patches.data + vit_wide_at(py * run), patches.stride, patches.rows};
+    vit_widen_rows(in, p->stride_x * p->channels, run, 0, part);
+  }
+}
+
+static void gather_patches(const VitPatchEmbedParams* p, const int8_t* rows, int32_t top,
+                           int32_t gx, VitRows patches) {
+  if (is_inside(p, top, gx, patches.rows)) {
+    gather_inside(p, rows, gx, patches);
+    return;
+  }
+  for (int32_t r = 0; r < patches.rows; ++r) {
+    const int32_t left = (gx + r) * p->stride_x - p->pad_left;
+    gather_patch(p, rows, vit_max32(top, 0), top, left, vit_wide_row(patches, r));
+  }
+}
+
 // How the tokens from patch `patch` on are stored.
 static VitStore token_store(const VitPatchEmbedParams* p, int32_t patch, void* tokens) {
   VitStore store = {0};
@@ -75,10 +107,7 @@ void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, con
   VitRows patches = {(int16_t*)scratch, vit_even(k), 0};
   for (int32_t gx = 0; gx < params->grid_width; gx += VIT_ROW_GROUP) {
     patches.rows = vit_min32(VIT_ROW_GROUP, params->grid_width - gx);
-    for (int32_t r = 0; r < patches.rows; ++r) {
-      gather_patch(params, rows, vit_max32(top, 0), top,
-                   (gx + r) * params->stride_x - params->pad_left, vit_wide_row(patches, r));
-    }
+    gather_patches(params, rows, top, gx, patches);
     vit_pad_rows(patches, k);
     const VitStore store = token_store(params, strip * params->grid_width + gx, tokens);
     vit_linear_rows(linear, patches, (VitRange){0, linear->out_features}, (VitRange){0, k}, &store);
