@@ -100,7 +100,7 @@ def _check_choices(
     if not isinstance(values, tuple) or not values:
         _fail(field, values, "a non-empty list of choices")
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        if isinstance(value, bool) or type(value) not in kinds or not low <= float(value) <= high:
             _fail(field, value, f"{kinds[0].__name__} choices from {low:g} to {high:g}")
     if list(values) != sorted(set(values)):
         _fail(field, values, "choices in ascending order, none of them twice")
