@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the figures in README.md from the recorded results in docs/results.
+
+    python -m benchmarks.readme_tables          # rewrites the parts between the markers
+
+Every number in the README's tables comes from here; a test compares the file with this output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "docs" / "results"
+
+
+def _load(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((RESULTS / name).read_text())
+    return data
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def headline() -> str:
+    """`vit_t_240` against TFLM."""
+    bench, equality = _load("bench.json"), _load("equality.json")
+    ours = bench["networks"]["vit_t_240"]["int8"]
+    forms = [
+        r for r in equality["results"] if r["preset"] == "vit_t_240" and r["residual_bits"] == 8
+    ]
+    streamed = next(r for r in forms if r["streamed"])
+    lines = [
+        _row("`vit_t_240`, int8, Cortex-M7", "instructions per image", "arena, bytes", "operators"),
+        "|---|---:|---:|---:|",
+    ]
+    for base in bench["baselines"]:
+        lines.append(
+            _row(base["runtime"], f"{base['instructions']:,}", f"{base['arena_bytes']:,}", "-")
+        )
+    lines.append(
+        _row(
+            "**this project**, streamed input",
+            f"**{ours['instructions']:,}**",
+            f"**{ours['arena_streamed_bytes']:,}**",
+            f"{streamed['ops_plain']} -> {streamed['ops_fused']}",
+        )
+    )
+    base = bench["baselines"][0]
+    lines += [
+        "",
+        f"{base['instructions'] / ours['instructions']:.2f} times fewer instructions and "
+        f"{base['arena_bytes'] / ours['arena_streamed_bytes']:.1f} times less arena than "
+        f"{base['runtime']} ({base['source']}; its GELU, which TFLM lacks, by a table operator).",
+    ]
+    return "\n".join(lines)
+
+
+def networks() -> str:
+    """All benchmark networks."""
+    lines = [
+        _row(
+            "network",
+            "residual",
+            "MAC",
+            "instructions",
+            "per MAC",
+            "arena streamed",
+            "arena resident",
+            "SRAM in all",
+            "flash",
+        ),
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for preset, forms in _load("bench.json")["networks"].items():
+        for bits, f in forms.items():
+            streamed = f.get("arena_streamed_bytes")
+            sram = f.get("sram_total_streamed_bytes") or f["sram_total_resident_bytes"]
+            lines.append(
+                _row(
+                    f"`{preset}`",
+                    bits,
+                    f"{f['macs']:,}",
+                    f"{f['instructions']:,}",
+                    f"{f['instructions'] / f['macs']:.3f}",
+                    f"{streamed:,}" if streamed else "-",
+                    f"{f['arena_resident_bytes']:,}",
+                    f"{sram:,}",
+                    f"{f['flash_bytes'] + f['external_flash_bytes']:,}",
+                )
+            )
+    return "\n".join(lines)
+
+
+def accuracy() -> str:
+    """Logits of random-weight `vit_t_240` against float."""
+    data = _load("accuracy_vit_t_240.json")
+    lines = [_row("`vit_t_240`, random weights", "SQNR of the logits, dB"), "|---|---:|"]
+    lines += [_row(v["name"], f"{v['sqnr_db']:.1f}") for v in data["variants"]]
+    return "\n".join(lines)
+
+
+SECTIONS = {"headline": headline, "networks": networks, "accuracy": accuracy}
+
+
+def render(text: str) -> str:
+    """The README with every marked section replaced by what the results give."""
+    for name, section in SECTIONS.items():
+        pattern = rf"(<!-- generated: {name} -->\n).*?(\n<!-- end -->)"
+        if len(re.findall(pattern, text, flags=re.S)) != 1:
+            raise ValueError(f"README.md: expected one section marked {name!r}")
+        body = section()
+        text = re.sub(pattern, lambda m, b=body: m[1] + b + m[2], text, flags=re.S)
+    return text
+
+
+def main() -> None:
+    temporary = README.with_suffix(".tmp")
+    temporary.write_text(render(README.read_text()))
+    os.replace(temporary, README)
+
+
+if __name__ == "__main__":
+    main()
