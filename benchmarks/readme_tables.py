@@ -112,11 +112,11 @@ SECTIONS = {"headline": headline, "networks": networks, "accuracy": accuracy}
 def render(text: str) -> str:
     """The README with every marked section replaced by what the results give."""
     for name, section in SECTIONS.items():
-        pattern = rf"(<!-- generated: {name} -->\n).*?(\n<!-- end -->)"
+        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
         if len(re.findall(pattern, text, flags=re.S)) != 1:
             raise ValueError(f"README.md: expected one section marked {name!r}")
         body = section()
-        text = re.sub(pattern, lambda m, b=body: m[1] + b + m[2], text, flags=re.S)
+        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
     return text
 
 
