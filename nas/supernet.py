@@ -52,8 +52,7 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
         self.archs = {p: space.arch(space.smallest(p)) for p in space.patches}
         self.stored_grid = max(arch.grid for arch in self.archs.values())
         self.stem_names = {
-            stem: f"stems{i}"
-            for i, stem in enumerate(dict.fromkeys(p.stem for p in space.patches))
+            stem: f"stems{i}" for i, stem in enumerate(dict.fromkeys(p.stem for p in space.patches))
         }
         self.stored_patch = {
             stem: max(p.size for p in space.patches if p.stem == stem) for stem in self.stem_names
