@@ -47,7 +47,9 @@ def main(argv: Sequence[str]) -> None:
     for kind in OpKind:
         seeds = range(_FIRST.value, _FIRST.value + _COUNT.value)
         bad = [
-            s for s in tqdm(seeds, kind.name, leave=False) if mismatches_of_seed(machine, kind, s)
+            s
+            for s in tqdm(seeds, kind.name, leave=False, disable=None)
+            if mismatches_of_seed(machine, kind, s)
         ]
         print(f"{kind.name:12s} {len(seeds)} operators, {len(bad)} differ {bad[:5] or ''}")
         failed = failed or bool(bad)
