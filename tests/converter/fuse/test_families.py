@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Converter output of every family: all blocks fuse, and nothing is lost against the plain file.
 
-Images are those of the calibration: LiteRT's int8 MEAN wraps around beyond the calibrated range
-where the fused pooling saturates, and the comparison would be unfair to the plain network.
+Images are those of the calibration, so that saturation is not what is compared.
 """
 
 from __future__ import annotations

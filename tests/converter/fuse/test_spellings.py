@@ -16,7 +16,7 @@ from tests.converter.fuse.blocks import (
     token_input,
 )
 from tests.converter.fuse.checks import outcome
-from tests.converter.fuse.plain_graph import PlainGraph
+from tests.converter.fuse.plain_graph import PlainGraph, options
 
 # Fused results may be a little worse than plain ones by luck on a handful of numbers.
 _TOLERANCE_DB = 6.0
@@ -89,15 +89,18 @@ def test_two_blocks_share_nothing() -> None:
     assert result.report.ops_after == 4
 
 
-@pytest.mark.parametrize("pool", ["mean", "first"])
+@pytest.mark.parametrize("pool", ["mean", "slice", "gather"])
 def test_layer_norm_with_pool(pool: str) -> None:
     g = PlainGraph(np.random.default_rng(4))
     x = token_input(g, 16, 8)
     n = g.layer_norm(x)
     if pool == "mean":
         y = g.mean(n, 1, keep=False)
-    else:
+    elif pool == "slice":
         y = g.reshape(g.slice(n, (0, 0, 0), (1, 1, 8)), 1, 8)
+    else:
+        first = [n, g.indices(0, scalar=True)]
+        y = g.op("GATHER", first, g.value(n)[:, 0], like=n, **options("GatherOptions", axis=1))
     result = outcome(g, x, y)
     assert result.codes == {"VitLayerNorm": 1}
     assert result.report.ops_after == 1
