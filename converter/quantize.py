@@ -4,6 +4,8 @@
     python -m converter.quantize --model=build/run --dataset=digits --out=plain.tflite
     python -m converter.quantize --model=vit_t_240 --weights=random --seed=1 \
         --calibration_dir=images --calibration_images=16 --out=plain.tflite
+    python -m converter.quantize --model=build/run --dataset=digits --qat --qat_dir=build/qat \
+        --out=qat.tflite
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -22,7 +25,7 @@ from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.ptq import Floats, QuantizeError, captured_stderr, quantize
 from converter.tflite import parse, write_atomic
 from keras_models.arch import ArchConfig
-from keras_models.datasets import DATASETS, load_dataset, load_images, normalize
+from keras_models.datasets import DATASETS, Dataset, load_dataset, load_images, normalize
 
 _MODEL = flags.DEFINE_string("model", None, "Trained directory, architecture JSON or preset.")
 _PRESET = flags.DEFINE_string("preset", None, "The same as --model with a preset's name.")
@@ -43,8 +46,36 @@ _PERCENTILE = flags.DEFINE_float(
     "percentile", DEFAULT_PERCENTILE, "Of --calibration=percentile: values left inside, per end."
 )
 _PER_CHANNEL = flags.DEFINE_bool("per_channel", True, "A weight scale for each output channel.")
+_QAT = flags.DEFINE_bool("qat", False, "Fine-tune with rounding before converting.")
+_QAT_EPOCHS = flags.DEFINE_integer("qat_epochs", 10, "Passes over the training split.")
+_QAT_BATCH = flags.DEFINE_integer("qat_batch_size", 64, "Images per step.")
+_QAT_RATE = flags.DEFINE_float("qat_learning_rate", 1e-4, "Of Adam, falling to 0.")
+_QAT_BITS = flags.DEFINE_enum(
+    "qat_residual_bits", "8", ("8", "16"), "Residual stream that the file will be fused with."
+)
+_QAT_DIR = flags.DEFINE_string("qat_dir", None, "Where checkpoints are kept.")
+_RESUME = flags.DEFINE_bool("resume", False, "Go on from the checkpoint in --qat_dir.")
 _OUT = flags.DEFINE_string("out", None, "Where the plain .tflite goes.", required=True)
 _JSON = flags.DEFINE_string("json", None, "Where the report goes as JSON.")
+
+
+@dataclasses.dataclass(frozen=True)
+class QatReport:
+    """Quantization-aware training.
+
+    Attributes:
+      epochs, learning_rate, residual_bits, seed: as asked for.
+      validation_accuracy_before, validation_accuracy_after: with rounding, 0..1.
+      seconds: of training.
+    """
+
+    epochs: int
+    learning_rate: float
+    residual_bits: int
+    seed: int
+    validation_accuracy_before: float
+    validation_accuracy_after: float
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +91,7 @@ class QuantizeReport:
       per_channel: weight scales.
       operators: in the `.tflite`.
       model_bytes: size of the `.tflite`.
+      qat: what quantization-aware training did; null without it.
       seconds: wall clock, model building included.
     """
 
@@ -71,10 +103,11 @@ class QuantizeReport:
     per_channel: bool
     operators: int
     model_bytes: int
+    qat: QatReport | None
     seconds: float
 
     def table(self) -> str:
-        rows = (
+        rows = [
             ("network", f"{self.name}, {self.parameters:,} parameters"),
             (
                 "calibration",
@@ -84,8 +117,18 @@ class QuantizeReport:
             ("operators", str(self.operators)),
             ("size", f"{self.model_bytes:,} B"),
             ("time", f"{self.seconds:.1f} s"),
-        )
+        ]
+        if self.qat is not None:
+            before, after = self.qat.validation_accuracy_before, self.qat.validation_accuracy_after
+            text = f"{self.qat.epochs} epochs, validation {before:.2%} -> {after:.2%}"
+            rows.insert(2, ("QAT", text))
         return "\n".join(f"{name:12} {value}" for name, value in rows)
+
+
+def _dataset(arch: ArchConfig) -> Dataset:
+    return load_dataset(
+        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
+    )
 
 
 def calibration_images(arch: ArchConfig) -> Floats:
@@ -94,11 +137,46 @@ def calibration_images(arch: ArchConfig) -> Floats:
         return load_images(
             _CALIBRATION_DIR.value, _IMAGES.value, arch.image_size, arch.channels, _SEED.value
         )
-    dataset = load_dataset(
-        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
-    )
-    images, _ = dataset.train.take(_IMAGES.value, _SEED.value).load(slice(None))
+    images, _ = _dataset(arch).train.take(_IMAGES.value, _SEED.value).load(slice(None))
     return normalize(np.asarray(images))
+
+
+def _quantize_aware(
+    model: Any, arch: ArchConfig, images: Floats, ranges: RangeChoice
+) -> tuple[bytes, QatReport]:
+    if not _PER_CHANNEL.value:
+        raise QuantizeError("--qat rounds weights per channel; leave --per_channel out")
+    with captured_stderr():
+        from converter.qat.train import QatRecipe, quantize_aware
+
+    recipe = QatRecipe(
+        epochs=_QAT_EPOCHS.value,
+        batch_size=_QAT_BATCH.value,
+        learning_rate=_QAT_RATE.value,
+        residual_bits=int(_QAT_BITS.value),
+        seed=_SEED.value,
+    )
+    result = quantize_aware(
+        model,
+        arch,
+        _dataset(arch),
+        images,
+        recipe,
+        directory=_QAT_DIR.value,
+        resume=_RESUME.value,
+        ranges=ranges,
+        progress=True,
+    )
+    report = QatReport(
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        residual_bits=recipe.residual_bits,
+        seed=recipe.seed,
+        validation_accuracy_before=result.history[0]["validation_accuracy"],
+        validation_accuracy_after=result.history[-1]["validation_accuracy"],
+        seconds=round(result.seconds, 1),
+    )
+    return result.plain, report
 
 
 def _run() -> QuantizeReport:
@@ -111,9 +189,13 @@ def _run() -> QuantizeReport:
         arch, model = resolve_model(_MODEL.value or _PRESET.value, _WEIGHTS.value, _SEED.value)
     images = calibration_images(arch)
     ranges = RangeChoice(_CALIBRATION.value, _PERCENTILE.value)
-    content = quantize(
-        model, arch, images, per_channel=_PER_CHANNEL.value, ranges=ranges, progress=True
-    )
+    if _QAT.value:
+        content, qat = _quantize_aware(model, arch, images, ranges)
+    else:
+        qat = None
+        content = quantize(
+            model, arch, images, per_channel=_PER_CHANNEL.value, ranges=ranges, progress=True
+        )
     report = QuantizeReport(
         name=arch.name,
         parameters=arch.params,
@@ -123,6 +205,7 @@ def _run() -> QuantizeReport:
         per_channel=_PER_CHANNEL.value,
         operators=len(parse(content).graph.operators),
         model_bytes=len(content),
+        qat=qat,
         seconds=round(time.monotonic() - started, 1),
     )
     write_atomic(_OUT.value, content)

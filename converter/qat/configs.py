@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is rounded in training: TFMOT QuantizeConfigs that follow the fused operators.
+
+A fused operator rounds fewer values than a plain graph does (docs/operators.md). Rounded are
+
+* weights, symmetric int8 in -127..127 with a scale for each output channel;
+* the output of LayerNorm, of q, k and v, of the attention's context, of fc1, of GELU, of the first
+  half of a low-rank pair, of the pooling and of the classifier: int8;
+* the residual stream: int8 or int16.
+
+Not rounded are the scores and probabilities (uint16 exponentials, exact sums), the inside of
+LayerNorm, and what the last projection of a block hands to the residual add.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_model_optimization.python.core.quantization.keras import quantizers
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_config import (
+    QuantizeConfig,
+)
+
+_INTO_RESIDUAL = ("_proj", "_proj_b", "_fc2", "_fc2_b")
+_WEIGHT_MAX = 127
+
+
+@dataclasses.dataclass(frozen=True)
+class Rounding:
+    """What is rounded of one layer.
+
+    Attributes:
+      weights: attribute names of weights, rounded per output channel (last axis).
+      output_bits: bits of the output; 0 leaves it alone.
+      follow: whether the output's range follows the values while training.
+    """
+
+    weights: tuple[str, ...] = ()
+    output_bits: int = 0
+    follow: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """Choices for a whole network.
+
+    Attributes:
+      residual_bits: 8 or 16, of the residual stream.
+      round_weights: False for export: the weights are rounded already, and the converter, which
+        cannot read fake quantization per channel of a fully connected layer, finds their scales.
+      follow: see `Rounding`.
+    """
+
+    residual_bits: int = 8
+    round_weights: bool = True
+    follow: bool = True
+
+    def rounding(self, layer: Any) -> Rounding | None:
+        """What to round of a layer of the builder's; None for one that only moves values."""
+        kind, name = type(layer).__name__, layer.name
+        weights = ("kernel",) if self.round_weights else ()
+        if kind == "Dense":
+            bits = 0 if name.endswith(_INTO_RESIDUAL) else 8
+            return Rounding(weights, bits, self.follow)
+        if kind == "Conv2D":  # patches go on to the positions, a stem's convolution to its ReLU
+            return Rounding(weights, 0, self.follow)
+        if kind in ("Add", "PositionEmbedding"):
+            return Rounding((), self.residual_bits, self.follow)
+        if kind in ("LayerNorm", "ScaledDotProduct", "Activation", "TokenPool", "ReLU"):
+            return Rounding((), 8, self.follow)
+        return None
+
+
+class ChannelQuantizer(quantizers.Quantizer):  # type: ignore[misc]
+    """Symmetric int8 with a scale per output channel, from the weights' own extremes.
+
+    The gradient passes straight through. What it returns is a fixed point: rounding it again, as
+    the converter does, gives the same integers and scales.
+    """
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        return {}
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        axes = list(range(len(inputs.shape) - 1))
+        largest = tf.reduce_max(tf.abs(inputs), axis=axes, keepdims=True)
+        scale = tf.maximum(largest / _WEIGHT_MAX, 1e-12)
+        rounded = tf.round(inputs / scale) * scale
+        return inputs + tf.stop_gradient(rounded - inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class ActivationQuantizer(quantizers.MovingAverageQuantizer):  # type: ignore[misc]
+    """TFMOT's moving average of a batch's extremes, or a range that stays where it was put."""
+
+    def __init__(self, num_bits: int, follow: bool) -> None:
+        super().__init__(num_bits=num_bits, per_axis=False, symmetric=False, narrow_range=False)
+        self.follow = follow
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        return super().__call__(inputs, training and self.follow, weights, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"num_bits": self.num_bits, "follow": self.follow}
+
+
+class FusedConfig(QuantizeConfig):  # type: ignore[misc]
+    """A `Rounding` as TFMOT asks for it."""
+
+    def __init__(self, rounding: Rounding) -> None:
+        self.rounding = rounding
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
+        return [(getattr(layer, name), ChannelQuantizer()) for name in self.rounding.weights]
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
+        return []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+        for name, value in zip(self.rounding.weights, quantize_weights, strict=True):
+            setattr(layer, name, value)
+
+    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+        pass
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        bits = self.rounding.output_bits
+        return [ActivationQuantizer(bits, self.rounding.follow)] if bits else []
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rounding": dataclasses.asdict(self.rounding)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FusedConfig:
+        return cls(Rounding(**config["rounding"]))

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fine-tunes a network with rounding, and hands it to the TFLite converter.
+
+The float network teaches: targets are the mean of the labels and of its own probabilities, so that
+training recovers what rounding costs and does not look for another solution (Hinton et al. 2015).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from converter.calibration import RangeChoice
+from converter.ptq import MINMAX, Floats, check_calibration, quantize
+from converter.qat.fold import Folded, fold
+from converter.qat.network import (
+    LayerRange,
+    QatError,
+    export_twin,
+    float_twin,
+    initial_ranges,
+    layer_ranges,
+    quantized_twin,
+    set_float_weights,
+    set_ranges,
+)
+from keras_models.arch import ArchConfig
+from keras_models.datasets import Dataset
+from keras_models.datasets.core import Split
+from keras_models.training.checkpoint import (
+    CheckpointError,
+    Progress,
+    read_progress,
+    restore_checkpoint,
+    save_checkpoint,
+)
+
+CHECKPOINT_FILE = "qat_checkpoint.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class QatRecipe:
+    """How to fine-tune.
+
+    Attributes:
+      epochs: passes over the training split.
+      batch_size: images per step.
+      learning_rate: Adam's at the start; it falls to 0 along a cosine.
+      residual_bits: 8 or 16, of the residual stream; what the file will be fused with.
+      seed: of order and augmentation.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    residual_bits: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.residual_bits not in (8, 16):
+            raise QatError(f"residual_bits: got {self.residual_bits}, expected 8 or 16")
+        if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
+            raise QatError(f"recipe: got {self}, expected positive numbers")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class QatResult:
+    """A network after quantization-aware training.
+
+    Attributes:
+      plain: int8 `.tflite`, to be fused as any other.
+      ranges: of the rounded outputs, at the end of training.
+      history: per epoch, loss and validation accuracy with rounding; the first entry is the
+        accuracy before training.
+      seconds: of training, over all runs.
+    """
+
+    plain: bytes
+    ranges: tuple[LayerRange, ...]
+    history: tuple[dict[str, float], ...]
+    seconds: float
+
+
+def quantize_aware(
+    model: Any,
+    arch: ArchConfig,
+    data: Dataset,
+    calibration: Floats,
+    recipe: QatRecipe,
+    *,
+    directory: str | None = None,
+    resume: bool = False,
+    ranges: RangeChoice = MINMAX,
+    progress: bool = False,
+) -> QatResult:
+    """Fine-tunes a float model with rounding and converts it.
+
+    Args:
+      model: Keras 3 (TensorFlow backend) or tf_keras model of `arch`, trained.
+      arch: its architecture.
+      data: labelled images of the network's size.
+      calibration: (n, size, size, channels) float32 in [-1, 1]; first ranges, and those of the
+        plain graph's tensors that no fused operator has.
+      recipe: how long and how fast.
+      directory: where a checkpoint is kept after each epoch; None for none.
+      resume: go on from that checkpoint if there is one.
+      ranges: choice of the first ranges; with "minmax" they then follow the values, otherwise they
+        stay.
+      progress: show bars on stderr.
+
+    Raises:
+      QatError, QuantizeError: unusable images, or a data set of another number of classes.
+      CheckpointError: the checkpoint belongs to another training, or exists without `resume`.
+    """
+    calibration = check_calibration(calibration, arch)
+    if data.num_classes != arch.num_classes:
+        raise QatError(
+            f"{data.name} has {data.num_classes} classes, the network {arch.num_classes}; give "
+            "the data set that it was trained on"
+        )
+    setup = _setup(arch, data, recipe, ranges)
+    path = _checkpoint_path(directory, resume, setup)
+    folded = fold(model, arch)
+    teacher = float_twin(folded)
+    student = _student(teacher, folded, recipe, ranges, calibration)
+    done = _train(student, teacher, data, arch, recipe, path, setup, progress)
+    twin = export_twin(student, folded.arch)
+    plain = quantize(twin, folded.arch, calibration, progress=progress)
+    if path is not None and os.path.exists(path):
+        os.remove(path)
+    return QatResult(plain, layer_ranges(student), tuple(done.history), done.seconds)
+
+
+def _setup(arch: ArchConfig, data: Dataset, recipe: QatRecipe, ranges: RangeChoice) -> str:
+    """What must not change between a kill and `resume`, as JSON."""
+    return json.dumps(
+        {
+            "arch": dataclasses.asdict(arch),
+            "recipe": dataclasses.asdict(recipe),
+            "dataset": data.name,
+            "ranges": str(ranges),
+        }
+    )
+
+
+def _checkpoint_path(directory: str | None, resume: bool, setup: str) -> str | None:
+    """The checkpoint's path; refuses one that must not be overwritten or cannot be used."""
+    if directory is None:
+        if resume:
+            raise CheckpointError("resume: got no directory with a checkpoint (--qat_dir)")
+        return None
+    os.makedirs(directory, exist_ok=True)
+    path = os.path.join(directory, CHECKPOINT_FILE)
+    if not os.path.exists(path):
+        return path
+    if not resume:
+        raise CheckpointError(f"{path} exists: give --resume to go on with it, or remove it")
+    found, wanted = json.loads(read_progress(path).setup), json.loads(setup)
+    changed = [key for key, value in wanted.items() if found.get(key) != value]
+    if changed:
+        raise CheckpointError(f"{path}: made with another {changed[0]}; give the same or remove it")
+    return path
+
+
+def _student(
+    teacher: Any, folded: Folded, recipe: QatRecipe, ranges: RangeChoice, calibration: Floats
+) -> Any:
+    from converter.qat.configs import Scheme
+
+    scheme = Scheme(residual_bits=recipe.residual_bits, follow=ranges.method == "minmax")
+    student = quantized_twin(folded.arch, scheme)
+    set_float_weights(student, folded.weights)
+    set_ranges(student, initial_ranges(teacher, student, calibration, ranges))
+    return student
+
+
+# ---- training ------------------------------------------------------------------------------------
+
+
+def _batches(data: Dataset, arch: ArchConfig, recipe: QatRecipe) -> Any:
+    """Training batches with the preset's geometry of augmentation, without mixing or erasing."""
+    from keras_models.training.batches import TrainBatches
+    from keras_models.training.recipe import recipe_for
+
+    augment = recipe_for(
+        arch.name,
+        batch_size=recipe.batch_size,
+        randaugment_ops=0,
+        random_erasing=0.0,
+        mixup=0.0,
+        cutmix=0.0,
+        mix_probability=0.0,
+    )
+    return TrainBatches(data.train, data.num_classes, augment, recipe.seed, 0)
+
+
+def _compile(student: Any, recipe: QatRecipe, steps: int) -> None:
+    import tf_keras
+
+    schedule = tf_keras.optimizers.schedules.CosineDecay(recipe.learning_rate, max(1, steps))
+    student.compile(
+        optimizer=tf_keras.optimizers.Adam(schedule, global_clipnorm=1.0),
+        loss=tf_keras.losses.CategoricalCrossentropy(from_logits=True),
+    )
+
+
+def _train(
+    student: Any,
+    teacher: Any,
+    data: Dataset,
+    arch: ArchConfig,
+    recipe: QatRecipe,
+    path: str | None,
+    setup: str,
+    progress: bool,
+) -> Progress:
+    import tensorflow as tf
+
+    batches = _batches(data, arch, recipe)
+    _compile(student, recipe, recipe.epochs * len(batches))
+    teach = tf.function(lambda images: tf.nn.softmax(teacher(images, training=False)))
+    if path is not None and os.path.exists(path):
+        done = restore_checkpoint(path, student)
+    else:
+        before = {"validation_accuracy": accuracy(student, data.validation)}
+        done = Progress(0, 0.0, [before], setup)
+    total = recipe.epochs * len(batches)
+    with tqdm(
+        total=total, initial=done.epochs_done * len(batches), unit="step", disable=not progress
+    ) as bar:
+        for epoch in range(done.epochs_done, recipe.epochs):
+            bar.set_description(f"QAT epoch {epoch + 1}/{recipe.epochs}")
+            started = time.monotonic()
+            losses = _epoch(student, teach, batches, epoch, bar)
+            entry = {
+                "loss": float(np.mean(losses)),
+                "validation_accuracy": accuracy(student, data.validation),
+            }
+            seconds = done.seconds + time.monotonic() - started
+            done = Progress(epoch + 1, seconds, [*done.history, entry], setup)
+            bar.set_postfix({key: f"{value:.4f}" for key, value in entry.items()})
+            if path is not None:
+                save_checkpoint(path, student, done)
+    return done
+
+
+def _epoch(student: Any, teach: Any, batches: Any, epoch: int, bar: Any) -> list[float]:
+    batches.start_epoch(epoch)
+    losses = []
+    for index in range(len(batches)):
+        images, targets = (np.asarray(part, np.float32) for part in batches[index])
+        targets = (targets + np.asarray(teach(images))) / 2
+        losses.append(float(student.train_on_batch(images, targets)))
+        bar.update(1)
+    return losses
+
+
+def accuracy(model: Any, split: Split) -> float:
+    """Top-1 accuracy 0..1 on a whole split."""
+    right = 0
+    for images, labels in split.batches(256):
+        logits: NDArray[np.float32] = np.asarray(model(images, training=False))
+        right += int((np.argmax(logits, axis=-1) == labels).sum())
+    return right / len(split)
