@@ -24,7 +24,7 @@ from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.emulate import write_json
 from firmware.errors import FirmwareError
-from firmware.formats import FORMAT_NAMES, get_format
+from firmware.formats import FORMAT_NAMES, LAYOUTS, get_format
 from firmware.model import RUNTIMES, WEIGHTS, project_from_model
 from firmware.project import Project
 
@@ -32,7 +32,13 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 def export_project(
-    project: Project, format_name: str, out: Path, *, force: bool = False, check: bool = True
+    project: Project,
+    format_name: str,
+    out: Path,
+    *,
+    force: bool = False,
+    check: bool = True,
+    layout: str = "",
 ) -> MemoryUse | None:
     """Writes `project` for a build system to the folder `out`.
 
@@ -42,6 +48,7 @@ def export_project(
       out: folder to make; its parent is made when missing.
       force: replace `out` when it exists.
       check: build the project first.
+      layout: variant of the format, e.g. `legacy` for mbed-tools.
 
     Returns:
       Sizes of the image, or None without `check`.
@@ -50,7 +57,7 @@ def export_project(
       FirmwareError: `out` exists, or the project does not build or fit.
     """
     out = out.absolute()
-    entry = get_format(format_name)
+    entry = get_format(format_name, layout)
     if out.exists() and not force:
         raise FirmwareError(f"{out} exists; choose another --out or give --force")
     if out.exists() and not out.is_dir():
@@ -60,7 +67,6 @@ def export_project(
         use = build(project, Path(temporary) / "check" / "firmware.elf") if check else None
         folder = Path(temporary) / "project"
         folder.mkdir(mode=0o755)
-        project.write(folder)
         for file in entry.files(project, use):
             file.write(folder)
         if out.exists():
@@ -96,12 +102,20 @@ def _export(values: dict[str, Any]) -> dict[str, Any]:
         )
         out = Path(values["out"])
         check = values["check"]
-        use = export_project(project, values["format"], out, force=values["force"], check=check)
+        use = export_project(
+            project,
+            values["format"],
+            out,
+            force=values["force"],
+            check=check,
+            layout=values["layout"],
+        )
     finally:
         shutil.rmtree(work)
     return {
         "board": board.name,
         "format": values["format"],
+        "layout": values["layout"],
         "runtime": values["runtime"],
         "out": values["out"],
         "files": len(project.files),
@@ -112,7 +126,7 @@ def _export(values: dict[str, Any]) -> dict[str, Any]:
 def _print(report: dict[str, Any]) -> None:
     for key, value in (report["memory"] or {}).items():
         print(f"{key.replace('_', ' '):<24}{value:>12,}")
-    step = get_format(report["format"]).next_step
+    step = get_format(report["format"], report["layout"]).next_step
     print(f"{report['out']}: {report['format']} project for {report['board']}; {step}")
 
 
@@ -135,6 +149,7 @@ def _define_flags() -> None:
     flags.DEFINE_enum("board", "stm32f746g_disco", board_names(), "Board.")
     flags.DEFINE_enum("format", "cmake", FORMAT_NAMES, "Build system.")
     flags.DEFINE_enum("runtime", "compiled", RUNTIMES, "What runs the model; tflm needs TFLM_DIR.")
+    flags.DEFINE_enum("layout", "", LAYOUTS, "Variant of the format; legacy is for mbed-tools.")
     flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where the weights go.")
     flags.DEFINE_string("out", "", "Folder to make.")
     flags.DEFINE_string("name", "vit_firmware", "Project and executable name.")

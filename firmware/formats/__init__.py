@@ -2,6 +2,7 @@
 """Project formats: what a build system needs beside the project's own files.
 
 A format is one module with `files(project, use) -> tuple[ProjectFile, ...]` and a line in FORMATS.
+It returns every file of the exported project: the project's own, and those of the build system.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats import cmake, stm32cubeide
+from firmware.formats import cmake, mbed, stm32cubeide
 from firmware.project import Project, ProjectFile
 
 FormatFiles = Callable[[Project, MemoryUse | None], tuple[ProjectFile, ...]]
@@ -19,11 +20,12 @@ FormatFiles = Callable[[Project, MemoryUse | None], tuple[ProjectFile, ...]]
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A build system: its name, the files it adds, and how a user builds, in one line."""
+    """A build system: name, layout, all files of the exported project, and the user's next step."""
 
     name: str
     files: FormatFiles
     next_step: str
+    layout: str = ""
 
 
 FORMATS = (
@@ -33,13 +35,18 @@ FORMATS = (
         stm32cubeide.files,
         "in STM32CubeIDE: File > Import > Existing Projects into Workspace",
     ),
+    Format("mbed", mbed.files, "see README.md: clone Mbed CE beside it, then cmake"),
+    Format("mbed", mbed.legacy_files, "mbed-tools deploy && mbed-tools compile", "legacy"),
 )
-FORMAT_NAMES = tuple(entry.name for entry in FORMATS)
+FORMAT_NAMES = tuple(entry.name for entry in FORMATS if not entry.layout)
+LAYOUTS = tuple(sorted({entry.layout for entry in FORMATS}))
 
 
-def get_format(name: str) -> Format:
-    """The format called `name`; FirmwareError lists those that exist."""
+def get_format(name: str, layout: str = "") -> Format:
+    """The format called `name` in a layout; FirmwareError lists those that exist."""
     for entry in FORMATS:
-        if entry.name == name:
+        if (entry.name, entry.layout) == (name, layout):
             return entry
+    if name in FORMAT_NAMES:
+        raise FirmwareError(f"--format={name} has no layout {layout!r}")
     raise FirmwareError(f"unknown format {name!r}; expected one of {', '.join(FORMAT_NAMES)}")

@@ -134,6 +134,5 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
         ),
         ("README.md", _readme(project, use, external)),
     )
-    return tuple(
-        ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts
-    )
+    added = (ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts)
+    return (*project.files, *added)

@@ -157,6 +157,5 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
         MEMORY=memory_table(use),
     )
     texts.append(("README.md", readme))
-    return tuple(
-        ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts
-    )
+    added = (ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts)
+    return (*project.files, *added)

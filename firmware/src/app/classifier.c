@@ -7,7 +7,11 @@
 #include "app/meter.h"
 
 // Placed by the linker script; not cleared at start.
-__attribute__((section(".arena"), aligned(32))) static uint8_t arena[VIT_MODEL_ARENA_BYTES];
+#ifndef FIRMWARE_ARENA_SECTION
+#define FIRMWARE_ARENA_SECTION ".arena"
+#endif
+__attribute__((section(FIRMWARE_ARENA_SECTION),
+               aligned(32))) static uint8_t arena[VIT_MODEL_ARENA_BYTES];
 static int rows_received;
 
 bool classifier_begin(void) {
