@@ -9,24 +9,22 @@ line that names the peak operator and what would make it fit, and a non-zero exi
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
+import math
 from pathlib import Path
 from typing import Any
 
 from absl import app, flags
 
-from converter import schedule, tflite
+from converter import footprint, schedule, tflite
 from converter.compile.header import STREAM_STATE_BYTES
 from converter.plan import draw, metadata, minimalloc_csv
-from converter.plan.budget import OverBudgetError
 from converter.plan.lifetimes import ModelProblem, decoded, model_problem, offsets_of
 from converter.plan.model import plan_model
 from converter.plan.problem import PlanError
 from converter.plan.remedies import remedies
 from converter.plan.report import FlashReport, Kind, MemoryReport, flash_report, memory_report
 from converter.plan.validate import validate
-from tflm_custom_ops.options import OptionsError
+from keras_models.command import expect_writable, run, write_atomic, write_json
 
 _MODEL = flags.DEFINE_string("model", None, "Plain or fused .tflite.", required=True)
 _STREAMED = flags.DEFINE_bool(
@@ -42,6 +40,9 @@ _STACK = flags.DEFINE_integer(
     "stack_bytes", 0, "Stack of the firmware (python -m firmware.emulate measures it)."
 )
 _STATIC = flags.DEFINE_integer("static_bytes", 0, "data and bss of the firmware, without arena.")
+_FIRMWARE = flags.DEFINE_bool(
+    "firmware", False, "Count the stack and static data of this toolkit's firmware too."
+)
 _CODE = flags.DEFINE_integer("code_bytes", 0, "Code and other constants of the firmware.")
 _JSON = flags.DEFINE_string("json", "", "File for the report.")
 _PNG = flags.DEFINE_string("png", "", "File for the memory map as a picture.")
@@ -238,46 +239,57 @@ def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
 
 
 def _write_files(found: Inspection, budgets: Budgets, title: str) -> None:
-    def write(path: str, content: bytes) -> None:
-        if path:
-            tflite.write_atomic(path, content)
-
     if _JSON.value:
-        write(_JSON.value, (json.dumps(as_json(found, budgets), indent=2) + "\n").encode())
+        write_json(_JSON.value, as_json(found, budgets))
     if _PNG.value:
-        write(_PNG.value, draw.png(found.memory, title))
+        write_atomic(_PNG.value, draw.png(found.memory, title))
     if _HTML.value:
         page = draw.html_page(found.memory, title, tables(found, budgets))
-        write(_HTML.value, page.encode())
+        write_atomic(_HTML.value, page.encode())
     if _CSV.value:
-        write(_CSV.value, minimalloc_csv.writes(found.stated.problem, found.offsets).encode())
+        write_atomic(
+            _CSV.value, minimalloc_csv.writes(found.stated.problem, found.offsets).encode()
+        )
 
 
-def _run() -> str | None:
-    """Reports; returns the over-budget line, if any."""
+def _budgets(found: Inspection) -> Budgets:
+    """The flags; with --firmware, what its linker script reserves and its sources declare."""
+    stack, static = _STACK.value, _STATIC.value
+    if _FIRMWARE.value:
+        graph = found.stated.graph
+        row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
+        stack = stack or footprint.STACK_RESERVED_BYTES
+        static = static or footprint.static_bytes(
+            len(graph.operators), row_bytes, found.memory.streamed
+        )
+    return Budgets(_SRAM_BUDGET.value, _FLASH_BUDGET.value, stack, static, _CODE.value)
+
+
+def _run() -> None:
+    """Reports; raises when the model is over a budget."""
+    expect_writable(_JSON.value, _PNG.value, _HTML.value, _CSV.value)
     path = Path(_MODEL.value)
-    budgets = Budgets(
-        _SRAM_BUDGET.value, _FLASH_BUDGET.value, _STACK.value, _STATIC.value, _CODE.value
-    )
     found = inspect_model(path.read_bytes(), _STREAMED.value)
+    budgets = _budgets(found)
     for heading, rows in tables(found, budgets):
         print(f"{heading}\n\n{text_table(rows)}\n")
     arena = f"{found.memory.arena_bytes:,} bytes of arena"
     _write_files(found, budgets, f"{path.name}: {arena}")
-    return over_budget(found, budgets)
+    failure = over_budget(found, budgets)
+    if failure:
+        raise PlanError(failure)
+
+
+def _named() -> None:
+    """`_run`, whose errors about the model name its file."""
+    try:
+        _run()
+    except ValueError as error:
+        raise PlanError(f"{_MODEL.value}: {error}") from error
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        sys.exit(f"converter.inspect: unexpected argument {argv[1]!r}; give --model=FILE")
-    try:
-        failure = _run()
-    except (tflite.TfliteError, OptionsError, PlanError, OverBudgetError) as error:
-        sys.exit(f"converter.inspect: {_MODEL.value}: {error}")
-    except OSError as error:
-        sys.exit(f"converter.inspect: {error.filename}: {error.strerror}")
-    if failure:
-        sys.exit(f"converter.inspect: {_MODEL.value}: {failure}")
+    run("inspect", argv, _named)
 
 
 if __name__ == "__main__":
