@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all commands share: one line for an error, files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_INTERRUPTED = 130  # 128 + SIGINT, what a shell expects
+
+
+def run(
+    name: str,
+    argv: Sequence[str],
+    body: Callable[[], None],
+    errors: tuple[type[Exception], ...] = (),
+) -> None:
+    """Runs the body of a command; bad input or Ctrl-C end it with one line on standard error.
+
+    Args:
+      name: what the line begins with.
+      argv: of absl's `main`: only the program's name, as these commands take flags only.
+      body: what the command does; has removed its temporary files when it raises.
+      errors: exceptions that are bad input, besides ValueError and OSError.
+    """
+    if len(argv) > 1:
+        sys.exit(f"{name}: unexpected argument {argv[1]!r}; expected flags only, --help lists them")
+    try:
+        body()
+    except OSError as error:
+        path = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"{name}: {path}{error.strerror or error}")
+    except (ValueError, *errors) as error:
+        sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
+
+def expect_writable(*paths: str | None) -> None:
+    """Raises OSError for a file that could not be written; before the work, not after it.
+
+    Args:
+      paths: files to be written later; None and "" are passed over. Missing folders are made.
+    """
+    for path in paths:
+        if not path:
+            continue
+        if os.path.isdir(path):
+            raise IsADirectoryError(0, "got a folder, expected the name of a file", path)
+        folder = os.path.dirname(os.path.abspath(path))
+        os.makedirs(folder, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(0, "cannot write into this folder", folder)
+
+
+def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file completely or not at all; its folder is made if it is missing.
+
+    Raises:
+      OSError: with the name of the file.
+    """
+    temporary = ""
+    try:
+        folder = os.path.dirname(os.path.abspath(path))
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".partial-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only the owner can read
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary:
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            error.filename = os.fspath(path)  # not the temporary name, nor none at all
+            error.filename2 = None
+        raise
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """The same for JSON, with a newline at the end."""
+    write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
