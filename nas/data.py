@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The images that guide a search: a part of the training split that the supernet never sees.
+
+Training uses the rest, the validation split watches training, the test split is for the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_models.datasets import Dataset, Split, load_dataset, normalize
+from keras_models.datasets.core import partition
+from nas.space import SearchSpace, SpaceError
+
+SEARCH_FRACTION = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchData:
+    """A data set with one split more.
+
+    Attributes:
+      dataset: its `train` split lacks the images of `search`.
+      search: where the accuracy of sub-networks is measured.
+    """
+
+    dataset: Dataset
+    search: Split
+
+    def arrays(self, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """All images of a split in [-1, 1], and labels."""
+        images, labels = split.load(slice(None))
+        return normalize(images), labels
+
+
+def with_search_split(data: Dataset, fraction: float = SEARCH_FRACTION) -> SearchData:
+    """Divides the training split, class by class, always the same way."""
+    if not 0.0 < fraction < 1.0:
+        raise SpaceError(f"search_fraction: got {fraction}, expected more than 0 and less than 1")
+    train = data.train
+    chosen, rest = partition(train.labels(), len(train), (fraction,))
+    return SearchData(
+        dataclasses.replace(data, train=dataclasses.replace(train, indices=train.indices[rest])),
+        Split("search", train.source, train.indices[chosen]),
+    )
+
+
+def load_search_data(
+    name: str, data_dir: str, space: SearchSpace, fraction: float = SEARCH_FRACTION
+) -> SearchData:
+    """A data set at the size that a space wants."""
+    data = load_dataset(name, data_dir, image_size=space.image_size, channels=space.channels)
+    for split in (data.train, data.validation, data.test):
+        split.preload()
+    return with_search_split(data, fraction)

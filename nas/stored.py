@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained supernet on disk: `space.json` and `supernet.npz` in one directory."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from typing import Any
+
+import keras
+import numpy as np
+
+from nas.space import SearchSpace, SpaceError
+from nas.supernet import Supernet
+
+SPACE_FILE = "space.json"
+WEIGHTS_FILE = "supernet.npz"
+TRAIN_FILE = "train.json"
+
+
+def save_supernet(directory: str, net: Supernet) -> None:
+    """Writes both files; each appears whole or not at all."""
+    os.makedirs(directory, exist_ok=True)
+    net.space.save(os.path.join(directory, SPACE_FILE))
+    path = os.path.join(directory, WEIGHTS_FILE)
+    with open(f"{path}.tmp", "wb") as file:
+        values: dict[str, Any] = {
+            w.path.replace("/", "|"): keras.ops.convert_to_numpy(w) for w in net.weights
+        }
+        np.savez(file, **values)
+    os.replace(f"{path}.tmp", path)
+
+
+def load_supernet(directory: str) -> Supernet:
+    """The supernet of a directory that `nas.train_supernet` wrote.
+
+    Raises:
+      SpaceError: a file is missing or does not belong to the space; the message names it.
+    """
+    net = Supernet(SearchSpace.load(os.path.join(directory, SPACE_FILE)))
+    net.build()
+    path = os.path.join(directory, WEIGHTS_FILE)
+    try:
+        with np.load(path) as data:
+            for weight in net.weights:
+                value = data[weight.path.replace("/", "|")]
+                if value.shape != tuple(weight.shape):
+                    raise SpaceError(
+                        f"{path}: {weight.path} is {value.shape}, expected {tuple(weight.shape)}"
+                    )
+                weight.assign(value)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise SpaceError(f"{path}: not the weights of {net.space.name}: {error}") from error
+    return net

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m nas.train_supernet --space=mcu_32 --dataset=cifar10 --out=DIR`: trains a supernet.
+
+Each step trains one random sub-network that fits the budget, or four with --sampling=sandwich.
+Writes DIR/space.json, DIR/supernet.npz (averaged weights) and DIR/train.json; while it runs also
+DIR/checkpoint.npz and DIR/tensorboard/. A killed training goes on with --resume: the same
+sub-networks, the same batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from absl import app, flags
+from tqdm import tqdm
+
+from keras_models.datasets import DATASETS
+from keras_models.training.batches import TrainBatches
+from keras_models.training.checkpoint import (
+    CHECKPOINT_FILE,
+    CheckpointError,
+    Progress,
+    read_progress,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
+from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
+from nas.cost import CostModel
+from nas.data import SEARCH_FRACTION, SearchData, load_search_data
+from nas.init_dense import load_initial
+from nas.presets import get_space
+from nas.sampler import Sampler
+from nas.space import SearchSpace, SubnetConfig
+from nas.steps import Objective, Steps
+from nas.stored import TRAIN_FILE, save_supernet
+from nas.supernet import Supernet
+
+PANEL = 4  # random sub-networks that are evaluated after each epoch
+EVALUATION_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be trained, and how."""
+
+    space: SearchSpace
+    model: CostModel
+    recipe: Recipe
+    objective: Objective
+    sandwich: bool
+    seed: int
+    out: str
+    initial: str = ""
+    teacher: str = ""
+    checkpoint_every: int = 1
+
+    def setup(self) -> str:
+        """JSON of what must not change between a kill and --resume."""
+        fields = dataclasses.asdict(self)
+        for name in ("out", "checkpoint_every"):
+            del fields[name]
+        return json.dumps(fields, sort_keys=True)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.out, name)
+
+
+def optimizer_for(recipe: Recipe, steps_per_epoch: int) -> Any:
+    """AdamW with warm-up and cosine decay, and an average of the weights if the recipe has one."""
+    steps = max(1, recipe.epochs * steps_per_epoch)
+    warmup = min(recipe.warmup_epochs * steps_per_epoch, steps - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        recipe.min_learning_rate if warmup else recipe.learning_rate,
+        max(1, steps - warmup),
+        alpha=min(1.0, recipe.min_learning_rate / max(recipe.learning_rate, 1e-12)),
+        warmup_target=recipe.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    average: dict[str, Any] = {}
+    if recipe.ema_momentum:
+        average = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        global_clipnorm=recipe.clip_norm or None,
+        **average,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "position", "cls"])
+    return optimizer
+
+
+@contextlib.contextmanager
+def averaged(net: Supernet, optimizer: Any) -> Iterator[None]:
+    """Within it the supernet has the averaged weights, if the optimizer keeps any."""
+    if not optimizer.use_ema:
+        yield
+        return
+    variables = net.trainable_variables
+    kept = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+    optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """What the checkpoint file calls a model."""
+
+    weights: Any
+    trainable_variables: Any
+    optimizer: Any
+
+
+class Training:
+    """A supernet in training."""
+
+    def __init__(self, job: Job, data: SearchData) -> None:
+        self.job, self.data = job, data
+        keras.utils.set_random_seed(job.seed)
+        self.sampler = Sampler(job.space, job.model, job.seed)
+        self.sampler.census  # noqa: B018  an impossible budget is refused before anything slow
+        self.net = Supernet(job.space, job.seed)
+        self.net.build()
+        if job.initial:
+            load_initial(self.net, job.initial)
+        dataset = data.dataset
+        self.batches = TrainBatches(dataset.train, dataset.num_classes, job.recipe, job.seed, 0)
+        self.optimizer = optimizer_for(job.recipe, len(self.batches))
+        self.steps = Steps(self.net, self.optimizer, job.objective)
+        self.panel = self.sampler.panel(PANEL)
+        self.teacher = _teacher(job.teacher)
+        self.progress = Progress(0, 0.0, [], job.setup())
+
+    def _stored(self) -> _Stored:
+        return _Stored(self.net.weights, self.net.trainable_variables, self.optimizer)
+
+    def resume(self, path: str) -> None:
+        """Goes on from a checkpoint of the same job.
+
+        Raises:
+          CheckpointError: unreadable, or of another job.
+        """
+        if read_progress(path).setup != self.progress.setup:
+            raise CheckpointError(
+                f"{path}: made with other settings; give the same ones or --overwrite"
+            )
+        self.progress = restore_checkpoint(path, self._stored())
+
+    def fit(self) -> list[dict[str, float]]:
+        """Trains to the end of the recipe; returns the figures of every epoch."""
+        recipe = self.job.recipe
+        board = _TensorBoard(self.job.path("tensorboard"))
+        steps = len(self.batches)
+        done = self.progress.epochs_done
+        with tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step") as bar:
+            for epoch in range(done, recipe.epochs):
+                bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}", refresh=False)
+                figures = self._epoch(epoch, bar)
+                board.write(epoch + 1, figures)
+                bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()}, refresh=False)
+        return self.progress.history
+
+    def _epoch(self, epoch: int, bar: Any) -> dict[str, float]:
+        self.batches.start_epoch(epoch)
+        started, losses = time.monotonic(), []
+        for step in range(len(self.batches)):
+            images, labels = self.batches[step]
+            configs = self.sampler.step(epoch * len(self.batches) + step, self.job.sandwich)
+            teacher = None if self.teacher is None else self.teacher(images)
+            losses.append(self.steps.train(images, labels, configs, teacher))
+            bar.update(1)
+        trained = time.monotonic() - started
+        figures = {"loss": float(np.mean(losses)), **self.evaluate()}
+        figures["steps_per_second"] = len(losses) / trained
+        self.progress = Progress(
+            epoch + 1,
+            self.progress.seconds + time.monotonic() - started,
+            [*self.progress.history, figures],
+            self.progress.setup,
+        )
+        if (epoch + 1) % self.job.checkpoint_every == 0 or epoch + 1 == self.job.recipe.epochs:
+            save_checkpoint(self.job.path(CHECKPOINT_FILE), self._stored(), self.progress)
+        return figures
+
+    def evaluate(self) -> dict[str, float]:
+        """Validation accuracy of the largest, the smallest and some random sub-networks."""
+        images, labels = self.data.arrays(self.data.dataset.validation)
+        census = self.sampler.census
+        assert census.largest is not None
+        smallest = self.sampler.extremes(census.least_flash.patch)[1] if self._small() else None
+
+        def accuracy(config: SubnetConfig) -> float:
+            return self.steps.accuracy(images, labels, config, EVALUATION_BATCH)
+
+        with averaged(self.net, self.optimizer):
+            figures = {"largest": accuracy(census.largest)}
+            if smallest is not None:
+                figures["smallest"] = accuracy(smallest)
+            figures["random"] = float(np.mean([accuracy(c) for c in self.panel]))
+        return figures
+
+    def _small(self) -> bool:
+        """Whether the network with the fewest constants fits (its SRAM may not)."""
+        return self.sampler.fits(self.sampler.census.least_flash)
+
+
+def _teacher(directory: str) -> Any:
+    """A function images -> logits of a trained network, or None."""
+    if not directory:
+        return None
+    from keras_models.load import load_trained
+
+    _, model = load_trained(directory)
+    return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
+
+
+class _TensorBoard:
+    """Scalars for TensorBoard; without the package there are none."""
+
+    def __init__(self, directory: str) -> None:
+        try:
+            from keras_models.training.callbacks import TensorBoardScalars
+
+            self._scalars: Any = TensorBoardScalars(directory)
+        except ImportError as error:
+            print(f"no TensorBoard log: {error}", file=sys.stderr)
+            self._scalars = None
+
+    def write(self, epoch: int, figures: dict[str, float]) -> None:
+        if self._scalars is not None:
+            self._scalars.on_epoch_end(epoch - 1, figures)
+
+
+def train(job: Job, data: SearchData, command: str, resume: bool = False) -> dict[str, Any]:
+    """Trains and writes the supernet's directory; returns what train.json holds."""
+    training = Training(job, data)
+    checkpoint = job.path(CHECKPOINT_FILE)
+    if resume and os.path.exists(checkpoint):
+        training.resume(checkpoint)
+        print(f"resuming after epoch {training.progress.epochs_done} of {job.recipe.epochs}")
+    history = training.fit()
+    census = training.sampler.census
+    report = {
+        "command": command,
+        "seed": job.seed,
+        "backend": keras.backend.backend(),
+        "space": job.space.name,
+        "networks": census.total,
+        "networks_that_fit": census.fit_both,
+        "dataset": data.dataset.name,
+        "images": {"train": len(data.dataset.train), "search": len(data.search)},
+        "recipe": dataclasses.asdict(job.recipe),
+        "objective": dataclasses.asdict(job.objective),
+        "sandwich": job.sandwich,
+        "target": dataclasses.asdict(job.model.target),
+        "epochs": training.progress.epochs_done,
+        "steps": training.progress.epochs_done * len(training.batches),
+        "seconds": round(training.progress.seconds, 1),
+        "compilations": len(training.steps.compilations),
+        "patches": len(job.space.patches),
+        "history": history,
+    }
+    with averaged(training.net, training.optimizer):
+        save_supernet(job.out, training.net)
+    write_json(job.path(TRAIN_FILE), report)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(checkpoint)
+    return report
+
+
+# ---- command line --------------------------------------------------------------------------------
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("space", "mcu_32", "name or JSON file of a space")
+    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set")
+    flags.DEFINE_string("data_dir", "", "folder of --dataset=image_folder or of the catalogue")
+    flags.DEFINE_float("search_fraction", SEARCH_FRACTION, "share of training images for search")
+    flags.DEFINE_string("out", None, "directory for the supernet", required=True)
+    flags.DEFINE_integer("seed", 0, "seed of weights, sub-networks, shuffling and augmentation")
+    flags.DEFINE_integer("epochs", None, "short for --set=epochs=N", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
+    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
+    flags.DEFINE_enum("sampling", "uniform", ["uniform", "sandwich"], "sub-networks of a step")
+    flags.DEFINE_float("distill", 0.0, "share of imitation in the loss (sandwich or --teacher)")
+    flags.DEFINE_string("initial", "", "trained directory of a plain network to start from")
+    flags.DEFINE_string("teacher", "", "trained directory of a plain network to imitate")
+    flags.DEFINE_boolean("resume", False, "go on from the checkpoint in --out if there is one")
+    flags.DEFINE_boolean("overwrite", False, "discard an unfinished training in --out")
+    flags.DEFINE_integer("checkpoint_every", 1, "epochs between checkpoints", lower_bound=1)
+    flags.DEFINE_string("json", None, "also write the report (train.json) here")
+    define_target_flags()
+
+
+def recipe_of_flags(dataset: str) -> Recipe:
+    """The data set's recipe with the changes of --set, --epochs and --batch_size.
+
+    No drop path and no mixing across sub-networks' labels: a supernet underfits as it is.
+    """
+    changes = parse_overrides(FLAGS.set)
+    for name in ("epochs", "batch_size"):
+        if FLAGS[name].value is not None:
+            changes[name] = FLAGS[name].value
+    base = DIGITS if dataset == "digits" else recipe_for("vit_micro_32")
+    return dataclasses.replace(base, **{"drop_path": 0.0, **changes})
+
+
+def _check_out(out: str, resume: bool, overwrite: bool) -> None:
+    os.makedirs(out, exist_ok=True)
+    path = os.path.join(out, CHECKPOINT_FILE)
+    if not os.path.exists(path) or resume:
+        return
+    if not overwrite:
+        raise CheckpointError(
+            f"{path} exists: give --resume to go on with that training, --overwrite to start again"
+        )
+    os.remove(path)
+
+
+def _body() -> None:
+    if not 0.0 <= FLAGS.distill <= 1.0:
+        raise ValueError(f"--distill={FLAGS.distill}: expected 0 to 1")
+    _check_out(FLAGS.out, FLAGS.resume, FLAGS.overwrite)
+    space, model = get_space(FLAGS.space), cost_model()
+    data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space, FLAGS.search_fraction)
+    if data.dataset.num_classes != space.num_classes:
+        space = space.replace(num_classes=data.dataset.num_classes)
+        print(f"classifier set to the {space.num_classes} classes of {FLAGS.dataset}")
+    recipe = recipe_of_flags(FLAGS.dataset)
+    job = Job(
+        space,
+        model,
+        recipe,
+        Objective(recipe.label_smoothing, FLAGS.distill),
+        FLAGS.sampling == "sandwich",
+        FLAGS.seed,
+        FLAGS.out,
+        FLAGS.initial,
+        FLAGS.teacher,
+        FLAGS.checkpoint_every,
+    )
+    command = shlex.join(["python", "-m", "nas.train_supernet", *sys.argv[1:]])
+    report = train(job, data, command, FLAGS.resume)
+    if FLAGS.json:
+        write_json(FLAGS.json, report)
+    last = report["history"][-1]
+    shown = [k for k in ("largest", "smallest", "random") if k in last]
+    print(
+        f"{report['steps']} steps in {report['seconds']:.0f} s, {report['compilations']} "
+        f"compilations for {report['patches']} patch embeddings; validation accuracy: "
+        + ", ".join(
+            f"{k} {100 * last[k]:.2f} %" for k in ("largest", "smallest", "random") if k in last
+        )
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    run("nas.train_supernet", argv, _body)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
