@@ -71,6 +71,7 @@ BUILTINS = (
     Builtin("RSQRT", "AddRsqrt"),
     Builtin("SLICE", "AddSlice"),
     Builtin("SOFTMAX", "AddSoftmax"),
+    Builtin("SPLIT", "AddSplit"),
     Builtin("SQUARED_DIFFERENCE", "AddSquaredDifference"),
     Builtin("STRIDED_SLICE", "AddStridedSlice"),
     Builtin("SUB", "AddSub"),
@@ -169,7 +170,12 @@ def _plan_header(words: list[int], model_bytes: int) -> str:
     )
 
 
-def _resolver_header(graph: Graph) -> str:
+def resolver_header(graph: Graph) -> str:
+    """C++ source that registers the operators of `graph`.
+
+    Raises:
+      FirmwareError: an operator that TFLM lacks.
+    """
     custom = sorted({op.name for op in graph.operators if op.is_custom})
     builtin = sorted({op.name for op in graph.operators if not op.is_custom})
     known = set(options.CUSTOM_CODES.values())
@@ -249,8 +255,8 @@ def write_model(
         ("vit_model.h", _header(dataclasses.replace(interface, arena_bytes=arena))),
         ("vit_model.c", _names(graph)),
         ("vit_model_plan.h", _plan_header(_plan_words(model, plan), len(model))),
-        (RESOLVER_HEADER, _resolver_header(graph)),
-        ("vit_model_weights.S", _assembly(section)),
+        (RESOLVER_HEADER, resolver_header(graph)),
+        ("vit_model_weights.S", model_assembly(section)),
     )
     for name, text in texts:
         (directory / name).write_text(text)
@@ -258,7 +264,8 @@ def write_model(
     return plan.arena_bytes
 
 
-def _assembly(section: str) -> str:
+def model_assembly(section: str) -> str:
+    """Assembly that places `vit_model_weights.bin` in `section`, as the symbol of that name."""
     return (
         "// SPDX-License-Identifier: Apache-2.0\n"
         "// The .tflite file.\n"

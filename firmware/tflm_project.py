@@ -32,8 +32,8 @@ def _own_files() -> list[ProjectFile]:
     return files
 
 
-def _with_tree(project: Project, tree: tflm.TflmTree) -> Project:
-    """Adds TFLM's library and the headers that the project includes."""
+def with_tree(project: Project, tree: tflm.TflmTree) -> Project:
+    """`project` with TFLM's library and the headers that its C++ sources include."""
     with tempfile.TemporaryDirectory(prefix="vit-tflm-") as temporary:
         root = Path(temporary)
         project.write(root)
@@ -67,7 +67,7 @@ def _collect(
         extra_includes=(tflm.PROJECT_INCLUDE,),
         flags=dataclasses.replace(project.flags, libraries=("-lm", *project.flags.libraries)),
     )
-    return _with_tree(project, tree)
+    return with_tree(project, tree)
 
 
 def _roomy(board: Board) -> Board:
