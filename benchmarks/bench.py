@@ -8,9 +8,9 @@ and are exact: two runs give the same numbers. TFLM's figures are quoted with th
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from absl import app, flags
 from tqdm import tqdm
 
 from benchmarks import networks
-from converter import tflite
+from benchmarks.kernels import counts
+from firmware.errors import FirmwareError
+from keras_models.command import run, write_json
 
 _OUT = flags.DEFINE_string("out", "build/bench", "Folder for bench.json.")
 _NETWORKS = flags.DEFINE_list(
@@ -68,7 +70,9 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _measure_networks() -> dict[str, dict[str, networks.NetworkFigures]]:
+def _measure_networks(
+    kernels: Sequence[counts.KernelFigures],
+) -> dict[str, dict[str, networks.NetworkFigures]]:
     jobs = [job for job in networks.JOBS if job.preset in _NETWORKS.value]
     results: dict[str, dict[str, networks.NetworkFigures]] = {}
     plain: dict[str, tuple[networks.ArchConfig, bytes]] = {}
@@ -81,7 +85,7 @@ def _measure_networks() -> dict[str, dict[str, networks.NetworkFigures]]:
             if job.preset not in plain:
                 step("quantize")
                 plain[job.preset] = networks.plain_model(job.preset)
-            figures = networks.measure(job, *plain[job.preset], step)
+            figures = networks.measure(job, *plain[job.preset], kernels, step)
             results.setdefault(job.preset, {})[f"int{job.residual_bits}"] = figures
     return results
 
@@ -110,18 +114,22 @@ def _table(results: dict[str, dict[str, networks.NetworkFigures]]) -> str:
                 f"{b.preset}, {b.runtime}: {b.instructions:,} instructions ({ratio:.2f}x ours), "
                 f"arena {b.arena_bytes:,} B ({b.source})"
             )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_estimates(results)])
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
+def _body() -> None:
+    out = Path(_OUT.value)
+    out.mkdir(parents=True, exist_ok=True)
     known = {job.preset for job in networks.JOBS}
     if unknown := set(_NETWORKS.value) - known:
-        sys.exit(f"bench: no network {sorted(unknown)}; expected some of {sorted(known)}")
-    results = _measure_networks()
+        raise ValueError(f"no network {sorted(unknown)}, expected some of {sorted(known)}")
+    kernels = counts.measure_kernels() if _KERNELS.value else []
+    if kernels:
+        print(counts.table(kernels))
+    results = _measure_networks(kernels)
+    print(_table(results))
     report = {
-        "command": "python -m benchmarks.bench " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python -m benchmarks.bench", *sys.argv[1:]]),
         "seed": networks.SEED,
         "versions": _versions(),
         "networks": {
@@ -129,18 +137,39 @@ def main(argv: list[str]) -> None:
             for preset, by_bits in results.items()
         },
         "baselines": [dataclasses.asdict(b) for b in BASELINES],
+        "kernels": {k.name: _kernel_json(k) for k in kernels},
     }
-    print(_table(results))
-    if _KERNELS.value:
-        from benchmarks.kernels import counts
-
-        kernels = counts.measure_kernels()
-        report["kernels"] = {k.name: dataclasses.asdict(k) for k in kernels}
-        print(counts.table(kernels))
-    out = Path(_OUT.value)
-    out.mkdir(parents=True, exist_ok=True)
-    tflite.write_atomic(str(out / "bench.json"), (json.dumps(report, indent=2) + "\n").encode())
+    write_json(out / "bench.json", report)
     print(f"wrote {out / 'bench.json'}")
+
+
+def _kernel_json(figures: counts.KernelFigures) -> dict[str, object]:
+    per_unit = f"instructions_per_{figures.unit.lower()}"
+    return {per_unit: round(figures.per_unit, 4), **dataclasses.asdict(figures)}
+
+
+def _estimates(results: dict[str, dict[str, networks.NetworkFigures]]) -> list[str]:
+    lines = []
+    for preset, by_bits in results.items():
+        for bits, f in by_bits.items():
+            if f.latency_estimate:
+                e = f.latency_estimate
+                where = f"weights in flash {e.flash_ms:,.0f} ms, in QSPI {e.qspi_ms or 0:,.0f} ms"
+                lines.append(
+                    f"{preset} {bits}: estimated at {e.clock_hz / 1e6:.0f} MHz, {where} "
+                    f"({e.weight_bytes_read:,} weight bytes read); not timed on a board"
+                )
+            if f.instructions_m4:
+                ratio = f.instructions_m4 / f.instructions
+                lines.append(
+                    f"{preset} {bits}: {f.instructions_m4:,} instructions on the emulated "
+                    f"Cortex-M4 ({ratio:.3f} of the M7's)"
+                )
+    return lines
+
+
+def main(argv: list[str]) -> None:
+    run("bench", argv, _body, (FirmwareError,))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +21,9 @@ from absl import app, flags
 
 from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.ptq import Floats, QuantizeError, captured_stderr, quantize
-from converter.tflite import parse, write_atomic
+from converter.tflite import parse
 from keras_models.arch import ArchConfig
+from keras_models.command import expect_writable, run, write_atomic, write_json
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_images, normalize
 
 _MODEL = flags.DEFINE_string("model", None, "Trained directory, architecture JSON or preset.")
@@ -181,6 +180,7 @@ def _quantize_aware(
 
 def _run() -> QuantizeReport:
     started = time.monotonic()
+    expect_writable(_OUT.value, _JSON.value)
     if bool(_MODEL.value) == bool(_PRESET.value):
         raise QuantizeError("got no model, or both --model and --preset; expected one of them")
     with captured_stderr():  # TensorFlow talks while it is imported
@@ -212,18 +212,16 @@ def _run() -> QuantizeReport:
     return report
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
-    try:
-        report = _run()
-        if _JSON.value:
-            text = json.dumps(dataclasses.asdict(report), indent=2) + "\n"
-            write_atomic(_JSON.value, text.encode())
-    except (ValueError, OSError) as error:
-        sys.exit(f"quantize: {error}")
+def _body() -> None:
+    report = _run()
+    if _JSON.value:
+        write_json(_JSON.value, dataclasses.asdict(report))
     print(report.table())
     print(f"wrote {_OUT.value}")
+
+
+def main(argv: Sequence[str]) -> None:
+    run("quantize", argv, _body)
 
 
 def cli() -> None:

@@ -23,12 +23,14 @@ from tqdm import tqdm
 
 from converter import tflite
 from converter.evaluate import evaluation
-from converter.evaluate.runtimes import create_runtime
+from converter.evaluate.runtimes import RuntimeUnavailableError, create_runtime
 from converter.plan import read_plan
 from firmware.boards import get_board
+from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import project_from_model
 from firmware.runtime import EmulatedRuntime
+from keras_models.command import run, write_json
 from keras_models.datasets import load_dataset
 from tflm_custom_ops.tflm.plain_gelu import replace_gelu
 from tflm_custom_ops.tflm.runtime import TflmInterpreter
@@ -165,18 +167,19 @@ def _float_accuracy(trained: Path) -> float:
     return float(json.loads((trained / "train.json").read_text())["test_accuracy"])
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
+def _body() -> None:
     out = Path(_OUT.value)
     out.mkdir(parents=True, exist_ok=True)
     summary = _run(out)
-    text = json.dumps(dataclasses.asdict(summary), indent=2) + "\n"
-    tflite.write_atomic(str(out / "summary.json"), text.encode())
+    write_json(out / "summary.json", dataclasses.asdict(summary))
     print(f"\n{summary.table()}\n\nwrote {out}: models, firmware/ (CMake project), summary.json")
     # The runtimes run one file with one definition: a single different logit is a defect.
     if summary.emulated_mismatches or summary.tflm_vs_host_mismatches:
-        sys.exit("demo: the runtimes disagree; see the mismatches above")
+        raise ValueError("the runtimes disagree; see the mismatches above")
+
+
+def main(argv: list[str]) -> None:
+    run("demo", argv, _body, (FirmwareError, RuntimeUnavailableError))
 
 
 if __name__ == "__main__":

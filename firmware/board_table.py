@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
 from absl import app, flags
 
 from firmware.boards import Board, board_names, get_board
+from keras_models.command import run, write_atomic
 
 _HEAD = """\
 # Boards
@@ -67,20 +64,16 @@ def document() -> str:
     return "\n".join([_HEAD, *(_section(get_board(name)) for name in board_names())])
 
 
+def _body() -> None:
+    if flags.FLAGS.out:
+        write_atomic(flags.FLAGS.out, document().encode())
+    else:
+        print(document(), end="")
+
+
 def main(argv: list[str]) -> None:
     """Entry point."""
-    if len(argv) > 1:
-        sys.exit(f"board_table: unexpected argument {argv[1]!r}")
-    out = flags.FLAGS.out
-    if not out:
-        print(document(), end="")
-        return
-    try:
-        temporary = Path(f"{out}.tmp")
-        temporary.write_text(document())
-        os.replace(temporary, out)
-    except OSError as error:
-        sys.exit(f"board_table: cannot write {out}: {error.strerror}")
+    run("board_table", argv, _body)
 
 
 if __name__ == "__main__":

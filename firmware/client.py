@@ -11,7 +11,6 @@ through its serial port; --noise then damages bytes on that line.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,12 @@ from converter.compile import CompileError
 from converter.host import HostModel
 from firmware.boards import board_names, get_board
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
-from firmware.emulate import write_json
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError
 from firmware.images import find_images, quantize
 from firmware.transports import NoisyTransport, SerialTransport
+from keras_models import command
+from keras_models.command import expect_writable, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,21 +136,21 @@ def _print(report: dict[str, Any]) -> None:
         print(f"logits that differ from the host runtime: {report['mismatches']} images")
 
 
-def main(argv: list[str]) -> None:
-    """Entry point; exits non-zero when a logit differs from the host's."""
-    if len(argv) > 1:
-        sys.exit(f"client: unexpected argument {argv[1]!r}")
+def _body() -> None:
     values = flags.FLAGS.flag_values_dict()
     options = Options(**{field.name: values[field.name] for field in dataclasses.fields(Options)})
-    try:
-        report = run(options)
-        if options.json:
-            write_json(options.json, report)
-    except (FirmwareError, OSError) as error:
-        sys.exit(f"client: {error}")
+    expect_writable(options.json)
+    report = run(options)
+    if options.json:
+        write_json(options.json, report)
     _print(report)
     if report["mismatches"]:
-        sys.exit("client: the board's logits differ from the host runtime's")
+        raise FirmwareError("the board's logits differ from the host runtime's")
+
+
+def main(argv: list[str]) -> None:
+    """Entry point; exits non-zero when a logit differs from the host's."""
+    command.run("client", argv, _body, (FirmwareError,))
 
 
 def _define_flags() -> None:

@@ -12,9 +12,6 @@ one image of zero points is classified, which is enough to count instructions.
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +33,8 @@ from firmware.errors import FirmwareError
 from firmware.images import ImageFile, find_images, quantize
 from firmware.model import RUNTIMES, WEIGHTS, build_model
 from firmware.model_info import ModelInfo
+from keras_models import command
+from keras_models.command import expect_writable, write_json
 
 __all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
 
@@ -143,26 +142,19 @@ def run(options: _Options) -> dict[str, Any]:
         return _report(options, emulator, records)
 
 
-def write_json(path: str, report: dict[str, Any]) -> None:
-    """Writes a report whole or not at all."""
-    temporary = f"{path}.tmp"
-    Path(temporary).write_text(json.dumps(report, indent=1) + "\n")
-    os.replace(temporary, path)
+def _body() -> None:
+    values = flags.FLAGS.flag_values_dict()
+    options = _Options(**{field.name: values[field.name] for field in dataclasses.fields(_Options)})
+    expect_writable(options.json)
+    report = run(options)
+    _print_table(report)
+    if options.json:
+        write_json(options.json, report)
 
 
 def main(argv: list[str]) -> None:
     """Entry point."""
-    if len(argv) > 1:
-        sys.exit(f"emulate: unexpected argument {argv[1]!r}")
-    values = flags.FLAGS.flag_values_dict()
-    options = _Options(**{field.name: values[field.name] for field in dataclasses.fields(_Options)})
-    try:
-        report = run(options)
-        _print_table(report)
-        if options.json:
-            write_json(options.json, report)
-    except (FirmwareError, OSError) as error:
-        sys.exit(f"emulate: {error}")
+    command.run("emulate", argv, _body, (FirmwareError,))
 
 
 def _define_flags() -> None:

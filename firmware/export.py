@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,11 @@ from absl import app, flags
 from firmware.boards import board_names, get_board
 from firmware.build import build
 from firmware.elf import MemoryUse
-from firmware.emulate import write_json
 from firmware.errors import FirmwareError
 from firmware.formats import FORMAT_NAMES, LAYOUTS, get_format
 from firmware.model import RUNTIMES, WEIGHTS, project_from_model
 from firmware.project import Project
+from keras_models.command import expect_writable, run, write_json
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -130,18 +129,18 @@ def _print(report: dict[str, Any]) -> None:
     print(f"{report['out']}: {report['format']} project for {report['board']}; {step}")
 
 
+def _body() -> None:
+    values = flags.FLAGS.flag_values_dict()
+    expect_writable(values["json"])
+    report = _export(values)
+    if values["json"]:
+        write_json(values["json"], report)
+    _print(report)
+
+
 def main(argv: list[str]) -> None:
     """Entry point."""
-    if len(argv) > 1:
-        sys.exit(f"export: unexpected argument {argv[1]!r}")
-    values = flags.FLAGS.flag_values_dict()
-    try:
-        report = _export(values)
-        if values["json"]:
-            write_json(values["json"], report)
-    except (FirmwareError, OSError) as error:
-        sys.exit(f"export: {error}")
-    _print(report)
+    run("export", argv, _body, (FirmwareError,))
 
 
 def _define_flags() -> None:

@@ -14,6 +14,8 @@ import json
 import os
 from typing import Any
 
+from keras_models.command import write_atomic
+
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 STEM_ACTIVATIONS = ("relu", "gelu", "none")
 POOLS = ("mean", "cls")
@@ -374,10 +376,7 @@ class ArchConfig:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the JSON; the file appears whole or not at all."""
-        temporary = f"{os.fspath(path)}.tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(self.to_json())
-        os.replace(temporary, path)
+        write_atomic(path, self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ArchConfig:

@@ -29,12 +29,13 @@ def run(
     """
     if len(argv) > 1:
         sys.exit(f"{name}: unexpected argument {argv[1]!r}; expected flags only, --help lists them")
+    bad_input = (ValueError, *errors)
     try:
         body()
     except OSError as error:
         path = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{name}: {path}{error.strerror or error}")
-    except (ValueError, *errors) as error:
+    except bad_input as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
@@ -78,9 +79,9 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     except BaseException as error:
         if temporary:
             os.unlink(temporary)
-        if isinstance(error, OSError):
-            error.filename = os.fspath(path)  # not the temporary name, nor none at all
-            error.filename2 = None
+        if isinstance(error, OSError) and error.errno is not None:
+            # Under the file's own name, not the temporary one nor none at all.
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 

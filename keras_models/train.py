@@ -23,6 +23,7 @@ from typing import Any
 from absl import app, flags
 
 from keras_models.arch import ArchConfig, ArchError
+from keras_models.command import expect_writable, run, write_json
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.presets import get_preset
@@ -236,14 +237,6 @@ def _report(
     }
 
 
-def _write_json(path: str, value: Any) -> None:
-    temporary = f"{path}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
-    os.replace(temporary, path)
-
-
 def train(job: Job, data: Dataset, command: str, resume: bool = False) -> dict[str, Any]:
     """Trains and writes the trained directory; returns what train.json holds."""
     model, progress = fit(job, data, resume)
@@ -252,7 +245,7 @@ def train(job: Job, data: Dataset, command: str, resume: bool = False) -> dict[s
     temporary = job.path(f"tmp.{WEIGHTS_FILE}")  # Keras insists on the ending
     model.save_weights(temporary)
     os.replace(temporary, job.path(WEIGHTS_FILE))
-    _write_json(job.path(TRAIN_FILE), report)
+    write_json(job.path(TRAIN_FILE), report)
     with contextlib.suppress(FileNotFoundError):
         os.remove(job.path(CHECKPOINT_FILE))
     return report
@@ -325,28 +318,21 @@ def _table(report: dict[str, Any], out: str) -> str:
     return "\n".join(f"{name:<20} {value}" for name, value in rows)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Trains as the flags say; 1 and one line on bad input."""
-    if len(argv) > 1:
-        print(f"error: unexpected argument {argv[1]!r}; flags start with --", file=sys.stderr)
-        return 1
+def _body() -> None:
     started = time.monotonic()
-    try:
-        job, data = _job()
-        report = train(
-            job,
-            data,
-            shlex.join(["python", "-m", "keras_models.train", *sys.argv[1:]]),
-            FLAGS.resume,
-        )
-        if FLAGS.json:
-            _write_json(FLAGS.json, report)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    expect_writable(FLAGS.json)
+    job, data = _job()
+    command = shlex.join(["python", "-m", "keras_models.train", *sys.argv[1:]])
+    report = train(job, data, command, FLAGS.resume)
+    if FLAGS.json:
+        write_json(FLAGS.json, report)
     print(_table(report, job.out))
     print(f"{'total time':<20} {time.monotonic() - started:.0f} s")
-    return 0
+
+
+def main(argv: Sequence[str]) -> None:
+    """Trains as the flags say."""
+    run("train", argv, _body)
 
 
 if __name__ == "__main__":

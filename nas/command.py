@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from absl import flags
 
-from keras_models.arch import ArchError
+from keras_models.command import run, write_atomic, write_json
 from nas.cost import CostModel
-from nas.targets import BOARDS, BudgetError, Target, get_board
+from nas.targets import BOARDS, Target, get_board
+
+__all__ = ["FLAGS", "cost_model", "define_target_flags", "run", "write_json", "write_text"]
 
 FLAGS = flags.FLAGS
 
@@ -49,24 +45,4 @@ def cost_model() -> CostModel:
 
 def write_text(path: str, text: str) -> None:
     """Writes a file that appears whole or not at all."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
-
-
-def write_json(path: str, value: Any) -> None:
-    """The same for JSON."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def run(name: str, argv: Sequence[str], body: Callable[[], None]) -> None:
-    """Runs a command; bad input ends it with one line and exit status 1."""
-    if len(argv) > 1:
-        sys.exit(f"{name}: unexpected argument {argv[1]!r}; flags start with --")
-    try:
-        body()
-    except (ValueError, ArchError, BudgetError) as error:
-        sys.exit(f"{name}: {error}")
-    except OSError as error:
-        sys.exit(f"{name}: {error.filename or ''}: {error.strerror or error}")
+    write_atomic(path, text.encode())

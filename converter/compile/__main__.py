@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 from absl import app, flags
 
 from converter.compile.compiler import CompiledModel, compile_model
 from converter.compile.errors import CompileError
-from converter.tflite import write_atomic
+from keras_models.command import expect_writable, run, write_json
 
 _MODEL = flags.DEFINE_string("model", None, "Fused and planned .tflite.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder for the generated files.", required=True)
@@ -34,24 +32,26 @@ def _figures(model: CompiledModel) -> list[tuple[str, int]]:
 
 
 def _run() -> None:
+    expect_writable(_JSON.value)
     content = Path(_MODEL.value).read_bytes()
     model = compile_model(content, external_weights=_EXTERNAL.value)
     model.write(Path(_OUT.value))
     for name, value in _figures(model):
         print(f"{name:14} {value:>12,}")
     if _JSON.value:
-        write_atomic(_JSON.value, (json.dumps(dict(_figures(model)), indent=2) + "\n").encode())
+        write_json(_JSON.value, dict(_figures(model)))
+
+
+def _named() -> None:
+    """`_run`, whose errors about the model name its file."""
+    try:
+        _run()
+    except ValueError as error:
+        raise CompileError(f"{_MODEL.value}: {error}") from error
 
 
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        sys.exit(f"converter.compile: unexpected argument {argv[1]!r}; give --model=FILE --out=DIR")
-    try:
-        _run()
-    except CompileError as error:
-        sys.exit(f"converter.compile: {_MODEL.value}: {error}")
-    except OSError as error:
-        sys.exit(f"converter.compile: {error.filename}: {error.strerror}")
+    run("compile", argv, _named)
 
 
 if __name__ == "__main__":

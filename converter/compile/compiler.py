@@ -41,18 +41,20 @@ class CompiledModel:
     weights_bytes: int
 
     def write(self, directory: Path) -> None:
-        """Writes the files; each appears whole or not at all."""
-        directory.mkdir(parents=True, exist_ok=True)
-        for file in self.files:
-            handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{file.name}.")
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(file.content)
-                os.chmod(temporary, 0o644)
-                os.replace(temporary, directory / file.name)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+        """Writes the files; none of them appears before all are complete.
+
+        Raises:
+          OSError: with the name of the folder.
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=directory, prefix=".partial-") as partial:
+                for file in self.files:
+                    (Path(partial) / file.name).write_bytes(file.content)
+                for file in self.files:
+                    os.replace(Path(partial) / file.name, directory / file.name)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(directory)) from error
 
 
 def _supported(op: Operator) -> bool:
@@ -69,8 +71,8 @@ def _check_supported(graph: Graph) -> None:
     unsupported = sorted({op.name for op in graph.operators if not _supported(op)})
     if unsupported:
         raise CompileError(
-            f"operators not supported by the compiled runtime: {', '.join(unsupported)}; use the "
-            "TFLM runtime (--runtime=tflm)"
+            f"operators not supported by the compiled runtime: {', '.join(unsupported)}; fuse a "
+            "plain model first (converter.fuse), or use the TFLM runtime (--runtime=tflm)"
         )
 
 

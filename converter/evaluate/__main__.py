@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
-from converter import tflite
 from converter.evaluate import metrics, report
 from converter.evaluate.evaluation import (
     Floats,
@@ -28,6 +26,7 @@ from converter.evaluate.runtimes import (
     create_runtime,
     entry_of,
 )
+from keras_models.command import expect_writable, run, write_atomic
 from keras_models.datasets import DATASETS, DatasetError, Split, load_dataset
 
 _MODEL = flags.DEFINE_string("model", None, "Int8 .tflite, plain or fused.", required=True)
@@ -39,9 +38,14 @@ _RUNTIME = flags.DEFINE_list(
     "runtime", ["host"], "Some of: " + "; ".join(f"{r.name} ({r.runs})" for r in RUNTIMES)
 )
 _FLOAT = flags.DEFINE_string("float_model", "", "Trained directory of the float model.")
-_LIMIT = flags.DEFINE_integer("limit", 0, "Number of images, drawn with --seed; 0: all.")
+_LIMIT = flags.DEFINE_integer(
+    "limit", 0, "Number of images, drawn with --seed; 0: all.", lower_bound=0
+)
 _EMULATED_LIMIT = flags.DEFINE_integer(
-    "emulated_limit", 0, "The emulated runtime sees only the first so many of them; 0: all."
+    "emulated_limit",
+    0,
+    "The emulated runtime sees only the first so many of them; 0: all.",
+    lower_bound=0,
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draw of --limit images.")
 _THREADS = flags.DEFINE_integer(
@@ -97,6 +101,7 @@ def _float_logits(split: Split, bars: _Bars) -> Floats | None:
 
 
 def _evaluate() -> report.Report:
+    expect_writable(_JSON.value)
     for name in _RUNTIME.value:
         entry_of(name)
     fused = Path(_MODEL.value).read_bytes()
@@ -126,18 +131,15 @@ def _evaluate() -> report.Report:
     )
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        sys.exit(f"converter.evaluate: unexpected argument {argv[1]!r}")
-    try:
-        result = _evaluate()
-        if _JSON.value:
-            tflite.write_atomic(_JSON.value, report.to_json(result).encode())
-    except OSError as error:
-        sys.exit(f"converter.evaluate: {error.filename}: {error.strerror}")
-    except (RuntimeUnavailableError, tflite.TfliteError, ValueError) as error:
-        sys.exit(f"converter.evaluate: {error}")
+def _run() -> None:
+    result = _evaluate()
     print(report.to_text(result))
+    if _JSON.value:
+        write_atomic(_JSON.value, report.to_json(result).encode())
+
+
+def main(argv: list[str]) -> None:
+    run("evaluate", argv, _run, (RuntimeUnavailableError,))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import time
 from collections.abc import Sequence
 
@@ -13,7 +12,8 @@ from absl import app, flags
 
 from converter.fuse.pipeline import RESIDUAL_BITS, fuse_model
 from converter.fuse.report import FuseReport
-from converter.tflite import TfliteError, write_atomic
+from converter.tflite import TfliteError
+from keras_models.command import expect_writable, run, write_atomic
 
 _MODEL = flags.DEFINE_string("model", None, "Plain int8 .tflite (static batch 1).", required=True)
 _OUT = flags.DEFINE_string("out", None, "Where the fused .tflite goes.", required=True)
@@ -25,7 +25,10 @@ _STREAMED = flags.DEFINE_bool(
     "streamed", False, "The application pushes image rows; the arena holds one strip of them."
 )
 _SRAM_BUDGET = flags.DEFINE_integer(
-    "sram_budget", None, "Bytes that the arena may take; none: the smallest with good tiles."
+    "sram_budget",
+    None,
+    "Bytes that the arena may take; none: the smallest with good tiles.",
+    lower_bound=1,
 )
 _JSON = flags.DEFINE_string("json", None, "Where the report goes as JSON.")
 
@@ -54,6 +57,7 @@ def _json(report: FuseReport, size: int, planned: Planned | None) -> bytes:
 
 def _run() -> None:
     started = time.monotonic()
+    expect_writable(_OUT.value, _JSON.value)
     try:
         with open(_MODEL.value, "rb") as file:
             plain = file.read()
@@ -74,13 +78,16 @@ def _run() -> None:
     print(f"{_OUT.value}: {len(content):,} B, residual int{_RESIDUAL_BITS.value}, {seconds:.1f} s")
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
+def _named() -> None:
+    """`_run`, whose errors about the model name its file."""
     try:
         _run()
-    except (ValueError, OSError) as error:
-        sys.exit(f"fuse: {_MODEL.value}: {error}")
+    except ValueError as error:
+        raise TfliteError(f"{_MODEL.value}: {error}") from error
+
+
+def main(argv: Sequence[str]) -> None:
+    run("fuse", argv, _named)
 
 
 def cli() -> None:

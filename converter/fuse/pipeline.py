@@ -7,6 +7,8 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
+import numpy as np
+
 from converter.fuse.emit import Emitted, Replacement, emit
 from converter.fuse.errors import BoundError
 from converter.fuse.lower import lower
@@ -57,6 +59,13 @@ def _check_plain(model: Model) -> None:
     if fused:
         raise TfliteError(
             f"got a file that is fused already ({', '.join(fused)}); fuse the plain .tflite"
+        )
+    graph = model.graph
+    if not any(tensor.dtype == np.int8 for tensor in graph.tensors):
+        types = ", ".join(sorted({str(graph.tensors[i].dtype) for i in graph.inputs}))
+        raise TfliteError(
+            f"got a model of {types} without int8 tensors, expected a fully int8 one; quantize it "
+            "first (converter.quantize)"
         )
 
 

@@ -11,26 +11,24 @@ can be compared on the same problem.
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 import time
 from pathlib import Path
 
 from absl import app, flags
 
-from converter import tflite
 from converter.plan import heuristic, minimalloc_csv, planner
-from converter.plan.budget import OverBudgetError
 from converter.plan.model import plan_model
 from converter.plan.problem import Placement, PlanError, Problem, Region
-from tflm_custom_ops.options import OptionsError
+from keras_models.command import expect_writable, run, write_atomic, write_json
 
 _MODEL = flags.DEFINE_string("model", "", "Plain or fused .tflite to plan.")
 _CSV = flags.DEFINE_string("csv", "", "minimalloc CSV (id,lower,upper,size[,alignment,offset]).")
 _OUT = flags.DEFINE_string("out", "", "Where the planned file goes.")
 _STREAMED = flags.DEFINE_bool("streamed", False, "Model: the application pushes image rows.")
-_SRAM_BUDGET = flags.DEFINE_integer("sram_budget", None, "Model: bytes that the arena may take.")
-_CAPACITY = flags.DEFINE_integer("capacity", None, "CSV: bytes of the memory.")
+_SRAM_BUDGET = flags.DEFINE_integer(
+    "sram_budget", None, "Model: bytes that the arena may take.", lower_bound=1
+)
+_CAPACITY = flags.DEFINE_integer("capacity", None, "CSV: bytes of the memory.", lower_bound=1)
 _ALIGNMENT = flags.DEFINE_integer(
     "alignment", 1, "CSV: of buffers without a column of their own.", lower_bound=1
 )
@@ -88,14 +86,14 @@ def _plan_tflite() -> tuple[Problem, Placement, bytes]:
 
 
 def _run() -> None:
+    expect_writable(_OUT.value, _JSON.value)
     started = time.monotonic()
     problem, placement, content = _plan_csv() if _CSV.value else _plan_tflite()
     figures = _figures(problem, placement, time.monotonic() - started)
     if _OUT.value:
-        tflite.write_atomic(_OUT.value, content)
+        write_atomic(_OUT.value, content)
     if _JSON.value:
-        text = json.dumps(dataclasses.asdict(figures), indent=2) + "\n"
-        tflite.write_atomic(_JSON.value, text.encode())
+        write_json(_JSON.value, dataclasses.asdict(figures))
     proof = "optimal" if figures.optimal else f"within {figures.gap:.2%} of the lower bound"
     print(f"{figures.buffers} buffers, {figures.method}, {figures.seconds:.1f} s")
     print(f"arena        {figures.arena_bytes:>12,} bytes, {proof}")
@@ -103,21 +101,22 @@ def _run() -> None:
     print(f"greedy       {figures.greedy_bytes:>12,} bytes")
 
 
-def main(argv: list[str]) -> None:
-    """Entry point."""
-    if len(argv) > 1:
-        sys.exit(f"converter.plan: unexpected argument {argv[1]!r}")
+def _named() -> None:
+    """`_run`, whose errors about the problem name its file."""
     if bool(_MODEL.value) == bool(_CSV.value):
-        sys.exit("converter.plan: give either --model=FILE or --csv=FILE")
+        raise PlanError("got no problem or two, expected either --model=FILE or --csv=FILE")
     name = _CSV.value or _MODEL.value
     try:
         _run()
-    except (tflite.TfliteError, OptionsError, PlanError, OverBudgetError) as error:
-        sys.exit(f"converter.plan: {name}: {error}")
-    except UnicodeDecodeError:
-        sys.exit(f"converter.plan: {name}: not a text file")
-    except OSError as error:
-        sys.exit(f"converter.plan: {error.filename}: {error.strerror}")
+    except UnicodeDecodeError as error:
+        raise PlanError(f"{name}: not a text file") from error
+    except ValueError as error:
+        raise PlanError(f"{name}: {error}") from error
+
+
+def main(argv: list[str]) -> None:
+    """Entry point."""
+    run("plan", argv, _named)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ buffer. The alignment is checked on the finished bytes.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from typing import Any
 
 import flatbuffers
@@ -23,6 +21,7 @@ from converter.tflite.schema import (
     TENSOR_TYPES,
     schema,
 )
+from keras_models.command import write_atomic
 
 
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
@@ -167,23 +166,6 @@ def misaligned_buffers(content: bytes) -> list[int]:
         if field and table.VectorLen(field) and table.Vector(field) % BUFFER_ALIGNMENT:
             wrong.append(i)
     return wrong
-
-
-def write_atomic(path: str, content: bytes) -> None:
-    """Writes a file completely or not at all; its directory is made if it is missing."""
-    directory = os.path.dirname(os.path.abspath(path))
-    os.makedirs(directory, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=directory, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only the owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def save(model: Model, path: str) -> None:

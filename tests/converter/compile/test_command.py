@@ -52,6 +52,6 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(tmp_path, content):
         assert result.returncode != 0
         lines = result.stderr.strip().splitlines()
         assert len(lines) == 1
-        assert lines[0].startswith(f"converter.compile: {model}: ")
+        assert lines[0].startswith(f"compile: {model}: ")
         assert reason in lines[0]
     assert not (tmp_path / "out").exists()

@@ -106,5 +106,5 @@ def test_bad_input_is_one_clear_line(folder, fused, arguments, reason):
     assert result.returncode != 0
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("converter.evaluate: ")
+    assert lines[0].startswith("evaluate: ")
     assert reason in lines[0]

@@ -49,8 +49,8 @@ def test_model_in_and_planned_model_out(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give either --model=FILE or --csv=FILE"),
-        (["--model=a", "--csv=b"], "give either --model=FILE or --csv=FILE"),
+        ([], "expected either --model=FILE or --csv=FILE"),
+        (["--model=a", "--csv=b"], "expected either --model=FILE or --csv=FILE"),
         (["--csv=/nonexistent.csv"], "/nonexistent.csv: No such file"),
         (["--csv=pyproject.toml"], "csv header"),
         (["--csv={csv}", "--capacity=10"], "the best placement found needs"),
