@@ -5,26 +5,32 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.kernels.counts import KernelFigures
+from benchmarks.latency import LatencyEstimate, estimate
 from converter import tflite
 from converter.fuse import fuse_model
 from converter.plan import plan_model, read_plan
+from converter.plan.lifetimes import decoded
 from converter.ptq import quantize
-from firmware.boards import get_board
+from firmware.boards import Board, get_board
 from firmware.emulator.emulator import Emulator
+from firmware.errors import FirmwareError
 from firmware.model import build_model
 from firmware.model_info import ModelInfo
 from keras_models.arch import ArchConfig
 from keras_models.load import resolve_model
+from tflm_custom_ops.options import Op
 
 SEED = 1
 CALIBRATION_IMAGES = 4
+M4_BOARD = "openmv_cam_m4"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +82,8 @@ class NetworkFigures:
       flash_bytes, external_flash_bytes: programmed bytes by memory.
       kernel_code_bytes: code of the kernels in that ELF.
       weights: where the weights are, `internal` or `qspi`.
+      latency_estimate: milliseconds at the board's clock; an estimate (benchmarks/latency.py).
+      instructions_m4: the same inference on the emulated Cortex-M4 board, where it fits.
       operators: per operator.
     """
 
@@ -92,6 +100,8 @@ class NetworkFigures:
     external_flash_bytes: int
     kernel_code_bytes: int
     weights: str
+    latency_estimate: LatencyEstimate | None
+    instructions_m4: int | None
     operators: tuple[OperatorFigures, ...]
 
 
@@ -115,57 +125,88 @@ def plain_model(preset: str) -> tuple[ArchConfig, bytes]:
     return arch, quantize(model, arch, images)
 
 
+def _quantized_image(info: ModelInfo) -> NDArray[np.int8]:
+    height, _, channels = info.image_shape
+    image = synthetic_images(1, height, channels, SEED + 1)[0]
+    return np.clip(np.rint(image * 127), -128, 127).astype(np.int8)
+
+
+def _on_board(model: bytes, board: Board, weights: str) -> tuple[Emulator, int]:
+    """The emulated board after one image, and the instructions of that image."""
+    with tempfile.TemporaryDirectory() as work:
+        elf = Path(work) / "firmware.elf"
+        build_model(model, board, elf, weights=weights)
+        emulator = Emulator(board, elf)
+    return emulator, emulator.classify(_quantized_image(emulator.model)).instructions
+
+
+def _instructions_m4(model: bytes) -> int | None:
+    """Instructions on the Cortex-M4 board; None where the model does not fit it."""
+    try:
+        return _on_board(model, get_board(M4_BOARD), "auto")[1]
+    except FirmwareError:
+        return None
+
+
+def _fused_ops(model: bytes) -> tuple[Op | None, ...]:
+    graph = tflite.parse(model).graph
+    return tuple(decoded(graph, op) for op in graph.operators)
+
+
 def _emulated(
-    model: bytes, streamed: bool, job: Job, step: Callable[[str], None]
+    model: bytes, streamed: bool, job: Job, kernels: Sequence[KernelFigures]
 ) -> dict[str, Any]:
     """Builds the firmware, runs one image, returns the fields of NetworkFigures it measures."""
     board = get_board(job.board)
-    with tempfile.TemporaryDirectory() as work:
-        elf = Path(work) / "firmware.elf"
-        step("build firmware")
-        use = build_model(model, board, elf, weights=job.weights)
-        emulator = Emulator(board, elf)
-        step("emulate")
-        info: ModelInfo = emulator.model
-        image = synthetic_images(1, info.image_shape[0], info.image_shape[2], SEED + 1)[0]
-        quantized = np.clip(np.rint(image * 127), -128, 127).astype(np.int8)
-        inference = emulator.classify(quantized)
-        return {
-            "instructions": inference.instructions,
-            "sram_total_streamed_bytes": emulator.sram_total_bytes() if streamed else None,
-            "sram_total_resident_bytes": None if streamed else emulator.sram_total_bytes(),
-            "stack_bytes": emulator.stack_high_water_bytes(),
-            "flash_bytes": use.flash_bytes,
-            "external_flash_bytes": use.external_flash_bytes,
-            "kernel_code_bytes": use.kernel_code_bytes,
-            "weights": "qspi" if use.external_flash_bytes else "internal",
-            "operators": tuple(
-                OperatorFigures(count.name, count.instructions, count.stack_bytes)
-                for count in emulator.operator_counts()
-            ),
-        }
+    emulator, instructions = _on_board(model, board, job.weights)
+    use, counts = emulator.memory_use(), emulator.operator_counts()
+    latency = None
+    if kernels:
+        per_op = [count.instructions for count in counts]
+        latency = estimate(_fused_ops(model), per_op, kernels, board)
+    return {
+        "instructions": instructions,
+        "sram_total_streamed_bytes": emulator.sram_total_bytes() if streamed else None,
+        "sram_total_resident_bytes": None if streamed else emulator.sram_total_bytes(),
+        "stack_bytes": emulator.stack_high_water_bytes(),
+        "flash_bytes": use.flash_bytes,
+        "external_flash_bytes": use.external_flash_bytes,
+        "kernel_code_bytes": use.kernel_code_bytes,
+        "weights": "qspi" if use.external_flash_bytes else "internal",
+        "latency_estimate": latency,
+        "instructions_m4": _instructions_m4(model),
+        "operators": tuple(
+            OperatorFigures(count.name, count.instructions, count.stack_bytes) for count in counts
+        ),
+    }
 
 
 def measure(
-    job: Job, arch: ArchConfig, plain: bytes, step: Callable[[str], None]
+    job: Job,
+    arch: ArchConfig,
+    plain: bytes,
+    kernels: Sequence[KernelFigures],
+    step: Callable[[str], None],
 ) -> NetworkFigures:
     """All figures of one job.
 
     Args:
       plain: of :func:`plain_model`.
+      kernels: measurements that the latency estimate needs; none: no estimate.
       step: told what is going on.
     """
     step("fuse and plan")
     fused = fuse_model(plain, residual_bits=job.residual_bits).model_bytes
     resident = plan_model(fused, streamed=False).model_bytes
     streamed = None if arch.stem else plan_model(fused, streamed=True).model_bytes
+    step("build and emulate")
     return NetworkFigures(
         macs=arch.macs,
         ops=len(tflite.parse(fused).graph.operators),
         plain_ops=len(tflite.parse(plain).graph.operators),
         arena_streamed_bytes=read_plan(streamed).arena_bytes if streamed else None,
         arena_resident_bytes=read_plan(resident).arena_bytes,
-        **_emulated(streamed or resident, streamed is not None, job, step),
+        **_emulated(streamed or resident, streamed is not None, job, kernels),
     )
 
 

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Latency of a network, estimated from exact instruction counts. An estimate: no board was timed.
+
+Time = cycles / clock + bytes of weights read / read speed of their memory, with no overlap of the
+two. Cycles are the emulator's instruction count times the cycles per instruction of the operator's
+kind, which the static dual-issue model gives for the kernels (benchmarks/kernels/cycles.py, memory
+that never stalls). Each weight byte is read once per token tile (converter.schedule.cost), because
+a 4 KB data cache keeps none of them until the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from benchmarks.kernels.counts import KernelFigures
+from converter import schedule
+from firmware.boards.board import Board, RegionKind
+from tflm_custom_ops.options import Attention, LayerNorm, LinearOp, Mlp, Op, PatchEmbed
+
+# The kernel measurement that stands for each kind of operator.
+_KERNEL_OF: dict[type, str] = {
+    Attention: "attention block, int8 stream",
+    Mlp: "MLP block, int8 stream",
+    PatchEmbed: "patch embedding 240x240x3",
+    LayerNorm: "LayerNorm, int8",
+    LinearOp: "linear 225x192x192, 45 rows at a time",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyEstimate:
+    """Milliseconds for one image; estimates.
+
+    Attributes:
+      compute_ms: with memory that never stalls.
+      flash_ms, qspi_ms: with all weights in internal flash, in the memory-mapped QSPI flash.
+      weight_bytes_read: bytes of weights read in one inference.
+    """
+
+    clock_hz: int
+    compute_ms: float
+    flash_ms: float | None
+    qspi_ms: float | None
+    weight_bytes_read: int
+
+
+def _cycles_per_instruction(op: Op | None, kernels: Sequence[KernelFigures]) -> float:
+    """By the kind of operator; 1 for builtin operators, which have no measurement."""
+    name = _KERNEL_OF.get(type(op))
+    for kernel in kernels:
+        if kernel.name == name:
+            return kernel.cycles_estimate / kernel.instructions
+    return 1.0
+
+
+def estimate(
+    ops: Sequence[Op | None],
+    instructions: Sequence[int],
+    kernels: Sequence[KernelFigures],
+    board: Board,
+) -> LatencyEstimate:
+    """Estimates a network's latency.
+
+    Args:
+      ops: the file's operators with their schedules; None for builtin ones.
+      instructions: of each operator in one inference, exact.
+    """
+    cycles = sum(
+        count * _cycles_per_instruction(op, kernels)
+        for op, count in zip(ops, instructions, strict=True)
+    )
+    traffic = sum(schedule.cost(op).weight_bytes for op in ops if op is not None)
+    clock_hz = board.clock.system_hz
+    compute_ms = 1e3 * cycles / clock_hz
+
+    speeds = {r.kind: r.read_megabytes_per_second for r in board.regions}
+
+    def with_weights_in(kind: RegionKind) -> float | None:
+        if kind not in speeds:
+            return None
+        return round(compute_ms + traffic / (1e3 * speeds[kind]), 1)
+
+    return LatencyEstimate(
+        clock_hz=clock_hz,
+        compute_ms=round(compute_ms, 1),
+        flash_ms=with_weights_in(RegionKind.FLASH),
+        qspi_ms=with_weights_in(RegionKind.EXTERNAL_FLASH),
+        weight_bytes_read=traffic,
+    )
