@@ -33,8 +33,8 @@ def run(
     try:
         body()
     except OSError as error:
-        path = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"{name}: {path}{error.strerror or error}")
+        path = error.filename2 or error.filename  # of a copy: the destination
+        sys.exit(f"{name}: {path}: {error.strerror}" if path else f"{name}: {error}")
     except bad_input as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:

@@ -278,4 +278,4 @@ def test_bad_input_is_one_line_and_exit_code_one(arguments, message, tmp_path):
     assert result.returncode == 1
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
-    assert result.stderr.startswith("error: ")
+    assert result.stderr.startswith("train: ")
