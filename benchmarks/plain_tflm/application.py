@@ -8,7 +8,6 @@ and model, 8 MB of RAM for arena and stack. The core is that of the boards.
 from __future__ import annotations
 
 import dataclasses
-import os
 import struct
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -33,7 +32,7 @@ LIBRARIES = "gen/cortex_m_generic_cortex-m7*/lib/libtensorflow-microlite.a"
 ARENA_BYTES = 4 << 20
 STACK_BYTES = 32 << 10
 _STACK_PAINT = 0xA5A5A5A5  # src/cortexm/reset.S
-_READY, _SETUP_FAILED = 1, 2
+_READY = 1
 _HOST_VIEW = "<7I"  # HostView, main.cc
 _LIMIT = 100_000_000_000
 _HERE = Path(__file__).parent
@@ -239,15 +238,12 @@ class PlainEmulator:
         return tuple(sorted(rows, key=lambda row: -row.instructions))
 
 
-def run_plain(
-    model: bytes, tree: Path, library: Path, images: NDArray[np.int8], elf: Path | None = None
-) -> PlainRun:
+def run_plain(model: bytes, tree: Path, library: Path, images: NDArray[np.int8]) -> PlainRun:
     """Builds and runs; counts are those of the last image.
 
     Args:
       model: as for :func:`build_application`.
       images: int8[n, height, width, channels], quantized.
-      elf: where to keep the program; None: nowhere.
     """
     with tempfile.TemporaryDirectory(prefix="vit-plain-") as work:
         program = Path(work) / "plain.elf"
@@ -255,7 +251,7 @@ def run_plain(
         emulator = PlainEmulator(program, read_graph(model))
         logits = np.stack([emulator.run(image) for image in images])
         use = emulator.elf.memory_use(BOARD)
-        run = PlainRun(
+        return PlainRun(
             kernels=kernels_of(library),
             instructions=emulator.instructions,
             arena_bytes=emulator.arena_bytes,
@@ -266,6 +262,3 @@ def run_plain(
             operators=emulator.operator_totals(),
             logits=logits,
         )
-        if elf is not None:
-            os.replace(program, elf)
-        return run

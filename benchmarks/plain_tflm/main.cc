@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs one .tflite in TFLM's interpreter with TFLM's own kernels and memory planner, on a core with
-// as much memory as that needs. Nothing but `wait_for_host` talks to the outside: the emulator stops
-// there, fills the input, reads the output and goes on.
+// as much memory as that needs. Nothing but `wait_for_host` talks to the outside: the emulator
+// stops there, fills the input, reads the output and goes on.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -43,8 +43,8 @@ void fault_report(void);
 void system_init(void) {}
 
 // The emulator starts like the core: stack pointer and reset handler.
-__attribute__((section(".vectors"), used)) const void* const vectors[2] = {
-    &__stack_top, reinterpret_cast<const void*>(&reset_handler)};
+__attribute__((section(".vectors"), used))
+const void* const vectors[2] = {&__stack_top, reinterpret_cast<const void*>(&reset_handler)};
 
 // Does nothing; the emulator stops at its address.
 __attribute__((noinline)) void wait_for_host(void) { __asm volatile("" ::: "memory"); }
@@ -102,9 +102,8 @@ int main() {
   auto* resolver = new (resolver_bytes) Resolver();
   auto* profiler = new (profiler_bytes) MeterProfiler();
   if (VitModelAddOperators(resolver) != kTfLiteOk) host_view.ready = 2;
-  auto* interpreter =
-      new (interpreter_bytes) tflite::MicroInterpreter(tflite::GetModel(vit_model_weights), *resolver,
-                                                       arena, sizeof(arena), nullptr, profiler);
+  auto* interpreter = new (interpreter_bytes) tflite::MicroInterpreter(
+      tflite::GetModel(vit_model_weights), *resolver, arena, sizeof(arena), nullptr, profiler);
   if (host_view.ready == 0 && interpreter->AllocateTensors() == kTfLiteOk) {
     host_view.input = Address(interpreter->input(0)->data.raw);
     host_view.input_bytes = static_cast<uint32_t>(interpreter->input(0)->bytes);
