@@ -26,28 +26,7 @@ from converter.plan.report import FlashReport, Kind, MemoryReport, flash_report,
 from converter.plan.validate import validate
 from keras_models.command import expect_writable, run, write_atomic, write_json
 
-_MODEL = flags.DEFINE_string("model", None, "Plain or fused .tflite.", required=True)
-_STREAMED = flags.DEFINE_bool(
-    "streamed", False, "If the file has no plan: plan it with streamed input."
-)
-_SRAM_BUDGET = flags.DEFINE_integer(
-    "sram_budget", None, "SRAM in bytes for arena, stack and static data.", lower_bound=1
-)
-_FLASH_BUDGET = flags.DEFINE_integer(
-    "flash_budget", None, "Flash in bytes for constants and code.", lower_bound=1
-)
-_STACK = flags.DEFINE_integer(
-    "stack_bytes", 0, "Stack of the firmware (python -m firmware.emulate measures it)."
-)
-_STATIC = flags.DEFINE_integer("static_bytes", 0, "data and bss of the firmware, without arena.")
-_FIRMWARE = flags.DEFINE_bool(
-    "firmware", False, "Count the stack and static data of this toolkit's firmware too."
-)
-_CODE = flags.DEFINE_integer("code_bytes", 0, "Code and other constants of the firmware.")
-_JSON = flags.DEFINE_string("json", "", "File for the report.")
-_PNG = flags.DEFINE_string("png", "", "File for the memory map as a picture.")
-_HTML = flags.DEFINE_string("html", "", "File for the report as a page.")
-_CSV = flags.DEFINE_string("csv", "", "File for the buffers in minimalloc's CSV format.")
+FLAGS = flags.FLAGS
 
 Table = list[list[str]]
 
@@ -239,37 +218,35 @@ def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
 
 
 def _write_files(found: Inspection, budgets: Budgets, title: str) -> None:
-    if _JSON.value:
-        write_json(_JSON.value, as_json(found, budgets))
-    if _PNG.value:
-        write_atomic(_PNG.value, draw.png(found.memory, title))
-    if _HTML.value:
+    if FLAGS.json:
+        write_json(FLAGS.json, as_json(found, budgets))
+    if FLAGS.png:
+        write_atomic(FLAGS.png, draw.png(found.memory, title))
+    if FLAGS.html:
         page = draw.html_page(found.memory, title, tables(found, budgets))
-        write_atomic(_HTML.value, page.encode())
-    if _CSV.value:
-        write_atomic(
-            _CSV.value, minimalloc_csv.writes(found.stated.problem, found.offsets).encode()
-        )
+        write_atomic(FLAGS.html, page.encode())
+    if FLAGS.csv:
+        write_atomic(FLAGS.csv, minimalloc_csv.writes(found.stated.problem, found.offsets).encode())
 
 
 def _budgets(found: Inspection) -> Budgets:
     """The flags; with --firmware, what its linker script reserves and its sources declare."""
-    stack, static = _STACK.value, _STATIC.value
-    if _FIRMWARE.value:
+    stack, static = FLAGS.stack_bytes, FLAGS.static_bytes
+    if FLAGS.firmware:
         graph = found.stated.graph
         row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
         stack = stack or footprint.STACK_RESERVED_BYTES
         static = static or footprint.static_bytes(
             len(graph.operators), row_bytes, found.memory.streamed
         )
-    return Budgets(_SRAM_BUDGET.value, _FLASH_BUDGET.value, stack, static, _CODE.value)
+    return Budgets(FLAGS.sram_budget, FLAGS.flash_budget, stack, static, FLAGS.code_bytes)
 
 
 def _run() -> None:
     """Reports; raises when the model is over a budget."""
-    expect_writable(_JSON.value, _PNG.value, _HTML.value, _CSV.value)
-    path = Path(_MODEL.value)
-    found = inspect_model(path.read_bytes(), _STREAMED.value)
+    expect_writable(FLAGS.json, FLAGS.png, FLAGS.html, FLAGS.csv)
+    path = Path(FLAGS.model)
+    found = inspect_model(path.read_bytes(), FLAGS.streamed)
     budgets = _budgets(found)
     for heading, rows in tables(found, budgets):
         print(f"{heading}\n\n{text_table(rows)}\n")
@@ -285,12 +262,43 @@ def _named() -> None:
     try:
         _run()
     except ValueError as error:
-        raise PlanError(f"{_MODEL.value}: {error}") from error
+        raise PlanError(f"{FLAGS.model}: {error}") from error
 
 
 def main(argv: list[str]) -> None:
     run("inspect", argv, _named)
 
 
+def _define_flags() -> None:
+    flags.DEFINE_string("model", None, "Plain or fused .tflite.", required=True)
+    flags.DEFINE_bool("streamed", False, "If the file has no plan: plan it with streamed input.")
+    flags.DEFINE_integer(
+        "sram_budget", None, "SRAM in bytes for arena, stack and static data.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "flash_budget", None, "Flash in bytes for constants and code.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "stack_bytes",
+        0,
+        "Stack of the firmware (python -m firmware.emulate measures it).",
+        lower_bound=0,
+    )
+    flags.DEFINE_integer(
+        "static_bytes", 0, "data and bss of the firmware, without arena.", lower_bound=0
+    )
+    flags.DEFINE_bool(
+        "firmware", False, "Count the stack and static data of this toolkit's firmware too."
+    )
+    flags.DEFINE_integer(
+        "code_bytes", 0, "Code and other constants of the firmware.", lower_bound=0
+    )
+    flags.DEFINE_string("json", "", "File for the report.")
+    flags.DEFINE_string("png", "", "File for the memory map as a picture.")
+    flags.DEFINE_string("html", "", "File for the report as a page.")
+    flags.DEFINE_string("csv", "", "File for the buffers in minimalloc's CSV format.")
+
+
 if __name__ == "__main__":
+    _define_flags()
     app.run(main)

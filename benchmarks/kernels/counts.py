@@ -8,13 +8,9 @@ if a figure misses its target. Each result is compared with the NumPy reference 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import platform
-import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 from absl import app, flags
@@ -25,10 +21,9 @@ from benchmarks.kernels import emulator, workloads
 from benchmarks.kernels.cycles import CycleModel
 from benchmarks.kernels.emulator import KernelEmulator
 from benchmarks.kernels.operators import run_operator
+from keras_models.command import expect_writable, run, write_json
 from tflm_custom_ops import reference
 from tflm_custom_ops.options import Op
-
-_JSON = flags.DEFINE_string("json", None, "File for the figures.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,12 +208,11 @@ def table(figures: Sequence[KernelFigures]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected only flags")
+def _body() -> None:
+    expect_writable(flags.FLAGS.json)
     figures = measure_kernels()
     print(table(figures))
-    if _JSON.value:
+    if flags.FLAGS.json:
         report = {
             "command": "python -m benchmarks.kernels.counts",
             "seed": workloads.SEED,
@@ -230,15 +224,16 @@ def main(argv: Sequence[str]) -> None:
             },
             "kernels": {f.name: dataclasses.asdict(f) for f in figures},
         }
-        out = Path(_JSON.value)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_name(f"{out.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(report, indent=2) + "\n")
-        os.replace(part, out)
-        print(f"wrote {out}")
-    if any(f.missed for f in figures):
-        sys.exit("counts: a kernel misses its target")
+        write_json(flags.FLAGS.json, report)
+        print(f"wrote {flags.FLAGS.json}")
+    if missed := [f.name for f in figures if f.missed]:
+        raise ValueError(f"over the target: {', '.join(missed)}")
+
+
+def main(argv: Sequence[str]) -> None:
+    run("counts", argv, _body, (emulator.EmulationError,))
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("json", None, "File for the figures.")
     app.run(main)

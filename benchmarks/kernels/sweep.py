@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +14,10 @@ from tqdm import tqdm
 
 from benchmarks.kernels import emulator
 from benchmarks.kernels.operators import can_alias, run_operator
+from keras_models.command import run
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops import reference
 from tflm_custom_ops.options import OpKind
-
-_COUNT = flags.DEFINE_integer("count", 2000, "random operators of each kind", lower_bound=1)
-_FIRST = flags.DEFINE_integer("first_seed", 0, "seed of the first one", lower_bound=0)
-_CORE = flags.DEFINE_enum("core", "cortex-m7", sorted(emulator.CORES), "processor")
 
 
 def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int) -> int:
@@ -34,28 +30,39 @@ def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int
     op = generators.random_op(kind, rng, extreme=extreme)
     x = generators.random_input(op, rng, extreme=extreme)
     expected = reference.run(op, x)
-    run = run_operator(machine, op, x, alias=seed % 3 == 0 and can_alias(op))
-    return int((run.y != expected).sum())
+    found = run_operator(machine, op, x, alias=seed % 3 == 0 and can_alias(op))
+    return int((found.y != expected).sum())
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected only flags")
-    core = emulator.CORES[_CORE.value]
+def _body() -> None:
+    values = flags.FLAGS
+    core = emulator.CORES[values.core]
     machine = emulator.KernelEmulator(emulator.build(core), core)
-    failed = False
+    failed = []
     for kind in OpKind:
-        seeds = range(_FIRST.value, _FIRST.value + _COUNT.value)
+        seeds = range(values.first_seed, values.first_seed + values.count)
         bad = [
             s
             for s in tqdm(seeds, kind.name, leave=False, disable=None)
             if mismatches_of_seed(machine, kind, s)
         ]
         print(f"{kind.name:12s} {len(seeds)} operators, {len(bad)} differ {bad[:5] or ''}")
-        failed = failed or bool(bad)
+        if bad:
+            failed.append(kind.name)
     if failed:
-        sys.exit(1)
+        raise ValueError(f"not equal to the reference: {', '.join(failed)}")
+
+
+def main(argv: Sequence[str]) -> None:
+    run("sweep", argv, _body, (emulator.EmulationError,))
+
+
+def _define_flags() -> None:
+    flags.DEFINE_integer("count", 2000, "random operators of each kind", lower_bound=1)
+    flags.DEFINE_integer("first_seed", 0, "seed of the first one", lower_bound=0)
+    flags.DEFINE_enum("core", "cortex-m7", sorted(emulator.CORES), "processor")
 
 
 if __name__ == "__main__":
+    _define_flags()
     app.run(main)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rooms of docs/architecture.md: who may import whom, read from the sources."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What each package may import of this repository besides itself.
+ALLOWED = {
+    "tflm_custom_ops": set(),
+    "keras_models": set(),
+    "converter": {"keras_models", "tflm_custom_ops"},
+    "nas": {"keras_models", "converter", "tflm_custom_ops"},
+    "firmware": {"keras_models", "converter", "tflm_custom_ops"},
+}
+EVERYTHING = {*ALLOWED, "benchmarks", "examples", "tests"}
+
+
+def sources(package: str) -> list[Path]:
+    return sorted(p for p in (ROOT / package).rglob("*.py") if "__pycache__" not in p.parts)
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names, those inside functions included; `from a import b` gives a and a.b."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_no_package_imports_upward(package):
+    files = sources(package)
+    assert files
+    for path in files:
+        ours = {name.split(".")[0] for name in imported(path)} & EVERYTHING
+        assert ours <= ALLOWED[package] | {package}, path.relative_to(ROOT)
+
+
+def _defines_flags(path: Path) -> bool:
+    """Whether importing the module defines command-line flags."""
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    top = [s for s in statements if isinstance(s, ast.Assign | ast.Expr)]
+    calls = [s.value for s in top if isinstance(s.value, ast.Call)]
+    return any(ast.unparse(call.func).startswith("flags.DEFINE") for call in calls)
+
+
+def test_a_module_with_flags_of_its_own_is_imported_by_nobody():
+    """Flags are global to a process: two such modules in one of them do not import."""
+    files = [path for package in sorted(EVERYTHING) for path in sources(package)]
+    commands = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in files
+        if _defines_flags(path)
+    }
+    assert "converter.quantize" in commands
+    for path in files:
+        found = imported(path) & set(commands)
+        assert not found, f"{path.relative_to(ROOT)} imports {sorted(found)}"
