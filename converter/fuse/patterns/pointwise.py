@@ -119,8 +119,7 @@ def _behind(view: GraphView, anchor: int) -> list[int]:
 
 
 def _before(view: GraphView, anchor: int, y: int) -> list[int]:
-    """Candidates for x: the one tensor that `y` depends on, or what the anchor reads."""
+    """Candidates for x: the one tensor that `y` depends on, and what the anchor reads."""
     ends = frontier(view, y, ALLOWED)
-    if len(ends) == 1:
-        return list(ends)
-    return [i for i in view.op(anchor).inputs if i >= 0 and not view.is_constant(i)]
+    near = [i for i in view.op(anchor).inputs if i >= 0 and not view.is_constant(i)]
+    return list(dict.fromkeys([*(ends if len(ends) == 1 else ()), *near]))

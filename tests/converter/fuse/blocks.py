@@ -17,8 +17,8 @@ class AttentionSpelling:
     Attributes:
       tokens, heads, head_dim, embed_dim: sizes.
       packed: one linear layer for q, k and v; else three.
-      parting: how a packed layer is taken apart: "split", "slice", or "heads" (each head's q, k
-        and v side by side, as some exporters store them).
+      parting: how a packed layer is taken apart: "split", "slice", "strided" (slice), or "heads"
+        (each head's q, k and v side by side, as some exporters store them).
       scale: where 1/sqrt(head_dim) is multiplied: "q", "k", "scores" or "none".
       key_first: scores are k.q^T, transposed before the softmax.
       key_transposed: k is transposed by an operator, else by adj_y.
@@ -99,9 +99,12 @@ def _heads(g: PlainGraph, h: int, s: AttentionSpelling) -> tuple[int, int, int]:
     if s.parting == "split":
         q, k, v = (by_head(t) for t in g.split(qkv, 3))
         return q, k, v
-    if s.parting == "slice":
+    if s.parting in ("slice", "strided"):
         flat = g.reshape(qkv, 1, s.tokens, 3 * inner)
-        parts = [g.slice(flat, (0, 0, i * inner), (1, s.tokens, inner)) for i in range(3)]
+        if s.parting == "slice":
+            parts = [g.slice(flat, (0, 0, i * inner), (1, s.tokens, inner)) for i in range(3)]
+        else:
+            parts = [g.strided_slice(flat, i * inner, (i + 1) * inner) for i in range(3)]
         return by_head(parts[0]), by_head(parts[1]), by_head(parts[2])
     cube = g.transpose(g.reshape(qkv, 1, s.tokens, s.heads, 3, s.head_dim), 3, 0, 2, 1, 4)
     size = (1, 1, s.heads, s.tokens, s.head_dim)

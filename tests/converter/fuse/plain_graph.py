@@ -167,6 +167,14 @@ class PlainGraph:
         value = self.values[x][window]
         return self.op("SLICE", arguments, value, like=x, **options("SliceOptions"))
 
+    def strided_slice(self, x: int, begin: int, end: int) -> int:
+        """x[..., begin:end] of a 3-D tensor, the other axes mostly left to masks."""
+        batch = self.values[x].shape[0]
+        ends = self.indices(batch, 0, end)
+        arguments = [x, self.indices(0, 0, begin), ends, self.indices(1, 1, 1)]
+        opts = options("StridedSliceOptions", beginMask=3, endMask=2)
+        return self.op("STRIDED_SLICE", arguments, self.values[x][..., begin:end], like=x, **opts)
+
     def split(self, x: int, parts: int) -> list[int]:
         axis = self.indices(self.values[x].ndim - 1, scalar=True)
         outputs = [

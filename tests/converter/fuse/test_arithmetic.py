@@ -21,7 +21,9 @@ from converter.fuse.arithmetic import (
     norm_params,
     scalar_fixed_point,
 )
-from converter.fuse.errors import BoundError
+from converter.fuse.errors import BoundError, NoMatchError
+from converter.fuse.patterns.linear import integer_bias
+from converter.tflite import Quantization, Tensor
 from tflm_custom_ops.reference.layer_norm import normalize
 from tflm_custom_ops.reference.linear import linear
 
@@ -140,3 +142,27 @@ def test_activation_table_rounds_and_saturates() -> None:
     assert table[-1] == 127
     middle = np.abs(values) < 10
     assert np.max(np.abs(table[middle] - (values[middle] / 0.1 + 3))) <= 0.5
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.5, 3.0])
+def test_bias_in_the_units_of_the_sum(ratio: float) -> None:
+    """The file's integers as they are where its bias scale is the sum's, else the nearest ones."""
+    unit = np.array([1e-3, 2e-3])
+    stored = np.array([-1000, 77], np.int32)
+    quantization = Quantization((unit * ratio).astype(np.float32), np.zeros(2, np.int64))
+    bias = Tensor("b", (2,), stored.dtype, quantization, stored)
+    expected = np.floor(stored * ratio + 0.5).astype(int)
+    assert integer_bias(bias, unit, "layer").tolist() == expected.tolist()
+    assert integer_bias(None, unit, "layer").tolist() == [0, 0]
+
+
+def test_bias_that_is_no_constant() -> None:
+    quantization = Quantization.per_tensor(0.1, 0)
+    with pytest.raises(NoMatchError, match="no quantized constant of 2"):
+        integer_bias(Tensor("b", (2,), np.dtype(np.int32), quantization), np.ones(2), "layer")
+
+
+def test_input_zero_point_is_folded_into_the_bias() -> None:
+    w = np.array([[1, -2, 3], [4, 5, 6]], np.int8)
+    p = linear_params(w, np.array([10, 20]), np.full(2, 0.01), Range(1.0, 7), Range(1.0, 0), "l")
+    assert p.bias.tolist() == [10 - 7 * 2, 20 - 7 * 15]

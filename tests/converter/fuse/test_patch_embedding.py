@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from converter.fuse import fuse_model
 from converter.interpret import GraphInterpreter
 from converter.tflite import Operator, Quantization, Tensor, parse
+from tests.converter.fuse.blocks import mlp
 from tests.converter.fuse.checks import outcome, sqnr_db
 from tests.converter.fuse.plain_graph import Array, PlainGraph, options
 from tflm_custom_ops.options import PatchEmbed, decode
@@ -199,6 +200,16 @@ def test_patches_in_columns_stay_builtin() -> None:
     assert result.fused_db > 30
 
 
+def test_patches_of_different_forms_stay_builtin() -> None:
+    """Columns of six pixels read eight at a time."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.uniform(-1, 1, (1, 6, 8, 3)))
+    y = g.linear(g.reshape(g.transpose(x, 0, 2, 1, 3), 1, 6, 24), 5)
+    result = outcome(g, x, y)
+    assert result.codes == {"VitLinear": 1}
+    assert result.fused_db > 30
+
+
 def test_positions_of_the_graph_are_kept_exactly() -> None:
     g = PlainGraph(np.random.default_rng(0))
     x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))
@@ -239,3 +250,18 @@ def test_transposed_grid_is_refused() -> None:
     y = g.reshape(g.transpose(conv(g, x, Spelling()), 0, 2, 1, 3), 1, 4, 5)
     report = fuse_model(g.finish(y)).report
     assert report.fused == ()
+
+
+def test_residual_read_by_a_builtin_stays_int8() -> None:
+    """Pooling of a stream that is not normalised first has no int16 form."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))
+    stream = mlp(g, embed(g, x, Spelling()))
+    normal = fuse_model(g.finish(g.layer_norm(stream)), residual_bits=16)
+    assert [op.residual_bits for op in normal.report.fused] == [16, 16, 8]
+    assert normal.report.notes == ()
+    pooled = fuse_model(g.finish(g.layer_norm(stream), g.mean(stream, 1)), residual_bits=16)
+    assert {op.residual_bits for op in pooled.report.fused} == {8}
+    assert len(pooled.report.notes) == 1
+    assert "MEAN" in pooled.report.notes[0]
+    assert "has no int16 form" in pooled.report.notes[0]

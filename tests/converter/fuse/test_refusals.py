@@ -223,6 +223,16 @@ def test_fused_file_is_not_fused_again() -> None:
         fuse_model(fused)
 
 
+def test_activation_with_a_constant_per_channel_is_refused() -> None:
+    g, x = new_graph()
+    f = g.linear(g.layer_norm(x), 8)
+    a = g.gelu(g.mul(f, g.constant(g.rng.uniform(0.5, 1.5, 8))))
+    result = outcome(g, x, g.add(x, g.linear(a, SPELLING.embed_dim)))
+    assert "VitMlp" not in result.codes
+    assert result.codes["VitGelu"] == 1
+    assert result.fused_db > 25
+
+
 def test_residual_bits() -> None:
     g, x = new_graph()
     content = g.finish(mlp(g, x))

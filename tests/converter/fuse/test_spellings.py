@@ -29,7 +29,7 @@ SPELLINGS = st.builds(
     head_dim=st.integers(3, 8),
     embed_dim=st.integers(4, 12),
     packed=st.booleans(),
-    parting=st.sampled_from(["split", "slice", "heads"]),
+    parting=st.sampled_from(["split", "slice", "strided", "heads"]),
     scale=st.sampled_from(["q", "k", "scores", "none"]),
     key_first=st.booleans(),
     key_transposed=st.booleans(),
@@ -44,7 +44,7 @@ SPELLINGS = st.builds(
 
 
 @given(SPELLINGS, st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 def test_attention_block(spelling: AttentionSpelling, seed: int) -> None:
     g = PlainGraph(np.random.default_rng(seed))
     x = token_input(g, spelling.tokens, spelling.embed_dim, spelling.rank_3)
