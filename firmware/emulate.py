@@ -52,6 +52,7 @@ class _Options:
     count: int
     console: bool
     profile: bool
+    strict: bool
     json: str
 
 
@@ -60,14 +61,14 @@ def _make_emulator(options: _Options, work: Path) -> Emulator:
     if bool(options.elf) == bool(options.model):
         raise FirmwareError("give either --elf (a built image) or --model (a fused .tflite)")
     if options.elf:
-        return Emulator(board, Path(options.elf))
+        return Emulator(board, Path(options.elf), strict=options.strict)
     try:
         model = Path(options.model).read_bytes()
     except OSError as error:
         raise FirmwareError(f"cannot read {options.model}: {error.strerror}") from None
     elf = work / "firmware.elf"
     build_model(model, board, elf, weights=options.weights, runtime=options.runtime)
-    return Emulator(board, elf)
+    return Emulator(board, elf, strict=options.strict)
 
 
 def _images(options: _Options, model: ModelInfo) -> Iterator[tuple[str, NDArray[np.int8]]]:
@@ -167,6 +168,7 @@ def _define_flags() -> None:
     flags.DEFINE_integer("count", 0, "Classify only the first images; 0 = all.", lower_bound=0)
     flags.DEFINE_bool("console", False, "Print what the firmware prints when it starts.")
     flags.DEFINE_bool("profile", False, "Print instructions per function.")
+    flags.DEFINE_bool("strict", False, "Also fault on unaligned LDM, LDRD, ...; slower.")
     flags.DEFINE_string("json", "", "Write the report to this file.")
 
 

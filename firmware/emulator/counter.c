@@ -58,7 +58,7 @@ typedef struct {
 
   RegRead reg_read;
   EmuStop emu_stop;
-  int register_lr, register_sp, register_r1, register_r2;
+  int register_lr, register_sp, register_r1, register_r2, register_pc;
   uint32_t meter_start, meter_stop, meter_operator;
   uint32_t paused_until;  // Return address of the mark being executed; 0 = not paused.
   bool metering;
@@ -81,6 +81,7 @@ enum {
   COUNTER_ERROR_NO_CODE,    // A block outside every code range.
   COUNTER_ERROR_NO_MEMORY,  // malloc failed.
   COUNTER_ERROR_OPERATOR,   // An operator index out of range.
+  COUNTER_ERROR_ALIGNMENT,  // An access that the core would refuse (strict mode).
 };
 
 Counter* counter_new(void) { return calloc(1, sizeof(Counter)); }
@@ -99,13 +100,14 @@ void counter_free(Counter* counter) {
 }
 
 void counter_set_unicorn(Counter* counter, void* reg_read, void* emu_stop, int lr, int sp, int r1,
-                         int r2) {
+                         int r2, int pc) {
   memcpy(&counter->reg_read, &reg_read, sizeof(reg_read));
   memcpy(&counter->emu_stop, &emu_stop, sizeof(emu_stop));
   counter->register_lr = lr;
   counter->register_sp = sp;
   counter->register_r1 = r1;
   counter->register_r2 = r2;
+  counter->register_pc = pc;
 }
 
 void counter_set_marks(Counter* counter, uint32_t start, uint32_t stop, uint32_t operator_mark) {
@@ -303,6 +305,33 @@ static void on_event(Counter* counter, void* uc, const Block* block) {
   }
   // Blocks until the mark returns belong to the mark.
   counter->paused_until = read_register(counter, uc, counter->register_lr) & ~1u;
+}
+
+// Whether the instruction at `address` needs word-aligned operands whatever CCR.UNALIGN_TRP says:
+// LDM, STM, PUSH, POP, LDRD, STRD, LDREX, STREX, VLDR, VSTR, VLDM, VSTM (Armv7-M ARM, A3.2.1).
+static bool needs_alignment(const Counter* counter, uint32_t address) {
+  for (uint32_t i = 0; i < counter->range_count; ++i) {
+    const CodeRange* range = &counter->ranges[i];
+    if (address < range->base || address - range->base + 4u > range->size) continue;
+    const uint8_t* code = range->host + (address - range->base);
+    const uint32_t first = (uint32_t)code[0] | (uint32_t)code[1] << 8;
+    if ((first & 0xF000u) == 0xC000u) return true;                                  // LDM, STM
+    if ((first & 0xFE00u) == 0xB400u || (first & 0xFE00u) == 0xBC00u) return true;  // PUSH, POP
+    if ((first & 0xFE00u) == 0xE800u) return true;  // LDM.W, STM.W, LDRD, STRD, LDREX, STREX
+    return (first & 0xFE00u) == 0xEC00u;            // VLDR, VSTR, VLDM, VSTM
+  }
+  return false;
+}
+
+// UC_HOOK_MEM_READ and UC_HOOK_MEM_WRITE, in strict mode only.
+void counter_memory_hook(void* uc, int type, uint64_t address, int size, int64_t value,
+                         void* user_data) {
+  Counter* counter = user_data;
+  (void)type;
+  (void)value;
+  if (size < 4 || (address & 3u) == 0u) return;
+  if (!needs_alignment(counter, read_register(counter, uc, counter->register_pc) & ~1u)) return;
+  fail(counter, uc, COUNTER_ERROR_ALIGNMENT, (uint32_t)address);
 }
 
 void counter_block_hook(void* uc, uint64_t address64, uint32_t size, void* user_data) {

@@ -15,8 +15,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from unicorn import UC_HOOK_BLOCK
-from unicorn.arm_const import UC_ARM_REG_LR, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_SP
+from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
+from unicorn.arm_const import (
+    UC_ARM_REG_LR,
+    UC_ARM_REG_PC,
+    UC_ARM_REG_R1,
+    UC_ARM_REG_R2,
+    UC_ARM_REG_SP,
+)
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from firmware.errors import FirmwareError
@@ -34,6 +40,7 @@ class CounterError(enum.IntEnum):
     NO_CODE = 2
     NO_MEMORY = 3
     OPERATOR = 4
+    ALIGNMENT = 5
 
 
 class _CounterHead(ctypes.Structure):
@@ -102,7 +109,7 @@ def _library() -> ctypes.CDLL:
     number = ctypes.c_int
     library.counter_set_unicorn.argtypes = [
         *(pointer, pointer, pointer),
-        *(number, number, number, number),
+        *(number, number, number, number, number),
     ]
     library.counter_set_marks.argtypes = [pointer, word, word, word]
     library.counter_set_stack.argtypes = [pointer, word, word, word, pointer]
@@ -139,18 +146,28 @@ class Counter:
             UC_ARM_REG_SP,
             UC_ARM_REG_R1,
             UC_ARM_REG_R2,
+            UC_ARM_REG_PC,
         )
+        self._engine = engine
+        self._add_hook(UC_HOOK_BLOCK, self._library.counter_block_hook)
+
+    def _add_hook(self, kind: int, function: Any) -> None:
         status = uclib.uc_hook_add(
-            engine._uch,
+            self._engine._uch,
             ctypes.byref(self._hook),
-            UC_HOOK_BLOCK,
-            ctypes.cast(self._library.counter_block_hook, ctypes.c_void_p),
+            kind,
+            ctypes.cast(function, ctypes.c_void_p),
             ctypes.c_void_p(self._handle),
             ctypes.c_uint64(1),  # begin > end: every address.
             ctypes.c_uint64(0),
         )
         if status != 0:
             raise UcError(status)
+
+    def check_alignment(self) -> None:
+        """From now on an access that the core would refuse as unaligned stops the emulation."""
+        kinds = UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE
+        self._add_hook(kinds, self._library.counter_memory_hook)
 
     def __del__(self) -> None:
         handle = getattr(self, "_handle", None)

@@ -85,6 +85,7 @@ class Emulator:
       elf: an executable made by `firmware.build` or by an exported project.
       limit: most instructions for one image, against firmware that hangs.
       external_device: the flash part behind the QSPI controller.
+      strict: also fault on unaligned LDM, LDRD and the like; several times slower.
 
     Raises:
       FirmwareError: the ELF does not belong to this board.
@@ -98,10 +99,11 @@ class Emulator:
         *,
         limit: int = DEFAULT_LIMIT,
         external_device: FlashDevice = N25Q128A,
+        strict: bool = False,
     ) -> None:
         self.board = board
         self.elf = Elf(elf)
-        self.machine = Machine(board, self.elf, external_device)
+        self.machine = Machine(board, self.elf, external_device, strict=strict)
         self._limit = limit
         self._idle = self.elf.address("console_idle")
         self._poll = self.elf.address("window_poll")

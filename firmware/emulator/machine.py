@@ -74,10 +74,17 @@ class Machine:
     """One emulated board running one ELF.
 
     The memory map is the board's and nothing more. Not modelled: time (every instruction is one
-    cycle), caches, interrupts, the MPU, and alignment faults.
+    cycle), caches, interrupts, the MPU; alignment faults only with `strict`, which is slower.
     """
 
-    def __init__(self, board: Board, elf: Elf, external_device: FlashDevice = N25Q128A) -> None:
+    def __init__(
+        self,
+        board: Board,
+        elf: Elf,
+        external_device: FlashDevice = N25Q128A,
+        *,
+        strict: bool = False,
+    ) -> None:
         if board.core.name not in _CPU_MODELS:
             raise FirmwareError(
                 f"no emulation of {board.core.name}; expected one of {', '.join(_CPU_MODELS)}"
@@ -89,6 +96,8 @@ class Machine:
         self._uc = Uc(UC_ARCH_ARM, UC_MODE_THUMB)
         self._uc.ctl_set_cpu_model(_CPU_MODELS[board.core.name])
         self.counter = Counter(self._uc)
+        if strict:
+            self.counter.check_alignment()
         self._memory: list[tuple[Region, mmap.mmap, int]] = []
         self._fault: GuestFault | None = None
         self._external_device = external_device
@@ -284,6 +293,9 @@ class Machine:
         head = self.counter.head
         if self._fault is None and head.error == CounterError.LIMIT:
             self._fault = GuestFault(f"more than {head.limit} instructions")
+        if self._fault is None and head.error == CounterError.ALIGNMENT:
+            address = int(head.error_address)
+            self._fault = GuestFault(f"unaligned access to {address:#010x}", address)
         if self._fault is None and head.error != CounterError.NONE:
             reason = CounterError(head.error).name.lower()
             self._fault = GuestFault(f"instruction counter: {reason}", head.error_address)

@@ -17,7 +17,7 @@ from firmware.formats.common import has_external_weights
 from firmware.formats.template import indented, render
 from firmware.project import INCLUDE_DIRECTORIES, Group, Project, ProjectFile
 
-_MAIN = Path(__file__).resolve().parents[1] / "src" / "mbed" / "main.cpp"
+_MAIN = Path(__file__).resolve().parents[1] / "src" / "mbed" / "main.cc"
 _BOOT_STACK_BYTES = 8192
 # Mbed's linker script knows .bss, not .arena.
 _DEFINES = ('FIRMWARE_ARENA_SECTION=".bss.arena"',)
@@ -122,7 +122,7 @@ def _lists(project: Project, layout: Layout) -> str:
         TITLE=project.board.title,
         NAME=project.name,
         SETUP=layout.setup,
-        SOURCES=indented(["src/mbed/main.cpp", *(str(f.path) for f in units)]),
+        SOURCES=indented(["src/mbed/main.cc", *(str(f.path) for f in units)]),
         INCLUDES=indented([str(directory) for directory in INCLUDE_DIRECTORIES]),
         DEFINES=indented([*_DEFINES, *project.defines]),
         MBED_TARGET="mbed-baremetal",
@@ -150,7 +150,7 @@ def _files(project: Project, layout: Layout, configuration: str) -> tuple[Projec
         ),
     ]
     added = [ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts]
-    main = ProjectFile(PurePosixPath("src/mbed/main.cpp"), Group.FIRMWARE, origin=_MAIN)
+    main = ProjectFile(PurePosixPath("src/mbed/main.cc"), Group.FIRMWARE, origin=_MAIN)
     return (*kept, *added, main)
 
 

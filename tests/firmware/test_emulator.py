@@ -169,6 +169,36 @@ def test_faults_name_address_and_place(build_fake, statement, address, text):
         assert "vit_model_push_rows+0x" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "instruction",
+    ["ldm r0, {r1, r2}", "ldrd r1, r2, [r0]", "stm.w r0, {r1, r2}", "vldr s0, [r0]"],
+)
+def test_unaligned_multiple_accesses_fault_in_strict_mode(build_fake, instruction):
+    statement = (
+        f'__asm volatile("mov r0, %0\\n add r0, #2\\n {instruction}\\n ldr r1, [r0]"'
+        ' :: "r"(arena) : "r0", "r1", "r2", "s0", "memory");'
+    )
+    built = build_fake(FakeModel(operator_zero_prologue=statement))
+    image = fake_model.images(1)[0]
+    Emulator(built.board, built.elf).classify(image)  # Nothing is noticed without strict.
+    strict = Emulator(built.board, built.elf, strict=True)
+    text = r"unaligned access to 0x2000\w+, pc .* vit_model_push"
+    with pytest.raises(GuestFault, match=text) as caught:
+        strict.classify(image)
+    assert caught.value.address % 4 == 2
+
+
+def test_unaligned_single_loads_are_legal_in_strict_mode(build_fake):
+    statement = (
+        '__asm volatile("mov r0, %0\\n ldr r1, [r0, #2]\\n ldrh r1, [r0, #1]"'
+        ' :: "r"(arena) : "r0", "r1");'
+    )
+    built = build_fake(FakeModel(operator_zero_prologue=statement))
+    image = fake_model.images(1)[0]
+    logits = Emulator(built.board, built.elf, strict=True).classify(image).logits
+    np.testing.assert_array_equal(logits, fake_model.reference(image))
+
+
 def test_stack_overflow_leaves_the_memory_that_exists(build_fake):
     statement = "volatile char big[8192]; for (int i = 0; i < 8192; ++i) big[i] = 1; (void)big[0];"
     built = build_fake(FakeModel(operator_zero_prologue=statement))

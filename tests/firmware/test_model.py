@@ -45,7 +45,8 @@ def test_every_logit_equals_the_host(tmp_path, streamed, parameters, weights):
     model, layout = model_and_layout(streamed, **parameters)
     elf = tmp_path / "firmware.elf"
     use = build_model(model, BOARD, elf, weights=weights, layout=layout)
-    emulator = Emulator(BOARD, elf)
+    # Strict: the kernels' LDM and LDRD must find their operands aligned on the real core too.
+    emulator = Emulator(BOARD, elf, strict=True)
     images = images_for(emulator, 6)
     expected = HostModel(model, layout).run(images)
     got = np.stack([emulator.classify(image).logits for image in images])
@@ -115,6 +116,7 @@ def test_command_line(tmp_path, build_fake, capsys):
         count=0,
         console=True,
         profile=True,
+        strict=True,
         json="",
     )
     report = emulate.run(options)
