@@ -34,7 +34,7 @@ _CODE_ALLOWANCE_BYTES = 96 * 1024
 
 def kernel_files(board: Board) -> list[Path]:
     """Sources and headers of the kernels for the board's core, with distinct names."""
-    headers = [path for folder in include_dirs() for path in sorted(folder.glob("*.h"))]
+    headers = [path for folder in include_dirs() for path in sorted(folder.glob("vit_*.h"))]
     files = [*kernel_sources(board.core.name), *headers]
     names: dict[str, Path] = {}
     for path in files:

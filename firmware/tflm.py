@@ -286,7 +286,7 @@ def operator_files() -> list[tuple[PurePosixPath, Path]]:
         if origin.suffix in (".cc", ".h") and not _NOT_FOR_DEVICE.search(origin.name):
             files.append((PROJECT_INCLUDE / "tflm_custom_ops/tflm" / origin.name, origin))
     kernels = _OPERATOR_SOURCES.parent / "kernels"
-    for origin in sorted(kernels.glob("*.h")):
+    for origin in sorted(kernels.glob("vit_*.h")):
         files.append((PROJECT_INCLUDE / "tflm_custom_ops/kernels" / origin.name, origin))
     return files
 
