@@ -172,7 +172,7 @@ class PlainGraph:
         batch = self.values[x].shape[0]
         ends = self.indices(batch, 0, end)
         arguments = [x, self.indices(0, 0, begin), ends, self.indices(1, 1, 1)]
-        opts = options("StridedSliceOptions", beginMask=3, endMask=2)
+        opts = options("StridedSliceOptions", beginMask=3 if begin else 7, endMask=2)
         return self.op("STRIDED_SLICE", arguments, self.values[x][..., begin:end], like=x, **opts)
 
     def split(self, x: int, parts: int) -> list[int]:
