@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What int8 costs a trained network: accuracy on a whole test set, with confidence intervals.
+
+    python -m benchmarks.accuracy_cifar --trained=build/cifar --dataset=image_folder \
+        --data_dir=cifar10 --json=docs/results/accuracy_cifar10.json
+
+Float, the plain int8 file in LiteRT, and the fused ones, int8 and int16 residual stream, with and
+without quantization-aware training, in the host library; all from the same trained weights. Any
+directory that `python -m keras_models.train` wrote will do. Differences are paired: the same images
+are right or wrong in both networks, so their interval is narrower than the two accuracies' own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.accuracy_record import Recorded, fused, recorded, run_file, table, write_json
+from converter.calibration import METHODS, RangeChoice
+from converter.evaluate.metrics import classification, predictions, wilson_interval
+from converter.ptq import Floats, captured_stderr, quantize
+from keras_models.datasets import DATASETS, Dataset, load_dataset
+from keras_models.datasets.core import Split
+
+_TRAINED = flags.DEFINE_string("trained", None, "Trained directory.", required=True)
+_DATASET = flags.DEFINE_enum("dataset", "cifar10", DATASETS, "What it was trained on.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
+_LIMIT = flags.DEFINE_integer("limit", 0, "Test images, drawn with --seed; 0: all.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of calibration images and of fine-tuning.")
+_CALIBRATION_IMAGES = flags.DEFINE_integer("calibration_images", 128, "From train.")
+_CALIBRATION = flags.DEFINE_enum("calibration", "minmax", METHODS, "As in converter.quantize.")
+_QAT_EPOCHS = flags.DEFINE_integer("qat_epochs", 5, "0: without.", lower_bound=0)
+_QAT_RATE = flags.DEFINE_float("qat_learning_rate", 1e-4, "Of fine-tuning, at its start.")
+_QAT_BITS = flags.DEFINE_list("qat_residual_bits", ["8", "16"], "One fine-tuning for each.")
+_QAT_DIR = flags.DEFINE_string("qat_dir", None, "Where fine-tuning keeps checkpoints.")
+_RESUME = flags.DEFINE_bool("resume", False, "Go on from them.")
+_THREADS = flags.DEFINE_integer("threads", 2, "Of LiteRT and the host library.", lower_bound=1)
+_JSON = flags.DEFINE_string("json", None, "Where the result goes.")
+
+_Z_95 = 1.959963984540054
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One network on the test images; fractions 0..1.
+
+    Attributes:
+      name, runtime: which file, and where it ran.
+      top1, top5: accuracy.
+      low, high: 95 % Wilson interval of top1.
+      loss: float's top1 minus this one's; loss_low, loss_high: 95 % interval of the paired
+        difference (normal approximation of McNemar's).
+      agreement: share of images with float's prediction.
+      sqnr_db: of the logits; null for a fine-tuned network, which is not meant to repeat them.
+      seconds: of inference.
+    """
+
+    name: str
+    runtime: str
+    top1: float
+    low: float
+    high: float
+    top5: float
+    loss: float
+    loss_low: float
+    loss_high: float
+    agreement: float
+    sqnr_db: float | None
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """All networks, from the same trained weights."""
+
+    recorded: Recorded
+    network: str
+    dataset: str
+    images: int
+    calibration: str
+    calibration_images: int
+    qat_epochs: int
+    qat_learning_rate: float
+    qat_seconds: float
+    seed: int
+    scores: tuple[Score, ...]
+
+    def text(self) -> str:
+        rows = [
+            (
+                s.name,
+                s.runtime,
+                f"{100 * s.top1:.2f}",
+                f"{100 * s.low:.2f}..{100 * s.high:.2f}",
+                f"{100 * s.loss:+.2f}",
+                f"{100 * s.loss_low:+.2f}..{100 * s.loss_high:+.2f}",
+                f"{100 * s.agreement:.2f}",
+                "-" if s.sqnr_db is None else f"{s.sqnr_db:.1f}",
+                f"{s.seconds:.0f}",
+            )
+            for s in self.scores
+        ]
+        head = ("network", "runtime", "top-1 %", "95 %", "loss", "95 %", "= float %", "dB", "s")
+        return table(head, rows)
+
+
+def paired_loss(
+    float_right: NDArray[np.bool_], right: NDArray[np.bool_]
+) -> tuple[float, float, float]:
+    """(loss, low, high): mean of float_right - right with its 95 % interval, fractions."""
+    difference = float_right.astype(np.float64) - right
+    mean = float(difference.mean())
+    spread = _Z_95 * float(difference.std()) / math.sqrt(len(difference))
+    return mean, mean - spread, mean + spread
+
+
+def _float_logits(model: Any, split: Split) -> tuple[NDArray[np.float32], NDArray[Any], float]:
+    parts, labels, seconds = [], [], 0.0
+    with tqdm(total=len(split), desc="float", unit="image") as bar:
+        for images, targets in split.batches(256):
+            started = time.monotonic()
+            parts.append(np.asarray(model.predict_on_batch(images), np.float32))
+            seconds += time.monotonic() - started
+            labels.append(targets)
+            bar.update(len(images))
+    return np.concatenate(parts), np.concatenate(labels), seconds
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Reference:
+    """The float network on the test images."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[Any]
+    seconds: float
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        return predictions(self.logits) == self.labels
+
+    def score(
+        self, name: str, runtime: str, logits: NDArray[Any], seconds: float, sqnr: float | None
+    ) -> Score:
+        scores = classification(logits, self.labels)
+        right = predictions(logits) == self.labels
+        interval = wilson_interval(int(right.sum()), len(right))
+        loss, low, high = paired_loss(self.right, right)
+        return Score(
+            name=name,
+            runtime=runtime,
+            top1=scores.top1,
+            low=interval.low,
+            high=interval.high,
+            top5=scores.top5,
+            loss=loss,
+            loss_low=low,
+            loss_high=high,
+            agreement=float((predictions(logits) == predictions(self.logits)).mean()),
+            sqnr_db=None if sqnr is None or math.isinf(sqnr) else sqnr,
+            seconds=round(seconds, 1),
+        )
+
+
+def _fine_tuned(
+    model: Any, arch: Any, data: Dataset, calibration: Floats, bits: int
+) -> tuple[bytes, float]:
+    with captured_stderr():
+        from converter.qat.train import QatRecipe, quantize_aware
+
+    recipe = QatRecipe(
+        epochs=_QAT_EPOCHS.value,
+        learning_rate=_QAT_RATE.value,
+        residual_bits=bits,
+        seed=_SEED.value,
+    )
+    directory = f"{_QAT_DIR.value}/int{bits}" if _QAT_DIR.value else None
+    result = quantize_aware(
+        model,
+        arch,
+        data,
+        calibration,
+        recipe,
+        directory=directory,
+        resume=_RESUME.value,
+        ranges=RangeChoice(_CALIBRATION.value),
+        progress=True,
+    )
+    return result.plain, result.seconds
+
+
+def _run() -> Result:
+    with captured_stderr():
+        from keras_models.load import load_trained
+
+        arch, model = load_trained(_TRAINED.value)
+    data = load_dataset(
+        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
+    )
+    test = data.test.take(_LIMIT.value, _SEED.value) if _LIMIT.value else data.test
+    calibration, _ = data.train.take(_CALIBRATION_IMAGES.value, _SEED.value).arrays()
+    reference = _Reference(*_float_logits(model, test))
+    plain = quantize(
+        model, arch, calibration, ranges=RangeChoice(_CALIBRATION.value), progress=True
+    )
+    files = [
+        ("plain int8", "litert", plain, True),
+        ("fused, int8 residual", "host", fused(plain, 8), True),
+        ("fused, int16 residual", "host", fused(plain, 16), True),
+    ]
+    seconds = 0.0
+    for bits in (int(b) for b in _QAT_BITS.value) if _QAT_EPOCHS.value else ():
+        tuned, spent = _fine_tuned(model, arch, data, calibration, bits)
+        seconds += spent
+        files.append((f"QAT, fused, int{bits} residual", "host", fused(tuned, bits), False))
+    scores = [reference.score("float", "keras", reference.logits, reference.seconds, None)]
+    for name, runtime, content, same in files:
+        result = run_file(name, runtime, content, test, reference.logits, _THREADS.value)
+        sqnr = result.float_sqnr_db if same else None
+        scores.append(reference.score(name, runtime, result.logits, result.seconds, sqnr))
+    return Result(
+        recorded("benchmarks.accuracy_cifar"),
+        arch.name,
+        data.name,
+        len(test),
+        _CALIBRATION.value,
+        len(calibration),
+        _QAT_EPOCHS.value,
+        _QAT_RATE.value,
+        round(seconds, 1),
+        _SEED.value,
+        tuple(scores),
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    if len(argv) > 1:
+        sys.exit(f"accuracy_cifar: unexpected argument {argv[1]!r}")
+    try:
+        result = _run()
+        if _JSON.value:
+            write_json(_JSON.value, result)
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.exit(f"accuracy_cifar: {error}")
+    print(f"{result.network} on {result.images} test images of {result.dataset}")
+    print(result.text())
+
+
+if __name__ == "__main__":
+    app.run(main)
