@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any
 
-from nas.command import write_json, write_text
+from nas.command import write_text
 from nas.report import describe
 from nas.space import SearchSpace
 from nas.study import Found
