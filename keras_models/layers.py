@@ -160,13 +160,15 @@ def _position_embedding(keras_module: Any, ops: Any) -> Any:
 
         def build(self, input_shape: Any) -> None:
             patches, dim = input_shape[-2], input_shape[-1]
-            normal = keras_module.initializers.TruncatedNormal(stddev=0.02)
+            normal = keras_module.initializers.TruncatedNormal
             if self.cls_token:
-                self.cls = self.add_weight(name="cls", shape=(1, 1, dim), initializer=normal)
+                self.cls = self.add_weight(
+                    name="cls", shape=(1, 1, dim), initializer=normal(stddev=0.02)
+                )
             self.position = self.add_weight(
                 name="position",
                 shape=(1, patches + (1 if self.cls_token else 0), dim),
-                initializer=normal,
+                initializer=normal(stddev=0.02),
             )
             self.built = True
 

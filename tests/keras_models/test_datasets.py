@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets: disjoint and stable splits, scaling, errors that name the file."""
 
+import subprocess
 import sys
 import types
 
@@ -205,3 +206,13 @@ def test_catalogue_data_sets(monkeypatch):
     fake.builder = lambda name, **kwargs: FakeBuilder(OSError("no route to host"))
     with pytest.raises(DatasetError, match=r"--dataset=cifar10: .*no route to host"):
         load_dataset("cifar10", image_size=32, channels=3)
+
+
+def test_data_and_architectures_import_neither_keras_nor_tensorflow():
+    code = (
+        "import sys, keras_models.datasets, keras_models.presets, keras_models.training.recipe\n"
+        "keras_models.datasets.load_dataset('digits', image_size=8, channels=1).test.arrays()\n"
+        "print(sorted({'keras', 'tensorflow', 'tf_keras', 'jax'} & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr
