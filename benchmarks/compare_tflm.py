@@ -47,7 +47,8 @@ from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 Int8Array = NDArray[np.int8]
 _FUSED_BOARD = "stm32f746g_disco"
-_DOWNLOAD_SCRIPTS = "tensorflow/lite/micro/tools/make/ext_libs/cmsis_nn_download.sh"
+_FUSED_TITLES = {RUNTIME_COMPILED: "compiled runtime", RUNTIME_TFLM: "fused in TFLM"}
+_CMSIS_NN_SCRIPT = "tensorflow/lite/micro/tools/make/ext_libs/cmsis_nn_download.sh"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,11 +170,8 @@ def compare(
 
 def _table(result: Comparison) -> str:
     compiled = result.fused[0]
-    rows = [
-        ("compiled" if run.runtime == RUNTIME_COMPILED else "fused in TFLM", run)
-        for run in result.fused
-    ]
-    columns = [*((run.kernels, run) for run in result.plain), *rows]
+    columns: list[tuple[str, PlainRun | FusedRun]] = [(run.kernels, run) for run in result.plain]
+    columns += [(_FUSED_TITLES[run.runtime], run) for run in result.fused]
     lines = [
         f"{result.preset}: {result.macs:,} MAC, {result.plain_ops} operators, fused "
         f"{result.fused_ops}",
@@ -213,7 +211,7 @@ def _revision(tree: Path) -> str:
 
 def _cmsis_nn_revision(tree: Path) -> str:
     """The commit that this TFLM pins."""
-    script = tree / _DOWNLOAD_SCRIPTS
+    script = tree / _CMSIS_NN_SCRIPT
     found = re.search(r'ZIP_PREFIX_NN="(\w+)"', script.read_text()) if script.is_file() else None
     return found[1] if found else "unknown"
 

@@ -87,6 +87,13 @@ class TflmTree:
     root: Path
     library: Path
 
+    @property
+    def defines(self) -> tuple[str, ...]:
+        """Macros that the library was compiled with; TFLM's build has its kind in the folder."""
+        if "_release" in self.library.parts[-3]:
+            return (*DEFINES, "TF_LITE_STRIP_ERROR_STRINGS", "NDEBUG")
+        return DEFINES
+
     def include_roots(self) -> tuple[tuple[PurePosixPath, Path], ...]:
         """(folder in the project, folder in the tree) of each include path."""
         downloads = self.root / "tensorflow/lite/micro/tools/make/downloads"

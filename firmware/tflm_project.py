@@ -59,7 +59,7 @@ def _collect(
         [*kernels, tflm.parser_source()],
         name=name,
         stack_bytes=max(board.stack_bytes, tflm.STACK_BYTES),
-        defines=tflm.DEFINES,
+        defines=tree.defines,
     )
     project = dataclasses.replace(
         project,

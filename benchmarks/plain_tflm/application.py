@@ -156,6 +156,7 @@ def build_application(model: bytes, tree: Path, library: Path, elf: Path) -> Non
     Raises:
       FirmwareError: an operator that TFLM lacks, a compiler or linker message.
     """
+    chosen = tflm.TflmTree(tree, library)
     with tempfile.TemporaryDirectory(prefix="vit-plain-") as work:
         weights = Path(work) / "vit_model_weights.bin"
         weights.write_bytes(model)
@@ -164,11 +165,11 @@ def build_application(model: bytes, tree: Path, library: Path, elf: Path) -> Non
             name=elf.stem,
             board=BOARD,
             files=(*_files(model, read_graph(model)), binary),
-            defines=tflm.DEFINES,
+            defines=chosen.defines,
             extra_includes=(tflm.PROJECT_INCLUDE,),
             flags=dataclasses.replace(FLAGS, libraries=("-lm", *FLAGS.libraries)),
         )
-        build(with_tree(project, tflm.TflmTree(tree, library)), elf)
+        build(with_tree(project, chosen), elf)
 
 
 class PlainEmulator:
