@@ -29,7 +29,7 @@ def run(
     """
     if len(argv) > 1:
         sys.exit(f"{name}: unexpected argument {argv[1]!r}; expected flags only, --help lists them")
-    bad_input = (ValueError, *errors)
+    bad_input: tuple[type[Exception], ...] = (ValueError, *errors)
     try:
         body()
     except OSError as error:
