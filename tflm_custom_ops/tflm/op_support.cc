@@ -2,6 +2,7 @@
 #include "tflm_custom_ops/tflm/op_support.h"
 
 namespace tflm_vit {
+// What only messages use is [[maybe_unused]]: TFLM's release builds strip them.
 namespace {
 
 constexpr uintptr_t kAlignment = 4;  // bytes, what vit_parse.h asks of the blob
@@ -10,7 +11,7 @@ bool IsAligned(const void* address) {
   return reinterpret_cast<uintptr_t>(address) % kAlignment == 0;
 }
 
-const char* TypeName(TfLiteType type) {
+[[maybe_unused]] const char* TypeName(TfLiteType type) {
   switch (type) {
     case kTfLiteInt8:
       return "int8";
@@ -33,7 +34,9 @@ int LastDimension(const TfLiteEvalTensor* tensor) {
 }
 
 // A saturated int for messages: TFLM's printf on a device has no %lld.
-int ForMessage(int64_t value) { return value > INT32_MAX ? INT32_MAX : static_cast<int>(value); }
+[[maybe_unused]] int ForMessage(int64_t value) {
+  return value > INT32_MAX ? INT32_MAX : static_cast<int>(value);
+}
 
 }  // namespace
 
@@ -55,8 +58,9 @@ size_t TensorBytes(const TfLiteEvalTensor* tensor) {
 
 TfLiteType StreamType(int32_t bits) { return bits == 16 ? kTfLiteInt16 : kTfLiteInt8; }
 
-TfLiteStatus GetOpTensors(TfLiteContext* context, const TfLiteNode* node, const char* op_name,
-                          bool preparing, OpTensors* tensors) {
+TfLiteStatus GetOpTensors(TfLiteContext* context, const TfLiteNode* node,
+                          [[maybe_unused]] const char* op_name, bool preparing,
+                          OpTensors* tensors) {
   if (node->inputs == nullptr || node->outputs == nullptr || node->inputs->size != 2 ||
       node->outputs->size != 1) {
     TF_LITE_KERNEL_LOG(context, "%s: got %d inputs and %d outputs, expected 2 (x, blob) and 1",
@@ -87,14 +91,15 @@ TfLiteStatus GetOpTensors(TfLiteContext* context, const TfLiteNode* node, const 
   return kTfLiteOk;
 }
 
-TfLiteStatus CheckParsed(TfLiteContext* context, const char* op_name, VitStatus status) {
+TfLiteStatus CheckParsed([[maybe_unused]] TfLiteContext* context,
+                         [[maybe_unused]] const char* op_name, VitStatus status) {
   if (status == kVitOk) return kTfLiteOk;
   TF_LITE_KERNEL_LOG(context, "%s: options: %s", op_name, vit_status_message(status));
   return kTfLiteError;
 }
 
-TfLiteStatus RequestScratch(TfLiteContext* context, TfLiteNode* node, const char* op_name,
-                            size_t bytes) {
+TfLiteStatus RequestScratch(TfLiteContext* context, TfLiteNode* node,
+                            [[maybe_unused]] const char* op_name, size_t bytes) {
   int index = -1;
   if (bytes > 0 && context->RequestScratchBufferInArena(context, bytes, &index) != kTfLiteOk) {
     TF_LITE_KERNEL_LOG(context, "%s: no room to request %d bytes of scratch", op_name,
@@ -105,8 +110,9 @@ TfLiteStatus RequestScratch(TfLiteContext* context, TfLiteNode* node, const char
   return kTfLiteOk;
 }
 
-TfLiteStatus GetOpBuffers(TfLiteContext* context, const TfLiteNode* node, const char* op_name,
-                          const OpTensors& tensors, OpBuffers* buffers) {
+TfLiteStatus GetOpBuffers(TfLiteContext* context, const TfLiteNode* node,
+                          [[maybe_unused]] const char* op_name, const OpTensors& tensors,
+                          OpBuffers* buffers) {
   const intptr_t index = reinterpret_cast<intptr_t>(node->user_data) - 1;
   buffers->x = tensors.x->data.raw;
   buffers->y = tensors.y->data.raw;
@@ -128,8 +134,9 @@ TfLiteStatus GetOpBuffers(TfLiteContext* context, const TfLiteNode* node, const 
   return kTfLiteOk;
 }
 
-TfLiteStatus TensorChecker::Matrix(const char* role, const TfLiteEvalTensor* tensor,
-                                   TfLiteType type, int64_t rows, int32_t columns) const {
+TfLiteStatus TensorChecker::Matrix([[maybe_unused]] const char* role,
+                                   const TfLiteEvalTensor* tensor, TfLiteType type, int64_t rows,
+                                   int32_t columns) const {
   if (tensor->type != type) {
     TF_LITE_KERNEL_LOG(context_, "%s: %s: got %s, expected %s", op_name_, role,
                        TypeName(tensor->type), TypeName(type));
@@ -160,7 +167,8 @@ TfLiteStatus TensorChecker::Image(int32_t height, int32_t width, int32_t channel
   return Matrix("input", tensors_.x, kTfLiteInt8, static_cast<int64_t>(height) * width, channels);
 }
 
-TfLiteStatus CheckOverlap(TfLiteContext* context, const char* op_name, const OpBuffers& buffers,
+TfLiteStatus CheckOverlap([[maybe_unused]] TfLiteContext* context,
+                          [[maybe_unused]] const char* op_name, const OpBuffers& buffers,
                           bool may_be_same) {
   const uintptr_t x = reinterpret_cast<uintptr_t>(buffers.x);
   const uintptr_t y = reinterpret_cast<uintptr_t>(buffers.y);
