@@ -139,10 +139,6 @@ _ALL = (
 PRESETS: dict[str, ArchConfig] = {arch.name: arch for arch in _ALL}
 
 
-def preset_names() -> tuple[str, ...]:
-    return tuple(PRESETS)
-
-
 def get_preset(name: str) -> ArchConfig:
     """The architecture of that name.
 

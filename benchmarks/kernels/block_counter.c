@@ -7,13 +7,13 @@
 
 typedef struct {
   uint64_t instructions;
-  uint32_t code_base;        // guest address of code[0]
+  uint32_t code_base;  // guest address of code[0]
   uint32_t code_halfwords;
   const uint16_t* code;
-  uint64_t* per_block;       // instructions by the block's first halfword
-  uint16_t* known_size;      // bytes of the block seen last at this halfword
-  uint16_t* known_count;     // and its instructions
-  uint64_t outside;          // blocks outside the code: must stay 0
+  uint64_t* per_block;    // instructions by the block's first halfword
+  uint16_t* known_size;   // bytes of the block seen last at this halfword
+  uint16_t* known_count;  // and its instructions
+  uint64_t outside;       // blocks outside the code: must stay 0
 } BlockCounter;
 
 void count_block(void* engine, uint64_t address, uint32_t size, void* user) {

@@ -43,11 +43,6 @@ class OperatorRun:
     scratch_bytes: int
 
 
-def kernel_name(op: Op) -> str:
-    """The kernel's function."""
-    return f"vit_{_NAMES[kind_of(op)]}"
-
-
 def can_alias(op: Op) -> bool:
     """Whether y may equal x (kernels/vit_kernels.h)."""
     return not isinstance(op, LinearOp | PatchEmbed)

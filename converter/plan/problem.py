@@ -220,11 +220,6 @@ def align_up(value: int, alignment: int) -> int:
     return -(-value // alignment) * alignment
 
 
-def align_down(value: int, alignment: int) -> int:
-    """The largest multiple of ``alignment`` that is <= ``value``."""
-    return value // alignment * alignment
-
-
 def arena_bytes(problem: Problem, offsets: Sequence[int]) -> tuple[int, ...]:
     """Per region, the end of the highest buffer."""
     tops = [0] * len(problem.regions)
