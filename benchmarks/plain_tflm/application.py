@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from converter.compile.graph import Graph, read_graph
 from firmware import tflm
 from firmware.boards import Board, Region, RegionKind, get_board
+from firmware.boards.board import Peripheral
 from firmware.build import build
 from firmware.elf import Elf
 from firmware.emulator.machine import Machine
@@ -61,7 +62,7 @@ def _cortex_m7() -> Board:
             Region("SRAM", 0x2000_0000, 8 << 20, RegionKind.RAM, 0.0, source),
         ),
         quad_spi=None,
-        peripherals=(),
+        peripherals=tuple(p for p in board.peripherals if p.kind is not Peripheral.QUADSPI),
         stack_bytes=STACK_BYTES,
     )
 
@@ -126,6 +127,8 @@ def _files(model: bytes, graph: Graph) -> list[ProjectFile]:
     files = [
         ProjectFile(LINKER_SCRIPT, Group.FIRMWARE, text=linker_script(BOARD)),
         ProjectFile(PurePosixPath("src/main.cc"), Group.TFLM, origin=_HERE / "main.cc"),
+        ProjectFile(PurePosixPath("src/marks.c"), Group.FIRMWARE, origin=_HERE / "marks.c"),
+        ProjectFile(PurePosixPath("src/marks.h"), Group.FIRMWARE, origin=_HERE / "marks.h"),
         ProjectFile(model_folder / "model_config.h", Group.MODEL, text=config),
         ProjectFile(
             model_folder / tflm.RESOLVER_HEADER, Group.MODEL, text=tflm.resolver_header(graph)

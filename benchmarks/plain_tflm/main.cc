@@ -19,6 +19,7 @@
 extern "C" {
 #include "app/console.h"
 #include "app/meter.h"
+#include "marks.h"
 
 extern const uint8_t vit_model_weights[];  // The .tflite itself.
 extern uint32_t __stack_top;
@@ -37,7 +38,6 @@ volatile HostView host_view;
 volatile uint8_t console_log[1024];
 volatile uint32_t console_log_bytes;
 
-void wait_for_host(void);
 void reset_handler(void);
 void fault_report(void);
 void system_init(void) {}
@@ -45,9 +45,6 @@ void system_init(void) {}
 // The emulator starts like the core: stack pointer and reset handler.
 __attribute__((section(".vectors"), used))
 const void* const vectors[2] = {&__stack_top, reinterpret_cast<const void*>(&reset_handler)};
-
-// Does nothing; the emulator stops at its address.
-__attribute__((noinline)) void wait_for_host(void) { __asm volatile("" ::: "memory"); }
 
 // The emulator reports faults itself, this never runs.
 void fault_report(void) {
@@ -62,11 +59,6 @@ void console_write_byte(uint8_t byte) {
 void console_text(const char* text) {
   while (*text != '\0') console_write_byte(static_cast<uint8_t>(*text++));
 }
-
-// The emulator counts instructions between these marks (app/meter.h).
-__attribute__((noinline)) void meter_start(void) { __asm volatile("" ::: "memory"); }
-__attribute__((noinline)) void meter_stop(void) { __asm volatile("" ::: "memory"); }
-__attribute__((noinline)) void meter_operator(void*, int, int) { __asm volatile("" ::: "memory"); }
 }
 
 namespace {
