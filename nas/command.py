@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands of this package share: flags of the target, one line for an error, files."""
+"""What the commands of this package share: the flags that describe a target."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ NEIGHBOURS = 5
 
 
 def plane(points: Sequence[Point], values: Sequence[float]) -> NDArray[np.float64]:
-    """(slope by ratio, slope by patch) of the least-squares plane, the flattest if there are many."""
+    """(slope by ratio, by patch) of the least-squares plane, the flattest if there are many."""
     centre = np.mean([(p.ratio, p.patch) for p in points], axis=0)
     x = np.array([(p.ratio, p.patch) for p in points]) - centre
     y = np.asarray(values) - np.mean(values)
