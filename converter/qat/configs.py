@@ -6,6 +6,7 @@ A fused operator rounds fewer values than a plain graph does (docs/operators.md)
 * weights, symmetric int8 in -127..127 with a scale for each output channel;
 * the output of LayerNorm, of q, k and v, of the attention's context, of fc1, of GELU, of the first
   half of a low-rank pair, of the pooling and of the classifier: int8;
+* the positions: int8 with one scale;
 * the residual stream: int8 or int16.
 
 Not rounded are the scores and probabilities (uint16 exponentials, exact sums), the inside of
@@ -33,6 +34,7 @@ class Rounding:
 
     Attributes:
       weights: attribute names of weights, rounded per output channel (last axis).
+      constants: attribute names of weights that are added, rounded with one scale.
       output_bits: bits of the output; 0 leaves it alone.
       follow: whether the output's range follows the values while training.
     """
@@ -40,6 +42,7 @@ class Rounding:
     weights: tuple[str, ...] = ()
     output_bits: int = 0
     follow: bool = True
+    constants: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Scheme:
             return Rounding(weights, bits, self.follow)
         if kind == "Conv2D":  # patches go on to the positions, a stem's convolution to its ReLU
             return Rounding(weights, 0, self.follow)
-        if kind in ("Add", "PositionEmbedding"):
+        if kind == "PositionEmbedding":
+            constants = ("position",) if self.round_weights else ()
+            return Rounding((), self.residual_bits, self.follow, constants)
+        if kind == "Add":
             return Rounding((), self.residual_bits, self.follow)
         if kind in ("LayerNorm", "ScaledDotProduct", "Activation", "TokenPool", "ReLU"):
             return Rounding((), 8, self.follow)
@@ -94,6 +100,24 @@ class ChannelQuantizer(quantizers.Quantizer):  # type: ignore[misc]
         return {}
 
 
+class ConstantQuantizer(quantizers.Quantizer):  # type: ignore[misc]
+    """int8 with one scale and a zero point, from the constant's own extremes."""
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        return {}
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        low = tf.minimum(tf.reduce_min(inputs), 0.0)
+        high = tf.maximum(tf.reduce_max(inputs), 0.0)
+        scale = tf.maximum((high - low) / 255.0, 1e-12)
+        zero_point = tf.round(-128.0 - low / scale)
+        q = tf.clip_by_value(tf.round(inputs / scale) + zero_point, -128.0, 127.0)
+        return inputs + tf.stop_gradient((q - zero_point) * scale - inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
 class ActivationQuantizer(quantizers.MovingAverageQuantizer):  # type: ignore[misc]
     """TFMOT's moving average of a batch's extremes, or a range that stays where it was put."""
 
@@ -115,13 +139,15 @@ class FusedConfig(QuantizeConfig):  # type: ignore[misc]
         self.rounding = rounding
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
-        return [(getattr(layer, name), ChannelQuantizer()) for name in self.rounding.weights]
+        weights = [(getattr(layer, name), ChannelQuantizer()) for name in self.rounding.weights]
+        return weights + [(getattr(layer, n), ConstantQuantizer()) for n in self.rounding.constants]
 
     def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
         return []
 
     def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
-        for name, value in zip(self.rounding.weights, quantize_weights, strict=True):
+        names = (*self.rounding.weights, *self.rounding.constants)
+        for name, value in zip(names, quantize_weights, strict=True):
             setattr(layer, name, value)
 
     def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:

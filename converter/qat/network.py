@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.calibration import Histogram, RangeChoice
+from converter.evaluate.evaluation import ModelEnds
 from converter.qat.fold import Folded
 from keras_models.arch import ArchConfig
 from keras_models.vit import build_vit, weight_name
@@ -40,7 +41,31 @@ class LayerRange:
     def int8(self) -> tuple[float, int]:
         """(scale, zero point) that the TFLite quantizer makes of the range."""
         scale = (self.high - self.low) / 255.0
-        return scale, int(np.clip(round(-128 - self.low / scale), -128, 127))
+        zero_point = -128 - self.low / scale  # rounded as C does: a tie goes away from zero
+        zero_point = np.trunc(zero_point + np.copysign(0.5, zero_point))
+        # A file holds float32; an image's bytes are ties, which the last bit decides.
+        return float(np.float32(scale)), int(np.clip(zero_point, -128, 127))
+
+
+@dataclasses.dataclass(frozen=True)
+class InputRounding:
+    """The network's int8 input: what the application's quantization leaves of an image."""
+
+    ends: ModelEnds
+
+    @classmethod
+    def of(cls, images: Floats) -> InputRounding:
+        """As the converter chooses it for these calibration images."""
+        low, high = min(float(images.min()), 0.0), max(float(images.max()), 0.0)
+        scale, zero_point = LayerRange("image", 8, low, high).int8()
+        return cls(ModelEnds(images.shape[1:], scale, zero_point, 1.0, 0))
+
+    def __call__(self, images: Floats) -> Floats:
+        q = self.ends.quantize(images).astype(np.float64)
+        rounded: Floats = (self.ends.input_scale * (q - self.ends.input_zero_point)).astype(
+            np.float32
+        )
+        return rounded
 
 
 def float_twin(folded: Folded) -> Any:

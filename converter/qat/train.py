@@ -21,6 +21,7 @@ from converter.calibration import RangeChoice
 from converter.ptq import MINMAX, Floats, check_calibration, quantize
 from converter.qat.fold import Folded, fold
 from converter.qat.network import (
+    InputRounding,
     LayerRange,
     QatError,
     export_twin,
@@ -130,7 +131,8 @@ def quantize_aware(
     folded = fold(model, arch)
     teacher = float_twin(folded)
     student = _student(teacher, folded, recipe, ranges, calibration)
-    done = _train(student, teacher, data, arch, recipe, path, setup, progress)
+    job = _Job(data, arch, recipe, InputRounding.of(calibration), path, setup)
+    done = _train(student, teacher, job, progress)
     twin = export_twin(student, folded.arch)
     plain = quantize(twin, folded.arch, calibration, progress=progress)
     if path is not None and os.path.exists(path):
@@ -211,61 +213,62 @@ def _compile(student: Any, recipe: QatRecipe, steps: int) -> None:
     )
 
 
-def _train(
-    student: Any,
-    teacher: Any,
-    data: Dataset,
-    arch: ArchConfig,
-    recipe: QatRecipe,
-    path: str | None,
-    setup: str,
-    progress: bool,
-) -> Progress:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Job:
+    """What the training loop needs besides the two networks."""
+
+    data: Dataset
+    arch: ArchConfig
+    recipe: QatRecipe
+    rounding: InputRounding
+    path: str | None
+    setup: str
+
+
+def _train(student: Any, teacher: Any, job: _Job, progress: bool) -> Progress:
     import tensorflow as tf
 
-    batches = _batches(data, arch, recipe)
-    _compile(student, recipe, recipe.epochs * len(batches))
+    batches = _batches(job.data, job.arch, job.recipe)
+    steps, epochs, validation = len(batches), job.recipe.epochs, job.data.validation
+    _compile(student, job.recipe, epochs * steps)
     teach = tf.function(lambda images: tf.nn.softmax(teacher(images, training=False)))
-    if path is not None and os.path.exists(path):
-        done = restore_checkpoint(path, student)
+    if job.path is not None and os.path.exists(job.path):
+        done = restore_checkpoint(job.path, student)
     else:
-        before = {"validation_accuracy": accuracy(student, data.validation)}
-        done = Progress(0, 0.0, [before], setup)
-    total = recipe.epochs * len(batches)
+        before = {"validation_accuracy": accuracy(student, validation, job.rounding)}
+        done = Progress(0, 0.0, [before], job.setup)
     with tqdm(
-        total=total, initial=done.epochs_done * len(batches), unit="step", disable=not progress
+        total=epochs * steps, initial=done.epochs_done * steps, unit="step", disable=not progress
     ) as bar:
-        for epoch in range(done.epochs_done, recipe.epochs):
-            bar.set_description(f"QAT epoch {epoch + 1}/{recipe.epochs}")
+        for epoch in range(done.epochs_done, epochs):
+            bar.set_description(f"QAT epoch {epoch + 1}/{epochs}")
             started = time.monotonic()
-            losses = _epoch(student, teach, batches, epoch, bar)
+            batches.start_epoch(epoch)
+            losses = [_step(student, teach, batches[i], job.rounding, bar) for i in range(steps)]
             entry = {
                 "loss": float(np.mean(losses)),
-                "validation_accuracy": accuracy(student, data.validation),
+                "validation_accuracy": accuracy(student, validation, job.rounding),
             }
             seconds = done.seconds + time.monotonic() - started
-            done = Progress(epoch + 1, seconds, [*done.history, entry], setup)
+            done = Progress(epoch + 1, seconds, [*done.history, entry], job.setup)
             bar.set_postfix({key: f"{value:.4f}" for key, value in entry.items()})
-            if path is not None:
-                save_checkpoint(path, student, done)
+            if job.path is not None:
+                save_checkpoint(job.path, student, done)
     return done
 
 
-def _epoch(student: Any, teach: Any, batches: Any, epoch: int, bar: Any) -> list[float]:
-    batches.start_epoch(epoch)
-    losses = []
-    for index in range(len(batches)):
-        images, targets = (np.asarray(part, np.float32) for part in batches[index])
-        targets = (targets + np.asarray(teach(images))) / 2
-        losses.append(float(student.train_on_batch(images, targets)))
-        bar.update(1)
-    return losses
+def _step(student: Any, teach: Any, batch: Any, rounding: InputRounding, bar: Any) -> float:
+    images, labels = (np.asarray(part, np.float32) for part in batch)
+    targets = (labels + np.asarray(teach(images))) / 2
+    loss = float(student.train_on_batch(rounding(images), targets))
+    bar.update(1)
+    return loss
 
 
-def accuracy(model: Any, split: Split) -> float:
-    """Top-1 accuracy 0..1 on a whole split."""
+def accuracy(model: Any, split: Split, rounding: InputRounding) -> float:
+    """Top-1 accuracy 0..1 on a whole split, images rounded as the application does."""
     right = 0
     for images, labels in split.batches(256):
-        logits: NDArray[np.float32] = np.asarray(model(images, training=False))
+        logits: NDArray[np.float32] = np.asarray(model(rounding(images), training=False))
         right += int((np.argmax(logits, axis=-1) == labels).sum())
     return right / len(split)

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantization-aware training: what it rounds, and that its ranges arrive unchanged."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converter.calibration import RangeChoice
+from converter.evaluate.evaluation import ends_of
+from converter.evaluate.metrics import sqnr_db
+from converter.fuse import fuse_model
+from converter.fuse.arithmetic import Range
+from converter.fuse.semantics import gelu
+from converter.interpret import GraphInterpreter
+from converter.ptq import QuantizeError, captured_stderr
+from converter.tflite import parse
+from keras_models.arch import ArchConfig, BlockRanks, StemLayer
+from keras_models.datasets import Dataset, load_dataset
+from tflm_custom_ops.options import Attention, LayerNorm, Mlp, PatchEmbed
+
+with captured_stderr():
+    from converter.qat.configs import Scheme
+    from converter.qat.fold import fold
+    from converter.qat.network import (
+        InputRounding,
+        LayerRange,
+        QatError,
+        export_twin,
+        float_twin,
+        float_weights,
+        initial_ranges,
+        quantized_twin,
+        rounded_weights,
+    )
+    from converter.qat.train import CHECKPOINT_FILE, QatRecipe, QatResult, quantize_aware
+    from keras_models.training.checkpoint import CheckpointError, save_checkpoint
+    from keras_models.vit import build_vit, random_weights, weight_name
+
+ARCH = ArchConfig.uniform(
+    name="vit_digits", image_size=8, channels=1, num_classes=10, patch_size=2, embed_dim=16,
+    depth=1, heads=2, head_dim=8, mlp_ratio=2.0,
+)  # fmt: skip
+LINEAR = ("FULLY_CONNECTED", "CONV_2D")
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    """Digits, cut down: 320 training images."""
+    whole = load_dataset("digits", image_size=8, channels=1)
+    return Dataset(
+        whole.name, whole.class_names, 8, 1, whole.train.take(320, 0), whole.validation, whole.test
+    )
+
+
+@pytest.fixture(scope="module")
+def images(data: Dataset) -> np.ndarray[Any, Any]:
+    return data.train.take(32, 1).arrays()[0]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return random_weights(build_vit(ARCH), 1)
+
+
+def train(model: Any, data: Dataset, images: Any, **options: Any) -> QatResult:
+    recipe = QatRecipe(epochs=2, residual_bits=options.pop("residual_bits", 8))
+    return quantize_aware(model, ARCH, data, images, recipe, **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A result, and the network with rounding that it was made from."""
+
+    result: QatResult
+    student: Any
+
+
+def train_and_keep(model: Any, data: Dataset, images: Any, residual_bits: int) -> Trained:
+    students = []
+
+    def spy(student: Any, arch: ArchConfig) -> Any:
+        students.append(student)
+        return export_twin(student, arch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("converter.qat.train.export_twin", spy)
+        result = train(model, data, images, residual_bits=residual_bits)
+    return Trained(result, students[0])
+
+
+@pytest.fixture(scope="module")
+def kept(model: Any, data: Dataset, images: Any) -> Trained:
+    return train_and_keep(model, data, images, 8)
+
+
+@pytest.fixture(scope="module")
+def trained(kept: Trained) -> QatResult:
+    return kept.result
+
+
+# ---- folding -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"pool": "cls", "attention": "separate"},
+        {"attention": "keras", "norm": "keras"},
+        {"ranks": (BlockRanks(qkv=4, proj=3, fc1=5, fc2=6),)},
+        {"stem": (StemLayer(3, 1, 6, "relu", True), StemLayer(3, 2, 8, "gelu"))},
+    ],
+)
+def test_folding_keeps_the_function(change: dict[str, Any]) -> None:
+    arch = ARCH.replace(**change)
+    network = random_weights(build_vit(arch), 3)
+    folded = fold(network, arch)
+    assert not any(layer.batch_norm for layer in folded.arch.stem)
+    pictures = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype(np.float32)
+    expected = np.asarray(network(pictures, training=False))
+    assert np.abs(float_twin(folded)(pictures).numpy() - expected).max() < 1e-4
+    gammas = [v for k, v in folded.weights.items() if k.endswith("gamma")]
+    assert all(np.all(v == 1.0) for v in gammas)
+
+
+# ---- ranges and weights in the files -------------------------------------------------------------
+
+
+def activation_types(content: bytes) -> set[tuple[np.float32, int]]:
+    graph = parse(content).graph
+    return {
+        (t.quantization.scale[0], t.zero_point)
+        for t in graph.tensors
+        if not t.is_constant and t.dtype == np.int8
+    }
+
+
+def has(types: set[tuple[np.float32, int]], entry: LayerRange) -> bool:
+    scale, zero_point = entry.int8()
+    return any(abs(s / scale - 1) < 2e-7 and z == zero_point for s, z in types)
+
+
+def test_every_range_is_in_the_plain_file(trained: QatResult) -> None:
+    types = activation_types(trained.plain)
+    assert len(trained.ranges) == 1 + 8 * ARCH.depth + 3
+    assert [r.layer for r in trained.ranges if not has(types, r)] == []
+    moved = LayerRange("x", 8, trained.ranges[3].low * 1.001, trained.ranges[3].high * 1.001)
+    assert not has(types, moved)  # the comparison can tell
+
+
+def test_input_is_rounded_as_in_the_file(trained: QatResult, images: Any, data: Dataset) -> None:
+    ends, rounding = ends_of(trained.plain), InputRounding.of(images)
+    assert (rounding.ends.input_scale, rounding.ends.input_zero_point) == (
+        ends.input_scale, ends.input_zero_point,
+    )  # fmt: skip
+    pictures, _ = data.test.take(8, 0).arrays()  # bytes: every value is a tie
+    assert np.array_equal(rounding.ends.quantize(pictures), ends.quantize(pictures))
+
+
+def by_layer(result: QatResult) -> dict[str, Range]:
+    return {r.layer: Range(*r.int8()) for r in result.ranges}
+
+
+def test_ranges_are_unchanged_in_the_fused_file(trained: QatResult) -> None:
+    fused = GraphInterpreter(fuse_model(trained.plain, 8).model_bytes)
+    ops, graph = list(fused.fused.values()), fused.model.graph
+    assert [type(op) for op in ops[:-1]] == [PatchEmbed, *[Attention, Mlp] * ARCH.depth, LayerNorm]
+    types = by_layer(trained)
+    tokens = [graph.tensors[op.outputs[0]] for op in graph.operators[:-1]]
+    names = ["embedding", "block0_add1", "block0_add2", "pool"]
+    for tensor, name in zip(tokens, names, strict=True):
+        assert tensor.scale == pytest.approx(types[name].scale, rel=2e-7)
+        assert tensor.zero_point == types[name].zero_point
+    for block in range(ARCH.depth):
+        attention, mlp = ops[1 + 2 * block], ops[2 + 2 * block]
+        assert isinstance(attention, Attention)
+        assert isinstance(mlp, Mlp)
+        check_attention(attention, types, f"block{block}")
+        check_mlp(mlp, types, f"block{block}")
+
+
+def check_attention(op: Attention, types: dict[str, Range], name: str) -> None:
+    """The integers of docs/operators.md, from the ranges that training ended with."""
+    h, qkv, c = (types[f"{name}_{part}"] for part in ("norm1", "qkv", "sdpa"))
+    assert np.all(op.norm.gamma == np.floor(2**18 / h.scale + 0.5)) or np.allclose(
+        op.norm.gamma, 2**18 / h.scale, rtol=1e-6
+    )
+    assert {p.up.out_zero_point for p in (op.q, op.k, op.v)} == {qkv.zero_point}
+    assert op.context_zero_point == c.zero_point
+    assert op.context_numerator == pytest.approx(qkv.scale / c.scale * 2**48, rel=1e-6)
+    exponent = np.log2(np.e) * qkv.scale**2 * ARCH.head_dim**-0.5 * 256
+    stored = op.score_multiplier * 2.0 ** (op.score_shift - 32)
+    assert stored == pytest.approx(exponent, rel=1e-4)  # the plain graph's 1/sqrt(dh) is int8
+
+
+def check_mlp(op: Mlp, types: dict[str, Range], name: str) -> None:
+    h, f, a = (types[f"{name}_{part}"] for part in ("norm2", "fc1", "act"))
+    assert np.allclose(op.norm.gamma, 2**18 / h.scale, rtol=1e-6)
+    assert op.fc1.up.out_zero_point == f.zero_point
+    expected = a.quantize(gelu(f.scale * (np.arange(-128, 128) - f.zero_point), False))
+    assert np.array_equal(op.lut, expected)
+
+
+def test_weights_are_the_rounded_ones(kept: Trained) -> None:
+    """The converter rounds what is rounded: integers and scales stay."""
+    graph = parse(kept.result.plain).graph
+    stored = [graph.tensors[op.inputs[1]].real() for op in graph.operators if op.opcode in LINEAR]
+    rounded = rounded_weights(kept.student)
+    for name in ("block0_qkv", "block0_fc1", "block0_fc2", "head"):
+        kernel = rounded[f"{name}/kernel"].T
+        assert any(w.shape == kernel.shape and np.allclose(w, kernel, atol=1e-6) for w in stored)
+
+
+def agreement_db(kept: Trained, data: Dataset, bits: int) -> tuple[float, float]:
+    """SQNR of the fused file's logits against the trained network's, with and without rounding."""
+    pictures, _ = data.test.take(48, 0).arrays()
+    rounding = InputRounding.of(data.train.take(32, 1).arrays()[0])
+    simulated = kept.student(rounding(pictures), training=False).numpy()
+    unrounded = build_vit(ARCH)
+    values = float_weights(kept.student)
+    unrounded.set_weights([values[weight_name(w)] for w in unrounded.weights])
+    fused = fuse_model(kept.result.plain, bits).model_bytes
+    ends, interpreter = ends_of(fused), GraphInterpreter(fused)
+    got = np.stack([interpreter.run(x[None]).reshape(-1) for x in ends.quantize(pictures)])
+    real = ends.dequantize(got)
+    return sqnr_db(simulated, real), sqnr_db(np.asarray(unrounded(pictures)), real)
+
+
+def test_training_sees_what_the_fused_file_computes(kept: Trained, data: Dataset) -> None:
+    simulated, unrounded = agreement_db(kept, data, 8)
+    assert simulated > unrounded + 3
+
+
+def test_training_sees_an_int16_residual_stream(model: Any, data: Dataset, images: Any) -> None:
+    wide = train_and_keep(model, data, images, 16)
+    assert {r.bits for r in wide.result.ranges if "add" in r.layer} == {16}
+    simulated, unrounded = agreement_db(wide, data, 16)
+    assert simulated > unrounded + 3
+
+
+def test_chosen_ranges_stay(model: Any, data: Dataset, images: Any, trained: QatResult) -> None:
+    """With --calibration=percentile they are the first ones, with minmax they follow."""
+    choice = RangeChoice("percentile", 99.0)
+    narrow = {r.layer: r for r in train(model, data, images, ranges=choice).ranges}
+    wide = {r.layer: r for r in trained.ranges}
+    assert narrow["block0_act"].high < 0.9 * wide["block0_act"].high
+    assert narrow["block0_add1"].high > 0.9 * wide["block0_add1"].high
+    first = initial_ranges(
+        float_twin(fold(model, ARCH)), quantized_twin(ARCH, Scheme()), images, choice
+    )
+    assert {r.layer: r.high for r in first} == pytest.approx(
+        {name: r.high for name, r in narrow.items()}
+    )
+
+
+# ---- training ------------------------------------------------------------------------------------
+
+
+def test_training_lowers_the_loss(trained: QatResult) -> None:
+    first, *epochs = trained.history
+    assert set(first) == {"validation_accuracy"}
+    assert len(epochs) == 2
+    assert epochs[1]["loss"] < epochs[0]["loss"]
+
+
+def test_resumed_equals_uninterrupted(
+    model: Any, data: Dataset, images: Any, trained: QatResult, tmp_path: Path
+) -> None:
+    def killed_after_one(*arguments: Any) -> None:
+        save_checkpoint(*arguments)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("converter.qat.train.save_checkpoint", killed_after_one)
+        with pytest.raises(KeyboardInterrupt):
+            train(model, data, images, directory=str(tmp_path))
+    assert (tmp_path / CHECKPOINT_FILE).exists()
+    with pytest.raises(CheckpointError, match="--resume"):
+        train(model, data, images, directory=str(tmp_path))
+    with pytest.raises(CheckpointError, match="another recipe"):
+        train(model, data, images, directory=str(tmp_path), resume=True, residual_bits=16)
+    resumed = train(model, data, images, directory=str(tmp_path), resume=True)
+    assert not (tmp_path / CHECKPOINT_FILE).exists()
+    assert resumed.history[0] == trained.history[0]
+    assert resumed.history[2]["loss"] == pytest.approx(trained.history[2]["loss"], rel=1e-4)
+    for a, b in zip(resumed.ranges, trained.ranges, strict=True):
+        assert a.high == pytest.approx(b.high, rel=1e-3)
+
+
+def test_refusals(model: Any, data: Dataset, images: Any) -> None:
+    with pytest.raises(QuantizeError, match="all 5 are constant"):
+        train(model, data, np.zeros((5, 8, 8, 1), np.float32))
+    with pytest.raises(QatError, match="10 classes, the network 4"):
+        quantize_aware(model, ARCH.replace(num_classes=4), data, images, QatRecipe())
+    with pytest.raises(QatError, match="expected 8 or 16"):
+        QatRecipe(residual_bits=12)
+    with pytest.raises(CheckpointError, match="--qat_dir"):
+        train(model, data, images, resume=True)
+
+
+def test_command(tmp_path: Path) -> None:
+    ARCH.save(str(tmp_path / "a.json"))
+    command = [
+        sys.executable, "-m", "converter.quantize", f"--model={tmp_path}/a.json",
+        "--weights=random", "--calibration_images=8", "--qat", "--qat_epochs=1",
+        f"--qat_dir={tmp_path}/qat", f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 epochs, validation" in done.stdout
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["qat"]["epochs"] == 1
+    result = fuse_model((tmp_path / "q.tflite").read_bytes(), 16)
+    assert [op.custom_code for op in result.report.fused][:3] == [
+        "VitPatchEmbed", "VitAttention", "VitMlp",
+    ]  # fmt: skip
