@@ -186,6 +186,9 @@ def _table(result: Comparison) -> str:
             f"{run.flash_bytes:>10,}{run.model_bytes:>12,}"
         )
     for run in result.plain:
+        if not run.operators:
+            lines.append(f"{run.kernels}: a release build, which has no figures per operator")
+            continue
         lines.append(f"{run.kernels}, instructions by operator type:")
         lines += [
             f"  {total.name:<22}{total.count:>4}{total.instructions:>16,}"

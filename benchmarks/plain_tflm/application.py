@@ -91,7 +91,7 @@ class PlainRun:
       flash_bytes: code, constants and initial values, without the model.
       model_bytes: of the `.tflite`.
       stack_bytes: most stack used.
-      operators: instructions by operator type, most first.
+      operators: instructions by operator type, most first; none with TFLM's release build.
       logits: int8[images, classes].
     """
 
@@ -231,11 +231,16 @@ class PlainEmulator:
         return self._top - int(self.machine.counter.head.lowest_stack)
 
     def operator_totals(self) -> tuple[OperatorTotal, ...]:
-        """Instructions by operator type in the last inference, most first."""
+        """Instructions by operator type in the last inference, most first.
+
+        Empty where the library is of TFLM's release build, which strips profiling.
+        """
         counts: dict[str, int] = {}
         totals: dict[str, int] = {}
         for op in self.graph.operators:
             reading = self.machine.counter.operator(op.index)
+            if reading.calls == 0:
+                continue
             counts[op.name] = counts.get(op.name, 0) + reading.calls
             totals[op.name] = totals.get(op.name, 0) + reading.instructions
         rows = [OperatorTotal(name, counts[name], total) for name, total in totals.items()]
