@@ -85,7 +85,7 @@ class Emulator:
       elf: an executable made by `firmware.build` or by an exported project.
       limit: most instructions for one image, against firmware that hangs.
       external_device: the flash part behind the QSPI controller.
-      strict: also fault on unaligned LDM, LDRD and the like; several times slower.
+      strict: also fault on unaligned LDM, LDRD and the like; far slower.
 
     Raises:
       FirmwareError: the ELF does not belong to this board.

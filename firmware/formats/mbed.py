@@ -59,7 +59,6 @@ def _overrides() -> dict[str, object]:
     return {
         "platform.stdio-baud-rate": 115200,
         "platform.stdio-buffered-serial": True,
-        "platform.stack-stats-enabled": True,
         "target.boot-stack-size": f"{_BOOT_STACK_BYTES:#x}",
     }
 

@@ -35,7 +35,7 @@ target_include_directories(mbed-baremetal INTERFACE ${CMAKE_CURRENT_SOURCE_DIR})
 set(core -mcpu=cortex-m7 -mthumb -mfpu=fpv5-sp-d16 -mfloat-abi=hard -Wall -Wextra -Werror)
 target_compile_options(mbed-baremetal INTERFACE ${core} -ffunction-sections -fdata-sections)
 target_link_options(mbed-baremetal INTERFACE ${core} --specs=nosys.specs -Wl,--gc-sections
-  -Wl,--no-warnings)
+  -Wl,--no-warnings -Wl,--defsym=__StackTop=0x20050000 -Wl,--defsym=__StackLimit=0x2004e000)
 """
 _POST_BUILD = "function(mbed_set_post_build target)\nendfunction()\n"
 _HEADER = """\
@@ -57,14 +57,6 @@ class BufferedSerial {
 };
 }  // namespace mbed
 """
-_STATS = """\
-#pragma once
-#include <stdint.h>
-extern "C" {
-typedef struct { uint32_t thread_id, max_size, reserved_size, stack_cnt; } mbed_stats_stack_t;
-static inline void mbed_stats_stack_get(mbed_stats_stack_t* s) { *s = mbed_stats_stack_t(); }
-}
-"""
 
 
 def make_stand_in(folder):
@@ -76,7 +68,6 @@ def make_stand_in(folder):
         ("tools/cmake/app.cmake", _TOOLCHAIN + _POST_BUILD),
         ("CMakeLists.txt", _TARGETS),
         ("mbed.h", _HEADER),
-        ("mbed_stats.h", _STATS),
     ):
         (folder / "mbed-os" / name).write_text(text)
 

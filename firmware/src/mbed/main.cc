@@ -3,7 +3,6 @@
 // the same as on bare metal.
 
 #include "mbed.h"
-#include "mbed_stats.h"
 
 extern "C" {
 #include "app/console.h"
@@ -14,7 +13,24 @@ extern "C" {
 #include "vit_model.h"
 }
 
+extern "C" {
+extern uint32_t __StackLimit[];
+extern uint32_t __StackTop[];
+}
+
 namespace {
+
+constexpr uint32_t kStackPaint = 0xA5A5A5A5u;
+
+// Paints what no frame uses yet; interrupts share the stack, so some room is left above.
+void PaintStack() {
+  constexpr uint32_t kRoomBytes = 512;
+  uint32_t here = 0;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(&here) - kRoomBytes;
+  for (volatile uint32_t* word = __StackLimit; reinterpret_cast<uintptr_t>(word) < end; ++word) {
+    *word = kStackPaint;
+  }
+}
 
 mbed::BufferedSerial& Line() {
   static mbed::BufferedSerial line(CONSOLE_TX, CONSOLE_RX, BOARD_CONSOLE_BAUD);
@@ -44,22 +60,23 @@ void cycle_counter_init(void) {
 
 uint32_t cycle_counter_read(void) { return DWT_CYCCNT; }
 
-// Needs platform.stack-stats-enabled, which mbed_app sets.
+// Mbed's own stack statistics need the RTOS; the linker script's symbols and paint do not.
 uint32_t stack_high_water_bytes(void) {
-  mbed_stats_stack_t stack;
-  mbed_stats_stack_get(&stack);
-  return stack.max_size;
+  const uint32_t* word = __StackLimit;
+  while (word < __StackTop && *word == kStackPaint) ++word;
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(__StackTop) -
+                               reinterpret_cast<uintptr_t>(word));
 }
 
 uint32_t stack_size_bytes(void) {
-  mbed_stats_stack_t stack;
-  mbed_stats_stack_get(&stack);
-  return stack.reserved_size;
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(__StackTop) -
+                               reinterpret_cast<uintptr_t>(__StackLimit));
 }
 
 }  // extern "C"
 
 int main() {
+  PaintStack();
   Line().set_blocking(false);
   cycle_counter_init();
   console_text("\r\n" BOARD_TITLE " with Mbed OS\r\n");
