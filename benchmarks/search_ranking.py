@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does accuracy with the supernet's weights rank networks as training alone does?
+
+    python -m benchmarks.search_ranking --supernet=DIR --dataset=digits --out=FILE.json
+
+Draws random networks that fit, measures each on the search split with the supernet's weights and
+after training from scratch (on the training images without that split), and prints Spearman's rank
+correlation. A network that is already in FILE.json is not trained again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from absl import app, flags
+from scipy.stats import spearmanr
+
+from keras_models.datasets import DATASETS
+from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
+from nas.data import SearchData, load_search_data
+from nas.evaluator import Evaluator, Source
+from nas.report import describe
+from nas.retrain import Job, retrain
+from nas.sampler import Sampler
+from nas.space import SubnetConfig
+from nas.steps import Objective
+from nas.stored import load_supernet
+from nas.supernet import Supernet
+from nas.train_supernet import recipe_of_flags
+
+
+def _alone(net: Supernet, config: SubnetConfig, data: SearchData) -> float:
+    """Accuracy on the search split of the network trained from scratch."""
+    recipe = recipe_of_flags(FLAGS.dataset)
+    with tempfile.TemporaryDirectory() as work:
+        job = Job(config, "scratch", recipe, Objective(recipe.label_smoothing), FLAGS.seed, work)
+        model, _ = retrain(job, net, data.dataset)
+    images, labels = data.arrays(data.search)
+    logits = keras.ops.convert_to_numpy(model(images, training=False))
+    return float((logits.argmax(-1) == labels).mean())
+
+
+def _report(rows: list[dict[str, Any]], data: SearchData) -> dict[str, Any]:
+    inherited, alone = ([row[k] for row in rows] for k in ("inherited", "alone"))
+    correlation, p_value = spearmanr(inherited, alone) if len(rows) > 2 else (None, None)
+    return {
+        "command": shlex.join(["python", "-m", "benchmarks.search_ranking", *sys.argv[1:]]),
+        "seed": FLAGS.seed,
+        "dataset": FLAGS.dataset,
+        "search_images": len(data.search),
+        "recipe": dataclasses.asdict(recipe_of_flags(FLAGS.dataset)),
+        "networks": len(rows),
+        "spearman": None if correlation is None else float(correlation),
+        "p_value": None if p_value is None else float(p_value),
+        "rows": rows,
+    }
+
+
+def _body() -> None:
+    net = load_supernet(FLAGS.supernet)
+    space = net.space
+    sampler = Sampler(space, cost_model(), FLAGS.seed)
+    data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space)
+    evaluate = Evaluator(Source(FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir), space)
+    rows: list[dict[str, Any]] = []
+    if os.path.exists(FLAGS.out):
+        with open(FLAGS.out, encoding="utf-8") as file:
+            rows = json.load(file)["rows"]
+    known = [row["config"] for row in rows]
+    rng = np.random.default_rng((FLAGS.seed, 5))
+    for number in range(FLAGS.networks):
+        config = sampler.draw(rng)
+        as_json = json.loads(json.dumps(config.to_dict()))
+        if as_json in known:
+            continue
+        keras.backend.clear_session()
+        row = {
+            "network": describe(space, config),
+            "params": space.arch(config).params,
+            "inherited": evaluate(config),
+            "alone": _alone(net, config, data),
+            "config": as_json,
+        }
+        rows.append(row)
+        write_json(FLAGS.out, _report(rows, data))
+        print(f"{number:>3} {row['inherited']:.4f} {row['alone']:.4f} {row['network']}", flush=True)
+    report = _report(rows, data)
+    print(f"Spearman's rank correlation of {len(rows)} networks: {report['spearman']:.3f}")
+
+
+def main(argv: Sequence[str]) -> None:
+    run("benchmarks.search_ranking", argv, _body)
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("supernet", None, "directory of nas.train_supernet", required=True)
+    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set, as in training")
+    flags.DEFINE_string("data_dir", "", "folder of the data set")
+    flags.DEFINE_integer("networks", 12, "how many", lower_bound=3)
+    flags.DEFINE_string("out", None, "file for the figures", required=True)
+    flags.DEFINE_integer("seed", 0, "of networks and training")
+    flags.DEFINE_integer("epochs", None, "short for --set=epochs=N", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
+    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
+    define_target_flags()
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)
