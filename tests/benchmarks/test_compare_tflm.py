@@ -74,10 +74,11 @@ def test_counts_are_of_the_right_program():
     assert len(np.unique(run.logits)) > 2
     again = application.run_plain(model, TREE, library, images)
     assert again.instructions == run.instructions
-    # Only the interpreter's loop lies between the operators.
-    within = sum(total.instructions for total in run.operators)
-    assert 0.98 * run.instructions < within < run.instructions
-    assert sum(total.count for total in run.operators) > 50
+    if "_release" not in library.parts[-3]:
+        # Only the interpreter's loop lies between the operators.
+        within = sum(total.instructions for total in run.operators)
+        assert 0.98 * run.instructions < within < run.instructions
+        assert sum(total.count for total in run.operators) > 50
     assert 0 < run.stack_bytes < application.STACK_BYTES
     assert run.arena_bytes < application.ARENA_BYTES
 
