@@ -20,6 +20,7 @@ from tqdm import tqdm
 from benchmarks import networks
 from benchmarks.kernels import counts
 from firmware.errors import FirmwareError
+from keras_models.arch import ArchConfig
 from keras_models.command import run, write_json
 
 _OUT = flags.DEFINE_string("out", "build/bench", "Folder for bench.json.")
@@ -75,7 +76,7 @@ def _measure_networks(
 ) -> dict[str, dict[str, networks.NetworkFigures]]:
     jobs = [job for job in networks.JOBS if job.preset in _NETWORKS.value]
     results: dict[str, dict[str, networks.NetworkFigures]] = {}
-    plain: dict[str, tuple[networks.ArchConfig, bytes]] = {}
+    plain: dict[str, tuple[ArchConfig, bytes]] = {}
     with tqdm(jobs, unit="network", disable=None) as bar:
         for job in bar:
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from converter import tflite
 from converter.evaluate import evaluation
-from converter.evaluate.runtimes import RuntimeUnavailableError, create_runtime
+from converter.evaluate.runtimes import Runtime, RuntimeUnavailableError, create_runtime
 from converter.plan import read_plan
 from firmware.boards import get_board
 from firmware.errors import FirmwareError
@@ -102,7 +102,7 @@ def _command(module: str, *arguments: str) -> None:
 
 
 def _evaluate(
-    name: str, runtime: evaluation.Runtime, model: bytes, data: evaluation.ImageBatches
+    name: str, runtime: Runtime, model: bytes, data: evaluation.ImageBatches
 ) -> evaluation.RuntimeResult:
     with tqdm(total=len(data), desc=f"{name:>8}", unit="image") as bar:
 
