@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from firmware.boards import get_board
+from firmware.boards import board_names, get_board
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.export import export_project
@@ -66,6 +66,19 @@ def test_cmake_project_builds_by_its_readme_and_runs(tmp_path, preset, section):
         assert external.read_bytes() == fake_model.weights().tobytes()
     else:
         assert (build_folder / "digits.bin").stat().st_size == emulator.memory_use().flash_bytes
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+@pytest.mark.parametrize("name", [name for name in board_names() if name != BOARD])
+def test_cmake_projects_of_the_other_boards_run(tmp_path, name):
+    model, kernels = fake_model.write(tmp_path / "generated", FakeModel(streamed=True))
+    board = get_board(name)
+    out = tmp_path / "out"
+    export_project(make_project(board, model, kernels, name="digits"), "cmake", out, check=False)
+    run_commands(out, readme_commands(out, "Build"))
+    image = fake_model.images(1)[0]
+    logits = Emulator(board, out / "build" / "release" / "digits.elf").classify(image).logits
+    np.testing.assert_array_equal(logits, fake_model.reference(image))
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
