@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import fractions
 
-from nas.space import SearchSpace, SubnetConfig, _fail
+from nas.space import SearchSpace, SubnetConfig, fail
 
 RELATIVE_DISTANCE = 14  # tables of 2 * 14 + 2 rows, for keys and values, down and across
 
@@ -21,7 +21,7 @@ RELATIVE_DISTANCE = 14  # tables of 2 * 14 + 2 rows, for keys and values, down a
 def peak_bytes(space: SearchSpace, config: SubnetConfig) -> float:
     """The published model of the peak, bytes."""
     if not config.rank_ratio:
-        _fail("SubnetConfig.rank_ratio", config.rank_ratio, "one (MCUFormer's spaces)")
+        fail("SubnetConfig.rank_ratio", config.rank_ratio, "one (MCUFormer's spaces)")
     tokens = (space.image_size / config.patch.size) ** 2 + 1  # not whole where patches are padded
     dim, ratio = config.embed_dim, max(config.mlp_ratio)
     return dim * (tokens * (1 + ratio) + dim * ratio * config.rank_ratio[0])
@@ -36,7 +36,7 @@ def legal_share(
     """
     patch = next((p for p in space.patches if p.size == patch_size), None)
     if patch is None or space.ranks is None or rank_ratio not in space.ranks.ratios:
-        _fail("rank ratio and patch size", (rank_ratio, patch_size), f"choices of {space.name}")
+        fail("rank ratio and patch size", (rank_ratio, patch_size), f"choices of {space.name}")
     assert patch is not None
     share = fractions.Fraction(0)
     for dim in space.embed_dim:

@@ -32,7 +32,7 @@ class SpaceError(ValueError):
     """A field of a space or of a sub-network is wrong; the message names it, and what is right."""
 
 
-def _fail(field: str, got: object, expected: str) -> None:
+def fail(field: str, got: object, expected: str) -> None:
     raise SpaceError(f"{field}: got {got!r}, expected {expected}")
 
 
@@ -75,10 +75,10 @@ class RankRule:
     def validate(self, field: str) -> None:
         _check_choices(f"{field}.ratios", self.ratios, (int, float), 1e-3, 1.0)
         if not isinstance(self.attention_base, int) or not 0 <= self.attention_base <= 8192:
-            _fail(f"{field}.attention_base", self.attention_base, "an integer from 0 to 8192")
+            fail(f"{field}.attention_base", self.attention_base, "an integer from 0 to 8192")
         for name in ("per_block", "dense_when_smaller"):
             if not isinstance(getattr(self, name), bool):
-                _fail(f"{field}.{name}", getattr(self, name), "true or false")
+                fail(f"{field}.{name}", getattr(self, name), "true or false")
 
     def rank(self, inputs: int, outputs: int, ratio: float, attention: bool) -> int:
         """The rank of one layer, 1..min(inputs, outputs)."""
@@ -98,12 +98,12 @@ def _check_choices(
     field: str, values: Any, kinds: tuple[type, ...], low: float, high: float
 ) -> None:
     if not isinstance(values, tuple) or not values:
-        _fail(field, values, "a non-empty list of choices")
+        fail(field, values, "a non-empty list of choices")
     for value in values:
         if isinstance(value, bool) or type(value) not in kinds or not low <= float(value) <= high:
-            _fail(field, value, f"{kinds[0].__name__} choices from {low:g} to {high:g}")
+            fail(field, value, f"{kinds[0].__name__} choices from {low:g} to {high:g}")
     if list(values) != sorted(set(values)):
-        _fail(field, values, "choices in ascending order, none of them twice")
+        fail(field, values, "choices in ascending order, none of them twice")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +177,7 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            _fail("SearchSpace.name", self.name, "a non-empty string")
+            fail("SearchSpace.name", self.name, "a non-empty string")
         _check_choices("SearchSpace.embed_dim", self.embed_dim, (int,), 1, 8192)
         _check_choices("SearchSpace.depth", self.depth, (int,), 1, MAX_DEPTH)
         _check_choices("SearchSpace.heads", self.heads, (int,), 1, 256)
@@ -186,11 +186,11 @@ class SearchSpace:
             self.ranks.validate("SearchSpace.ranks")
         for field, choices in (("pool", POOLS), ("activation", ACTIVATIONS)):
             if getattr(self, field) not in choices:
-                _fail(f"SearchSpace.{field}", getattr(self, field), f"one of {', '.join(choices)}")
+                fail(f"SearchSpace.{field}", getattr(self, field), f"one of {', '.join(choices)}")
         if not isinstance(self.patches, tuple) or not self.patches:
-            _fail("SearchSpace.patches", self.patches, "a non-empty list of patches")
+            fail("SearchSpace.patches", self.patches, "a non-empty list of patches")
         if len(set(self.patches)) != len(self.patches):
-            _fail("SearchSpace.patches", self.patches, "patches that differ")
+            fail("SearchSpace.patches", self.patches, "patches that differ")
         self._check_networks()
 
     def _check_networks(self) -> None:
@@ -222,7 +222,7 @@ class SearchSpace:
             side //= layer.stride
         missing = -side % patch.size
         if missing % 2:
-            _fail(
+            fail(
                 f"SearchSpace {self.name}: patches", patch.size, f"an even padding of side {side}"
             )
         return missing // 2
@@ -287,16 +287,16 @@ class SearchSpace:
         ):
             for value in got:
                 if value not in choices:
-                    _fail(f"SubnetConfig.{field}", value, f"one of {choices} ({self.name})")
+                    fail(f"SubnetConfig.{field}", value, f"one of {choices} ({self.name})")
         expected = config.depth if self.ranks else 0
         if len(config.mlp_ratio) != config.depth or len(config.rank_ratio) != expected:
-            _fail(
+            fail(
                 "SubnetConfig",
                 (len(config.heads), len(config.mlp_ratio), len(config.rank_ratio)),
                 f"heads and mlp_ratio per block and {expected} rank ratios",
             )
         if self.ranks and not self.ranks.per_block and len(set(config.rank_ratio)) > 1:
-            _fail("SubnetConfig.rank_ratio", config.rank_ratio, "one ratio for the network")
+            fail("SubnetConfig.rank_ratio", config.rank_ratio, "one ratio for the network")
 
     @property
     def network_ratios(self) -> tuple[float | None, ...]:

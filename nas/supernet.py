@@ -28,7 +28,7 @@ from keras_models.layers import layers_for
 from keras_models.vit import build_vit, weight_name
 from nas import resize
 from nas.masks import Masks, Widths, masks_of, widths_of
-from nas.space import Patch, SearchSpace, SubnetConfig, _fail
+from nas.space import Patch, SearchSpace, SubnetConfig, fail
 
 Floats = NDArray[np.float32]
 PAIRS = ("qkv", "proj", "fc1", "fc2")
@@ -250,7 +250,7 @@ def split_pair(matrix: Floats, rank: int) -> tuple[Floats, Floats]:
     """
     u, s, vt = np.linalg.svd(matrix, full_matrices=False)
     if rank > len(s):
-        _fail("rank", rank, f"at most {len(s)} for a matrix of {matrix.shape}")
+        fail("rank", rank, f"at most {len(s)} for a matrix of {matrix.shape}")
     root = np.sqrt(s[:rank])
     return (u[:, :rank] * root).astype(np.float32), (root[:, None] * vt[:rank]).astype(np.float32)
 
