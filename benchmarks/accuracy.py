@@ -4,8 +4,9 @@
     python -m benchmarks.accuracy --images_dir=FOLDER --json=docs/results/accuracy_vit_t_240.json
 
 Compares the plain file in LiteRT with the fused ones, int8 and int16 residual stream, in the host
-library. Calibration images and test images are different ones, drawn together with --seed. Random
-weights have no accuracy; the ratio says how much of the signal arrives.
+library, for each choice of activation ranges. Calibration images and test images are different
+ones, drawn together with --seed. Random weights have no accuracy; the ratio says how much of the
+signal arrives.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from absl import app, flags
+from numpy.typing import NDArray
 
 from benchmarks.accuracy_record import (
     Images,
@@ -26,7 +28,8 @@ from benchmarks.accuracy_record import (
     table,
     write_json,
 )
-from converter.ptq import captured_stderr, quantize
+from converter.calibration import METHODS, RangeChoice, choose_ranges
+from converter.ptq import calibrate, captured_stderr, quantize_calibrated
 from keras_models.datasets import load_images
 
 _MODEL = flags.DEFINE_string("model", "vit_t_240", "Preset, architecture JSON or trained folder.")
@@ -35,6 +38,7 @@ _SEED = flags.DEFINE_integer("seed", 1, "Of the weights and of the draw of image
 _IMAGES_DIR = flags.DEFINE_string("images_dir", None, "Folder with images.", required=True)
 _IMAGES = flags.DEFINE_integer("images", 16, "Test images.", lower_bound=1)
 _CALIBRATION = flags.DEFINE_integer("calibration_images", 16, "Further images.", lower_bound=1)
+_CALIBRATIONS = flags.DEFINE_list("calibrations", list(METHODS), "Choices of ranges to compare.")
 _THREADS = flags.DEFINE_integer("threads", 2, "Of LiteRT and the host library.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "Where the result goes.")
 
@@ -51,6 +55,7 @@ class Variant:
 
     name: str
     runtime: str
+    calibration: str
     model_bytes: int
     sqnr_db: float
     agreement: float
@@ -58,7 +63,12 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The comparison."""
+    """The comparison.
+
+    Attributes:
+      variants: with the first choice of ranges: plain, int8 and int16 residual stream.
+      narrower: the same three for each other choice.
+    """
 
     recorded: Recorded
     model: str
@@ -67,19 +77,42 @@ class Result:
     images: int
     calibration_images: int
     variants: tuple[Variant, ...]
+    narrower: tuple[Variant, ...]
 
     def text(self) -> str:
         rows = [
             (
                 v.name,
                 v.runtime,
+                v.calibration,
                 f"{v.sqnr_db:.1f}",
                 f"{100 * v.agreement:.0f}",
                 f"{v.model_bytes:,}",
             )
-            for v in self.variants
+            for v in (*self.variants, *self.narrower)
         ]
-        return table(("file", "runtime", "SQNR dB", "= float %", "bytes"), rows)
+        return table(("file", "runtime", "ranges", "SQNR dB", "= float %", "bytes"), rows)
+
+
+def _variants(
+    plain: bytes, calibration: str, data: Images, logits: NDArray[np.float32]
+) -> list[Variant]:
+    files = (
+        ("plain int8", "litert", plain),
+        ("fused, int8 residual", "host", fused(plain, 8)),
+        ("fused, int16 residual", "host", fused(plain, 16)),
+    )
+    result = []
+    for name, runtime, content in files:
+        run = run_file(name, runtime, content, data, logits, _THREADS.value)
+        assert run.float_sqnr_db is not None
+        assert run.float_agreement is not None
+        result.append(
+            Variant(
+                name, runtime, calibration, len(content), run.float_sqnr_db, run.float_agreement
+            )
+        )
+    return result
 
 
 def _run() -> Result:
@@ -92,20 +125,11 @@ def _run() -> Result:
     test = images[_CALIBRATION.value :]
     data = Images(test, np.zeros(len(test), np.int32))
     logits = np.asarray(model.predict_on_batch(test), np.float32)
-    plain = quantize(model, arch, images[: _CALIBRATION.value], progress=True)
-    files = (
-        ("plain int8", "litert", plain),
-        ("fused, int8 residual", "host", fused(plain, 8)),
-        ("fused, int16 residual", "host", fused(plain, 16)),
-    )
-    variants = []
-    for name, runtime, content in files:
-        result = run_file(name, runtime, content, data, logits, _THREADS.value)
-        assert result.float_sqnr_db is not None
-        assert result.float_agreement is not None
-        variants.append(
-            Variant(name, runtime, len(content), result.float_sqnr_db, result.float_agreement)
-        )
+    extremes = calibrate(model, arch, images[: _CALIBRATION.value], progress=True)
+    variants: list[Variant] = []
+    for choice in (RangeChoice(method) for method in _CALIBRATIONS.value):
+        ranged = choose_ranges(extremes, images[: _CALIBRATION.value], choice)
+        variants += _variants(quantize_calibrated(ranged), str(choice), data, logits)
     return Result(
         recorded("benchmarks.accuracy"),
         arch.name,
@@ -113,7 +137,8 @@ def _run() -> Result:
         _SEED.value,
         len(test),
         _CALIBRATION.value,
-        tuple(variants),
+        tuple(variants[:3]),
+        tuple(variants[3:]),
     )
 
 

@@ -12,8 +12,11 @@ the logits and to the accuracy. A second table shows each linear layer's weights
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import os
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -74,7 +77,18 @@ def _run() -> SensitivityReport:
     study = Study(real, quantize_calibrated(real), int(_RESIDUAL_BITS.value))
     with tqdm(total=len(images), desc="sensitivity", unit="image") as bar:
         report = study.run(images, labels, bar.update)
-    return dataclasses.replace(report, model=arch.name, calibration=str(ranges))
+    return dataclasses.replace(
+        report,
+        command=_command(),
+        tensorflow=importlib.metadata.version("tensorflow"),
+        model=arch.name,
+        calibration=str(ranges),
+    )
+
+
+def _command() -> str:
+    arguments = [re.sub(r"=/(?:[^/]+/)*(?=[^/]+/?$)", "=", flag) for flag in sys.argv[1:]]
+    return shlex.join(["python", "-m", "converter.sensitivity", *arguments])
 
 
 def main(argv: Sequence[str]) -> None:

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.calibration import float_interpreter
 from converter.evaluate.metrics import predictions, sqnr_db
 from converter.fuse.arithmetic import Range
 from converter.fuse.pipeline import fuse_model
-from converter.interpret import GraphInterpreter, litert_interpreter
+from converter.interpret import GraphInterpreter
 from converter.tflite import Graph, GraphView, Model, Tensor, TfliteError, parse, serialize
 from tflm_custom_ops import host_library
 
@@ -77,6 +78,7 @@ class SensitivityReport:
     """The study of one network.
 
     Attributes:
+      command, tensorflow: how it was made, absolute folders shortened, and with which version.
       model, calibration: name and choice of ranges.
       residual_bits: 8 or 16.
       images: measured on.
@@ -84,6 +86,8 @@ class SensitivityReport:
       db: logits with all operators in integers.
     """
 
+    command: str
+    tensorflow: str
     model: str
     calibration: str
     residual_bits: int
@@ -114,17 +118,20 @@ class SensitivityReport:
         lines.append(f"\n{'layer':34} {'weights dB':>10} {'output dB':>10} {'clipped %':>10}")
         for layer in self.layers:
             lines.append(
-                f"{short(layer.label):34} {_db(layer.weights_db):>10} {_db(layer.output_db):>10} "
+                f"{short(layer.label, -1):34} {_db(layer.weights_db):>10} {_db(layer.output_db):>10} "
                 f"{100 * layer.clipped:10.3f}"
             )
         return "\n".join(lines)
 
 
-def short(name: str) -> str:
-    """A tensor's layer: "vit_1/block0_norm1_1/add;vit_1/block0_fc1_1/BiasAdd" -> "block0_fc1"."""
+def short(name: str, part: int = 0) -> str:
+    """A tensor's layer: "vit_1/block0_norm1_1/add;vit_1/block0_fc1_1/BiasAdd" -> "block0_norm1".
+
+    The converter joins the names of what it merges; `part` -1 gives the last one's.
+    """
     if name.startswith("StatefulPartitionedCall"):
         return "logits"
-    parts = name.split(";")[-1].split("/")
+    parts = name.split(";")[part].split("/")
     return (parts[1] if len(parts) > 2 else parts[0]).removesuffix("_1") or name
 
 
@@ -193,7 +200,7 @@ class FloatPiece:
                 ops.add(op)
                 wanted.extend(i for i in view.op(op).inputs if i >= 0)
         piece = _subgraph(graph, sorted(ops), start, end)
-        self._interpreter = litert_interpreter(serialize(Model(piece)))
+        self._interpreter = float_interpreter(serialize(Model(piece)))
         self._shape = graph.tensors[start].shape
 
     def run(self, values: Reals) -> NDArray[np.float32]:
@@ -370,6 +377,8 @@ class Study:
             for k in range(len(own))
         )
         return SensitivityReport(
+            command="",
+            tensorflow="",
             model="",
             calibration="",
             residual_bits=self.residual_bits,
@@ -407,8 +416,6 @@ def layer_sensitivities(
     real_graph: Graph, plain: Graph, images: Reals
 ) -> tuple[LayerSensitivity, ...]:
     """Weights and outputs of each linear layer that both graphs have (by its output's name)."""
-    from converter.calibration import float_interpreter
-
     exact = {
         real_graph.tensors[op.outputs[0]].name: op
         for op in real_graph.operators

@@ -307,7 +307,8 @@ def test_refusals(model: Any, data: Dataset, images: Any) -> None:
 
 
 def test_command(tmp_path: Path) -> None:
-    ARCH.save(str(tmp_path / "a.json"))
+    stem = (StemLayer(3, 1, 6, "relu", True), StemLayer(3, 2, 8, "gelu"))
+    ARCH.replace(stem=stem).save(str(tmp_path / "a.json"))
     command = [
         sys.executable, "-m", "converter.quantize", f"--model={tmp_path}/a.json",
         "--weights=random", "--calibration_images=8", "--qat", "--qat_epochs=1",
@@ -319,6 +320,5 @@ def test_command(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["qat"]["epochs"] == 1
     result = fuse_model((tmp_path / "q.tflite").read_bytes(), 16)
-    assert [op.custom_code for op in result.report.fused][:3] == [
-        "VitPatchEmbed", "VitAttention", "VitMlp",
-    ]  # fmt: skip
+    codes = [op.custom_code for op in result.report.fused]
+    assert {"VitPatchEmbed", "VitAttention", "VitMlp", "VitGelu"} <= set(codes)

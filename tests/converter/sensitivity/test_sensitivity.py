@@ -114,7 +114,8 @@ def test_a_piece_that_needs_more_is_refused(calibrated: bytes) -> None:
 
 
 def test_short_names() -> None:
-    assert short("vit_1/block0_norm1_1/mul_2;vit_1/block0_fc1_1/BiasAdd") == "block0_fc1"
+    assert short("vit_1/block0_norm1_1/mul_2;vit_1/block0_fc1_1/BiasAdd", -1) == "block0_fc1"
+    assert short("vit_1/block0_add1_1/Add;vit_1/block0_proj_1/BiasAdd") == "block0_add1"
     assert short("StatefulPartitionedCall_1:0") == "logits"
 
 
