@@ -88,6 +88,7 @@ def test_counts_are_exact(emulator):
     [
         ("subs %0, %0, #1\\n bne 1b", 2),
         ("subs.w %0, %0, #1\\n nop.w\\n nop\\n bne.w 1b", 4),
+        ("subs %0, %0, #1\\n add.w r2, r2, r2, lsl #3\\n bne 1b", 3),
         # Inside an IT block every instruction counts, whether its condition holds or not.
         ("subs %0, %0, #1\\n ite ne\\n movne r2, #1\\n moveq.w r2, #2\\n bne 1b", 5),
         ("subs %0, %0, #1\\n smlad r2, r2, r2, r2\\n it ne\\n bne 1b", 4),
