@@ -20,6 +20,8 @@ from absl import app, flags
 from numpy.typing import NDArray
 
 from benchmarks.accuracy_record import (
+    TARGET_INT8_GAIN_DB,
+    TARGET_INT16_DB,
     Images,
     Recorded,
     fused,
@@ -41,9 +43,6 @@ _CALIBRATION = flags.DEFINE_integer("calibration_images", 16, "Further images.",
 _CALIBRATIONS = flags.DEFINE_list("calibrations", list(METHODS), "Choices of ranges to compare.")
 _THREADS = flags.DEFINE_integer("threads", 2, "Of LiteRT and the host library.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "Where the result goes.")
-
-TARGET_INT8_GAIN_DB = 2.0  # over the plain file
-TARGET_INT16_DB = 26.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,15 @@ from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.accuracy_record import Recorded, fused, recorded, run_file, table, write_json
+from benchmarks.accuracy_record import (
+    Recorded,
+    fused,
+    paired_loss,
+    recorded,
+    run_file,
+    table,
+    write_json,
+)
 from converter.calibration import METHODS, RangeChoice
 from converter.evaluate.metrics import classification, predictions, wilson_interval
 from converter.ptq import Floats, captured_stderr, quantize
@@ -45,8 +53,6 @@ _QAT_DIR = flags.DEFINE_string("qat_dir", None, "Where fine-tuning keeps checkpo
 _RESUME = flags.DEFINE_bool("resume", False, "Go on from them.")
 _THREADS = flags.DEFINE_integer("threads", 2, "Of LiteRT and the host library.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "Where the result goes.")
-
-_Z_95 = 1.959963984540054
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,16 +117,6 @@ class Result:
         ]
         head = ("network", "runtime", "top-1 %", "95 %", "loss", "95 %", "= float %", "dB", "s")
         return table(head, rows)
-
-
-def paired_loss(
-    float_right: NDArray[np.bool_], right: NDArray[np.bool_]
-) -> tuple[float, float, float]:
-    """(loss, low, high): mean of float_right - right with its 95 % interval, fractions."""
-    difference = float_right.astype(np.float64) - right
-    mean = float(difference.mean())
-    spread = _Z_95 * float(difference.std()) / math.sqrt(len(difference))
-    return mean, mean - spread, mean + spread
 
 
 def _float_logits(model: Any, split: Split) -> tuple[NDArray[np.float32], NDArray[Any], float]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import math
 import platform
 import re
 import shlex
@@ -23,6 +24,9 @@ from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.tflite import write_atomic
 
+TARGET_INT8_GAIN_DB = 2.0  # fused, int8 residual stream, over the plain file; random weights
+TARGET_INT16_DB = 26.0  # fused, int16 residual stream
+_Z_95 = 1.959963984540054
 _PACKAGES = ("tensorflow", "keras", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert")
 
 
@@ -91,6 +95,16 @@ def run_file(
 
         engine = create_runtime(runtime, model, threads)
         return evaluate_runtime(runtime, engine, ends_of(model), data, float_logits, step)
+
+
+def paired_loss(
+    float_right: NDArray[np.bool_], right: NDArray[np.bool_]
+) -> tuple[float, float, float]:
+    """(loss, low, high): mean of float_right - right with its 95 % interval, fractions."""
+    difference = float_right.astype(np.float64) - right
+    mean = float(difference.mean())
+    spread = _Z_95 * float(difference.std()) / math.sqrt(len(difference))
+    return mean, mean - spread, mean + spread
 
 
 def write_json(path: str, record: Any) -> None:

@@ -117,9 +117,9 @@ class SensitivityReport:
             )
         lines.append(f"\n{'layer':34} {'weights dB':>10} {'output dB':>10} {'clipped %':>10}")
         for layer in self.layers:
+            name, weights, output = short(layer.label, -1), layer.weights_db, layer.output_db
             lines.append(
-                f"{short(layer.label, -1):34} {_db(layer.weights_db):>10} {_db(layer.output_db):>10} "
-                f"{100 * layer.clipped:10.3f}"
+                f"{name:34} {_db(weights):>10} {_db(output):>10} {100 * layer.clipped:10.3f}"
             )
         return "\n".join(lines)
 

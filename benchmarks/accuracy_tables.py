@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the tables in docs/accuracy.md from the recorded results.
+
+    python -m benchmarks.accuracy_tables          # rewrites the parts between the markers
+
+A test compares the file with this output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from converter.sensitivity_run import short
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "accuracy.md"
+RESULTS = ROOT / "docs" / "results"
+
+
+def _load(name: str) -> Any:
+    path = RESULTS / f"accuracy_{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = "|---|" + "---:|" * (len(head) - 1)
+    return [_row(head), rule, *(_row(row) for row in rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _db(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def sqnr() -> list[str]:
+    """Plain and fused `vit_t_240`."""
+    data = _load("vit_t_240")
+    head = (f"`{data['model']}`, random weights, {data['images']} images", "runtime", "SQNR dB")
+    return _table(head, [(v["name"], v["runtime"], _db(v["sqnr_db"])) for v in data["variants"]])
+
+
+def ranges() -> list[str]:
+    """Choices of ranges: SQNR of the same network."""
+    data = _load("vit_t_240")
+    by_choice: dict[str, list[str]] = {}
+    for v in (*data["variants"], *data["narrower"]):
+        by_choice.setdefault(v["calibration"], []).append(_db(v["sqnr_db"]))
+    head = (f"`{data['model']}`, SQNR dB", "plain", "fused, int8", "fused, int16")
+    return _table(head, [(name, *cells) for name, cells in by_choice.items()])
+
+
+def sensitivity() -> list[str]:
+    """Operators of `vit_t_240`."""
+    data = _load("sensitivity_vit_t_240")
+    keys = ("own_db", "alone_db", "left_out_db")
+    rows = [
+        (short(op["label"]), op["name"], *(_db(op[key]) for key in keys))
+        for op in data["operators"]
+    ]
+    whole = f"all in integers: {_db(data['db'])} dB"
+    title = f"`{data['model']}`, int{data['residual_bits']} residual, {data['images']} images"
+    lines = _table((title, "operator", "own dB", "alone dB", "left out dB"), rows)
+    return [*lines, "", f"{whole[0].upper()}{whole[1:]}."]
+
+
+def _accuracies(name: str) -> list[str]:
+    data = _load(name)
+    if data is None:
+        return [f"No trained network for {name} is recorded yet."]
+    head = (
+        f"`{data['network']}`, {data['images']:,} test images of {data['dataset']}",
+        "top-1 %",
+        "95 %",
+        "loss, points",
+        "95 %",
+        "= float %",
+        "SQNR dB",
+    )
+    rows = [
+        (
+            s["name"],
+            f"{100 * s['top1']:.2f}",
+            f"{100 * s['low']:.2f}..{100 * s['high']:.2f}",
+            f"{100 * s['loss']:+.2f}",
+            f"{100 * s['loss_low']:+.2f}..{100 * s['loss_high']:+.2f}",
+            f"{100 * s['agreement']:.2f}",
+            _db(s["sqnr_db"]),
+        )
+        for s in data["scores"]
+    ]
+    note = (
+        f"{data['calibration_images']} calibration images, {data['calibration']} ranges; QAT: "
+        f"{data['qat_epochs']} epochs."
+    )
+    return [*_table(head, rows), "", note]
+
+
+SECTIONS: dict[str, Callable[[], list[str]]] = {
+    "sqnr": sqnr,
+    "sensitivity": sensitivity,
+    "ranges": ranges,
+    "digits": lambda: _accuracies("digits"),
+    "cifar10": lambda: _accuracies("cifar10"),
+}
+
+
+def render(text: str) -> str:
+    """The document with every marked section replaced by what the results give.
+
+    Raises:
+      ValueError: a marker is missing or there twice.
+    """
+    for name, section in SECTIONS.items():
+        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
+        if len(re.findall(pattern, text, flags=re.S)) != 1:
+            raise ValueError(f"{DOCUMENT.name}: expected one section marked {name!r}")
+        body = "\n".join(section())
+        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
+    return text
+
+
+def main() -> None:
+    temporary = DOCUMENT.with_suffix(".tmp")
+    temporary.write_text(render(DOCUMENT.read_text()))
+    os.replace(temporary, DOCUMENT)
+
+
+if __name__ == "__main__":
+    main()
