@@ -104,6 +104,8 @@ class Census:
       fit_sram, fit_flash, fit_both: networks within each limit, and within both.
       largest: the network with most parameters within both limits, None if none fits.
       least_sram, least_flash: the networks that need least of each.
+      least_latency_ms: no network within the SRAM limit is estimated to be faster; infinite if
+        there is none.
     """
 
     total: int
@@ -113,10 +115,12 @@ class Census:
     largest: SubnetConfig | None
     least_sram: SubnetConfig
     least_flash: SubnetConfig
+    least_latency_ms: float
 
 
 def take_census(space: SearchSpace, model: CostModel) -> Census:
-    """Counts a space under a cost model's target (latency is not counted: it is an estimate)."""
+    """Counts a space under a cost model's target (latency has a bound only: it is an estimate)."""
+    fastest = np.inf
     sram = flash = both = 0
     largest: tuple[int, SubnetConfig] | None = None
     least_sram: tuple[tuple[int, int], SubnetConfig] | None = None
@@ -133,6 +137,7 @@ def take_census(space: SearchSpace, model: CostModel) -> Census:
         def config(indices: list[int], of: Family = family, from_: Any = choices) -> SubnetConfig:
             return space.from_blocks(of.patch, of.embed_dim, tuple(from_[i] for i in indices))
 
+        fastest = min(fastest, _least_latency_ms(model, family, limit, space.depth[0]))
         room = _room(model, found.rest_bytes)
         sram += sum(len(fitting) ** depth for depth in space.depth)
         flash += _count(found.units, space.depth, room)
@@ -154,8 +159,29 @@ def take_census(space: SearchSpace, model: CostModel) -> Census:
     assert least_sram is not None
     assert least_flash is not None
     return Census(
-        space.size, sram, flash, both, largest and largest[1], least_sram[1], least_flash[1]
+        space.size,
+        sram,
+        flash,
+        both,
+        largest and largest[1],
+        least_sram[1],
+        least_flash[1],
+        float(fastest),
     )
+
+
+def _least_latency_ms(model: CostModel, family: Family, limit: int | None, depth: int) -> float:
+    """Of the shallowest network of a family, each operator with its fastest schedule."""
+    most = limit if limit is not None else 1 << 62
+    blocks, rest = [np.inf], np.inf
+    for _, arch in family.blocks:
+        block = model.block(arch, 0)
+        ops = [op for op in model.operators(arch) if op not in block]
+        chosen, others = ([op.best(most) for op in part] for part in (block, ops))
+        if all(chosen) and all(others):
+            blocks.append(model.latency_ms(s for s in chosen if s))
+            rest = model.latency_ms(s for s in others if s)
+    return float(rest + depth * min(blocks))
 
 
 def _room(model: CostModel, rest_bytes: int) -> int | None:
@@ -244,10 +270,14 @@ def check_possible(space: SearchSpace, model: CostModel) -> Census:
     Raises:
       BudgetError: nothing does; the message has the figures of the smallest networks.
     """
-    census = take_census(space, model)
+    census, target = take_census(space, model), model.target
     if census.fit_both:
+        if target.latency_ms is not None and census.least_latency_ms > target.latency_ms:
+            raise BudgetError(
+                f"no network of {space.name} is as fast as {target.latency_ms:g} ms: the fastest "
+                f"is estimated at {census.least_latency_ms:.1f} ms at {target.clock_hz:,} Hz"
+            )
         return census
-    target = model.target
     least: NetworkCost = model.cost(space.arch(census.least_sram))
     lightest: NetworkCost = model.cost(space.arch(census.least_flash))
     limits = [f"SRAM {target.sram_bytes:,} bytes"] if target.sram_bytes is not None else []

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,14 @@ class CostModel:
         """
         return self.total(self.operators(arch), arch)
 
+    def latency_ms(self, schedules: Iterable[Schedule]) -> float:
+        """Estimated latency of operators that run with these schedules, one after another."""
+        chosen = list(schedules)
+        cycles = sum(s.instructions for s in chosen)
+        if self.target.external_flash_bytes is not None:
+            cycles += SLOW_MEMORY_CYCLES_PER_BYTE * sum(s.weight_bytes for s in chosen)
+        return float(1e3 * cycles / self.target.clock_hz)
+
     def total(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> NetworkCost:
         """The cost of a chain of operators."""
         target, streamed = self.target, self.is_streamed(arch)
@@ -244,7 +253,7 @@ class CostModel:
         excess = []
         if any(s is None for s in chosen):
             assert not unlimited
-            arena, instructions, cycles = peak.smallest_bytes, np.inf, np.inf
+            arena, instructions, latency = peak.smallest_bytes, np.inf, np.inf
             excess.append("SRAM")
         else:
             used = [s for s in chosen if s is not None]
@@ -252,15 +261,10 @@ class CostModel:
             arena = max(needs)
             peak = ops[needs.index(arena)]
             instructions = sum(s.instructions for s in used)
-            cycles = instructions
-            if external:
-                cycles = sum(
-                    s.instructions + SLOW_MEMORY_CYCLES_PER_BYTE * s.weight_bytes for s in used
-                )
+            latency = self.latency_ms(used)
         room = target.constant_bytes
         if room is not None and constants > room:
             excess.append("flash")
-        latency = float(1e3 * cycles / target.clock_hz)
         if target.latency_ms is not None and latency > target.latency_ms:
             excess.append("latency")
         return NetworkCost(

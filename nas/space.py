@@ -222,9 +222,7 @@ class SearchSpace:
             side //= layer.stride
         missing = -side % patch.size
         if missing % 2:
-            fail(
-                f"SearchSpace {self.name}: patches", patch.size, f"an even padding of side {side}"
-            )
+            fail(f"SearchSpace {self.name}: patches", patch.size, f"an even padding of side {side}")
         return missing // 2
 
     def block_ranks(self, embed_dim: int, choice: BlockChoice) -> BlockRanks:

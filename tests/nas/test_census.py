@@ -80,6 +80,19 @@ def test_too_little_sram_is_refused_with_the_least():
     assert take_census(space, CostModel(Target(sram_bytes=least - 1), False)).fit_both == 0
 
 
+def test_impossible_latency_is_refused():
+    for sram in (None, 9000):
+        free = CostModel(Target(sram_bytes=sram))
+        costs = [free.cost(SPACE.arch(c)) for c in enumerate_all(SPACE)]
+        fastest = min(k.latency_ms for k in costs)
+        bound = take_census(SPACE, free).least_latency_ms
+        assert bound <= fastest * (1 + 1e-9)
+        assert bound > 0.9 * fastest
+        check_possible(SPACE, CostModel(Target(sram_bytes=sram, latency_ms=fastest * 1.001)))
+        with pytest.raises(BudgetError, match="the fastest is estimated at"):
+            check_possible(SPACE, CostModel(Target(sram_bytes=sram, latency_ms=bound * 0.99)))
+
+
 @pytest.mark.parametrize(
     ("config", "millions"),
     [
