@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collects the figures of a search from the folders that its commands wrote into one file.
+
+    python -m benchmarks.search_record --supernet=DIR --found=DIR --random=DIR --ranking=FILE \
+        --retrained=DIR,... --retrained_random=DIR,... --evolution=DIR,DIR --out=FILE.json
+
+Commands are recorded with the last parts of their paths.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from nas.command import FLAGS, run, write_json
+
+
+def _read(*parts: str) -> dict[str, Any]:
+    with open(os.path.join(*parts), encoding="utf-8") as file:
+        data = json.load(file)
+    assert isinstance(data, dict)
+    return data
+
+
+def _without_folders(command: str) -> str:
+    """--out=/a/b/c -> --out=c."""
+    words = []
+    for word in shlex.split(command):
+        flag, separator, value = word.partition("=")
+        words.append(f"{flag}{separator}{os.path.basename(value)}" if "/" in value else word)
+    return shlex.join(words)
+
+
+def _trained(folder: str) -> dict[str, Any]:
+    report = _read(folder, "train.json")
+    kept = (
+        "seed", "backend", "space", "networks", "networks_that_fit", "dataset", "images", "recipe",
+        "objective", "sandwich", "target", "epochs", "steps", "seconds", "compilations", "patches",
+    )  # fmt: skip
+    history = report["history"]
+    every = max(1, len(history) // 20)
+    return {
+        "command": _without_folders(report["command"]),
+        **{name: report[name] for name in kept},
+        "steps_per_second": float(np.median([h["steps_per_second"] for h in history])),
+        "curve": [{"epoch": i + 1, **h} for i, h in enumerate(history) if (i + 1) % every == 0],
+    }
+
+
+def _searched(folder: str, retrained: Sequence[str]) -> dict[str, Any]:
+    report = _read(folder, "search.json")
+    report["command"] = _without_folders(report["command"])
+    runs = [_read(each, "train.json") for each in retrained]
+    report["retrained"] = [
+        {name: r[name] for name in ("seed", "weights", "epochs", "params", "validation_accuracy",
+                                    "test_accuracy")}
+        for r in runs
+    ]  # fmt: skip
+    if runs:
+        report["retrained_test_mean"] = float(np.mean([r["test_accuracy"] for r in runs]))
+    return report
+
+
+def _evolution(folders: Sequence[str]) -> list[dict[str, Any]]:
+    steps = [_read(folder, "evolution.json") for folder in folders]
+    return [
+        {
+            "space_before": step["before"]["name"],
+            "et_error": step["et_error"],
+            "mean_error": step["mean_error"],
+            "top_error": step["top_error"],
+            "networks": len(step["networks"]),
+            "dimensions": step["dimensions"],
+        }
+        for step in steps
+    ]
+
+
+def _body() -> None:
+    record: dict[str, Any] = {"supernet": _trained(FLAGS.supernet)}
+    if FLAGS.found:
+        record["search"] = _searched(FLAGS.found, FLAGS.retrained)
+    if FLAGS.random:
+        record["random"] = _searched(FLAGS.random, FLAGS.retrained_random)
+    if FLAGS.ranking:
+        ranking = _read(FLAGS.ranking)
+        ranking["command"] = _without_folders(ranking["command"])
+        record["ranking"] = ranking
+    if FLAGS.evolution:
+        record["evolution"] = _evolution(FLAGS.evolution)
+    write_json(FLAGS.out, record)
+
+
+def main(argv: Sequence[str]) -> None:
+    run("benchmarks.search_record", argv, _body)
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("supernet", None, "of nas.train_supernet", required=True)
+    flags.DEFINE_string("found", "", "of nas.search")
+    flags.DEFINE_string("random", "", "of nas.search --algorithm=random")
+    flags.DEFINE_list("retrained", [], "of nas.retrain, one for each seed")
+    flags.DEFINE_list("retrained_random", [], "the same for the random search")
+    flags.DEFINE_string("ranking", "", "of benchmarks.search_ranking")
+    flags.DEFINE_list("evolution", [], "of nas.evolve_space, before and after")
+    flags.DEFINE_string("out", None, "file", required=True)
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)
