@@ -111,20 +111,32 @@ def percentile_range(histogram: Histogram, percentile: float) -> tuple[float, fl
 def mse_range(histogram: Histogram) -> tuple[float, float]:
     """The range of least mean squared error in 256 levels, zero among them.
 
-    Values inside err by a uniform rounding error, step**2 / 12; values outside by their distance.
-    The two ends shrink independently (Banner et al. 2019 derive the same trade-off for symmetric
-    ranges and assumed distributions; here it is evaluated on the histogram).
+    Every pair of ends is tried by quantizing the histogram's bins: the usual step**2 / 12 for the
+    rounding is wrong where a far outlier leaves most values within a single step (Banner et al.
+    2019 derive the trade-off for symmetric ranges and assumed distributions).
     """
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
-    x, n = histogram.centres, histogram.counts.astype(np.float64)
-    total = n.sum()
-    lows, highs = low * _FRACTIONS, high * _FRACTIONS
-    below = np.array([(n * np.minimum(x - end, 0.0) ** 2).sum() for end in lows])
-    above = np.array([(n * np.maximum(x - end, 0.0) ** 2).sum() for end in highs])
-    step = (highs[None, :] - lows[:, None]) / (_LEVELS - 1)
-    error = below[:, None] + above[None, :] + total * step**2 / 12
-    i, j = np.unravel_index(int(np.argmin(error)), error.shape)
-    return float(lows[i]), float(highs[j])
+    filled = histogram.counts > 0
+    x, n = histogram.centres[filled], histogram.counts[filled].astype(np.float64)
+    best, chosen = np.inf, (low, high)
+    for start in low * _FRACTIONS:
+        for end in high * _FRACTIONS:
+            error = _rounding_error(x, n, float(start), float(end))
+            if error < best:
+                best, chosen = error, (float(start), float(end))
+    return chosen
+
+
+def _rounding_error(
+    x: NDArray[np.float64], n: NDArray[np.float64], low: float, high: float
+) -> float:
+    """Sum of squared errors of n values each at x, quantized to the levels of a range."""
+    step = (high - low) / (_LEVELS - 1)
+    if step <= 0.0:
+        return float(np.dot(n, x * x))
+    zero = round(-low / step)
+    level = np.clip(np.rint(x / step), -zero, _LEVELS - 1 - zero)
+    return float(np.dot(n, (step * level - x) ** 2))
 
 
 # ---- the calibrated file -------------------------------------------------------------------------
