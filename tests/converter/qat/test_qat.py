@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -304,21 +301,3 @@ def test_refusals(model: Any, data: Dataset, images: Any) -> None:
         QatRecipe(residual_bits=12)
     with pytest.raises(CheckpointError, match="--qat_dir"):
         train(model, data, images, resume=True)
-
-
-def test_command(tmp_path: Path) -> None:
-    stem = (StemLayer(3, 1, 6, "relu", True), StemLayer(3, 2, 8, "gelu"))
-    ARCH.replace(stem=stem).save(str(tmp_path / "a.json"))
-    command = [
-        sys.executable, "-m", "converter.quantize", f"--model={tmp_path}/a.json",
-        "--weights=random", "--calibration_images=8", "--qat", "--qat_epochs=1",
-        f"--qat_dir={tmp_path}/qat", f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "1 epochs, validation" in done.stdout
-    report = json.loads((tmp_path / "r.json").read_text())
-    assert report["qat"]["epochs"] == 1
-    result = fuse_model((tmp_path / "q.tflite").read_bytes(), 16)
-    codes = [op.custom_code for op in result.report.fused]
-    assert {"VitPatchEmbed", "VitAttention", "VitMlp", "VitGelu"} <= set(codes)

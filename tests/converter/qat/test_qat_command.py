@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m converter.quantize --qat`, on a network with a convolutional stem."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from converter.fuse import fuse_model
+from keras_models.arch import ArchConfig, StemLayer
+
+ARCH = ArchConfig.uniform(
+    name="vit_digits", image_size=8, channels=1, num_classes=10, patch_size=2, embed_dim=16,
+    depth=1, heads=2, head_dim=8, mlp_ratio=2.0,
+    stem=(StemLayer(3, 1, 6, "relu", True), StemLayer(3, 2, 8, "gelu")),
+)  # fmt: skip
+
+
+def test_command(tmp_path: Path) -> None:
+    ARCH.save(str(tmp_path / "a.json"))
+    command = [
+        sys.executable, "-m", "converter.quantize", f"--model={tmp_path}/a.json",
+        "--weights=random", "--calibration_images=8", "--qat", "--qat_epochs=1",
+        f"--qat_dir={tmp_path}/qat", f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 epochs, validation" in done.stdout
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["qat"]["epochs"] == 1
+    result = fuse_model((tmp_path / "q.tflite").read_bytes(), 16)
+    codes = [op.custom_code for op in result.report.fused]
+    assert {"VitPatchEmbed", "VitAttention", "VitMlp", "VitGelu"} <= set(codes)
