@@ -196,10 +196,10 @@ def _has_range(tensor: Any) -> bool:
 def _kept(tree: Any) -> set[int]:
     """Tensors that keep their extremes.
 
-    Inputs and outputs of the network; statistics of a token and what they are averaged over (a
-    clipped square would make every variance too small); and sums, which are the residual stream:
-    its largest channels carry what LayerNorm divides by, and its int16 form takes its range from
-    the int8 one.
+    Inputs and outputs of the network; statistics of a token; and what a mean is taken of. That is
+    the residual stream, which each LayerNorm averages (its largest channels carry what it divides
+    by, and its int16 form takes its range from the int8 one), and the squares (clipped, they would
+    make every variance too small).
     """
     graph = tree.subgraphs[0]
     kept = {int(i) for i in (*graph.inputs, *graph.outputs)}
@@ -208,11 +208,8 @@ def _kept(tree: Any) -> set[int]:
         if shape and shape[-1] == 1:
             kept.add(index)
     for op in graph.operators:
-        name = _name(tree, op)
-        if name == "MEAN":
+        if _name(tree, op) == "MEAN":
             kept.add(int(op.inputs[0]))
-        elif name == "ADD":
-            kept.update(int(i) for i in op.outputs)
     return kept
 
 

@@ -216,6 +216,14 @@ def test_weights_are_the_rounded_ones(kept: Trained) -> None:
         assert any(w.shape == kernel.shape and np.allclose(w, kernel, atol=1e-6) for w in stored)
 
 
+def test_positions_are_the_rounded_ones(kept: Trained) -> None:
+    positions = rounded_weights(kept.student)["embedding/position"].reshape(-1)
+    assert not np.allclose(positions, float_weights(kept.student)["embedding/position"].reshape(-1))
+    constants = [t for t in parse(kept.result.plain).graph.tensors if t.is_constant]
+    stored = [t.real().reshape(-1) for t in constants if t.size == positions.size]
+    assert any(np.allclose(values, positions, atol=1e-6) for values in stored)
+
+
 def agreement_db(kept: Trained, data: Dataset, bits: int) -> tuple[float, float]:
     """SQNR of the fused file's logits against the trained network's, with and without rounding."""
     pictures, _ = data.test.take(48, 0).arrays()
