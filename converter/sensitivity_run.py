@@ -111,9 +111,10 @@ class SensitivityReport:
         for op in self.operators:
             alone = _points(op.alone_accuracy, self.float_accuracy)
             left_out = _points(op.left_out_accuracy, self.accuracy)
+            name = f"{op.index:2} {op.name.removeprefix('Vit'):12} {short(op.label):18}"
             lines.append(
-                f"{op.index:2} {op.name[3:]:12} {short(op.label):18} {_db(op.own_db):>7} "
-                f"{_db(op.alone_db):>9} {alone:>7} {_db(op.left_out_db):>12} {left_out:>7}"
+                f"{name} {_db(op.own_db):>7} {_db(op.alone_db):>9} {alone:>7} "
+                f"{_db(op.left_out_db):>12} {left_out:>7}"
             )
         lines.append(f"\n{'layer':34} {'weights dB':>10} {'output dB':>10} {'clipped %':>10}")
         for layer in self.layers:
