@@ -106,7 +106,25 @@ def accuracy() -> str:
     return "\n".join(lines)
 
 
-SECTIONS = {"headline": headline, "networks": networks, "accuracy": accuracy}
+def comparison() -> str:
+    """The plain model in TFLM and the fused one, counted in one run."""
+    data = _load("compare_tflm.json")
+    rows = [("TFLM + CMSIS-NN, plain model", r) for r in data["plain"]]
+    rows += [(f"fused, {r['runtime']}", r) for r in data["fused"]]
+    lines = [
+        _row("`vit_t_240`, one run on the emulated Cortex-M7", "instructions", "arena, bytes"),
+        "|---|---:|---:|",
+    ]
+    lines += [_row(name, f"{r['instructions']:,}", f"{r['arena_bytes']:,}") for name, r in rows]
+    return "\n".join(lines)
+
+
+SECTIONS = {
+    "comparison": comparison,
+    "headline": headline,
+    "networks": networks,
+    "accuracy": accuracy,
+}
 
 
 def render(text: str) -> str:
