@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time of the compiled host library for one image on one core.
+
+    python -m benchmarks.host_speed --json=docs/results/host_speed.json
+
+Processor time, which other programs on the machine disturb less than the clock on the
+wall; the least and the median of several runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import statistics
+import sys
+import time
+
+import numpy as np
+from absl import app, flags
+
+from benchmarks.networks import plain_model, synthetic_images
+from converter.evaluate.evaluation import ends_of
+from converter.fuse import fuse_model
+from converter.host import HostModel
+from converter.plan import plan_model
+from keras_models.command import run, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class HostSpeed:
+    """Milliseconds of processor time for one image of a preset, batch 1, one thread."""
+
+    preset: str
+    residual_bits: int
+    least_ms: float
+    median_ms: float
+    runs: int
+
+
+def measure(preset: str, residual_bits: int, runs: int) -> HostSpeed:
+    """Builds the preset with random weights and times single images."""
+    arch, plain = plain_model(preset)
+    fused = fuse_model(plain, residual_bits=residual_bits).model_bytes
+    model = plan_model(fused).model_bytes
+    host = HostModel(model)
+    images = synthetic_images(1, arch.image_size, arch.channels, 3)
+    image = ends_of(model).quantize(images).astype(np.int8)
+    host.run(image, threads=1)  # warm caches, first build
+    times = []
+    for _ in range(runs):
+        start = time.process_time()
+        host.run(image, threads=1)
+        times.append(1e3 * (time.process_time() - start))
+    least, median = round(min(times), 2), round(statistics.median(times), 2)
+    return HostSpeed(preset, residual_bits, least, median, runs)
+
+
+def _body() -> None:
+    results = []
+    for preset in flags.FLAGS.presets:
+        for bits in (8, 16):
+            result = measure(preset, bits, flags.FLAGS.runs)
+            results.append(result)
+            print(
+                f"{preset:<16} int{bits:<3} {result.least_ms:8.2f} ms least, "
+                f"{result.median_ms:8.2f} ms median of {result.runs}",
+                flush=True,
+            )
+    if flags.FLAGS.json:
+        report = {
+            "command": " ".join(["python -m benchmarks.host_speed", *sys.argv[1:]]),
+            "machine": platform.machine(),
+            "results": [dataclasses.asdict(r) for r in results],
+        }
+        write_json(flags.FLAGS.json, report)
+
+
+def main(argv: list[str]) -> None:
+    run("host_speed", argv, _body)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("presets", ["vit_t_240", "vit_micro_32"], "Presets, random weights.")
+    flags.DEFINE_integer("runs", 20, "Timed runs.", lower_bound=1)
+    flags.DEFINE_string("json", None, "Where the results go as JSON.")
+    app.run(main)
