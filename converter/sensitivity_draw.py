@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import os
+import io
 
 from converter.sensitivity_run import SensitivityReport, short
+from keras_models.command import write_atomic
 
 _ALONE, _LEFT_OUT, _ALL = "#1f6fb4", "#d9822b", "#444444"
 _CEILING_DB = 80.0  # for "nothing differs"
@@ -37,13 +38,9 @@ def draw(report: SensitivityReport, path: str) -> None:
     axes.set_xlabel("SQNR of the logits against float, dB")
     axes.set_title(f"{report.model}, residual int{report.residual_bits}, {report.images} images")
     axes.legend(fontsize=8)
-    temporary = f"{path}.tmp"
-    try:
-        figure.savefig(temporary, format="png", dpi=120)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=120)
+    write_atomic(path, png.getvalue())
 
 
 def _ceiling(value: float | None) -> float:

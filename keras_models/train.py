@@ -34,6 +34,7 @@ from keras_models.training.checkpoint import (
     read_progress,
     restore_checkpoint,
 )
+from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe, parse_overrides, recipe_for
 
 FLAGS = flags.FLAGS
@@ -69,32 +70,6 @@ class Job:
         return os.path.join(self.out, name)
 
 
-def _optimizer(job: Job, steps_per_epoch: int) -> Any:
-    import keras
-
-    recipe = job.recipe
-    steps = max(1, recipe.epochs * steps_per_epoch)
-    warmup = min(recipe.warmup_epochs * steps_per_epoch, steps - 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=recipe.learning_rate if not warmup else recipe.min_learning_rate,
-        decay_steps=max(1, steps - warmup),
-        alpha=min(1.0, recipe.min_learning_rate / max(recipe.learning_rate, 1e-12)),
-        warmup_target=recipe.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    ema: dict[str, Any] = {}
-    if recipe.ema_momentum:
-        ema = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
-    optimizer = keras.optimizers.AdamW(
-        schedule,
-        weight_decay=recipe.weight_decay,
-        global_clipnorm=recipe.clip_norm or None,
-        **ema,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "position", "cls"])
-    return optimizer
-
-
 def _compiled_model(job: Job, steps_per_epoch: int) -> Any:
     import keras
 
@@ -103,7 +78,7 @@ def _compiled_model(job: Job, steps_per_epoch: int) -> Any:
     keras.utils.set_random_seed(job.seed)
     model = build_vit(job.arch, drop_path=job.recipe.drop_path)
     model.compile(
-        optimizer=_optimizer(job, steps_per_epoch),
+        optimizer=make_optimizer(job.recipe, steps_per_epoch),
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=job.recipe.label_smoothing
         ),

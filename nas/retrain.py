@@ -35,6 +35,7 @@ from keras_models.training.checkpoint import (
     read_progress,
     restore_checkpoint,
 )
+from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
 from keras_models.vit import build_vit
 from nas.command import FLAGS, run, write_json
@@ -42,7 +43,7 @@ from nas.space import SpaceError, SubnetConfig, parse_subnet
 from nas.steps import Objective, Steps
 from nas.stored import load_supernet
 from nas.supernet import Supernet, extract
-from nas.train_supernet import optimizer_for, recipe_of_flags
+from nas.train_supernet import recipe_of_flags
 
 Teacher = Callable[[Any], Any]
 WEIGHTS = ("inherited", "scratch")
@@ -118,7 +119,7 @@ def retrain(job: Job, net: Supernet, data: Dataset, resume: bool = False) -> tup
         steps, largest = Steps(net), net.space.largest(job.config.patch)
         batches.teacher = lambda images: steps.logits(images, largest)
     model.compile(
-        optimizer=optimizer_for(recipe, len(batches)),
+        optimizer=make_optimizer(recipe, len(batches)),
         loss=_loss(job.objective, classes),
         metrics=[keras.metrics.MeanMetricWrapper(_right(classes), name="accuracy")],
     )

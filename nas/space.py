@@ -24,6 +24,7 @@ from keras_models.arch import (
     BlockRanks,
     StemLayer,
 )
+from keras_models.command import write_atomic
 
 MAX_DEPTH = 256
 
@@ -394,10 +395,7 @@ class SearchSpace:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the JSON; the file appears whole or not at all."""
-        temporary = f"{os.fspath(path)}.tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(self.to_json())
-        os.replace(temporary, path)
+        write_atomic(path, self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SearchSpace:

@@ -34,6 +34,7 @@ from keras_models.training.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
+from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
 from nas.cost import CostModel
@@ -76,30 +77,6 @@ class Job:
         return os.path.join(self.out, name)
 
 
-def optimizer_for(recipe: Recipe, steps_per_epoch: int) -> Any:
-    """AdamW with warm-up and cosine decay, and an average of the weights if the recipe has one."""
-    steps = max(1, recipe.epochs * steps_per_epoch)
-    warmup = min(recipe.warmup_epochs * steps_per_epoch, steps - 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        recipe.min_learning_rate if warmup else recipe.learning_rate,
-        max(1, steps - warmup),
-        alpha=min(1.0, recipe.min_learning_rate / max(recipe.learning_rate, 1e-12)),
-        warmup_target=recipe.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    average: dict[str, Any] = {}
-    if recipe.ema_momentum:
-        average = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
-    optimizer = keras.optimizers.AdamW(
-        schedule,
-        weight_decay=recipe.weight_decay,
-        global_clipnorm=recipe.clip_norm or None,
-        **average,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "position", "cls"])
-    return optimizer
-
-
 @contextlib.contextmanager
 def averaged(net: Supernet, optimizer: Any) -> Iterator[None]:
     """Within it the supernet has the averaged weights, if the optimizer keeps any."""
@@ -139,7 +116,7 @@ class Training:
             load_initial(self.net, job.initial)
         dataset = data.dataset
         self.batches = TrainBatches(dataset.train, dataset.num_classes, job.recipe, job.seed, 0)
-        self.optimizer = optimizer_for(job.recipe, len(self.batches))
+        self.optimizer = make_optimizer(job.recipe, len(self.batches))
         self.steps = Steps(self.net, self.optimizer, job.objective)
         self.panel = self.sampler.panel(PANEL)
         self.teacher = _teacher(job.teacher)
