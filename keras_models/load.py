@@ -6,6 +6,8 @@ A trained directory is what `python -m keras_models.train` writes:
     arch.json           the `ArchConfig`
     model.weights.h5    float weights (Keras 3 format)
     train.json          how it was made and how good it is
+
+`keras_models/trained/` holds such a directory for each preset that comes with trained weights.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from keras_models.vit import build_vit, random_weights
 ARCH_FILE = "arch.json"
 WEIGHTS_FILE = "model.weights.h5"
 TRAIN_FILE = "train.json"
+SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "trained")
 
 
 class ModelNotFoundError(ValueError):
@@ -39,6 +42,17 @@ def resolve_arch(preset_or_path: str) -> ArchConfig:
     raise ModelNotFoundError(
         f"model {preset_or_path!r}: neither a file or directory nor a preset ({', '.join(PRESETS)})"
     )
+
+
+def trained_directory(preset_or_path: str) -> str | None:
+    """Where the trained weights of a model are: itself if a directory, the shipped ones of a preset.
+
+    None if there are none.
+    """
+    if preset_or_path in PRESETS:
+        shipped = os.path.join(SHIPPED, preset_or_path)
+        return shipped if os.path.isdir(shipped) else None
+    return preset_or_path if os.path.isdir(preset_or_path) else None
 
 
 def load_weights(model: Any, path: str) -> Any:
@@ -83,8 +97,8 @@ def resolve_model(
 
     Args:
       preset_or_path: preset name, architecture JSON file, or trained directory.
-      weights: "trained" (the directory's own; only for a directory), "random", or the path of a
-        `.weights.h5` file.
+      weights: "trained" (the directory's own, or those that the preset comes with), "random", or
+        the path of a `.weights.h5` file.
       seed: of the random weights; unused otherwise.
       keras_module: `keras` (default) or `tf_keras`.
       norm: overrides the architecture's norm, see `build_vit`.
@@ -94,12 +108,13 @@ def resolve_model(
     """
     arch = resolve_arch(preset_or_path)
     if weights == "trained":
-        if not os.path.isdir(preset_or_path):
+        directory = trained_directory(preset_or_path)
+        if directory is None:
             raise ModelNotFoundError(
                 f"model {preset_or_path!r} has no trained weights: give a trained directory, "
                 "--weights=random or --weights=FILE.weights.h5"
             )
-        path = os.path.join(preset_or_path, WEIGHTS_FILE)
+        path = os.path.join(directory, WEIGHTS_FILE)
     else:
         path = weights
     if weights != "random" and not os.path.isfile(path):
@@ -125,4 +140,5 @@ __all__ = [
     "load_weights",
     "resolve_arch",
     "resolve_model",
+    "trained_directory",
 ]
