@@ -136,33 +136,6 @@ static void begin_wide(VitDspColumns* columns, VitDspStore store) {
   columns->last_steps = last.steps;
 }
 
-void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t k_begin,
-                           int32_t k_end, const int16_t* tile, int32_t groups, VitDspStore store) {
-  VitDspJob* job = &columns->job;
-  columns->linear = linear;
-  columns->weights = linear->weights + k_begin;
-  columns->row_bytes = (uint32_t)vit_dsp_k_even(linear->in_features) * 2;
-  columns->inputs = vit_dsp_k_even(k_end - k_begin);
-  columns->groups = groups;
-  columns->bias = 1;
-  columns->tile = address(tile);
-  job->running = columns->tile;
-  job->running_end =
-      job->running + (uint32_t)groups * (uint32_t)columns->inputs * (VIT_DSP_GROUP * 2);
-  if (is_wide(groups)) {
-    begin_wide(columns, store);
-  } else {
-    begin_packed(columns, block_inputs(linear, k_begin), store);
-  }
-}
-
-void vit_dsp_columns_inline(VitDspColumns* columns, uint32_t parameter, uint32_t out_step) {
-  VitDspJob* job = &columns->job;
-  job->zero_point = (uint32_t)columns->linear->out_zero_point;
-  job->parameter = parameter;
-  job->out_step = out_step;
-}
-
 static void run_packed(VitDspColumns* columns, const int16_t* weights, int32_t bias0,
                        int32_t bias1) {
   VitDspJob* job = &columns->job;
@@ -170,8 +143,10 @@ static void run_packed(VitDspColumns* columns, const int16_t* weights, int32_t b
   job->bias1 = (uint32_t)bias1;
   job->reload = address(weights);
   job->chunk_end = job->reload + columns->chunk_bytes;
-  job->more.blocked.block_chunk_end = job->reload + columns->block_chunk_bytes;
-  job->more.blocked.last_chunk_end = job->reload + columns->last_chunk_bytes;
+  if (columns->last_chunk_bytes) {
+    job->more.blocked.block_chunk_end = job->reload + columns->block_chunk_bytes;
+    job->more.blocked.last_chunk_end = job->reload + columns->last_chunk_bytes;
+  }
   vit_dsp_gemm_columns(job);
 }
 
@@ -220,22 +195,62 @@ static void run_wide(VitDspColumns* columns, const int16_t* weights, int32_t bia
   }
 }
 
-void vit_dsp_columns_run(VitDspColumns* columns, int32_t pair, void* out) {
-  const VitLinearParams* linear = columns->linear;
-  const int two = 2 * pair + 1 < linear->out_features;  // an odd last channel has no second one
-  const int32_t* bias = linear->bias + 2 * pair;
-  const int32_t bias0 = columns->bias ? bias[0] : 0;
-  const int32_t bias1 = columns->bias && two ? bias[1] : 0;
-  const int16_t* weights = columns->weights + (uint32_t)pair * (columns->row_bytes / 2);
+void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t pair,
+                           int32_t k_begin, int32_t k_end, const int16_t* tile, int32_t groups,
+                           VitDspStore store) {
   VitDspJob* job = &columns->job;
-  job->multipliers[0] = (uint32_t)linear->multiplier[2 * pair];
-  job->multipliers[1] = two ? (uint32_t)linear->multiplier[2 * pair + 1] : 0;
-  job->out = address(out);
-  if (is_wide(columns->groups)) {
-    run_wide(columns, weights, bias0, bias1);
+  columns->linear = linear;
+  columns->weights_step = vit_dsp_k_even(linear->in_features);
+  columns->weights = linear->weights + (ptrdiff_t)pair * columns->weights_step + k_begin;
+  columns->multiplier = linear->multiplier + 2 * pair;
+  columns->bias = linear->bias + 2 * pair;
+  columns->bias_step = 2;
+  columns->channels = linear->out_features - 2 * pair;
+  columns->inputs = vit_dsp_k_even(k_end - k_begin);
+  columns->groups = groups;
+  columns->tile = address(tile);
+  job->running = columns->tile;
+  job->running_end =
+      job->running + (uint32_t)groups * (uint32_t)columns->inputs * (VIT_DSP_GROUP * 2);
+  columns->run = is_wide(groups) ? run_wide : run_packed;
+  if (is_wide(groups)) {
+    begin_wide(columns, store);
   } else {
-    run_packed(columns, weights, bias0, bias1);
+    begin_packed(columns, block_inputs(linear, k_begin), store);
   }
+}
+
+void vit_dsp_columns_without_bias(VitDspColumns* columns) {
+  static const int32_t zeros[2] = {0, 0};
+  columns->bias = zeros;
+  columns->bias_step = 0;
+}
+
+void vit_dsp_columns_inline(VitDspColumns* columns, uint32_t parameter, uint32_t out_step) {
+  VitDspJob* job = &columns->job;
+  job->zero_point = (uint32_t)columns->linear->out_zero_point;
+  job->parameter = parameter;
+  job->out_step = out_step;
+}
+
+void vit_dsp_columns_next(VitDspColumns* columns, void* out) {
+  const int16_t* weights = columns->weights;
+  const int32_t *multiplier = columns->multiplier, *bias = columns->bias;
+  const int32_t bias0 = bias[0], multiplier0 = multiplier[0];
+  int32_t bias1 = 0, multiplier1 = 0;
+  if (columns->channels > 1) {  // an odd last channel has no second one
+    bias1 = bias[1];
+    multiplier1 = multiplier[1];
+  }
+  VitDspJob* job = &columns->job;
+  job->multipliers[0] = (uint32_t)multiplier0;
+  job->multipliers[1] = (uint32_t)multiplier1;
+  job->out = address(out);
+  columns->weights = weights + columns->weights_step;
+  columns->multiplier = multiplier + 2;
+  columns->bias = bias + columns->bias_step;
+  columns->channels -= 2;
+  columns->run(columns, weights, bias0, bias1);
 }
 
 void vit_dsp_scores(const int16_t* tile, int32_t k_even, const int16_t* packed, int32_t pairs,

@@ -39,14 +39,22 @@ static inline size_t vit_dsp_tile_bytes(int32_t rows, int32_t k) {
 
 // One linear layer over a tile, one pair of channels after the other, all rows inside: by the
 // packed core, or by the wide one on expanded weights. One instance serves one store.
-typedef struct {
+typedef struct VitDspColumns VitDspColumns;
+
+struct VitDspColumns {
   VitDspJob job;
-  const VitLinearParams* linear;
+  // Of the next pair. Pairs are taken in order, so that a pair costs few instructions besides its
+  // products; steps are elements from pair to pair.
   const int16_t* weights;
+  const int32_t* multiplier;
+  const int32_t* bias;
+  int32_t channels;  // left
+  int32_t weights_step;
+  int32_t bias_step;
+  void (*run)(VitDspColumns* columns, const int16_t* weights, int32_t bias0, int32_t bias1);
+  const VitLinearParams* linear;
   int32_t inputs;
   int32_t groups;
-  uint32_t row_bytes;  // of the packed weights of one pair
-  int32_t bias;        // 0: the sums start from 0
   // Packed core: bytes from the weights to the end of the whole steps.
   uint32_t chunk_bytes;
   uint32_t block_chunk_bytes;
@@ -63,7 +71,7 @@ typedef struct {
   uint32_t last_steps;
   uint32_t expanded[VIT_DSP_EXPAND_INPUTS];
   int32_t partial[VIT_DSP_MAX_GROUPS * VIT_DSP_GROUP * 2];
-} VitDspColumns;
+};
 
 // Whether the layer's requantization can run in line: no shift, the whole int8 range, and sums of
 // the packed core that need no blocks (or the wide core).
@@ -71,16 +79,19 @@ int vit_dsp_can_inline(const VitLinearParams* linear, int32_t k_begin, int32_t k
                        int32_t groups);
 
 // `tile` holds inputs [k_begin, k_end) of the layer, k_begin even, of `groups` row groups
-// (1..VIT_DSP_MAX_GROUPS).
-void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t k_begin,
-                           int32_t k_end, const int16_t* tile, int32_t groups, VitDspStore store);
+// (1..VIT_DSP_MAX_GROUPS). `pair` is the first one: channels 2 pair and 2 pair + 1.
+void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t pair,
+                           int32_t k_begin, int32_t k_end, const int16_t* tile, int32_t groups,
+                           VitDspStore store);
+
+// The sums start from 0.
+void vit_dsp_columns_without_bias(VitDspColumns* columns);
 
 // Only for in-line stores. out_step: bytes from one row group to the next.
 void vit_dsp_columns_inline(VitDspColumns* columns, uint32_t parameter, uint32_t out_step);
 
-// Channels 2 pair and 2 pair + 1 to `out`: sums [groups][3][2], bias included unless
-// columns->bias is 0, or what the in-line store writes.
-void vit_dsp_columns_run(VitDspColumns* columns, int32_t pair, void* out);
+// The next pair of channels to `out`: sums [groups][3][2], or what the in-line store writes.
+void vit_dsp_columns_next(VitDspColumns* columns, void* out);
 
 // sums[pair][3][2] = tile (one group) x packed int16 [pairs][k_even]; |S1| < 2^23.
 void vit_dsp_scores(const int16_t* tile, int32_t k_even, const int16_t* packed, int32_t pairs,

@@ -27,11 +27,11 @@ typedef struct {
 static void slice_sums(const Slice* s, VitRange n) {
   VitDspColumns columns;
   int32_t sums[2 * SLICE_ROWS];
-  vit_dsp_columns_begin(&columns, s->p, s->k.begin, s->k.end, s->tile, vit_dsp_groups(s->rows),
-                        kVitDspSums);
-  columns.bias = s->store->function != vit_store_add;
+  vit_dsp_columns_begin(&columns, s->p, n.begin / 2, s->k.begin, s->k.end, s->tile,
+                        vit_dsp_groups(s->rows), kVitDspSums);
+  if (s->store->function == vit_store_add) vit_dsp_columns_without_bias(&columns);
   for (int32_t pair = n.begin / 2; 2 * pair < n.end; ++pair) {
-    vit_dsp_columns_run(&columns, pair, sums);
+    vit_dsp_columns_next(&columns, sums);
     const VitDspColumn column = {s->store, s->p, sums, 2 * pair, s->first, s->rows};
     vit_dsp_store_pair(&column, n);
   }
@@ -80,11 +80,12 @@ static int destination_of(const Slice* s, Destination* d) {
 // Whole pairs, [n.begin, end), and whole groups in line.
 static void slice_inline(const Slice* s, const Destination* d, int32_t groups, int32_t end) {
   VitDspColumns columns;
-  vit_dsp_columns_begin(&columns, s->p, s->k.begin, s->k.end, s->tile, groups, d->kind);
+  vit_dsp_columns_begin(&columns, s->p, s->n.begin / 2, s->k.begin, s->k.end, s->tile, groups,
+                        d->kind);
   vit_dsp_columns_inline(&columns, d->parameter, d->group_step);
   uint8_t* out = d->out;
   for (int32_t channel = s->n.begin; channel < end; channel += 2, out += d->pair_step) {
-    vit_dsp_columns_run(&columns, channel / 2, out);
+    vit_dsp_columns_next(&columns, out);
   }
 }
 
