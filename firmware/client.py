@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from converter.compile import CompileError
 from converter.host import HostModel
-from firmware.boards import board_names, get_board
+from firmware.boards import BOARD_HELP, get_board
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError
@@ -154,10 +154,12 @@ def main(argv: list[str]) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("port", "", "Serial port of the board, e.g. /dev/ttyACM0.")
+    flags.DEFINE_string(
+        "port", "", "Serial port of the board, e.g. /dev/ttyACM0, or socket://host:port."
+    )
     flags.DEFINE_integer("baud", 115200, "Bits per second.", lower_bound=1)
     flags.DEFINE_string("elf", "", "Image to run on the emulated board instead.")
-    flags.DEFINE_enum("board", "stm32f746g_disco", board_names(), "Board to emulate.")
+    flags.DEFINE_string("board", "stm32f746g_disco", f"With --elf. {BOARD_HELP}")
     flags.DEFINE_float("noise", 0.0, "Share of damaged bytes, with --elf.", 0.0, 0.5)
     flags.DEFINE_integer("seed", 0, "Seed of the noise.")
     flags.DEFINE_list("images", [], "Image files, folders, or .npy files.")

@@ -22,7 +22,7 @@ from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from firmware.boards import board_names, get_board
+from firmware.boards import BOARD_HELP, get_board
 from firmware.emulator.emulator import (
     Emulator,
     FunctionCount,
@@ -159,7 +159,7 @@ def main(argv: list[str]) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_enum("board", "stm32f746g_disco", board_names(), "Board.")
+    flags.DEFINE_string("board", "stm32f746g_disco", BOARD_HELP)
     flags.DEFINE_string("elf", "", "Firmware image to run.")
     flags.DEFINE_string("model", "", "Fused .tflite to build and run instead of --elf.")
     flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where --model's weights go.")

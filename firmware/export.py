@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import app, flags
 
-from firmware.boards import board_names, get_board
+from firmware.boards import BOARD_HELP, get_board
 from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
@@ -145,7 +145,7 @@ def main(argv: list[str]) -> None:
 
 def _define_flags() -> None:
     flags.DEFINE_string("model", "", "Fused and planned .tflite.")
-    flags.DEFINE_enum("board", "stm32f746g_disco", board_names(), "Board.")
+    flags.DEFINE_string("board", "stm32f746g_disco", BOARD_HELP)
     flags.DEFINE_enum("format", "cmake", FORMAT_NAMES, "Build system.")
     flags.DEFINE_enum("runtime", "compiled", RUNTIMES, "What runs the model; tflm needs TFLM_DIR.")
     flags.DEFINE_enum("layout", "", LAYOUTS, "Variant of the format; legacy is for mbed-tools.")

@@ -14,7 +14,9 @@ from converter.compile import (
     include_dirs,
     kernel_sources,
 )
+from converter.compile.sources import CORES
 from firmware.boards import Board
+from firmware.boards.board import Core
 from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
@@ -32,10 +34,17 @@ WEIGHTS = (WEIGHTS_AUTO, WEIGHTS_INTERNAL, WEIGHTS_QSPI)
 _CODE_ALLOWANCE_BYTES = 96 * 1024
 
 
+def _kernel_core(core: Core) -> str:
+    """The name under which converter.compile knows the core, or one with the same kernels."""
+    known = [other for other in CORES if other.name != "host"]
+    same_name = [other.name for other in known if other.name == core.name]
+    return (same_name or [other.name for other in known if other.dsp == core.dsp])[0]
+
+
 def kernel_files(board: Board) -> list[Path]:
     """Sources and headers of the kernels for the board's core, with distinct names."""
     headers = [path for folder in include_dirs() for path in sorted(folder.glob("vit_*.h"))]
-    files = [*kernel_sources(board.core.name), *headers]
+    files = [*kernel_sources(_kernel_core(board.core)), *headers]
     names: dict[str, Path] = {}
     for path in files:
         if path.name in names:

@@ -26,6 +26,8 @@ _SOURCE_ROOT = Path(__file__).parent / "src"
 _MODEL_FILES = ("vit_model.h", "vit_model.c", "vit_model_weights.S", "vit_model_weights.bin")
 _MODEL_SUFFIXES = (".h", ".c", ".S", ".bin")
 _COMMON_DIRECTORIES = ("app", "cortexm")
+_DRIVER_DIRECTORIES = ("stm32", "generic")
+_USER_DIRECTORY = PurePosixPath("src/board")
 LINKER_SCRIPT = PurePosixPath("board/linker.ld")
 INCLUDE_DIRECTORIES = (
     PurePosixPath("board"),
@@ -128,14 +130,16 @@ class Project:
 
 def _support_files(board: Board) -> list[ProjectFile]:
     files = []
-    for directory in (*_COMMON_DIRECTORIES, "stm32"):
+    for directory in (*_COMMON_DIRECTORIES, *_DRIVER_DIRECTORIES):
         for origin in sorted((_SOURCE_ROOT / directory).iterdir()):
             if origin.suffix not in (*COMPILED_SUFFIXES, ".h"):
                 continue
-            if directory == "stm32" and origin.stem not in board.drivers:
+            if directory in _DRIVER_DIRECTORIES and origin.stem not in board.drivers:
                 continue
             path = PurePosixPath("src") / directory / origin.name
             files.append(ProjectFile(path, Group.FIRMWARE, origin=origin))
+    for origin in board.sources:
+        files.append(ProjectFile(_USER_DIRECTORY / origin.name, Group.FIRMWARE, origin=origin))
     return files
 
 

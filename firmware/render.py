@@ -7,7 +7,16 @@ import zlib
 from pathlib import Path
 
 from firmware.boards import Board, Region, RegionKind
-from firmware.boards.board import Pin
+from firmware.boards.board import (
+    Clock,
+    Console,
+    CycleCounter,
+    FixedClock,
+    Pin,
+    PortableConsole,
+    QuadSpi,
+    Stm32Registers,
+)
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LICENSE = "SPDX-License-Identifier: Apache-2.0"
@@ -79,8 +88,9 @@ def _pin_defines(prefix: str, pin: Pin) -> list[str]:
     ]
 
 
-def _clock_defines(board: Board) -> list[str]:
-    clock = board.clock
+def _clock_defines(clock: Clock | FixedClock) -> list[str]:
+    if isinstance(clock, FixedClock):
+        return [_define("BOARD_CLOCK_SYSTEM_HZ", clock.system_hz)]
     return [
         _define("BOARD_CLOCK_SOURCE_HZ", clock.source_hz),
         _define("BOARD_CLOCK_SOURCE_BYPASS", int(clock.source_bypass)),
@@ -98,11 +108,12 @@ def _clock_defines(board: Board) -> list[str]:
     ]
 
 
-def _console_defines(board: Board) -> list[str]:
-    console = board.console
+def _console_defines(console: Console | PortableConsole, stm32: Stm32Registers | None) -> list[str]:
+    if stm32 is None or isinstance(console, PortableConsole):
+        return [_define("BOARD_CONSOLE_BAUD", console.baud)]
     return [
         _define("BOARD_CONSOLE_BASE", console.base, console.name),
-        _define("BOARD_CONSOLE_CLOCK_ENABLE", board.rcc_base + console.clock_enable_offset),
+        _define("BOARD_CONSOLE_CLOCK_ENABLE", stm32.rcc_base + console.clock_enable_offset),
         _define("BOARD_CONSOLE_CLOCK_ENABLE_BIT", console.clock_enable_bit),
         _define("BOARD_CONSOLE_CLOCK_HZ", console.clock_hz),
         _define("BOARD_CONSOLE_BAUD", console.baud),
@@ -111,16 +122,16 @@ def _console_defines(board: Board) -> list[str]:
     ]
 
 
-def _quad_spi_defines(board: Board) -> list[str]:
-    quad_spi = board.quad_spi
-    external = board.external_flash()
-    if quad_spi is None or external is None:
+def _quad_spi_defines(
+    quad_spi: QuadSpi | None, stm32: Stm32Registers | None, external: Region | None
+) -> list[str]:
+    if quad_spi is None or stm32 is None or external is None:
         return [_define("BOARD_HAS_QUADSPI", 0)]
     lines = [
         _define("BOARD_HAS_QUADSPI", 1),
         _define("BOARD_EXTERNAL_FLASH_BASE", external.base),
         _define("BOARD_QUADSPI_BASE", quad_spi.base),
-        _define("BOARD_QUADSPI_CLOCK_ENABLE", board.rcc_base + quad_spi.clock_enable_offset),
+        _define("BOARD_QUADSPI_CLOCK_ENABLE", stm32.rcc_base + quad_spi.clock_enable_offset),
         _define("BOARD_QUADSPI_CLOCK_ENABLE_BIT", quad_spi.clock_enable_bit),
         _define("BOARD_QUADSPI_PRESCALER", quad_spi.prescaler),
         _define("BOARD_QUADSPI_SIZE_LOG2", quad_spi.size_log2),
@@ -133,9 +144,20 @@ def _quad_spi_defines(board: Board) -> list[str]:
     return lines
 
 
+def _stm32_defines(stm32: Stm32Registers | None) -> list[str]:
+    if stm32 is None:
+        return []
+    return [
+        _define("BOARD_GPIO_BASE", stm32.gpio_base),
+        _define("BOARD_RCC_GPIO_ENABLE", stm32.rcc_base + stm32.rcc_gpio_enable_offset),
+        "",
+    ]
+
+
 def board_header(board: Board) -> str:
     """`board_config.h`: the board's data as macros."""
     core = board.core
+    systick = core.cycle_counter is CycleCounter.SYSTICK
     lines = [
         f"// {_LICENSE}",
         f"// {board.title} ({board.part}, {board.manual}): generated from the board's data.",
@@ -148,15 +170,16 @@ def board_header(board: Board) -> str:
         _define("BOARD_INSTRUCTION_CACHE_BYTES", core.instruction_cache_bytes),
         _define("BOARD_DATA_CACHE_BYTES", core.data_cache_bytes),
         _define("BOARD_DWT_HAS_LOCK", int(core.name == "cortex-m7")),
+        _define("BOARD_CYCLE_COUNTER_SYSTICK", int(systick)),
+        _define("BOARD_MPU_REGIONS", core.mpu_regions),
+        _define("BOARD_CODE_BASE", board.region(board.code_region).base),
         "",
-        *_clock_defines(board),
+        *_clock_defines(board.clock),
         "",
-        _define("BOARD_GPIO_BASE", board.gpio_base),
-        _define("BOARD_RCC_GPIO_ENABLE", board.rcc_base + board.rcc_gpio_enable_offset),
+        *_stm32_defines(board.stm32),
+        *_console_defines(board.console, board.stm32),
         "",
-        *_console_defines(board),
-        "",
-        *_quad_spi_defines(board),
+        *_quad_spi_defines(board.quad_spi, board.stm32, board.external_flash()),
         "",
         "#endif  // BOARD_CONFIG_H_",
     ]

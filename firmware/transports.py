@@ -14,7 +14,7 @@ class SerialTransport:
     """A serial port (pyserial).
 
     Args:
-      port: e.g. /dev/ttyACM0 or COM3.
+      port: e.g. /dev/ttyACM0 or COM3, or a URL of pyserial's, e.g. socket://localhost:2323.
       baud: bits per second.
 
     Raises:
@@ -23,8 +23,8 @@ class SerialTransport:
 
     def __init__(self, port: str, baud: int) -> None:
         try:
-            self._serial = serial.Serial(port, baud)
-        except serial.SerialException as error:
+            self._serial = serial.serial_for_url(port, baudrate=baud)
+        except (serial.SerialException, ValueError) as error:
             raise FirmwareError(f"cannot open serial port {port}: {error}") from None
 
     def write(self, data: bytes) -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 import itertools
+from pathlib import Path
 
 
 class RegionKind(enum.Enum):
     """What a memory region can hold."""
 
     FLASH = "flash"  # Program memory: code, constants, weights.
-    EXTERNAL_FLASH = "external_flash"  # Memory-mapped QSPI flash: weights only.
+    EXTERNAL_FLASH = "external_flash"  # Memory-mapped flash, e.g. QSPI: weights only.
     RAM = "ram"  # Data reached through the caches (if the core has any).
     TCM = "tcm"  # Data memory at core speed, never cached.
     ITCM = "itcm"  # Instruction memory at core speed, written by the start-up code.
@@ -54,6 +55,13 @@ class Region:
         return self.base <= address < self.end
 
 
+class CycleCounter(enum.Enum):
+    """What counts CPU cycles on the board."""
+
+    DWT = "dwt"  # DWT_CYCCNT, 32 bits; optional in Armv7-M and Armv8-M, absent from Armv6-M.
+    SYSTICK = "systick"  # The 24-bit system timer; its interrupt counts the wraps.
+
+
 @dataclasses.dataclass(frozen=True)
 class Core:
     """A CPU core as the compiler, the kernels and the emulator know it.
@@ -65,7 +73,8 @@ class Core:
       double_precision: True when the FPU executes double-precision instructions.
       instruction_cache_bytes: L1 instruction cache, 0 for none.
       data_cache_bytes: L1 data cache, 0 for none.
-      mpu_regions: number of MPU regions, 0 for none.
+      mpu_regions: number of MPU regions that the firmware may use, 0 for none.
+      cycle_counter: what counts cycles.
     """
 
     name: str
@@ -75,6 +84,7 @@ class Core:
     instruction_cache_bytes: int
     data_cache_bytes: int
     mpu_regions: int
+    cycle_counter: CycleCounter = CycleCounter.DWT
 
     def compiler_flags(self) -> tuple[str, ...]:
         """Flags that select this core, for arm-none-eabi-gcc."""
@@ -128,6 +138,13 @@ class Clock:
 
 
 @dataclasses.dataclass(frozen=True)
+class FixedClock:
+    """A clock that runs already when the firmware starts; nothing sets it up. Frequency in Hz."""
+
+    system_hz: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Pin:
     """A pin and the alternate function it is switched to."""
 
@@ -163,6 +180,44 @@ class Console:
     baud: int
     transmit: Pin
     receive: Pin
+
+    @property
+    def description(self) -> str:
+        """For a user: which port, and how it is set."""
+        return f"serial port {self.name}, {self.baud} baud, 8N1"
+
+
+class PortableConsoleKind(enum.Enum):
+    """Consoles that need no register of the part; the values are drivers in src/generic/."""
+
+    SEMIHOSTING = "console_semihosting"  # Through the debugger.
+    FUNCTIONS = "console_functions"  # board_putc() and board_getc(), which the user writes.
+
+
+@dataclasses.dataclass(frozen=True)
+class PortableConsole:
+    """A console on any Cortex-M.
+
+    Attributes:
+      kind: how bytes travel.
+      baud: bits per second of the user's own port; means nothing to semihosting.
+    """
+
+    kind: PortableConsoleKind
+    baud: int = 115200
+
+    @property
+    def name(self) -> str:
+        """`semihosting`, or the functions."""
+        semihosting = self.kind is PortableConsoleKind.SEMIHOSTING
+        return "semihosting" if semihosting else "board_putc() and board_getc()"
+
+    @property
+    def description(self) -> str:
+        """For a user: which port, and how it is set."""
+        if self.kind is PortableConsoleKind.SEMIHOSTING:
+            return "semihosting, through the debugger"
+        return "your board_putc() and board_getc()"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,12 +271,29 @@ class FlashTool:
     """How the board is programmed.
 
     Attributes:
-      openocd_config: OpenOCD board or interface+target configuration.
+      openocd_config: OpenOCD board or interface+target configuration; None when it is not known.
       external_loader: STM32CubeProgrammer external loader for the QSPI flash, if any.
+      stm32: STM32CubeProgrammer knows the part.
     """
 
-    openocd_config: str
+    openocd_config: str | None
     external_loader: str | None = None
+    stm32: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Stm32Registers:
+    """Register blocks that every STM32 driver needs.
+
+    Attributes:
+      rcc_base: base address of the reset and clock control block.
+      rcc_gpio_enable_offset: offset in RCC of the register with the GPIO clock enables (bit 0 = A).
+      gpio_base: base address of GPIOA; the other ports follow every 0x400 bytes.
+    """
+
+    rcc_base: int
+    rcc_gpio_enable_offset: int
+    gpio_base: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,24 +312,23 @@ class Board:
       name: the name used on command lines.
       title: human-readable name.
       part: microcontroller part number.
-      drivers: names of the drivers in `firmware/src/stm32/` that the board uses; one of them
-        implements clock_init(), one the console.
+      drivers: names of the drivers in `firmware/src/stm32/` and `firmware/src/generic/` that the
+        board uses; one of them implements clock_init(), one the console.
       core: CPU core.
       clock: clock tree.
       regions: every memory region that exists, and nothing else.
       arena_region, data_region, stack_region, code_region: region names, where the linker places
         the arena; .data/.bss; the stack; code, constants and internal weights.
       stack_bytes: bytes reserved for the stack; a multiple of 32 (MPU guard).
-      rcc_base: base address of the reset and clock control block.
-      rcc_gpio_enable_offset: offset in RCC of the register with the GPIO clock enables (bit 0 = A).
-      gpio_base: base address of GPIOA; the other ports follow every 0x400 bytes.
+      stm32: register blocks of an STM32; None when the firmware touches the core's only.
       console: serial port.
       quad_spi: QSPI flash, if the board has one.
       peripherals: register blocks the firmware uses.
       flash_tool: how to program it.
-      cube_ide: names for STM32CubeIDE projects.
+      cube_ide: names for STM32CubeIDE projects; None when it does not know the part.
       mbed_target: Mbed OS target name, None when Mbed does not know the board.
-      manual: reference manual of the part.
+      manual: reference manual of the part, or the file that describes the board.
+      sources: C files of the user's, compiled with the firmware (src/generic/board_hooks.h).
     """
 
     name: str
@@ -265,23 +336,22 @@ class Board:
     part: str
     drivers: tuple[str, ...]
     core: Core
-    clock: Clock
+    clock: Clock | FixedClock
     regions: tuple[Region, ...]
     code_region: str
     arena_region: str
     data_region: str
     stack_region: str
     stack_bytes: int
-    rcc_base: int
-    rcc_gpio_enable_offset: int
-    gpio_base: int
-    console: Console
+    stm32: Stm32Registers | None
+    console: Console | PortableConsole
     quad_spi: QuadSpi | None
     peripherals: tuple[PeripheralBlock, ...]
     flash_tool: FlashTool
-    cube_ide: CubeIde
+    cube_ide: CubeIde | None
     mbed_target: str | None
     manual: str
+    sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (self.code_region, self.arena_region, self.data_region, self.stack_region):
@@ -290,6 +360,11 @@ class Board:
             raise ValueError(
                 f"board {self.name}: stack_bytes is {self.stack_bytes}, "
                 "expected a positive multiple of 32"
+            )
+        if (self.stm32 is None) != isinstance(self.console, PortableConsole):
+            raise ValueError(
+                f"board {self.name}: a serial port needs the STM32's registers, "
+                "other boards have a portable console"
             )
         ordered = sorted(self.regions, key=lambda region: region.base)
         for left, right in itertools.pairwise(ordered):
@@ -305,7 +380,7 @@ class Board:
         raise ValueError(f"board {self.name} has no memory region {name!r}; it has {known}")
 
     def external_flash(self) -> Region | None:
-        """The memory-mapped QSPI flash, or None."""
+        """The memory-mapped external flash, or None."""
         for region in self.regions:
             if region.kind is RegionKind.EXTERNAL_FLASH:
                 return region

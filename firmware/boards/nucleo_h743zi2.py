@@ -19,6 +19,7 @@ from firmware.boards.board import (
     Pin,
     Region,
     RegionKind,
+    Stm32Registers,
 )
 
 _CORE = Core(
@@ -68,9 +69,11 @@ BOARD = Board(
     data_region="DTCM",
     stack_region="DTCM",
     stack_bytes=8192,
-    rcc_base=0x5802_4400,
-    rcc_gpio_enable_offset=0xE0,  # RCC_AHB4ENR, RM0433 section 8.7.43.
-    gpio_base=0x5802_0000,
+    stm32=Stm32Registers(
+        rcc_base=0x5802_4400,
+        rcc_gpio_enable_offset=0xE0,  # RCC_AHB4ENR, RM0433 section 8.7.43.
+        gpio_base=0x5802_0000,
+    ),
     console=Console(
         name="USART3",
         base=0x4000_4800,

@@ -19,6 +19,7 @@ from firmware.boards.board import (
     Pin,
     Region,
     RegionKind,
+    Stm32Registers,
 )
 
 _CORE = Core(
@@ -66,9 +67,11 @@ BOARD = Board(
     data_region="CCM",
     stack_region="CCM",
     stack_bytes=4096,
-    rcc_base=0x4002_3800,
-    rcc_gpio_enable_offset=0x30,  # RCC_AHB1ENR, RM0090 section 6.3.10.
-    gpio_base=0x4002_0000,
+    stm32=Stm32Registers(
+        rcc_base=0x4002_3800,
+        rcc_gpio_enable_offset=0x30,  # RCC_AHB1ENR, RM0090 section 6.3.10.
+        gpio_base=0x4002_0000,
+    ),
     console=Console(
         name="USART3",
         base=0x4000_4800,

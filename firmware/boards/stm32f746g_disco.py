@@ -19,6 +19,7 @@ from firmware.boards.board import (
     QuadSpi,
     Region,
     RegionKind,
+    Stm32Registers,
 )
 
 _CORE = Core(
@@ -91,9 +92,11 @@ BOARD = Board(
     data_region="SRAM",
     stack_region="SRAM",
     stack_bytes=4096,
-    rcc_base=0x4002_3800,
-    rcc_gpio_enable_offset=0x30,  # RCC_AHB1ENR, RM0385 section 5.3.10.
-    gpio_base=0x4002_0000,
+    stm32=Stm32Registers(
+        rcc_base=0x4002_3800,
+        rcc_gpio_enable_offset=0x30,  # RCC_AHB1ENR, RM0385 section 5.3.10.
+        gpio_base=0x4002_0000,
+    ),
     console=Console(
         name="USART1",
         base=0x4001_1000,

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from firmware.boards.board import Board, Peripheral, PeripheralBlock
+from firmware.boards.board import (
+    Board,
+    Console,
+    FixedClock,
+    Peripheral,
+    PeripheralBlock,
+)
+from firmware.emulator.faults import GuestFault
+from firmware.emulator.hosted import PortableLine
 from firmware.emulator.peripherals import (
     Power,
     PowerH7,
@@ -41,18 +49,37 @@ class Chip:
     ) -> None:
         self.log: list[RegisterWrite] = []
         self.system_control = SystemControl(self.log, board, cycles)
-        rcc = next(b for b in board.peripherals if b.base == board.rcc_base)
-        model = RccH7 if rcc.kind is Peripheral.RCC_H7 else RccF7
-        self.rcc: RccF7 | RccH7 = model(rcc.name, self.log, board.clock.source_hz)
         self._board = board
+        self._rcc = self._make_rcc()
         self._external_device = external_device
         self._on_external_mapped = on_external_mapped
         self.blocks: dict[int, RegisterBlock] = {
             block.base: self._make(block) for block in board.peripherals
         }
-        console = self.blocks[board.console.base]
-        assert isinstance(console, Usart)
-        self.console = console
+        self.console: Usart | PortableLine = self._make_console()
+
+    def _make_rcc(self) -> RccF7 | RccH7 | None:
+        stm32, clock = self._board.stm32, self._board.clock
+        if stm32 is None or isinstance(clock, FixedClock):
+            return None
+        block = next(b for b in self._board.peripherals if b.base == stm32.rcc_base)
+        model = RccH7 if block.kind is Peripheral.RCC_H7 else RccF7
+        return model(block.name, self.log, clock.source_hz)
+
+    @property
+    def rcc(self) -> RccF7 | RccH7:
+        """Reset and clock control of an STM32; GuestFault where the board has none."""
+        if self._rcc is None:
+            raise GuestFault(f"{self._board.name} has no RCC")
+        return self._rcc
+
+    def _make_console(self) -> Usart | PortableLine:
+        console = self._board.console
+        if not isinstance(console, Console):
+            return PortableLine()
+        usart = self.blocks[console.base]
+        assert isinstance(usart, Usart)
+        return usart
 
     def _make(self, block: PeripheralBlock) -> RegisterBlock:
         match block.kind:
@@ -80,6 +107,7 @@ class Chip:
 
     def _console_clocked(self) -> bool:
         console = self._board.console
+        assert isinstance(console, Console)
         return bool(self.rcc.values[console.clock_enable_offset] & 1 << console.clock_enable_bit)
 
     def _quad_spi_clocked(self) -> bool:

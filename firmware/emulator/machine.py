@@ -26,9 +26,14 @@ from unicorn import (
 from unicorn.arm_const import (
     UC_ARM_REG_LR,
     UC_ARM_REG_PC,
+    UC_ARM_REG_R0,
+    UC_ARM_REG_R1,
     UC_ARM_REG_SP,
+    UC_CPU_ARM_CORTEX_M0,
+    UC_CPU_ARM_CORTEX_M3,
     UC_CPU_ARM_CORTEX_M4,
     UC_CPU_ARM_CORTEX_M7,
+    UC_CPU_ARM_CORTEX_M33,
 )
 from unicorn.unicorn_py3.unicorn import Uc, UcError
 
@@ -37,12 +42,22 @@ from firmware.elf import Elf, double_precision_instructions
 from firmware.emulator.chip import Chip
 from firmware.emulator.counter import Counter, CounterError
 from firmware.emulator.faults import GuestFault
+from firmware.emulator.hosted import BREAKPOINT, HOOKS, PortableLine, semihosting
 from firmware.emulator.peripherals import RegisterBlock, SystemControl
 from firmware.emulator.quadspi import N25Q128A, FlashDevice
 from firmware.errors import FirmwareError
 
 _PAGE = 0x1000
-_CPU_MODELS = {"cortex-m7": UC_CPU_ARM_CORTEX_M7, "cortex-m4": UC_CPU_ARM_CORTEX_M4}
+_CPU_MODELS = {
+    "cortex-m7": UC_CPU_ARM_CORTEX_M7,
+    "cortex-m4": UC_CPU_ARM_CORTEX_M4,
+    "cortex-m3": UC_CPU_ARM_CORTEX_M3,
+    "cortex-m33": UC_CPU_ARM_CORTEX_M33,
+    "cortex-m0plus": UC_CPU_ARM_CORTEX_M0,  # The same instructions.
+}
+# Unicorn 2.1 computes wrong results on this core while accesses are watched (seen: the logits of a
+# network that are right without).
+_NO_MEMORY_HOOKS = frozenset(("cortex-m33",))
 _PERMISSIONS = {
     RegionKind.FLASH: UC_PROT_READ | UC_PROT_EXEC,
     RegionKind.EXTERNAL_FLASH: UC_PROT_READ,
@@ -68,6 +83,7 @@ _EXCEPTIONS = {
     18: "invalid state",
 }
 _ERASED = b"\xff"
+_BREAKPOINT_EXCEPTION = 7
 
 
 class Machine:
@@ -89,6 +105,8 @@ class Machine:
             raise FirmwareError(
                 f"no emulation of {board.core.name}; expected one of {', '.join(_CPU_MODELS)}"
             )
+        if strict and board.core.name in _NO_MEMORY_HOOKS:
+            raise FirmwareError(f"strict alignment checks are not available on {board.core.name}")
         self.board = board
         self.elf = elf
         self._refuse_double_precision()
@@ -100,6 +118,12 @@ class Machine:
             self.counter.check_alignment()
         self._memory: list[tuple[Region, mmap.mmap, int]] = []
         self._fault: GuestFault | None = None
+        self._semihosting = False  # The engine stopped for a semihosting call.
+        self._hooks = {
+            elf.address(name): hook
+            for name, hook in HOOKS.items()
+            if board.stm32 is None and elf.has_symbol(name)
+        }
         self._external_device = external_device
         self._external_mapped = False
         for region in board.regions:
@@ -152,7 +176,7 @@ class Machine:
             memory.write(_ERASED * region.size_bytes)
         host = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         self._memory.append((region, memory, host))
-        if region.kind is RegionKind.EXTERNAL_FLASH:
+        if region.kind is RegionKind.EXTERNAL_FLASH and self.board.quad_spi is not None:
             return  # Mapped when the firmware has set up the QSPI controller.
         for base in (region.base, *region.aliases):
             self._uc.mem_map_ptr(base, region.size_bytes, _PERMISSIONS[region.kind], host)
@@ -206,6 +230,12 @@ class Machine:
         return False
 
     def _on_exception(self, _uc: Uc, number: int, _data: object) -> None:
+        if number == _BREAKPOINT_EXCEPTION and isinstance(self.chip.console, PortableLine):
+            pc = int(self._uc.reg_read(UC_ARM_REG_PC))
+            if int.from_bytes(self.read(pc, 2), "little") == BREAKPOINT:
+                self._semihosting = True
+                self._uc.emu_stop()
+                return
         self._stop_with(GuestFault(_EXCEPTIONS.get(number, f"exception {number}")), None)
 
     def _load(self) -> None:
@@ -276,18 +306,49 @@ class Machine:
         head = self.counter.head
         head.error = CounterError.NONE
         head.limit = head.total + limit
-        self._uc.ctl_set_exits(list(stop_at))
+        self._uc.ctl_set_exits([*stop_at, *self._hooks])
+        while True:
+            pc = self._continue()
+            if self._semihosting:
+                self._answer_debugger(pc)
+                continue
+            if pc not in stop_at and pc not in self._hooks:
+                raise GuestFault(f"emulation stopped at {self.elf.describe(pc)}", pc=pc)
+            self._pc = self._uc.reg_read(UC_ARM_REG_LR) & ~1
+            if pc in stop_at:
+                return pc
+            self._stand_in(pc)
+
+    def _continue(self) -> int:
+        """Runs from `_pc` to the next stop, and returns where that is."""
+        self._semihosting = False
         try:
             self._uc.emu_start(self._pc | 1, 0)
         except UcError as error:
-            if self._fault is None:
+            if self._fault is None and not self._semihosting:
                 self._fault = GuestFault(str(error))
         pc = int(self._uc.reg_read(UC_ARM_REG_PC))
         self._raise_fault(pc)
-        if pc not in stop_at:
-            raise GuestFault(f"emulation stopped at {self.elf.describe(pc)}", pc=pc)
-        self._pc = self._uc.reg_read(UC_ARM_REG_LR) & ~1
         return pc
+
+    def _line(self) -> PortableLine:
+        assert isinstance(self.chip.console, PortableLine)
+        return self.chip.console
+
+    def _answer_debugger(self, pc: int) -> None:
+        """Does what the debugger does at BKPT 0xAB, and goes on behind it."""
+        operation, argument = (self._uc.reg_read(r) for r in (UC_ARM_REG_R0, UC_ARM_REG_R1))
+        result = semihosting(self._line(), operation, argument, self.read)
+        if result is None:
+            self._fault = GuestFault(f"semihosting operation {operation:#x} is not known here")
+            self._raise_fault(pc)
+        self._uc.reg_write(UC_ARM_REG_R0, result)
+        self._pc = pc + 2
+
+    def _stand_in(self, function: int) -> None:
+        """Does what a function of the user's would do; it is skipped."""
+        argument = int(self._uc.reg_read(UC_ARM_REG_R0))
+        self._uc.reg_write(UC_ARM_REG_R0, self._hooks[function](self._line(), argument))
 
     def _raise_fault(self, pc: int) -> None:
         head = self.counter.head

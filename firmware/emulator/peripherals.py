@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
 
-from firmware.boards.board import Board
+from firmware.boards.board import Board, CycleCounter
 from firmware.emulator.faults import GuestFault
 
 
@@ -239,29 +240,43 @@ class UsartV1(Usart):
 
 
 class SystemControl(RegisterBlock):
-    """The private peripheral bus of the core: SCB, caches, MPU and DWT (Armv7-M ARM, chapter B3).
+    """The private peripheral bus of the core: SCB, caches, MPU, DWT or SysTick (Armv7-M ARM,
+    chapter B3).
 
     The cycle counter runs at one cycle per instruction: deterministic, and not a prediction of
-    the real core.
+    the real core. SysTick's interrupt does not happen, so what the firmware itself measures with it
+    is modulo 2**24. A debugger counts as attached.
     """
 
     BASE, SIZE = 0xE000_0000, 0x10_0000
     _DWT_CTRL, _DWT_CYCCNT, _DWT_LAR, _DWT_LSR = 0x1000, 0x1004, 0x1FB0, 0x1FB4
+    _DWT = (_DWT_CTRL, _DWT_CYCCNT, _DWT_LAR, _DWT_LSR)
+    _SYST_CSR, _SYST_RVR, _SYST_CVR = 0xE010, 0xE014, 0xE018
+    _SYSTICK = (_SYST_CSR, _SYST_RVR, _SYST_CVR)
+    _DHCSR = 0xEDF0
     _CPUID, _CCSIDR, _MPU_TYPE, _DEMCR = 0xED00, 0xED80, 0xED90, 0xEDFC
     _OFFSETS = (
-        *(_DWT_CTRL, _DWT_CYCCNT, _DWT_LAR, _DWT_LSR),
         *(_CPUID, 0xED04, 0xED08, 0xED0C, 0xED10, 0xED14, 0xED18, 0xED1C, 0xED20, 0xED24),
         *(0xED28, 0xED2C, 0xED34, 0xED38, 0xED88),
         *(_CCSIDR, 0xED84, _MPU_TYPE, 0xED94, 0xED98, 0xED9C, 0xEDA0, _DEMCR),
-        *(0xEF50, 0xEF60),
+        *(0xEF50, 0xEF60, _DHCSR),
     )
+    _CPUIDS: ClassVar[dict[str, int]] = {
+        "cortex-m0plus": 0x410C_C601,
+        "cortex-m3": 0x412F_C231,
+        "cortex-m4": 0x410F_C241,
+        "cortex-m7": 0x411F_C271,
+        "cortex-m33": 0x410F_D213,
+    }
     _LOCK_KEY = 0xC5AC_CE55
 
     def __init__(self, log: list[RegisterWrite], board: Board, cycles: Callable[[], int]) -> None:
-        super().__init__("PPB", self._OFFSETS, log)
         core = board.core
+        systick = core.cycle_counter is CycleCounter.SYSTICK
+        super().__init__("PPB", (*(self._SYSTICK if systick else self._DWT), *self._OFFSETS), log)
         is_m7 = core.name == "cortex-m7"
-        self.values[self._CPUID] = 0x411F_C271 if is_m7 else 0x410F_C241
+        self.values[self._CPUID] = self._CPUIDS[core.name]
+        self.values[self._DHCSR] = 1  # C_DEBUGEN.
         self.values[self._MPU_TYPE] = core.mpu_regions << 8
         if core.data_cache_bytes:
             sets = core.data_cache_bytes // 32 // 4
@@ -273,6 +288,9 @@ class SystemControl(RegisterBlock):
     def on_read(self, offset: int) -> int:
         if offset == self._DWT_CYCCNT and self._counting():
             return self._cycles() - self._cycle_zero & 0xFFFF_FFFF
+        if offset == self._SYST_CVR and self.values[self._SYST_CSR] & 1:
+            last = self.values[self._SYST_RVR]
+            return last - (self._cycles() - self._cycle_zero) % (last + 1)
         return self.values[offset]
 
     def _counting(self) -> bool:
@@ -285,5 +303,8 @@ class SystemControl(RegisterBlock):
         if offset in (self._DWT_CTRL, self._DWT_CYCCNT) and self._locked:
             return  # The write is ignored, as on the real core.
         self.values[offset] = value
+        if offset in (self._SYST_CVR, self._SYST_CSR):
+            self.values[self._SYST_CVR] = 0
+            self._cycle_zero = self._cycles()
         if offset in (self._DWT_CYCCNT, self._DWT_CTRL):
             self._cycle_zero = self._cycles() - self.values[self._DWT_CYCCNT]

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from firmware.boards import Board
 from firmware.elf import MemoryUse
-from firmware.formats.common import has_external_weights, memory_table
+from firmware.formats.common import has_external_weights, memory_table, use_section
 from firmware.formats.template import indented, render
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.toolchain import core_flags
@@ -20,18 +20,18 @@ def _sources(project: Project, group: Group) -> str:
 def _program_commands(board: Board, name: str, external: bool) -> list[tuple[str, str]]:
     """(target, command) of each way to program the board."""
     elf = f"$<TARGET_FILE:{name}>"
-    loader = board.flash_tool.external_loader
-    external_loader = f" -el {loader}" if external and loader else ""
+    tool = board.flash_tool
+    external_loader = f" -el {tool.external_loader}" if external and tool.external_loader else ""
     # OpenOCD's stock board files do not drive the QSPI flash: it gets the internal part only.
     openocd_image = f"{name}.bin {board.region(board.code_region).base:#010x}" if external else elf
     program = f"program {openocd_image} verify reset exit"
-    return [
-        ("flash-openocd", f'openocd -f {board.flash_tool.openocd_config} -c "{program}"'),
-        (
-            "flash-cubeprogrammer",
-            f"STM32_Programmer_CLI -c port=SWD{external_loader} -w {elf} -v -rst",
-        ),
-    ]
+    commands = []
+    if tool.openocd_config is not None:
+        commands.append(("flash-openocd", f'openocd -f {tool.openocd_config} -c "{program}"'))
+    if tool.stm32:
+        command = f"STM32_Programmer_CLI -c port=SWD{external_loader} -w {elf} -v -rst"
+        commands.append(("flash-cubeprogrammer", command))
+    return commands
 
 
 def _flash_targets(board: Board, name: str, external: bool) -> str:
@@ -97,13 +97,25 @@ def _lists(project: Project, external: bool) -> str:
     )
 
 
+def _program_section(board: Board) -> str:
+    targets = [target for target, _ in _program_commands(board, "", external=False)]
+    if not targets:
+        return "Write the `.elf` (or the `.bin`) with the tool of your debug probe."
+    commands = "\n".join(f"cmake --build --preset release --target {t}" for t in targets)
+    return f"```sh\n{commands}\n```"
+
+
 def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
     board = project.board
     region = board.external_flash()
-    note = f" and `{project.name}_external.bin` for the QSPI flash" if external else ""
+    note = f" and `{project.name}_external.bin` for the external flash" if external else ""
+    through_loader = (
+        "STM32CubeProgrammer writes both parts of the `.elf` through its external loader; OpenOCD "
+        "writes the internal part, and "
+    )
     program = (
-        "\nThe weights lie in the QSPI flash: STM32CubeProgrammer writes both parts of the `.elf` "
-        f"through its external loader; OpenOCD writes the internal part, and "
+        "\nThe weights lie in the external flash: "
+        f"{through_loader if board.flash_tool.external_loader else ''}"
         f"`{project.name}_external.bin` has to be written to {region.base:#010x} another way.\n"
         if external and region
         else ""
@@ -114,9 +126,9 @@ def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
         TITLE=board.title,
         PART=board.part,
         MEGAHERTZ=str(board.clock.system_hz // 1_000_000),
-        CONSOLE=board.console.name,
-        BAUD=str(board.console.baud),
+        USE=use_section(board),
         EXTERNAL_NOTE=note,
+        PROGRAM=_program_section(board),
         EXTERNAL_PROGRAM=program,
         MEMORY=memory_table(use),
     )

@@ -125,11 +125,13 @@ class ConfigurationWriter:
     def _target_options(self) -> list[Element]:
         board = self._project.board
         core = board.core
+        names = board.cube_ide
+        assert names is not None  # stm32cubeide.files has refused.
         plain = (
-            ("target_mcu", "MCU", board.cube_ide.mcu),
+            ("target_mcu", "MCU", names.mcu),
             ("target_cpuid", "CPU", "0"),
             ("target_coreid", "Core", "0"),
-            ("target_board", "Board", board.cube_ide.board),
+            ("target_board", "Board", names.board),
         )
         options = [
             self._option(f"{_P}.option.{key}", name, value, "string", scanner=key == "target_mcu")

@@ -11,6 +11,7 @@ import dataclasses
 import json
 from pathlib import Path, PurePosixPath
 
+from firmware.boards.board import CycleCounter
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.formats.common import has_external_weights
@@ -104,7 +105,14 @@ def _legacy_layout(name: str, mbed_board: str) -> Layout:
 def _check(project: Project) -> str:
     board = project.board
     if board.mbed_target is None:
-        raise FirmwareError(f"Mbed OS has no target for {board.name}; use --format=cmake")
+        reason = f"Mbed OS has no target for {board.name}"
+        if board.stm32 is None:
+            reason = f"Mbed needs its own name of the board: give mbed_target in {board.manual}"
+        raise FirmwareError(f"{reason}; or use --format=cmake")
+    if board.core.cycle_counter is not CycleCounter.DWT:
+        raise FirmwareError(
+            f"--format=mbed measures with DWT, which {board.core.name} lacks; use --format=cmake"
+        )
     if has_external_weights(project):
         raise FirmwareError(
             "--format=mbed has the weights in internal flash only; use --format=cmake for QSPI"

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from firmware.boards import Board
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats.common import has_external_weights, memory_table
+from firmware.formats.common import has_external_weights, memory_table, use_section
 from firmware.formats.cproject import CONFIGURATIONS, Configuration, ConfigurationWriter, cproject
 from firmware.formats.template import render
 from firmware.formats.xml import Element, document
@@ -139,6 +139,11 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
         raise FirmwareError(
             "--format=stm32cubeide has the compiled runtime only; use --format=cmake for TFLM"
         )
+    if project.board.cube_ide is None:
+        raise FirmwareError(
+            f"STM32CubeIDE needs the part's name: give cube_ide_mcu in {project.board.manual} if "
+            "the board has an STM32, or use --format=cmake"
+        )
     writers = [ConfigurationWriter(project, configuration) for configuration in CONFIGURATIONS]
     board = project.board
     texts = [(".project", _project(project)), (".cproject", cproject(project, writers))]
@@ -151,8 +156,7 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
         TITLE=board.title,
         PART=board.part,
         MEGAHERTZ=str(board.clock.system_hz // 1_000_000),
-        CONSOLE=board.console.name,
-        BAUD=str(board.console.baud),
+        USE=use_section(board),
         EXTERNAL_NOTE=_external_note(board, project),
         MEMORY=memory_table(use),
     )

@@ -162,7 +162,7 @@ _KERNEL = """\
 #include "fake_kernel.h"
 __attribute__((naked, noinline)) void fake_loop(int turns) {{
   (void)turns;
-  __asm volatile("mov r1, r0\\n1: subs r1, #1\\n bne 1b\\n bx lr\\n");
+  __asm volatile(".syntax unified\\n mov r1, r0\\n1: subs r1, #1\\n bne 1b\\n bx lr\\n");
 }}
 __attribute__((noinline)) void fake_stack(void) {{
   volatile char bytes[{stack_bytes}];

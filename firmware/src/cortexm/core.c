@@ -11,6 +11,8 @@ extern uint32_t __stack_top[];
 #define STACK_PAINT 0xA5A5A5A5u
 #define STACK_GUARD_SIZE_LOG2 5u  // The smallest MPU region, 32 bytes.
 
+#if BOARD_MPU_REGIONS
+
 // MPU_RASR fields, PM0253 section 4.6.6.
 #define MPU_RASR_ENABLE (1u << 0)
 #define MPU_RASR_SIZE(log2) (((log2)-1u) << 1)
@@ -53,6 +55,20 @@ void mpu_allow_external_flash(uint32_t base, uint32_t size_log2) {
   mpu_enable();
 }
 
+#elif __ARM_ARCH >= 8
+
+// The stack pointer's own limit (DDI 0553, MSPLIM) guards as much as the MPU's region would.
+void mpu_init(void) {
+  const uint32_t limit = (uint32_t)(uintptr_t)__stack_bottom + (1u << STACK_GUARD_SIZE_LOG2);
+  __asm volatile("msr msplim, %0" ::"r"(limit));
+}
+
+#else
+
+void mpu_init(void) {}
+
+#endif
+
 #if BOARD_DATA_CACHE_BYTES
 // Invalidates the L1 data cache by set and way (PM0253 section 4.8.2): its contents are undefined
 // after reset.
@@ -88,6 +104,33 @@ void cache_init(void) {
   cortexm_isb();
 }
 
+#if BOARD_CYCLE_COUNTER_SYSTICK
+
+static volatile uint32_t systick_wraps;
+
+// The only interrupt that the firmware uses.
+void systick_handler(void) { ++systick_wraps; }
+
+void cycle_counter_init(void) {
+  systick_wraps = 0;
+  SYST_RVR = SYST_LAST;
+  SYST_CVR = 0;  // Any write clears; the first count loads RVR.
+  SYST_CSR = SYST_CSR_ENABLE | SYST_CSR_TICKINT | SYST_CSR_CLKSOURCE_CORE;
+}
+
+uint32_t cycle_counter_read(void) {
+  uint32_t wraps, left;
+  do {
+    wraps = systick_wraps;
+    left = SYST_CVR;
+    cortexm_dsb();  // A wrap just before the read above has had its interrupt after these two.
+    cortexm_isb();
+  } while (wraps != systick_wraps);
+  return (wraps << 24) + (SYST_LAST - left);
+}
+
+#else
+
 void cycle_counter_init(void) {
   COREDEBUG_DEMCR |= COREDEBUG_DEMCR_TRCENA;
 #if BOARD_DWT_HAS_LOCK
@@ -98,6 +141,8 @@ void cycle_counter_init(void) {
 }
 
 uint32_t cycle_counter_read(void) { return DWT_CYCCNT; }
+
+#endif
 
 uint32_t stack_high_water_bytes(void) {
   const uint32_t* word = __stack_bottom + (1u << STACK_GUARD_SIZE_LOG2) / sizeof(uint32_t);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The system registers of Armv7-M that the start-up code uses.
+// The system registers of the core that the start-up code uses.
 // Sources: Armv7-M Architecture Reference Manual (DDI 0403) chapters B3 and C1; PM0253 section 4.
+// Armv6-M (DDI 0419) has VTOR, where implemented, and SysTick of these; Armv8-M (DDI 0553) all but
+// the MPU's.
 #ifndef FIRMWARE_CORTEXM_CORTEXM_H_
 #define FIRMWARE_CORTEXM_CORTEXM_H_
 
@@ -24,6 +26,15 @@
 #define SCB_SHCSR_BUSFAULTENA (1u << 17)
 #define SCB_SHCSR_USGFAULTENA (1u << 18)
 
+// System timer, DDI 0403 section B3.3.
+#define SYST_CSR REGISTER32(0xE000E010u)
+#define SYST_RVR REGISTER32(0xE000E014u)
+#define SYST_CVR REGISTER32(0xE000E018u)
+#define SYST_CSR_ENABLE (1u << 0)
+#define SYST_CSR_TICKINT (1u << 1)
+#define SYST_CSR_CLKSOURCE_CORE (1u << 2)
+#define SYST_LAST 0xFFFFFFu
+
 // Caches, PM0253 sections 4.2 (identification) and 4.8 (maintenance).
 #define SCB_CCSIDR REGISTER32(0xE000ED80u)
 #define SCB_CSSELR REGISTER32(0xE000ED84u)
@@ -41,6 +52,8 @@
 #define MPU_CTRL_PRIVDEFENA (1u << 2)
 
 // Debug and trace, DDI 0403 sections C1.6.5 and C1.8.
+#define COREDEBUG_DHCSR REGISTER32(0xE000EDF0u)
+#define COREDEBUG_DHCSR_C_DEBUGEN (1u << 0)
 #define COREDEBUG_DEMCR REGISTER32(0xE000EDFCu)
 #define COREDEBUG_DEMCR_TRCENA (1u << 24)
 #define DWT_CTRL REGISTER32(0xE0001000u)

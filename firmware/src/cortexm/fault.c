@@ -48,10 +48,12 @@ __attribute__((noreturn, used)) void fault_report(const uint32_t* frame, uint32_
   } else {
     line("  stack overflow, sp ", (uint32_t)(uintptr_t)frame);
   }
+#if __ARM_ARCH >= 7
   line("  cfsr ", SCB_CFSR);
   line("  hfsr ", SCB_HFSR);
   line("  mmfar ", SCB_MMFAR);
   line("  bfar ", SCB_BFAR);
+#endif
   for (;;) {
   }
 }

@@ -10,6 +10,25 @@
 // SCB->CPACR: full access to CP10 and CP11 (PM0253 section 4.7.1).
   .equ SCB_CPACR, 0xE000ED88
 
+// Armv6-M has no post-indexed loads and stores.
+  .macro load_next value, pointer
+#if __ARM_ARCH >= 7
+  ldr \value, [\pointer], #4
+#else
+  ldr \value, [\pointer]
+  adds \pointer, #4
+#endif
+  .endm
+
+  .macro store_next value, pointer
+#if __ARM_ARCH >= 7
+  str \value, [\pointer], #4
+#else
+  str \value, [\pointer]
+  adds \pointer, #4
+#endif
+  .endm
+
   .macro copy_words from, to, end
   ldr r0, =\from
   ldr r1, =\to
@@ -17,8 +36,8 @@
 1:
   cmp r1, r2
   bhs 2f
-  ldr r3, [r0], #4
-  str r3, [r1], #4
+  load_next r3, r0
+  store_next r3, r1
   b 1b
 2:
   .endm
@@ -37,7 +56,7 @@ reset_handler:
 paint:
   cmp r0, sp
   bhs paint_done
-  str r1, [r0], #4
+  store_next r1, r0
   b paint
 paint_done:
 
@@ -50,7 +69,7 @@ paint_done:
 zero:
   cmp r0, r1
   bhs zero_done
-  str r2, [r0], #4
+  store_next r2, r0
   b zero
 zero_done:
 
@@ -69,7 +88,7 @@ zero_done:
 construct:
   cmp r4, r5
   bhs construct_done
-  ldr r0, [r4], #4
+  load_next r0, r4
   blx r0
   b construct
 construct_done:
@@ -91,5 +110,5 @@ fault_handler:
   mrs r1, ipsr
   ldr r2, =__stack_top
   mov sp, r2
-  b fault_report
+  bl fault_report  // Does not return; Armv6-M has no B that reaches as far.
   .size fault_handler, . - fault_handler

@@ -11,7 +11,8 @@ void system_init(void);
 // Implemented by the clock driver of the family: brings the core to BOARD_CLOCK_SYSTEM_HZ.
 void clock_init(void);
 
-// Starts the DWT cycle counter. Needs the unlock on Cortex-M7 (RM0385 section 40.9).
+// Starts the cycle counter: DWT, which needs the unlock on Cortex-M7 (RM0385 section 40.9), or
+// SysTick where the board says so.
 void cycle_counter_init(void);
 // CPU cycles since cycle_counter_init(), modulo 2^32 (19.9 s at 216 MHz).
 uint32_t cycle_counter_read(void);
@@ -19,9 +20,9 @@ uint32_t cycle_counter_read(void);
 // Enables the caches that the core has.
 void cache_init(void);
 
-// Sets up the MPU: a guard below the stack, and `external_flash` (0 = none) of `size_log2` bytes.
-// Without a mapped external flash its whole window is made inaccessible, because speculative
-// reads into an unmapped QSPI window can hang the bus (AN4760).
+// Sets up the MPU (or, on Armv8-M, the stack limit): a guard below the stack, and `external_flash`
+// (0 = none) of `size_log2` bytes. Without a mapped external flash its whole window is made
+// inaccessible, because speculative reads into an unmapped QSPI window can hang the bus (AN4760).
 void mpu_init(void);
 void mpu_allow_external_flash(uint32_t base, uint32_t size_log2);
 

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vector table (PM0253 section 2.4.4). The firmware polls and enables no interrupt, so the table
-// ends after the sixteen system exceptions.
+// Vector table (PM0253 section 2.4.4). The firmware polls and enables no interrupt but, on
+// cores without DWT, SysTick's, so the table ends after the sixteen system exceptions.
 
 #include <stdint.h>
+
+#include "board_config.h"
 
 extern uint32_t __stack_top[];
 void reset_handler(void);
 void fault_handler(void);
+#if BOARD_CYCLE_COUNTER_SYSTICK
+void systick_handler(void);
+#endif
 
 typedef union {
   void (*handler)(void);
@@ -30,5 +35,9 @@ __attribute__((section(".vectors"), used, aligned(128))) static const Vector vec
     {.handler = fault_handler},  // Debug monitor.
     {.stack = 0},
     {.handler = fault_handler},  // PendSV: not used.
+#if BOARD_CYCLE_COUNTER_SYSTICK
+    {.handler = systick_handler},  // Counts wraps of the cycle counter.
+#else
     {.handler = fault_handler},  // SysTick: not used.
+#endif
 };
