@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -36,6 +36,7 @@ from benchmarks.accuracy_record import (
 from converter.calibration import METHODS, RangeChoice
 from converter.evaluate.metrics import classification, predictions, wilson_interval
 from converter.ptq import Floats, captured_stderr, quantize
+from keras_models.command import expect_writable, run
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.datasets.core import Split
 
@@ -166,6 +167,10 @@ class _Reference:
         )
 
 
+def _qat_directory(bits: int) -> str | None:
+    return os.path.join(_QAT_DIR.value, f"int{bits}") if _QAT_DIR.value else None
+
+
 def _fine_tuned(
     model: Any, arch: Any, data: Dataset, calibration: Floats, bits: int
 ) -> tuple[bytes, float]:
@@ -178,14 +183,13 @@ def _fine_tuned(
         residual_bits=bits,
         seed=_SEED.value,
     )
-    directory = f"{_QAT_DIR.value}/int{bits}" if _QAT_DIR.value else None
     result = quantize_aware(
         model,
         arch,
         data,
         calibration,
         recipe,
-        directory=directory,
+        directory=_qat_directory(bits),
         resume=_RESUME.value,
         ranges=RangeChoice(_CALIBRATION.value),
         progress=True,
@@ -193,14 +197,37 @@ def _fine_tuned(
     return result.plain, result.seconds
 
 
+def _dataset(arch: Any) -> Dataset:
+    """The data set, every file of it read: a bad one is reported before anything slow."""
+    data = load_dataset(
+        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
+    )
+    if data.num_classes != arch.num_classes:
+        raise ValueError(
+            f"{data.name} has {data.num_classes} classes, the network {arch.num_classes}; give "
+            "the data set that it was trained on"
+        )
+    for split in (data.train, data.validation, data.test):
+        split.preload()
+    return data
+
+
+def _dataset_name() -> str:
+    """For the record: of a folder its own name, which says more than "image_folder"."""
+    folder = os.path.basename(os.path.abspath(_DATA_DIR.value)) if _DATA_DIR.value else ""
+    return folder if _DATASET.value == "image_folder" else _DATASET.value
+
+
 def _run() -> Result:
+    expect_writable(_JSON.value)
+    bad = [bits for bits in _QAT_BITS.value if bits not in ("8", "16")]
+    if bad:
+        raise ValueError(f"--qat_residual_bits: got {bad[0]!r}, expected some of 8,16")
     with captured_stderr():
         from keras_models.load import load_trained
 
         arch, model = load_trained(_TRAINED.value)
-    data = load_dataset(
-        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
-    )
+    data = _dataset(arch)
     test = data.test.take(_LIMIT.value, _SEED.value) if _LIMIT.value else data.test
     calibration, _ = data.train.take(_CALIBRATION_IMAGES.value, _SEED.value).arrays()
     reference = _Reference(*_float_logits(model, test))
@@ -225,7 +252,7 @@ def _run() -> Result:
     return Result(
         recorded("benchmarks.accuracy_cifar"),
         arch.name,
-        data.name,
+        _dataset_name(),
         len(test),
         _CALIBRATION.value,
         len(calibration),
@@ -237,17 +264,21 @@ def _run() -> Result:
     )
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        sys.exit(f"accuracy_cifar: unexpected argument {argv[1]!r}")
-    try:
-        result = _run()
-        if _JSON.value:
-            write_json(_JSON.value, result)
-    except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"accuracy_cifar: {error}")
+def _body() -> None:
+    result = _run()
+    if _JSON.value:
+        write_json(_JSON.value, result)
+        if _QAT_DIR.value and _QAT_EPOCHS.value:
+            from converter.qat.train import discard_checkpoint
+
+            for bits in _QAT_BITS.value:
+                discard_checkpoint(_qat_directory(int(bits)))
     print(f"{result.network} on {result.images} test images of {result.dataset}")
     print(result.text())
+
+
+def main(argv: Sequence[str]) -> None:
+    run("accuracy_cifar", argv, _body, (RuntimeError,))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,6 @@ import importlib.metadata
 import json
 import math
 import platform
-import re
-import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +19,7 @@ from converter.evaluate.evaluation import RuntimeResult, ends_of, evaluate_runti
 from converter.evaluate.runtimes import create_runtime
 from converter.fuse import fuse_model
 from converter.plan import plan_model
-from converter.tflite import write_atomic
+from keras_models.command import typed_command, write_atomic
 
 TARGET_INT8_GAIN_DB = 2.0  # fused, int8 residual stream, over the plain file; random weights
 TARGET_INT16_DB = 26.0  # fused, int16 residual stream
@@ -49,9 +46,7 @@ def recorded(module: str) -> Recorded:
     """This process, as `python -m module flags`."""
     versions = [("python", platform.python_version()), ("numpy", np.__version__)]
     versions += [(name, importlib.metadata.version(name)) for name in _PACKAGES]
-    flags = [re.sub(r"=/(?:[^/]+/)*(?=[^/]+/?$)", "=", flag) for flag in sys.argv[1:]]
-    command = shlex.join(["python", "-m", module, *flags])
-    return Recorded(command, tuple(versions), platform.machine())
+    return Recorded(typed_command(module), tuple(versions), platform.machine())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -209,6 +209,10 @@ def _run() -> QuantizeReport:
         seconds=round(time.monotonic() - started, 1),
     )
     write_atomic(_OUT.value, content)
+    if _QAT.value:
+        from converter.qat.train import discard_checkpoint
+
+        discard_checkpoint(_QAT_DIR.value)
     return report
 
 

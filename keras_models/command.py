@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -40,6 +42,15 @@ def run(
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
         sys.exit(_INTERRUPTED)
+
+
+def typed_command(module: str) -> str:
+    """This process as `python -m module flags`, for a record of how a result was made.
+
+    Absolute paths are shortened to their last part: they say nothing on another machine.
+    """
+    words = [re.sub(r"(^|=)/(?:[^/]+/)*(?=[^/]+/*$)", r"\1", word) for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", module, *words])
 
 
 def expect_writable(*paths: str | None) -> None:

@@ -45,7 +45,7 @@ def resolve_arch(preset_or_path: str) -> ArchConfig:
 
 
 def trained_directory(preset_or_path: str) -> str | None:
-    """Where the trained weights of a model are: itself if a directory, the shipped ones of a preset.
+    """Where the trained weights of a model are: the directory itself, or a preset's shipped ones.
 
     None if there are none.
     """

@@ -14,7 +14,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from typing import Any
 from absl import app, flags
 
 from keras_models.arch import ArchConfig, ArchError
-from keras_models.command import expect_writable, run, write_json
+from keras_models.command import expect_writable, run, typed_command, write_json
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.presets import get_preset
@@ -297,8 +296,7 @@ def _body() -> None:
     started = time.monotonic()
     expect_writable(FLAGS.json)
     job, data = _job()
-    command = shlex.join(["python", "-m", "keras_models.train", *sys.argv[1:]])
-    report = train(job, data, command, FLAGS.resume)
+    report = train(job, data, typed_command("keras_models.train"), FLAGS.resume)
     if FLAGS.json:
         write_json(FLAGS.json, report)
     print(_table(report, job.out))

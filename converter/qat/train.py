@@ -7,6 +7,7 @@ training recovers what rounding costs and does not look for another solution (Hi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -44,6 +45,8 @@ from keras_models.training.checkpoint import (
 )
 
 CHECKPOINT_FILE = "qat_checkpoint.npz"
+# XLA halves the time of a step, after half a minute or more of compiling.
+_XLA_STEPS = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +113,8 @@ def quantize_aware(
       calibration: (n, size, size, channels) float32 in [-1, 1]; first ranges, and those of the
         plain graph's tensors that no fused operator has.
       recipe: how long and how fast.
-      directory: where a checkpoint is kept after each epoch; None for none.
+      directory: where a checkpoint is kept after each epoch, and after the last one until
+        `discard_checkpoint`; None for none.
       resume: go on from that checkpoint if there is one.
       ranges: choice of the first ranges; with "minmax" they then follow the values, otherwise they
         stay.
@@ -135,9 +139,14 @@ def quantize_aware(
     done = _train(student, teacher, job, progress)
     twin = export_twin(student, folded.arch)
     plain = quantize(twin, folded.arch, calibration, progress=progress)
-    if path is not None and os.path.exists(path):
-        os.remove(path)
     return QatResult(plain, layer_ranges(student), tuple(done.history), done.seconds)
+
+
+def discard_checkpoint(directory: str | None) -> None:
+    """Removes the checkpoint of a training whose result has been written; None does nothing."""
+    if directory is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(directory, CHECKPOINT_FILE))
 
 
 def _setup(arch: ArchConfig, data: Dataset, recipe: QatRecipe, ranges: RangeChoice) -> str:
@@ -210,6 +219,7 @@ def _compile(student: Any, recipe: QatRecipe, steps: int) -> None:
     student.compile(
         optimizer=tf_keras.optimizers.Adam(schedule, global_clipnorm=1.0),
         loss=tf_keras.losses.CategoricalCrossentropy(from_logits=True),
+        jit_compile=steps >= _XLA_STEPS,
     )
 
 
@@ -231,7 +241,10 @@ def _train(student: Any, teacher: Any, job: _Job, progress: bool) -> Progress:
     batches = _batches(job.data, job.arch, job.recipe)
     steps, epochs, validation = len(batches), job.recipe.epochs, job.data.validation
     _compile(student, job.recipe, epochs * steps)
-    teach = tf.function(lambda images: tf.nn.softmax(teacher(images, training=False)))
+    teach = tf.function(
+        lambda images: tf.nn.softmax(teacher(images, training=False)),
+        jit_compile=epochs * steps >= _XLA_STEPS,
+    )
     if job.path is not None and os.path.exists(job.path):
         done = restore_checkpoint(job.path, student)
     else:

@@ -77,3 +77,12 @@ def test_outputs_are_checked_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError):
         command.expect_writable(str(tmp_path / "file" / "below"))
+
+
+def test_a_recorded_command_names_no_folder_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["--data_dir=/home/me/data/cifar10/", "--out", "/scratch/run", "--set=a=0.5", "--x=b/c"]
+    monkeypatch.setattr("sys.argv", ["train.py", *words])
+    expected = "python -m m --data_dir=cifar10/ --out run --set=a=0.5 --x=b/c"
+    assert command.typed_command("m") == expected

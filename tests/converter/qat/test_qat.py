@@ -37,7 +37,13 @@ with captured_stderr():
         quantized_twin,
         rounded_weights,
     )
-    from converter.qat.train import CHECKPOINT_FILE, QatRecipe, QatResult, quantize_aware
+    from converter.qat.train import (
+        CHECKPOINT_FILE,
+        QatRecipe,
+        QatResult,
+        discard_checkpoint,
+        quantize_aware,
+    )
     from keras_models.training.checkpoint import CheckpointError, save_checkpoint
     from keras_models.vit import build_vit, random_weights, weight_name
 
@@ -293,11 +299,28 @@ def test_resumed_equals_uninterrupted(
     with pytest.raises(CheckpointError, match="another recipe"):
         train(model, data, images, directory=str(tmp_path), resume=True, residual_bits=16)
     resumed = train(model, data, images, directory=str(tmp_path), resume=True)
+    # It stays until the caller has written the result, which it gives again without training.
+    assert (tmp_path / CHECKPOINT_FILE).exists()
+    again = train(model, data, images, directory=str(tmp_path), resume=True)
+    assert again.plain == resumed.plain
+    discard_checkpoint(str(tmp_path))
     assert not (tmp_path / CHECKPOINT_FILE).exists()
+    discard_checkpoint(str(tmp_path))
     assert resumed.history[0] == trained.history[0]
     assert resumed.history[2]["loss"] == pytest.approx(trained.history[2]["loss"], rel=1e-4)
     for a, b in zip(resumed.ranges, trained.ranges, strict=True):
         assert a.high == pytest.approx(b.high, rel=1e-3)
+
+
+def test_long_trainings_are_compiled(
+    model: Any, data: Dataset, images: Any, trained: QatResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XLA changes the time of a step, not what is learnt."""
+    monkeypatch.setattr("converter.qat.train._XLA_STEPS", 1)
+    compiled = train(model, data, images)
+    assert compiled.history[1]["loss"] == pytest.approx(trained.history[1]["loss"], rel=1e-2)
+    for a, b in zip(compiled.ranges, trained.ranges, strict=True):
+        assert a.high == pytest.approx(b.high, rel=0.05, abs=0.05)
 
 
 def test_refusals(model: Any, data: Dataset, images: Any) -> None:
