@@ -82,6 +82,27 @@ def _compile(gcc: str, project: Project, root: Path, file: ProjectFile) -> Path:
     return output
 
 
+def _compile_all(gcc: str, project: Project, root: Path, jobs: int) -> list[Path]:
+    """All object files. After the first failure, or Ctrl-C, no further compiler is started."""
+    failures: list[FirmwareError] = []
+
+    def compile_unless_failed(file: ProjectFile) -> Path | None:
+        if failures:
+            return None
+        try:
+            return _compile(gcc, project, root, file)
+        except FirmwareError as error:
+            # Here, not in the main thread: this worker's next file would come first.
+            failures.append(error)
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        objects = list(pool.map(compile_unless_failed, project.translation_units()))
+    if failures:
+        raise failures[0]
+    return [path for path in objects if path is not None]
+
+
 def _link(gcc: str, project: Project, root: Path, objects: list[Path], elf: Path) -> None:
     command = [gcc, *link_flags(project), f"-T{LINKER_SCRIPT}"]
     command += [f"-Wl,-Map,{elf.with_suffix('.map').name}", *map(str, objects)]
@@ -111,12 +132,7 @@ def build(project: Project, elf: Path, *, jobs: int = 2) -> MemoryUse:
     with tempfile.TemporaryDirectory(prefix=f".{elf.name}-", dir=elf.parent) as temporary:
         root = Path(temporary)
         project.write(root)
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            objects = list(
-                pool.map(
-                    lambda file: _compile(gcc, project, root, file), project.translation_units()
-                )
-            )
+        objects = _compile_all(gcc, project, root, jobs)
         linked = root / elf.name
         _link(gcc, project, root, objects, linked)
         use = Elf(linked).memory_use(project.board)

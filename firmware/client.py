@@ -24,8 +24,9 @@ from converter.host import HostModel
 from firmware.boards import BOARD_HELP, get_board
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import EmulatedSerial, Emulator
-from firmware.errors import FirmwareError
+from firmware.errors import FirmwareError, ModelError
 from firmware.images import find_images, quantize
+from firmware.model import named_model
 from firmware.transports import NoisyTransport, SerialTransport
 from keras_models import command
 from keras_models.command import expect_writable, write_json
@@ -63,12 +64,11 @@ def _transport(options: Options) -> Transport:
 def _host_logits(options: Options, images: NDArray[np.int8]) -> NDArray[np.int8] | None:
     if not options.model:
         return None
-    try:
-        return HostModel(Path(options.model).read_bytes()).run(images)
-    except OSError as error:
-        raise FirmwareError(f"cannot read {options.model}: {error.strerror}") from None
-    except CompileError as error:
-        raise FirmwareError(f"{options.model}: {error}") from None
+    with named_model(options.model) as model:
+        try:
+            return HostModel(model).run(images)
+        except CompileError as error:
+            raise ModelError(str(error)) from None
 
 
 def run(options: Options) -> dict[str, Any]:

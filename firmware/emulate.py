@@ -31,7 +31,7 @@ from firmware.emulator.emulator import (
 )
 from firmware.errors import FirmwareError
 from firmware.images import ImageFile, find_images, quantize
-from firmware.model import RUNTIMES, WEIGHTS, build_model
+from firmware.model import RUNTIMES, WEIGHTS, build_model, named_model
 from firmware.model_info import ModelInfo
 from keras_models import command
 from keras_models.command import expect_writable, write_json
@@ -62,12 +62,9 @@ def _make_emulator(options: _Options, work: Path) -> Emulator:
         raise FirmwareError("give either --elf (a built image) or --model (a fused .tflite)")
     if options.elf:
         return Emulator(board, Path(options.elf), strict=options.strict)
-    try:
-        model = Path(options.model).read_bytes()
-    except OSError as error:
-        raise FirmwareError(f"cannot read {options.model}: {error.strerror}") from None
     elf = work / "firmware.elf"
-    build_model(model, board, elf, weights=options.weights, runtime=options.runtime)
+    with named_model(options.model) as model:
+        build_model(model, board, elf, weights=options.weights, runtime=options.runtime)
     return Emulator(board, elf, strict=options.strict)
 
 

@@ -14,3 +14,7 @@ class FirmwareError(Exception):
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
         self.details = details
+
+
+class ModelError(FirmwareError):
+    """The model file is at fault; `firmware.model.named_model` puts its name before the message."""

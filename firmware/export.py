@@ -23,11 +23,27 @@ from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.formats import FORMAT_NAMES, LAYOUTS, get_format
-from firmware.model import RUNTIMES, WEIGHTS, project_from_model
+from firmware.model import RUNTIMES, WEIGHTS, named_model, project_from_model
 from firmware.project import Project
 from keras_models.command import expect_writable, run, write_json
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def _expect_free(out: Path, force: bool) -> None:
+    """FirmwareError when `out` can not become the project's folder."""
+    if out.exists() and not out.is_dir():
+        raise FirmwareError(f"{out} is a file, expected a folder")
+    if out.exists() and not force:
+        raise FirmwareError(f"{out} exists; choose another --out or give --force")
+    for parent in out.absolute().parents:
+        if not parent.exists():
+            continue
+        if not parent.is_dir():
+            raise FirmwareError(f"cannot make {out}: {parent} is a file, expected a folder")
+        if not os.access(parent, os.W_OK):
+            raise FirmwareError(f"cannot make {out}: no permission to write into {parent}")
+        return
 
 
 def export_project(
@@ -57,10 +73,7 @@ def export_project(
     """
     out = out.absolute()
     entry = get_format(format_name, layout)
-    if out.exists() and not force:
-        raise FirmwareError(f"{out} exists; choose another --out or give --force")
-    if out.exists() and not out.is_dir():
-        raise FirmwareError(f"{out} is a file, expected a folder")
+    _expect_free(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
         use = build(project, Path(temporary) / "check" / "firmware.elf") if check else None
@@ -74,13 +87,6 @@ def export_project(
     return use
 
 
-def _read_model(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise FirmwareError(f"cannot read {path}: {error.strerror}") from None
-
-
 def _export(values: dict[str, Any]) -> dict[str, Any]:
     for name in ("model", "out"):
         if not values[name]:
@@ -89,17 +95,19 @@ def _export(values: dict[str, Any]) -> dict[str, Any]:
     if not name or not set(name) <= _NAME_CHARACTERS:
         raise FirmwareError(f"--name={name!r}: expected letters, digits, '_' and '-'")
     board = get_board(values["board"])
+    out = Path(values["out"])
+    _expect_free(out, values["force"])  # Before the work, not after it.
     work = Path(tempfile.mkdtemp(prefix="vit-export-"))
     try:
-        project = project_from_model(
-            _read_model(values["model"]),
-            board,
-            work,
-            weights=values["weights"],
-            name=name,
-            runtime=values["runtime"],
-        )
-        out = Path(values["out"])
+        with named_model(values["model"]) as model:
+            project = project_from_model(
+                model,
+                board,
+                work,
+                weights=values["weights"],
+                name=name,
+                runtime=values["runtime"],
+            )
         check = values["check"]
         use = export_project(
             project,

@@ -76,7 +76,7 @@ def quantize(
 def _from_array(path: Path, shape: tuple[int, int, int]) -> list[ImageFile]:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise FirmwareError(f"{path} is not a readable .npy file: {error}") from None
     if array.dtype not in (np.int8, np.uint8) or array.shape[1:] != shape:
         raise FirmwareError(

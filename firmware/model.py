@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from converter.compile import (
@@ -19,7 +21,7 @@ from firmware.boards import Board
 from firmware.boards.board import Core
 from firmware.build import build
 from firmware.elf import MemoryUse
-from firmware.errors import FirmwareError
+from firmware.errors import FirmwareError, ModelError
 from firmware.project import Project, make_project
 from firmware.tflm_project import tflm_project_from_model
 
@@ -32,6 +34,23 @@ WEIGHTS_AUTO = "auto"
 WEIGHTS = (WEIGHTS_AUTO, WEIGHTS_INTERNAL, WEIGHTS_QSPI)
 # Internal flash kept for code and constants when `auto` decides where the weights go.
 _CODE_ALLOWANCE_BYTES = 96 * 1024
+
+
+@contextlib.contextmanager
+def named_model(path: str) -> Iterator[bytes]:
+    """The content of a `.tflite`; a ModelError raised in the block gets the file's name.
+
+    Raises:
+      FirmwareError: the file can not be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise FirmwareError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        yield content
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}", error.details) from error
 
 
 def _kernel_core(core: Core) -> str:
@@ -67,7 +86,7 @@ def _compile(
             if compiled.weights_bytes > room:
                 return compile_model(model, layout, external_weights=True)
     except CompileError as error:
-        raise FirmwareError(str(error)) from error
+        raise ModelError(str(error)) from error
     return compiled
 
 
@@ -89,8 +108,8 @@ def compile_to_directory(
       layout: memory layout instead of the file's own plan.
 
     Raises:
-      FirmwareError: the board has no QSPI flash, or the model is not one that the compiled
-        runtime runs.
+      FirmwareError: the board has no QSPI flash.
+      ModelError: the model is not one that the compiled runtime runs.
     """
     _compile(model, board, weights, layout).write(directory)
 

@@ -22,12 +22,15 @@ from converter.compile.graph import Graph, read_graph
 from converter.compile.header import Interface, header_text, interface_of
 from converter.compile.plan import layout_from_model
 from converter.plan import Plan, PlanError, read_plan
+from converter.plan.device import device_plan
 from firmware.boards import Board
-from firmware.errors import FirmwareError
+from firmware.errors import FirmwareError, ModelError
 from firmware.toolchain import core_flags, find_tool
 from tflm_custom_ops import options
 from tflm_custom_ops.tflm import memory_plan, model_file
+from tflm_custom_ops.tflm.errors import TflmModelError
 from tflm_custom_ops.tflm.memory_plan import BufferRequest, Placement
+from tflm_custom_ops.tflm.streamed import Strip, strip_model
 
 ENVIRONMENT = "TFLM_DIR"
 DEFINES = ("TF_LITE_STATIC_MEMORY",)
@@ -139,7 +142,7 @@ def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[Placeme
             assert request.operator is not None
             span = plan.scratch[request.operator]
         if span is None:
-            raise FirmwareError("the model's memory plan lacks a buffer; plan it again")
+            raise ModelError("the model's memory plan lacks a buffer; plan it again")
         spans.append(span)
     placements = []
     for index, (request, span) in enumerate(zip(requests, spans, strict=True)):
@@ -154,6 +157,24 @@ def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[Placeme
     return placements
 
 
+@dataclasses.dataclass(frozen=True)
+class _Embedded:
+    """What goes into the image: the `.tflite`, its plan as words, and, of a streamed model, the
+    rows that each run takes."""
+
+    content: bytes
+    words: list[int]
+    strips: tuple[Strip, ...] = ()
+
+
+def _embedded(model: bytes, plan: Plan) -> _Embedded:
+    """A streamed model's input is a strip of image rows instead of the image."""
+    if plan.strip is None:
+        return _Embedded(model, _plan_words(model, plan))
+    device = device_plan(model)
+    return _Embedded(device.model_bytes, device.words.tolist(), strip_model(model).strips)
+
+
 def _plan_words(model: bytes, plan: Plan) -> list[int]:
     sizes = {i: span.size_bytes for i, span in enumerate(plan.scratch) if span is not None}
     requests = memory_plan.buffer_requests(model_file.load_model(model), sizes)
@@ -163,16 +184,30 @@ def _plan_words(model: bytes, plan: Plan) -> list[int]:
     return words
 
 
-def _plan_header(words: list[int], model_bytes: int) -> str:
+def _strip_table(strips: tuple[Strip, ...]) -> str:
+    if not strips:
+        return ""
+    rows = ", ".join(f"{{{strip.first_row}, {strip.rows}}}" for strip in strips)
+    return (
+        "// Image rows that each run takes.\n"
+        f"#define VIT_MODEL_STRIPS {len(strips)}\n"
+        "static const struct { int first_row, rows; } vit_model_strips[VIT_MODEL_STRIPS] = {\n"
+        f"    {rows}}};\n\n"
+    )
+
+
+def _plan_header(embedded: _Embedded) -> str:
+    words = embedded.words
     rows = [", ".join(map(str, words[i : i + 6])) for i in range(0, len(words), 6)]
     table = ",\n    ".join(rows)
     return (
         "// SPDX-License-Identifier: Apache-2.0\n"
         "// Where each buffer lies in the arena; see planned_memory_planner.h.\n"
         "#ifndef VIT_MODEL_PLAN_H_\n#define VIT_MODEL_PLAN_H_\n#include <stdint.h>\n\n"
-        f"#define VIT_MODEL_FILE_BYTES {model_bytes}u\n"
+        f"#define VIT_MODEL_FILE_BYTES {len(embedded.content)}u\n"
         f"#define VIT_MODEL_PLAN_WORDS {len(words)}u\n"
         f"static const int32_t vit_model_plan[{len(words)}] = {{\n    {table},\n}};\n\n"
+        f"{_strip_table(embedded.strips)}"
         "#endif  // VIT_MODEL_PLAN_H_\n"
     )
 
@@ -181,7 +216,7 @@ def resolver_header(graph: Graph) -> str:
     """C++ source that registers the operators of `graph`.
 
     Raises:
-      FirmwareError: an operator that TFLM lacks.
+      ModelError: an operator that TFLM lacks.
     """
     custom = sorted({op.name for op in graph.operators if op.is_custom})
     builtin = sorted({op.name for op in graph.operators if not op.is_custom})
@@ -189,7 +224,7 @@ def resolver_header(graph: Graph) -> str:
     methods = {entry.opcode: entry.method for entry in BUILTINS}
     missing = [n for n in custom if n not in known] + [n for n in builtin if n not in methods]
     if missing:
-        raise FirmwareError(f"no TFLM operator for {', '.join(missing)}")
+        raise ModelError(f"no TFLM operator for {', '.join(missing)}")
     calls = [f'resolver->AddCustom("{n}", tflm_vit::Register{n}())' for n in custom]
     calls += [f"resolver->{methods[name]}()" for name in builtin]
     lines = "\n".join(f"  if ({call} != kTfLiteOk) return kTfLiteError;" for call in calls)
@@ -209,7 +244,7 @@ def _header(interface: Interface) -> str:
     """vit_model.h of the compiled runtime, with the set-up that an interpreter needs."""
     additions = (
         "#define VIT_MODEL_HAS_SETUP 1\n"
-        "#define VIT_MODEL_OK 0\n"
+        f"{'' if interface.streamed else '#define VIT_MODEL_OK 0' + chr(10)}"
         "#define VIT_MODEL_ERROR_SETUP 4\n"
         "// Makes the interpreter, once; VIT_MODEL_OK or VIT_MODEL_ERROR_SETUP.\n"
         "int vit_model_setup(uint8_t* arena);\n"
@@ -236,38 +271,35 @@ def write_model(
     """Writes the files that stand for the compiled model; returns the plan's arena in bytes.
 
     Args:
-      model: a fused and planned `.tflite`, resident.
+      model: a fused and planned `.tflite`.
       directory: made if missing.
       external: place the file in the external flash.
       tail_bytes: what TFLM's bookkeeping may take of the arena, beside the plan.
 
     Raises:
-      FirmwareError: no plan in the file, a streamed plan, or an operator that TFLM lacks.
+      ModelError: no plan in the file, a streamed image before anything but fused operators, or
+        an operator that TFLM lacks.
     """
     try:
         plan = read_plan(model)
         graph = read_graph(model)
-        if plan.streamed:
-            raise FirmwareError(
-                "the plan is for a streamed image; --runtime=tflm holds the image in the arena, "
-                "plan the model without --streamed"
-            )
         interface = interface_of(graph, layout_from_model(model))
-    except (CompileError, PlanError, tflite.TfliteError) as error:
-        raise FirmwareError(str(error)) from error
+        embedded = _embedded(model, plan)
+    except (CompileError, PlanError, TflmModelError, tflite.TfliteError) as error:
+        raise ModelError(str(error)) from error
     arena = plan.arena_bytes + (tail_bytes + 15) // 16 * 16
     section = ".extflash.vit_weights" if external else ".rodata.vit_weights"
     directory.mkdir(parents=True, exist_ok=True)
     texts = (
         ("vit_model.h", _header(dataclasses.replace(interface, arena_bytes=arena))),
         ("vit_model.c", _names(graph)),
-        ("vit_model_plan.h", _plan_header(_plan_words(model, plan), len(model))),
+        ("vit_model_plan.h", _plan_header(embedded)),
         (RESOLVER_HEADER, resolver_header(graph)),
         ("vit_model_weights.S", model_assembly(section)),
     )
     for name, text in texts:
         (directory / name).write_text(text)
-    (directory / "vit_model_weights.bin").write_bytes(model)
+    (directory / "vit_model_weights.bin").write_bytes(embedded.content)
     return plan.arena_bytes
 
 

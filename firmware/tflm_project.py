@@ -117,7 +117,7 @@ def tflm_project_from_model(
     """Collects the project; its arena has exactly the bytes that TFLM takes.
 
     Args:
-      model: a fused `.tflite`, planned for a resident image.
+      model: a fused and planned `.tflite`.
       board: the board.
       work: keeps the generated files.
       kernels: sources and headers of the kernels.

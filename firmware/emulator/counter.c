@@ -69,6 +69,8 @@ typedef struct {
   Operator* operators;
   uint32_t stack_bottom, stack_top, stack_paint;
   uint8_t* stack_host;
+  uint32_t watch_base, watch_bytes;  // Guest bytes whose reads are counted.
+  uint32_t* watch_counts;            // One for each of them.
   CodeRange ranges[MAX_RANGES];
   uint32_t range_count;
   Block* cache[CACHE_ENTRIES];
@@ -332,6 +334,26 @@ void counter_memory_hook(void* uc, int type, uint64_t address, int size, int64_t
   if (size < 4 || (address & 3u) == 0u) return;
   if (!needs_alignment(counter, read_register(counter, uc, counter->register_pc) & ~1u)) return;
   fail(counter, uc, COUNTER_ERROR_ALIGNMENT, (uint32_t)address);
+}
+
+void counter_watch(Counter* counter, uint32_t base, uint32_t bytes, uint32_t* counts) {
+  counter->watch_base = base;
+  counter->watch_bytes = bytes;
+  counter->watch_counts = counts;
+}
+
+// UC_HOOK_MEM_READ, once something is watched: counts reads of each byte while the model runs.
+void counter_watch_hook(void* uc, int type, uint64_t address, int size, int64_t value,
+                        void* user_data) {
+  Counter* counter = user_data;
+  (void)uc;
+  (void)type;
+  (void)value;
+  if (!counter->metering || counter->paused_until != 0u) return;
+  for (int i = 0; i < size; ++i) {
+    const uint32_t offset = (uint32_t)address + (uint32_t)i - counter->watch_base;
+    if (offset < counter->watch_bytes) counter->watch_counts[offset]++;
+  }
 }
 
 void counter_block_hook(void* uc, uint64_t address64, uint32_t size, void* user_data) {

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
 from unicorn.arm_const import (
     UC_ARM_REG_LR,
@@ -120,6 +122,7 @@ def _library() -> ctypes.CDLL:
     library.counter_profile.argtypes = [pointer, pointer, pointer, pointer, word]
     library.counter_profile.restype = word
     library.counter_profile_reset.argtypes = [pointer]
+    library.counter_watch.argtypes = [pointer, word, word, pointer]
     library.counter_operator.argtypes = [pointer, word, pointer, pointer, pointer]
     return library
 
@@ -168,6 +171,18 @@ class Counter:
         """From now on an access that the core would refuse as unaligned stops the emulation."""
         kinds = UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE
         self._add_hook(kinds, self._library.counter_memory_hook)
+
+    def watch_reads(self, base: int, size_bytes: int) -> NDArray[np.uint32]:
+        """Counts reads of guest memory while metered, from now on; slows the emulation.
+
+        Returns:
+          uint32[size_bytes]: how often each byte was read; it grows while the engine runs.
+        """
+        self._watched = np.zeros(size_bytes, np.uint32)  # Kept alive: the hook writes into it.
+        counts = self._watched.ctypes.data_as(ctypes.c_void_p)
+        self._library.counter_watch(self._handle, base, size_bytes, counts)
+        self._add_hook(UC_HOOK_MEM_READ, self._library.counter_watch_hook)
+        return self._watched
 
     def __del__(self) -> None:
         handle = getattr(self, "_handle", None)

@@ -253,6 +253,19 @@ class Emulator:
 
     # Measurements.
 
+    def watch_weights(self) -> NDArray[np.uint32]:
+        """Counts from now on how often the model reads each byte of its constants.
+
+        Returns:
+          uint32[bytes of vit_model_weights]; it grows with every image. The emulation is slower
+          from now on. Call it once.
+
+        Raises:
+          FirmwareError: no watching of accesses on this core.
+        """
+        name = "vit_model_weights"
+        return self.machine.watch_reads(self.elf.address(name), self.elf.symbol_bytes(name))
+
     def operator_counts(self) -> tuple[OperatorCount, ...]:
         """What each operator did in the last inference."""
         readings = map(self.machine.counter.operator, range(len(self.operator_names)))

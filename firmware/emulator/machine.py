@@ -8,6 +8,8 @@ import mmap
 import struct
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from unicorn import (
     UC_ARCH_ARM,
     UC_HOOK_INTR,
@@ -285,6 +287,12 @@ class Machine:
     def write_u32(self, address: int, value: int) -> None:
         """Writes a little-endian word."""
         self.write(address, value.to_bytes(4, "little"))
+
+    def watch_reads(self, base: int, size_bytes: int) -> NDArray[np.uint32]:
+        """As `Counter.watch_reads`; FirmwareError on a core where it falsifies results."""
+        if self.board.core.name in _NO_MEMORY_HOOKS:
+            raise FirmwareError(f"accesses can not be watched on {self.board.core.name}")
+        return self.counter.watch_reads(base, size_bytes)
 
     def host_address(self, address: int) -> int:
         """Host address of a guest RAM byte."""

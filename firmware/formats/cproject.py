@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`.cproject` of an STM32CubeIDE C executable with a Debug and a Release configuration."""
+"""`.cproject` of an STM32CubeIDE executable with a Debug and a Release configuration.
+
+A project with C++ (the TFLM runtime) has the C++ compiler and linker tools beside those of C, and
+the nature `ccnature` in `.project`, which makes CubeIDE link with the C++ one.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from firmware.project import INCLUDE_DIRECTORIES, LINKER_SCRIPT, Project
 _P = "com.st.stm32cube.ide.mcu.gnu.managedbuild"
 _CDT = "org.eclipse.cdt"
 _SOURCE_FOLDERS = ("kernels", "model", "src")
+_CXX_SOURCE_FOLDER = "tflm"
 # CubeIDE has options of their own for these.
 _OWN_OPTIONS = ("-ffunction-sections", "-fdata-sections", "-g")
 _LINKER_OWN_OPTIONS = ("-Wl,--gc-sections", "-Wl,--fatal-warnings")
@@ -75,8 +80,8 @@ class ConfigurationWriter:
         self._configuration = configuration
         self._ids = _Identifiers(project.name, configuration.name)
         self.id = self._ids.next(f"{_P}.config.exe.{configuration.key}")
-        self.compiler_id = ""
-        self.compiler_input_id = ""
+        #: (tool, input) identifiers of the compilers, filled by `element`.
+        self.compilers: list[tuple[str, str]] = []
 
     def _option(
         self, superclass: str, name: str, value: str, kind: str, scanner: bool = False
@@ -117,7 +122,8 @@ class ConfigurationWriter:
         return Element("inputType", id=self._ids.next(superclass), superClass=superclass)
 
     def _includes(self, tool: str) -> Element:
-        paths = [f"../{directory}" for directory in INCLUDE_DIRECTORIES]
+        directories = (*INCLUDE_DIRECTORIES, *self._project.extra_includes)
+        paths = [f"../{directory}" for directory in directories]
         return self._list(
             f"{_P}.tool.{tool}.option.includepaths", "Include paths (-I)", "includePath", paths
         )
@@ -163,16 +169,15 @@ class ConfigurationWriter:
             self._input(f"{tool}.input"),
         )
 
-    def _compiler(self) -> Element:
-        tool = f"{_P}.tool.c.compiler"
+    def _other_flags(self) -> list[str]:
         flags = self._project.flags
         others = [flag for flag in (*flags.common, *flags.warnings) if flag not in _OWN_OPTIONS]
-        others += [f"-D{define}" for define in self._project.defines]
-        source = self._input(f"{tool}.input.c")
-        standard = "iso" + flags.c_standard.removeprefix("-std=")
-        element = self._tool(
-            "c.compiler",
-            "MCU GCC Compiler",
+        return others + [f"-D{define}" for define in self._project.defines]
+
+    def _compiler_options(self, suffix: str) -> list[Element]:
+        """What the compilers have in common; `suffix` is c.compiler or cpp.compiler."""
+        tool = f"{_P}.tool.{suffix}"
+        return [
             self._enumerated(
                 f"{tool}.option.debuglevel", "Debug level", self._configuration.debug_level
             ),
@@ -181,7 +186,7 @@ class ConfigurationWriter:
                 "Optimization level",
                 self._configuration.optimization,
             ),
-            self._includes("c.compiler"),
+            self._includes(suffix),
             self._option(
                 f"{tool}.option.ffunction",
                 "Place functions in their own sections (-ffunction-sections)",
@@ -194,22 +199,70 @@ class ConfigurationWriter:
                 "true",
                 "boolean",
             ),
+        ]
+
+    def _compiler(self) -> Element:
+        tool = f"{_P}.tool.c.compiler"
+        source = self._input(f"{tool}.input.c")
+        standard = "iso" + self._project.flags.c_standard.removeprefix("-std=")
+        element = self._tool(
+            "c.compiler",
+            "MCU GCC Compiler",
+            *self._compiler_options("c.compiler"),
             self._enumerated(f"{tool}.option.languagestandard", "Language standard", standard),
+            self._list(
+                f"{tool}.option.otherflags", "Other flags", "stringList", self._other_flags()
+            ),
+            source,
+        )
+        self.compilers.append((element.attributes["id"], source.attributes["id"]))
+        return element
+
+    def _cxx_compiler(self) -> Element:
+        """Its language standard is among the other flags: CubeIDE's names for it are not known."""
+        tool = f"{_P}.tool.cpp.compiler"
+        source = self._input(f"{tool}.input.cpp")
+        # Not an include path: TFLM's headers give warnings, and warnings are errors.
+        system = [f"-isystem../{directory}" for directory in self._project.system_includes]
+        others = [*self._other_flags(), *self._project.flags.cxx, *system]
+        element = self._tool(
+            "cpp.compiler",
+            "MCU G++ Compiler",
+            *self._compiler_options("cpp.compiler"),
             self._list(f"{tool}.option.otherflags", "Other flags", "stringList", others),
             source,
         )
-        self.compiler_id = element.attributes["id"]
-        self.compiler_input_id = source.attributes["id"]
+        self.compilers.append((element.attributes["id"], source.attributes["id"]))
         return element
 
-    def _linker(self) -> Element:
-        tool = f"{_P}.tool.c.linker"
+    def _archive_options(self, tool: str) -> list[Element]:
+        archives = self._project.archives
+        folders = [f"../{folder}" for folder in sorted({str(a.parent) for a in archives})]
+        names = [f":{archive.name}" for archive in archives]
+        return [
+            self._list(f"{tool}.option.libraries", "Libraries (-l)", "libs", names),
+            self._list(
+                f"{tool}.option.directories", "Library search path (-L)", "libPaths", folders
+            ),
+        ]
+
+    def _linkers(self) -> list[Element]:
+        """With C++ CubeIDE links with the C++ linker, and has the C one unused."""
+        if not self._project.has_cxx:
+            return [self._linker("c.linker", "MCU GCC Linker")]
+        return [
+            self._tool("c.linker", "MCU GCC Linker"),
+            self._linker("cpp.linker", "MCU G++ Linker"),
+        ]
+
+    def _linker(self, suffix: str, name: str) -> Element:
+        tool = f"{_P}.tool.{suffix}"
         script = f"${{workspace_loc:/${{ProjName}}/{LINKER_SCRIPT}}}"
         others = [f for f in self._project.flags.link if f not in _LINKER_OWN_OPTIONS]
         source = f"{tool}.input"
         return self._tool(
-            "c.linker",
-            "MCU GCC Linker",
+            suffix,
+            name,
             self._option(f"{tool}.option.script", "Linker Script (-T)", script, "string"),
             self._option(
                 f"{tool}.option.gcsections",
@@ -218,6 +271,7 @@ class ConfigurationWriter:
                 "boolean",
             ),
             self._list(f"{tool}.option.otherflags", "Other flags", "stringList", others),
+            *(self._archive_options(tool) if self._project.archives else ()),
             Element(
                 "inputType",
                 Element("additionalInput", kind="additionalinputdependency", paths="$(USER_OBJS)"),
@@ -257,12 +311,17 @@ class ConfigurationWriter:
             ),
             self._assembler(),
             self._compiler(),
-            self._linker(),
+            *((self._cxx_compiler(),) if self._project.has_cxx else ()),
+            *self._linkers(),
             *(self._tool(suffix, name) for suffix, name in _OUTPUT_TOOLS),
             id=self._ids.next(superclass),
             name="MCU ARM GCC",
             superClass=superclass,
         )
+
+    def _source_folders(self) -> list[str]:
+        added = [_CXX_SOURCE_FOLDER] if self._project.has_cxx else []
+        return sorted([*_SOURCE_FOLDERS, *added])
 
     def _build(self) -> Element:
         key, name = self._configuration.key, self._configuration.name
@@ -304,7 +363,7 @@ class ConfigurationWriter:
                             kind="sourcePath",
                             name=folder,
                         )
-                        for folder in _SOURCE_FOLDERS
+                        for folder in self._source_folders()
                     ),
                 ),
                 **attributes,
@@ -352,9 +411,10 @@ def cproject(project: Project, writers: list[ConfigurationWriter]) -> str:
                 problemReportingEnabled="true",
                 selectedProfileId="",
             ),
-            instanceId=f"{w.id};{w.id}.;{w.compiler_id};{w.compiler_input_id}",
+            instanceId=f"{w.id};{w.id}.;{tool};{source}",
         )
         for w in writers
+        for tool, source in w.compilers
     ]
     identifier = _Identifiers(project.name, "project").next(f"{project.name}.null")
     root = Element(

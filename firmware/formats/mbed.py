@@ -21,7 +21,7 @@ from firmware.project import INCLUDE_DIRECTORIES, Group, Project, ProjectFile
 _MAIN = Path(__file__).resolve().parents[1] / "src" / "mbed" / "main.cc"
 _BOOT_STACK_BYTES = 8192
 # Mbed's linker script knows .bss, not .arena.
-_DEFINES = ('FIRMWARE_ARENA_SECTION=".bss.arena"',)
+_DEFINES = ('FIRMWARE_ARENA_SECTION=".bss.arena"', "FIRMWARE_MBED")
 # Needed from src/; the rest of the start-up is Mbed's.
 _KEPT = frozenset(
     f"src/{name}"
@@ -53,7 +53,8 @@ def _keep(file: ProjectFile) -> bool:
     path = str(file.path)
     if path.startswith("board/"):
         return path == "board/board_config.h"
-    return not path.startswith("src/") or path in _KEPT or file.path.suffix == ".h"
+    kept = path in _KEPT or file.group is Group.TFLM or file.path.suffix == ".h"
+    return not path.startswith("src/") or kept
 
 
 def _overrides() -> dict[str, object]:
@@ -117,9 +118,22 @@ def _check(project: Project) -> str:
         raise FirmwareError(
             "--format=mbed has the weights in internal flash only; use --format=cmake for QSPI"
         )
-    if project.has_cxx:
-        raise FirmwareError("--format=mbed has the compiled runtime only; use --format=cmake")
     return board.mbed_target
+
+
+def _cxx_settings(project: Project) -> str:
+    """What the TFLM runtime adds: headers without warnings, language options, the library."""
+    if not project.has_cxx:
+        return ""
+    name = project.name
+    flags = [f"$<$<COMPILE_LANGUAGE:CXX>:{flag}>" for flag in project.flags.cxx]
+    archives = [f"${{CMAKE_CURRENT_SOURCE_DIR}}/{path}" for path in project.archives]
+    blocks = (
+        (f"target_include_directories({name} SYSTEM PRIVATE", map(str, project.system_includes)),
+        (f"target_compile_options({name} PRIVATE", flags),
+        (f"target_link_libraries({name} PRIVATE", archives),
+    )
+    return "\n".join(f"{head}\n{indented(list(values))})" for head, values in blocks) + "\n"
 
 
 def _lists(project: Project, layout: Layout) -> str:
@@ -130,9 +144,10 @@ def _lists(project: Project, layout: Layout) -> str:
         NAME=project.name,
         SETUP=layout.setup,
         SOURCES=indented(["src/mbed/main.cc", *(str(f.path) for f in units)]),
-        INCLUDES=indented([str(directory) for directory in INCLUDE_DIRECTORIES]),
+        INCLUDES=indented([str(d) for d in (*INCLUDE_DIRECTORIES, *project.extra_includes)]),
         DEFINES=indented([*_DEFINES, *project.defines]),
         MBED_TARGET="mbed-baremetal",
+        CXX_SETTINGS=_cxx_settings(project),
         KERNEL_SOURCES=indented([str(f.path) for f in units if f.group is Group.KERNEL]),
         KERNEL_OPTIMIZATION=project.flags.kernel_optimization,
         POST_BUILD=layout.post_build,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """STM32CubeIDE: .project, .cproject with Debug and Release, launch configurations, README.
 
-The keys are those that CubeIDE itself writes for a C executable without a .ioc file. All paths are
+The keys are those that CubeIDE itself writes for an executable without a .ioc file. All paths are
 relative to the project. Debug compiles with -Og, Release with the kernels' optimisation throughout:
 an option per folder would need identifiers that only CubeIDE can make.
 """
@@ -38,6 +38,16 @@ _NATURES = (
 )
 
 
+_CXX_NATURE = f"{_CDT}.core.ccnature"
+
+
+def _natures(project: Project) -> list[str]:
+    """In CubeIDE's order: C++ follows C."""
+    after = _NATURES.index(f"{_CDT}.core.cnature") + 1
+    added = [_CXX_NATURE] if project.has_cxx else []
+    return [*_NATURES[:after], *added, *_NATURES[after:]]
+
+
 def _project(project: Project) -> str:
     builders = [
         Element(
@@ -54,7 +64,7 @@ def _project(project: Project) -> str:
         Element("comment"),
         Element("projects"),
         Element("buildSpec", *builders),
-        Element("natures", *(Element("nature", text=nature) for nature in _NATURES)),
+        Element("natures", *(Element("nature", text=nature) for nature in _natures(project))),
     )
     return document(root)
 
@@ -133,12 +143,8 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
     """.project, .cproject, launch configurations and README.
 
     Raises:
-      FirmwareError: the project has C++ (the TFLM runtime), which this format does not write.
+      FirmwareError: the board is none that STM32CubeIDE knows.
     """
-    if project.has_cxx:
-        raise FirmwareError(
-            "--format=stm32cubeide has the compiled runtime only; use --format=cmake for TFLM"
-        )
     if project.board.cube_ide is None:
         raise FirmwareError(
             f"STM32CubeIDE needs the part's name: give cube_ide_mcu in {project.board.manual} if "

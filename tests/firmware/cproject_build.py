@@ -66,6 +66,16 @@ def _run(command: list[str], folder: Path) -> None:
     assert result.returncode == 0, " ".join(command) + "\n" + result.stderr
 
 
+def _flags(configuration: Configuration, tool: str) -> list[str]:
+    """What the C and the C++ compiler have in common."""
+    return [
+        f"-{configuration.enumerated(f'{tool}.option.debuglevel')}",
+        f"-O{configuration.enumerated(f'{tool}.option.optimization.level')[1:]}",
+        *(f"-I{path}" for path in configuration.values(f"{tool}.option.includepaths")),
+        *configuration.values(f"{tool}.option.otherflags"),
+    ]
+
+
 def build(project: Path, name: str) -> Path:
     """Builds configuration `name` in `project`/`name`; returns the ELF."""
     root = ET.parse(project / ".cproject").getroot()
@@ -82,14 +92,15 @@ def build(project: Path, name: str) -> Path:
         if configuration.value(f"{compiler}.option.{option}") == "true"
     ]
     standard = configuration.enumerated(f"{compiler}.option.languagestandard")
-    c_flags = [
-        f"-std={standard.removeprefix('iso')}",
-        f"-{configuration.enumerated(f'{compiler}.option.debuglevel')}",
-        f"-O{configuration.enumerated(f'{compiler}.option.optimization.level')[1:]}",
-        *sections,
-        *configuration.values(f"{compiler}.option.otherflags"),
-        *(f"-I{path}" for path in configuration.values(f"{compiler}.option.includepaths")),
-    ]
+    c_flags = [f"-std={standard.removeprefix('iso')}", *_flags(configuration, compiler)]
+    commands = {".c": ("gcc", [*c_flags, *sections])}
+    natures = [e.text for e in ET.parse(project / ".project").getroot().iter("nature")]
+    if "org.eclipse.cdt.core.ccnature" in natures:
+        # CubeIDE's defaults come first; the project's own flags follow and win.
+        defaults = ["-std=gnu++14", "-fno-exceptions", "-fno-rtti", "-fno-use-cxa-atexit"]
+        cxx_flags = [*defaults, *sections, *_flags(configuration, "tool.cpp.compiler")]
+        commands[".cc"] = ("g++", cxx_flags)
+        linker = "tool.cpp.linker"
     s_flags = [
         f"-{configuration.enumerated(f'{assembler}.option.debuglevel')}",
         "-x",
@@ -99,24 +110,31 @@ def build(project: Path, name: str) -> Path:
     objects: list[str] = []
     for source_folder in configuration.source_folders():
         for source in sorted((project / source_folder).rglob("*")):
-            if source.suffix not in (".c", ".s", ".S"):
+            if source.suffix not in (*commands, ".s", ".S"):
+                assert source.suffix != ".cc", "C++ in a project without its nature"
                 continue
             relative = source.relative_to(project)
             target = str(relative.with_suffix(".o"))
             assert target not in objects, f"two sources make {target}"
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
-            flags = c_flags if source.suffix == ".c" else s_flags
-            command = ["arm-none-eabi-gcc", *core, *flags, *specs, "-c", f"../{relative}"]
+            driver, flags = commands.get(source.suffix, ("gcc", s_flags))
+            command = [f"arm-none-eabi-{driver}", *core, *flags, *specs, "-c", f"../{relative}"]
             _run([*command, "-o", target], folder)
             objects.append(target)
     script = configuration.value(f"{linker}.option.script")
     script = script.replace("${workspace_loc:/${ProjName}", "..").rstrip("}")
     gc = ["-Wl,--gc-sections"] * (configuration.value(f"{linker}.option.gcsections") == "true")
     elf = f"{title}.elf"
-    command = ["arm-none-eabi-gcc", "-o", elf, *objects, *core, f"-T{script}"]
-    command += ["--specs=nosys.specs", f"-Wl,-Map={title}.map", *gc, "-static", *specs]
+    driver = "g++" if ".cc" in commands else "gcc"
+    libraries, paths = [], []
+    if driver == "g++":
+        libraries = [f"-l{name}" for name in configuration.values(f"{linker}.option.libraries")]
+        paths = [f"-L{path}" for path in configuration.values(f"{linker}.option.directories")]
+    command = [f"arm-none-eabi-{driver}", "-o", elf, *objects, *libraries, *core, f"-T{script}"]
+    command += ["--specs=nosys.specs", f"-Wl,-Map={title}.map", *gc, "-static", *paths, *specs]
     command += configuration.values(f"{linker}.option.otherflags")
-    _run([*command, "-Wl,--start-group", "-lc", "-lm", "-Wl,--end-group"], folder)
+    standard_libraries = ["-lc", "-lm", *(["-lstdc++", "-lsupc++"] if driver == "g++" else [])]
+    _run([*command, "-Wl,--start-group", *standard_libraries, "-Wl,--end-group"], folder)
     step = configuration.configuration.get("postbuildStep")
     if step:
         step = step.replace("${BuildArtifactFileName}", elf)

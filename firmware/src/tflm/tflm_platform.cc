@@ -13,10 +13,12 @@ extern "C" {
 
 void DebugLog(const char* format, va_list arguments);
 int DebugVsnprintf(char* buffer, size_t size, const char* format, va_list arguments);
+#ifndef FIRMWARE_MBED
 void __cxa_pure_virtual(void);
 [[noreturn]] void abort(void);
 [[noreturn]] void __assert_func(const char* file, int line, const char* function,
                                 const char* expression);
+#endif
 }
 
 namespace {
@@ -123,6 +125,8 @@ int DebugVsnprintf(char* buffer, size_t size, const char* format, va_list argume
   return sink.Finish();
 }
 
+#ifndef FIRMWARE_MBED  // Mbed OS has these, and a heap.
+
 [[noreturn]] static void Halt(const char* what) {
   console_text(what);
   console_text("\r\n");
@@ -143,11 +147,15 @@ void __assert_func(const char* file, int line, const char* function, const char*
   Halt(expression);
 }
 
+#endif
+
 }  // extern "C"
 
+#ifndef FIRMWARE_MBED
 // Virtual destructors refer to these; there is no heap, and nothing is ever deleted.
 void operator delete(void* pointer) noexcept { (void)pointer; }
 void operator delete(void* pointer, size_t size) noexcept {
   (void)pointer;
   (void)size;
 }
+#endif

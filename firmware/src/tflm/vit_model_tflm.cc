@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <new>
 
@@ -76,6 +77,7 @@ tflm_vit::MemoryRegion region;
 HookProfiler* profiler;
 tflite::MicroInterpreter* interpreter;
 bool failed;
+[[maybe_unused]] constexpr size_t kRowBytes = VIT_MODEL_IMAGE_WIDTH * VIT_MODEL_IMAGE_CHANNELS;
 
 bool Fail(const char* what) {
   console_text("TFLM: ");
@@ -99,9 +101,56 @@ bool SetUp(uint8_t* arena) {
                                          nullptr, profiler);
   if (interpreter->AllocateTensors() != kTfLiteOk) return Fail("tensors do not fit the arena");
   vit_model_arena_used_bytes = static_cast<uint32_t>(interpreter->arena_used_bytes());
-  if (interpreter->input(0)->bytes != VIT_MODEL_INPUT_BYTES) return Fail("unexpected input size");
+#if VIT_MODEL_STREAMED
+  size_t expected_bytes = 0;  // The input holds the largest strip.
+  for (const auto& strip : vit_model_strips) {
+    const size_t bytes = static_cast<size_t>(strip.rows) * kRowBytes;
+    if (bytes > expected_bytes) expected_bytes = bytes;
+  }
+#else
+  const size_t expected_bytes = VIT_MODEL_INPUT_BYTES;
+#endif
+  if (interpreter->input(0)->bytes != expected_bytes) return Fail("unexpected input size");
   return true;
 }
+
+// One run of the interpreter; `partial` when it ends early, wanting more of the image.
+void Run(VitOpHook hook, void* context, bool partial) {
+  profiler->Start(hook, context);
+  const TfLiteStatus expected =
+      partial ? static_cast<TfLiteStatus>(tflite::kTfLiteAbort) : kTfLiteOk;
+  if (interpreter->Invoke() != expected) Fail("an operator failed");
+  profiler->Stop();
+}
+
+#if VIT_MODEL_STREAMED
+// Image rows received, and the strip that they go to; begun between begin and finish.
+struct Stream {
+  bool begun;
+  int rows;
+  int strip;
+};
+Stream stream;
+
+int8_t* RowOfStrip(int row) {
+  const int first = vit_model_strips[stream.strip].first_row;
+  return interpreter->input(0)->data.int8 + static_cast<size_t>(row - first) * kRowBytes;
+}
+
+bool StripIsComplete() {
+  const auto& strip = vit_model_strips[stream.strip];
+  return stream.rows >= strip.first_row + strip.rows;
+}
+
+// Goes to the next strip, which may begin with rows that this one has already. The run does not
+// touch them: the arena's plan keeps the strip beside the tokens.
+void NextStrip() {
+  const int8_t* from = RowOfStrip(vit_model_strips[stream.strip + 1].first_row);
+  ++stream.strip;
+  const int shared = stream.rows - vit_model_strips[stream.strip].first_row;
+  if (shared > 0) memmove(interpreter->input(0)->data.int8, from, shared * kRowBytes);
+}
+#endif
 
 }  // namespace
 
@@ -114,21 +163,64 @@ int vit_model_setup(uint8_t* arena) {
 
 int vit_model_failed(void) { return failed ? 1 : 0; }
 
-int8_t* vit_model_input(uint8_t* arena) {
-  (void)arena;
-  return interpreter->input(0)->data.int8;
-}
-
 const int8_t* vit_model_output(const uint8_t* arena) {
   (void)arena;
   return interpreter->output(0)->data.int8;
 }
 
+#if VIT_MODEL_STREAMED
+
+int vit_model_begin(uint8_t* arena) {
+  (void)arena;
+  if (failed) return VIT_MODEL_ERROR_SETUP;
+  stream = {true, 0, 0};
+  return interpreter->Reset() == kTfLiteOk ? VIT_MODEL_OK : VIT_MODEL_ERROR_SETUP;
+}
+
+int vit_model_push_rows(uint8_t* arena, const int8_t* rows, int row_count, VitOpHook hook,
+                        void* context) {
+  (void)arena;
+  if (!stream.begun) return VIT_MODEL_ERROR_NOT_BEGUN;
+  if (row_count < 0 || row_count > VIT_MODEL_IMAGE_HEIGHT - stream.rows) {
+    return VIT_MODEL_ERROR_TOO_MANY_ROWS;
+  }
+  for (; row_count > 0; --row_count, rows += kRowBytes) {
+    // Rows before, between and behind the strips belong to no patch.
+    const auto& strip = vit_model_strips[stream.strip];
+    if (stream.rows >= strip.first_row && !StripIsComplete()) {
+      memcpy(RowOfStrip(stream.rows), rows, kRowBytes);
+    }
+    ++stream.rows;
+    // The last strip waits for finish: its run goes on to the end of the model.
+    while (stream.strip + 1 < VIT_MODEL_STRIPS && StripIsComplete()) {
+      Run(hook, context, true);
+      NextStrip();
+    }
+  }
+  return VIT_MODEL_OK;
+}
+
+int vit_model_finish(uint8_t* arena, VitOpHook hook, void* context) {
+  (void)arena;
+  if (!stream.begun) return VIT_MODEL_ERROR_NOT_BEGUN;
+  if (stream.rows != VIT_MODEL_IMAGE_HEIGHT) return VIT_MODEL_ERROR_TOO_FEW_ROWS;
+  stream.begun = false;
+  Run(hook, context, false);
+  return VIT_MODEL_OK;
+}
+
+#else
+
+int8_t* vit_model_input(uint8_t* arena) {
+  (void)arena;
+  return interpreter->input(0)->data.int8;
+}
+
 void vit_model_invoke(uint8_t* arena, VitOpHook hook, void* context) {
   (void)arena;
-  profiler->Start(hook, context);
-  if (interpreter->Invoke() != kTfLiteOk) Fail("an operator failed");
-  profiler->Stop();
+  Run(hook, context, false);
 }
+
+#endif
 
 }  // extern "C"
