@@ -31,8 +31,11 @@ from benchmarks.accuracy_record import (
     write_json,
 )
 from converter.calibration import METHODS, RangeChoice, choose_ranges
-from converter.ptq import calibrate, captured_stderr, quantize_calibrated
+from converter.ptq import calibrate, quantize_calibrated
+from keras_models.command import expect_writable, run
 from keras_models.datasets import load_images
+from keras_models.load import resolve_arch, resolve_model
+from keras_models.stderr import captured_stderr
 
 _MODEL = flags.DEFINE_string("model", "vit_t_240", "Preset, architecture JSON or trained folder.")
 _WEIGHTS = flags.DEFINE_string("weights", "random", "random, trained, or a .weights.h5 file.")
@@ -114,19 +117,26 @@ def _variants(
     return result
 
 
-def _run() -> Result:
-    with captured_stderr():
-        from keras_models.load import resolve_model
+def _choices() -> list[RangeChoice]:
+    if not _CALIBRATIONS.value:
+        raise ValueError(f"--calibrations: got none, expected some of {','.join(METHODS)}")
+    return [RangeChoice(method) for method in _CALIBRATIONS.value]
 
-        arch, model = resolve_model(_MODEL.value, _WEIGHTS.value, _SEED.value)
+
+def _run() -> Result:
+    expect_writable(_JSON.value)
+    choices = _choices()
+    arch = resolve_arch(_MODEL.value)
     count = _IMAGES.value + _CALIBRATION.value
     images = load_images(_IMAGES_DIR.value, count, arch.image_size, arch.channels, _SEED.value)
+    with captured_stderr():  # TensorFlow talks while it is imported
+        _, model = resolve_model(_MODEL.value, _WEIGHTS.value, _SEED.value)
     test = images[_CALIBRATION.value :]
     data = Images(test, np.zeros(len(test), np.int32))
     logits = np.asarray(model.predict_on_batch(test), np.float32)
     extremes = calibrate(model, arch, images[: _CALIBRATION.value], progress=True)
     variants: list[Variant] = []
-    for choice in (RangeChoice(method) for method in _CALIBRATIONS.value):
+    for choice in choices:
         ranged = choose_ranges(extremes, images[: _CALIBRATION.value], choice)
         variants += _variants(quantize_calibrated(ranged), str(choice), data, logits)
     return Result(
@@ -141,21 +151,20 @@ def _run() -> Result:
     )
 
 
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        sys.exit(f"accuracy: unexpected argument {argv[1]!r}")
-    try:
-        result = _run()
-        if _JSON.value:
-            write_json(_JSON.value, result)
-    except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"accuracy: {error}")
+def _body() -> None:
+    result = _run()
+    if _JSON.value:
+        write_json(_JSON.value, result)
     print(result.text())
     plain, int8, int16 = (variant.sqnr_db for variant in result.variants)
     print(f"int8 residual: {int8 - plain:+.1f} dB (target {TARGET_INT8_GAIN_DB:+.1f} dB)")
     print(f"int16 residual: {int16:.1f} dB (target {TARGET_INT16_DB:.1f} dB)")
     if int8 - plain < TARGET_INT8_GAIN_DB or int16 < TARGET_INT16_DB:
         sys.exit("accuracy: a target is missed")
+
+
+def main(argv: Sequence[str]) -> None:
+    run("accuracy", argv, _body, (RuntimeError,))
 
 
 if __name__ == "__main__":

@@ -35,17 +35,23 @@ from benchmarks.accuracy_record import (
 )
 from converter.calibration import METHODS, RangeChoice
 from converter.evaluate.metrics import classification, predictions, wilson_interval
-from converter.ptq import Floats, captured_stderr, quantize
+from converter.ptq import Floats, quantize
+from keras_models.arch import ArchConfig
 from keras_models.command import expect_writable, run
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.datasets.core import Split
+from keras_models.load import resolve_arch, resolve_model
+from keras_models.stderr import captured_stderr
+from keras_models.trained_data import chosen_dataset
 
-_TRAINED = flags.DEFINE_string("trained", None, "Trained directory.", required=True)
-_DATASET = flags.DEFINE_enum("dataset", "cifar10", DATASETS, "What it was trained on.")
+_TRAINED = flags.DEFINE_string(
+    "trained", None, "Trained directory, or a preset that comes with weights.", required=True
+)
+_DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "Default: what it was trained on.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
-_LIMIT = flags.DEFINE_integer("limit", 0, "Test images, drawn with --seed; 0: all.")
+_LIMIT = flags.DEFINE_integer("limit", 0, "Test images, drawn with --seed; 0: all.", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "Of calibration images and of fine-tuning.")
-_CALIBRATION_IMAGES = flags.DEFINE_integer("calibration_images", 128, "From train.")
+_CALIBRATION_IMAGES = flags.DEFINE_integer("calibration_images", 128, "From train.", lower_bound=1)
 _CALIBRATION = flags.DEFINE_enum("calibration", "minmax", METHODS, "As in converter.quantize.")
 _QAT_EPOCHS = flags.DEFINE_integer("qat_epochs", 5, "0: without.", lower_bound=0)
 _QAT_RATE = flags.DEFINE_float("qat_learning_rate", 1e-4, "Of fine-tuning, at its start.")
@@ -197,11 +203,10 @@ def _fine_tuned(
     return result.plain, result.seconds
 
 
-def _dataset(arch: Any) -> Dataset:
+def _dataset(arch: ArchConfig) -> Dataset:
     """The data set, every file of it read: a bad one is reported before anything slow."""
-    data = load_dataset(
-        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
-    )
+    name = chosen_dataset(_DATASET.value, _DATA_DIR.value, _TRAINED.value)
+    data = load_dataset(name, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels)
     if data.num_classes != arch.num_classes:
         raise ValueError(
             f"{data.name} has {data.num_classes} classes, the network {arch.num_classes}; give "
@@ -212,10 +217,11 @@ def _dataset(arch: Any) -> Dataset:
     return data
 
 
-def _dataset_name() -> str:
+def _dataset_name(data: Dataset) -> str:
     """For the record: of a folder its own name, which says more than "image_folder"."""
-    folder = os.path.basename(os.path.abspath(_DATA_DIR.value)) if _DATA_DIR.value else ""
-    return folder if _DATASET.value == "image_folder" else _DATASET.value
+    if data.name != "image_folder":
+        return data.name
+    return os.path.basename(os.path.abspath(_DATA_DIR.value))
 
 
 def _run() -> Result:
@@ -223,13 +229,11 @@ def _run() -> Result:
     bad = [bits for bits in _QAT_BITS.value if bits not in ("8", "16")]
     if bad:
         raise ValueError(f"--qat_residual_bits: got {bad[0]!r}, expected some of 8,16")
-    with captured_stderr():
-        from keras_models.load import load_trained
-
-        arch, model = load_trained(_TRAINED.value)
-    data = _dataset(arch)
+    data = _dataset(resolve_arch(_TRAINED.value))
     test = data.test.take(_LIMIT.value, _SEED.value) if _LIMIT.value else data.test
-    calibration, _ = data.train.take(_CALIBRATION_IMAGES.value, _SEED.value).arrays()
+    calibration, _ = data.train.draw(_CALIBRATION_IMAGES.value, _SEED.value).arrays()
+    with captured_stderr():  # TensorFlow talks while it is imported
+        arch, model = resolve_model(_TRAINED.value)
     reference = _Reference(*_float_logits(model, test))
     plain = quantize(
         model, arch, calibration, ranges=RangeChoice(_CALIBRATION.value), progress=True
@@ -252,7 +256,7 @@ def _run() -> Result:
     return Result(
         recorded("benchmarks.accuracy_cifar"),
         arch.name,
-        _dataset_name(),
+        _dataset_name(data),
         len(test),
         _CALIBRATION.value,
         len(calibration),

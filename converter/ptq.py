@@ -7,12 +7,9 @@ output channel, activation ranges from the samples (TFLite 8-bit quantization sp
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +18,7 @@ from tqdm import tqdm
 from converter.calibration import RangeChoice, choose_ranges
 from converter.tflite import TfliteError, parse
 from keras_models.arch import ArchConfig
+from keras_models.stderr import captured_stderr
 
 Floats = npt.NDArray[np.float32]
 
@@ -223,32 +221,3 @@ def _check_int8(content: bytes) -> None:
 def _last_line(error: BaseException) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(error).__name__
-
-
-class Captured:
-    """What is written to file descriptor 2 while the TFLite converter runs."""
-
-    def __init__(self, screen: IO[str], log: IO[bytes]) -> None:
-        self.screen = screen
-        self._log = log
-
-    def show(self) -> None:
-        """Passes it on: it may say why a conversion failed."""
-        self._log.seek(0)
-        self.screen.write(self._log.read().decode("utf-8", "replace"))
-        self.screen.flush()
-
-
-@contextlib.contextmanager
-def captured_stderr() -> Iterator[Captured]:
-    """Keeps C++ chatter off the screen; `screen` still writes there."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with os.fdopen(os.dup(saved), "w") as screen, tempfile.TemporaryFile() as log:
-        try:
-            os.dup2(log.fileno(), 2)
-            yield Captured(screen, log)
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)

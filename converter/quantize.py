@@ -1,36 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m converter.quantize`: Keras model -> plain int8 `.tflite`.
 
-    python -m converter.quantize --model=build/run --dataset=digits --out=plain.tflite
+    python -m converter.quantize --model=build/run --out=plain.tflite
     python -m converter.quantize --model=vit_t_240 --weights=random --seed=1 \
         --calibration_dir=images --calibration_images=16 --out=plain.tflite
-    python -m converter.quantize --model=build/run --dataset=digits --qat --qat_dir=build/qat \
-        --out=qat.tflite
+    python -m converter.quantize --model=build/run --qat --out=qat.tflite
+
+Without --dataset the images are of the data set that the network was trained on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from absl import app, flags
 
 from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
-from converter.ptq import Floats, QuantizeError, captured_stderr, quantize
+from converter.ptq import Floats, QuantizeError, check_calibration, quantize
 from converter.tflite import parse
 from keras_models.arch import ArchConfig
 from keras_models.command import expect_writable, run, write_atomic, write_json
-from keras_models.datasets import DATASETS, Dataset, load_dataset, load_images, normalize
+from keras_models.datasets import DATASETS, Dataset, load_dataset, load_images
+from keras_models.load import resolve_arch, resolve_model
+from keras_models.stderr import captured_stderr
+from keras_models.trained_data import chosen_dataset
 
 _MODEL = flags.DEFINE_string("model", None, "Trained directory, architecture JSON or preset.")
 _PRESET = flags.DEFINE_string("preset", None, "The same as --model with a preset's name.")
 _WEIGHTS = flags.DEFINE_string("weights", "trained", "trained, random, or a .weights.h5 file.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of random weights and of the choice of images.")
-_DATASET = flags.DEFINE_enum("dataset", "digits", DATASETS, "Where calibration images come from.")
+_DATASET = flags.DEFINE_enum(
+    "dataset",
+    None,
+    DATASETS,
+    "Where calibration images, and those of --qat, come from; default: what it was trained on.",
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
 _CALIBRATION_DIR = flags.DEFINE_string(
     "calibration_dir", "", "Images from anywhere under this folder instead of --dataset."
@@ -52,7 +61,9 @@ _QAT_RATE = flags.DEFINE_float("qat_learning_rate", 1e-4, "Of Adam, falling to 0
 _QAT_BITS = flags.DEFINE_enum(
     "qat_residual_bits", "8", ("8", "16"), "Residual stream that the file will be fused with."
 )
-_QAT_DIR = flags.DEFINE_string("qat_dir", None, "Where checkpoints are kept.")
+_QAT_DIR = flags.DEFINE_string(
+    "qat_dir", None, "Where checkpoints are kept; default: --out with .qat appended."
+)
 _RESUME = flags.DEFINE_bool("resume", False, "Go on from the checkpoint in --qat_dir.")
 _OUT = flags.DEFINE_string("out", None, "Where the plain .tflite goes.", required=True)
 _JSON = flags.DEFINE_string("json", None, "Where the report goes as JSON.")
@@ -124,27 +135,37 @@ class QuantizeReport:
         return "\n".join(f"{name:12} {value}" for name, value in rows)
 
 
-def _dataset(arch: ArchConfig) -> Dataset:
-    return load_dataset(
-        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
+def _dataset(arch: ArchConfig) -> Dataset | None:
+    """Of calibration and fine-tuning; None where --calibration_dir is all that is needed."""
+    if _CALIBRATION_DIR.value and not _QAT.value:
+        return None
+    name = chosen_dataset(
+        _DATASET.value,
+        _DATA_DIR.value,
+        _MODEL.value or _PRESET.value,
+        _WEIGHTS.value,
+        instead="" if _QAT.value else "--calibration_dir=FOLDER",
     )
+    return load_dataset(name, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels)
 
 
-def calibration_images(arch: ArchConfig) -> Floats:
+def _calibration_images(arch: ArchConfig, data: Dataset | None) -> Floats:
     """Images of the folder or of the training split, float32 in [-1, 1], as the flags say."""
-    if _CALIBRATION_DIR.value:
+    if _CALIBRATION_DIR.value or data is None:
         return load_images(
             _CALIBRATION_DIR.value, _IMAGES.value, arch.image_size, arch.channels, _SEED.value
         )
-    images, _ = _dataset(arch).train.take(_IMAGES.value, _SEED.value).load(slice(None))
-    return normalize(np.asarray(images))
+    images, _ = data.train.draw(_IMAGES.value, _SEED.value).arrays()
+    return images
+
+
+def _qat_directory() -> str:
+    return str(_QAT_DIR.value or f"{_OUT.value}.qat")
 
 
 def _quantize_aware(
-    model: Any, arch: ArchConfig, images: Floats, ranges: RangeChoice
+    model: Any, arch: ArchConfig, data: Dataset, images: Floats, ranges: RangeChoice
 ) -> tuple[bytes, QatReport]:
-    if not _PER_CHANNEL.value:
-        raise QuantizeError("--qat rounds weights per channel; leave --per_channel out")
     with captured_stderr():
         from converter.qat.train import QatRecipe, quantize_aware
 
@@ -155,13 +176,15 @@ def _quantize_aware(
         residual_bits=int(_QAT_BITS.value),
         seed=_SEED.value,
     )
+    directory = _qat_directory()
+    print(f"checkpoints in {directory} until {_OUT.value} is written; --resume goes on from them")
     result = quantize_aware(
         model,
         arch,
-        _dataset(arch),
+        data,
         images,
         recipe,
-        directory=_QAT_DIR.value,
+        directory=directory,
         resume=_RESUME.value,
         ranges=ranges,
         progress=True,
@@ -178,19 +201,31 @@ def _quantize_aware(
     return result.plain, report
 
 
+def _write(content: bytes) -> None:
+    """The result, after which a fine-tuning needs no checkpoint any more."""
+    write_atomic(_OUT.value, content)
+    if _QAT.value:
+        from converter.qat.train import discard_checkpoint
+
+        discard_checkpoint(_qat_directory())
+
+
 def _run() -> QuantizeReport:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
     if bool(_MODEL.value) == bool(_PRESET.value):
         raise QuantizeError("got no model, or both --model and --preset; expected one of them")
-    with captured_stderr():  # TensorFlow talks while it is imported
-        from keras_models.load import resolve_model
-
-        arch, model = resolve_model(_MODEL.value or _PRESET.value, _WEIGHTS.value, _SEED.value)
-    images = calibration_images(arch)
+    if _QAT.value and not _PER_CHANNEL.value:
+        raise QuantizeError("--qat rounds weights per channel; leave --per_channel out")
     ranges = RangeChoice(_CALIBRATION.value, _PERCENTILE.value)
-    if _QAT.value:
-        content, qat = _quantize_aware(model, arch, images, ranges)
+    # Images first: whatever is wrong with them is known before TensorFlow is imported.
+    arch = resolve_arch(_MODEL.value or _PRESET.value)
+    data = _dataset(arch)
+    images = check_calibration(_calibration_images(arch, data), arch)
+    with captured_stderr():  # TensorFlow talks while it is imported
+        _, model = resolve_model(_MODEL.value or _PRESET.value, _WEIGHTS.value, _SEED.value)
+    if _QAT.value and data is not None:
+        content, qat = _quantize_aware(model, arch, data, images, ranges)
     else:
         qat = None
         content = quantize(
@@ -200,7 +235,7 @@ def _run() -> QuantizeReport:
         name=arch.name,
         parameters=arch.params,
         calibration_images=len(images),
-        dataset=_CALIBRATION_DIR.value or _DATASET.value,
+        dataset=_CALIBRATION_DIR.value or ("" if data is None else data.name),
         calibration=str(ranges),
         per_channel=_PER_CHANNEL.value,
         operators=len(parse(content).graph.operators),
@@ -208,16 +243,17 @@ def _run() -> QuantizeReport:
         qat=qat,
         seconds=round(time.monotonic() - started, 1),
     )
-    write_atomic(_OUT.value, content)
-    if _QAT.value:
-        from converter.qat.train import discard_checkpoint
-
-        discard_checkpoint(_QAT_DIR.value)
+    _write(content)
     return report
 
 
 def _body() -> None:
-    report = _run()
+    try:
+        report = _run()
+    finally:
+        if _QAT.value and not _QAT_DIR.value:  # nobody asked for that folder
+            with contextlib.suppress(OSError):  # not made, or not empty: something to resume
+                os.rmdir(_qat_directory())
     if _JSON.value:
         write_json(_JSON.value, dataclasses.asdict(report))
     print(report.table())

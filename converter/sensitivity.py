@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m converter.sensitivity`: what quantizing each fused operator costs.
 
-    python -m converter.sensitivity --model=build/run --dataset=digits --residual_bits=16 \
+    python -m converter.sensitivity --model=build/run --residual_bits=16 \
         --json=sensitivity.json --png=sensitivity.png
 
 Each operator is taken alone: everything else stays float and it runs in integers (*alone*), or
@@ -13,11 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import os
-import re
-import shlex
-import sys
 from collections.abc import Sequence
 
 from absl import app, flags
@@ -25,17 +21,22 @@ from tqdm import tqdm
 
 from converter.calibration import METHODS, RangeChoice
 from converter.fuse.pipeline import RESIDUAL_BITS
-from converter.ptq import Floats, QuantizeError, calibrate, captured_stderr, quantize_calibrated
+from converter.ptq import Floats, calibrate, quantize_calibrated
 from converter.sensitivity_draw import draw
 from converter.sensitivity_run import Labels, SensitivityReport, Study
-from converter.tflite import write_atomic
 from keras_models.arch import ArchConfig
-from keras_models.datasets import DATASETS, load_dataset, load_images, normalize
+from keras_models.command import expect_writable, run, typed_command, write_json
+from keras_models.datasets import DATASETS, DatasetError, load_dataset, load_images
+from keras_models.load import resolve_arch, resolve_model
+from keras_models.stderr import captured_stderr
+from keras_models.trained_data import chosen_dataset
 
 _MODEL = flags.DEFINE_string("model", None, "Trained directory, JSON or preset.", required=True)
 _WEIGHTS = flags.DEFINE_string("weights", "trained", "trained, random, or a .weights.h5 file.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of random weights and of the choice of images.")
-_DATASET = flags.DEFINE_enum("dataset", "digits", DATASETS, "Calibration and test images.")
+_DATASET = flags.DEFINE_enum(
+    "dataset", None, DATASETS, "Calibration and test images; default: what it was trained on."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
 _IMAGES_DIR = flags.DEFINE_string(
     "images_dir", "", "Images without labels instead of --dataset; no accuracies then."
@@ -58,20 +59,30 @@ def _images(arch: ArchConfig) -> tuple[Floats, Floats, Labels | None]:
             _IMAGES_DIR.value, count + extra, arch.image_size, arch.channels, _SEED.value
         )
         return images[:extra], images[extra:], None
-    data = load_dataset(
-        _DATASET.value, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels
+    name = chosen_dataset(
+        _DATASET.value,
+        _DATA_DIR.value,
+        _MODEL.value,
+        _WEIGHTS.value,
+        instead="--images_dir=FOLDER",
     )
-    calibration, _ = data.train.take(extra, _SEED.value).load(slice(None))
-    test, labels = data.test.take(count, _SEED.value).load(slice(None))
-    return normalize(calibration), normalize(test), labels
+    data = load_dataset(name, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels)
+    if data.num_classes != arch.num_classes:
+        raise DatasetError(
+            f"{data.name} has {data.num_classes} classes, the network {arch.num_classes}: give the "
+            "data set that it was trained on, or --images_dir=FOLDER for images without labels"
+        )
+    calibration, _ = data.train.draw(extra, _SEED.value).arrays()
+    test, labels = data.test.draw(count, _SEED.value).arrays()
+    return calibration, test, labels
 
 
 def _run() -> SensitivityReport:
-    with captured_stderr():
-        from keras_models.load import resolve_model
-
-        arch, model = resolve_model(_MODEL.value, _WEIGHTS.value, _SEED.value)
+    expect_writable(_JSON.value, _PNG.value)
+    arch = resolve_arch(_MODEL.value)
     calibration, images, labels = _images(arch)
+    with captured_stderr():  # TensorFlow talks while it is imported
+        _, model = resolve_model(_MODEL.value, _WEIGHTS.value, _SEED.value)
     ranges = RangeChoice(_CALIBRATION.value)
     real = calibrate(model, arch, calibration, ranges=ranges, progress=True)
     study = Study(real, quantize_calibrated(real), int(_RESIDUAL_BITS.value))
@@ -79,31 +90,24 @@ def _run() -> SensitivityReport:
         report = study.run(images, labels, bar.update)
     return dataclasses.replace(
         report,
-        command=_command(),
+        command=typed_command("converter.sensitivity"),
         tensorflow=importlib.metadata.version("tensorflow"),
         model=arch.name,
         calibration=str(ranges),
     )
 
 
-def _command() -> str:
-    arguments = [re.sub(r"=/(?:[^/]+/)*(?=[^/]+/?$)", "=", flag) for flag in sys.argv[1:]]
-    return shlex.join(["python", "-m", "converter.sensitivity", *arguments])
+def _body() -> None:
+    report = _run()
+    if _PNG.value:
+        draw(report, _PNG.value)
+    if _JSON.value:
+        write_json(_JSON.value, dataclasses.asdict(report))
+    print(report.text())
 
 
 def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
-    try:
-        report = _run()
-        if _PNG.value:
-            draw(report, _PNG.value)
-        if _JSON.value:
-            text = json.dumps(dataclasses.asdict(report), indent=2) + "\n"
-            write_atomic(_JSON.value, text.encode())
-    except (QuantizeError, ValueError, OSError) as error:
-        sys.exit(f"sensitivity: {error}")
-    print(report.text())
+    run("sensitivity", argv, _body)
 
 
 def cli() -> None:

@@ -70,6 +70,17 @@ def expect_writable(*paths: str | None) -> None:
             raise PermissionError(0, "cannot write into this folder", folder)
 
 
+def expect_writable_folder(path: str) -> None:
+    """Raises OSError for a folder that could not be made or written into; makes nothing."""
+    existing = os.path.abspath(path)
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        raise NotADirectoryError(0, "got a file, expected a folder", existing)
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(0, "cannot write into this folder", existing)
+
+
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes a file completely or not at all; its folder is made if it is missing.
 

@@ -55,6 +55,22 @@ def trained_directory(preset_or_path: str) -> str | None:
     return preset_or_path if os.path.isdir(preset_or_path) else None
 
 
+def expect_trained_directory(preset_or_path: str) -> str:
+    """The same, for a model that must have trained weights.
+
+    Raises:
+      ModelNotFoundError: no such model, or one without them.
+    """
+    resolve_arch(preset_or_path)
+    directory = trained_directory(preset_or_path)
+    if directory is None:
+        raise ModelNotFoundError(
+            f"model {preset_or_path!r} has no trained weights: give a trained directory, "
+            "--weights=random or --weights=FILE.weights.h5"
+        )
+    return directory
+
+
 def load_weights(model: Any, path: str) -> Any:
     """Fills `model` from a `.weights.h5` file; a wrong file is named in the error."""
     if not os.path.isfile(path):
@@ -108,13 +124,7 @@ def resolve_model(
     """
     arch = resolve_arch(preset_or_path)
     if weights == "trained":
-        directory = trained_directory(preset_or_path)
-        if directory is None:
-            raise ModelNotFoundError(
-                f"model {preset_or_path!r} has no trained weights: give a trained directory, "
-                "--weights=random or --weights=FILE.weights.h5"
-            )
-        path = os.path.join(directory, WEIGHTS_FILE)
+        path = os.path.join(expect_trained_directory(preset_or_path), WEIGHTS_FILE)
     else:
         path = weights
     if weights != "random" and not os.path.isfile(path):
@@ -136,6 +146,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "ArchError",
     "ModelNotFoundError",
+    "expect_trained_directory",
     "load_trained",
     "load_weights",
     "resolve_arch",

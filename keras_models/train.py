@@ -26,6 +26,7 @@ from keras_models.command import expect_writable, run, typed_command, write_json
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.presets import get_preset
+from keras_models.stderr import captured_stderr
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
@@ -125,7 +126,8 @@ def fit(job: Job, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
     Returns:
       The model for inference (no drop path) and the progress at the end.
     """
-    import keras
+    with captured_stderr():  # TensorFlow talks while it is imported, whatever its log level
+        import keras
 
     from keras_models.training import callbacks
     from keras_models.training.batches import EvalBatches, TrainBatches

@@ -9,7 +9,7 @@ from absl import app, flags
 
 from converter.compile.compiler import CompiledModel, compile_model
 from converter.compile.errors import CompileError
-from keras_models.command import expect_writable, run, write_json
+from keras_models.command import expect_writable, expect_writable_folder, run, write_json
 
 _MODEL = flags.DEFINE_string("model", None, "Fused and planned .tflite.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder for the generated files.", required=True)
@@ -32,6 +32,7 @@ def _figures(model: CompiledModel) -> list[tuple[str, int]]:
 
 
 def _run() -> None:
+    expect_writable_folder(_OUT.value)
     expect_writable(_JSON.value)
     content = Path(_MODEL.value).read_bytes()
     model = compile_model(content, external_weights=_EXTERNAL.value)

@@ -44,8 +44,11 @@ class CompiledModel:
         """Writes the files; none of them appears before all are complete.
 
         Raises:
-          OSError: with the name of the folder.
+          OSError: with the name of the folder, or of what is in the way of a file.
         """
+        for file in self.files:
+            if (directory / file.name).is_dir():  # the only thing that cannot be replaced
+                raise IsADirectoryError(0, "got a folder, expected a file", directory / file.name)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=directory, prefix=".partial-") as partial:

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m converter.evaluate --model=fused.tflite --dataset=digits --runtime=host,tflm``."""
+"""``python -m converter.evaluate --model=fused.tflite --dataset=digits --runtime=host,tflm``.
+
+A .tflite does not say what it was trained on; with --float_model that directory does.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -21,17 +25,24 @@ from converter.evaluate.evaluation import (
     evaluate_runtime,
 )
 from converter.evaluate.runtimes import (
+    RUNTIME_NAMES,
     RUNTIMES,
     RuntimeUnavailableError,
     create_runtime,
     entry_of,
 )
+from converter.tflite import TfliteError
 from keras_models.command import expect_writable, run, write_atomic
-from keras_models.datasets import DATASETS, DatasetError, Split, load_dataset
+from keras_models.datasets import DATASETS, Dataset, DatasetError, Split, load_dataset
+from keras_models.load import load_trained, resolve_arch
+from keras_models.stderr import captured_stderr
+from keras_models.trained_data import CHOICES, chosen_dataset
 
 _MODEL = flags.DEFINE_string("model", None, "Int8 .tflite, plain or fused.", required=True)
 _PLAIN = flags.DEFINE_string("plain_model", "", "Plain .tflite for litert; default: --model.")
-_DATASET = flags.DEFINE_enum("dataset", "digits", DATASETS, "Data set.")
+_DATASET = flags.DEFINE_enum(
+    "dataset", None, DATASETS, "Data set; default: what --float_model was trained on."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
 _SPLIT = flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "Which images.")
 _RUNTIME = flags.DEFINE_list(
@@ -72,25 +83,94 @@ class _Bars:
             self._bar.close()
 
 
-def _split(ends: ModelEnds) -> Split:
-    height, width, channels = ends.input_shape
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """A model and where it was read from."""
+
+    path: str
+    content: bytes
+    ends: ModelEnds
+
+    @classmethod
+    def read(cls, path: str) -> _File:
+        content = Path(path).read_bytes()
+        try:
+            return cls(path, content, ends_of(content))
+        except TfliteError as error:
+            raise TfliteError(f"{path}: {error}") from error
+
+
+def _files() -> dict[str, _File]:
+    """The file that each runtime will run."""
+    if not _RUNTIME.value:
+        raise RuntimeUnavailableError(
+            f"--runtime: got none, expected some of {', '.join(RUNTIME_NAMES)}"
+        )
+    for name in _RUNTIME.value:
+        entry_of(name)
+    fused = _File.read(_MODEL.value)
+    plain = _File.read(_PLAIN.value) if _PLAIN.value else fused
+    return {name: plain if name == "litert" else fused for name in _RUNTIME.value}
+
+
+def _dataset_name() -> str:
+    if not _DATASET.value and not _FLOAT.value:
+        raise DatasetError(
+            f"no data set named, and a .tflite does not say one: give {CHOICES} or "
+            "--float_model=DIR of the network before quantization"
+        )
+    return chosen_dataset(_DATASET.value, _DATA_DIR.value, _FLOAT.value)
+
+
+def _check(file: _File, dataset: Dataset) -> None:
+    """Refuses a file that the data set does not fit, before anything runs."""
+    size, channels = dataset.image_size, dataset.channels
+    if file.ends.input_shape != (size, size, channels):
+        raise DatasetError(
+            f"{file.path}: input {list(file.ends.input_shape)}, expected {[size, size, channels]}"
+        )
+    if file.ends.classes != dataset.num_classes:
+        raise DatasetError(
+            f"{file.path}: {file.ends.classes} outputs, but {dataset.name} has "
+            f"{dataset.num_classes} classes; give the data set that the network was trained on"
+        )
+
+
+def _dataset(files: dict[str, _File]) -> Dataset:
+    first = next(iter(files.values()))
+    height, width, channels = first.ends.input_shape
     if height != width:
-        raise DatasetError(f"model input: got {height} x {width}, data sets have square images")
-    dataset = load_dataset(_DATASET.value, _DATA_DIR.value, image_size=height, channels=channels)
+        raise DatasetError(f"{first.path}: input {height} x {width}, data sets have square images")
+    name = _dataset_name()
+    dataset = load_dataset(name, _DATA_DIR.value, image_size=height, channels=channels)
+    for file in files.values():
+        _check(file, dataset)
+    if _FLOAT.value:
+        arch = resolve_arch(_FLOAT.value)
+        got = (arch.image_size, arch.channels, arch.num_classes)
+        expected = (height, channels, dataset.num_classes)
+        if got != expected:
+            raise DatasetError(
+                f"--float_model={_FLOAT.value}: image size, channels, classes {got}, expected "
+                f"{expected} as in {first.path}"
+            )
+    return dataset
+
+
+def _split(dataset: Dataset) -> Split:
     split = dataset.split(_SPLIT.value)
     if _LIMIT.value:
         split = split.take(_LIMIT.value, _SEED.value)
     if not len(split):
-        raise DatasetError(f"{_DATASET.value}: the {_SPLIT.value} split is empty")
+        raise DatasetError(f"{dataset.name}: the {_SPLIT.value} split is empty")
     return split
 
 
 def _float_logits(split: Split, bars: _Bars) -> Floats | None:
     if not _FLOAT.value:
         return None
-    from keras_models.load import load_trained
-
-    _, model = load_trained(_FLOAT.value)
+    with captured_stderr():  # TensorFlow talks while it is imported
+        _, model = load_trained(_FLOAT.value)
     parts: list[Floats] = []
     done = 0
     for images, _ in split.batches(_FLOAT_BATCH):
@@ -102,28 +182,24 @@ def _float_logits(split: Split, bars: _Bars) -> Floats | None:
 
 def _evaluate() -> report.Report:
     expect_writable(_JSON.value)
-    for name in _RUNTIME.value:
-        entry_of(name)
-    fused = Path(_MODEL.value).read_bytes()
-    plain = Path(_PLAIN.value).read_bytes() if _PLAIN.value else fused
-    files = {name: plain if name == "litert" else fused for name in _RUNTIME.value}
-    ends = {name: ends_of(content) for name, content in files.items()}
-    runtimes = [(n, create_runtime(n, files[n], _THREADS.value)) for n in files]
-    split = _split(next(iter(ends.values())))
+    files = _files()
+    dataset = _dataset(files)
+    split = _split(dataset)
+    runtimes = [(n, create_runtime(n, file.content, _THREADS.value)) for n, file in files.items()]
     bars = _Bars()
     float_logits = _float_logits(split, bars)
     results: list[RuntimeResult] = []
     for name, runtime in runtimes:
         count = _EMULATED_LIMIT.value if name == "emulated" else 0
         data = split.take(count) if count else split
-        results.append(evaluate_runtime(name, runtime, ends[name], data, float_logits, bars))
+        results.append(evaluate_runtime(name, runtime, files[name].ends, data, float_logits, bars))
     float_scores = None
     if float_logits is not None:
         float_scores = metrics.classification(float_logits, split.labels())
-    same_file = [r for r in results if files[r.name] == fused]
+    same_file = [r for r in results if files[r.name].path == _MODEL.value]
     return report.Report(
         _MODEL.value,
-        _DATASET.value,
+        dataset.name,
         _SPLIT.value,
         float_scores,
         tuple(results),

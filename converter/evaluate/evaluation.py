@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -22,13 +23,17 @@ Progress = Callable[[str, int, int], None]  # runtime, images done, images in al
 
 @dataclasses.dataclass(frozen=True)
 class ModelEnds:
-    """Quantization of a model's input and output: real = scale * (q - zero_point)."""
+    """Quantization of a model's input and output: real = scale * (q - zero_point).
+
+    `classes` is the number of values in the output.
+    """
 
     input_shape: tuple[int, ...]
     input_scale: float
     input_zero_point: int
     output_scale: float
     output_zero_point: int
+    classes: int
 
     def quantize(self, images: Floats) -> Int8Array:
         """float32 images to the model's int8, rounding to nearest (ties away from zero)."""
@@ -59,7 +64,8 @@ def ends_of(model_bytes: bytes) -> ModelEnds:
             raise tflite.TfliteError(f"{what}: got {tensor.dtype}, expected int8")
     if len(x.shape) != 4:
         raise tflite.TfliteError(f"input: got shape {list(x.shape)}, expected [1, h, w, c]")
-    return ModelEnds(x.shape[1:], x.scale, x.zero_point, y.scale, y.zero_point)
+    classes = math.prod(y.shape)
+    return ModelEnds(x.shape[1:], x.scale, x.zero_point, y.scale, y.zero_point, classes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -105,12 +105,25 @@ class Split:
         return tuple(self.source.key(int(i)) for i in self.indices)
 
     def take(self, count: int, seed: int | None = None) -> Split:
-        """The first `count` images, or `count` drawn without repetition with `seed`."""
+        """The first `count` images, or `count` drawn without repetition with `seed`; all of a
+        smaller split."""
         count = min(count, len(self))
         if seed is None:
             return dataclasses.replace(self, indices=self.indices[:count])
         order = np.random.default_rng(seed).permutation(len(self))[:count]
         return dataclasses.replace(self, indices=self.indices[order])
+
+    def draw(self, count: int, seed: int) -> Split:
+        """`count` images drawn without repetition with `seed`, no fewer.
+
+        Raises:
+          DatasetError: the split does not have so many; with both figures.
+        """
+        if not 0 < count <= len(self):
+            raise DatasetError(
+                f"{self.name} split: {count} images asked for, expected 1 to {len(self)}"
+            )
+        return self.take(count, seed)
 
     def batches(
         self, batch_size: int, shuffle_seed: int | None = None

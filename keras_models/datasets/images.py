@@ -43,13 +43,15 @@ def read_image(path: str, size: int, channels: int) -> Images:
     Raises:
       DatasetError: the file is missing or is no image; the message names it.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    # What decoders raise on damaged bytes; too many pixels are mostly a damaged size.
+    unreadable = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
     try:
         with Image.open(path) as file:
             file.load()
             return fit_image(file, size, channels)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except unreadable as error:
         raise DatasetError(f"{path}: cannot read image: {error}") from error
 
 

@@ -79,6 +79,17 @@ def test_outputs_are_checked_before_the_work(tmp_path):
         command.expect_writable(str(tmp_path / "file" / "below"))
 
 
+def test_an_output_folder_is_checked_and_not_made(tmp_path):
+    command.expect_writable_folder(str(tmp_path / "new" / "folder"))
+    command.expect_writable_folder(str(tmp_path))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below" / "that"):
+        with pytest.raises(OSError, match="got a file") as found:
+            command.expect_writable_folder(str(path))
+        assert found.value.filename == str(tmp_path / "file")
+
+
 def test_a_recorded_command_names_no_folder_of_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -74,6 +74,27 @@ def test_partition_is_stable_and_disjoint():
         np.testing.assert_array_equal(first, second)
 
 
+def test_draw_gives_as_many_as_asked_for_or_refuses():
+    split = load_dataset("digits", image_size=8, channels=1).validation
+    everything = split.draw(len(split), 1)
+    assert sorted(everything.indices) == sorted(split.indices)
+    assert list(split.draw(5, 1).indices) == list(split.take(5, 1).indices)
+    for count in (0, len(split) + 1):
+        with pytest.raises(DatasetError) as found:
+            split.draw(count, 1)
+        assert str(found.value) == (
+            f"validation split: {count} images asked for, expected 1 to {len(split)}"
+        )
+
+
+def test_an_image_whose_size_is_absurd_is_unreadable(tmp_path, monkeypatch):
+    """A damaged header: the decoder's error is of a class of its own."""
+    write_images(tmp_path / "images", 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(DatasetError, match=r"0000\.png: cannot read image: Image size"):
+        load_images(str(tmp_path / "images"), 1, 8)
+
+
 def test_batches_cover_each_image_once():
     data = load_dataset("digits", image_size=8, channels=1)
     seen = np.concatenate([labels for _, labels in data.test.batches(100, shuffle_seed=1)])

@@ -56,13 +56,35 @@ def test_one_image_classes(tmp_path: Path, folder: Path) -> None:
     [
         (["--calibration_images=6"], "6 images asked for, expected 1 to 5"),
         (["--calibration_dir=/nowhere"], "/nowhere: no such folder"),
+        # Without a folder: the same refusal, and no data set that nobody named.
+        (
+            ["--calibration_dir=", "--dataset=digits", "--calibration_images=1260"],
+            "train split: 1260 images asked for, expected 1 to 1259",
+        ),
+        (["--calibration_dir="], "--weights=random does not say one: give --dataset=digits|"),
+        (["--qat"], "--weights=random does not say one: give --dataset=digits|"),
     ],
 )
 def test_refusals(tmp_path: Path, folder: Path, arguments: list[str], reason: str) -> None:
     done = run(tmp_path, f"--calibration_dir={folder}", *arguments)
     assert done.returncode == 1
     assert reason in done.stderr
-    assert not (tmp_path / "p.tflite").exists()
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("p.tflite*"))
+
+
+def test_the_folder_of_the_training_is_asked_for(tmp_path: Path, folder: Path) -> None:
+    """What the network was trained on is read from train.json; where it lies is not there."""
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    ARCH.save(str(trained / "arch.json"))
+    (trained / "train.json").write_text('{"dataset": "image_folder"}')
+    done = run(tmp_path, f"--model={trained}", "--weights=trained")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"quantize: {trained}/train.json: trained on a folder of images; say where with --data_dir "
+        "or --calibration_dir=FOLDER\n"
+    )
 
 
 def test_plain_images_are_refused_with_the_reason(tmp_path: Path) -> None:

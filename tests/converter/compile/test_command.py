@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from converter.compile.compiler import CompiledModel, GeneratedFile
 from converter.plan.model import plan_model
 from tests.converter.compile import fused_models
 
@@ -55,3 +56,22 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(tmp_path, content):
         assert lines[0].startswith(f"compile: {model}: ")
         assert reason in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_output_folder_is_refused_before_the_model_is_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run(f"--model={tmp_path / 'none.tflite'}", f"--out={tmp_path / 'file' / 'c'}")
+    assert result.returncode == 1
+    assert result.stderr == f"compile: {tmp_path / 'file'}: got a file, expected a folder\n"
+
+
+def test_no_file_is_replaced_where_one_of_them_cannot_be(tmp_path):
+    old = tmp_path / "vit_model.h"
+    old.write_text("old")
+    (tmp_path / "vit_model.c").mkdir()
+    files = tuple(GeneratedFile(name, b"new") for name in ("vit_model.h", "vit_model.c"))
+    with pytest.raises(OSError, match="got a folder") as found:
+        CompiledModel(None, files, 0).write(tmp_path)
+    assert found.value.filename == tmp_path / "vit_model.c"
+    assert old.read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["vit_model.c", "vit_model.h"]

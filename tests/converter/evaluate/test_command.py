@@ -14,9 +14,14 @@ import pytest
 
 from converter.host_build import CACHE_VARIABLE
 from converter.plan.model import plan_model
+from keras_models.arch import ArchConfig
 from tests.converter.compile import fused_models
 from tests.tflm_custom_ops.builtins import one_op
 
+ARCH = ArchConfig.uniform(
+    name="tiny", image_size=8, channels=1, num_classes=10, patch_size=4, embed_dim=8, depth=1,
+    heads=1, head_dim=8, mlp_ratio=2.0,
+)  # fmt: skip
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -25,10 +30,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("evaluate")
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, dataset: str = "digits") -> subprocess.CompletedProcess[str]:
+    given = [f"--dataset={dataset}"] if dataset else []
     environment = {**os.environ, CACHE_VARIABLE: str(folder / "cache")}
     return subprocess.run(
-        [sys.executable, "-m", "converter.evaluate", *arguments],
+        [sys.executable, "-m", "converter.evaluate", *given, *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -41,6 +47,15 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def fused(folder: Path) -> Path:
     ops = fused_models.vit_ops(image=fused_models.ImageShape(8, 8, 1, 2, 2, 0))
     path = folder / "fused.tflite"
+    path.write_bytes(plan_model(fused_models.model_bytes(ops)).model_bytes)
+    return path
+
+
+@pytest.fixture(scope="module")
+def seven(folder: Path) -> Path:
+    """A network of 7 classes, which digits are not."""
+    ops = fused_models.vit_ops(image=fused_models.ImageShape(8, 8, 1, 2, 2, 0), classes=7)
+    path = folder / "seven.tflite"
     path.write_bytes(plan_model(fused_models.model_bytes(ops)).model_bytes)
     return path
 
@@ -96,13 +111,45 @@ def test_plain_model_in_three_runtimes(folder, plain):
         (("--model={fused}", "--runtime=litert"), "VitAttention"),
         (("--model={fused}", "--runtime=cloud"), "expected litert, host, tflm, emulated"),
         (("--model={fused}", "--dataset=image_folder", "--data_dir=missing"), "missing"),
-        (("--model={text}",), "tflite"),
+        (("--model={text}",), "notes.txt: got file identifier"),
+        (("--model={fused}", "--runtime="), "--runtime: got none, expected some of litert, host"),
+        (("--model={seven}",), "seven.tflite: 7 outputs, but digits has 10 classes; give"),
+        (
+            ("--model={fused}", "--plain_model={seven}", "--runtime=host,litert"),
+            "seven.tflite: 7 outputs, but digits has 10 classes; give",
+        ),
+        (
+            ("--model={fused}", "--float_model={trained}"),
+            "trained: image size, channels, classes (8, 1, 7), expected (8, 1, 10)",
+        ),
     ],
 )
-def test_bad_input_is_one_clear_line(folder, fused, arguments, reason):
+def test_bad_input_is_one_clear_line(folder, fused, seven, arguments, reason):
     text = folder / "notes.txt"
     text.write_text("this is not a model")
-    result = run(folder, *(a.format(fused=fused, text=text) for a in arguments))
+    names = {"fused": fused, "seven": seven, "text": text, "trained": trained(folder, 7)}
+    result = run(folder, *(a.format(**names) for a in arguments))
+    expect_one_line(result, reason)
+
+
+def test_a_data_set_is_named_or_comes_from_the_float_model(folder, fused):
+    result = run(folder, f"--model={fused}", dataset="")
+    expect_one_line(result, "give --dataset=digits|image_folder|cifar10|imagenet2012 or --float_")
+    directory = trained(folder, 10)
+    (directory / "train.json").write_text('{"dataset": "image_folder"}')
+    result = run(folder, f"--model={fused}", f"--float_model={directory}", dataset="")
+    expect_one_line(result, "train.json: trained on a folder of images; say where with --data_dir")
+
+
+def trained(folder: Path, classes: int) -> Path:
+    """The description of a trained network without its weights."""
+    directory = folder / "trained"
+    directory.mkdir(exist_ok=True)
+    ARCH.replace(num_classes=classes).save(str(directory / "arch.json"))
+    return directory
+
+
+def expect_one_line(result: subprocess.CompletedProcess[str], reason: str) -> None:
     assert result.returncode != 0
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr

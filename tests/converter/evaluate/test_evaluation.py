@@ -13,7 +13,7 @@ from converter.evaluate import report, runtimes
 from converter.evaluate.evaluation import ModelEnds, compare, evaluate_runtime
 from converter.evaluate.runtimes import RuntimeUnavailableError, create_runtime
 
-ENDS = ModelEnds((2, 2, 1), 0.5, -3, 0.25, 10)
+ENDS = ModelEnds((2, 2, 1), 0.5, -3, 0.25, 10, 4)
 
 
 @dataclasses.dataclass

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from converter.ptq import captured_stderr, quantize
+from converter.ptq import quantize
 from keras_models.arch import ArchConfig
 from keras_models.presets import get_preset
+from keras_models.stderr import captured_stderr
 from keras_models.vit import build_vit, random_weights
 
 Array = np.ndarray[Any, Any]

@@ -17,10 +17,11 @@ from converter.fuse import fuse_model
 from converter.fuse.arithmetic import Range
 from converter.fuse.semantics import gelu
 from converter.interpret import GraphInterpreter
-from converter.ptq import QuantizeError, captured_stderr
+from converter.ptq import QuantizeError
 from converter.tflite import parse
 from keras_models.arch import ArchConfig, BlockRanks, StemLayer
 from keras_models.datasets import Dataset, load_dataset
+from keras_models.stderr import captured_stderr
 from tflm_custom_ops.options import Attention, LayerNorm, Mlp, PatchEmbed
 
 with captured_stderr():

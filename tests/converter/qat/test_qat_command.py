@@ -22,12 +22,15 @@ def test_command(tmp_path: Path) -> None:
     ARCH.save(str(tmp_path / "a.json"))
     command = [
         sys.executable, "-m", "converter.quantize", f"--model={tmp_path}/a.json",
-        "--weights=random", "--calibration_images=8", "--qat", "--qat_epochs=1",
-        f"--qat_dir={tmp_path}/qat", f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
+        "--weights=random", "--dataset=digits", "--calibration_images=8", "--qat", "--qat_epochs=1",
+        f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "1 epochs, validation" in done.stdout
+    # A fine-tuning can always be gone on with, and leaves nothing once its result is written.
+    assert f"checkpoints in {tmp_path}/q.tflite.qat until" in done.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "q.tflite", "r.json"]
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["qat"]["epochs"] == 1
     result = fuse_model((tmp_path / "q.tflite").read_bytes(), 16)

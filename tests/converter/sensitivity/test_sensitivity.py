@@ -16,11 +16,12 @@ from converter.calibration import pack, set_range
 from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
 from converter.interpret import GraphInterpreter
-from converter.ptq import calibrate, captured_stderr, quantize_calibrated
+from converter.ptq import calibrate, quantize_calibrated
 from converter.sensitivity_run import FloatPiece, Study, quantized, real, short
 from converter.tflite import TfliteError, parse
 from converter.tflite.schema import schema
 from keras_models.arch import ArchConfig
+from keras_models.stderr import captured_stderr
 
 ARCH = ArchConfig.uniform(
     name="tiny", image_size=8, channels=1, num_classes=5, patch_size=4, embed_dim=16, depth=2,
@@ -124,8 +125,8 @@ def test_command(tmp_path: Path) -> None:
     out, chart = tmp_path / "s.json", tmp_path / "s.png"
     command = [
         sys.executable, "-m", "converter.sensitivity", f"--model={tmp_path}/a.json",
-        "--weights=random", "--images=5", "--calibration_images=5", f"--json={out}",
-        f"--png={chart}",
+        "--weights=random", "--dataset=digits", "--images=5", "--calibration_images=5",
+        f"--json={out}", f"--png={chart}",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -137,6 +138,36 @@ def test_command(tmp_path: Path) -> None:
     assert 0 <= tree["accuracy"] <= 1
     assert chart.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert not list(tmp_path.glob("*.tmp"))
-    done = subprocess.run([*command, "--weights=none"], capture_output=True, text=True, check=False)
+    assert tree["command"].endswith("--calibration_images=5 --json=s.json --png=s.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--weights=none"], "none: no such weights file"),
+        (["--images=360"], "test split: 360 images asked for, expected 1 to 359"),
+        (["--model={folder}/five.json"], "digits has 10 classes, the network 5: "),
+        (["--nodataset"], "--weights=random does not say one: give --dataset=digits|"),
+        (["--png={folder}"], "{folder}: got a folder, expected the name of a file"),
+        (["--json={folder}/a.json/s.json"], "{folder}/a.json"),
+        (["more"], "unexpected argument 'more'"),
+    ],
+)
+def test_bad_input_is_one_line_before_the_work(
+    tmp_path: Path, arguments: list[str], reason: str
+) -> None:
+    ARCH.save(str(tmp_path / "five.json"))
+    ARCH.replace(num_classes=10).save(str(tmp_path / "a.json"))
+    command = [
+        sys.executable, "-m", "converter.sensitivity", f"--model={tmp_path}/a.json",
+        "--weights=random",
+    ]  # fmt: skip
+    if "--nodataset" not in arguments:
+        command.append("--dataset=digits")
+    command += [a.format(folder=tmp_path) for a in arguments if a != "--nodataset"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("sensitivity: none: no such weights file")
+    assert done.stderr.startswith("sensitivity: " + reason.format(folder=tmp_path)[:20])
+    assert reason.format(folder=tmp_path) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "five.json"]

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which data set a command takes where none is named: the one that the network was trained on.
+
+Any other would calibrate a network, or judge it, on images that it was not made for, and nothing
+in the result would show it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from keras_models.datasets import DATASETS, DatasetError
+from keras_models.load import TRAIN_FILE, expect_trained_directory
+
+CHOICES = f"--dataset={'|'.join(DATASETS)}"
+
+
+def chosen_dataset(
+    named: str | None, data_dir: str, model: str, weights: str = "trained", instead: str = ""
+) -> str:
+    """The name for `load_dataset`.
+
+    Args:
+      named: what `--dataset` says; taken as it is.
+      data_dir: what `--data_dir` says; "" for nothing.
+      model: preset name, architecture JSON file or trained directory.
+      weights: as in `resolve_model`; only "trained" ones say what they were trained on.
+      instead: other flags that would do, for the message, e.g. "--calibration_dir=FOLDER".
+
+    Raises:
+      DatasetError: the data set is not known, or its folder is not; the message says what to give.
+      ModelNotFoundError: no such model, or one without trained weights.
+    """
+    if named:
+        return named
+    also = f" or {instead}" if instead else ""
+    if weights != "trained":
+        raise DatasetError(
+            f"no data set named, and --weights={weights} does not say one: give {CHOICES}{also}"
+        )
+    path = os.path.join(expect_trained_directory(model), TRAIN_FILE)
+    name = _recorded(path, also)
+    if name == "image_folder" and not data_dir:
+        raise DatasetError(
+            f"{path}: trained on a folder of images; say where with --data_dir{also}"
+        )
+    if name == "digits" and data_dir:
+        raise DatasetError(
+            f"{path}: trained on digits, without a folder: leave --data_dir out, or give {CHOICES}"
+        )
+    return name
+
+
+def _recorded(path: str, also: str) -> str:
+    """What training wrote down."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            tree = json.load(file)
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path}: no such file, so what the network was trained on is not known: give "
+            f"{CHOICES}{also}"
+        ) from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: not JSON: {error}; give {CHOICES}{also}") from error
+    name = tree.get("dataset") if isinstance(tree, dict) else None
+    if name not in DATASETS:
+        raise DatasetError(
+            f"{path}: got dataset {name!r}, expected one that exists: give {CHOICES}{also}"
+        )
+    return str(name)
