@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +20,7 @@ from benchmarks import networks
 from benchmarks.kernels import counts
 from firmware.errors import FirmwareError
 from keras_models.arch import ArchConfig
-from keras_models.command import run, write_json
+from keras_models.command import run, typed_command, write_json
 
 _OUT = flags.DEFINE_string("out", "build/bench", "Folder for bench.json.")
 _NETWORKS = flags.DEFINE_list(
@@ -130,7 +129,7 @@ def _body() -> None:
     results = _measure_networks(kernels)
     print(_table(results))
     report = {
-        "command": " ".join(["python -m benchmarks.bench", *sys.argv[1:]]),
+        "command": typed_command("benchmarks.bench"),
         "seed": networks.SEED,
         "versions": _versions(),
         "networks": {

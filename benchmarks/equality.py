@@ -26,6 +26,7 @@ from converter.interpret import GraphInterpreter
 from converter.plan import plan_model, read_plan
 from firmware.runtime import EmulatedRuntime
 from keras_models.arch import ArchConfig
+from keras_models.command import expect_writable, typed_command
 from tflm_custom_ops.tflm.plain_gelu import replace_gelu
 from tflm_custom_ops.tflm.runtime import ArenaUsage, TflmInterpreter
 from tflm_custom_ops.tflm.streamed import StripInterpreter, strip_model
@@ -128,6 +129,7 @@ def compare(
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
+    expect_writable(flags.FLAGS.json)
     results = []
     head = f"{'network':<16}{'resid.':>7}{'input':>10}{'ops':>12}{'arena':>9}{'TFLM plain':>12}"
     print(head + f"{'TFLM fused':>12}  differing logits (reference, TFLM, emulated)")
@@ -148,7 +150,7 @@ def main(argv: list[str]) -> None:
                 )
     if flags.FLAGS.json:
         report = {
-            "command": "python -m benchmarks.equality " + " ".join(sys.argv[1:]),
+            "command": typed_command("benchmarks.equality"),
             "seed": SEED,
             "results": [dataclasses.asdict(r) for r in results],
         }

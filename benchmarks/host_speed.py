@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import platform
 import statistics
-import sys
 import time
 
 import numpy as np
@@ -23,7 +22,7 @@ from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
 from converter.host import HostModel
 from converter.plan import plan_model
-from keras_models.command import run, write_json
+from keras_models.command import expect_writable, run, typed_command, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +55,7 @@ def measure(preset: str, residual_bits: int, runs: int) -> HostSpeed:
 
 
 def _body() -> None:
+    expect_writable(flags.FLAGS.json)
     results = []
     for preset in flags.FLAGS.presets:
         for bits in (8, 16):
@@ -68,7 +68,7 @@ def _body() -> None:
             )
     if flags.FLAGS.json:
         report = {
-            "command": " ".join(["python -m benchmarks.host_speed", *sys.argv[1:]]),
+            "command": typed_command("benchmarks.host_speed"),
             "machine": platform.machine(),
             "results": [dataclasses.asdict(r) for r in results],
         }
