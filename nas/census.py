@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much of a space fits a target, and which of its networks is the largest: exact, not sampled.
 
-In a chain of operators SRAM is a maximum, so that a network fits if each of its blocks does;
-constants are a sum, so that dynamic programming over their 16-byte units counts the networks
-within a flash limit without listing them. Spaces of 10^14 networks take seconds.
+In a chain of operators the arena is a maximum, so that a network fits if each of its blocks does;
+what the firmware needs beside it grows with the depth alone. Constants are a sum, so that dynamic
+programming over their 16-byte units counts the networks within a flash limit without listing them.
+Spaces of 10^14 networks take seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from keras_models.arch import ArchConfig
 from nas.cost import BLOB_ALIGNMENT, CostModel, NetworkCost
 from nas.space import BlockChoice, Patch, SearchSpace, SubnetConfig
-from nas.targets import BudgetError
+from nas.targets import BudgetError, Firmware
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,8 @@ class _Blocks:
       arena_bytes: of the smallest schedule, per block choice.
       units: constants in units of 16 bytes, per block choice.
       params: per block choice.
-      rest_arena_bytes, rest_units, rest_bytes, rest_params: patch embedding, stem and tail.
+      rest_arena_bytes, rest_bytes, rest_params: patch embedding, stem and tail.
+      rest_operators: their number.
     """
 
     arena_bytes: NDArray[np.int64]
@@ -64,11 +66,12 @@ class _Blocks:
     rest_arena_bytes: int
     rest_bytes: int
     rest_params: int
+    rest_operators: int
 
 
 def _figures(model: CostModel, family: Family) -> _Blocks:
     arena, units, params = [], [], []
-    rest_arena = rest_bytes = rest_params = 0
+    rest_arena = rest_bytes = rest_params = rest_operators = 0
     for _, arch in family.blocks:
         ops = model.operators(arch)
         block = model.block(arch, 0)
@@ -82,9 +85,11 @@ def _figures(model: CostModel, family: Family) -> _Blocks:
         rest_arena = max(op.smallest_bytes for op in others)
         rest_bytes = sum(op.constant_bytes for op in ops) - constant
         rest_params = arch.params - block_params
+        rest_operators = len(others)
     return _Blocks(
-        np.array(arena), np.array(units), np.array(params), rest_arena, rest_bytes, rest_params
-    )
+        np.array(arena), np.array(units), np.array(params), rest_arena, rest_bytes, rest_params,
+        rest_operators,
+    )  # fmt: skip
 
 
 def _params_without_blocks(arch: ArchConfig) -> int:
@@ -127,28 +132,24 @@ def take_census(space: SearchSpace, model: CostModel) -> Census:
     least_flash: tuple[int, SubnetConfig] | None = None
     for family in families(space):
         found, choices = _figures(model, family), tuple(c for c, _ in family.blocks)
-        every = np.arange(len(choices))
-        streamed = model.is_streamed(family.blocks[0][1])
-        limit = model.target.arena_bytes(streamed)
-        fitting = every if limit is None else every[found.arena_bytes <= limit]
-        if limit is not None and found.rest_arena_bytes > limit:
-            fitting = every[:0]
+        groups = _fitting(model, family, found, space.depth)
 
         def config(indices: list[int], of: Family = family, from_: Any = choices) -> SubnetConfig:
             return space.from_blocks(of.patch, of.embed_dim, tuple(from_[i] for i in indices))
 
-        fastest = min(fastest, _least_latency_ms(model, family, limit, space.depth[0]))
+        fastest = min(fastest, _least_latency_ms(model, family, found, space.depth[0]))
         room = _room(model, found.rest_bytes)
-        sram += sum(len(fitting) ** depth for depth in space.depth)
         flash += _count(found.units, space.depth, room)
-        both += _count(found.units[fitting], space.depth, room)
-        best = _most_params(found, fitting, space.depth, room)
-        if best and (largest is None or best[0] > largest[0]):
-            largest = (best[0], config(best[1]))
+        for fitting, depths in groups:
+            sram += sum(len(fitting) ** depth for depth in depths)
+            both += _count(found.units[fitting], depths, room)
+            best = _most_params(found, fitting, depths, room)
+            if best and (largest is None or best[0] > largest[0]):
+                largest = (best[0], config(best[1]))
         shallow = space.depth[0]
         i = int(np.lexsort((found.units, found.arena_bytes))[0])
         arena = max(int(found.arena_bytes[i]), found.rest_arena_bytes)
-        needs = arena + model.target.overhead_bytes(streamed)
+        needs = arena + model.target.overhead_bytes(_firmware(model, family, found, shallow))
         key = (needs, int(found.units[i]))
         if least_sram is None or key < least_sram[0]:
             least_sram = (key, config([i] * shallow))
@@ -170,8 +171,28 @@ def take_census(space: SearchSpace, model: CostModel) -> Census:
     )
 
 
-def _least_latency_ms(model: CostModel, family: Family, limit: int | None, depth: int) -> float:
+def _firmware(model: CostModel, family: Family, found: _Blocks, depth: int) -> Firmware:
+    """What surrounds a family's networks of a depth: two operators a block, and the rest."""
+    return model.firmware(family.blocks[0][1], found.rest_operators + 2 * depth)
+
+
+def _fitting(
+    model: CostModel, family: Family, found: _Blocks, depths: tuple[int, ...]
+) -> list[tuple[NDArray[np.int64], tuple[int, ...]]]:
+    """Block choices that fit SRAM, with the depths for which they are the same."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for depth in depths:
+        limit = model.target.arena_bytes(_firmware(model, family, found, depth))
+        every = np.arange(len(family.blocks))
+        if limit is not None:
+            every = every[(found.arena_bytes <= limit) & (found.rest_arena_bytes <= limit)]
+        groups.setdefault(tuple(int(i) for i in every), []).append(depth)
+    return [(np.array(fit, np.int64), tuple(of)) for fit, of in groups.items()]
+
+
+def _least_latency_ms(model: CostModel, family: Family, found: _Blocks, depth: int) -> float:
     """Of the shallowest network of a family, each operator with its fastest schedule."""
+    limit = model.target.arena_bytes(_firmware(model, family, found, depth))
     most = limit if limit is not None else 1 << 62
     blocks, rest = [np.inf], np.inf
     for _, arch in family.blocks:

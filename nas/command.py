@@ -7,7 +7,7 @@ from absl import flags
 
 from keras_models.command import run, write_atomic, write_json
 from nas.cost import CostModel
-from nas.targets import BOARDS, Target, get_board
+from nas.targets import BOARDS, BudgetError, Firmware, Target, get_board
 
 __all__ = ["FLAGS", "cost_model", "define_target_flags", "run", "write_json", "write_text"]
 
@@ -28,7 +28,11 @@ def define_target_flags() -> None:
 
 
 def cost_model() -> CostModel:
-    """The cost model that the flags describe."""
+    """The cost model that the flags describe.
+
+    Raises:
+      BudgetError: the SRAM does not even hold the firmware's own data.
+    """
     base = get_board(FLAGS.board) if FLAGS.board else Target()
     external = base.external_flash_bytes if FLAGS.external_flash is None else FLAGS.external_flash
     target = Target(
@@ -39,7 +43,12 @@ def cost_model() -> CostModel:
         clock_hz=base.clock_hz,
         latency_ms=FLAGS.latency_ms,
     )
-    target.arena_bytes(FLAGS.streamed)
+    least = target.overhead_bytes(Firmware(operators=1, row_bytes=1, streamed=FLAGS.streamed))
+    if target.sram_bytes is not None and target.sram_bytes <= least:
+        raise BudgetError(
+            f"SRAM of {target.sram_bytes} bytes: expected more than the firmware's {least} (stack "
+            f"{target.stack_bytes}, static data {least - target.stack_bytes})"
+        )
     return CostModel(target, FLAGS.streamed, int(FLAGS.residual_bits))
 
 

@@ -8,9 +8,10 @@ needs and an operator's schedule depends on the arena's limit alone. Every opera
 evaluated once and remembered; a network is then a maximum and a few sums. Tests compare with the
 planner on random networks, and with real converted ones.
 
-SRAM is arena + streaming state + stack + static data. Flash is the constants that any runtime
-reads (weights, biases, multipliers, tables) and, in internal flash, code. Latency is the estimated
-cycles of the schedules (`converter.schedule`), four more per weight byte from external flash.
+SRAM is arena + streaming state + stack + static data (`converter.footprint`). Flash is the
+constants that any runtime reads (weights, biases, multipliers, tables) and, in internal flash,
+code. Latency is the estimated cycles of the schedules (`converter.schedule`), four more per weight
+byte from external flash.
 """
 
 from __future__ import annotations
@@ -24,15 +25,12 @@ import numpy as np
 
 from converter.plan.budget import choices, padded
 from converter.plan.skeleton import skeleton
-from converter.schedule import PER_MAC, SLOW_MEMORY_CYCLES_PER_BYTE, has_good_tile
+from converter.schedule import SLOW_MEMORY_CYCLES_PER_BYTE, has_good_tile
 from keras_models.arch import ArchConfig, BlockRanks
-from nas.targets import BudgetError, Target
+from nas.conv_cost import ConvShape, instructions, work_of
+from nas.targets import Firmware, Target
 from tflm_custom_ops import options
 
-# Instructions of a convolution per output, beside PER_MAC for its products: between the first (88)
-# and the last (142) convolution of vit_micro_32 on the emulated board. One whose tensors fill the
-# arena has no scratch and takes about twice as long; that is not modelled.
-PER_CONV_OUTPUT = 110.0
 BLOB_ALIGNMENT = 16  # of arrays in an operator's constant blob (tflm_custom_ops.options)
 ATTENTION, MLP = 1, 2  # operators of a network of one block: patch embedding, these two, tail
 
@@ -56,16 +54,15 @@ class OpCost:
       name: e.g. "VitMlp".
       base_bytes: of tensors, and the image, that live while it runs.
       constant_bytes: of its weights, biases, multipliers and tables.
-      schedules: to choose from, best first; empty for an operator without a choice.
-      fixed_instructions: of such an operator.
+      schedules: to choose from, best first; empty for a convolution.
+      convolution: of a stem; it takes as scratch what the arena has left (converter.compile).
     """
 
     name: str
     base_bytes: int
     constant_bytes: int
     schedules: tuple[Schedule, ...]
-    fixed_instructions: float = 0.0
-    fixed_weight_bytes: int = 0
+    convolution: ConvShape | None = None
 
     @property
     def smallest_bytes(self) -> int:
@@ -79,11 +76,19 @@ class OpCost:
 
     def best(self, limit: int) -> Schedule | None:
         """The fastest schedule within an arena of `limit` bytes; None if none fits."""
-        if not self.schedules:
-            fixed = Schedule(0, self.fixed_instructions, self.fixed_weight_bytes, 0.0, True)
-            return fixed if self.base_bytes <= limit else None
         left = limit - self.base_bytes
+        if self.convolution is not None:
+            return _convolution_schedule(self.convolution, left) if left >= 0 else None
         return next((s for s in self.schedules if s.scratch_bytes <= left), None)
+
+
+@functools.cache
+def _convolution_schedule(shape: ConvShape, scratch_bytes: int) -> Schedule:
+    """With so much of the arena left; what it takes of that is not planned."""
+    estimate = instructions(shape, scratch_bytes)
+    traffic = int(2 * work_of(shape, scratch_bytes).expanded)
+    cycles = estimate + SLOW_MEMORY_CYCLES_PER_BYTE * traffic
+    return Schedule(0, estimate, traffic, cycles, True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,9 +186,8 @@ def _convolutions(arch: ArchConfig) -> list[OpCost]:
     found, inputs = [], arch.channels
     for layer, side in zip(arch.stem, arch.stem_sides, strict=True):
         weights = layer.kernel**2 * inputs * layer.channels
-        outputs = side * side * layer.channels
-        work = side * side * weights * PER_MAC + outputs * PER_CONV_OUTPUT
-        found.append(OpCost("CONV_2D", 0, weights + 4 * layer.channels, (), work, weights))
+        shape = ConvShape(side * side, layer.kernel**2, inputs, layer.channels)
+        found.append(OpCost("CONV_2D", 0, weights + 4 * layer.channels, (), shape))
         inputs = layer.channels
     return found
 
@@ -210,6 +214,10 @@ class CostModel:
             blocks += self.block(arch, b)
         return (*ends[0], *blocks, *ends[1])
 
+    def firmware(self, arch: ArchConfig, operators: int) -> Firmware:
+        """What surrounds a network of so many fused operators."""
+        return Firmware(operators, arch.image_size * arch.channels, self.is_streamed(arch))
+
     def is_streamed(self, arch: ArchConfig) -> bool:
         return self.streamed and not arch.stem
 
@@ -224,11 +232,7 @@ class CostModel:
         return attention, _mlp(arch.tokens, arch.embed_dim, hidden, ranks.fc1, ranks.fc2, bits)
 
     def cost(self, arch: ArchConfig) -> NetworkCost:
-        """The cost of a network.
-
-        Raises:
-          BudgetError: the target's SRAM does not even hold the firmware's own data.
-        """
+        """The cost of a network."""
         return self.total(self.operators(arch), arch)
 
     def latency_ms(self, schedules: Iterable[Schedule]) -> float:
@@ -241,8 +245,8 @@ class CostModel:
 
     def total(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> NetworkCost:
         """The cost of a chain of operators."""
-        target, streamed = self.target, self.is_streamed(arch)
-        limit = target.arena_bytes(streamed)
+        target, firmware = self.target, self.firmware(arch, len(ops))
+        limit = target.arena_bytes(firmware)
         peak = max(ops, key=lambda op: op.smallest_bytes)
         unlimited = limit is None
         if limit is None:
@@ -253,14 +257,19 @@ class CostModel:
         excess = []
         if any(s is None for s in chosen):
             assert not unlimited
-            arena, instructions, latency = peak.smallest_bytes, np.inf, np.inf
+            arena, count, latency = peak.smallest_bytes, np.inf, np.inf
             excess.append("SRAM")
         else:
             used = [s for s in chosen if s is not None]
             needs = [op.base_bytes + s.scratch_bytes for op, s in zip(ops, used, strict=True)]
             arena = max(needs)
             peak = ops[needs.index(arena)]
-            instructions = sum(s.instructions for s in used)
+            # A convolution has what this network's arena leaves, not what the limit would.
+            used = [
+                op.best(arena) or s if op.convolution else s
+                for op, s in zip(ops, used, strict=True)
+            ]
+            count = sum(s.instructions for s in used)
             latency = self.latency_ms(used)
         room = target.constant_bytes
         if room is not None and constants > room:
@@ -269,10 +278,10 @@ class CostModel:
             excess.append("latency")
         return NetworkCost(
             arena_bytes=arena,
-            sram_bytes=arena + target.overhead_bytes(streamed),
+            sram_bytes=arena + target.overhead_bytes(firmware),
             constant_bytes=constants,
             flash_bytes=constants if external else constants + target.code_bytes,
-            instructions=float(instructions),
+            instructions=float(count),
             latency_ms=latency,
             peak=peak.name,
             params=arch.params,
@@ -343,4 +352,4 @@ def _mlp(tokens: int, dim: int, hidden: int, fc1: int, fc2: int, residual_bits: 
     return _operators(arch, False, residual_bits)[MLP]
 
 
-__all__ = ["BudgetError", "CostModel", "NetworkCost", "OpCost", "constant_bytes"]
+__all__ = ["CostModel", "NetworkCost", "OpCost", "constant_bytes"]

@@ -10,6 +10,7 @@ the best approximation of that rank. q, k and v are moved as thirds, so that hea
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 import keras
@@ -19,7 +20,9 @@ from keras import ops
 from keras_models.arch import ArchConfig
 from keras_models.vit import weight_name
 from nas import resize
+from nas.inherit import inherit
 from nas.space import SpaceError
+from nas.stored import WEIGHTS_FILE, load_supernet
 from nas.supernet import PAIRS, Floats, Supernet, split_pair
 
 
@@ -179,7 +182,10 @@ class _Transfer:
 
 
 def load_initial(supernet: Supernet, directory: str) -> None:
-    """`init_from` with a directory that `keras_models.train` wrote."""
+    """Starts from a directory that `keras_models.train` or `nas.train_supernet` wrote."""
+    if os.path.exists(os.path.join(directory, WEIGHTS_FILE)):
+        inherit(supernet, load_supernet(directory))
+        return
     from keras_models.load import load_trained
 
     arch, model = load_trained(directory, keras)

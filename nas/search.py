@@ -39,6 +39,7 @@ from nas.study import (
     fail_unfinished,
     open_study,
     pareto_front,
+    repair_journal,
 )
 
 ALGORITHMS = ("nsga2", "evolution", "random")
@@ -157,6 +158,8 @@ def _body() -> None:
     os.makedirs(FLAGS.out, exist_ok=True)
     source = _source()
     evaluator = Evaluator(source, space)
+    if FLAGS.resume and not FLAGS.join:
+        repair_journal(_storage())
     study = open_study(_storage(), _setup(sampler, source), FLAGS.resume)
     started = time.monotonic()
     if FLAGS.join:

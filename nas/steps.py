@@ -2,7 +2,7 @@
 """Compiled steps of a supernet: training and evaluation, one compilation per patch embedding.
 
 Keras' own `fit` compiles one function per model; here the sub-network changes with every step while
-the function stays. The only backend-specific code of the package is in this file.
+the function stays. Backend-specific code of the package is in this file and `nas.distribution`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from nas.distribution import Distribution
 from nas.masks import Masks, stack_masks
 from nas.space import Patch, SubnetConfig
 from nas.supernet import Floats, Supernet
@@ -72,15 +73,24 @@ class Steps:
         "one compiled step per token count" means.
     """
 
-    def __init__(self, supernet: Supernet, optimizer: Any = None, objective: Any = None) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        optimizer: Any = None,
+        objective: Any = None,
+        distribution: Distribution | None = None,
+    ) -> None:
         self.net = supernet
+        self.distribution = distribution or Distribution()
         self.optimizer = optimizer
         self.objective = objective or Objective()
         self.compilations: list[tuple[str, Patch]] = []
         self._train: dict[tuple[Patch, int, bool], Any] = {}
         self._logits: dict[Patch, Any] = {}
         if optimizer is not None:
-            optimizer.build(supernet.trainable_variables)
+            with self.distribution.scope():
+                optimizer.build(supernet.trainable_variables)
+            self.distribution.prepare(optimizer)
 
     def train(
         self, images: Floats, labels: Floats, configs: list[SubnetConfig], teacher: Any = None
@@ -88,7 +98,8 @@ class Steps:
         """One optimizer step on sub-networks that share a patch embedding.
 
         Args:
-          images, labels: float32 (batch, size, size, channels) in [-1, 1], (batch, classes).
+          images, labels: float32 (batch, size, size, channels) in [-1, 1], (batch, classes); the
+            whole batch, of which each replica takes its share.
           configs: sub-networks; the first one teaches the others, if the objective says so.
           teacher: logits of another network on the images, or None.
 
@@ -169,11 +180,9 @@ class Steps:
     def _train_tensorflow(self, patch: Patch, count: int) -> Any:
         import tensorflow as tf
 
-        net, optimizer = self.net, self.optimizer
+        net, optimizer, distribution = self.net, self.optimizer, self.distribution
 
-        def traced(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
-            self.compilations.append(("train", patch))
-
+        def replica(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
             def run(x: Any, each: Any) -> Any:
                 return net(x, masks=each, patch=patch, training=True)
 
@@ -185,15 +194,21 @@ class Steps:
                 loss, [v.value for v in variables],
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )  # fmt: skip
+            loss, *gradients = distribution.mean([loss, *gradients])
             optimizer.apply(gradients, variables)
             return loss
+
+        def traced(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
+            self.compilations.append(("train", patch))
+            return distribution.run(replica, (images, labels, masks, teacher))
 
         function = tf.function(traced)
 
         def step(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
             masks = {name: tf.constant(m) for name, m in masks.items()}
-            teacher = None if teacher is None else tf.constant(teacher)
-            return function(tf.constant(images), tf.constant(labels), masks, teacher)
+            share = distribution.share
+            loss = function(share(images), share(labels), masks, share(teacher))
+            return distribution.local(loss)
 
         return step
 

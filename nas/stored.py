@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_models.command import write_atomic
 from nas.space import SearchSpace, SpaceError
 from nas.supernet import Supernet
 
@@ -20,15 +22,14 @@ TRAIN_FILE = "train.json"
 
 def save_supernet(directory: str, net: Supernet) -> None:
     """Writes both files; each appears whole or not at all."""
+    values: dict[str, Any] = {
+        w.path.replace("/", "|"): keras.ops.convert_to_numpy(w) for w in net.weights
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)
     os.makedirs(directory, exist_ok=True)
     net.space.save(os.path.join(directory, SPACE_FILE))
-    path = os.path.join(directory, WEIGHTS_FILE)
-    with open(f"{path}.tmp", "wb") as file:
-        values: dict[str, Any] = {
-            w.path.replace("/", "|"): keras.ops.convert_to_numpy(w) for w in net.weights
-        }
-        np.savez(file, **values)
-    os.replace(f"{path}.tmp", path)
+    write_atomic(os.path.join(directory, WEIGHTS_FILE), buffer.getvalue())
 
 
 def load_supernet(directory: str) -> Supernet:

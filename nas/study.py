@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.cost import NetworkCost
 from nas.sampler import Sampler
 from nas.space import BlockChoice, SearchSpace, SpaceError, SubnetConfig, parse_subnet
+from nas.targets import same_setup
 
 STUDY = "search"
 CONFIG, COST, SETUP, EXCESS = "config", "cost", "setup", "excess"
@@ -74,7 +75,7 @@ def open_study(place: str, setup: str, resume: bool) -> optuna.Study:
     before = study.user_attrs.get(SETUP)
     if before is None:
         study.set_user_attr(SETUP, setup)
-    elif before != setup:
+    elif not same_setup(before, setup):
         raise StudyError(
             f"{place}: a search with other settings; give the same ones or another --out"
         )
@@ -89,6 +90,24 @@ def fail_unfinished(study: optuna.Study) -> int:
     for trial in left:
         study.tell(trial.number, state=TrialState.FAIL)
     return len(left)
+
+
+def repair_journal(place: str) -> int:
+    """Removes the line that a machine losing power left unfinished at the end of a journal file.
+
+    Optuna reads around it, but the next entry would be joined to it and the journal be lost. Call
+    it when no worker runs, before `open_study`; databases need none.
+
+    Returns:
+      Bytes removed.
+    """
+    if "://" in place or not os.path.exists(place):
+        return 0
+    with open(place, "r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        file.truncate(whole)
+    return len(content) - whole
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:

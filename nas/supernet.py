@@ -38,17 +38,24 @@ NORM_EPSILON = 1e-6  # ArchConfig's default
 class Supernet(keras.layers.Layer):  # type: ignore[misc]
     """All networks of a space.
 
+    Args:
+      space: the space.
+      seed: of the first weights.
+      synchronized: batch normalization of stems uses the batch of all replicas of a
+        `tf.distribute` strategy instead of each replica's share.
+
     Attributes:
       space: the space.
       widths: of the weights.
       table: every weight that sub-networks share, by the name that it has in a plain model.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+    def __init__(self, space: SearchSpace, seed: int = 0, synchronized: bool = False) -> None:
         super().__init__(name="supernet", dtype="float32")
         self.space = space
         self.widths: Widths = widths_of(space)
         self.seed = seed
+        self.synchronized = synchronized
         self.archs = {p: space.arch(space.smallest(p)) for p in space.patches}
         self.stored_grid = max(arch.grid for arch in self.archs.values())
         self.stem_names = {
@@ -81,7 +88,9 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
                 )
             )
             if layer.batch_norm:
-                layers.append(keras.layers.BatchNormalization(name=f"{prefix}_stem{i}_bn"))
+                name = f"{prefix}_stem{i}_bn"
+                norm = keras.layers.BatchNormalization(name=name, synchronized=self.synchronized)
+                layers.append(norm)
             if layer.activation == "relu":
                 layers.append(keras.layers.ReLU())
             elif layer.activation == "gelu":

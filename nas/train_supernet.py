@@ -39,6 +39,7 @@ from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
 from nas.cost import CostModel
 from nas.data import SEARCH_FRACTION, SearchData, load_search_data
+from nas.distribution import KINDS, START_TIMEOUT, Distribution, make_distribution
 from nas.init_dense import load_initial
 from nas.presets import get_space
 from nas.sampler import Sampler
@@ -46,6 +47,7 @@ from nas.space import SearchSpace, SubnetConfig
 from nas.steps import Objective, Steps
 from nas.stored import TRAIN_FILE, save_supernet
 from nas.supernet import Supernet
+from nas.targets import same_setup
 
 PANEL = 4  # random sub-networks that are evaluated after each epoch
 EVALUATION_BATCH = 256
@@ -67,7 +69,10 @@ class Job:
     checkpoint_every: int = 1
 
     def setup(self) -> str:
-        """JSON of what must not change between a kill and --resume."""
+        """JSON of what must not change between a kill and --resume.
+
+        The number of replicas may: it does not change the steps.
+        """
         fields = dataclasses.asdict(self)
         for name in ("out", "checkpoint_every"):
             del fields[name]
@@ -103,21 +108,31 @@ class _Stored:
 
 
 class Training:
-    """A supernet in training."""
+    """A supernet in training: in this process, or its part of it in one of several.
 
-    def __init__(self, job: Job, data: SearchData) -> None:
+    Raises:
+      DistributionError: processes that do different jobs, or a batch without equal shares.
+    """
+
+    def __init__(
+        self, job: Job, data: SearchData, distribution: Distribution | None = None
+    ) -> None:
         self.job, self.data = job, data
+        self.distribution = distribution or Distribution()
         keras.utils.set_random_seed(job.seed)
         self.sampler = Sampler(job.space, job.model, job.seed)
         self.sampler.census  # noqa: B018  an impossible budget is refused before anything slow
-        self.net = Supernet(job.space, job.seed)
-        self.net.build()
+        with self.distribution.scope():
+            self.net = Supernet(job.space, job.seed, self.distribution.replicas > 1)
+            self.net.build()
         if job.initial:
             load_initial(self.net, job.initial)
         dataset = data.dataset
         self.batches = TrainBatches(dataset.train, dataset.num_classes, job.recipe, job.seed, 0)
-        self.optimizer = make_optimizer(job.recipe, len(self.batches))
-        self.steps = Steps(self.net, self.optimizer, job.objective)
+        self.distribution.check_batch(self.batches.batch_size)
+        with self.distribution.scope():
+            self.optimizer = make_optimizer(job.recipe, len(self.batches))
+        self.steps = Steps(self.net, self.optimizer, job.objective, self.distribution)
         self.panel = self.sampler.panel(PANEL)
         self.teacher = _teacher(job.teacher)
         self.progress = Progress(0, 0.0, [], job.setup())
@@ -125,13 +140,23 @@ class Training:
     def _stored(self) -> _Stored:
         return _Stored(self.net.weights, self.net.trainable_variables, self.optimizer)
 
+    def start(self) -> None:
+        """Brings all processes to where the chief is; the others need no checkpoint.
+
+        Called by every process, after the chief's `resume`.
+        """
+        self.distribution.agree(self.progress.setup)
+        done = self.distribution.number_of_chief(self.progress.epochs_done)
+        self.progress = dataclasses.replace(self.progress, epochs_done=done)
+        self.distribution.from_chief([*self.net.weights, *self.optimizer.variables])
+
     def resume(self, path: str) -> None:
         """Goes on from a checkpoint of the same job.
 
         Raises:
           CheckpointError: unreadable, or of another job.
         """
-        if read_progress(path).setup != self.progress.setup:
+        if not same_setup(read_progress(path).setup, self.progress.setup):
             raise CheckpointError(
                 f"{path}: made with other settings; give the same ones or --overwrite"
             )
@@ -139,15 +164,17 @@ class Training:
 
     def fit(self) -> list[dict[str, float]]:
         """Trains to the end of the recipe; returns the figures of every epoch."""
-        recipe = self.job.recipe
-        board = _TensorBoard(self.job.path("tensorboard"))
+        recipe, chief = self.job.recipe, self.distribution.chief
+        board = _TensorBoard(self.job.path("tensorboard")) if chief else None
         steps = len(self.batches)
         done = self.progress.epochs_done
-        with tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step") as bar:
+        total, first = recipe.epochs * steps, done * steps
+        with tqdm(total=total, initial=first, unit="step", disable=not chief) as bar:
             for epoch in range(done, recipe.epochs):
                 bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}", refresh=False)
                 figures = self._epoch(epoch, bar)
-                board.write(epoch + 1, figures)
+                if board is not None:
+                    board.write(epoch + 1, figures)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()}, refresh=False)
         return self.progress.history
 
@@ -161,7 +188,9 @@ class Training:
             losses.append(self.steps.train(images, labels, configs, teacher))
             bar.update(1)
         trained = time.monotonic() - started
-        figures = {"loss": float(np.mean(losses)), **self.evaluate()}
+        figures = {"loss": float(np.mean(losses))}
+        if self.distribution.chief:
+            figures |= self.evaluate()
         figures["steps_per_second"] = len(losses) / trained
         self.progress = Progress(
             epoch + 1,
@@ -169,7 +198,8 @@ class Training:
             [*self.progress.history, figures],
             self.progress.setup,
         )
-        if (epoch + 1) % self.job.checkpoint_every == 0 or epoch + 1 == self.job.recipe.epochs:
+        due = (epoch + 1) % self.job.checkpoint_every == 0 or epoch + 1 == self.job.recipe.epochs
+        if due and self.distribution.chief:
             save_checkpoint(self.job.path(CHECKPOINT_FILE), self._stored(), self.progress)
         return figures
 
@@ -222,19 +252,47 @@ class _TensorBoard:
             self._scalars.on_epoch_end(epoch - 1, figures)
 
 
-def train(job: Job, data: SearchData, command: str, resume: bool = False) -> dict[str, Any]:
-    """Trains and writes the supernet's directory; returns what train.json holds."""
-    training = Training(job, data)
+def train(
+    job: Job,
+    data: SearchData,
+    command: str,
+    resume: bool = False,
+    distribution: Distribution | None = None,
+) -> dict[str, Any]:
+    """Trains; the chief writes the supernet's directory. Returns what train.json holds.
+
+    Raises:
+      DistributionError: another process ended, or does another job.
+    """
+    distribution = distribution or Distribution()
     checkpoint = job.path(CHECKPOINT_FILE)
-    if resume and os.path.exists(checkpoint):
-        training.resume(checkpoint)
-        print(f"resuming after epoch {training.progress.epochs_done} of {job.recipe.epochs}")
-    history = training.fit()
+    with distribution.watched():
+        training = Training(job, data, distribution)
+        if resume and distribution.chief and os.path.exists(checkpoint):
+            training.resume(checkpoint)
+            print(f"resuming after epoch {training.progress.epochs_done} of {job.recipe.epochs}")
+        training.start()
+        training.fit()
+    report = _report(training, command)
+    if distribution.chief:
+        with averaged(training.net, training.optimizer):
+            save_supernet(job.out, training.net)
+        write_json(job.path(TRAIN_FILE), report)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(checkpoint)
+    return report
+
+
+def _report(training: Training, command: str) -> dict[str, Any]:
+    """What train.json holds."""
+    job, data = training.job, training.data
     census = training.sampler.census
-    report = {
+    return {
         "command": command,
         "seed": job.seed,
         "backend": keras.backend.backend(),
+        "distribution": training.distribution.kind,
+        "replicas": training.distribution.replicas,
         "space": job.space.name,
         "networks": census.total,
         "networks_that_fit": census.fit_both,
@@ -249,14 +307,8 @@ def train(job: Job, data: SearchData, command: str, resume: bool = False) -> dic
         "seconds": round(training.progress.seconds, 1),
         "compilations": len(training.steps.compilations),
         "patches": len(job.space.patches),
-        "history": history,
+        "history": training.progress.history,
     }
-    with averaged(training.net, training.optimizer):
-        save_supernet(job.out, training.net)
-    write_json(job.path(TRAIN_FILE), report)
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(checkpoint)
-    return report
 
 
 # ---- command line --------------------------------------------------------------------------------
@@ -270,17 +322,27 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "directory for the supernet", required=True)
     flags.DEFINE_integer("seed", 0, "seed of weights, sub-networks, shuffling and augmentation")
     flags.DEFINE_integer("epochs", None, "short for --set=epochs=N", lower_bound=1)
+    flags.DEFINE_string("initial", "", "trained network or supernet (directory) to start from")
+    flags.DEFINE_string("teacher", "", "trained directory of a plain network to imitate")
+    flags.DEFINE_boolean("resume", False, "go on from the checkpoint in --out if there is one")
+    flags.DEFINE_boolean("overwrite", False, "discard an unfinished training in --out")
+    flags.DEFINE_enum(
+        "distribution", "none", KINDS,
+        "mirrored: devices of this machine; multi_worker: processes of TF_CONFIG, same flags in all"
+    )  # fmt: skip
+    flags.DEFINE_float("start_timeout", START_TIMEOUT, "seconds to wait for other workers", 1.0)
+    flags.DEFINE_string("json", None, "also write the report (train.json) here")
+    define_training_flags()
+    define_target_flags()
+
+
+def define_training_flags() -> None:
+    """How a supernet is trained, but for the number of epochs."""
     flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
     flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
     flags.DEFINE_enum("sampling", "uniform", ["uniform", "sandwich"], "sub-networks of a step")
     flags.DEFINE_float("distill", 0.0, "share of imitation in the loss (sandwich or --teacher)")
-    flags.DEFINE_string("initial", "", "trained directory of a plain network to start from")
-    flags.DEFINE_string("teacher", "", "trained directory of a plain network to imitate")
-    flags.DEFINE_boolean("resume", False, "go on from the checkpoint in --out if there is one")
-    flags.DEFINE_boolean("overwrite", False, "discard an unfinished training in --out")
     flags.DEFINE_integer("checkpoint_every", 1, "epochs between checkpoints", lower_bound=1)
-    flags.DEFINE_string("json", None, "also write the report (train.json) here")
-    define_target_flags()
 
 
 def recipe_of_flags(dataset: str) -> Recipe:
@@ -311,13 +373,15 @@ def _check_out(out: str, resume: bool, overwrite: bool) -> None:
 def _body() -> None:
     if not 0.0 <= FLAGS.distill <= 1.0:
         raise ValueError(f"--distill={FLAGS.distill}: expected 0 to 1")
-    _check_out(FLAGS.out, FLAGS.resume, FLAGS.overwrite)
     space, model = get_space(FLAGS.space), cost_model()
+    recipe = recipe_of_flags(FLAGS.dataset)
+    distribution = make_distribution(FLAGS.distribution, FLAGS.start_timeout)
+    if distribution.chief:
+        _check_out(FLAGS.out, FLAGS.resume, FLAGS.overwrite)
     data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space, FLAGS.search_fraction)
     if data.dataset.num_classes != space.num_classes:
         space = space.replace(num_classes=data.dataset.num_classes)
         print(f"classifier set to the {space.num_classes} classes of {FLAGS.dataset}")
-    recipe = recipe_of_flags(FLAGS.dataset)
     job = Job(
         space,
         model,
@@ -331,7 +395,9 @@ def _body() -> None:
         FLAGS.checkpoint_every,
     )
     command = shlex.join(["python", "-m", "nas.train_supernet", *sys.argv[1:]])
-    report = train(job, data, command, FLAGS.resume)
+    report = train(job, data, command, FLAGS.resume, distribution)
+    if not distribution.chief:
+        return
     if FLAGS.json:
         write_json(FLAGS.json, report)
     last = report["history"][-1]

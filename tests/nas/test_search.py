@@ -30,6 +30,7 @@ from nas.study import (
     open_study,
     params_of,
     pareto_front,
+    repair_journal,
 )
 from nas.targets import BudgetError, Target
 from tests.nas.test_space import tiny
@@ -86,6 +87,16 @@ def test_the_same_seed_finds_the_same_and_resuming_goes_on(tmp_path):
         open_study(str(tmp_path / "parts"), "another", True)
 
 
+def test_a_study_of_an_earlier_version_goes_on(tmp_path):
+    setup = {"model": {"target": {"sram_bytes": 9, "static_bytes": 2048}}, "seed": 0}
+    open_study(str(tmp_path / "study"), json.dumps(setup), False)
+    del setup["model"]["target"]["static_bytes"]
+    open_study(str(tmp_path / "study"), json.dumps(setup), True)
+    setup["model"]["target"]["sram_bytes"] = 8
+    with pytest.raises(StudyError, match="other settings"):
+        open_study(str(tmp_path / "study"), json.dumps(setup), True)
+
+
 def test_search_beats_random():
     """The area under the front, with as many networks."""
 
@@ -135,6 +146,46 @@ def test_workers_share_a_study_and_one_that_is_killed_loses_nothing(tmp_path):
     assert not s.study.get_trials(states=(TrialState.RUNNING,))
     s.run(45)
     assert len(results(s)) == 45
+
+
+def test_killing_all_workers_and_starting_again_loses_no_finished_trial(tmp_path):
+    """SIGKILL for both at once, a line cut off in the journal, then new processes to the end."""
+    place = tmp_path / "study"
+    open_study(str(place), "setup", False)
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_work, args=(place, i)) for i in range(2)]
+    for worker in workers:
+        worker.start()
+    study = open_study(str(place), "setup", True)
+    deadline = time.monotonic() + 240
+    while len(evaluated(study.get_trials())) < 8 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGKILL)
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == -signal.SIGKILL
+    with open(place, "ab") as journal:
+        journal.write(b'{"op_code": 8, "worker_id": ')
+    assert repair_journal(str(place)) == 28
+    assert repair_journal(str(place)) == 0
+    before = open_study(str(place), "setup", True).get_trials()
+    finished = [t for t in before if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert len(evaluated(before)) >= 8
+    assert len(evaluated(before)) < 40
+    fail_unfinished(searcher(place, resume=True).study)
+    again = context.Process(target=_work, args=(place, 0))
+    again.start()
+    again.join(240)
+    assert again.exitcode == 0
+    after = {t.number: t for t in open_study(str(place), "setup", True).get_trials()}
+    for trial in finished:
+        same = after[trial.number]
+        assert (same.state, same.values, same.params, same.user_attrs) == (
+            trial.state, trial.values, trial.params, trial.user_attrs
+        )  # fmt: skip
+    assert len(evaluated(list(after.values()))) == 40
+    assert TrialState.RUNNING not in {t.state for t in after.values()}
 
 
 @pytest.mark.parametrize("ranks", [None, RankRule((0.5, 1.0)), RankRule((0.5, 1.0), False)])
@@ -190,8 +241,8 @@ def test_evolution_obeys_limits_and_resumes_from_its_study(tmp_path):
 
 
 def test_an_impossible_budget_is_refused_at_once():
-    sampler = Sampler(SPACE, CostModel(Target(sram_bytes=6500)))
-    with pytest.raises(BudgetError, match=r"no network of digits_8 fits SRAM 6,500 bytes: the"):
+    sampler = Sampler(SPACE, CostModel(Target(sram_bytes=4500)))
+    with pytest.raises(BudgetError, match=r"no network of digits_8 fits SRAM 4,500 bytes: the"):
         sampler.census  # noqa: B018
 
 

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact instruction counts of the stem's convolution, and the estimate of `nas.conv_cost`.
+
+    python -m benchmarks.conv_instructions --networks=3 --out=docs/results/conv_instructions.json
+
+Runs `vit_conv_2d` on an emulated Cortex-M7 for convolutions as stems have them, with the scratch of
+a roomy and of a full arena, fits what each part of its work costs (non-negative least squares of
+relative errors), and shows how far the estimate in `nas/conv_cost.py` is from every count. With
+--networks=N it also compares whole networks, vit_micro_32 and N random ones of mcu_32 with a stem,
+with the firmware on the emulated board.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from tqdm import tqdm
+
+from benchmarks import networks
+from benchmarks.kernels import emulator
+from benchmarks.kernels.emulator import KernelEmulator
+from converter.fuse import fuse_model
+from converter.plan import plan_model
+from converter.ptq import quantize
+from firmware.boards import get_board
+from firmware.emulator.emulator import Emulator
+from firmware.model import build_model
+from keras_models.arch import ArchConfig
+from keras_models.presets import PRESETS
+from keras_models.vit import build_vit, random_weights
+from nas.command import FLAGS, run, write_json
+from nas.conv_cost import ConvShape, Work, instructions, work_of
+from nas.cost import CostModel
+from nas.presets import SPACES
+from nas.report import describe
+from nas.targets import Target
+from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
+from tflm_custom_ops.options import exact_k_block, pack_dual_channel
+
+SEED = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """A square convolution with `same` padding and the scratch that it has."""
+
+    side: int
+    inputs: int
+    kernel: int
+    stride: int
+    outputs: int
+    scratch_bytes: int
+
+    @property
+    def shape(self) -> ConvShape:
+        return ConvShape((self.side // self.stride) ** 2, self.kernel**2, self.inputs, self.outputs)
+
+    @property
+    def macs(self) -> int:
+        s = self.shape
+        return s.pixels * s.taps * s.inputs * s.outputs
+
+
+def convolutions() -> list[Convolution]:
+    """Layers of the stems of the presets and between, sides small enough to be quick."""
+    found = []
+    for side, inputs, kernel, stride, outputs in (
+        (16, 3, 3, 1, 24), (16, 24, 3, 2, 48), (32, 3, 3, 2, 16), (16, 16, 3, 2, 32),
+        (16, 3, 3, 1, 16), (16, 16, 3, 1, 32), (16, 32, 3, 2, 64), (14, 3, 5, 2, 12),
+        (12, 8, 3, 1, 8), (12, 32, 1, 1, 24), (8, 64, 3, 1, 48), (16, 1, 3, 1, 8),
+    ):  # fmt: skip
+        for scratch in (1 << 14, 4096, 2048, STACK_BYTES):
+            found.append(Convolution(side, inputs, kernel, stride, outputs, scratch))
+    return found
+
+
+def machine() -> KernelEmulator:
+    """An emulated Cortex-M7 with the kernels and the convolution."""
+    builtins = emulator.KERNELS.parent / "builtins"
+    sources = [*sorted(emulator.KERNELS.glob("*.[cS]")), builtins / "vit_conv_2d.c"]
+    return KernelEmulator(emulator.build(sources=sources))
+
+
+def count(core: KernelEmulator, conv: Convolution) -> int:
+    """Exact instructions of one run."""
+    rng = np.random.default_rng(SEED)
+    core.reset_memory()
+    k, n, out = conv.kernel**2 * conv.inputs, conv.outputs, conv.side // conv.stride
+    weights = np.clip(np.rint(rng.normal(0, 40, (n, k))), -127, 127).astype(np.int8)
+    cut = conv_schedule(k, n, conv.scratch_bytes)
+    pad = max(0, (out - 1) * conv.stride + conv.kernel - conv.side) // 2
+    window = [conv.side, conv.side, conv.inputs, out, out, n, conv.kernel, conv.kernel,
+              conv.stride, conv.stride, 1, 1, pad, pad]  # fmt: skip
+    linear = [
+        k, n, core.put(pack_dual_channel(weights)), core.put(np.zeros(n, np.int32)),
+        core.put(np.full(n, 1 << 30, np.int32)), 0, 3, -128, 127, exact_k_block(weights),
+    ]  # fmt: skip
+    shift = core.put(np.full(n, -8, np.int32))
+    words = [*window, -4, *linear, shift, cut.rows, cut.inputs, cut.channels]
+    params = core.put(np.array(words, np.int64).astype(np.uint32))
+    x = core.put(rng.integers(-128, 128, conv.side**2 * conv.inputs).astype(np.int8))
+    y, scratch = core.alloc(out * out * n), core.alloc(cut.scratch_bytes)
+    return core.call("vit_conv_2d", params, x, y, scratch).instructions
+
+
+def _row(conv: Convolution) -> NDArray[np.float64]:
+    return np.array(dataclasses.astuple(work_of(conv.shape, conv.scratch_bytes)))
+
+
+def fit(convs: Sequence[Convolution], counts: Sequence[int]) -> Work:
+    """What each part costs, so that the relative errors are least."""
+    matrix = np.stack([_row(c) / exact for c, exact in zip(convs, counts, strict=True)])
+    found, _ = nnls(matrix, np.ones(len(counts)))
+    return Work(*[float(f"{v:.4g}") for v in found])
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkRow:
+    """A network on the emulated board, and its estimate by `nas.cost`.
+
+    Attributes:
+      instructions, estimate: of one inference.
+      stem_instructions, stem_estimate: of its convolutions.
+    """
+
+    name: str
+    instructions: int
+    estimate: int
+    error: float
+    stem_instructions: int
+    stem_estimate: int
+    stem_error: float
+
+
+def network_row(name: str, arch: ArchConfig) -> NetworkRow:
+    """Converts a network with random weights, runs its firmware, and compares."""
+    size, channels = arch.image_size, arch.channels
+    images = networks.synthetic_images(networks.CALIBRATION_IMAGES, size, channels, SEED)
+    plain = quantize(random_weights(build_vit(arch), SEED), arch, images)
+    model = plan_model(fuse_model(plain, residual_bits=8).model_bytes, streamed=False).model_bytes
+    with tempfile.TemporaryDirectory() as work:
+        elf = Path(work) / "firmware.elf"
+        board = get_board("stm32f746g_disco")
+        build_model(model, board, elf)
+        board_emulator = Emulator(board, elf)
+    exact = board_emulator.classify(
+        np.clip(np.rint(images[0] * 127), -128, 127).astype(np.int8)
+    ).instructions
+    stem = sum(
+        c.instructions for c in board_emulator.operator_counts() if "CONV_2D" in c.name
+    )  # fmt: skip
+    cost = CostModel(Target(), streamed=False)
+    found = cost.cost(arch)
+    parts = [op.best(found.arena_bytes) for op in cost.operators(arch) if op.convolution]
+    of_stem = sum(part.instructions for part in parts if part)
+    return NetworkRow(
+        name, exact, round(found.instructions), found.instructions / exact - 1.0, stem,
+        round(of_stem), of_stem / stem - 1.0,
+    )  # fmt: skip
+
+
+def network_rows(count: int) -> list[NetworkRow]:
+    """vit_micro_32 and random networks of mcu_32 with a stem."""
+    space, rng = SPACES["mcu_32"], np.random.default_rng(SEED)
+    named = {"vit_micro_32": PRESETS["vit_micro_32"]}
+    while len(named) <= count:
+        config = space.sample(rng)
+        if config.patch.stem:
+            named[describe(space, config)] = space.arch(config)
+    return [network_row(name, arch) for name, arch in tqdm(named.items(), unit="network")]
+
+
+def _body() -> None:
+    core, convs = machine(), convolutions()
+    counts = [count(core, conv) for conv in tqdm(convs, unit="convolution")]
+    fitted = fit(convs, counts)
+    rows: list[dict[str, Any]] = []
+    for conv, exact in zip(convs, counts, strict=True):
+        estimate = instructions(conv.shape, conv.scratch_bytes)
+        rows.append(
+            {
+                **dataclasses.asdict(conv),
+                "macs": conv.macs,
+                "instructions": exact,
+                "estimate": round(estimate),
+                "error": estimate / exact - 1.0,
+            }
+        )
+    errors = np.array([row["error"] for row in rows])
+    best = np.array([_row(c) @ np.array(dataclasses.astuple(fitted)) for c in convs]) / counts - 1
+    print(f"{'side':>5}{'in':>4}{'k':>3}{'s':>3}{'out':>5}{'scratch':>9}{'exact':>12}{'error':>9}")
+    for row in rows:
+        print(
+            f"{row['side']:>5}{row['inputs']:>4}{row['kernel']:>3}{row['stride']:>3}"
+            f"{row['outputs']:>5}{row['scratch_bytes']:>9}{row['instructions']:>12,}"
+            f"{100 * row['error']:>8.2f}%"
+        )
+    print(f"fitted: {fitted}")
+    print(
+        f"largest error {100 * np.abs(errors).max():.2f} % (of the fit "
+        f"{100 * np.abs(best).max():.2f} %), mean {100 * np.abs(errors).mean():.2f} %"
+    )
+    whole = network_rows(FLAGS.networks) if FLAGS.networks else []
+    for each in whole:
+        print(
+            f"{each.name}: {each.instructions:,} instructions, estimate {100 * each.error:+.2f} %, "
+            f"of its stem {100 * each.stem_error:+.2f} %"
+        )
+    if FLAGS.out:
+        versions = {"python": platform.python_version(), "compiler": emulator.compiler_version()}
+        write_json(
+            FLAGS.out,
+            {
+                "command": "python -m benchmarks.conv_instructions",
+                "seed": SEED,
+                "versions": versions,
+                "fitted": dataclasses.asdict(fitted),
+                "largest_error": float(np.abs(errors).max()),
+                "mean_error": float(np.abs(errors).mean()),
+                "convolutions": rows,
+                "networks": [dataclasses.asdict(each) for each in whole],
+            },
+        )
+
+
+def main(argv: Sequence[str]) -> None:
+    run("benchmarks.conv_instructions", argv, _body)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("out", None, "file of the record")
+    flags.DEFINE_integer("networks", 0, "random networks to compare as well", lower_bound=0)
+    app.run(main)
