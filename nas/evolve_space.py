@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m nas.evolve_space --supernet=DIR --out=OUT`: one step of the evolution of a space.
+"""`python -m nas.evolve_space --supernet=DIR --out=OUT`: evolution of a space.
 
-Evaluates random sub-networks that fit the budget with the supernet's weights, fits the tendency of
-the E-T error for each dimension (per stage: the heads, MLP and rank ratio of each third of the
-blocks are fitted apart, their mean moves the dimension), and moves each dimension against it
-(`nas.tendency`). Writes OUT/space.json, the space to train the next supernet on, OUT/evolution.json
-with the space before and after, errors and slopes, and OUT/evolution.png.
+--algorithm=s3: evaluates random sub-networks that fit the budget with the supernet's weights, fits
+the tendency of the E-T error for each dimension (per stage: the heads, MLP and rank ratio of each
+third of the blocks are fitted apart, their mean moves the dimension), and moves each dimension
+against it (`nas.tendency`). Writes OUT/space.json, the space to train the next supernet on,
+OUT/evolution.json with the space before and after, errors and slopes, and OUT/evolution.png. With
+--epochs=E it goes on: trains the supernet of the new space for E epochs from the old one's weights,
+measures again, and so for --steps=N steps (`nas.alternate`).
+
+--algorithm=mcuformer: walks over pairs of rank ratio and patch size (`nas.evolve_ranks`).
+
+Accuracies and folders are kept as they are found: a killed evolution goes on with --resume.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,13 +29,22 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
+from keras_models.command import expect_writable, write_atomic
 from keras_models.datasets import DATASETS
+from nas.alternate import Errors, Work, alternate
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
+from nas.data import load_search_data
 from nas.evaluator import Evaluator, Source
+from nas.evolve_ranks import Measure, draw_walk, grid_of, objective, walk
+from nas.evolve_ranks import record as record_walk
+from nas.figures import png
+from nas.measured import MEASURED_FILE, Remembered, claim, supernet_mark
 from nas.sampler import Sampler
 from nas.space import SearchSpace, SpaceError, SubnetConfig
+from nas.steps import Objective
 from nas.stored import SPACE_FILE
 from nas.tendency import Measured, Step, dimension_errors, et_error, moved, slope, tendency
+from nas.train_supernet import Job, define_training_flags, recipe_of_flags, train
 
 STAGES = 3
 STEPS_PER_RANGE = 0.02  # of the E-T error from a dimension's least to its largest value
@@ -187,7 +205,7 @@ def measure(
 
 def record(evolved: Evolved, measured: Sequence[Measured], fit_share: float) -> dict[str, Any]:
     """A step as plain data."""
-    data = dataclasses.asdict(evolved)
+    data = {"algorithm": "s3", **dataclasses.asdict(evolved)}
     data["share_that_fits"] = fit_share
     data["networks"] = [dataclasses.asdict(m) for m in measured]
     return data
@@ -216,36 +234,164 @@ def draw_step(path: str, evolved: Evolved, measured: Sequence[Measured], top: in
         panel.set_ylabel("error, %")
     figure.suptitle(f"{evolved.before.name}: E-T error {100 * evolved.et_error:.2f} %", fontsize=9)
     figure.tight_layout()
-    figure.savefig(f"{path}.tmp", format="png", dpi=110)
-    pyplot.close(figure)
-    os.replace(f"{path}.tmp", path)
+    write_atomic(path, png(figure))
 
 
 def _list(choices: Sequence[float]) -> str:
     return ",".join(f"{c:g}" for c in choices)
 
 
-def _body() -> None:
-    space = SearchSpace.load(os.path.join(FLAGS.supernet, SPACE_FILE))
+def describe_space(space: SearchSpace) -> str:
+    """The dimensions that can move."""
+    return ", ".join(f"{d.name} {_list(choices_of(space, d.name))}" for d in dimensions(space))
+
+
+# ---- command line --------------------------------------------------------------------------------
+
+
+def _source(supernet: str) -> Source:
+    return Source(supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction)
+
+
+def _accuracy(supernet: str, space: SearchSpace, folder: str) -> Callable[[SubnetConfig], float]:
+    """Measures sub-networks; the folder keeps what was found."""
+    evaluator = Evaluator(_source(supernet), space)
+    return Remembered(os.path.join(folder, MEASURED_FILE), evaluator)
+
+
+def _setup() -> dict[str, Any]:
+    """What must not change between a kill and --resume."""
+    names = ["algorithm", "dataset", "search_fraction", "networks", "top", "seed", "points"]
+    setup = {name: FLAGS[name].value for name in names}
+    setup["model"] = dataclasses.asdict(cost_model())
+    setup["supernet"] = supernet_mark(FLAGS.supernet)
+    if FLAGS.epochs is not None:
+        setup["recipe"] = dataclasses.asdict(recipe_of_flags(FLAGS.dataset))
+        setup["sampling"], setup["distill"] = FLAGS.sampling, FLAGS.distill
+    return setup
+
+
+def _step(supernet: str, folder: str) -> tuple[Errors, SearchSpace]:
+    """Measures a supernet and moves its space; writes the folder, or reads one that is complete."""
+    record_file, space_file = (os.path.join(folder, n) for n in ("evolution.json", SPACE_FILE))
+    if os.path.exists(record_file) and os.path.exists(space_file):
+        with open(record_file, encoding="utf-8") as file:
+            data = json.load(file)
+        names = [f.name for f in dataclasses.fields(Errors)]
+        return Errors(*[data[name] for name in names]), SearchSpace.load(space_file)
+    os.makedirs(folder, exist_ok=True)
+    space = SearchSpace.load(os.path.join(supernet, SPACE_FILE))
     sampler = Sampler(space, cost_model(), FLAGS.seed)
     census = sampler.census
-    if not 1 <= FLAGS.top <= FLAGS.networks:
-        raise ValueError(f"--top={FLAGS.top}: expected 1 to --networks={FLAGS.networks}")
-    os.makedirs(FLAGS.out, exist_ok=True)
-    source = Source(FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction)
+    accuracy = _accuracy(supernet, space, folder)
     with tqdm(total=FLAGS.networks, unit="network") as bar:
-        measured = measure(sampler, Evaluator(source, space), FLAGS.networks, lambda: bar.update(1))
+        measured = measure(sampler, accuracy, FLAGS.networks, lambda: bar.update(1))
     evolved = evolve_once(space, measured, FLAGS.top)
     share = census.fit_both / census.total
-    write_json(os.path.join(FLAGS.out, "evolution.json"), record(evolved, measured, share))
-    draw_step(os.path.join(FLAGS.out, "evolution.png"), evolved, measured, FLAGS.top)
-    evolved.after.save(os.path.join(FLAGS.out, SPACE_FILE))
+    draw_step(os.path.join(folder, "evolution.png"), evolved, measured, FLAGS.top)
+    evolved.after.save(space_file)
+    write_json(record_file, record(evolved, measured, share))
     print(f"E-T error {100 * evolved.et_error:.2f} %, {100 * share:.2f} % of the networks fit")
     for change in evolved.dimensions:
         slopes = ", ".join(f"{s:+.3g}" for s in change.slopes)
         print(
             f"{change.name:<11} {_list(change.before)} -> {_list(change.after)}  (slopes {slopes})"
         )
+    errors = Errors(evolved.et_error, evolved.mean_error, evolved.top_error, share)
+    return errors, evolved.after
+
+
+def _train(space: SearchSpace, initial: str, folder: str) -> None:
+    """Trains the supernet of a space from another one's weights."""
+    os.makedirs(folder, exist_ok=True)
+    recipe = recipe_of_flags(FLAGS.dataset)
+    job = Job(
+        space,
+        cost_model(),
+        recipe,
+        Objective(recipe.label_smoothing, FLAGS.distill),
+        FLAGS.sampling == "sandwich",
+        FLAGS.seed,
+        folder,
+        initial,
+        checkpoint_every=FLAGS.checkpoint_every,
+    )
+    data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space, FLAGS.search_fraction)
+    print(f"training the supernet of {describe_space(space)}")
+    train(job, data, _command(), resume=True)
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "nas.evolve_space", *sys.argv[1:]])
+
+
+def _alternate() -> dict[str, Any]:
+    work = Work(_step, _train, describe_space)
+    rows = alternate(work, FLAGS.supernet, FLAGS.out, FLAGS.steps or 1, FLAGS.control)
+    if not rows:
+        print("no dimension moves: nothing was trained")
+    for number, row in enumerate(rows, 1):
+        kept = row.error_control
+        beside = f", {100 * kept.et_error:.2f} % old space trained on" if kept else ""
+        print(
+            f"step {number}: E-T error {100 * row.error_before.et_error:.2f} % -> "
+            f"{100 * row.error_after.et_error:.2f} %{beside}"
+        )
+        print(f"  {row.before}\n  {row.after}")
+    return {"command": _command(), "steps": [dataclasses.asdict(row) for row in rows]}
+
+
+def _walk() -> dict[str, Any]:
+    """MCUFormer's variant."""
+    space = SearchSpace.load(os.path.join(FLAGS.supernet, SPACE_FILE))
+    grid_of(space)
+    sampler = Sampler(space, cost_model(), FLAGS.seed)
+    sampler.census  # noqa: B018  an impossible budget is refused at once
+    accuracy = _accuracy(FLAGS.supernet, space, FLAGS.out)
+    measured = Measure(sampler, accuracy, FLAGS.networks, FLAGS.top)
+    steps = 10 if FLAGS.steps is None else FLAGS.steps
+    with tqdm(total=FLAGS.points + steps, unit="pair") as bar:
+        found = walk(measured, FLAGS.points, steps, lambda: bar.update(1))
+    data = {"command": _command(), **record_walk(found)}
+    draw_walk(os.path.join(FLAGS.out, "evolution.png"), found)
+    found.after.save(os.path.join(FLAGS.out, SPACE_FILE))
+    write_json(os.path.join(FLAGS.out, "evolution.json"), data)
+    print(
+        f"{'':>6}{'rank ratio':>11}{'patch':>7}{'E-T error':>11}{'fit SRAM':>10}{'objective':>11}"
+    )
+    for i, p in enumerate(found.points):
+        name = "random" if i < found.random else "step"
+        mark = "  best" if p == found.best else ""
+        print(
+            f"{name:>6}{p.ratio:>11g}{p.patch:>7g}{100 * p.error:>10.2f}%{100 * p.legal:>9.2f}%"
+            f"{objective(p):>11.4f}{mark}"
+        )
+    return data
+
+
+def _body() -> None:
+    if not 1 <= FLAGS.top <= FLAGS.networks:
+        raise ValueError(f"--top={FLAGS.top}: expected 1 to --networks={FLAGS.networks}")
+    if FLAGS.epochs is None and FLAGS.algorithm == "s3" and (FLAGS.steps or 1) > 1:
+        raise ValueError(
+            f"--steps={FLAGS.steps}: expected --epochs, for the supernets of the steps"
+        )
+    if FLAGS.epochs is not None and FLAGS.algorithm == "mcuformer":
+        raise ValueError("--epochs: expected --algorithm=s3; mcuformer's trains no supernet")
+    if FLAGS.control and FLAGS.epochs is None:
+        raise ValueError("--control: expected --epochs, for which the old space is trained on")
+    expect_writable(FLAGS.json)
+    claim(FLAGS.out, _setup(), FLAGS.resume)
+    if FLAGS.algorithm == "mcuformer":
+        data = _walk()
+    elif FLAGS.epochs is not None:
+        data = _alternate()
+    else:
+        _step(FLAGS.supernet, FLAGS.out)
+        with open(os.path.join(FLAGS.out, "evolution.json"), encoding="utf-8") as file:
+            data = json.load(file)
+    if FLAGS.json:
+        write_json(FLAGS.json, data)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -254,13 +400,21 @@ def main(argv: Sequence[str]) -> None:
 
 def define_flags() -> None:
     flags.DEFINE_string("supernet", None, "directory of nas.train_supernet", required=True)
+    flags.DEFINE_enum("algorithm", "s3", ["s3", "mcuformer"], "which dimensions move, and how")
     flags.DEFINE_enum("dataset", "digits", DATASETS, "data set, as in training")
     flags.DEFINE_string("data_dir", "", "folder of the data set")
     flags.DEFINE_float("search_fraction", 0.2, "as in training")
     flags.DEFINE_string("out", None, "directory for the results", required=True)
     flags.DEFINE_integer("networks", 200, "random sub-networks to evaluate", lower_bound=2)
     flags.DEFINE_integer("top", 50, "of them, how many are the top ones", lower_bound=1)
+    flags.DEFINE_integer("points", 5, "mcuformer: random pairs to begin with", lower_bound=1)
+    flags.DEFINE_integer("steps", None, "s3: 1 unless given; mcuformer: 10 at most", lower_bound=1)
+    flags.DEFINE_integer("epochs", None, "s3: train the new space's supernet", lower_bound=1)
+    flags.DEFINE_boolean("control", False, "s3 with --epochs: also train the old space on")
     flags.DEFINE_integer("seed", 0, "of the random sub-networks")
+    flags.DEFINE_boolean("resume", False, "go on with what is in --out")
+    flags.DEFINE_string("json", None, "also write the record here")
+    define_training_flags()
     define_target_flags()
 
 

@@ -10,7 +10,9 @@ import json
 import os
 from typing import Any
 
+from keras_models.command import write_atomic
 from nas.command import write_text
+from nas.figures import png
 from nas.report import describe
 from nas.space import SearchSpace
 from nas.study import Found
@@ -88,9 +90,7 @@ def _png(path: str, front: list[Found], every: list[Found], title: str) -> None:
     axes.set_title(title)
     axes.legend()
     figure.tight_layout()
-    figure.savefig(f"{path}.tmp", format="png", dpi=120)
-    pyplot.close(figure)
-    os.replace(f"{path}.tmp", path)
+    write_atomic(path, png(figure, dpi=120))
 
 
 _PAGE = """<!doctype html>

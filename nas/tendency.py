@@ -126,6 +126,17 @@ PATCH_LEGAL = Step(tau=2.0, gamma=4.0, low=16.0, high=32.0)
 NEIGHBOURS = 5
 
 
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """How rank ratio or patch size moves for the error, and for the share over the limit."""
+
+    error: Step
+    legal: Step
+
+
+PUBLISHED = (Axis(RATIO, RATIO_LEGAL), Axis(PATCH, PATCH_LEGAL))
+
+
 def plane(points: Sequence[Point], values: Sequence[float]) -> NDArray[np.float64]:
     """(slope by ratio, by patch) of the least-squares plane, the flattest if there are many."""
     centre = np.mean([(p.ratio, p.patch) for p in points], axis=0)
@@ -135,33 +146,49 @@ def plane(points: Sequence[Point], values: Sequence[float]) -> NDArray[np.float6
     return slopes
 
 
-def nearest(points: Sequence[Point], at: Point, count: int = NEIGHBOURS) -> list[Point]:
+def nearest(
+    points: Sequence[Point],
+    at: Point,
+    count: int = NEIGHBOURS,
+    axes: tuple[Axis, Axis] = PUBLISHED,
+) -> list[Point]:
     """The `count` visited points nearest to one of them, itself included, ranges scaled to one."""
 
+    def scaled(difference: float, axis: Axis) -> float:
+        return difference / ((axis.error.high - axis.error.low) or 1.0)
+
     def distance(p: Point) -> float:
-        ratio = (p.ratio - at.ratio) / (RATIO.high - RATIO.low)
-        return math.hypot(ratio, (p.patch - at.patch) / (PATCH.high - PATCH.low))
+        return math.hypot(scaled(p.ratio - at.ratio, axes[0]), scaled(p.patch - at.patch, axes[1]))
 
     return sorted(points, key=distance)[:count]
 
 
-def next_point(points: Sequence[Point], at: Point) -> tuple[float, float]:
+def next_point(
+    points: Sequence[Point], at: Point, axes: tuple[Axis, Axis] = PUBLISHED
+) -> tuple[float, float]:
     """The next (rank ratio, patch size): down the error, and down the share that does not fit.
+
+    Args:
+      axes: of ratio and patch size; the published steps are for 240 pixels. With others each of the
+        two slopes is worth one step at most.
 
     Raises:
       ValueError: `at` is not among the visited points.
     """
     if at not in points:
         raise ValueError(f"next_point: got {at}, expected one of the {len(points)} visited points")
-    close = nearest(points, at)
+    close = nearest(points, at, axes=axes)
     by_error = plane(close, [p.error for p in close])
     by_legal = plane(close, [1.0 - p.legal for p in close])
+    most = None if axes is PUBLISHED else 1
     new = []
-    for value, axis, error, legal in (
-        (at.ratio, 0, RATIO, RATIO_LEGAL),
-        (at.patch, 1, PATCH, PATCH_LEGAL),
-    ):
-        shift = steps_of(by_error[axis], error) * error.gamma
-        shift += steps_of(by_legal[axis], legal) * legal.gamma
-        new.append(round(min(error.high, max(error.low, value - shift)), 9))
+    for i, (value, axis) in enumerate(zip((at.ratio, at.patch), axes, strict=True)):
+        shift = _steps(by_error[i], axis.error, most) * axis.error.gamma
+        shift += _steps(by_legal[i], axis.legal, most) * axis.legal.gamma
+        new.append(round(min(axis.error.high, max(axis.error.low, value - shift)), 9))
     return new[0], new[1]
+
+
+def _steps(w: float, step: Step, most: int | None) -> int:
+    count = steps_of(w, step)
+    return count if most is None else max(-most, min(most, count))

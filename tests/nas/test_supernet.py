@@ -10,6 +10,7 @@ import pytest
 from keras_models.arch import BlockRanks, StemLayer
 from keras_models.vit import build_vit, random_weights
 from nas import resize
+from nas.inherit import inherit
 from nas.init_dense import init_from
 from nas.presets import SPACES
 from nas.space import Patch, RankRule, SpaceError
@@ -157,6 +158,54 @@ def test_initialisation_keeps_the_model(kind):
             assert difference(logits, model(images)) < 1e-4
         else:  # positions went up and down again: close, not equal
             assert difference(logits, model(images)) < 1.0
+
+
+@pytest.mark.parametrize("kind", SPACE_KINDS)
+@pytest.mark.parametrize("grows", [True, False])
+def test_an_evolved_space_inherits_what_it_shares(kind, grows):
+    """Networks of both spaces keep their logits; a deeper one starts as its first blocks."""
+    small = SPACE_KINDS[kind]
+    large = small.replace(
+        embed_dim=(*small.embed_dim, 32), heads=(*small.heads, 4), depth=(*small.depth, 4),
+        mlp_ratio=(*small.mlp_ratio, 3.0),
+    )  # fmt: skip
+    old, rng = randomized(small if grows else large)
+    new = Supernet(large if grows else small, 5)
+    new.build()
+    inherit(new, old)
+    images = images_of(small, rng)
+
+    def logits(net, config):  # not compiled: quicker for a single batch
+        return net(images, masks=net.masks(config), patch=config.patch)
+
+    networks = [*(small.largest(p) for p in small.patches), *(small.sample(rng) for _ in range(4))]
+    for shared in networks:
+        assert difference(logits(old, shared), logits(new, shared)) < 2e-5
+    if grows:
+        blocks = [shared.block(min(b, shared.depth - 1)) for b in range(4)]
+        deeper = large.from_blocks(shared.patch, shared.embed_dim, tuple(blocks))
+        assert difference(logits(new, deeper), logits(new, shared)) < 2e-5
+
+
+def test_inheriting_other_patches():
+    """A patch size of both spaces keeps its kernel, whatever the largest one is."""
+    spaces = [tiny(patches=tuple(Patch(p) for p in sizes)) for sizes in ((2, 4), (2,), (4, 6))]
+    for one, two, common in ((0, 1, 2), (1, 0, 2), (2, 0, 4), (0, 2, 4)):
+        old, _ = randomized(spaces[one])
+        new = Supernet(spaces[two])
+        new.build()
+        inherit(new, old)
+        kernels = [extract(net, net.space.largest(Patch(common))).get_layer("patch").get_weights()
+                   for net in (new, old)]  # fmt: skip
+        assert difference(kernels[0][0], kernels[1][0]) < 1e-4
+
+
+def test_inheriting_from_another_task_is_refused():
+    new, old = Supernet(tiny()), Supernet(tiny(num_classes=9))
+    with pytest.raises(SpaceError, match="num_classes 9, expected"):
+        inherit(new, old)
+    with pytest.raises(SpaceError, match="expected low ranks"):
+        inherit(Supernet(tiny()), Supernet(tiny(ranks=None)))
 
 
 def test_initialised_qkv_is_the_intended_matrix():

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of one worker against two."""
+
+import pytest
+
+from benchmarks.search_workers import Run, compare, hypervolume, pareto
+
+
+def test_pareto_and_hypervolume():
+    points = [(2.0, 0.5), (1.0, 0.4), (3.0, 0.5), (4.0, 0.9), (1.0, 0.3)]
+    assert pareto(points) == [(1.0, 0.4), (2.0, 0.5), (4.0, 0.9)]
+    # 0.4 from 1 to 2, 0.5 from 2 to 4, 0.9 from 4 to 5, of 5 x 1.
+    assert hypervolume(points, 5.0) == pytest.approx((0.4 + 2 * 0.5 + 0.9) / 5)
+    assert hypervolume(points, 3.0) == pytest.approx((0.4 + 0.5) / 3)
+    assert hypervolume([(6.0, 1.0)], 5.0) == 0.0
+
+
+def run_of(seed, workers, seconds, front):
+    return Run(seed, workers, seconds, seconds - 1, 10, 2, front)
+
+
+def test_two_workers_are_compared_with_the_noise():
+    better = [(1.0, 0.8), (2.0, 0.9)]
+    runs = [
+        run_of(0, 1, 10.0, [(1.0, 0.8), (2.0, 0.85)]),
+        run_of(0, 2, 6.0, better),
+        run_of(1, 1, 12.0, [(1.0, 0.7), (2.0, 0.9)]),
+        run_of(1, 2, 6.0, [(1.0, 0.7)]),
+    ]
+    figures = compare(runs)
+    first, second = figures["seeds"]
+    assert figures["latency_limit_ms"] == 2.0
+    assert first["union_front"] == 2
+    assert first["of_union_front"] == [1, 2]
+    assert second["of_union_front"] == [2, 1]
+    assert first["hypervolume"] == pytest.approx([0.4, 0.4])
+    assert figures["time_ratio_mean"] == pytest.approx((0.6 + 0.5) / 2)
+    assert figures["noise_between_seeds"] == pytest.approx(0.05 / 2**0.5)
+    assert figures["within_noise"]
+    worse = [run_of(s, 2, 6.0, [(1.9, 0.1)]) for s in (0, 1)]
+    assert not compare([runs[0], runs[2], *worse])["within_noise"]
+    assert compare(runs[:2])["noise_between_seeds"] is None
