@@ -163,6 +163,7 @@ def _split(dataset: Dataset) -> Split:
         split = split.take(_LIMIT.value, _SEED.value)
     if not len(split):
         raise DatasetError(f"{dataset.name}: the {_SPLIT.value} split is empty")
+    split.preload()  # an unreadable image is reported now
     return split
 
 
