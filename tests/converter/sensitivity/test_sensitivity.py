@@ -142,19 +142,19 @@ def test_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("dataset", "arguments", "reason"),
     [
-        (["--weights=none"], "none: no such weights file"),
-        (["--images=360"], "test split: 360 images asked for, expected 1 to 359"),
-        (["--model={folder}/five.json"], "digits has 10 classes, the network 5: "),
-        (["--nodataset"], "--weights=random does not say one: give --dataset=digits|"),
-        (["--png={folder}"], "{folder}: got a folder, expected the name of a file"),
-        (["--json={folder}/a.json/s.json"], "{folder}/a.json"),
-        (["more"], "unexpected argument 'more'"),
+        ("digits", ["--weights=none"], "none: no such weights file"),
+        ("digits", ["--images=360"], "test split: 360 images asked for, expected 1 to 359"),
+        ("digits", ["--model={folder}/five.json"], "digits has 10 classes, the network 5: "),
+        ("", [], "--weights=random does not say one: give --dataset=digits|"),
+        ("digits", ["--png={folder}"], "{folder}: got a folder, expected the name of a file"),
+        ("digits", ["--json={folder}/a.json/s.json"], "{folder}/a.json: "),
+        ("digits", ["more"], "unexpected argument 'more'"),
     ],
 )
 def test_bad_input_is_one_line_before_the_work(
-    tmp_path: Path, arguments: list[str], reason: str
+    tmp_path: Path, dataset: str, arguments: list[str], reason: str
 ) -> None:
     ARCH.save(str(tmp_path / "five.json"))
     ARCH.replace(num_classes=10).save(str(tmp_path / "a.json"))
@@ -162,12 +162,11 @@ def test_bad_input_is_one_line_before_the_work(
         sys.executable, "-m", "converter.sensitivity", f"--model={tmp_path}/a.json",
         "--weights=random",
     ]  # fmt: skip
-    if "--nodataset" not in arguments:
-        command.append("--dataset=digits")
-    command += [a.format(folder=tmp_path) for a in arguments if a != "--nodataset"]
+    command += [f"--dataset={dataset}"] * bool(dataset)
+    command += [a.format(folder=tmp_path) for a in arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("sensitivity: " + reason.format(folder=tmp_path)[:20])
+    assert done.stderr.startswith("sensitivity: ")
     assert reason.format(folder=tmp_path) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "five.json"]
