@@ -223,6 +223,11 @@ def test_what_does_not_fit_moves_a_walk():
     assert all(p.error == 1.0 for p in nothing)
 
 
+def test_the_share_over_the_limit_counts_like_the_error():
+    assert objective(Point(0.5, 16, 0.3, 0.6)) == pytest.approx(0.7)
+    assert objective(Point(0.5, 16, 0.3, 0.6)) > objective(Point(0.5, 32, 0.4, 1.0))
+
+
 def test_pairs_of_a_space():
     space = SPACES["mcu_32"]
     grid = grid_of(space)
