@@ -34,6 +34,10 @@ class SerialTransport:
         except serial.SerialException as error:
             raise FirmwareError(f"serial port {self._serial.port}: {error}") from None
 
+    def close(self) -> None:
+        """Gives the port back."""
+        self._serial.close()
+
     def read(self, timeout_s: float) -> bytes:
         """What has arrived, or the first byte within `timeout_s`."""
         self._serial.timeout = timeout_s

@@ -7,6 +7,8 @@ import copy
 import dataclasses
 import json
 import shutil
+import socket
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from firmware.export import export_project
 from firmware.model import build_model
 from firmware.project import make_project
 from firmware.render import board_header, linker_script
+from firmware.transports import SerialTransport
 from tests.converter.compile import fused_models
 from tests.firmware import cproject_build, fake_model
 from tests.firmware.fake_model import FakeModel
@@ -215,6 +218,30 @@ def test_every_core_boots_and_classifies(tmp_path, cpu):
     assert 0x20000000 <= arena < 0x20010000
 
 
+def _serve(listener, emulator):
+    """What OpenOCD's semihosting redirection is to a client: a TCP connection."""
+    line = EmulatedSerial(emulator)
+    connection, _ = listener.accept()
+    with connection:
+        while data := connection.recv(4096):
+            line.write(data)
+            connection.sendall(line.read(0.0))
+
+
+def test_semihosting_console_over_tcp(tmp_path):
+    board = board_of()
+    emulator = Emulator(board, build_fake(board, tmp_path))
+    with socket.create_server(("localhost", 0)) as listener:
+        server = threading.Thread(target=_serve, args=(listener, emulator), daemon=True)
+        server.start()
+        line = SerialTransport(f"socket://localhost:{listener.getsockname()[1]}", 115200)
+        image = fake_model.images(1)[0]
+        result = Connection(line).classify(image)
+        line.close()
+        server.join(10)
+    np.testing.assert_array_equal(result.logits, fake_model.reference(image))
+
+
 def test_memory_map_is_exact(tmp_path):
     statement = "volatile char b[9000]; for (int i = 0; i < 9000; ++i) b[i] = 1; (void)b[0];"
     board = board_of()
@@ -280,10 +307,23 @@ def test_weights_in_external_memory(tmp_path):
     assert "external flash: holds other weights" in emulator.banner
 
 
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 @pytest.mark.parametrize("console", ["semihosting", "functions"])
-def test_cmake_project_builds_by_its_readme_and_runs(tmp_path, console):
-    board = board_of(console=console, openocd="board/nordic_nrf52_dk.cfg")
+def test_readme_tells_how_to_reach_the_console(tmp_path, console):
+    generated, kernels = fake_model.write(tmp_path / "generated")
+    out = tmp_path / "out"
+    project = make_project(board_of(console=console), generated, kernels, name="digits")
+    export_project(project, "cmake", out, check=False)
+    readme = (out / "README.md").read_text()
+    assert ("semihosting_redirect tcp 2323" in readme) == (console == "semihosting")
+    assert ("board_putc()" in readme) == (console == "functions")
+    # No tool is known to program this board.
+    assert "with the tool of your debug probe" in readme
+    assert "add_custom_target(flash" not in (out / "CMakeLists.txt").read_text()
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_cmake_project_builds_by_its_readme_and_runs(tmp_path):
+    board = board_of(openocd="board/nordic_nrf52_dk.cfg")
     generated, kernels = fake_model.write(tmp_path / "generated")
     out = tmp_path / "out"
     export_project(make_project(board, generated, kernels, name="digits"), "cmake", out)
@@ -292,13 +332,10 @@ def test_cmake_project_builds_by_its_readme_and_runs(tmp_path, console):
     emulator = Emulator(board, out / "build" / "release" / "digits.elf")
     image = fake_model.images(1)[0]
     np.testing.assert_array_equal(emulator.classify(image).logits, fake_model.reference(image))
-    readme = (out / "README.md").read_text()
-    assert "STM32" not in readme
+    assert "STM32" not in (out / "README.md").read_text()
     assert readme_commands(out, "Program") == [
         "cmake --build --preset release --target flash-openocd"
     ]
-    assert ("semihosting_redirect tcp 2323" in readme) == (console == "semihosting")
-    assert ("board_putc()" in readme) == (console == "functions")
     assert not list((out / "src").glob("stm32"))
 
 
