@@ -7,7 +7,7 @@ from benchmarks.search_workers import Run, compare, hypervolume, pareto
 
 
 def test_pareto_and_hypervolume():
-    points = [(2.0, 0.5), (1.0, 0.4), (3.0, 0.5), (4.0, 0.9), (1.0, 0.3)]
+    points = [(2.0, 0.5), (1.0, 0.4), (3.0, 0.5), (4.0, 0.9), (1.0, 0.3), (2.5, 0.2)]
     assert pareto(points) == [(1.0, 0.4), (2.0, 0.5), (4.0, 0.9)]
     # 0.4 from 1 to 2, 0.5 from 2 to 4, 0.9 from 4 to 5, of 5 x 1.
     assert hypervolume(points, 5.0) == pytest.approx((0.4 + 2 * 0.5 + 0.9) / 5)
