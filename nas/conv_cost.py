@@ -81,10 +81,8 @@ def work_of(shape: ConvShape, scratch_bytes: int) -> Work:
 
 def instructions(shape: ConvShape, scratch_bytes: int) -> float:
     """Estimated instructions of one run."""
-    work = work_of(shape, scratch_bytes)
-    return sum(
-        getattr(work, f.name) * getattr(INSTRUCTIONS, f.name) for f in dataclasses.fields(Work)
-    )
+    work, costs = (dataclasses.astuple(w) for w in (work_of(shape, scratch_bytes), INSTRUCTIONS))
+    return float(sum(count * each for count, each in zip(work, costs, strict=True)))
 
 
 INSTRUCTIONS = Work(

@@ -220,7 +220,7 @@ class Replicated(Distribution):
         """Every replica's number."""
         import tensorflow as tf
 
-        @tf.function
+        @tf.function  # type: ignore[untyped-decorator]
         def collect() -> Any:
             def replica() -> Any:
                 context = tf.distribute.get_replica_context()
@@ -245,7 +245,7 @@ class Replicated(Distribution):
 
         values = [getattr(v, "value", v) for v in variables]
 
-        @tf.function
+        @tf.function  # type: ignore[untyped-decorator]
         def collect() -> Any:
             def replica() -> Any:
                 context = tf.distribute.get_replica_context()

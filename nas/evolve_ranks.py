@@ -77,7 +77,8 @@ def grid_of(space: SearchSpace) -> Grid:
         raise SpaceError(f"{space.name}: no rank ratios, expected some (--algorithm=mcuformer)")
     stems = list(dict.fromkeys(p.stem for p in space.patches))
     groups = [tuple(p for p in space.patches if p.stem == stem) for stem in stems]
-    patches = tuple(sorted(max(groups, key=len), key=lambda p: p.size))
+    most = max(groups, key=lambda group: len(group))
+    patches = tuple(sorted(most, key=lambda p: p.size))
     grid = Grid(tuple(sorted(space.ranks.ratios)), patches)
     if len(grid.pairs) < 2:
         raise SpaceError(

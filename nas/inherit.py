@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_models.arch import StemLayer
 from nas import resize
 from nas.space import SpaceError
 from nas.supernet import Floats, Supernet
@@ -89,7 +90,7 @@ class _Copy:
             given = resize.position_matrix(wanted, grid) @ given
         self._put(name, overlaid(self.new.values(name), given))
 
-    def _stem(self, stem: tuple[object, ...]) -> None:
+    def _stem(self, stem: tuple[StemLayer, ...]) -> None:
         for mine, theirs in zip(self.new.stems[stem], self.old.stems[stem], strict=True):
             for to, of in zip(mine.weights, theirs.weights, strict=True):
                 to.assign(of)
