@@ -407,7 +407,7 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "directory for the results", required=True)
     flags.DEFINE_integer("networks", 200, "random sub-networks to evaluate", lower_bound=2)
     flags.DEFINE_integer("top", 50, "of them, how many are the top ones", lower_bound=1)
-    flags.DEFINE_integer("points", 5, "mcuformer: random pairs to begin with", lower_bound=1)
+    flags.DEFINE_integer("points", 5, "mcuformer: random pairs to begin with", lower_bound=3)
     flags.DEFINE_integer("steps", None, "s3: 1 unless given; mcuformer: 10 at most", lower_bound=1)
     flags.DEFINE_integer("epochs", None, "s3: train the new space's supernet", lower_bound=1)
     flags.DEFINE_boolean("control", False, "s3 with --epochs: also train the old space on")
