@@ -177,7 +177,8 @@ def _quantize_aware(
         seed=_SEED.value,
     )
     directory = _qat_directory()
-    print(f"checkpoints in {directory} until {_OUT.value} is written; --resume goes on from them")
+    line = f"checkpoints in {directory} until {_OUT.value} is written; --resume goes on from them"
+    print(line, flush=True)
     result = quantize_aware(
         model,
         arch,

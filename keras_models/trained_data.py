@@ -43,7 +43,8 @@ def chosen_dataset(
     name = _recorded(path, also)
     if name == "image_folder" and not data_dir:
         raise DatasetError(
-            f"{path}: trained on a folder of images; say where with --data_dir{also}"
+            f"{path}: trained on a folder of images; say where with --data_dir, "
+            f"or give --dataset{also}"
         )
     if name == "digits" and data_dir:
         raise DatasetError(

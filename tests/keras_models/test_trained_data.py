@@ -50,7 +50,7 @@ def test_a_preset_with_shipped_weights_says_its_own(tmp_path, monkeypatch):
         (
             {"dataset": "image_folder"},
             "",
-            r"train\.json: trained on a folder .*--data_dir or --x=Y$",
+            r"train\.json: trained on a folder .*--data_dir, or give --dataset or --x=Y$",
         ),
         ({"dataset": "digits"}, "images", "trained on digits, without a folder"),
         ({"dataset": "gone"}, "", r"train\.json: got dataset 'gone'.*--dataset=digits\|"),

@@ -82,8 +82,8 @@ def test_the_folder_of_the_training_is_asked_for(tmp_path: Path, folder: Path) -
     done = run(tmp_path, f"--model={trained}", "--weights=trained")
     assert done.returncode == 1
     assert done.stderr == (
-        f"quantize: {trained}/train.json: trained on a folder of images; say where with --data_dir "
-        "or --calibration_dir=FOLDER\n"
+        f"quantize: {trained}/train.json: trained on a folder of images; say where with "
+        "--data_dir, or give --dataset or --calibration_dir=FOLDER\n"
     )
 
 
