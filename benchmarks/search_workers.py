@@ -143,7 +143,9 @@ def _call(module: str, *arguments: str) -> None:
         text=True,
     )
     if done.returncode:
-        raise ValueError(f"{module}: {done.stderr.strip().splitlines()[-1]}")
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        said = [line for line in lines if line.startswith(f"{module}:")]
+        raise ValueError((said or [f"{module}: status {done.returncode}: {lines[-1]}"])[-1])
 
 
 def _supernet() -> str:
