@@ -37,9 +37,9 @@ The debugger has to enable semihosting: without one the firmware runs silently, 
 through the window in memory (`src/app/window.h`) only. With OpenOCD its port is then that of a TCP
 connection. From the toolkit:"""
 _FUNCTIONS = """\
-They are declared in `src/generic/board_hooks.h`; without definitions of yours (key `sources` of the
-board's file) nothing is printed, and images come through the window in memory (`src/app/window.h`).
-From the toolkit, when they drive a serial port:"""
+`src/generic/board_hooks.h` declares the functions; without definitions of yours (key `sources` of
+the board's file) nothing is printed, and images come through the window in memory
+(`src/app/window.h`). From the toolkit, when they drive a serial port:"""
 _CLIENT = "python -m firmware.client --port={port} --images=photos/"
 
 
