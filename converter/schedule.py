@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from tflm_custom_ops.options import Attention, LinearOp, Mlp, Op, PatchEmbed, Projection
 from tflm_custom_ops.scratch import ROW_GROUP, attention_kv_bytes, scratch_bytes
 
+# The DSP cores multiply at most so many rows at a time (VIT_DSP_MAX_GROUPS groups of ROW_GROUP): a
+# larger tile reads its weights once for each slice.
+SLICE_ROWS = 48
 GOOD_TOKEN_TILE = 15  # a weight is read once per so many tokens; more only if memory is left
 
 # Quad SPI at 108 MHz delivers 54 MB/s; the core runs at 216 MHz.
@@ -196,10 +199,15 @@ def _channels(p: Projection) -> int:
 
 def _linear_cost(p: Projection, rows: int, tile: int) -> tuple[int, float]:
     """(weight bytes, instructions) of a projection of ``rows`` rows, ``tile`` at a time."""
-    passes = -(-rows // tile)
+    passes = (rows // tile) * _slices(tile) + _slices(rows % tile)
     filled = (rows // tile) * _grouped(tile) + _grouped(rows % tile)
     products = filled * weight_bytes(p) * PER_MAC
     return passes * weight_bytes(p), products + passes * _channels(p) * PER_CHANNEL_PASS
+
+
+def _slices(rows: int) -> int:
+    """How often weights are read for a tile of `rows` rows; 0 for none."""
+    return -(-rows // SLICE_ROWS)
 
 
 def _grouped(rows: int) -> int:
