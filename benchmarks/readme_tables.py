@@ -106,6 +106,17 @@ def accuracy() -> str:
     return "\n".join(lines)
 
 
+def cifar10() -> str:
+    """The shipped CIFAR-10 network on the whole test set, from the same trained weights."""
+    data = _load("accuracy_cifar10.json")
+    head = f"`{data['network']}` (shipped), {data['images']:,} CIFAR-10 test images"
+    lines = [_row(head, "top-1 %", "95 %"), "|---|---:|---:|"]
+    for score in data["scores"]:
+        interval = f"{100 * score['low']:.2f}..{100 * score['high']:.2f}"
+        lines.append(_row(score["name"], f"{100 * score['top1']:.2f}", interval))
+    return "\n".join(lines)
+
+
 def comparison() -> str:
     """The plain model in TFLM and the fused one, counted in one run."""
     data = _load("compare_tflm.json")
@@ -124,6 +135,7 @@ SECTIONS = {
     "headline": headline,
     "networks": networks,
     "accuracy": accuracy,
+    "cifar10": cifar10,
 }
 
 

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trained weights that come with presets: they load, and they are what their record says."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from keras_models.load import SHIPPED, TRAIN_FILE, resolve_model, trained_directory
+from keras_models.presets import PRESETS, get_preset
+
+NAMES = sorted(os.listdir(SHIPPED))
+RESULTS = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "results")
+
+
+def test_the_cifar_network_comes_with_weights() -> None:
+    assert "vit_micro_32" in NAMES
+    assert trained_directory("vit_t_240") is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_load_by_preset_name(name: str) -> None:
+    assert name in PRESETS
+    arch, model = resolve_model(name)
+    assert arch == get_preset(name)
+    images = np.random.default_rng(0).uniform(-1, 1, (4, arch.image_size, arch.image_size, 3))
+    logits = np.asarray(model(images.astype(np.float32), training=False))
+    assert np.isfinite(logits).all()
+    _, random = resolve_model(name, weights="random")
+    assert np.abs(logits - np.asarray(random(images.astype(np.float32)))).max() > 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_record_is_of_this_network_and_names_no_machine(name: str) -> None:
+    with open(os.path.join(SHIPPED, name, TRAIN_FILE), encoding="utf-8") as file:
+        text = file.read()
+    record = json.loads(text)
+    assert record["arch"] == name
+    assert record["params"] == get_preset(name).params
+    assert record["epochs"] == record["recipe"]["epochs"] == len(record["history"])
+    assert "=/" not in record["command"]
+
+
+def test_recorded_float_accuracy_is_the_trained_one() -> None:
+    with open(os.path.join(SHIPPED, "vit_micro_32", TRAIN_FILE), encoding="utf-8") as file:
+        trained = json.load(file)
+    with open(os.path.join(RESULTS, "accuracy_cifar10.json"), encoding="utf-8") as file:
+        measured = json.load(file)
+    floats = [score for score in measured["scores"] if score["name"] == "float"]
+    assert measured["images"] == trained["images"]["test"] == 10_000
+    assert floats[0]["top1"] == pytest.approx(trained["test_accuracy"], abs=2e-4)
