@@ -22,9 +22,10 @@ from tflm_custom_ops.tflm.memory_plan import BufferRequest, Placement
 from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 TFLM = pathlib.Path(os.environ.get("TFLM_DIR", "/nonexistent"))
-LIBRARIES = sorted(TFLM.glob("gen/*/lib/libtensorflow-microlite.a"))
+# A tree may hold libraries for boards as well; the makefile calls this machine's linux_...
+LIBRARIES = sorted(TFLM.glob("gen/linux_*/lib/libtensorflow-microlite.a"))
 pytestmark = pytest.mark.skipif(
-    not LIBRARIES, reason="TFLM_DIR (TFLM's headers and static library) is unset"
+    not LIBRARIES, reason="TFLM_DIR (a TFLM tree with a library for this machine) is unset"
 )
 ARENA_BYTES = 1 << 20
 
