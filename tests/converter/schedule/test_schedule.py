@@ -72,7 +72,7 @@ def test_enough_memory_gives_all_heads_and_one_pass():
     chosen = schedule.schedule_op(ATTENTION, 10**7)
     assert (chosen.token_tile, chosen.heads_at_a_time) == (225, 3)
     chosen = schedule.schedule_op(MLP, 10**7)
-    # The cores take 48 rows at a time: more tokens would read the weights as often, in more scratch.
+    # The cores take 48 rows at a time: more would read the weights as often, in more scratch.
     assert (chosen.token_tile, chosen.hidden_tile) == (45, 768)
 
 
