@@ -248,6 +248,8 @@ def test_interrupt_leaves_nothing(files, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts its background jobs with interrupts ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     _wait_for((tmp_path / "started").exists, 60)
     os.killpg(process.pid, signal.SIGINT)
