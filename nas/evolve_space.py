@@ -250,7 +250,7 @@ def describe_space(space: SearchSpace) -> str:
 
 
 def _source(supernet: str) -> Source:
-    return Source(supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction)
+    return Source(supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.images)
 
 
 def _accuracy(supernet: str, space: SearchSpace, folder: str) -> Callable[[SubnetConfig], float]:
@@ -265,6 +265,8 @@ def _setup() -> dict[str, Any]:
     setup = {name: FLAGS[name].value for name in names}
     setup["model"] = dataclasses.asdict(cost_model())
     setup["supernet"] = supernet_mark(FLAGS.supernet)
+    if FLAGS.images:
+        setup["images"] = FLAGS.images
     if FLAGS.epochs is not None:
         setup["recipe"] = dataclasses.asdict(recipe_of_flags(FLAGS.dataset))
         setup["sampling"], setup["distill"] = FLAGS.sampling, FLAGS.distill
@@ -407,6 +409,7 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "directory for the results", required=True)
     flags.DEFINE_integer("networks", 200, "random sub-networks to evaluate", lower_bound=2)
     flags.DEFINE_integer("top", 50, "of them, how many are the top ones", lower_bound=1)
+    flags.DEFINE_integer("images", 0, "of the search split; 0: all", lower_bound=0)
     flags.DEFINE_integer("points", 5, "mcuformer: random pairs to begin with", lower_bound=3)
     flags.DEFINE_integer("steps", None, "s3: 1 unless given; mcuformer: 10 at most", lower_bound=1)
     flags.DEFINE_integer("epochs", None, "s3: train the new space's supernet", lower_bound=1)

@@ -4,6 +4,7 @@
     distributed_worker.py DUMP OUT single|mirrored|multi_worker [STEP]
 
 With STEP the process kills itself, as a machine that loses power, before that step of its run.
+FAULT in the environment names a mistake of `FAULTS` that this process makes.
 """
 
 import dataclasses
@@ -27,10 +28,11 @@ from keras_models.training.recipe import DIGITS  # noqa: E402
 from nas import train_supernet  # noqa: E402
 from nas.cost import CostModel  # noqa: E402
 from nas.data import load_search_data  # noqa: E402
-from nas.distribution import DistributionError, make_distribution  # noqa: E402
+from nas.distribution import DistributionError, Replicated, make_distribution  # noqa: E402
 from nas.presets import SPACES  # noqa: E402
 from nas.space import Patch  # noqa: E402
 from nas.steps import Objective, Steps  # noqa: E402
+from nas.supernet import Supernet  # noqa: E402
 from nas.targets import Target  # noqa: E402
 
 # Two patch embeddings, one behind a stem with batch normalization: two compiled steps.
@@ -43,6 +45,33 @@ RECIPE = dataclasses.replace(
 )
 
 
+def added(self, values):
+    """Gradients are added, not averaged."""
+    context = tf.distribute.get_replica_context()
+    return list(context.all_reduce(tf.distribute.ReduceOp.SUM, values))
+
+
+def first_share(self, values):
+    """Every replica trains on the same part of the batch."""
+    if values is None:
+        return None
+    part = tf.constant(values[: len(values) // self.replicas])
+    return self.strategy.experimental_distribute_values_from_function(lambda context: part)
+
+
+def own_statistics(space, seed, synchronized):
+    """Batch normalization sees a replica's share only."""
+    return Supernet(space, seed, False)
+
+
+FAULTS = {
+    "gradients added": (Replicated, "mean", added),
+    "one share for all": (Replicated, "share", first_share),
+    "clipped apart": (Replicated, "prepare", lambda self, optimizer: None),
+    "own statistics": (train_supernet, "Supernet", own_statistics),
+}
+
+
 def digits():
     data = load_search_data("digits", "", SPACE)
     small = dataclasses.replace(
@@ -53,6 +82,8 @@ def digits():
 
 def main():
     dump, out = sys.argv[1:3]
+    if os.environ.get("FAULT"):
+        setattr(*FAULTS[os.environ["FAULT"]])
     distribution = make_distribution("none" if KIND == "single" else KIND)
     made = []
 

@@ -26,8 +26,9 @@ WEIGHT_TOLERANCE = 2e-5
 SLOT_TOLERANCE = 5e-4  # of the largest value of the slot
 
 
-def start(folder, name, kind, out, cluster=None, die_before=None):
+def start(folder, name, kind, out, cluster=None, die_before=None, fault=""):
     env = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="", PYTHONPATH=str(ROOT))
+    env["FAULT"] = fault
     env.pop("TF_CONFIG", None)
     if cluster:
         env["TF_CONFIG"] = json.dumps(cluster)
@@ -110,6 +111,20 @@ def test_replicas_train_what_one_process_trains(runs, name):
     assert_same_training(one, many)
     moved = max(np.abs(v).max() for k, v in one.items() if k.startswith("slot"))
     assert moved > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", ["gradients added", "one share for all", "clipped apart", "own statistics"]
+)
+def test_a_planted_fault_is_another_training(fault, runs):
+    name = fault.replace(" ", "_")
+    (runs / name).mkdir()
+    log = runs / f"{name}.log"
+    process = start(runs, name, "mirrored", runs / name, fault=fault)
+    assert finish(process, log) == 0, log.read_text()
+    with pytest.raises(AssertionError):
+        assert_same_training(load(runs, "single"), load(runs, name))
 
 
 def test_copies_are_equal_to_the_bit(runs):
