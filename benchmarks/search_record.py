@@ -2,7 +2,8 @@
 """Collects the figures of a search from the folders that its commands wrote into one file.
 
     python -m benchmarks.search_record --supernet=DIR --found=DIR --random=DIR --ranking=FILE \
-        --retrained=DIR,... --retrained_random=DIR,... --evolution=DIR,DIR --out=FILE.json
+        --retrained=DIR,... --retrained_random=DIR,... --evolution=DIR,DIR --steps=FILE \
+        --out=FILE.json
 
 Commands are recorded with the last parts of their paths.
 """
@@ -11,8 +12,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shlex
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -94,6 +97,13 @@ def _body() -> None:
         record["ranking"] = ranking
     if FLAGS.evolution:
         record["evolution"] = _evolution(FLAGS.evolution)
+    if FLAGS.steps:
+        steps = _read(FLAGS.steps)
+        record["steps"] = {**steps, "command": _without_folders(steps["command"])}
+    record["versions"] = {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("tensorflow", "keras", "optuna")},
+    }
     write_json(FLAGS.out, record)
 
 
@@ -109,6 +119,7 @@ def _define_flags() -> None:
     flags.DEFINE_list("retrained_random", [], "the same for the random search")
     flags.DEFINE_string("ranking", "", "of benchmarks.search_ranking")
     flags.DEFINE_list("evolution", [], "of nas.evolve_space, before and after")
+    flags.DEFINE_string("steps", "", "--json of nas.evolve_space --epochs")
     flags.DEFINE_string("out", None, "file", required=True)
 
 
