@@ -15,13 +15,14 @@ FLAGS = flags.FLAGS
 
 
 def define_target_flags() -> None:
-    """--board, --sram, --flash, --external_flash, --latency_ms, --streamed, --residual_bits."""
+    """--board and what may differ from it: memories, clock; limits; form of the network."""
     flags.DEFINE_enum("board", None, list(BOARDS), "limits and clock of a board")
     flags.DEFINE_integer("sram", None, "SRAM in bytes, instead of the board's", lower_bound=1)
     flags.DEFINE_integer("flash", None, "internal flash in bytes, instead of the board's", 1)
     flags.DEFINE_integer(
         "external_flash", None, "memory-mapped flash for the weights in bytes; 0: not used", 0
     )
+    flags.DEFINE_integer("clock_hz", None, "of the core, instead of the board's", lower_bound=1)
     flags.DEFINE_float("latency_ms", None, "limit of the estimated latency", lower_bound=0.0)
     flags.DEFINE_boolean("streamed", True, "image in rows; networks with a stem: always resident")
     flags.DEFINE_enum("residual_bits", "8", ["8", "16"], "of the residual stream")
@@ -40,7 +41,7 @@ def cost_model() -> CostModel:
         sram_bytes=FLAGS.sram or base.sram_bytes,
         flash_bytes=FLAGS.flash or base.flash_bytes,
         external_flash_bytes=external or None,
-        clock_hz=base.clock_hz,
+        clock_hz=FLAGS.clock_hz or base.clock_hz,
         latency_ms=FLAGS.latency_ms,
     )
     least = target.overhead_bytes(Firmware(operators=1, row_bytes=1, streamed=FLAGS.streamed))

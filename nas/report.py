@@ -8,6 +8,8 @@ image streamed and resident, and the largest network that fits. `--srams` names 
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -147,7 +149,9 @@ def _body() -> None:
     _print_flash_option(space, model, census)
     _print_published(space, limits)
     if FLAGS.json:
-        write_json(FLAGS.json, {"space": space.name, "networks": space.size, "rows": rows})
+        command = shlex.join(["python", "-m", "nas.report", *sys.argv[1:]])
+        figures = {"command": command, "space": space.name, "networks": space.size, "rows": rows}
+        write_json(FLAGS.json, figures)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -142,10 +142,23 @@ def test_report_command(tmp_path):
     done = command("--space=mcu_32", "--sram=49152", "--flash=524288", f"--json={out}")
     assert done.returncode == 0, done.stderr
     assert f"{SPACES['mcu_32'].size:,} networks" in done.stdout
-    rows = json.loads(out.read_text())["rows"]
+    report = json.loads(out.read_text())
+    assert report["command"].startswith("python -m nas.report --space=mcu_32 --sram=49152")
+    rows = report["rows"]
     assert [row["streamed"] for row in rows] == [True, False]
     assert 0 < rows[0]["share_both"] < 1
     assert rows[0]["largest"]["sram_bytes"] <= 49152
+
+
+def test_a_slower_clock_is_a_longer_time(tmp_path):
+    def latency(*arguments):
+        out = tmp_path / "report.json"
+        done = command("--space=digits_8", "--streamed", *arguments, f"--json={out}")
+        assert done.returncode == 0, done.stderr
+        return json.loads(out.read_text())["rows"][0]["largest"]["latency_ms"]
+
+    board = "--board=stm32f746g_disco"
+    assert latency(board, "--clock_hz=54000000") == pytest.approx(4 * latency(board), rel=1e-3)
 
 
 @pytest.mark.parametrize(
