@@ -13,8 +13,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shlex
-import sys
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +22,8 @@ import numpy as np
 from absl import app, flags
 from scipy.stats import spearmanr
 
+from benchmarks.versions import SEARCH_PACKAGES, versions_of
+from keras_models.command import typed_command
 from keras_models.datasets import DATASETS
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
 from nas.data import SearchData, load_search_data
@@ -49,18 +49,30 @@ def _alone(net: Supernet, config: SubnetConfig, data: SearchData) -> float:
     return float((logits.argmax(-1) == labels).mean())
 
 
+def _correlation(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Spearman's, of at least three networks."""
+    figures: dict[str, Any] = {"networks": len(rows), "spearman": None, "p_value": None}
+    if len(rows) > 2:
+        found = spearmanr(*([row[k] for row in rows] for k in ("inherited", "alone")))
+        figures |= {"spearman": float(found.statistic), "p_value": float(found.pvalue)}
+    return figures
+
+
 def _report(rows: list[dict[str, Any]], data: SearchData) -> dict[str, Any]:
-    inherited, alone = ([row[k] for row in rows] for k in ("inherited", "alone"))
-    correlation, p_value = spearmanr(inherited, alone) if len(rows) > 2 else (None, None)
+    by_stem = [
+        [r for r in rows if bool(r["config"]["patch"]["stem"]) is stem] for stem in (False, True)
+    ]
     return {
-        "command": shlex.join(["python", "-m", "benchmarks.search_ranking", *sys.argv[1:]]),
+        "command": typed_command("benchmarks.search_ranking"),
         "seed": FLAGS.seed,
         "dataset": FLAGS.dataset,
         "search_images": len(data.search),
         "recipe": dataclasses.asdict(recipe_of_flags(FLAGS.dataset)),
-        "networks": len(rows),
-        "spearman": None if correlation is None else float(correlation),
-        "p_value": None if p_value is None else float(p_value),
+        **_correlation(rows),
+        # One kind of patch embedding may be the better one in both: how well is ranked within each.
+        "without_stem": _correlation(by_stem[0]),
+        "with_stem": _correlation(by_stem[1]),
+        "versions": versions_of(*SEARCH_PACKAGES),
         "rows": rows,
     }
 
@@ -94,6 +106,7 @@ def _body() -> None:
         write_json(FLAGS.out, _report(rows, data))
         print(f"{number:>3} {row['inherited']:.4f} {row['alone']:.4f} {row['network']}", flush=True)
     report = _report(rows, data)
+    write_json(FLAGS.out, report)
     print(f"Spearman's rank correlation of {len(rows)} networks: {report['spearman']:.3f}")
 
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 from absl import app, flags
 
+from benchmarks.search_workers import hypervolume, pareto
+from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from nas.command import FLAGS, run, write_json
 
 
@@ -85,6 +85,19 @@ def _evolution(folders: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def _fronts(*rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Hypervolumes of fronts, and how many points of their union's front each has."""
+    fronts = [[(r["latency_ms"], r["accuracy"]) for r in each] for each in rows]
+    together = [point for front in fronts for point in front]
+    limit, union = max(latency for latency, _ in together), pareto(together)
+    return {
+        "latency_limit_ms": limit,
+        "hypervolume": [hypervolume(front, limit) for front in fronts],
+        "union_front": len(union),
+        "of_union_front": [sum(point in front for point in union) for front in fronts],
+    }
+
+
 def _body() -> None:
     record: dict[str, Any] = {"supernet": _trained(FLAGS.supernet)}
     if FLAGS.found:
@@ -100,10 +113,9 @@ def _body() -> None:
     if FLAGS.steps:
         steps = _read(FLAGS.steps)
         record["steps"] = {**steps, "command": _without_folders(steps["command"])}
-    record["versions"] = {
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("tensorflow", "keras", "optuna")},
-    }
+    if FLAGS.found and FLAGS.random:
+        record["fronts"] = _fronts(record["search"]["front"], record["random"]["front"])
+    record["versions"] = versions_of(*SEARCH_PACKAGES)
     write_json(FLAGS.out, record)
 
 

@@ -20,13 +20,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
+from benchmarks.versions import SEARCH_PACKAGES, versions_of
+from keras_models.command import typed_command
 from nas.command import FLAGS, run, write_json
 from nas.stored import WEIGHTS_FILE
 
@@ -206,9 +207,8 @@ def _body() -> None:
         f"{figures['hypervolume_difference']:+.4f}"
         + ("" if noise is None else f", noise between seeds {noise:.4f}")
     )
-    versions = {name: metadata.version(name) for name in ("tensorflow", "keras", "optuna")}
     record = {
-        "command": "python -m benchmarks.search_workers",
+        "command": typed_command("benchmarks.search_workers"),
         "supernet": os.path.basename(os.path.normpath(supernet)),
         "dataset": FLAGS.dataset,
         "trials": FLAGS.trials,
@@ -218,7 +218,7 @@ def _body() -> None:
         "threads_per_worker": 1,
         "processors": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": versions_of(*SEARCH_PACKAGES),
         **figures,
         "runs": [dataclasses.asdict(r) for r in runs],
     }

@@ -20,8 +20,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +27,7 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
-from keras_models.command import expect_writable, write_atomic
+from keras_models.command import expect_writable, typed_command, write_atomic
 from keras_models.datasets import DATASETS
 from nas.alternate import Errors, Work, alternate
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
@@ -324,7 +322,7 @@ def _train(space: SearchSpace, initial: str, folder: str) -> None:
 
 
 def _command() -> str:
-    return shlex.join(["python", "-m", "nas.evolve_space", *sys.argv[1:]])
+    return typed_command("nas.evolve_space")
 
 
 def _alternate() -> dict[str, Any]:

@@ -8,13 +8,12 @@ image streamed and resident, and the largest network that fits. `--srams` names 
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from absl import app, flags
 
+from keras_models.command import typed_command
 from nas import published
 from nas.census import Census, take_census
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
@@ -149,9 +148,8 @@ def _body() -> None:
     _print_flash_option(space, model, census)
     _print_published(space, limits)
     if FLAGS.json:
-        command = shlex.join(["python", "-m", "nas.report", *sys.argv[1:]])
-        figures = {"command": command, "space": space.name, "networks": space.size, "rows": rows}
-        write_json(FLAGS.json, figures)
+        figures = {"space": space.name, "networks": space.size, "rows": rows}
+        write_json(FLAGS.json, {"command": typed_command("nas.report"), **figures})
 
 
 def main(argv: Sequence[str]) -> None:

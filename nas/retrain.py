@@ -12,8 +12,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 from absl import app, flags
 from keras import ops
 
+from keras_models.command import typed_command
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.train import accuracy
@@ -243,7 +242,7 @@ def _body() -> None:
     job = Job(config, FLAGS.weights, recipe, objective, FLAGS.seed, FLAGS.out)
     started = time.monotonic()
     model, progress = retrain(job, net, data, FLAGS.resume)
-    command = shlex.join(["python", "-m", "nas.retrain", *sys.argv[1:]])
+    command = typed_command("nas.retrain")
     report = write(job, net, data, model, progress, command)
     if FLAGS.json:
         write_json(FLAGS.json, report)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import optuna
 from absl import app, flags
 from tqdm import tqdm
 
+from keras_models.command import typed_command
 from keras_models.datasets import DATASETS
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
 from nas.evaluator import Evaluator, Source
@@ -120,7 +120,7 @@ def _finish(study: optuna.Study, sampler: Sampler, seconds: float) -> None:
     title = f"{space.name}: {len(every)} networks evaluated"
     names = write_front(FLAGS.out, space, front, every, title)
     report = {
-        "command": shlex.join(["python", "-m", "nas.search", *sys.argv[1:]]),
+        "command": typed_command("nas.search"),
         "seed": FLAGS.seed,
         "algorithm": FLAGS.algorithm,
         "workers": FLAGS.workers,

@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
+from keras_models.command import typed_command
 from keras_models.datasets import DATASETS
 from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
@@ -394,7 +394,7 @@ def _body() -> None:
         FLAGS.teacher,
         FLAGS.checkpoint_every,
     )
-    command = shlex.join(["python", "-m", "nas.train_supernet", *sys.argv[1:]])
+    command = typed_command("nas.train_supernet")
     report = train(job, data, command, FLAGS.resume, distribution)
     if not distribution.chief:
         return

@@ -3,6 +3,8 @@
 
 import pytest
 
+from benchmarks.search_ranking import _correlation
+from benchmarks.search_record import _fronts
 from benchmarks.search_workers import Run, compare, hypervolume, pareto
 
 
@@ -40,3 +42,20 @@ def test_two_workers_are_compared_with_the_noise():
     worse = [run_of(s, 2, 6.0, [(1.9, 0.1)]) for s in (0, 1)]
     assert not compare([runs[0], runs[2], *worse])["within_noise"]
     assert compare(runs[:2])["noise_between_seeds"] is None
+
+
+def test_fronts_of_two_searches_are_compared():
+    def rows(points):
+        return [{"latency_ms": latency, "accuracy": accuracy} for latency, accuracy in points]
+
+    found = _fronts(rows([(1.0, 0.4), (3.0, 0.9)]), rows([(2.0, 0.5), (4.0, 0.8)]))
+    assert found["latency_limit_ms"] == 4.0
+    # 0.4 from 1 to 3 and 0.9 from 3 to 4, of 4; 0.5 from 2 to 4, and nothing from 4 on.
+    assert found["hypervolume"] == pytest.approx([(0.4 * 2 + 0.9) / 4, 0.5 * 2 / 4])
+    assert (found["union_front"], found["of_union_front"]) == (3, [2, 1])
+
+
+def test_rank_correlation_needs_three_networks():
+    rows = [{"inherited": i, "alone": a} for i, a in ((0.1, 0.3), (0.2, 0.2), (0.3, 0.1))]
+    assert _correlation(rows)["spearman"] == pytest.approx(-1.0)
+    assert _correlation(rows[:2]) == {"networks": 2, "spearman": None, "p_value": None}
