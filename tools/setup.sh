@@ -8,8 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(python3 python3-venv gcc g++ make cmake ninja-build clang-format gcc-arm-none-eabi
-  libnewlib-arm-none-eabi binutils-arm-none-eabi bazel-bootstrap bazel-rules-cc bazel-rules-java
-  bazel-rules-proto bazel-platforms bazel-skylib libgtest-dev)
+  libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib binutils-arm-none-eabi bazel-bootstrap
+  bazel-rules-cc bazel-rules-java bazel-rules-proto bazel-platforms bazel-skylib libgtest-dev)
 
 missing=()
 for package in "${packages[@]}"; do
