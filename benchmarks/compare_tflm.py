@@ -32,12 +32,12 @@ from tqdm import tqdm
 
 from benchmarks.networks import SEED, plain_model, synthetic_images
 from benchmarks.plain_tflm.application import BOARD, PlainRun, kernels_of, libraries, run_plain
+from boards import get_board
 from converter import tflite
 from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from firmware import tflm
-from firmware.boards import get_board
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import RUNTIME_COMPILED, RUNTIME_TFLM, build_model

@@ -28,10 +28,10 @@ from tqdm import tqdm
 from benchmarks import networks
 from benchmarks.kernels import emulator
 from benchmarks.kernels.emulator import KernelEmulator
+from boards import get_board
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.ptq import quantize
-from firmware.boards import get_board
 from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
 from keras_models.arch import ArchConfig

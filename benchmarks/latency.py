@@ -14,8 +14,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from benchmarks.kernels.counts import KernelFigures
+from boards.board import Board, RegionKind
 from converter import schedule
-from firmware.boards.board import Board, RegionKind
 from tflm_custom_ops.options import Attention, LayerNorm, LinearOp, Mlp, Op, PatchEmbed
 
 # The kernel measurement that stands for each kind of operator.

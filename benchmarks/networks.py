@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from benchmarks.kernels.counts import KernelFigures
 from benchmarks.latency import LatencyEstimate, estimate
+from boards import Board, get_board
 from converter import tflite
 from converter.fuse import fuse_model
 from converter.plan import plan_model, read_plan
 from converter.plan.lifetimes import decoded
 from converter.ptq import quantize
-from firmware.boards import Board, get_board
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import build_model

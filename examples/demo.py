@@ -21,11 +21,11 @@ from pathlib import Path
 from absl import app, flags
 from tqdm import tqdm
 
+from boards import get_board
 from converter import tflite
 from converter.evaluate import evaluation
 from converter.evaluate.runtimes import Runtime, RuntimeUnavailableError, create_runtime
 from converter.plan import read_plan
-from firmware.boards import get_board
 from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import project_from_model

@@ -19,9 +19,9 @@ from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from boards import BOARD_HELP, get_board
 from converter.compile import CompileError
 from converter.host import HostModel
-from firmware.boards import BOARD_HELP, get_board
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError, ModelError

@@ -13,7 +13,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section, SymbolTableSection
 
-from firmware.boards import Board, Region
+from boards import Board, Region
 from firmware.errors import FirmwareError
 
 _SHF_ALLOC = 2

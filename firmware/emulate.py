@@ -22,7 +22,7 @@ from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from firmware.boards import BOARD_HELP, get_board
+from boards import BOARD_HELP, get_board
 from firmware.emulator.emulator import (
     Emulator,
     FunctionCount,

@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import app, flags
 
-from firmware.boards import BOARD_HELP, get_board
+from boards import BOARD_HELP, get_board
 from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError

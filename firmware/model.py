@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from boards import Board
+from boards.board import Core
 from converter.compile import (
     CompiledModel,
     CompileError,
@@ -17,8 +19,6 @@ from converter.compile import (
     kernel_sources,
 )
 from converter.compile.sources import CORES
-from firmware.boards import Board
-from firmware.boards.board import Core
 from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError

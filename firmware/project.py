@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from firmware.boards import Board
+from boards import Board
 from firmware.errors import FirmwareError
 from firmware.render import board_header, external_image_header, linker_script
 from firmware.toolchain import FLAGS, BuildFlags

@@ -6,8 +6,8 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-from firmware.boards import Board, Region, RegionKind
-from firmware.boards.board import (
+from boards import Board, Region, RegionKind
+from boards.board import (
     Clock,
     Console,
     CycleCounter,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from boards import get_board
 from converter.evaluate.runtimes import RuntimeUnavailableError
-from firmware.boards import get_board
 from firmware.elf import MemoryUse
 from firmware.emulator.emulator import Emulator, Inference
 from firmware.errors import FirmwareError

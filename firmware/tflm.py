@@ -16,6 +16,7 @@ import re
 import subprocess
 from pathlib import Path, PurePosixPath
 
+from boards import Board
 from converter import tflite
 from converter.compile import CompileError
 from converter.compile.graph import Graph, read_graph
@@ -23,7 +24,6 @@ from converter.compile.header import Interface, header_text, interface_of
 from converter.compile.plan import layout_from_model
 from converter.plan import Plan, PlanError, read_plan
 from converter.plan.device import device_plan
-from firmware.boards import Board
 from firmware.errors import FirmwareError, ModelError
 from firmware.toolchain import core_flags, find_tool
 from tflm_custom_ops import options

@@ -7,8 +7,8 @@ import dataclasses
 import tempfile
 from pathlib import Path, PurePosixPath
 
+from boards import Board
 from firmware import tflm
-from firmware.boards import Board
 from firmware.build import build
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from firmware.boards import Board
+from boards import Board
 from firmware.errors import FirmwareError
 
 PREFIX = "arm-none-eabi-"

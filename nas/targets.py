@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a network must fit: memories and clock of a board, and what the firmware takes of them.
 
-The figures of the boards are those of `firmware/boards`, which this package does not import (a test
+The figures of the boards are those of `boards`, which this package does not import (a test
 compares them). The firmware's own SRAM is `converter.footprint`'s, which is what the linker says;
 its code is measured: vit_t_240 on the emulated board takes 44,708 bytes of it.
 """

@@ -10,11 +10,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What each package may import of this repository besides itself.
 ALLOWED = {
-    "tflm_custom_ops": set(),
-    "keras_models": set(),
-    "converter": {"keras_models", "tflm_custom_ops"},
-    "nas": {"keras_models", "converter", "tflm_custom_ops"},
-    "firmware": {"keras_models", "converter", "tflm_custom_ops"},
+    "boards": set(),
+    "tflm_custom_ops": {"boards"},
+    "keras_models": {"boards"},
+    "converter": {"boards", "keras_models", "tflm_custom_ops"},
+    "nas": {"boards", "keras_models", "converter", "tflm_custom_ops"},
+    "firmware": {"boards", "keras_models", "converter", "tflm_custom_ops"},
 }
 EVERYTHING = {*ALLOWED, "benchmarks", "examples", "tests"}
 

@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from boards import Board, Region, RegionKind, get_board
+from boards.board import Peripheral
 from converter.compile.graph import Graph, read_graph
 from firmware import tflm
-from firmware.boards import Board, Region, RegionKind, get_board
-from firmware.boards.board import Peripheral
 from firmware.build import build
 from firmware.elf import Elf
 from firmware.emulator.machine import Machine

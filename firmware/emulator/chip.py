@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from firmware.boards.board import (
+from boards.board import (
     Board,
     Console,
     FixedClock,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.boards import Board
+from boards import Board
 from firmware.elf import Elf, MemoryUse
 from firmware.emulator.machine import Machine
 from firmware.emulator.quadspi import N25Q128A, FlashDevice

@@ -39,7 +39,7 @@ from unicorn.arm_const import (
 )
 from unicorn.unicorn_py3.unicorn import Uc, UcError
 
-from firmware.boards import Board, Region, RegionKind
+from boards import Board, Region, RegionKind
 from firmware.elf import Elf, double_precision_instructions
 from firmware.emulator.chip import Chip
 from firmware.emulator.counter import Counter, CounterError

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
-from firmware.boards.board import Board, CycleCounter
+from boards.board import Board, CycleCounter
 from firmware.emulator.faults import GuestFault
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from firmware.boards import Board
+from boards import Board
 from firmware.elf import MemoryUse
 from firmware.formats.common import has_external_weights, memory_table, use_section
 from firmware.formats.template import indented, render

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from firmware.boards import Board
-from firmware.boards.board import Console, PortableConsoleKind
+from boards import Board
+from boards.board import Console, PortableConsoleKind
 from firmware.elf import MemoryUse
 from firmware.project import Project
 

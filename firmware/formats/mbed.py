@@ -11,7 +11,7 @@ import dataclasses
 import json
 from pathlib import Path, PurePosixPath
 
-from firmware.boards.board import CycleCounter
+from boards.board import CycleCounter
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.formats.common import has_external_weights

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import PurePosixPath
 
-from firmware.boards import Board
+from boards import Board
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.formats.common import has_external_weights, memory_table, use_section

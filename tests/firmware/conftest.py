@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.boards import Board, get_board
+from boards import Board, get_board
 from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.project import Project, make_project

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boards import RegionKind, get_board
+from boards.board_file import CPUS, KEYS, parse_board
 from converter.host import HostModel
-from firmware.boards import RegionKind, get_board
-from firmware.boards.board_file import CPUS, KEYS, parse_board
 from firmware.build import build
 from firmware.connection import Connection
 from firmware.emulator.emulator import EmulatedSerial, Emulator

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boards import RegionKind, board_names, get_board
+from boards.board import Pin
 from firmware.board_table import document
-from firmware.boards import RegionKind, board_names, get_board
-from firmware.boards.board import Pin
 from firmware.connection import Connection
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.emulator.faults import GuestFault

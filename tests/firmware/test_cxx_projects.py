@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 
-from firmware.boards import get_board
+from boards import get_board
 from firmware.build import build
 from firmware.elf import Elf
 from firmware.emulator.emulator import Emulator

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from firmware.boards import get_board
+from boards import get_board
 from firmware.emulator.emulator import Emulator
 from firmware.emulator.faults import GuestFault
 from firmware.errors import FirmwareError

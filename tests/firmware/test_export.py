@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from firmware.boards import board_names, get_board
+from boards import board_names, get_board
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.export import export_project

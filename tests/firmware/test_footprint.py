@@ -3,9 +3,9 @@
 
 import pytest
 
+from boards import get_board
 from converter import footprint, tflite
 from converter.plan import plan_model, read_plan
-from firmware.boards import get_board
 from firmware.model import build_model
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model

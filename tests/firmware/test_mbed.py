@@ -12,7 +12,7 @@ import shutil
 
 import pytest
 
-from firmware.boards import get_board
+from boards import get_board
 from firmware.elf import Elf
 from firmware.errors import FirmwareError
 from firmware.export import export_project

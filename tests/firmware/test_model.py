@@ -8,10 +8,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from boards import board_names, get_board
 from converter.evaluate.runtimes import RuntimeUnavailableError, create_runtime
 from converter.host import HostModel
 from firmware import emulate
-from firmware.boards import board_names, get_board
 from firmware.build import build
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError

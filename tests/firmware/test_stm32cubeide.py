@@ -9,8 +9,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from boards import board_names, get_board
 from converter.host import HostModel
-from firmware.boards import board_names, get_board
 from firmware.emulator.emulator import Emulator
 from firmware.export import export_project
 from firmware.formats.xml import Element, document

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boards import get_board
 from converter.host import HostModel
 from converter.plan import plan_model, read_plan
 from firmware import tflm
-from firmware.boards import get_board
 from firmware.connection import Connection
 from firmware.elf import Elf
 from firmware.emulator.emulator import EmulatedSerial, Emulator

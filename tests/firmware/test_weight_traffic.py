@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boards import get_board
 from converter import schedule
 from converter.plan import plan_graph
 from converter.plan.skeleton import skeleton
-from firmware.boards import get_board
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import build_model

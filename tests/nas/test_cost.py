@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import nas.targets
+from boards import get_board
 from converter import footprint, schedule, tflite
 from converter.fuse import fuse_model
 from converter.plan import OverBudgetError, plan_graph, plan_model
 from converter.plan.report import flash_report
 from converter.plan.skeleton import skeleton
 from converter.ptq import quantize
-from firmware.boards import get_board
 from keras_models.arch import StemLayer
 from keras_models.vit import build_vit, random_weights
 from nas.cost import CostModel

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boards as data. A module in this package with a `BOARD` is a board; nothing else to register.
 
-A board that is not here is a JSON file with its regions: firmware/boards/board_file.py.
+A board that is not here is a JSON file with its regions: boards/board_file.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from firmware.boards.board import Board, Region, RegionKind
-from firmware.boards.board_file import SUFFIX, load_board
+from boards.board import Board, Region, RegionKind
+from boards.board_file import SUFFIX, load_board
 
 __all__ = ["BOARD_HELP", "Board", "Region", "RegionKind", "board_names", "get_board"]
 

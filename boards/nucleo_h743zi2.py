@@ -7,7 +7,7 @@ clock and the console. Read speeds are bus limits: DTCM 64 bits a cycle at 480 M
 memories at 240 MHz, flash a 256-bit word every five cycles of 240 MHz.
 """
 
-from firmware.boards.board import (
+from boards.board import (
     Board,
     Clock,
     Console,

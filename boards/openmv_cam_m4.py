@@ -7,7 +7,7 @@ coupled memory (CCM) on the data bus only. Read speeds are bus limits at 180 MHz
 and for the flash a 128-bit line every six cycles.
 """
 
-from firmware.boards.board import (
+from boards.board import (
     Board,
     Clock,
     Console,

@@ -6,7 +6,7 @@ manual). Read speeds of RAM and flash are published measurements on this part at
 QSPI figure is the bus limit (4 bits at 72 MHz).
 """
 
-from firmware.boards.board import (
+from boards.board import (
     Board,
     Clock,
     Console,

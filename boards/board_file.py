@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from firmware.boards.board import (
+from boards.board import (
     Board,
     Core,
     CubeIde,
