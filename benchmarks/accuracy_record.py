@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from converter.evaluate.evaluation import RuntimeResult, ends_of, evaluate_runtime
-from converter.evaluate.runtimes import create_runtime
 from converter.fuse import fuse_model
 from converter.plan import plan_model
+from converter.runtimes.registry import create_runtime
 from keras_models.command import typed_command, write_atomic
 
 TARGET_INT8_GAIN_DB = 2.0  # fused, int8 residual stream, over the plain file; random weights

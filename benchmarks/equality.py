@@ -21,9 +21,9 @@ from benchmarks.networks import SEED, plain_model, synthetic_images
 from converter import tflite
 from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
-from converter.host import HostModel
-from converter.interpret import GraphInterpreter
 from converter.plan import plan_model, read_plan
+from converter.runtimes.host import HostModel
+from converter.runtimes.reference import GraphInterpreter
 from firmware.runtime import EmulatedRuntime
 from keras_models.arch import ArchConfig
 from keras_models.command import expect_writable, typed_command

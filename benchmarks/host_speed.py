@@ -20,8 +20,8 @@ from absl import app, flags
 from benchmarks.networks import plain_model, synthetic_images
 from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
-from converter.host import HostModel
 from converter.plan import plan_model
+from converter.runtimes.host import HostModel
 from keras_models.command import expect_writable, run, typed_command, write_json
 
 

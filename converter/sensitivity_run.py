@@ -22,7 +22,7 @@ from converter.calibration import float_interpreter
 from converter.evaluate.metrics import predictions, sqnr_db
 from converter.fuse.arithmetic import Range
 from converter.fuse.pipeline import fuse_model
-from converter.interpret import GraphInterpreter
+from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import Graph, GraphView, Model, Tensor, TfliteError, parse, serialize
 from tflm_custom_ops import host_library
 

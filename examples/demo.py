@@ -24,8 +24,8 @@ from tqdm import tqdm
 from boards import get_board
 from converter import tflite
 from converter.evaluate import evaluation
-from converter.evaluate.runtimes import Runtime, RuntimeUnavailableError, create_runtime
 from converter.plan import read_plan
+from converter.runtimes.registry import Runtime, RuntimeUnavailableError, create_runtime
 from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import project_from_model

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from boards import BOARD_HELP, get_board
 from converter.compile import CompileError
-from converter.host import HostModel
+from converter.runtimes.host import HostModel
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError, ModelError

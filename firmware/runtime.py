@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boards import get_board
-from converter.evaluate.runtimes import RuntimeUnavailableError
+from converter.runtimes.registry import RuntimeUnavailableError
 from firmware.elf import MemoryUse
 from firmware.emulator.emulator import Emulator, Inference
 from firmware.errors import FirmwareError
@@ -82,7 +82,7 @@ class EmulatedRuntime:
 
 
 def create(model_bytes: bytes, threads: int) -> EmulatedRuntime:
-    """Factory of `converter.evaluate.runtimes`."""
+    """Factory of `converter.runtimes.registry`."""
     try:
         return EmulatedRuntime(model_bytes, threads=threads)
     except FirmwareError as error:

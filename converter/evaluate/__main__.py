@@ -24,7 +24,7 @@ from converter.evaluate.evaluation import (
     ends_of,
     evaluate_runtime,
 )
-from converter.evaluate.runtimes import (
+from converter.runtimes.registry import (
     RUNTIME_NAMES,
     RUNTIMES,
     RuntimeUnavailableError,

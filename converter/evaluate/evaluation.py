@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converter import tflite
 from converter.evaluate import metrics
-from converter.evaluate.runtimes import Int8Array, Runtime, entry_of
+from converter.runtimes.registry import Int8Array, Runtime, entry_of
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.integer]

@@ -16,7 +16,7 @@ import pytest
 
 from boards import RegionKind, get_board
 from boards.board_file import CPUS, KEYS, parse_board
-from converter.host import HostModel
+from converter.runtimes.host import HostModel
 from firmware.build import build
 from firmware.connection import Connection
 from firmware.emulator.emulator import EmulatedSerial, Emulator

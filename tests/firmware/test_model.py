@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from boards import board_names, get_board
-from converter.evaluate.runtimes import RuntimeUnavailableError, create_runtime
-from converter.host import HostModel
+from converter.runtimes.host import HostModel
+from converter.runtimes.registry import RuntimeUnavailableError, create_runtime
 from firmware import emulate
 from firmware.build import build
 from firmware.emulator.emulator import Emulator

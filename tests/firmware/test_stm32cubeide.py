@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from boards import board_names, get_board
-from converter.host import HostModel
+from converter.runtimes.host import HostModel
 from firmware.emulator.emulator import Emulator
 from firmware.export import export_project
 from firmware.formats.xml import Element, document

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from boards import get_board
-from converter.host import HostModel
 from converter.plan import plan_model, read_plan
+from converter.runtimes.host import HostModel
 from firmware import tflm
 from firmware.connection import Connection
 from firmware.elf import Elf

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter import host, host_build
+from converter import host_build
 from converter.compile import Range, compile_model
+from converter.runtimes import host
 from tests.converter.compile import fused_models
 from tflm_custom_ops import options as o
 from tflm_custom_ops import reference

@@ -9,9 +9,10 @@ import json
 import numpy as np
 import pytest
 
-from converter.evaluate import report, runtimes
+from converter.evaluate import report
 from converter.evaluate.evaluation import ModelEnds, compare, evaluate_runtime
-from converter.evaluate.runtimes import RuntimeUnavailableError, create_runtime
+from converter.runtimes import registry
+from converter.runtimes.registry import RuntimeUnavailableError, create_runtime
 
 ENDS = ModelEnds((2, 2, 1), 0.5, -3, 0.25, 10, 4)
 
@@ -118,8 +119,8 @@ def test_the_report_is_complete_json():
 def test_unknown_runtimes_and_missing_packages(monkeypatch):
     with pytest.raises(RuntimeUnavailableError, match="expected litert, host, tflm, emulated"):
         create_runtime("gpu", b"", 1)
-    entry = dataclasses.replace(runtimes.RUNTIMES[0], name="other", module="no_such_package.x")
-    monkeypatch.setattr(runtimes, "RUNTIMES", (entry,))
+    entry = dataclasses.replace(registry.RUNTIMES[0], name="other", module="no_such_package.x")
+    monkeypatch.setattr(registry, "RUNTIMES", (entry,))
     with pytest.raises(RuntimeUnavailableError, match=r"other is not available.*no_such_package"):
         create_runtime("other", b"", 1)
 
@@ -128,6 +129,6 @@ def test_every_registered_factory_exists():
     """The emulated one lives in a package that this one must not import."""
     import importlib
 
-    for entry in runtimes.RUNTIMES:
+    for entry in registry.RUNTIMES:
         assert callable(getattr(importlib.import_module(entry.module), entry.attribute))
         assert entry.batch > 0

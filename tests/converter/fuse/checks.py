@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from converter.fuse import FuseReport, fuse_model
-from converter.interpret import GraphInterpreter, litert_interpreter
+from converter.runtimes.reference import GraphInterpreter, litert_interpreter
 from converter.tflite import parse
 from tests.converter.fuse.plain_graph import PlainGraph
 

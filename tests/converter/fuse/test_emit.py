@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from converter.fuse import fuse_model
-from converter.interpret import GraphInterpreter
+from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import Metadata, TfliteError, parse, serialize
 from converter.tflite.model import Signature
 from converter.tflite.writer import misaligned_buffers

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.fuse import fuse_model
-from converter.interpret import GraphInterpreter
+from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import Operator, Quantization, Tensor, parse
 from tests.converter.fuse.blocks import mlp
 from tests.converter.fuse.checks import outcome, sqnr_db

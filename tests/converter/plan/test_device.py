@@ -8,10 +8,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from converter.host import HostModel
 from converter.plan import PlanError, plan_model
 from converter.plan.device import device_plan
 from converter.plan.problem import Region
+from converter.runtimes.host import HostModel
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
 from tflm_custom_ops.tflm import build

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from converter.compile import CompileError
-from converter.host import HostModel, PlanViolationError
 from converter.plan import lifetimes, metadata, plan_model, planner
 from converter.plan.model import plan_from, with_schedules
+from converter.runtimes.host import HostModel, PlanViolationError
 from converter.tflite import parse, serialize
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model

@@ -16,8 +16,8 @@ from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
 from converter.fuse.arithmetic import Range
 from converter.fuse.semantics import gelu
-from converter.interpret import GraphInterpreter
 from converter.ptq import QuantizeError
+from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import parse
 from keras_models.arch import ArchConfig, BlockRanks, StemLayer
 from keras_models.datasets import Dataset, load_dataset

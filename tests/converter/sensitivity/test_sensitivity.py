@@ -15,8 +15,8 @@ import pytest
 from converter.calibration import pack, set_range
 from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
-from converter.interpret import GraphInterpreter
 from converter.ptq import calibrate, quantize_calibrated
+from converter.runtimes.reference import GraphInterpreter
 from converter.sensitivity_run import FloatPiece, Study, quantized, real, short
 from converter.tflite import TfliteError, parse
 from converter.tflite.schema import schema

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from converter import builtins, host_build, tflite
 from converter.compile.sources import BUILTINS
-from converter.host import HostModel
+from converter.runtimes.host import HostModel
 from tests.tflm_custom_ops.builtins import cases, combined, one_op
 from tflm_custom_ops.builtins import reference
 from tflm_custom_ops.builtins.params import quantize_multiplier

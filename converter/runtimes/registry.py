@@ -55,9 +55,11 @@ class RuntimeEntry:
 
 
 RUNTIMES = (
-    RuntimeEntry("litert", "converter.evaluate.litert", "create", "LiteRT; plain models only", 32),
-    RuntimeEntry("host", "converter.evaluate.host", "create", "compiled C on this machine", 512),
-    RuntimeEntry("tflm", "converter.evaluate.tflm", "create", "TFLM wheel with our operators", 8),
+    RuntimeEntry("litert", "converter.runtimes.litert", "create", "LiteRT; plain models only", 32),
+    RuntimeEntry(
+        "host", "converter.runtimes.host_adapter", "create", "compiled C on this machine", 512
+    ),
+    RuntimeEntry("tflm", "converter.runtimes.tflm", "create", "TFLM wheel with our operators", 8),
     RuntimeEntry(
         "emulated", "firmware.runtime", "create", "the STM32F746 firmware in the emulator", 1
     ),

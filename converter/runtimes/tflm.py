@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from converter.evaluate.runtimes import Int8Array, RuntimeUnavailableError
+from converter.runtimes.registry import Int8Array, RuntimeUnavailableError
 from tflm_custom_ops.tflm.errors import TflmError
 from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
@@ -23,7 +23,7 @@ class TflmRuntime:
 
 
 def create(model_bytes: bytes, threads: int) -> TflmRuntime:
-    """Factory of `converter.evaluate.runtimes`; ``threads`` has no effect."""
+    """Factory of `converter.runtimes.registry`; ``threads`` has no effect."""
     del threads
     try:
         return TflmRuntime(TflmInterpreter(model_bytes))

@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from converter import tflite
-from converter.evaluate.runtimes import Int8Array, RuntimeUnavailableError
+from converter.runtimes.registry import Int8Array, RuntimeUnavailableError
 
 
 class LiteRtRuntime:
@@ -33,7 +33,7 @@ class LiteRtRuntime:
 
 
 def create(model_bytes: bytes, threads: int) -> LiteRtRuntime:
-    """Factory of `converter.evaluate.runtimes`."""
+    """Factory of `converter.runtimes.registry`."""
     try:
         graph = tflite.parse(model_bytes).graph
     except tflite.TfliteError as error:

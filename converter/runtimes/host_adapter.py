@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from converter.compile import CompileError
-from converter.evaluate.runtimes import Int8Array, RuntimeUnavailableError
-from converter.host import HostModel
 from converter.host_build import HostBuildError
+from converter.runtimes.host import HostModel
+from converter.runtimes.registry import Int8Array, RuntimeUnavailableError
 
 
 class HostRuntime:
@@ -21,7 +21,7 @@ class HostRuntime:
 
 
 def create(model_bytes: bytes, threads: int) -> HostRuntime:
-    """Factory of `converter.evaluate.runtimes`."""
+    """Factory of `converter.runtimes.registry`."""
     try:
         return HostRuntime(HostModel(model_bytes), threads)
     except (CompileError, HostBuildError) as error:
