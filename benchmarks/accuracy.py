@@ -32,10 +32,11 @@ from benchmarks.accuracy_record import (
 )
 from converter.calibration import METHODS, RangeChoice, choose_ranges
 from converter.ptq import calibrate, quantize_calibrated
-from keras_models.command import expect_writable, run
 from keras_models.datasets import load_images
 from keras_models.load import resolve_arch, resolve_model
-from keras_models.stderr import captured_stderr
+from tflm_vit.files import expect_writable
+from tflm_vit.run import run
+from tflm_vit.stderr import captured_stderr
 
 _MODEL = flags.DEFINE_string("model", "vit_t_240", "Preset, architecture JSON or trained folder.")
 _WEIGHTS = flags.DEFINE_string("weights", "random", "random, trained, or a .weights.h5 file.")

@@ -37,12 +37,13 @@ from converter.calibration import METHODS, RangeChoice
 from converter.evaluate.metrics import classification, predictions, wilson_interval
 from converter.ptq import Floats, quantize
 from keras_models.arch import ArchConfig
-from keras_models.command import expect_writable, run
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.datasets.core import Split
 from keras_models.load import resolve_arch, resolve_model
-from keras_models.stderr import captured_stderr
 from keras_models.trained_data import chosen_dataset
+from tflm_vit.files import expect_writable
+from tflm_vit.run import run
+from tflm_vit.stderr import captured_stderr
 
 _TRAINED = flags.DEFINE_string(
     "trained", None, "Trained directory, or a preset that comes with weights.", required=True

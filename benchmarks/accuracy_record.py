@@ -19,7 +19,8 @@ from converter.evaluate.evaluation import RuntimeResult, ends_of, evaluate_runti
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes.registry import create_runtime
-from keras_models.command import typed_command, write_atomic
+from tflm_vit.files import write_atomic
+from tflm_vit.run import typed_command
 
 TARGET_INT8_GAIN_DB = 2.0  # fused, int8 residual stream, over the plain file; random weights
 TARGET_INT16_DB = 26.0  # fused, int16 residual stream

@@ -20,7 +20,8 @@ from benchmarks import networks
 from benchmarks.kernels import counts
 from firmware.errors import FirmwareError
 from keras_models.arch import ArchConfig
-from keras_models.command import run, typed_command, write_json
+from tflm_vit.files import write_json
+from tflm_vit.run import run, typed_command
 
 _OUT = flags.DEFINE_string("out", "build/bench", "Folder for bench.json.")
 _NETWORKS = flags.DEFINE_list(

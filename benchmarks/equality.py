@@ -26,10 +26,11 @@ from converter.runtimes.host import HostModel
 from converter.runtimes.reference import GraphInterpreter
 from firmware.runtime import EmulatedRuntime
 from keras_models.arch import ArchConfig
-from keras_models.command import expect_writable, typed_command
 from tflm_custom_ops.tflm.plain_gelu import replace_gelu
 from tflm_custom_ops.tflm.runtime import ArenaUsage, TflmInterpreter
 from tflm_custom_ops.tflm.streamed import StripInterpreter, strip_model
+from tflm_vit.files import expect_writable
+from tflm_vit.run import typed_command
 
 Int8Array = NDArray[np.int8]
 

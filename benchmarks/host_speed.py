@@ -22,7 +22,8 @@ from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes.host import HostModel
-from keras_models.command import expect_writable, run, typed_command, write_json
+from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run, typed_command
 
 
 @dataclasses.dataclass(frozen=True)

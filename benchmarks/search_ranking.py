@@ -23,7 +23,6 @@ from absl import app, flags
 from scipy.stats import spearmanr
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
-from keras_models.command import typed_command
 from keras_models.datasets import DATASETS
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
 from nas.data import SearchData, load_search_data
@@ -36,6 +35,7 @@ from nas.steps import Objective
 from nas.stored import load_supernet
 from nas.supernet import Supernet
 from nas.train_supernet import recipe_of_flags
+from tflm_vit.run import typed_command
 
 
 def _alone(net: Supernet, config: SubnetConfig, data: SearchData) -> float:

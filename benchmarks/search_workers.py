@@ -27,9 +27,9 @@ from absl import app, flags
 from tqdm import tqdm
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
-from keras_models.command import typed_command
 from nas.command import FLAGS, run, write_json
 from nas.stored import WEIGHTS_FILE
+from tflm_vit.run import typed_command
 
 SUPERNET_FLAGS = (
     "--space=digits_8",

@@ -24,7 +24,8 @@ from converter.plan.problem import PlanError
 from converter.plan.remedies import remedies
 from converter.plan.report import FlashReport, Kind, MemoryReport, flash_report, memory_report
 from converter.plan.validate import validate
-from keras_models.command import expect_writable, run, write_atomic, write_json
+from tflm_vit.files import expect_writable, write_atomic, write_json
+from tflm_vit.run import run
 
 FLAGS = flags.FLAGS
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from converter.calibration import RangeChoice, choose_ranges
 from converter.tflite import TfliteError, parse
 from keras_models.arch import ArchConfig
-from keras_models.stderr import captured_stderr
+from tflm_vit.stderr import captured_stderr
 
 Floats = npt.NDArray[np.float32]
 

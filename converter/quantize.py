@@ -24,11 +24,12 @@ from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.ptq import Floats, QuantizeError, check_calibration, quantize
 from converter.tflite import parse
 from keras_models.arch import ArchConfig
-from keras_models.command import expect_writable, run, write_atomic, write_json
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model
-from keras_models.stderr import captured_stderr
 from keras_models.trained_data import chosen_dataset
+from tflm_vit.files import expect_writable, write_atomic, write_json
+from tflm_vit.run import run
+from tflm_vit.stderr import captured_stderr
 
 _MODEL = flags.DEFINE_string("model", None, "Trained directory, architecture JSON or preset.")
 _PRESET = flags.DEFINE_string("preset", None, "The same as --model with a preset's name.")

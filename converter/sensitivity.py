@@ -25,11 +25,12 @@ from converter.ptq import Floats, calibrate, quantize_calibrated
 from converter.sensitivity_draw import draw
 from converter.sensitivity_run import Labels, SensitivityReport, Study
 from keras_models.arch import ArchConfig
-from keras_models.command import expect_writable, run, typed_command, write_json
 from keras_models.datasets import DATASETS, DatasetError, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model
-from keras_models.stderr import captured_stderr
 from keras_models.trained_data import chosen_dataset
+from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run, typed_command
+from tflm_vit.stderr import captured_stderr
 
 _MODEL = flags.DEFINE_string("model", None, "Trained directory, JSON or preset.", required=True)
 _WEIGHTS = flags.DEFINE_string("weights", "trained", "trained, random, or a .weights.h5 file.")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 
 from converter.sensitivity_run import SensitivityReport, short
-from keras_models.command import write_atomic
+from tflm_vit.files import write_atomic
 
 _ALONE, _LEFT_OUT, _ALL = "#1f6fb4", "#d9822b", "#444444"
 _CEILING_DB = 80.0  # for "nothing differs"

@@ -30,10 +30,11 @@ from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import project_from_model
 from firmware.runtime import EmulatedRuntime
-from keras_models.command import run, write_json
 from keras_models.datasets import load_dataset
 from tflm_custom_ops.tflm.plain_gelu import replace_gelu
 from tflm_custom_ops.tflm.runtime import TflmInterpreter
+from tflm_vit.files import write_json
+from tflm_vit.run import run
 
 PRESET = "vit_digits"
 BOARD = "stm32f746g_disco"

@@ -11,7 +11,8 @@ from boards import Board, board_names, get_board
 from boards.board import Console
 from boards.board_file import CPUS, KEYS, REGION_KEYS, Key
 from firmware.formats.template import render
-from keras_models.command import run, write_atomic
+from tflm_vit.files import write_atomic
+from tflm_vit.run import run
 
 _SAMPLES = Path(__file__).parents[1] / "boards" / "samples"
 _HEAD = """\

@@ -28,8 +28,8 @@ from firmware.errors import FirmwareError, ModelError
 from firmware.images import find_images, quantize
 from firmware.model import named_model
 from firmware.transports import NoisyTransport, SerialTransport
-from keras_models import command
-from keras_models.command import expect_writable, write_json
+from tflm_vit import run as command
+from tflm_vit.files import expect_writable, write_json
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,8 +33,8 @@ from firmware.errors import FirmwareError
 from firmware.images import ImageFile, find_images, quantize
 from firmware.model import RUNTIMES, WEIGHTS, build_model, named_model
 from firmware.model_info import ModelInfo
-from keras_models import command
-from keras_models.command import expect_writable, write_json
+from tflm_vit import run as command
+from tflm_vit.files import expect_writable, write_json
 
 __all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
 

@@ -25,7 +25,8 @@ from firmware.errors import FirmwareError
 from firmware.formats import FORMAT_NAMES, LAYOUTS, get_format
 from firmware.model import RUNTIMES, WEIGHTS, named_model, project_from_model
 from firmware.project import Project
-from keras_models.command import expect_writable, run, write_json
+from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 

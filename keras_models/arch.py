@@ -14,7 +14,7 @@ import json
 import os
 from typing import Any
 
-from keras_models.command import write_atomic
+from tflm_vit.files import write_atomic
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 STEM_ACTIVATIONS = ("relu", "gelu", "none")

@@ -22,11 +22,9 @@ from typing import Any
 from absl import app, flags
 
 from keras_models.arch import ArchConfig, ArchError
-from keras_models.command import expect_writable, run, typed_command, write_json
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.presets import get_preset
-from keras_models.stderr import captured_stderr
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
@@ -36,6 +34,9 @@ from keras_models.training.checkpoint import (
 )
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe, parse_overrides, recipe_for
+from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run, typed_command
+from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FLAGS
 _JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}

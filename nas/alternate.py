@@ -17,10 +17,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from keras_models.command import write_atomic, write_json
 from nas.figures import png
 from nas.space import SearchSpace
 from nas.stored import SPACE_FILE, TRAIN_FILE
+from tflm_vit.files import write_atomic, write_json
 
 STEPS_FILE = "steps.json"
 PLOT_FILE = "steps.png"

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from keras_models.command import run, write_atomic, write_json
 from nas.cost import CostModel
 from nas.targets import BOARDS, BudgetError, Firmware, Target, get_board
+from tflm_vit.files import write_atomic, write_json
+from tflm_vit.run import run
 
 __all__ = ["FLAGS", "cost_model", "define_target_flags", "run", "write_json", "write_text"]
 

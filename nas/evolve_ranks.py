@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_models.command import write_atomic
 from nas.census import take_census
 from nas.figures import png
 from nas.sampler import Sampler
 from nas.space import Patch, SearchSpace, SpaceError, SubnetConfig
 from nas.tendency import Axis, Point, Step, et_error, next_point
+from tflm_vit.files import write_atomic
 
 ERROR_PER_RANGE = 0.02  # change of the E-T error over an axis that is worth a step
 LEGAL_PER_RANGE = 0.05  # the same for the share over the limit

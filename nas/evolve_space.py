@@ -27,7 +27,6 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
-from keras_models.command import expect_writable, typed_command, write_atomic
 from keras_models.datasets import DATASETS
 from nas.alternate import Errors, Work, alternate
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
@@ -43,6 +42,8 @@ from nas.steps import Objective
 from nas.stored import SPACE_FILE
 from nas.tendency import Measured, Step, dimension_errors, et_error, moved, slope, tendency
 from nas.train_supernet import Job, define_training_flags, recipe_of_flags, train
+from tflm_vit.files import expect_writable, write_atomic
+from tflm_vit.run import typed_command
 
 STAGES = 3
 STEPS_PER_RANGE = 0.02  # of the E-T error from a dimension's least to its largest value

@@ -10,12 +10,12 @@ import json
 import os
 from typing import Any
 
-from keras_models.command import write_atomic
 from nas.command import write_text
 from nas.figures import png
 from nas.report import describe
 from nas.space import SearchSpace
 from nas.study import Found
+from tflm_vit.files import write_atomic
 
 COLUMNS = (
     "trial", "accuracy", "latency_ms", "sram_bytes", "flash_bytes", "params", "macs", "network",

@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from keras_models.command import write_json
 from nas.space import SubnetConfig
 from nas.stored import WEIGHTS_FILE
+from tflm_vit.files import write_json
 
 MEASURED_FILE = "measured.jsonl"
 SETUP_FILE = "setup.json"

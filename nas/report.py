@@ -13,13 +13,13 @@ from typing import Any
 
 from absl import app, flags
 
-from keras_models.command import typed_command
 from nas import published
 from nas.census import Census, take_census
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
 from nas.cost import CostModel
 from nas.presets import get_space
 from nas.space import SearchSpace, SubnetConfig
+from tflm_vit.run import typed_command
 
 EXTERNAL_FLASH_BYTES = 16 * 1024 * 1024  # of the option that is shown where nothing fits
 

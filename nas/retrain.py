@@ -21,7 +21,6 @@ import numpy as np
 from absl import app, flags
 from keras import ops
 
-from keras_models.command import typed_command
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.train import accuracy
@@ -43,6 +42,7 @@ from nas.steps import Objective, Steps
 from nas.stored import load_supernet
 from nas.supernet import Supernet, extract
 from nas.train_supernet import recipe_of_flags
+from tflm_vit.run import typed_command
 
 Teacher = Callable[[Any], Any]
 WEIGHTS = ("inherited", "scratch")

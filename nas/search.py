@@ -22,7 +22,6 @@ import optuna
 from absl import app, flags
 from tqdm import tqdm
 
-from keras_models.command import typed_command
 from keras_models.datasets import DATASETS
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
 from nas.evaluator import Evaluator, Source
@@ -41,6 +40,7 @@ from nas.study import (
     pareto_front,
     repair_journal,
 )
+from tflm_vit.run import typed_command
 
 ALGORITHMS = ("nsga2", "evolution", "random")
 STUDY_FILE = "study.log"

@@ -24,7 +24,7 @@ from keras_models.arch import (
     BlockRanks,
     StemLayer,
 )
-from keras_models.command import write_atomic
+from tflm_vit.files import write_atomic
 
 MAX_DEPTH = 256
 

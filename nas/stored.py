@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_models.command import write_atomic
 from nas.space import SearchSpace, SpaceError
 from nas.supernet import Supernet
+from tflm_vit.files import write_atomic
 
 SPACE_FILE = "space.json"
 WEIGHTS_FILE = "supernet.npz"

@@ -23,7 +23,6 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
-from keras_models.command import typed_command
 from keras_models.datasets import DATASETS
 from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
@@ -48,6 +47,7 @@ from nas.steps import Objective, Steps
 from nas.stored import TRAIN_FILE, save_supernet
 from nas.supernet import Supernet
 from nas.targets import same_setup
+from tflm_vit.run import typed_command
 
 PANEL = 4  # random sub-networks that are evaluated after each epoch
 EVALUATION_BATCH = 256

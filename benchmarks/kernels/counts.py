@@ -21,9 +21,10 @@ from benchmarks.kernels import emulator, workloads
 from benchmarks.kernels.cycles import CycleModel
 from benchmarks.kernels.emulator import KernelEmulator
 from benchmarks.kernels.operators import run_operator
-from keras_models.command import expect_writable, run, write_json
 from tflm_custom_ops import reference
 from tflm_custom_ops.options import Op
+from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run
 
 
 @dataclasses.dataclass(frozen=True)

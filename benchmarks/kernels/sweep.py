@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from benchmarks.kernels import emulator
 from benchmarks.kernels.operators import can_alias, run_operator
-from keras_models.command import run
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops import reference
 from tflm_custom_ops.options import OpKind
+from tflm_vit.run import run
 
 
 def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int) -> int:

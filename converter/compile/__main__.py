@@ -9,7 +9,8 @@ from absl import app, flags
 
 from converter.compile.compiler import CompiledModel, compile_model
 from converter.compile.errors import CompileError
-from keras_models.command import expect_writable, expect_writable_folder, run, write_json
+from tflm_vit.files import expect_writable, expect_writable_folder, write_json
+from tflm_vit.run import run
 
 _MODEL = flags.DEFINE_string("model", None, "Fused and planned .tflite.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder for the generated files.", required=True)

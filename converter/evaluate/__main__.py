@@ -32,11 +32,12 @@ from converter.runtimes.registry import (
     entry_of,
 )
 from converter.tflite import TfliteError
-from keras_models.command import expect_writable, run, write_atomic
 from keras_models.datasets import DATASETS, Dataset, DatasetError, Split, load_dataset
 from keras_models.load import load_trained, resolve_arch
-from keras_models.stderr import captured_stderr
 from keras_models.trained_data import CHOICES, chosen_dataset
+from tflm_vit.files import expect_writable, write_atomic
+from tflm_vit.run import run
+from tflm_vit.stderr import captured_stderr
 
 _MODEL = flags.DEFINE_string("model", None, "Int8 .tflite, plain or fused.", required=True)
 _PLAIN = flags.DEFINE_string("plain_model", "", "Plain .tflite for litert; default: --model.")

@@ -13,7 +13,8 @@ from absl import app, flags
 from converter.fuse.pipeline import RESIDUAL_BITS, fuse_model
 from converter.fuse.report import FuseReport
 from converter.tflite import TfliteError
-from keras_models.command import expect_writable, run, write_atomic
+from tflm_vit.files import expect_writable, write_atomic
+from tflm_vit.run import run
 
 _MODEL = flags.DEFINE_string("model", None, "Plain int8 .tflite (static batch 1).", required=True)
 _OUT = flags.DEFINE_string("out", None, "Where the fused .tflite goes.", required=True)

@@ -19,7 +19,8 @@ from absl import app, flags
 from converter.plan import heuristic, minimalloc_csv, planner
 from converter.plan.model import plan_model
 from converter.plan.problem import Placement, PlanError, Problem, Region
-from keras_models.command import expect_writable, run, write_atomic, write_json
+from tflm_vit.files import expect_writable, write_atomic, write_json
+from tflm_vit.run import run
 
 _MODEL = flags.DEFINE_string("model", "", "Plain or fused .tflite to plan.")
 _CSV = flags.DEFINE_string("csv", "", "minimalloc CSV (id,lower,upper,size[,alignment,offset]).")

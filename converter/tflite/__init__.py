@@ -13,7 +13,7 @@ from converter.tflite.model import (
 from converter.tflite.reader import load, parse
 from converter.tflite.view import GraphView
 from converter.tflite.writer import save, serialize
-from keras_models.command import write_atomic
+from tflm_vit.files import write_atomic
 
 __all__ = [
     "Graph",

@@ -21,7 +21,7 @@ from converter.tflite.schema import (
     TENSOR_TYPES,
     schema,
 )
-from keras_models.command import write_atomic
+from tflm_vit.files import write_atomic
 
 
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]

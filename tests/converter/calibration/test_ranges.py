@@ -22,7 +22,7 @@ from converter.ptq import calibrate, quantize, quantize_calibrated
 from converter.sensitivity_run import short
 from converter.tflite import parse
 from keras_models.arch import ArchConfig
-from keras_models.stderr import captured_stderr
+from tflm_vit.stderr import captured_stderr
 
 ARCH = ArchConfig.uniform(
     name="tiny", image_size=8, channels=1, num_classes=3, patch_size=4, embed_dim=8, depth=1,

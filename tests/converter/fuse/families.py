@@ -13,8 +13,8 @@ import numpy as np
 from converter.ptq import quantize
 from keras_models.arch import ArchConfig
 from keras_models.presets import get_preset
-from keras_models.stderr import captured_stderr
 from keras_models.vit import build_vit, random_weights
+from tflm_vit.stderr import captured_stderr
 
 Array = np.ndarray[Any, Any]
 _IMAGES = 10

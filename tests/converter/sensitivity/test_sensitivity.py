@@ -21,7 +21,7 @@ from converter.sensitivity_run import FloatPiece, Study, quantized, real, short
 from converter.tflite import TfliteError, parse
 from converter.tflite.schema import schema
 from keras_models.arch import ArchConfig
-from keras_models.stderr import captured_stderr
+from tflm_vit.stderr import captured_stderr
 
 ARCH = ArchConfig.uniform(
     name="tiny", image_size=8, channels=1, num_classes=5, patch_size=4, embed_dim=16, depth=2,
