@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact instruction counts of the stem's convolution, and the estimate of `nas.conv_cost`.
+"""Exact instruction counts of the stem's convolution, and the estimate of `nas.cost.conv`.
 
     python -m benchmarks.conv_instructions --networks=3 --out=docs/results/conv_instructions.json
 
 Runs `vit_conv_2d` on an emulated Cortex-M7 for convolutions as stems have them, with the scratch of
 a roomy and of a full arena, fits what each part of its work costs (non-negative least squares of
-relative errors), and shows how far the estimate in `nas/conv_cost.py` is from every count. With
+relative errors), and shows how far the estimate in `nas/cost/conv.py` is from every count. With
 --networks=N it also compares whole networks, vit_micro_32 and N random ones of mcu_32 with a stem,
 with the firmware on the emulated board.
 """
@@ -38,11 +38,11 @@ from keras_models.arch import ArchConfig
 from keras_models.presets import PRESETS
 from keras_models.vit import build_vit, random_weights
 from nas.command import FLAGS, run, write_json
-from nas.conv_cost import ConvShape, Work, instructions, work_of
-from nas.cost import CostModel
-from nas.presets import SPACES
-from nas.report import describe
-from nas.targets import Target
+from nas.cost.conv import ConvShape, Work, instructions, work_of
+from nas.cost.model import CostModel
+from nas.cost.targets import Target
+from nas.space.describe import describe
+from nas.space.presets import SPACES
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.options import exact_k_block, pack_dual_channel
 
@@ -125,7 +125,7 @@ def fit(convs: Sequence[Convolution], counts: Sequence[int]) -> Work:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkRow:
-    """A network on the emulated board, and its estimate by `nas.cost`.
+    """A network on the emulated board, and its estimate by `nas.cost.model`.
 
     Attributes:
       instructions, estimate: of one inference.

@@ -24,17 +24,16 @@ from scipy.stats import spearmanr
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from keras_models.datasets import DATASETS
-from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
-from nas.data import SearchData, load_search_data
-from nas.evaluator import Evaluator, Source
-from nas.report import describe
-from nas.retrain import Job, retrain
-from nas.sampler import Sampler
+from nas.command import FLAGS, cost_model, define_target_flags, recipe_of_flags, run, write_json
+from nas.cost.sampler import Sampler
 from nas.space import SubnetConfig
-from nas.steps import Objective
-from nas.stored import load_supernet
-from nas.supernet import Supernet
-from nas.train_supernet import recipe_of_flags
+from nas.space.describe import describe
+from nas.supernet.compiled import Objective
+from nas.supernet.data import SearchData, load_search_data
+from nas.supernet.evaluator import Evaluator, Source
+from nas.supernet.files import load_supernet
+from nas.supernet.net import Supernet
+from nas.supernet.retraining import Job, retrain
 from tflm_vit.run import typed_command
 
 

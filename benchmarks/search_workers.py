@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from nas.command import FLAGS, run, write_json
-from nas.stored import WEIGHTS_FILE
+from nas.supernet.files import WEIGHTS_FILE
 from tflm_vit.run import typed_command
 
 SUPERNET_FLAGS = (

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Search for Vision Transformers that fit a microcontroller.
 
-Spaces (`space`, `presets`), exact cost (`cost`, `census`, `report`), the weight-entangled supernet
-(`supernet`, `train_supernet`), search (`search`), evolution of the space (`evolve_space`), and
-training of what was found (`retrain`). docs/search.md explains them in order.
+Rooms, each importing those before it only: `space`, `cost`, `supernet`, `search`, `evolution`.
+The modules beside them are the commands and what they share. README.md shows both, docs/search.md
+explains them in order.
 """

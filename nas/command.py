@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands of this package share: the flags that describe a target."""
+"""What the commands of this package share: the flags that describe a target and a training."""
 
 from __future__ import annotations
 
+import dataclasses
+
 from absl import flags
 
-from nas.cost import CostModel
-from nas.targets import BOARDS, BudgetError, Firmware, Target, get_board
-from tflm_vit.files import write_atomic, write_json
+from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
+from nas.cost.model import CostModel
+from nas.cost.targets import BOARDS, BudgetError, Firmware, Target, get_board
+from tflm_vit.files import write_json
 from tflm_vit.run import run
 
-__all__ = ["FLAGS", "cost_model", "define_target_flags", "run", "write_json", "write_text"]
+__all__ = [
+    "FLAGS",
+    "cost_model",
+    "define_target_flags",
+    "define_training_flags",
+    "recipe_of_flags",
+    "run",
+    "write_json",
+]
 
 FLAGS = flags.FLAGS
 
@@ -54,6 +65,23 @@ def cost_model() -> CostModel:
     return CostModel(target, FLAGS.streamed, int(FLAGS.residual_bits))
 
 
-def write_text(path: str, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
-    write_atomic(path, text.encode())
+def define_training_flags() -> None:
+    """How a supernet is trained, but for the number of epochs."""
+    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
+    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
+    flags.DEFINE_enum("sampling", "uniform", ["uniform", "sandwich"], "sub-networks of a step")
+    flags.DEFINE_float("distill", 0.0, "share of imitation in the loss (sandwich or --teacher)")
+    flags.DEFINE_integer("checkpoint_every", 1, "epochs between checkpoints", lower_bound=1)
+
+
+def recipe_of_flags(dataset: str) -> Recipe:
+    """The data set's recipe with the changes of --set, --epochs and --batch_size.
+
+    No drop path and no mixing across sub-networks' labels: a supernet underfits as it is.
+    """
+    changes = parse_overrides(FLAGS.set)
+    for name in ("epochs", "batch_size"):
+        if FLAGS[name].value is not None:
+            changes[name] = FLAGS[name].value
+    base = DIGITS if dataset == "digits" else recipe_for("vit_micro_32")
+    return dataclasses.replace(base, **{"drop_path": 0.0, **changes})

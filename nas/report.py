@@ -13,28 +13,16 @@ from typing import Any
 
 from absl import app, flags
 
-from nas import published
-from nas.census import Census, take_census
 from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
-from nas.cost import CostModel
-from nas.presets import get_space
+from nas.cost import published
+from nas.cost.census import Census, take_census
+from nas.cost.model import CostModel
 from nas.space import SearchSpace, SubnetConfig
+from nas.space.describe import describe
+from nas.space.presets import get_space
 from tflm_vit.run import typed_command
 
 EXTERNAL_FLASH_BYTES = 16 * 1024 * 1024  # of the option that is shown where nothing fits
-
-
-def describe(space: SearchSpace, config: SubnetConfig) -> str:
-    """For example "patch 16, 216 wide, 14 deep, heads 4, mlp 4, rank 0.95"."""
-
-    def values(of: tuple[Any, ...]) -> str:
-        return f"{of[0]:g}" if len(set(of)) == 1 else ",".join(f"{v:g}" for v in of)
-
-    rank = f", rank {values(config.rank_ratio)}" if config.rank_ratio else ""
-    return (
-        f"patch {config.patch.describe()}, {config.embed_dim} wide, {config.depth} deep, heads "
-        f"{values(config.heads)}, mlp {values(config.mlp_ratio)}{rank}"
-    )
 
 
 def share(part: int, total: int) -> str:

@@ -9,309 +9,31 @@ sub-networks, the same batches.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
 import os
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import keras
-import numpy as np
 from absl import app, flags
-from tqdm import tqdm
 
 from keras_models.datasets import DATASETS
-from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
-    Progress,
-    read_progress,
-    restore_checkpoint,
-    save_checkpoint,
 )
-from keras_models.training.optimizer import make_optimizer
-from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
-from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
-from nas.cost import CostModel
-from nas.data import SEARCH_FRACTION, SearchData, load_search_data
-from nas.distribution import KINDS, START_TIMEOUT, Distribution, make_distribution
-from nas.init_dense import load_initial
-from nas.presets import get_space
-from nas.sampler import Sampler
-from nas.space import SearchSpace, SubnetConfig
-from nas.steps import Objective, Steps
-from nas.stored import TRAIN_FILE, save_supernet
-from nas.supernet import Supernet
-from nas.targets import same_setup
+from nas.command import (
+    FLAGS,
+    cost_model,
+    define_target_flags,
+    define_training_flags,
+    recipe_of_flags,
+    run,
+    write_json,
+)
+from nas.space.presets import get_space
+from nas.supernet.compiled import Objective
+from nas.supernet.data import SEARCH_FRACTION, load_search_data
+from nas.supernet.distribution import KINDS, START_TIMEOUT, make_distribution
+from nas.supernet.training import Job, train
 from tflm_vit.run import typed_command
-
-PANEL = 4  # random sub-networks that are evaluated after each epoch
-EVALUATION_BATCH = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What is to be trained, and how."""
-
-    space: SearchSpace
-    model: CostModel
-    recipe: Recipe
-    objective: Objective
-    sandwich: bool
-    seed: int
-    out: str
-    initial: str = ""
-    teacher: str = ""
-    checkpoint_every: int = 1
-
-    def setup(self) -> str:
-        """JSON of what must not change between a kill and --resume.
-
-        The number of replicas may: it does not change the steps.
-        """
-        fields = dataclasses.asdict(self)
-        for name in ("out", "checkpoint_every"):
-            del fields[name]
-        return json.dumps(fields, sort_keys=True)
-
-    def path(self, name: str) -> str:
-        return os.path.join(self.out, name)
-
-
-@contextlib.contextmanager
-def averaged(net: Supernet, optimizer: Any) -> Iterator[None]:
-    """Within it the supernet has the averaged weights, if the optimizer keeps any."""
-    if not optimizer.use_ema:
-        yield
-        return
-    variables = net.trainable_variables
-    kept = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
-    optimizer.finalize_variable_values(variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, kept, strict=True):
-            variable.assign(value)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Stored:
-    """What the checkpoint file calls a model."""
-
-    weights: Any
-    trainable_variables: Any
-    optimizer: Any
-
-
-class Training:
-    """A supernet in training: in this process, or its part of it in one of several.
-
-    Raises:
-      DistributionError: processes that do different jobs, or a batch without equal shares.
-    """
-
-    def __init__(
-        self, job: Job, data: SearchData, distribution: Distribution | None = None
-    ) -> None:
-        self.job, self.data = job, data
-        self.distribution = distribution or Distribution()
-        keras.utils.set_random_seed(job.seed)
-        self.sampler = Sampler(job.space, job.model, job.seed)
-        self.sampler.census  # noqa: B018  an impossible budget is refused before anything slow
-        with self.distribution.scope():
-            self.net = Supernet(job.space, job.seed, self.distribution.replicas > 1)
-            self.net.build()
-        if job.initial:
-            load_initial(self.net, job.initial)
-        dataset = data.dataset
-        self.batches = TrainBatches(dataset.train, dataset.num_classes, job.recipe, job.seed, 0)
-        self.distribution.check_batch(self.batches.batch_size)
-        with self.distribution.scope():
-            self.optimizer = make_optimizer(job.recipe, len(self.batches))
-        self.steps = Steps(self.net, self.optimizer, job.objective, self.distribution)
-        self.panel = self.sampler.panel(PANEL)
-        self.teacher = _teacher(job.teacher)
-        self.progress = Progress(0, 0.0, [], job.setup())
-
-    def _stored(self) -> _Stored:
-        return _Stored(self.net.weights, self.net.trainable_variables, self.optimizer)
-
-    def start(self) -> None:
-        """Brings all processes to where the chief is; the others need no checkpoint.
-
-        Called by every process, after the chief's `resume`.
-        """
-        self.distribution.agree(self.progress.setup)
-        done = self.distribution.number_of_chief(self.progress.epochs_done)
-        self.progress = dataclasses.replace(self.progress, epochs_done=done)
-        self.distribution.from_chief([*self.net.weights, *self.optimizer.variables])
-
-    def resume(self, path: str) -> None:
-        """Goes on from a checkpoint of the same job.
-
-        Raises:
-          CheckpointError: unreadable, or of another job.
-        """
-        if not same_setup(read_progress(path).setup, self.progress.setup):
-            raise CheckpointError(
-                f"{path}: made with other settings; give the same ones or --overwrite"
-            )
-        self.progress = restore_checkpoint(path, self._stored())
-
-    def fit(self) -> list[dict[str, float]]:
-        """Trains to the end of the recipe; returns the figures of every epoch."""
-        recipe, chief = self.job.recipe, self.distribution.chief
-        board = _TensorBoard(self.job.path("tensorboard")) if chief else None
-        steps = len(self.batches)
-        done = self.progress.epochs_done
-        total, first = recipe.epochs * steps, done * steps
-        with tqdm(total=total, initial=first, unit="step", disable=not chief) as bar:
-            for epoch in range(done, recipe.epochs):
-                bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}", refresh=False)
-                figures = self._epoch(epoch, bar)
-                if board is not None:
-                    board.write(epoch + 1, figures)
-                bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()}, refresh=False)
-        return self.progress.history
-
-    def _epoch(self, epoch: int, bar: Any) -> dict[str, float]:
-        self.batches.start_epoch(epoch)
-        started, losses = time.monotonic(), []
-        for step in range(len(self.batches)):
-            images, labels = self.batches[step]
-            configs = self.sampler.step(epoch * len(self.batches) + step, self.job.sandwich)
-            teacher = None if self.teacher is None else self.teacher(images)
-            losses.append(self.steps.train(images, labels, configs, teacher))
-            bar.update(1)
-        trained = time.monotonic() - started
-        figures = {"loss": float(np.mean(losses))}
-        if self.distribution.chief:
-            figures |= self.evaluate()
-        figures["steps_per_second"] = len(losses) / trained
-        self.progress = Progress(
-            epoch + 1,
-            self.progress.seconds + time.monotonic() - started,
-            [*self.progress.history, figures],
-            self.progress.setup,
-        )
-        due = (epoch + 1) % self.job.checkpoint_every == 0 or epoch + 1 == self.job.recipe.epochs
-        if due and self.distribution.chief:
-            save_checkpoint(self.job.path(CHECKPOINT_FILE), self._stored(), self.progress)
-        return figures
-
-    def evaluate(self) -> dict[str, float]:
-        """Validation accuracy of the largest, the smallest and some random sub-networks."""
-        images, labels = self.data.arrays(self.data.dataset.validation)
-        census = self.sampler.census
-        assert census.largest is not None
-        smallest = self.sampler.extremes(census.least_flash.patch)[1] if self._small() else None
-
-        def accuracy(config: SubnetConfig) -> float:
-            return self.steps.accuracy(images, labels, config, EVALUATION_BATCH)
-
-        with averaged(self.net, self.optimizer):
-            figures = {"largest": accuracy(census.largest)}
-            if smallest is not None:
-                figures["smallest"] = accuracy(smallest)
-            figures["random"] = float(np.mean([accuracy(c) for c in self.panel]))
-        return figures
-
-    def _small(self) -> bool:
-        """Whether the network with the fewest constants fits (its SRAM may not)."""
-        return self.sampler.fits(self.sampler.census.least_flash)
-
-
-def _teacher(directory: str) -> Any:
-    """A function images -> logits of a trained network, or None."""
-    if not directory:
-        return None
-    from keras_models.load import load_trained
-
-    _, model = load_trained(directory)
-    return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
-
-
-class _TensorBoard:
-    """Scalars for TensorBoard; without the package there are none."""
-
-    def __init__(self, directory: str) -> None:
-        try:
-            from keras_models.training.callbacks import TensorBoardScalars
-
-            self._scalars: Any = TensorBoardScalars(directory)
-        except ImportError as error:
-            print(f"no TensorBoard log: {error}", file=sys.stderr)
-            self._scalars = None
-
-    def write(self, epoch: int, figures: dict[str, float]) -> None:
-        if self._scalars is not None:
-            self._scalars.on_epoch_end(epoch - 1, figures)
-
-
-def train(
-    job: Job,
-    data: SearchData,
-    command: str,
-    resume: bool = False,
-    distribution: Distribution | None = None,
-) -> dict[str, Any]:
-    """Trains; the chief writes the supernet's directory. Returns what train.json holds.
-
-    Raises:
-      DistributionError: another process ended, or does another job.
-    """
-    distribution = distribution or Distribution()
-    checkpoint = job.path(CHECKPOINT_FILE)
-    with distribution.watched():
-        training = Training(job, data, distribution)
-        if resume and distribution.chief and os.path.exists(checkpoint):
-            training.resume(checkpoint)
-            print(f"resuming after epoch {training.progress.epochs_done} of {job.recipe.epochs}")
-        training.start()
-        training.fit()
-    report = _report(training, command)
-    if distribution.chief:
-        with averaged(training.net, training.optimizer):
-            save_supernet(job.out, training.net)
-        write_json(job.path(TRAIN_FILE), report)
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(checkpoint)
-    return report
-
-
-def _report(training: Training, command: str) -> dict[str, Any]:
-    """What train.json holds."""
-    job, data = training.job, training.data
-    census = training.sampler.census
-    return {
-        "command": command,
-        "seed": job.seed,
-        "backend": keras.backend.backend(),
-        "distribution": training.distribution.kind,
-        "replicas": training.distribution.replicas,
-        "space": job.space.name,
-        "networks": census.total,
-        "networks_that_fit": census.fit_both,
-        "dataset": data.dataset.name,
-        "images": {"train": len(data.dataset.train), "search": len(data.search)},
-        "recipe": dataclasses.asdict(job.recipe),
-        "objective": dataclasses.asdict(job.objective),
-        "sandwich": job.sandwich,
-        "target": dataclasses.asdict(job.model.target),
-        "epochs": training.progress.epochs_done,
-        "steps": training.progress.epochs_done * len(training.batches),
-        "seconds": round(training.progress.seconds, 1),
-        "compilations": len(training.steps.compilations),
-        "patches": len(job.space.patches),
-        "history": training.progress.history,
-    }
-
-
-# ---- command line --------------------------------------------------------------------------------
 
 
 def define_flags() -> None:
@@ -334,28 +56,6 @@ def define_flags() -> None:
     flags.DEFINE_string("json", None, "also write the report (train.json) here")
     define_training_flags()
     define_target_flags()
-
-
-def define_training_flags() -> None:
-    """How a supernet is trained, but for the number of epochs."""
-    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
-    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
-    flags.DEFINE_enum("sampling", "uniform", ["uniform", "sandwich"], "sub-networks of a step")
-    flags.DEFINE_float("distill", 0.0, "share of imitation in the loss (sandwich or --teacher)")
-    flags.DEFINE_integer("checkpoint_every", 1, "epochs between checkpoints", lower_bound=1)
-
-
-def recipe_of_flags(dataset: str) -> Recipe:
-    """The data set's recipe with the changes of --set, --epochs and --batch_size.
-
-    No drop path and no mixing across sub-networks' labels: a supernet underfits as it is.
-    """
-    changes = parse_overrides(FLAGS.set)
-    for name in ("epochs", "batch_size"):
-        if FLAGS[name].value is not None:
-            changes[name] = FLAGS[name].value
-    base = DIGITS if dataset == "digits" else recipe_for("vit_micro_32")
-    return dataclasses.replace(base, **{"drop_path": 0.0, **changes})
 
 
 def _check_out(out: str, resume: bool, overwrite: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.presets import SPACES, get_space
+from nas.space.presets import SPACES, get_space
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "benchmarks" / "spaces").glob("*.json"))

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of a space fits a target, and which of its networks is the largest: exact, not sampled.
+
+In a chain of operators the arena is a maximum, so that a network fits if each of its blocks does;
+what the firmware needs beside it grows with the depth alone. Constants are a sum, so that dynamic
+programming over their 16-byte units counts the networks within a flash limit without listing them.
+Spaces of 10^14 networks take seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_models.arch import ArchConfig
+from nas.cost.model import BLOB_ALIGNMENT, CostModel, NetworkCost
+from nas.cost.targets import BudgetError, Firmware
+from nas.space import BlockChoice, Patch, SearchSpace, SubnetConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """The networks of a space with one patch embedding, width and (network's) rank ratio.
+
+    Attributes:
+      blocks: every choice of a block, with the ArchConfig of a network of that block alone.
+    """
+
+    patch: Patch
+    embed_dim: int
+    network_ratio: float | None
+    blocks: tuple[tuple[BlockChoice, ArchConfig], ...]
+
+
+def families(space: SearchSpace) -> Iterator[Family]:
+    """All families, in a fixed order."""
+    for patch in space.patches:
+        for dim in space.embed_dim:
+            for ratio in space.network_ratios:
+                blocks = tuple(
+                    (choice, space.arch(space.from_blocks(patch, dim, (choice,))))
+                    for choice in space.block_choices(ratio)
+                )
+                yield Family(patch, dim, ratio, blocks)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Blocks:
+    """Figures of a family's blocks and of the rest of its networks.
+
+    Attributes:
+      arena_bytes: of the smallest schedule, per block choice.
+      units: constants in units of 16 bytes, per block choice.
+      params: per block choice.
+      rest_arena_bytes, rest_bytes, rest_params: patch embedding, stem and tail.
+      rest_operators: their number.
+    """
+
+    arena_bytes: NDArray[np.int64]
+    units: NDArray[np.int64]
+    params: NDArray[np.int64]
+    rest_arena_bytes: int
+    rest_bytes: int
+    rest_params: int
+    rest_operators: int
+
+
+def _figures(model: CostModel, family: Family) -> _Blocks:
+    arena, units, params = [], [], []
+    rest_arena = rest_bytes = rest_params = rest_operators = 0
+    for _, arch in family.blocks:
+        ops = model.operators(arch)
+        block = model.block(arch, 0)
+        block_params = arch.params - _params_without_blocks(arch)
+        arena.append(max(op.smallest_bytes for op in block))
+        constant = sum(op.constant_bytes for op in block)
+        assert constant % BLOB_ALIGNMENT == 0
+        units.append(constant // BLOB_ALIGNMENT)
+        params.append(block_params)
+        others = [op for op in ops if op not in block]
+        rest_arena = max(op.smallest_bytes for op in others)
+        rest_bytes = sum(op.constant_bytes for op in ops) - constant
+        rest_params = arch.params - block_params
+        rest_operators = len(others)
+    return _Blocks(
+        np.array(arena), np.array(units), np.array(params), rest_arena, rest_bytes, rest_params,
+        rest_operators,
+    )  # fmt: skip
+
+
+def _params_without_blocks(arch: ArchConfig) -> int:
+    linears = sum(
+        rank * (inputs + outputs) + outputs if rank else (inputs + 1) * outputs
+        for inputs, outputs, rank in arch.block_linears(0)
+    )
+    return arch.params - linears - 4 * arch.embed_dim
+
+
+@dataclasses.dataclass(frozen=True)
+class Census:
+    """What fits, exactly.
+
+    Attributes:
+      total: networks of the space.
+      fit_sram, fit_flash, fit_both: networks within each limit, and within both.
+      largest: the network with most parameters within both limits, None if none fits.
+      least_sram, least_flash: the networks that need least of each.
+      least_latency_ms: no network within the SRAM limit is estimated to be faster; infinite if
+        there is none.
+    """
+
+    total: int
+    fit_sram: int
+    fit_flash: int
+    fit_both: int
+    largest: SubnetConfig | None
+    least_sram: SubnetConfig
+    least_flash: SubnetConfig
+    least_latency_ms: float
+
+
+def take_census(space: SearchSpace, model: CostModel) -> Census:
+    """Counts a space under a cost model's target (latency has a bound only: it is an estimate)."""
+    fastest = np.inf
+    sram = flash = both = 0
+    largest: tuple[int, SubnetConfig] | None = None
+    least_sram: tuple[tuple[int, int], SubnetConfig] | None = None
+    least_flash: tuple[int, SubnetConfig] | None = None
+    for family in families(space):
+        found, choices = _figures(model, family), tuple(c for c, _ in family.blocks)
+        groups = _fitting(model, family, found, space.depth)
+
+        def config(indices: list[int], of: Family = family, from_: Any = choices) -> SubnetConfig:
+            return space.from_blocks(of.patch, of.embed_dim, tuple(from_[i] for i in indices))
+
+        fastest = min(fastest, _least_latency_ms(model, family, found, space.depth[0]))
+        room = _room(model, found.rest_bytes)
+        flash += _count(found.units, space.depth, room)
+        for fitting, depths in groups:
+            sram += sum(len(fitting) ** depth for depth in depths)
+            both += _count(found.units[fitting], depths, room)
+            best = _most_params(found, fitting, depths, room)
+            if best and (largest is None or best[0] > largest[0]):
+                largest = (best[0], config(best[1]))
+        shallow = space.depth[0]
+        i = int(np.lexsort((found.units, found.arena_bytes))[0])
+        arena = max(int(found.arena_bytes[i]), found.rest_arena_bytes)
+        needs = arena + model.target.overhead_bytes(_firmware(model, family, found, shallow))
+        key = (needs, int(found.units[i]))
+        if least_sram is None or key < least_sram[0]:
+            least_sram = (key, config([i] * shallow))
+        i = int(np.argmin(found.units))
+        constants = shallow * int(found.units[i]) * BLOB_ALIGNMENT + found.rest_bytes
+        if least_flash is None or constants < least_flash[0]:
+            least_flash = (constants, config([i] * shallow))
+    assert least_sram is not None
+    assert least_flash is not None
+    return Census(
+        space.size,
+        sram,
+        flash,
+        both,
+        largest and largest[1],
+        least_sram[1],
+        least_flash[1],
+        float(fastest),
+    )
+
+
+def _firmware(model: CostModel, family: Family, found: _Blocks, depth: int) -> Firmware:
+    """What surrounds a family's networks of a depth: two operators a block, and the rest."""
+    return model.firmware(family.blocks[0][1], found.rest_operators + 2 * depth)
+
+
+def _fitting(
+    model: CostModel, family: Family, found: _Blocks, depths: tuple[int, ...]
+) -> list[tuple[NDArray[np.int64], tuple[int, ...]]]:
+    """Block choices that fit SRAM, with the depths for which they are the same."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for depth in depths:
+        limit = model.target.arena_bytes(_firmware(model, family, found, depth))
+        every = np.arange(len(family.blocks))
+        if limit is not None:
+            every = every[(found.arena_bytes <= limit) & (found.rest_arena_bytes <= limit)]
+        groups.setdefault(tuple(int(i) for i in every), []).append(depth)
+    return [(np.array(fit, np.int64), tuple(of)) for fit, of in groups.items()]
+
+
+def _least_latency_ms(model: CostModel, family: Family, found: _Blocks, depth: int) -> float:
+    """Of the shallowest network of a family, each operator with its fastest schedule."""
+    limit = model.target.arena_bytes(_firmware(model, family, found, depth))
+    most = limit if limit is not None else 1 << 62
+    blocks, rest = [np.inf], np.inf
+    for _, arch in family.blocks:
+        block = model.block(arch, 0)
+        ops = [op for op in model.operators(arch) if op not in block]
+        chosen, others = ([op.best(most) for op in part] for part in (block, ops))
+        if all(chosen) and all(others):
+            blocks.append(model.latency_ms(s for s in chosen if s))
+            rest = model.latency_ms(s for s in others if s)
+    return float(rest + depth * min(blocks))
+
+
+def _room(model: CostModel, rest_bytes: int) -> int | None:
+    """16-byte units that flash leaves for blocks; negative if not even the rest fits."""
+    limit = model.target.constant_bytes
+    return None if limit is None else (limit - rest_bytes) // BLOB_ALIGNMENT
+
+
+def _count(units: NDArray[np.int64], depths: tuple[int, ...], room: int | None) -> int:
+    """Sequences of block choices of those depths whose units add up to at most `room`."""
+    n = len(units)
+    if n == 0 or (room is not None and room < 0):
+        return 0
+    total: int = 0
+    whole = [d for d in depths if room is None or d * int(units.max()) <= room]
+    total += sum(int(n**d) for d in whole)
+    rest = [d for d in depths if d not in whole and room is not None]
+    rest = [d for d in rest if room is not None and d * int(units.min()) <= room]
+    if not rest or room is None:
+        return total
+    kind: Any = np.int64 if max(rest) * np.log2(n) < 62 else object
+    ways = np.zeros(room + 1, kind)
+    ways[0] = 1
+    for depth in range(1, max(rest) + 1):
+        ways = _spread(ways, units, lambda to, gained: to + gained)
+        if depth in rest:
+            total += int(ways.sum())
+    return total
+
+
+def _spread(
+    values: NDArray[Any], units: NDArray[np.int64], join: Callable[[Any, Any], Any], fill: int = 0
+) -> NDArray[Any]:
+    """values[s - u] joined into position s, for every u of `units`."""
+    result = np.full_like(values, fill)
+    for u in units:
+        if u < len(values):
+            result[u:] = join(result[u:], values[: len(values) - u])
+    return result
+
+
+def _most_params(
+    found: _Blocks, fitting: NDArray[np.int64], depths: tuple[int, ...], room: int | None
+) -> tuple[int, list[int]] | None:
+    """(parameters, block choices) of the largest network within `room`, or None."""
+    if len(fitting) == 0:
+        return None
+    depth = max(depths)
+    heaviest = int(fitting[np.argmax(found.params[fitting])])
+    if room is None or depth * int(found.units[heaviest]) <= room:
+        return depth * int(found.params[heaviest]) + found.rest_params, [heaviest] * depth
+    if room < 0:
+        return None
+    best = np.full(room + 1, -1, np.int64)
+    best[0] = 0
+    tables = [best]
+    for _ in range(depth):
+        step = np.full_like(best, -1)
+        for i in fitting:
+            u = int(found.units[i])
+            if u <= room:
+                source = tables[-1][: room + 1 - u]
+                gained = np.where(source >= 0, source + found.params[i], -1)
+                step[u:] = np.maximum(step[u:], gained)
+        tables.append(step)
+    reached = [(int(tables[d].max()), d) for d in depths]
+    params, d = max(reached)
+    if params < 0:
+        return None
+    at = int(np.argmax(tables[d]))
+    blocks = []
+    for level in range(d, 0, -1):
+        for i in fitting:
+            u, gain = int(found.units[i]), int(found.params[i])
+            before = tables[level - 1][at - u] if u <= at else -1
+            if before >= 0 and before + gain == tables[level][at]:
+                blocks.append(int(i))
+                at -= u
+                break
+    return params + found.rest_params, blocks
+
+
+def check_possible(space: SearchSpace, model: CostModel) -> Census:
+    """The census of a space of which something fits.
+
+    Raises:
+      BudgetError: nothing does; the message has the figures of the smallest networks.
+    """
+    census, target = take_census(space, model), model.target
+    if census.fit_both:
+        if target.latency_ms is not None and census.least_latency_ms > target.latency_ms:
+            raise BudgetError(
+                f"no network of {space.name} is as fast as {target.latency_ms:g} ms: the fastest "
+                f"is estimated at {census.least_latency_ms:.1f} ms at {target.clock_hz:,} Hz"
+            )
+        return census
+    least: NetworkCost = model.cost(space.arch(census.least_sram))
+    lightest: NetworkCost = model.cost(space.arch(census.least_flash))
+    limits = [f"SRAM {target.sram_bytes:,} bytes"] if target.sram_bytes is not None else []
+    if target.constant_bytes is not None:
+        limits.append(f"{target.constant_bytes:,} bytes of flash for constants")
+    remedy = ""
+    if not census.fit_flash and target.external_flash_bytes is None:
+        remedy = "; weights in external QSPI flash would lift that limit (--external_flash)"
+    raise BudgetError(
+        f"no network of {space.name} fits {' and '.join(limits)}: the least SRAM is "
+        f"{least.sram_bytes:,} bytes ({least.params:,} parameters), the least constants are "
+        f"{lightest.constant_bytes:,} bytes ({lightest.params:,} parameters){remedy}"
+    )

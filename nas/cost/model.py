@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network costs on a board, before it is trained: SRAM, flash and an estimate of latency.
+
+The figures are those of the project's own scheduler and planner on the fused operators of the
+architecture (`converter.plan.skeleton`); none is fitted or approximated except latency. A ViT is a
+chain of operators that overwrite their input, so that its arena is the largest of its operators'
+needs and an operator's schedule depends on the arena's limit alone. Every operator is therefore
+evaluated once and remembered; a network is then a maximum and a few sums. Tests compare with the
+planner on random networks, and with real converted ones.
+
+SRAM is arena + streaming state + stack + static data (`converter.footprint`). Flash is the
+constants that any runtime reads (weights, biases, multipliers, tables) and, in internal flash,
+code. Latency is the estimated cycles of the schedules (`converter.schedule`), four more per weight
+byte from external flash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from converter.plan.budget import choices, padded
+from converter.plan.skeleton import skeleton
+from converter.schedule import SLOW_MEMORY_CYCLES_PER_BYTE, has_good_tile
+from keras_models.arch import ArchConfig, BlockRanks
+from nas.cost.conv import ConvShape, instructions, work_of
+from nas.cost.targets import Firmware, Target
+from tflm_custom_ops import options
+
+BLOB_ALIGNMENT = 16  # of arrays in an operator's constant blob (tflm_custom_ops.options)
+ATTENTION, MLP = 1, 2  # operators of a network of one block: patch embedding, these two, tail
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """One schedule of an operator: bytes of scratch in the arena, and what a run costs."""
+
+    scratch_bytes: int
+    instructions: float
+    weight_bytes: int
+    cycles: float
+    good: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class OpCost:
+    """An operator in its graph.
+
+    Attributes:
+      name: e.g. "VitMlp".
+      base_bytes: of tensors, and the image, that live while it runs.
+      constant_bytes: of its weights, biases, multipliers and tables.
+      schedules: to choose from, best first; empty for a convolution.
+      convolution: of a stem; it takes as scratch what the arena has left (converter.compile).
+    """
+
+    name: str
+    base_bytes: int
+    constant_bytes: int
+    schedules: tuple[Schedule, ...]
+    convolution: ConvShape | None = None
+
+    @property
+    def smallest_bytes(self) -> int:
+        """Arena with the smallest schedule."""
+        return self.base_bytes + min((s.scratch_bytes for s in self.schedules), default=0)
+
+    @property
+    def good_bytes(self) -> int:
+        """Arena with the smallest schedule that reads weights seldom."""
+        return self.base_bytes + min((s.scratch_bytes for s in self.schedules if s.good), default=0)
+
+    def best(self, limit: int) -> Schedule | None:
+        """The fastest schedule within an arena of `limit` bytes; None if none fits."""
+        left = limit - self.base_bytes
+        if self.convolution is not None:
+            return _convolution_schedule(self.convolution, left) if left >= 0 else None
+        return next((s for s in self.schedules if s.scratch_bytes <= left), None)
+
+
+@functools.cache
+def _convolution_schedule(shape: ConvShape, scratch_bytes: int) -> Schedule:
+    """With so much of the arena left; what it takes of that is not planned."""
+    estimate = instructions(shape, scratch_bytes)
+    traffic = int(2 * work_of(shape, scratch_bytes).expanded)
+    cycles = estimate + SLOW_MEMORY_CYCLES_PER_BYTE * traffic
+    return Schedule(0, estimate, traffic, cycles, True)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs on a target.
+
+    Attributes:
+      arena_bytes: as planned, for the target's SRAM; if that is too small, the smallest possible.
+      sram_bytes: arena, streaming state, stack and static data.
+      constant_bytes: weights and tables.
+      flash_bytes: what the target's limit is compared with: constants, and code where both are in
+        internal flash.
+      instructions, latency_ms: estimates; infinite where the arena does not fit.
+      peak: operator that needs most of the arena.
+      params, macs: of the architecture.
+      excess: what is over its limit, e.g. ("SRAM",); empty if the network fits.
+    """
+
+    arena_bytes: int
+    sram_bytes: int
+    constant_bytes: int
+    flash_bytes: int
+    instructions: float
+    latency_ms: float
+    peak: str
+    params: int
+    macs: int
+    excess: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        return not self.excess
+
+    def describe(self) -> str:
+        """One line of figures."""
+        return (
+            f"{self.params:,} parameters, SRAM {self.sram_bytes:,} bytes (arena "
+            f"{self.arena_bytes:,}), flash {self.flash_bytes:,} bytes, {self.latency_ms:.1f} ms "
+            "estimated"
+        )
+
+
+def _arrays(value: Any) -> list[int]:
+    """Bytes of each array that an operator's blob holds, in any order."""
+    if isinstance(value, options.Linear):
+        packed = options.pack_dual_channel(value.weights).nbytes
+        return [packed, value.bias.nbytes, value.multiplier.nbytes]
+    if isinstance(value, np.ndarray):
+        return [value.nbytes]
+    if not dataclasses.is_dataclass(value):
+        return []
+    shared = isinstance(value, options.Attention) and value.shared_down
+    sizes = []
+    for field in dataclasses.fields(value):
+        part = getattr(value, field.name)
+        if shared and field.name in ("k", "v"):  # the down half is q's
+            part = part.up
+        sizes += _arrays(part)
+    return sizes
+
+
+def constant_bytes(op: options.Op) -> int:
+    """Size of an operator's constant blob."""
+    return sum(-(-size // BLOB_ALIGNMENT) * BLOB_ALIGNMENT for size in _arrays(op))
+
+
+def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[OpCost, ...]:
+    """Every operator of a (one-block) network."""
+    graph, ops = skeleton(arch, residual_bits)
+    found = choices(graph, ops, streamed)
+    convolutions = iter(_convolutions(arch))
+    costs = []
+    for i, op in enumerate(ops):
+        name = graph.operators[i].name
+        if op is None:
+            costs.append(dataclasses.replace(next(convolutions), base_bytes=found.base[i]))
+            continue
+        ranked = sorted(found.candidates[i], key=lambda c: c.rank)
+        schedules = [
+            Schedule(
+                padded(c), c.cost.instructions, c.cost.weight_bytes, c.cost.cycles,
+                has_good_tile(c.op),
+            )
+            for c in ranked
+        ]  # fmt: skip
+        costs.append(OpCost(name, found.base[i], constant_bytes(op), tuple(schedules)))
+    return tuple(costs)
+
+
+def _convolutions(arch: ArchConfig) -> list[OpCost]:
+    """The stem's convolutions: int8 weights, int32 biases; the planner sets base_bytes.
+
+    Their scratch is what the arena leaves (converter.compile), so that they have no schedule.
+    """
+    found, inputs = [], arch.channels
+    for layer, side in zip(arch.stem, arch.stem_sides, strict=True):
+        weights = layer.kernel**2 * inputs * layer.channels
+        shape = ConvShape(side * side, layer.kernel**2, inputs, layer.channels)
+        found.append(OpCost("CONV_2D", 0, weights + 4 * layer.channels, (), shape))
+        inputs = layer.channels
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class CostModel:
+    """Costs of networks on one target.
+
+    Attributes:
+      streamed: the image arrives in rows (networks with a stem have no streamed form and are
+        always planned with the image in the arena).
+      residual_bits: of the residual stream, 8 or 16.
+    """
+
+    target: Target
+    streamed: bool = True
+    residual_bits: int = 8
+
+    def operators(self, arch: ArchConfig) -> tuple[OpCost, ...]:
+        """All operators of a network, from the remembered parts."""
+        ends = _ends(arch, self.is_streamed(arch), self.residual_bits)
+        blocks: list[OpCost] = []
+        for b in range(arch.depth):
+            blocks += self.block(arch, b)
+        return (*ends[0], *blocks, *ends[1])
+
+    def firmware(self, arch: ArchConfig, operators: int) -> Firmware:
+        """What surrounds a network of so many fused operators."""
+        return Firmware(operators, arch.image_size * arch.channels, self.is_streamed(arch))
+
+    def is_streamed(self, arch: ArchConfig) -> bool:
+        return self.streamed and not arch.stem
+
+    def block(self, arch: ArchConfig, block: int) -> tuple[OpCost, OpCost]:
+        """Attention and MLP of one block."""
+        ranks, bits = arch.block_ranks(block), self.residual_bits
+        attention = _attention(
+            arch.tokens, arch.embed_dim, arch.heads[block], arch.head_dim, ranks.qkv, ranks.proj,
+            bits,
+        )  # fmt: skip
+        hidden = arch.hidden_dim(block)
+        return attention, _mlp(arch.tokens, arch.embed_dim, hidden, ranks.fc1, ranks.fc2, bits)
+
+    def cost(self, arch: ArchConfig) -> NetworkCost:
+        """The cost of a network."""
+        return self.total(self.operators(arch), arch)
+
+    def latency_ms(self, schedules: Iterable[Schedule]) -> float:
+        """Estimated latency of operators that run with these schedules, one after another."""
+        chosen = list(schedules)
+        cycles = sum(s.instructions for s in chosen)
+        if self.target.external_flash_bytes is not None:
+            cycles += SLOW_MEMORY_CYCLES_PER_BYTE * sum(s.weight_bytes for s in chosen)
+        return float(1e3 * cycles / self.target.clock_hz)
+
+    def total(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> NetworkCost:
+        """The cost of a chain of operators."""
+        target, firmware = self.target, self.firmware(arch, len(ops))
+        limit = target.arena_bytes(firmware)
+        peak = max(ops, key=lambda op: op.smallest_bytes)
+        unlimited = limit is None
+        if limit is None:
+            limit = max(op.good_bytes for op in ops)
+        chosen = [op.best(limit) for op in ops]
+        constants = sum(op.constant_bytes for op in ops)
+        external = target.external_flash_bytes is not None
+        excess = []
+        if any(s is None for s in chosen):
+            assert not unlimited
+            arena, count, latency = peak.smallest_bytes, np.inf, np.inf
+            excess.append("SRAM")
+        else:
+            used = [s for s in chosen if s is not None]
+            needs = [op.base_bytes + s.scratch_bytes for op, s in zip(ops, used, strict=True)]
+            arena = max(needs)
+            peak = ops[needs.index(arena)]
+            # A convolution has what this network's arena leaves, not what the limit would.
+            used = [
+                op.best(arena) or s if op.convolution else s
+                for op, s in zip(ops, used, strict=True)
+            ]
+            count = sum(s.instructions for s in used)
+            latency = self.latency_ms(used)
+        room = target.constant_bytes
+        if room is not None and constants > room:
+            excess.append("flash")
+        if target.latency_ms is not None and latency > target.latency_ms:
+            excess.append("latency")
+        return NetworkCost(
+            arena_bytes=arena,
+            sram_bytes=arena + target.overhead_bytes(firmware),
+            constant_bytes=constants,
+            flash_bytes=constants if external else constants + target.code_bytes,
+            instructions=float(count),
+            latency_ms=latency,
+            peak=peak.name,
+            params=arch.params,
+            macs=arch.macs,
+            excess=tuple(excess),
+        )
+
+
+# ---- what is remembered ------------------------------------------------------------------------
+
+
+@functools.cache
+def _ends_of(
+    geometry: tuple[Any, ...], streamed: bool, residual_bits: int
+) -> tuple[tuple[OpCost, ...], tuple[OpCost, ...]]:
+    names = (
+        "image_size", "channels", "num_classes", "patch_size", "patch_padding", "stem",
+        "embed_dim", "pool",
+    )  # fmt: skip
+    fields = dict(zip(names, geometry, strict=True))
+    arch = ArchConfig.uniform(depth=1, heads=1, mlp_ratio=1.0, head_dim=8, **fields)
+    ops = _operators(arch, streamed, residual_bits)
+    first = next(i for i, op in enumerate(ops) if op.name == "VitAttention")
+    return ops[:first], ops[first + 2 :]
+
+
+def _ends(
+    arch: ArchConfig, streamed: bool, residual_bits: int
+) -> tuple[tuple[OpCost, ...], tuple[OpCost, ...]]:
+    """What comes before the first block, and after the last."""
+    geometry = (
+        arch.image_size, arch.channels, arch.num_classes, arch.patch_size, arch.patch_padding,
+        arch.stem, arch.embed_dim, arch.pool,
+    )  # fmt: skip
+    return _ends_of(geometry, streamed, residual_bits)
+
+
+def _block_arch(tokens: int, dim: int, **fields: Any) -> ArchConfig:
+    """A one-block network with so many tokens: a row of one-pixel patches and a class token, or
+    a square. Only the number of tokens matters to a block."""
+    side = int(tokens**0.5)
+    pool = "mean" if side * side == tokens else "cls"
+    if pool == "cls" and int((tokens - 1) ** 0.5) ** 2 != tokens - 1:
+        raise ValueError(f"got {tokens} tokens, expected a square number, or one more")
+    return ArchConfig(
+        image_size=int((tokens - (pool == "cls")) ** 0.5), channels=1, num_classes=2, patch_size=1,
+        embed_dim=dim, pool=pool, **fields,
+    )  # fmt: skip
+
+
+@functools.cache
+def _attention(
+    tokens: int, dim: int, heads: int, head_dim: int, qkv: int, proj: int, residual_bits: int
+) -> OpCost:
+    arch = _block_arch(
+        tokens, dim, heads=(heads,), mlp_ratio=(1.0,), head_dim=head_dim,
+        ranks=(BlockRanks(qkv=qkv, proj=proj),),
+    )  # fmt: skip
+    return _operators(arch, False, residual_bits)[ATTENTION]
+
+
+@functools.cache
+def _mlp(tokens: int, dim: int, hidden: int, fc1: int, fc2: int, residual_bits: int) -> OpCost:
+    arch = _block_arch(
+        tokens, dim, heads=(1,), mlp_ratio=(hidden / dim,), head_dim=8,
+        ranks=(BlockRanks(fc1=fc1, fc2=fc2),),
+    )  # fmt: skip
+    return _operators(arch, False, residual_bits)[MLP]
+
+
+__all__ = ["CostModel", "NetworkCost", "OpCost", "constant_bytes"]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Space evolution over several steps: measure, move, train the new space's supernet, measure again.
+
+The new supernet starts from the weights of the one before (`nas.supernet.inherit`). Every part is a
+folder that is complete or is made again, so that a killed evolution goes on where it stopped:
+
+    step1/ supernet1/ step2/ supernet2/ ... last/, with a control also control1/ control1_step/ ...
+
+A control is a supernet of the *old* space that is trained on from the same weights for as many
+epochs: it tells what the space brought from what the longer training brought.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+from nas.png import png
+from nas.space import SearchSpace
+from nas.supernet.files import SPACE_FILE, TRAIN_FILE
+from tflm_vit.files import write_atomic, write_json
+
+STEPS_FILE = "steps.json"
+PLOT_FILE = "steps.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class Errors:
+    """Of a space, with one supernet's weights; 0..1."""
+
+    et_error: float
+    mean_error: float
+    top_error: float
+    share_that_fits: float
+
+
+@dataclasses.dataclass(frozen=True)
+class StepRow:
+    """One step.
+
+    Attributes:
+      before, after: spaces' dimensions, as text.
+      error_before: of the old space with the supernet before the step.
+      error_control: of the old space after as many more epochs; None without a control.
+      error_after: of the new space.
+    """
+
+    before: str
+    after: str
+    error_before: Errors
+    error_control: Errors | None
+    error_after: Errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a step consists of; both write their folder, and are not called for a complete one.
+
+    Attributes:
+      step: (supernet, folder) -> errors, and the moved space; writes folder/space.json.
+      train: (space, supernet to start from, folder).
+      describe: a space in one line.
+    """
+
+    step: Callable[[str, str], tuple[Errors, SearchSpace]]
+    train: Callable[[SearchSpace, str, str], object]
+    describe: Callable[[SearchSpace], str]
+
+
+def alternate(work: Work, supernet: str, out: str, steps: int, control: bool) -> list[StepRow]:
+    """Evolves a space; ends early where no dimension moves.
+
+    Writes out/steps.json and out/steps.png after every step, and out/space.json, the last space.
+    """
+    rows: list[StepRow] = []
+
+    def path(name: str) -> str:
+        return os.path.join(out, name)
+
+    def trained(space: SearchSpace, initial: str, name: str) -> str:
+        if not os.path.exists(os.path.join(path(name), TRAIN_FILE)):
+            work.train(space, initial, path(name))
+        return path(name)
+
+    current = supernet
+    before, moved = work.step(current, path("step1"))
+    for number in range(1, steps + 1):
+        space = SearchSpace.load(os.path.join(current, SPACE_FILE))
+        if moved == space:
+            break
+        kept = None
+        if control:
+            other = trained(space, current, f"control{number}")
+            kept = work.step(other, path(f"control{number}_step"))[0]
+        current = trained(moved, current, f"supernet{number}")
+        name = "last" if number == steps else f"step{number + 1}"
+        after, following = work.step(current, path(name))
+        rows.append(StepRow(work.describe(space), work.describe(moved), before, kept, after))
+        write_json(path(STEPS_FILE), {"steps": [dataclasses.asdict(r) for r in rows]})
+        write_atomic(path(PLOT_FILE), _plot(rows))
+        before, moved = after, following
+    SearchSpace.load(os.path.join(current, SPACE_FILE)).save(path(SPACE_FILE))
+    return rows
+
+
+def _plot(rows: list[StepRow]) -> bytes:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(1.5 * len(rows) + 3, 3.2))
+    every = [rows[0].error_before, *[r.error_after for r in rows]]
+    for name, style in (("et_error", "ko-"), ("mean_error", "C0.--"), ("top_error", "C1.--")):
+        values = [100 * getattr(e, name) for e in every]
+        axes.plot(range(len(every)), values, style, label=name.replace("_", " "))
+    kept: list[tuple[int, Any]] = [
+        (i + 1, r.error_control) for i, r in enumerate(rows) if r.error_control
+    ]
+    if kept:
+        points = [(i, 100 * e.et_error) for i, e in kept]
+        axes.plot(*zip(*points, strict=True), "rx", label="E-T error, old space trained on")
+    axes.set_xticks(range(len(every)))
+    axes.set_xlabel("steps of the space")
+    axes.set_ylabel("error, %")
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    return png(figure)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of a space by S3: measure random sub-networks, move each dimension against its slope.
+
+Per stage: the heads, MLP and rank ratio of each third of the blocks are fitted apart, their mean
+moves the dimension.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nas.cost.sampler import Sampler
+from nas.evolution.s3 import Measured, Step, dimension_errors, et_error, moved, slope, tendency
+from nas.png import png
+from nas.space import SearchSpace, SpaceError, SubnetConfig
+from tflm_vit.files import write_atomic
+
+STAGES = 3
+STEPS_PER_RANGE = 0.02  # of the E-T error from a dimension's least to its largest value
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimension:
+    """A dimension of a space and what its values mean.
+
+    Attributes:
+      name: attribute of `SearchSpace`.
+      unit: length of a step: the smallest distance of two choices.
+      low, high: limits that it may move to.
+      whole: values are integers.
+    """
+
+    name: str
+    unit: float
+    low: float
+    high: float
+    whole: bool
+
+
+def dimensions(space: SearchSpace) -> list[Dimension]:
+    """The dimensions that can move: those with at least two choices."""
+    found = []
+    for name, low, high, whole in (
+        ("embed_dim", 8.0, 1024.0, True),
+        ("depth", 1.0, 24.0, True),
+        ("heads", 1.0, 16.0, True),
+        ("mlp_ratio", 0.5, 6.0, False),
+        ("rank_ratio", 0.05, 1.0, False),
+    ):
+        choices = choices_of(space, name)
+        if len(choices) > 1:
+            unit = float(np.diff(choices).min())
+            found.append(Dimension(name, unit, low, high, whole))
+    return found
+
+
+def choices_of(space: SearchSpace, name: str) -> tuple[float, ...]:
+    """Choices of a dimension by name."""
+    if name == "rank_ratio":
+        return space.ranks.ratios if space.ranks else ()
+    return tuple(getattr(space, name))
+
+
+def with_choices(space: SearchSpace, name: str, choices: Sequence[float]) -> SearchSpace:
+    """The space with other choices of one dimension."""
+    if name == "rank_ratio":
+        assert space.ranks is not None
+        return space.replace(ranks=dataclasses.replace(space.ranks, ratios=tuple(choices)))
+    whole = name in ("embed_dim", "depth", "heads")
+    return space.replace(**{name: tuple(int(c) if whole else float(c) for c in choices)})
+
+
+def values_of(config: SubnetConfig) -> dict[str, float]:
+    """What is fitted: the network's dimensions, and each stage's means of the blocks' ones."""
+    values: dict[str, float] = {"embed_dim": config.embed_dim, "depth": config.depth}
+    for name in ("heads", "mlp_ratio", "rank_ratio"):
+        per_block = getattr(config, name)
+        if not per_block:
+            continue
+        for stage, part in enumerate(np.array_split(np.asarray(per_block, float), STAGES)):
+            if len(part):
+                values[f"{name}/{stage}"] = float(part.mean())
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """What happened to one dimension.
+
+    Attributes:
+      slopes: of the E-T error per unit of the dimension; one, or one per stage.
+      before, after: choices.
+    """
+
+    name: str
+    slopes: tuple[float, ...]
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evolved:
+    """One step.
+
+    Attributes:
+      et_error: of the space before the step, 0..1.
+      mean_error, top_error: its halves.
+    """
+
+    before: SearchSpace
+    after: SearchSpace
+    et_error: float
+    mean_error: float
+    top_error: float
+    dimensions: tuple[Moved, ...]
+
+
+def _slopes(measured: Sequence[Measured], dimension: Dimension, top: int) -> tuple[float, ...]:
+    names = [dimension.name]
+    if dimension.name not in measured[0].values:
+        names = sorted({n for m in measured for n in m.values if n.startswith(dimension.name)})
+    found = []
+    for name in names:
+        if "/" in name:  # means of several blocks: many values, so that a line is fitted directly
+            pairs = [(m.values[name], m.error) for m in measured if name in m.values]
+            found.append(slope([v for v, _ in pairs], [e for _, e in pairs]))
+        else:
+            found.append(tendency(measured, name, top))
+    return tuple(found)
+
+
+def evolve_once(space: SearchSpace, measured: Sequence[Measured], top: int) -> Evolved:
+    """Moves every dimension of a space against its tendency.
+
+    Args:
+      measured: random sub-networks of the space.
+      top: how many of them are the top ones.
+    """
+    errors = [m.error for m in measured]
+    new, changes = space, []
+    for dimension in dimensions(space):
+        choices = choices_of(space, dimension.name)
+        slopes = _slopes(measured, dimension, top)
+        tau = STEPS_PER_RANGE / (choices[-1] - choices[0])
+        step = Step(tau, dimension.unit, dimension.low, dimension.high)
+        w = float(np.clip(np.mean(slopes), -tau, tau))  # at most one step at a time
+        after = moved(choices, w, step)
+        # A step may not make a space of it, e.g. a hidden width that is no integer: then it stays.
+        with contextlib.suppress(SpaceError):
+            new = with_choices(new, dimension.name, after)
+        changes.append(Moved(dimension.name, slopes, choices, choices_of(new, dimension.name)))
+    best = sorted(errors)[:top]
+    return Evolved(
+        space, new, et_error(errors, top), float(np.mean(errors)), float(np.mean(best)),
+        tuple(changes),
+    )  # fmt: skip
+
+
+def measure(
+    sampler: Sampler,
+    accuracy: Callable[[SubnetConfig], float],
+    count: int,
+    on_network: Callable[[], object] = lambda: None,
+) -> list[Measured]:
+    """Random sub-networks that fit, with their errors; the same ones for the same seed."""
+    rng = np.random.default_rng((sampler.seed, 4))
+    found = []
+    for _ in range(count):
+        config = sampler.draw(rng)
+        found.append(Measured(values_of(config), 1.0 - accuracy(config)))
+        on_network()
+    return found
+
+
+def record(evolved: Evolved, measured: Sequence[Measured], fit_share: float) -> dict[str, Any]:
+    """A step as plain data."""
+    data = {"algorithm": "s3", **dataclasses.asdict(evolved)}
+    data["share_that_fits"] = fit_share
+    data["networks"] = [dataclasses.asdict(m) for m in measured]
+    return data
+
+
+def draw_step(path: str, evolved: Evolved, measured: Sequence[Measured], top: int) -> None:
+    """Error against each dimension, with the choices before and after."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    count = max(1, len(evolved.dimensions))
+    figure, axes = pyplot.subplots(1, count, figsize=(3.2 * count, 3.2), squeeze=False)
+    for panel, change in zip(axes[0], evolved.dimensions, strict=False):
+        names = [n for n in measured[0].values if n.split("/")[0] == change.name]
+        for name in names:
+            points = [(m.values[name], 100 * m.error) for m in measured if name in m.values]
+            panel.scatter(*zip(*points, strict=True), s=6, alpha=0.5)
+        if change.name in measured[0].values:
+            errors = dimension_errors(measured, change.name, top)
+            panel.plot(list(errors), [100 * e for e in errors.values()], "k.-")
+        panel.set_title(
+            f"{change.name}\n{list_of(change.before)} -> {list_of(change.after)}", fontsize=8
+        )
+        panel.set_ylabel("error, %")
+    figure.suptitle(f"{evolved.before.name}: E-T error {100 * evolved.et_error:.2f} %", fontsize=9)
+    figure.tight_layout()
+    write_atomic(path, png(figure))
+
+
+def list_of(choices: Sequence[float]) -> str:
+    """For example "16,24,32"."""
+    return ",".join(f"{c:g}" for c in choices)
+
+
+def describe_space(space: SearchSpace) -> str:
+    """The dimensions that can move."""
+    return ", ".join(f"{d.name} {list_of(choices_of(space, d.name))}" for d in dimensions(space))

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m nas.search --supernet=DIR --dataset=cifar10 --board=stm32f746g_disco --out=OUT`.
+
+Searches a trained supernet for the networks with the best accuracy for their latency, within hard
+limits of SRAM, flash and latency. Results go into a study (OUT/study.log, or a database given with
+--storage) as they are found; a killed search goes on with --resume. --workers starts several
+processes on one study; processes on other machines join with the same --storage and --join.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from absl import app, flags
+from tqdm import tqdm
+
+from keras_models.datasets import DATASETS
+from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
+from nas.cost.sampler import Sampler
+from nas.search.autoformer import EvolutionSettings, evolve
+from nas.search.front import rows_of, write_front
+from nas.search.study import (
+    EXCESS,
+    Found,
+    Searcher,
+    evaluated,
+    fail_unfinished,
+    open_study,
+    pareto_front,
+    repair_journal,
+)
+from nas.space import SearchSpace
+from nas.supernet.evaluator import Evaluator, Source
+from nas.supernet.files import SPACE_FILE
+from tflm_vit.run import typed_command
+
+ALGORITHMS = ("nsga2", "evolution", "random")
+STUDY_FILE = "study.log"
+
+
+def _source() -> Source:
+    return Source(
+        FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.images
+    )
+
+
+def _setup(sampler: Sampler, source: Source) -> str:
+    """JSON of what must not change within a study."""
+    return json.dumps(
+        {
+            "space": dataclasses.asdict(sampler.space),
+            "model": dataclasses.asdict(sampler.model),
+            "source": {**dataclasses.asdict(source), "supernet": os.path.basename(source.supernet)},
+            "algorithm": FLAGS.algorithm,
+            "seed": FLAGS.seed,
+            "population": FLAGS.population,
+        },
+        sort_keys=True,
+    )
+
+
+def _storage() -> str:
+    return FLAGS.storage or os.path.join(FLAGS.out, STUDY_FILE)
+
+
+def _trials() -> int:
+    if FLAGS.algorithm == "evolution":
+        return FLAGS.generations * FLAGS.population  # type: ignore[no-any-return]
+    return FLAGS.trials  # type: ignore[no-any-return]
+
+
+def search(study: optuna.Study, sampler: Sampler, evaluator: Evaluator, worker: int) -> None:
+    """Runs this process' part of the search to the end."""
+    population = FLAGS.population if FLAGS.algorithm == "nsga2" else sys.maxsize
+    searcher = Searcher(study, sampler, evaluator, FLAGS.seed, population, worker)
+    with tqdm(total=_trials(), unit="network", disable=worker > 0) as bar:
+
+        def on_trial(done: int) -> None:
+            bar.update(min(done, bar.total) - bar.n)
+
+        if FLAGS.algorithm == "evolution":
+            settings = EvolutionSettings(
+                generations=FLAGS.generations,
+                population=FLAGS.population,
+                mutations=FLAGS.population // 2,
+                crossovers=FLAGS.population // 2,
+                parents=min(10, FLAGS.population),
+            )
+
+            def score(config: Any) -> float:
+                bar.update(1)
+                return searcher.add(config)
+
+            evolve(sampler, score, FLAGS.seed, settings)
+        else:
+            searcher.run(_trials(), on_trial)
+
+
+def _start_workers(count: int) -> list[subprocess.Popen[bytes]]:
+    """Processes with this command's flags that search the same study."""
+    command = [sys.executable, "-m", "nas.search", *sys.argv[1:], "--resume", "--workers=1"]
+    return [subprocess.Popen([*command, f"--join={number}"]) for number in range(1, count)]
+
+
+def _finish(study: optuna.Study, sampler: Sampler, seconds: float) -> None:
+    """Writes the front and the report."""
+    trials = study.get_trials(deepcopy=False)
+    every = evaluated(trials)
+    front = pareto_front(every)
+    space = sampler.space
+    rejected = sum(EXCESS in t.user_attrs for t in trials)
+    title = f"{space.name}: {len(every)} networks evaluated"
+    names = write_front(FLAGS.out, space, front, every, title)
+    report = {
+        "command": typed_command("nas.search"),
+        "seed": FLAGS.seed,
+        "algorithm": FLAGS.algorithm,
+        "workers": FLAGS.workers,
+        "space": space.name,
+        "networks": sampler.census.total,
+        "networks_that_fit": sampler.census.fit_both,
+        "target": dataclasses.asdict(sampler.model.target),
+        "evaluated": len(every),
+        "rejected_over_budget": rejected,
+        "seconds_of_this_run": round(seconds, 1),
+        "front": rows_of(space, front),
+    }
+    write_json(os.path.join(FLAGS.out, "search.json"), report)
+    if FLAGS.json:
+        write_json(FLAGS.json, report)
+    _print(front, rejected, names)
+
+
+def _print(front: list[Found], rejected: int, names: list[str]) -> None:
+    print(f"{'trial':>6} {'accuracy':>9} {'ms':>8} {'SRAM':>8} {'flash':>9} {'parameters':>10}")
+    for f in front:
+        print(
+            f"{f.number:>6} {100 * f.accuracy:>8.2f}% {f.latency_ms:>8.1f} "
+            f"{f.cost['sram_bytes']:>8,} {f.cost['flash_bytes']:>9,} {f.cost['params']:>10,}"
+        )
+    print(f"{rejected} proposals over budget, never evaluated; wrote {', '.join(names[:4])}")
+
+
+def _body() -> None:
+    space = SearchSpace.load(os.path.join(FLAGS.supernet, SPACE_FILE))
+    sampler = Sampler(space, cost_model(), FLAGS.seed)
+    sampler.census  # noqa: B018  an impossible budget is refused at once
+    if FLAGS.algorithm == "evolution" and FLAGS.workers > 1:
+        raise ValueError("--algorithm=evolution: generations follow each other, give --workers=1")
+    os.makedirs(FLAGS.out, exist_ok=True)
+    source = _source()
+    evaluator = Evaluator(source, space)
+    if FLAGS.resume and not FLAGS.join:
+        repair_journal(_storage())
+    study = open_study(_storage(), _setup(sampler, source), FLAGS.resume)
+    started = time.monotonic()
+    if FLAGS.join:
+        search(study, sampler, evaluator, FLAGS.join)
+        return
+    lost = fail_unfinished(study)
+    if lost:
+        print(f"{lost} trials of a killed search were unfinished and are made again")
+    workers = _start_workers(FLAGS.workers)
+    try:
+        search(study, sampler, evaluator, 0)
+        for worker in workers:
+            worker.wait()
+    finally:
+        for worker in workers:
+            worker.terminate()
+    _finish(study, sampler, time.monotonic() - started)
+
+
+def main(argv: Sequence[str]) -> None:
+    run("nas.search", argv, _body)
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("supernet", None, "directory of nas.train_supernet", required=True)
+    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set, as in training")
+    flags.DEFINE_string("data_dir", "", "folder of the data set")
+    flags.DEFINE_float("search_fraction", 0.2, "as in training")
+    flags.DEFINE_integer("images", 0, "images of the search split to use, 0 for all", 0)
+    flags.DEFINE_string("out", None, "directory for the results", required=True)
+    flags.DEFINE_string("storage", "", "Optuna database URL or journal file, default OUT/study.log")
+    flags.DEFINE_enum("algorithm", "nsga2", ALGORITHMS, "how networks are proposed")
+    flags.DEFINE_integer("trials", 400, "networks to evaluate, all workers together", 1)
+    flags.DEFINE_integer("population", 50, "of a generation", lower_bound=2)
+    flags.DEFINE_integer("generations", 20, "of --algorithm=evolution", lower_bound=1)
+    flags.DEFINE_integer("workers", 1, "processes on this machine", lower_bound=1)
+    flags.DEFINE_integer("join", 0, "number of a worker that joins a running search", 0)
+    flags.DEFINE_integer("seed", 0, "of the search")
+    flags.DEFINE_boolean("resume", False, "go on with the study")
+    flags.DEFINE_string("json", None, "also write the report here")
+    define_target_flags()
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

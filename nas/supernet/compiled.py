@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled steps of a supernet: training and evaluation, one compilation per patch embedding.
+
+Keras' own `fit` compiles one function per model; here the sub-network changes with every step while
+the function stays. Backend-specific code of the package is in this file and
+`nas.supernet.distribution`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from nas.space import Patch, SubnetConfig
+from nas.supernet.distribution import Distribution
+from nas.supernet.masks import Masks, stack_masks
+from nas.supernet.net import Floats, Supernet
+
+Loss = Callable[[Any, Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What a training step minimizes.
+
+    Attributes:
+      label_smoothing: of the labels.
+      distill: share of the loss in which a sub-network imitates the step's first one (in-place
+        distillation, Yu and Huang, ICCV 2019) or the teacher; 0 for labels only.
+      temperature: of that imitation.
+    """
+
+    label_smoothing: float = 0.1
+    distill: float = 0.0
+    temperature: float = 1.0
+
+    def __call__(self, logits: list[Any], labels: Any, teacher: Any = None) -> Any:
+        """Mean loss of sub-networks on one batch; the first is the in-place teacher."""
+        classes = labels.shape[-1]
+        smooth = labels * (1.0 - self.label_smoothing) + self.label_smoothing / classes
+        total = 0.0
+        for i, each in enumerate(logits):
+            hard = _cross_entropy(smooth, each)
+            target = teacher
+            if target is None and i > 0:
+                target = ops.stop_gradient(logits[0])
+            if self.distill and target is not None:
+                soft = ops.softmax(target / self.temperature)
+                imitation = _cross_entropy(soft, each / self.temperature) * self.temperature**2
+                hard = (1.0 - self.distill) * hard + self.distill * imitation
+            total = total + hard
+        return total / len(logits)
+
+
+def _cross_entropy(targets: Any, logits: Any) -> Any:
+    return -ops.mean(ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1))
+
+
+def _each(masks: Any, count: int) -> list[Masks]:
+    return [{name: value[i] for name, value in masks.items()} for i in range(count)]
+
+
+class Steps:
+    """Training and evaluation of one supernet.
+
+    Attributes:
+      compilations: (kind, patch) of every function that was traced, in order. Its length is what
+        "one compiled step per token count" means.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        optimizer: Any = None,
+        objective: Any = None,
+        distribution: Distribution | None = None,
+    ) -> None:
+        self.net = supernet
+        self.distribution = distribution or Distribution()
+        self.optimizer = optimizer
+        self.objective = objective or Objective()
+        self.compilations: list[tuple[str, Patch]] = []
+        self._train: dict[tuple[Patch, int, bool], Any] = {}
+        self._logits: dict[Patch, Any] = {}
+        if optimizer is not None:
+            with self.distribution.scope():
+                optimizer.build(supernet.trainable_variables)
+            self.distribution.prepare(optimizer)
+
+    def train(
+        self, images: Floats, labels: Floats, configs: list[SubnetConfig], teacher: Any = None
+    ) -> float:
+        """One optimizer step on sub-networks that share a patch embedding.
+
+        Args:
+          images, labels: float32 (batch, size, size, channels) in [-1, 1], (batch, classes); the
+            whole batch, of which each replica takes its share.
+          configs: sub-networks; the first one teaches the others, if the objective says so.
+          teacher: logits of another network on the images, or None.
+
+        Returns:
+          The loss.
+        """
+        patch, count = configs[0].patch, len(configs)
+        if any(c.patch != patch for c in configs):
+            raise ValueError("a step's sub-networks: got several patches, expected one")
+        key = (patch, count, teacher is not None)
+        if key not in self._train:
+            self._train[key] = self._compile_train(patch, count)
+        masks = stack_masks([self.net.masks(c) for c in configs])
+        return float(self._train[key](images, labels, masks, teacher))
+
+    def logits(self, images: Floats, config: SubnetConfig) -> NDArray[np.float32]:
+        """Logits of a sub-network for inference."""
+        if config.patch not in self._logits:
+            self._logits[config.patch] = self._compile_logits(config.patch)
+        found = self._logits[config.patch](images, self.net.masks(config))
+        return np.asarray(ops.convert_to_numpy(found))
+
+    def accuracy(
+        self, images: Floats, labels: NDArray[np.integer[Any]], config: SubnetConfig, batch: int
+    ) -> float:
+        """Top-1 accuracy 0..1; the last batch is filled up, so that its shape is the others'."""
+        right = 0
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+            found = self.logits(filled, config)[: len(part)]
+            right += int((found.argmax(-1) == labels[start : start + batch]).sum())
+        return right / len(images)
+
+    # ---- backends ------------------------------------------------------------------------------
+
+    def _loss(self, patch: Patch, count: int, images: Any, labels: Any, masks: Any, teacher: Any,
+              run: Any) -> Any:  # fmt: skip
+        logits = [run(images, each) for each in _each(masks, count)]
+        return self.objective(logits, labels, teacher)
+
+    def _compile_train(self, patch: Patch, count: int) -> Any:
+        backend = keras.backend.backend()
+        if backend == "tensorflow":
+            return self._train_tensorflow(patch, count)
+        if backend == "jax":
+            return self._train_jax(patch, count)
+        raise ValueError(f"KERAS_BACKEND: got {backend!r}, expected tensorflow or jax")
+
+    def _compile_logits(self, patch: Patch) -> Any:
+        net = self.net
+        if keras.backend.backend() == "jax":
+            import jax
+
+            def stateless(trainable: Any, other: Any, images: Any, masks: Any) -> Any:
+                self.compilations.append(("logits", patch))
+                return net.stateless_call(trainable, other, images, masks=masks, patch=patch)[0]
+
+            compiled = jax.jit(stateless)
+
+            def run(images: Any, masks: Any) -> Any:
+                trainable = [v.value for v in net.trainable_variables]
+                other = [v.value for v in net.non_trainable_variables]
+                return compiled(trainable, other, images, masks)
+
+            return run
+        import tensorflow as tf
+
+        def traced(images: Any, masks: Any) -> Any:
+            self.compilations.append(("logits", patch))
+            return net(images, masks=masks, patch=patch)
+
+        function = tf.function(traced, reduce_retracing=True)
+        return lambda images, masks: function(
+            tf.constant(images), {name: tf.constant(m) for name, m in masks.items()}
+        )
+
+    def _train_tensorflow(self, patch: Patch, count: int) -> Any:
+        import tensorflow as tf
+
+        net, optimizer, distribution = self.net, self.optimizer, self.distribution
+
+        def replica(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
+            def run(x: Any, each: Any) -> Any:
+                return net(x, masks=each, patch=patch, training=True)
+
+            variables = net.trainable_variables
+            with tf.GradientTape() as tape:
+                loss = self._loss(patch, count, images, labels, masks, teacher, run)
+            # Zeros for weights of other stems: the optimizer sees the same list every step.
+            gradients = tape.gradient(
+                loss, [v.value for v in variables],
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )  # fmt: skip
+            loss, *gradients = distribution.mean([loss, *gradients])
+            optimizer.apply(gradients, variables)
+            return loss
+
+        def traced(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
+            self.compilations.append(("train", patch))
+            return distribution.run(replica, (images, labels, masks, teacher))
+
+        function = tf.function(traced)
+
+        def step(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
+            masks = {name: tf.constant(m) for name, m in masks.items()}
+            share = distribution.share
+            loss = function(share(images), share(labels), masks, share(teacher))
+            return distribution.local(loss)
+
+        return step
+
+    def _train_jax(self, patch: Patch, count: int) -> Any:
+        import jax
+
+        net, optimizer = self.net, self.optimizer
+
+        def loss_of(trainable: Any, other: Any, images: Any, labels: Any, masks: Any,
+                    teacher: Any) -> Any:  # fmt: skip
+            state = {"other": other}
+
+            def run(x: Any, each: Any) -> Any:
+                logits, state["other"] = net.stateless_call(
+                    trainable, state["other"], x, masks=each, patch=patch, training=True
+                )
+                return logits
+
+            loss = self._loss(patch, count, images, labels, masks, teacher, run)
+            return loss, state["other"]
+
+        @jax.jit  # type: ignore[untyped-decorator]
+        def compiled(trainable: Any, other: Any, slots: Any, images: Any, labels: Any,
+                     masks: Any, teacher: Any) -> Any:  # fmt: skip
+            self.compilations.append(("train", patch))
+            (loss, other), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+                trainable, other, images, labels, masks, teacher
+            )
+            trainable, slots = optimizer.stateless_apply(slots, gradients, trainable)
+            return loss, trainable, other, slots
+
+        def step(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
+            groups = (net.trainable_variables, net.non_trainable_variables, optimizer.variables)
+            values = [[v.value for v in group] for group in groups]
+            loss, *new = compiled(*values, images, labels, masks, teacher)
+            for group, found in zip(groups, new, strict=True):
+                for variable, value in zip(group, found, strict=True):
+                    variable.assign(value)
+            return loss
+
+        return step

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy of sub-networks with the supernet's weights, on the search split."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from nas.space import SearchSpace, SubnetConfig
+from nas.supernet.compiled import Steps
+from nas.supernet.data import load_search_data
+from nas.supernet.files import load_supernet
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where supernet and images come from; plain text, so that workers can be told.
+
+    Attributes:
+      supernet: directory of `nas.train_supernet`.
+      dataset, data_dir, search_fraction: as in training.
+      images: how many of the search split, in its fixed order; 0 for all.
+      batch: images at a time.
+    """
+
+    supernet: str
+    dataset: str
+    data_dir: str = ""
+    search_fraction: float = 0.2
+    images: int = 0
+    batch: int = 256
+
+
+class Evaluator:
+    """Measures sub-networks; loads and compiles on first use."""
+
+    def __init__(self, source: Source, space: SearchSpace) -> None:
+        self.source, self.space = source, space
+        self.evaluated = 0
+
+    @functools.cached_property
+    def _steps(self) -> Steps:
+        net = load_supernet(self.source.supernet)
+        return Steps(net)
+
+    @functools.cached_property
+    def _images(self):  # type: ignore[no-untyped-def]
+        source = self.source
+        data = load_search_data(source.dataset, source.data_dir, self.space, source.search_fraction)
+        split = data.search
+        return data.arrays(split.take(source.images) if source.images else split)
+
+    def __call__(self, config: SubnetConfig) -> float:
+        """Top-1 accuracy 0..1."""
+        images, labels = self._images
+        self.evaluated += 1
+        return self._steps.accuracy(images, labels, config, self.source.batch)

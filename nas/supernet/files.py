@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained supernet on disk: `space.json` and `supernet.npz` in one directory."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from typing import Any
+
+import keras
+import numpy as np
+
+from nas.space import SearchSpace, SpaceError
+from nas.supernet.net import Supernet
+from tflm_vit.files import write_atomic
+
+SPACE_FILE = "space.json"
+WEIGHTS_FILE = "supernet.npz"
+TRAIN_FILE = "train.json"
+
+
+def save_supernet(directory: str, net: Supernet) -> None:
+    """Writes both files; each appears whole or not at all."""
+    values: dict[str, Any] = {
+        w.path.replace("/", "|"): keras.ops.convert_to_numpy(w) for w in net.weights
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)
+    os.makedirs(directory, exist_ok=True)
+    net.space.save(os.path.join(directory, SPACE_FILE))
+    write_atomic(os.path.join(directory, WEIGHTS_FILE), buffer.getvalue())
+
+
+def load_supernet(directory: str) -> Supernet:
+    """The supernet of a directory that `nas.train_supernet` wrote.
+
+    Raises:
+      SpaceError: a file is missing or does not belong to the space; the message names it.
+    """
+    net = Supernet(SearchSpace.load(os.path.join(directory, SPACE_FILE)))
+    net.build()
+    path = os.path.join(directory, WEIGHTS_FILE)
+    try:
+        with np.load(path) as data:
+            for weight in net.weights:
+                value = data[weight.path.replace("/", "|")]
+                if value.shape != tuple(weight.shape):
+                    raise SpaceError(
+                        f"{path}: {weight.path} is {value.shape}, expected {tuple(weight.shape)}"
+                    )
+                weight.assign(value)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise SpaceError(f"{path}: not the weights of {net.space.name}: {error}") from error
+    return net

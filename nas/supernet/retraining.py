@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of one network that a search found, alone, on the whole training split.
+
+It starts from the supernet's weights or from scratch, with distillation from the supernet's largest
+network if asked. The folder written is a trained directory as `keras_models.train` writes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_models.datasets import Dataset
+from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
+from keras_models.train import accuracy
+from keras_models.training import callbacks
+from keras_models.training.batches import EvalBatches, TrainBatches
+from keras_models.training.checkpoint import (
+    CHECKPOINT_FILE,
+    CheckpointError,
+    Progress,
+    read_progress,
+    restore_checkpoint,
+)
+from keras_models.training.optimizer import make_optimizer
+from keras_models.training.recipe import Recipe
+from keras_models.vit import build_vit
+from nas.space import SpaceError, SubnetConfig, parse_subnet
+from nas.supernet.compiled import Objective, Steps
+from nas.supernet.net import Supernet, extract
+from tflm_vit.files import write_json
+
+Teacher = Callable[[Any], Any]
+WEIGHTS = ("inherited", "scratch")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is trained, and how.
+
+    Attributes:
+      weights: "inherited" from the supernet or "scratch".
+      objective: its `distill` is the share of imitation of the supernet's largest network.
+    """
+
+    config: SubnetConfig
+    weights: str
+    recipe: Recipe
+    objective: Objective
+    seed: int
+    out: str
+
+    def setup(self) -> str:
+        fields = dataclasses.asdict(self)
+        del fields["out"]
+        return json.dumps(fields, sort_keys=True)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.out, name)
+
+
+class _TaughtBatches(TrainBatches):
+    """Training batches whose targets are labels and, behind them, the teacher's logits."""
+
+    teacher: Teacher
+
+    def __getitem__(self, index: int) -> Any:
+        images, targets = super().__getitem__(index)
+        return images, np.concatenate([targets, self.teacher(images)], axis=-1)
+
+
+def _loss(objective: Objective, classes: int) -> Any:
+    def loss(targets: Any, logits: Any) -> Any:
+        teacher = targets[:, classes:] if targets.shape[-1] > classes else None
+        return objective([logits], targets[:, :classes], teacher)
+
+    return loss
+
+
+def _right(classes: int) -> Any:
+    def right(targets: Any, logits: Any) -> Any:
+        same = ops.argmax(targets[:, :classes], -1) == ops.argmax(logits, -1)
+        return ops.cast(same, "float32")
+
+    right.__name__ = "accuracy"
+    return right
+
+
+def retrain(job: Job, net: Supernet, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
+    """Trains a sub-network alone.
+
+    Returns:
+      The model with averaged weights, and the progress at the end.
+    """
+    classes, recipe = data.num_classes, job.recipe
+    arch = net.space.arch(job.config)
+    keras.utils.set_random_seed(job.seed)
+    model = build_vit(arch, drop_path=recipe.drop_path)
+    if job.weights == "inherited":
+        model.set_weights(extract(net, job.config).get_weights())
+    kind = _TaughtBatches if job.objective.distill else TrainBatches
+    batches = kind(data.train, classes, recipe, job.seed, 0)
+    if isinstance(batches, _TaughtBatches):
+        steps, largest = Steps(net), net.space.largest(job.config.patch)
+        batches.teacher = lambda images: steps.logits(images, largest)
+    model.compile(
+        optimizer=make_optimizer(recipe, len(batches)),
+        loss=_loss(job.objective, classes),
+        metrics=[keras.metrics.MeanMetricWrapper(_right(classes), name="accuracy")],
+    )
+    start = Progress(0, 0.0, [], job.setup())
+    path = job.path(CHECKPOINT_FILE)
+    if resume and os.path.exists(path):
+        if read_progress(path).setup != start.setup:
+            raise CheckpointError(f"{path}: made with other settings; give the same ones")
+        start = restore_checkpoint(path, model)
+    batches.start_epoch(start.epochs_done)
+    saving = callbacks.Checkpoints(path, start, recipe.epochs, 1)
+    used = [
+        callbacks.EpochSeeds(job.seed),
+        callbacks.ProgressBar(recipe.epochs, len(batches), start.epochs_done),
+        saving,
+    ]
+    if recipe.ema_momentum:
+        used.append(keras.callbacks.SwapEMAWeights())
+    with contextlib.suppress(ImportError):
+        used.append(callbacks.TensorBoardScalars(job.path("tensorboard")))
+    if start.epochs_done < recipe.epochs:
+        model.fit(
+            batches,
+            validation_data=EvalBatches(data.validation, classes, 256),
+            initial_epoch=start.epochs_done,
+            epochs=recipe.epochs,
+            callbacks=used,
+            verbose=0,
+            shuffle=False,
+        )
+    final = build_vit(arch)
+    final.set_weights(model.get_weights())
+    return final, saving.progress
+
+
+def write(job: Job, net: Supernet, data: Dataset, model: Any, progress: Progress,
+          command: str) -> dict[str, Any]:  # fmt: skip
+    """Writes the trained directory; returns what train.json holds."""
+    arch = net.space.arch(job.config)
+    report = {
+        "command": command,
+        "seed": job.seed,
+        "backend": keras.backend.backend(),
+        "arch": arch.name,
+        "params": arch.params,
+        "macs": arch.macs,
+        "dataset": data.name,
+        "weights": job.weights,
+        "config": job.config.to_dict(),
+        "recipe": dataclasses.asdict(job.recipe),
+        "objective": dataclasses.asdict(job.objective),
+        "epochs": progress.epochs_done,
+        "seconds": round(progress.seconds, 1),
+        "validation_accuracy": accuracy(model, data, "validation"),
+        "test_accuracy": accuracy(model, data, "test"),
+        "history": progress.history,
+    }
+    arch.save(job.path(ARCH_FILE))
+    temporary = job.path(f"tmp.{WEIGHTS_FILE}")  # Keras insists on the ending
+    model.save_weights(temporary)
+    os.replace(temporary, job.path(WEIGHTS_FILE))
+    write_json(job.path(TRAIN_FILE), report)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(job.path(CHECKPOINT_FILE))
+    return report
+
+
+def network_of(path: str, trial: int | None) -> SubnetConfig:
+    """A network of a front.json: that of a trial, or the most accurate one.
+
+    Raises:
+      SpaceError: no such file or trial; the message lists the trials.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            front = json.load(file)["front"]
+        found = {entry["trial"]: entry for entry in front}
+        if trial is None:
+            trial = max(found, key=lambda t: found[t]["accuracy"])
+        if trial not in found:
+            listed = ", ".join(str(t) for t in found)
+            raise SpaceError(f"{path}: trial {trial} is not in the front, expected one of {listed}")
+        return parse_subnet(found[trial]["config"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise SpaceError(f"{path}: not a front.json of nas.search: {error}") from error

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cost of a network equals what scheduler, planner and fuser find; limits are limits."""
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+
+import nas.cost.targets
+from boards import get_board
+from converter import footprint, schedule, tflite
+from converter.fuse import fuse_model
+from converter.plan import OverBudgetError, plan_graph, plan_model
+from converter.plan.report import flash_report
+from converter.plan.skeleton import skeleton
+from converter.ptq import quantize
+from keras_models.arch import StemLayer
+from keras_models.vit import build_vit, random_weights
+from nas.cost.model import CostModel
+from nas.cost.targets import BOARDS, BudgetError, Target
+from nas.space import Patch, RankRule, SearchSpace
+from nas.space.presets import SPACES
+
+REAL = SearchSpace(
+    name="real",
+    image_size=16,
+    num_classes=7,
+    patches=(Patch(4), Patch(6), Patch(2, (StemLayer(3, 2, 8, "relu", True),))),
+    embed_dim=(24, 32),
+    depth=(1, 2),
+    heads=(1, 3),
+    mlp_ratio=(1.5, 2.0),
+    ranks=RankRule((0.25, 1.0)),
+    head_dim=16,
+)
+
+
+def instructions(ops):
+    return sum(schedule.cost(op).instructions for op in ops if op is not None)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_arena_and_schedules_equal_the_planners(name, streamed, bits):
+    space, rng = SPACES[name], np.random.default_rng(3)
+    for _ in range(4):
+        arch = space.arch(space.sample(rng))
+        stream = streamed and not arch.stem
+        cost = CostModel(Target(), streamed, bits).cost(arch)
+        stated, placed = plan_graph(*skeleton(arch, bits), stream)
+        assert placed.arena_bytes == (cost.arena_bytes,)
+        if not arch.stem:
+            assert cost.instructions == pytest.approx(instructions(stated.ops), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["mcuformer_t", "mcu_32"])
+def test_a_budget_gives_the_planners_schedules(name):
+    space, rng = SPACES[name], np.random.default_rng(4)
+    fitted = refused = 0
+    for kib in (14, 18, 24, 56, 104, 150, 210):
+        target = Target(sram_bytes=kib * 1024)
+        for _ in range(4):
+            config = space.sample(rng)
+            arch = space.arch(dataclasses.replace(config, patch=space.patches[-1]))
+            model = CostModel(target, True)
+            cost = model.cost(arch)
+            graph, ops = skeleton(arch)
+            room = target.arena_bytes(model.firmware(arch, len(ops)))
+            try:
+                stated, placed = plan_graph(graph, ops, True, room)
+            except OverBudgetError:
+                assert cost.excess == ("SRAM",)
+                assert np.isinf(cost.latency_ms)
+                refused += 1
+                continue
+            assert cost.fits
+            assert placed.arena_bytes == (cost.arena_bytes,)
+            assert cost.instructions == pytest.approx(instructions(stated.ops), rel=1e-12)
+            fitted += 1
+    assert fitted >= 4
+    assert refused >= 4
+
+
+@pytest.mark.parametrize("patch", REAL.patches, ids=["patch", "padding", "stem"])
+def test_converted_networks_cost_what_was_predicted(patch):
+    rng = np.random.default_rng(5)
+    arch = REAL.arch(dataclasses.replace(REAL.sample(rng), patch=patch))
+    images = rng.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+    plain = quantize(random_weights(build_vit(arch), 0), arch, images)
+    fused = fuse_model(plain, residual_bits=8).model_bytes
+    cost = CostModel(Target(), streamed=False).cost(arch)
+    planned = plan_model(fused)
+    assert planned.plan.arena_bytes == cost.arena_bytes
+    operators = len(tflite.parse(planned.model_bytes).graph.operators)
+    static = footprint.static_bytes(operators, 16 * 3, streamed=False)
+    assert cost.sram_bytes == cost.arena_bytes + footprint.STACK_RESERVED_BYTES + static
+    flash = flash_report(planned.model_problem, len(planned.model_bytes))
+    assert flash.constant_bytes == cost.constant_bytes
+    if not patch.stem:
+        cost = CostModel(Target(), streamed=True).cost(arch)
+        arena = plan_model(fused, streamed=True).plan.arena_bytes
+        assert arena == cost.arena_bytes
+        beside = footprint.STACK_RESERVED_BYTES + footprint.static_bytes(operators, 48, True)
+        assert cost.sram_bytes == footprint.arena_bytes(arena, True) + beside
+
+
+def test_speed_once_warm():
+    space, rng = SPACES["mcuformer_t"], np.random.default_rng(6)
+    model = CostModel(BOARDS["stm32f746g_disco"])
+    archs = [space.arch(space.sample(rng)) for _ in range(400)]
+    for arch in archs:
+        model.cost(arch)
+    start = time.process_time()
+    for arch in archs:
+        model.cost(arch)
+    assert len(archs) / (time.process_time() - start) >= 200
+
+
+def test_limits():
+    space = SPACES["mcu_32"]
+    arch = space.arch(space.largest(space.patches[2]))
+    free = CostModel(Target(), False).cost(arch)
+    assert free.fits
+    operators = 3 + 2 * arch.depth  # patch embedding, blocks, LayerNorm, classifier
+    static = footprint.static_bytes(operators, 32 * 3, streamed=False)
+    assert free.sram_bytes == free.arena_bytes + 4096 + static
+    assert free.flash_bytes == free.constant_bytes + 45 * 1024
+    for limits, excess in (
+        ({"flash_bytes": free.flash_bytes}, ()),
+        ({"flash_bytes": free.flash_bytes - 1}, ("flash",)),
+        ({"flash_bytes": 1, "external_flash_bytes": free.constant_bytes}, ()),
+        ({"flash_bytes": 1, "external_flash_bytes": free.constant_bytes - 1}, ("flash",)),
+        ({"latency_ms": free.latency_ms * 1.001}, ()),
+        ({"latency_ms": free.latency_ms * 0.999}, ("latency",)),
+        ({"sram_bytes": free.sram_bytes}, ()),
+        ({"sram_bytes": 7000}, ("SRAM", "latency")),
+    ):
+        target = Target(**{"latency_ms": 1e9, **limits})
+        assert CostModel(target, False).cost(arch).excess == excess
+    assert CostModel(Target(sram_bytes=1), False).cost(arch).excess == ("SRAM",)
+
+
+def test_external_flash_costs_cycles():
+    arch = SPACES["mcu_32"].arch(SPACES["mcu_32"].smallest())
+    internal = CostModel(Target()).cost(arch)
+    external = CostModel(Target(external_flash_bytes=1 << 24)).cost(arch)
+    assert external.latency_ms > internal.latency_ms
+    assert external.flash_bytes == internal.constant_bytes
+
+
+def test_targets_are_the_boards():
+    for name, target in BOARDS.items():
+        board = get_board(name)
+        assert board.clock.system_hz == target.clock_hz
+        sizes = {r.name: r.size_bytes for r in board.regions}
+        assert sizes[board.code_region] == target.flash_bytes
+        assert sizes.get("QSPI") == target.external_flash_bytes
+        assert sizes[board.arena_region] <= target.sram_bytes
+    with pytest.raises(BudgetError, match="stm32f746g_disco"):
+        nas.cost.targets.get_board("nucleo")
+    with pytest.raises(BudgetError, match="clock_hz"):
+        Target(clock_hz=0)

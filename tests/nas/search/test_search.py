@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Studies: limits are hard, resuming loses nothing, workers share, evolution, fronts."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from nas.cost.model import CostModel
+from nas.cost.sampler import Sampler
+from nas.cost.targets import BudgetError, Target
+from nas.search import study as study_module
+from nas.search.autoformer import EvolutionSettings, cross, evolve, mutate
+from nas.search.front import page, write_front
+from nas.search.study import (
+    EXCESS,
+    Found,
+    Searcher,
+    StudyError,
+    config_of,
+    evaluated,
+    fail_unfinished,
+    open_study,
+    params_of,
+    pareto_front,
+    repair_journal,
+)
+from nas.space import RankRule, SpaceError
+from nas.space.presets import SPACES
+from tests.nas.space.test_space import tiny
+
+SPACE = SPACES["digits_8"]
+MODEL = CostModel(Target(sram_bytes=12 * 1024, flash_bytes=72 * 1024))
+
+
+def accuracy(config):
+    """A stand-in that grows with size, and prefers the middle of the heads."""
+    arch = SPACE.arch(config)
+    return 1.0 - 1.0 / np.log(arch.params) - 0.01 * abs(np.mean(config.heads) - 2)
+
+
+def refuse_over_budget(config):
+    assert MODEL.cost(SPACE.arch(config)).fits, "a network over budget was evaluated"
+    return accuracy(config)
+
+
+def searcher(place, seed=0, resume=False, worker=0, score=refuse_over_budget):
+    study = open_study(str(place), "setup", resume)
+    return Searcher(study, Sampler(SPACE, MODEL, seed), score, seed, 12, worker)
+
+
+def results(s):
+    return [(f.config, f.accuracy, f.latency_ms) for f in evaluated(s.study.get_trials())]
+
+
+def test_networks_over_budget_are_never_evaluated(tmp_path):
+    s = searcher(tmp_path / "study")
+    s.run(30)
+    trials = s.study.get_trials()
+    states = [t.state for t in trials]
+    assert states.count(TrialState.COMPLETE) == 30
+    for trial in trials:
+        config = config_of(SPACE, trial.params)
+        excess = MODEL.cost(SPACE.arch(config)).excess
+        assert tuple(trial.user_attrs.get(EXCESS, ())) == excess
+        assert (trial.state is TrialState.PRUNED) == bool(excess)
+
+
+def test_the_same_seed_finds_the_same_and_resuming_goes_on(tmp_path):
+    whole, other = searcher(tmp_path / "whole"), searcher(tmp_path / "other", seed=1)
+    whole.run(26)
+    other.run(26)
+    assert results(whole) != results(other)
+    searcher(tmp_path / "parts").run(17)
+    with pytest.raises(StudyError, match="--resume"):
+        searcher(tmp_path / "parts")
+    parts = searcher(tmp_path / "parts", resume=True)
+    parts.run(26)
+    assert results(parts) == results(whole)
+    with pytest.raises(StudyError, match="other settings"):
+        open_study(str(tmp_path / "parts"), "another", True)
+
+
+def test_a_study_of_an_earlier_version_goes_on(tmp_path):
+    setup = {"model": {"target": {"sram_bytes": 9, "static_bytes": 2048}}, "seed": 0}
+    open_study(str(tmp_path / "study"), json.dumps(setup), False)
+    del setup["model"]["target"]["static_bytes"]
+    open_study(str(tmp_path / "study"), json.dumps(setup), True)
+    setup["model"]["target"]["sram_bytes"] = 8
+    with pytest.raises(StudyError, match="other settings"):
+        open_study(str(tmp_path / "study"), json.dumps(setup), True)
+
+
+def test_search_beats_random():
+    """The area under the front, with as many networks."""
+
+    def area(found):
+        front = pareto_front(found)
+        edges = [*[f.latency_ms for f in front[1:]], 3.0]
+        return sum(f.accuracy * (e - f.latency_ms) for f, e in zip(front, edges, strict=True))
+
+    areas = []
+    for population in (12, 10**9):  # with the second, all are random
+        study = optuna.create_study(directions=["maximize", "minimize"])  # in memory
+        Searcher(study, Sampler(SPACE, MODEL), accuracy, 0, population).run(150)
+        areas.append(area(evaluated(study.get_trials())))
+    assert areas[0] > areas[1]
+
+
+def _slow(config):
+    time.sleep(0.05)
+    return accuracy(config)
+
+
+def _work(place, worker):
+    searcher(place, resume=True, worker=worker, score=_slow).run(40)
+
+
+def test_workers_share_a_study_and_one_that_is_killed_loses_nothing(tmp_path):
+    place = tmp_path / "study"
+    open_study(str(place), "setup", False)
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_work, args=(place, i)) for i in range(2)]
+    for worker in workers:
+        worker.start()
+    study = open_study(str(place), "setup", True)
+    deadline = time.monotonic() + 120
+    while len(evaluated(study.get_trials())) < 10 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(workers[1].pid, signal.SIGKILL)
+    before = results(searcher(place, resume=True))
+    workers[0].join(180)
+    assert workers[0].exitcode == 0
+    s = searcher(place, resume=True)
+    after = results(s)
+    assert len(before) >= 10
+    assert all(each in after for each in before)
+    assert 40 <= len(after) <= 41
+    fail_unfinished(s.study)
+    assert not s.study.get_trials(states=(TrialState.RUNNING,))
+    s.run(45)
+    assert len(results(s)) == 45
+
+
+def test_killing_all_workers_and_starting_again_loses_no_finished_trial(tmp_path):
+    """SIGKILL for both at once, a line cut off in the journal, then new processes to the end."""
+    place = tmp_path / "study"
+    open_study(str(place), "setup", False)
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_work, args=(place, i)) for i in range(2)]
+    for worker in workers:
+        worker.start()
+    study = open_study(str(place), "setup", True)
+    deadline = time.monotonic() + 240
+    while len(evaluated(study.get_trials())) < 8 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGKILL)
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == -signal.SIGKILL
+    with open(place, "ab") as journal:
+        journal.write(b'{"op_code": 8, "worker_id": ')
+    assert repair_journal(str(place)) == 28
+    assert repair_journal(str(place)) == 0
+    before = open_study(str(place), "setup", True).get_trials()
+    finished = [t for t in before if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert len(evaluated(before)) >= 8
+    assert len(evaluated(before)) < 40
+    fail_unfinished(searcher(place, resume=True).study)
+    again = context.Process(target=_work, args=(place, 0))
+    again.start()
+    again.join(240)
+    assert again.exitcode == 0
+    after = {t.number: t for t in open_study(str(place), "setup", True).get_trials()}
+    for trial in finished:
+        same = after[trial.number]
+        assert (same.state, same.values, same.params, same.user_attrs) == (
+            trial.state, trial.values, trial.params, trial.user_attrs
+        )  # fmt: skip
+    assert len(evaluated(list(after.values()))) == 40
+    assert TrialState.RUNNING not in {t.state for t in after.values()}
+
+
+@pytest.mark.parametrize("ranks", [None, RankRule((0.5, 1.0)), RankRule((0.5, 1.0), False)])
+def test_parameters_round_trip(ranks):
+    space, rng = tiny(ranks=ranks), np.random.default_rng(0)
+    for _ in range(50):
+        config = space.sample(rng)
+        params = params_of(space, config)
+        assert set(params) == set(study_module.distributions(space))
+        assert config_of(space, params) == config
+
+
+@pytest.mark.parametrize("ranks", [None, RankRule((0.5, 1.0)), RankRule((0.5, 1.0), False)])
+def test_mutations_and_crossovers_stay_in_the_space(ranks):
+    space, rng = tiny(ranks=ranks, depth=(1, 2, 3)), np.random.default_rng(0)
+    settings, changed = EvolutionSettings(), 0
+    for _ in range(200):
+        one, two = space.sample(rng), space.sample(rng)
+        mutant, child = mutate(space, one, rng, settings), cross(space, one, two, rng)
+        space.check(mutant)
+        space.check(child)
+        assert child.embed_dim in (one.embed_dim, two.embed_dim)
+        assert child.depth in (one.depth, two.depth)
+        changed += mutant != one
+    assert changed > 120
+
+
+def test_evolution_obeys_limits_and_resumes_from_its_study(tmp_path):
+    """Defect 1 of the released search: it has no memory limit."""
+    settings = EvolutionSettings(4, 12, 4, 6, 6)
+    s = searcher(tmp_path / "study")
+    calls = []
+
+    def score(config):
+        calls.append(config)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+        return s.add(config)
+
+    with pytest.raises(KeyboardInterrupt):
+        evolve(s.sampler, score, 5, settings)
+    assert len(results(s)) == 19
+    found = evolve(s.sampler, s.add, 5, settings)
+    assert len(found) == len(results(s)) == 48
+    whole = searcher(tmp_path / "whole")
+    assert evolve(whole.sampler, whole.add, 5, settings) == found
+    scores = [score for _, score in found]
+    assert scores == sorted(scores, reverse=True)
+    first = {c for c, _, _ in results(s)[:12]}
+    assert found[0][0] not in first or len(set(scores)) == 1
+    with pytest.raises(SpaceError, match="not evaluated"):
+        s.add(SPACE.largest())
+
+
+def test_an_impossible_budget_is_refused_at_once():
+    sampler = Sampler(SPACE, CostModel(Target(sram_bytes=4500)))
+    with pytest.raises(BudgetError, match=r"no network of digits_8 fits SRAM 4,500 bytes: the"):
+        sampler.census  # noqa: B018
+
+
+def test_sampling_steps():
+    sampler = Sampler(SPACE, MODEL, 3)
+    for number in range(30):
+        (one,) = sampler.step(number, False)
+        four = sampler.step(number, True)
+        assert sampler.step(number, True) == four
+        assert len({c.patch for c in four}) == 1
+        assert four[2] == one
+        assert all(sampler.fits(c) for c in four)
+        params = [SPACE.arch(c).params for c in four]
+        assert max(params) == params[0]
+    assert sampler.step(0, False) != Sampler(SPACE, MODEL, 4).step(0, False)
+
+
+def found(number, accuracy, latency):
+    return Found(number, SPACE.smallest(), accuracy, latency, dict.fromkeys(
+        ("sram_bytes", "flash_bytes", "params", "macs"), 1))  # fmt: skip
+
+
+def test_pareto_front():
+    points = [(0, 0.5, 3.0), (1, 0.6, 3.0), (2, 0.4, 1.0), (3, 0.4, 2.0), (4, 0.7, 9.0),
+              (5, 0.7, 9.0), (6, 0.65, 10.0)]  # fmt: skip
+    assert [f.number for f in pareto_front([found(*p) for p in points])] == [2, 1, 4]
+
+
+def test_front_files(tmp_path):
+    front, every = [found(1, 0.5, 1.0), found(2, 0.6, 2.0)], [found(3, 0.4, 3.0)]
+    names = write_front(str(tmp_path), SPACE, front, front + every, "a <b>")
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
+    rows = (tmp_path / "front.csv").read_text().splitlines()
+    assert rows[0].startswith("trial,accuracy,latency_ms")
+    assert len(rows) == 3
+    assert len(json.loads((tmp_path / "front.json").read_text())["front"]) == 2
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "front.html").read_text()
+    assert "a &lt;b&gt;" in text
+    assert "http://www.w3.org/2000/svg" in text
+    assert text.count("://") == 1  # the SVG namespace: nothing is loaded from elsewhere
+    assert "@" not in page([], [], "t").replace("@media", "")

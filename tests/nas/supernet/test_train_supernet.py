@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Supernet training on real digits: learning, resuming, refusals; what follows it."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_models.datasets import load_dataset
+from keras_models.load import load_trained
+from keras_models.training.checkpoint import CHECKPOINT_FILE, CheckpointError
+from keras_models.training.recipe import DIGITS
+from nas.cost.model import CostModel
+from nas.cost.targets import BudgetError, Target
+from nas.space import Patch, SpaceError
+from nas.space.presets import SPACES
+from nas.supernet.compiled import Objective, Steps
+from nas.supernet.data import load_search_data, with_search_split
+from nas.supernet.files import load_supernet
+from nas.supernet.net import extract
+from nas.supernet.retraining import Job as RetrainJob
+from nas.supernet.retraining import network_of, retrain, write
+from nas.supernet.training import Job, Training, train
+
+SPACE = SPACES["digits_8"].replace(patches=(Patch(4),), embed_dim=(16, 32), depth=(1, 2))
+RECIPE = dataclasses.replace(
+    DIGITS,
+    epochs=4,
+    warmup_epochs=1,
+    mixup=0.0,
+    mix_probability=0.0,
+    learning_rate=8e-3,
+    ema_momentum=0.9,
+)
+MODEL = CostModel(Target(sram_bytes=16 * 1024, flash_bytes=64 * 1024))
+
+
+def job(out, **changes):
+    fields = {
+        "space": SPACE,
+        "model": MODEL,
+        "recipe": RECIPE,
+        "objective": Objective(0.1, 0.0),
+        "sandwich": False,
+        "seed": 3,
+        "out": str(out),
+    }
+    os.makedirs(out, exist_ok=True)
+    return Job(**{**fields, **changes})
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_search_data("digits", "", SPACE)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data):
+    out = tmp_path_factory.mktemp("supernet")
+    return str(out), train(job(out), data, "command")
+
+
+def test_no_image_is_in_two_splits(data):
+    splits = (data.dataset.train, data.search, data.dataset.validation, data.dataset.test)
+    keys = [set(split.image_keys()) for split in splits]
+    whole = load_dataset("digits", image_size=8, channels=1)
+    assert sum(len(k) for k in keys) == len(set().union(*keys)) == 1797
+    assert keys[0] | keys[1] == set(whole.train.image_keys())
+    assert len(data.search) == pytest.approx(0.2 * len(whole.train), rel=0.02)
+    with pytest.raises(SpaceError, match="search_fraction"):
+        with_search_split(whole, 1.0)
+
+
+def test_it_learns_with_one_compilation_per_patch(trained):
+    _, report = trained
+    losses = [h["loss"] for h in report["history"]]
+    assert losses[-1] < 0.85 * losses[0]
+    assert report["history"][-1]["largest"] > 0.25
+    assert report["patches"] == 1
+    assert report["compilations"] == 2  # the training step and the evaluation
+    assert report["networks_that_fit"] < report["networks"]
+
+
+def test_stored_supernet_is_the_trained_one(trained, data):
+    out, _ = trained
+    net = load_supernet(out)
+    images, labels = data.arrays(data.dataset.validation)
+    config = SPACE.largest()
+    logits = keras.ops.convert_to_numpy(extract(net, config)(images))
+    steps = Steps(net)
+    found = steps.accuracy(images, labels, config, 100)  # batches that do not divide the images
+    assert found == pytest.approx((logits.argmax(-1) == labels).mean(), abs=1 / len(labels))
+    os.rename(os.path.join(out, "supernet.npz"), os.path.join(out, "moved"))
+    with pytest.raises(SpaceError, match="not the weights"):
+        load_supernet(out)
+    os.rename(os.path.join(out, "moved"), os.path.join(out, "supernet.npz"))
+
+
+class Killed(Exception):
+    pass
+
+
+def test_resumed_training_is_the_uninterrupted_one(trained, data, tmp_path):
+    whole, _ = trained
+    first = Training(job(tmp_path), data)
+    original, taken = first.steps.train, []
+
+    def killed_later(*arguments):
+        taken.append(1)
+        if len(taken) == 2 * len(first.batches) + 3:
+            raise Killed
+        return original(*arguments)
+
+    first.steps.train = killed_later
+    with pytest.raises(Killed):
+        first.fit()
+    assert os.path.exists(tmp_path / CHECKPOINT_FILE)
+    other = Training(job(tmp_path, seed=4), data)
+    with pytest.raises(CheckpointError, match="other settings"):
+        other.resume(str(tmp_path / CHECKPOINT_FILE))
+    report = train(job(tmp_path), data, "command", resume=True)
+    assert report["epochs"] == RECIPE.epochs
+    a, b = load_supernet(whole), load_supernet(str(tmp_path))
+    for one, two in zip(a.weights, b.weights, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(two), atol=2e-4)
+    assert not os.path.exists(tmp_path / CHECKPOINT_FILE)
+
+
+def test_an_impossible_budget_is_refused_before_training(tmp_path, data):
+    model = CostModel(Target(sram_bytes=16 * 1024, flash_bytes=46 * 1024))
+    with pytest.raises(BudgetError, match=r"least constants are [\d,]+ bytes \([\d,]+ parameters"):
+        Training(job(tmp_path, model=model), data)
+
+
+def test_retraining_from_inherited_weights(trained, data, tmp_path):
+    out, _ = trained
+    net = load_supernet(out)
+    config = SPACE.smallest()
+    recipe = dataclasses.replace(RECIPE, epochs=1, warmup_epochs=0, learning_rate=1e-3)
+    results = []
+    for weights in ("inherited", "scratch"):
+        work = str(tmp_path / weights)
+        os.makedirs(work)
+        task = RetrainJob(config, weights, recipe, Objective(0.1, 0.5), 0, work)
+        model, progress = retrain(task, net, data.dataset)
+        results.append(write(task, net, data.dataset, model, progress, "command"))
+        arch, loaded = load_trained(work)
+        assert arch == SPACE.arch(config)
+        images, _ = data.arrays(data.dataset.test)
+        assert np.allclose(np.asarray(loaded(images)), np.asarray(model(images)), atol=1e-5)
+    assert results[0]["test_accuracy"] > results[1]["test_accuracy"]
+
+
+def test_choosing_a_network_of_a_front(tmp_path):
+    path = tmp_path / "front.json"
+    one, two = SPACE.smallest(), SPACE.largest()
+    front = [
+        {"trial": 4, "accuracy": 0.5, "config": one.to_dict()},
+        {"trial": 9, "accuracy": 0.7, "config": two.to_dict()},
+    ]
+    path.write_text(json.dumps({"front": front}))
+    assert network_of(str(path), None) == two
+    assert network_of(str(path), 4) == one
+    with pytest.raises(SpaceError, match="expected one of 4, 9"):
+        network_of(str(path), 5)
+    path.write_text("[]")
+    with pytest.raises(SpaceError, match=r"not a front\.json"):
+        network_of(str(path), None)
+
+
+def test_search_command_after_training(trained, tmp_path):
+    out, _ = trained
+    command = [
+        sys.executable, "-m", "nas.search", f"--supernet={out}", f"--out={tmp_path}",
+        "--trials=6", "--population=4", "--images=40", "--sram=16384", "--flash=65536",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "search.json").read_text())
+    assert report["evaluated"] == 6
+    assert 1 <= len(report["front"]) <= 6
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode != 0
+    assert "--resume" in again.stderr.strip().splitlines()[-1]
