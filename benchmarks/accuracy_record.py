@@ -18,7 +18,7 @@ from tqdm import tqdm
 from converter.evaluate.evaluation import RuntimeResult, ends_of, evaluate_runtime
 from converter.fuse import fuse_model
 from converter.plan import plan_model
-from converter.runtimes.registry import create_runtime
+from converter.runtimes import open_runtime
 from tflm_vit.files import write_atomic
 from tflm_vit.run import typed_command
 
@@ -89,7 +89,7 @@ def run_file(
         def step(_: str, done: int, __: int) -> None:
             bar.update(done - bar.n)
 
-        engine = create_runtime(runtime, model, threads)
+        engine = open_runtime(runtime, model, threads)
         return evaluate_runtime(runtime, engine, ends_of(model), data, float_logits, step)
 
 

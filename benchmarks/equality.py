@@ -18,6 +18,7 @@ from absl import app, flags
 from numpy.typing import NDArray
 
 from benchmarks.networks import SEED, plain_model, synthetic_images
+from boards import get_board
 from converter import tflite
 from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
@@ -107,7 +108,8 @@ def compare(
     host = HostModel(model).run(images)
     reference = _reference(model, images)
     tflm, usage = _tflm(model, streamed, images)
-    emulated = EmulatedRuntime(model).run(images)
+    board = EmulatedRuntime(model, board=get_board("stm32f746g_disco"))
+    emulated = board.run_batch(images[:, np.newaxis])[0].reshape(host.shape)
     return Equality(
         preset=arch.name,
         residual_bits=residual_bits,

@@ -15,7 +15,7 @@ from boards.board_file import SUFFIX, load_board
 
 __all__ = ["BOARD_HELP", "Board", "Region", "RegionKind", "board_names", "get_board"]
 
-_NOT_BOARDS = frozenset(("board", "board_file"))
+_NOT_BOARDS = frozenset(("board", "board_file", "generic"))
 
 
 def board_names() -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from boards import get_board
 from converter import tflite
 from converter.evaluate import evaluation
 from converter.plan import read_plan
-from converter.runtimes.registry import Runtime, RuntimeUnavailableError, create_runtime
+from converter.runtimes import Runtime, RuntimeUnavailableError, open_runtime
 from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import project_from_model
@@ -129,10 +129,10 @@ def _run(out: Path) -> Summary:
     print(f"\nevaluating on the test set and on the emulated {BOARD}", flush=True)
     plain, fused = plain_file.read_bytes(), fused_file.read_bytes()
     data = load_dataset("digits", "", image_size=8, channels=1).test
-    litert = _evaluate("litert", create_runtime("litert", plain, 2), plain, data)
-    host = _evaluate("host", create_runtime("host", fused, 2), fused, data)
-    tflm = _evaluate("tflm", create_runtime("tflm", fused, 1), fused, data)
-    board = EmulatedRuntime(fused, board=BOARD)
+    litert = _evaluate("litert", open_runtime("litert", plain, 2), plain, data)
+    host = _evaluate("host", open_runtime("host", fused, 2), fused, data)
+    tflm = _evaluate("tflm", open_runtime("tflm", fused, 1), fused, data)
+    board = EmulatedRuntime(fused, board=get_board(BOARD))
     sample = data.take(min(_EMULATED_IMAGES.value, len(data)))
     emulated = _evaluate("emulated", board, fused, sample)
     assert board.last is not None

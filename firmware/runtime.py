@@ -1,76 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulated board as a runtime of `converter.evaluate` (`--runtime=emulated`)."""
+"""The emulated board as a runtime: ``converter.runtimes.open_runtime("emulated", model)``."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from boards import get_board
-from converter.runtimes.registry import RuntimeUnavailableError
+from boards import Board
+from boards.generic import generic_cortex_m7
+from converter.compile import CompileError, compile_model
+from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
+from converter.tflite import Graph, parse
 from firmware.elf import MemoryUse
 from firmware.emulator.emulator import Emulator, Inference
-from firmware.errors import FirmwareError
+from firmware.errors import FirmwareError, ModelError
 from firmware.model import WEIGHTS_AUTO, build_model
 
-DEFAULT_BOARD = "stm32f746g_disco"
 
-
-class EmulatedRuntime:
+class EmulatedRuntime(Runtime):
     """Firmware of one model, on one emulated board per thread.
 
     Attributes:
       emulators: the boards; all run the same image.
       memory: sizes of the image.
-      last: the last image's inference on the first board, or None.
+      last: the last inference on the first board, or None.
     """
 
     def __init__(
         self,
         model: bytes,
         *,
-        board: str = DEFAULT_BOARD,
+        board: Board | None = None,
         weights: str = WEIGHTS_AUTO,
         threads: int = 1,
     ) -> None:
         """Builds the firmware and boots it.
 
+        Args:
+          model: a fused and planned `.tflite`.
+          board: None is a Cortex-M7 with as much memory as the model needs.
+          weights: as in `firmware.model.build_model`.
+          threads: emulated boards that `run_batch` uses side by side.
+
         Raises:
           FirmwareError: the model can not be compiled or does not fit the board.
+          TfliteError: no model.
         """
-        chosen = get_board(board)
+        super().__init__(parse(model).graph)
+        chosen = _fitting_board(model) if board is None else board
         with tempfile.TemporaryDirectory(prefix="vit-runtime-") as work:
             elf = Path(work) / "firmware.elf"
             self.memory: MemoryUse = build_model(model, chosen, elf, weights=weights)
             self.emulators = tuple(Emulator(chosen, elf) for _ in range(max(threads, 1)))
         self.last: Inference | None = None
 
-    def run(self, images: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Logits int8[n, classes] of int8[n, height, width, channels]."""
-        count = len(self.emulators)
-        if count == 1 or len(images) == 1:
-            logits = [self._classify(self.emulators[0], image) for image in images]
-            return np.stack(logits)
-        with ThreadPoolExecutor(count) as pool:
-            parts = pool.map(self._classify_every, range(count), [images] * count)
-            result = np.empty((len(images), self.emulators[0].model.classes), np.int8)
-            for index, part in enumerate(parts):
-                result[index::count] = part
-        return result
+    def _run(self, arrays: Sequence[Array]) -> list[Array]:
+        return self._infer(self.emulators[0], arrays)
 
-    def _classify(self, emulator: Emulator, image: NDArray[np.int8]) -> NDArray[np.int8]:
-        inference = emulator.classify(image)
+    def _run_batch(self, stacks: Sequence[Array]) -> list[Array]:
+        count, boards = len(stacks[0]), self.emulators
+        results = [np.empty((count, *o.shape), o.dtype) for o in self.outputs]
+
+        def share(board: int) -> None:
+            for i in range(board, count, len(boards)):
+                ys = self._infer(boards[board], [stack[i] for stack in stacks])
+                for result, y in zip(results, ys, strict=True):
+                    result[i] = y.reshape(result.shape[1:])
+
+        with ThreadPoolExecutor(len(boards)) as pool:
+            list(pool.map(share, range(len(boards))))
+        return results
+
+    def _infer(self, emulator: Emulator, arrays: Sequence[Array]) -> list[Array]:
+        inference = emulator.classify(arrays[0].reshape(emulator.model.image_shape))
         if emulator is self.emulators[0]:
             self.last = inference
-        return inference.logits
-
-    def _classify_every(self, index: int, images: NDArray[np.int8]) -> list[NDArray[np.int8]]:
-        emulator = self.emulators[index]
-        return [self._classify(emulator, image) for image in images[index :: len(self.emulators)]]
+        return [inference.logits]
 
     def stack_high_water_bytes(self) -> int:
         """Most stack that any of the boards has used."""
@@ -81,8 +90,20 @@ class EmulatedRuntime:
         return self.memory.sram_total_bytes(self.stack_high_water_bytes())
 
 
-def create(model_bytes: bytes, threads: int) -> EmulatedRuntime:
+def _fitting_board(model: bytes) -> Board:
+    try:
+        compiled = compile_model(model)
+    except CompileError as error:
+        raise ModelError(str(error)) from error
+    try:
+        return generic_cortex_m7(compiled.interface.arena_bytes, compiled.weights_bytes)
+    except ValueError as error:
+        raise FirmwareError(str(error)) from error
+
+
+def create(model_bytes: bytes, graph: Graph, threads: int) -> EmulatedRuntime:
     """Factory of `converter.runtimes.registry`."""
+    del graph
     try:
         return EmulatedRuntime(model_bytes, threads=threads)
     except FirmwareError as error:

@@ -24,12 +24,12 @@ from converter.evaluate.evaluation import (
     ends_of,
     evaluate_runtime,
 )
-from converter.runtimes.registry import (
+from converter.runtimes import (
     RUNTIME_NAMES,
     RUNTIMES,
     RuntimeUnavailableError,
-    create_runtime,
     entry_of,
+    open_runtime,
 )
 from converter.tflite import TfliteError
 from keras_models.datasets import DATASETS, Dataset, DatasetError, Split, load_dataset
@@ -187,7 +187,7 @@ def _evaluate() -> report.Report:
     files = _files()
     dataset = _dataset(files)
     split = _split(dataset)
-    runtimes = [(n, create_runtime(n, file.content, _THREADS.value)) for n, file in files.items()]
+    runtimes = [(n, open_runtime(n, file.content, _THREADS.value)) for n, file in files.items()]
     bars = _Bars()
     float_logits = _float_logits(split, bars)
     results: list[RuntimeResult] = []

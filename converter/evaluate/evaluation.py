@@ -7,15 +7,16 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converter import tflite
 from converter.evaluate import metrics
-from converter.runtimes.registry import Int8Array, Runtime, entry_of
+from converter.runtimes import TensorSpec, entry_of
 
+Int8Array = NDArray[np.int8]
 Floats = NDArray[np.float32]
 Labels = NDArray[np.integer]
 Progress = Callable[[str, int, int], None]  # runtime, images done, images in all
@@ -115,9 +116,18 @@ class ImageBatches(Protocol):
         ...
 
 
+class BatchRuntime(Protocol):
+    """What is evaluated: the part of `converter.runtimes.Runtime` that this module uses."""
+
+    @property
+    def inputs(self) -> Sequence[TensorSpec]: ...
+
+    def run_batch(self, *stacks: NDArray[Any]) -> tuple[NDArray[Any], ...]: ...
+
+
 def evaluate_runtime(
     name: str,
-    runtime: Runtime,
+    runtime: BatchRuntime,
     ends: ModelEnds,
     data: ImageBatches,
     float_logits: Floats | None,
@@ -133,8 +143,9 @@ def evaluate_runtime(
     for images, labels in data.batches(entry_of(name).batch):
         quantized = ends.quantize(images)
         start = time.perf_counter()
-        parts.append(runtime.run(quantized))
+        (logits,) = runtime.run_batch(quantized.reshape(-1, *runtime.inputs[0].shape))
         seconds += time.perf_counter() - start
+        parts.append(logits.reshape(len(images), -1))
         label_parts.append(labels)
         done += len(images)
         progress(name, done, len(data))

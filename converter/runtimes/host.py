@@ -10,17 +10,19 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converter import host_build
-from converter.compile import CompiledModel, MemoryLayout, compile_model
+from converter.compile import CompiledModel, CompileError, MemoryLayout, compile_model
 from converter.compile.graph import read_graph
 from converter.compile.layout import disjoint_layout
 from converter.compile.plan import layout_from_model
+from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
+from converter.tflite import Graph
 
 Int8Array = NDArray[np.int8]
 
@@ -243,3 +245,27 @@ class HostStream:
             ctypes.c_void_p(self._arena.address()), ctypes.c_void_p(logits.ctypes.data)
         )
         return int(status), logits
+
+
+class HostRuntime(Runtime):
+    """The compiled model; `run_batch` uses several threads, each with its own arena."""
+
+    def __init__(self, model_bytes: bytes, graph: Graph, threads: int) -> None:
+        super().__init__(graph)
+        self._model = HostModel(model_bytes)
+        self._threads = threads
+
+    def _run(self, arrays: Sequence[Array]) -> list[Array]:
+        return [self._model.run(arrays[0], 1)]
+
+    def _run_batch(self, stacks: Sequence[Array]) -> list[Array]:
+        images = stacks[0].reshape(len(stacks[0]), *self.inputs[0].shape[1:])
+        return [self._model.run(images, self._threads)]
+
+
+def create(model_bytes: bytes, graph: Graph, threads: int) -> HostRuntime:
+    """Factory of `converter.runtimes.registry`."""
+    try:
+        return HostRuntime(model_bytes, graph, threads)
+    except (CompileError, host_build.HostBuildError) as error:
+        raise RuntimeUnavailableError(f"host: {error}") from error

@@ -9,10 +9,12 @@ as a model of one operator. Slow; it is what the other runtimes are compared wit
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
+from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph, Model, Operator, TfliteError, parse, serialize
 from tflm_custom_ops import reference
 from tflm_custom_ops.options import CUSTOM_CODES, Op, decode
@@ -62,20 +64,24 @@ class GraphInterpreter:
             else:
                 self._builtin[index] = litert_interpreter(serialize(_one_op(graph, op)))
 
-    def tensors(self, image: NDArray[Any]) -> dict[int, NDArray[Any]]:
-        """Values of all activations for one input, by tensor index.
+    def tensors(self, *inputs: NDArray[Any]) -> dict[int, NDArray[Any]]:
+        """Values of all activations for one inference, by tensor index.
 
         Raises:
-          ValueError: the input has another type or number of elements.
+          ValueError: wrong number of inputs, or one of another type or number of elements.
         """
         graph = self.model.graph
-        source = graph.tensors[graph.inputs[0]]
-        if image.dtype != source.dtype or image.size != source.size:
-            raise ValueError(
-                f"input: got {image.dtype} {list(image.shape)}, expected {source.dtype} "
-                f"{list(source.shape)}"
-            )
-        values: dict[int, NDArray[Any]] = {graph.inputs[0]: image.reshape(source.shape)}
+        if len(inputs) != len(graph.inputs):
+            raise ValueError(f"inputs: got {len(inputs)}, expected {len(graph.inputs)}")
+        values: dict[int, NDArray[Any]] = {}
+        for tensor, x in zip(graph.inputs, inputs, strict=True):
+            source = graph.tensors[tensor]
+            if x.dtype != source.dtype or x.size != source.size:
+                raise ValueError(
+                    f"input {source.name!r}: got {x.dtype} {list(x.shape)}, expected "
+                    f"{source.dtype} {list(source.shape)}"
+                )
+            values[tensor] = x.reshape(source.shape)
         for index, op in enumerate(graph.operators):
             if index in self.fused:
                 y = reference.run(self.fused[index], values[op.inputs[0]])
@@ -84,9 +90,18 @@ class GraphInterpreter:
                 self._run_builtin(index, op, values)
         return values
 
-    def run(self, image: NDArray[Any]) -> NDArray[Any]:
-        """The network's first output for one input (quantized, as the file's types say)."""
-        return self.tensors(image)[self.model.graph.outputs[0]]
+    def run(self, *inputs: NDArray[Any]) -> NDArray[Any]:
+        """The network's first output for one inference (quantized, as the file's types say)."""
+        return self.run_all(*inputs)[0]
+
+    def run_all(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """All outputs of the network."""
+        values = self.tensors(*inputs)
+        return [self._value(values, i) for i in self.model.graph.outputs]
+
+    def _value(self, values: dict[int, NDArray[Any]], tensor: int) -> NDArray[Any]:
+        constant = self.model.graph.tensors[tensor].data
+        return values[tensor] if constant is None else constant
 
     def _run_builtin(self, index: int, op: Operator, values: dict[int, NDArray[Any]]) -> None:
         interpreter = self._builtin[index]
@@ -120,3 +135,24 @@ def _one_op(graph: Graph, op: Operator) -> Model:
             outputs=renumbered.outputs,
         )
     )
+
+
+class ReferenceRuntime(Runtime):
+    """The definition as a runtime."""
+
+    def __init__(self, model_bytes: bytes, graph: Graph) -> None:
+        super().__init__(graph)
+        self._interpreter = GraphInterpreter(model_bytes)
+
+    def _run(self, arrays: Sequence[Array]) -> list[Array]:
+        return self._interpreter.run_all(*arrays)
+
+
+def create(model_bytes: bytes, graph: Graph, threads: int) -> ReferenceRuntime:
+    """Factory of `converter.runtimes.registry`; ``threads`` has no effect."""
+    del threads
+    try:
+        return ReferenceRuntime(model_bytes, graph)
+    except (RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise RuntimeUnavailableError(f"reference: {text}") from error

@@ -5,7 +5,7 @@ Each is made by a factory that is looked up by module and attribute when it is a
 nothing is imported that is not used and this package need not import `firmware` (imports go down:
 ``firmware`` uses ``converter``). To add a runtime, add a line to `RUNTIMES`; the factory is
 
-    def create(model_bytes: bytes, threads: int) -> Runtime
+    def create(model_bytes: bytes, graph: Graph, threads: int) -> Runtime
 """
 
 from __future__ import annotations
@@ -13,27 +13,11 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from converter.runtimes.interface import Runtime, RuntimeUnavailableError
+from converter.tflite import Graph, TfliteError, parse
 
-Int8Array = NDArray[np.int8]
-
-
-class RuntimeUnavailableError(RuntimeError):
-    """A runtime does not exist, cannot be set up here, or cannot run the model."""
-
-
-class Runtime(Protocol):
-    """Runs one quantized model."""
-
-    def run(self, images: Int8Array) -> Int8Array:
-        """Logits int8 ``[n, classes]`` of quantized images, int8 ``[n, h, w, channels]``."""
-        ...
-
-
-Factory = Callable[[bytes, int], Runtime]
+Factory = Callable[[bytes, Graph, int], Runtime]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +28,7 @@ class RuntimeEntry:
       name: as in ``--runtime``.
       module, attribute: where its factory is.
       runs: what it is, for the help text.
-      batch: images per call (progress is shown between calls).
+      batch: images per call of `Runtime.run_batch` (progress is shown between calls).
     """
 
     name: str
@@ -55,13 +39,14 @@ class RuntimeEntry:
 
 
 RUNTIMES = (
-    RuntimeEntry("litert", "converter.runtimes.litert", "create", "LiteRT; plain models only", 32),
     RuntimeEntry(
-        "host", "converter.runtimes.host_adapter", "create", "compiled C on this machine", 512
+        "reference", "converter.runtimes.reference", "create", "the operators' definition, slow", 1
     ),
+    RuntimeEntry("litert", "converter.runtimes.litert", "create", "LiteRT; plain models only", 32),
+    RuntimeEntry("host", "converter.runtimes.host", "create", "compiled C on this machine", 512),
     RuntimeEntry("tflm", "converter.runtimes.tflm", "create", "TFLM wheel with our operators", 8),
     RuntimeEntry(
-        "emulated", "firmware.runtime", "create", "the STM32F746 firmware in the emulator", 1
+        "emulated", "firmware.runtime", "create", "the firmware on an emulated Cortex-M7", 1
     ),
 )
 RUNTIME_NAMES = tuple(entry.name for entry in RUNTIMES)
@@ -79,8 +64,17 @@ def entry_of(name: str) -> RuntimeEntry:
     raise RuntimeUnavailableError(f"runtime: got {name!r}, expected {', '.join(RUNTIME_NAMES)}")
 
 
-def create_runtime(name: str, model_bytes: bytes, threads: int) -> Runtime:
+def open_runtime(name: str, model_bytes: bytes, threads: int = 1) -> Runtime:
     """Makes a runtime for a model.
+
+    Example:
+      runtime = open_runtime("host", pathlib.Path("fused.tflite").read_bytes())
+      (logits,) = runtime.run(image)  # of runtime.inputs[0].shape and .dtype
+
+    Args:
+      name: one of `RUNTIME_NAMES`.
+      model_bytes: a `.tflite`. `host` and `emulated` need a planned one; `litert` a plain one.
+      threads: of one `run` in litert, of `run_batch` in host and emulated; else without effect.
 
     Raises:
       RuntimeUnavailableError: unknown name, a missing package, or a model that it cannot run.
@@ -90,4 +84,7 @@ def create_runtime(name: str, model_bytes: bytes, threads: int) -> Runtime:
         factory: Factory = getattr(importlib.import_module(entry.module), entry.attribute)
     except (ImportError, AttributeError) as error:
         raise RuntimeUnavailableError(f"runtime {name} is not available here: {error}") from error
-    return factory(model_bytes, threads)
+    try:
+        return factory(model_bytes, parse(model_bytes).graph, threads)
+    except TfliteError as error:
+        raise RuntimeUnavailableError(f"{name}: {error}") from error

@@ -3,29 +3,29 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from converter.runtimes.registry import Int8Array, RuntimeUnavailableError
+from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
+from converter.tflite import Graph
 from tflm_custom_ops.tflm.errors import TflmError
 from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 
-class TflmRuntime:
+class TflmRuntime(Runtime):
     """One interpreter; TFLM has no threads."""
 
-    def __init__(self, interpreter: TflmInterpreter) -> None:
-        self._interpreter = interpreter
+    def __init__(self, model_bytes: bytes, graph: Graph) -> None:
+        super().__init__(graph)
+        self._interpreter = TflmInterpreter(model_bytes)
 
-    def run(self, images: Int8Array) -> Int8Array:
-        shape = self._interpreter.inputs[0].shape
-        rows = [self._interpreter.invoke(x.reshape(shape)).reshape(-1) for x in images]
-        return np.stack(rows).astype(np.int8)
+    def _run(self, arrays: Sequence[Array]) -> Sequence[Array]:
+        return self._interpreter.invoke_all(*arrays)
 
 
-def create(model_bytes: bytes, threads: int) -> TflmRuntime:
+def create(model_bytes: bytes, graph: Graph, threads: int) -> TflmRuntime:
     """Factory of `converter.runtimes.registry`; ``threads`` has no effect."""
     del threads
     try:
-        return TflmRuntime(TflmInterpreter(model_bytes))
+        return TflmRuntime(model_bytes, graph)
     except TflmError as error:
         raise RuntimeUnavailableError(f"tflm: {error}") from error

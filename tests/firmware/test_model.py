@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from boards import board_names, get_board
+from converter.runtimes import RuntimeUnavailableError, open_runtime
 from converter.runtimes.host import HostModel
-from converter.runtimes.registry import RuntimeUnavailableError, create_runtime
 from firmware import emulate
 from firmware.build import build
 from firmware.emulator.emulator import Emulator
@@ -101,7 +101,7 @@ def test_unusable_models_are_one_line(tmp_path):
     with pytest.raises(FirmwareError):
         build_model(b"no model", BOARD, tmp_path / "firmware.elf")
     with pytest.raises(RuntimeUnavailableError, match="emulated: "):
-        create_runtime("emulated", b"no model", 1)
+        open_runtime("emulated", b"no model")
 
 
 def test_command_line(tmp_path, build_fake, capsys):

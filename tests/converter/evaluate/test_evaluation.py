@@ -11,8 +11,7 @@ import pytest
 
 from converter.evaluate import report
 from converter.evaluate.evaluation import ModelEnds, compare, evaluate_runtime
-from converter.runtimes import registry
-from converter.runtimes.registry import RuntimeUnavailableError, create_runtime
+from converter.runtimes import RuntimeUnavailableError, TensorSpec, open_runtime, registry
 
 ENDS = ModelEnds((2, 2, 1), 0.5, -3, 0.25, 10, 4)
 
@@ -37,18 +36,20 @@ class Data:
 class Knows:
     """Reads the label from the quantized image; wrong in the given images."""
 
+    inputs = (TensorSpec("image", (1, 2, 2, 1), np.dtype(np.int8), 0.5, -3),)
+
     def __init__(self, wrong: tuple[int, ...] = ()) -> None:
         self._wrong = wrong
         self._seen = 0
 
-    def run(self, images):
-        labels = (images[:, 0, 0, 0].astype(int) + 3) * 0.5
+    def run_batch(self, images):
+        labels = (images[:, 0, 0, 0, 0].astype(int) + 3) * 0.5
         logits = np.full((len(images), 4), -50, np.int8)
         for i, label in enumerate(labels):
             shift = (self._seen + i) in self._wrong
             logits[i, (int(label) + shift) % 4] = 100
         self._seen += len(images)
-        return logits
+        return (logits[:, np.newaxis],)
 
 
 def evaluate(runtime, name="host", count=10, float_logits=None):
@@ -117,12 +118,14 @@ def test_the_report_is_complete_json():
 
 
 def test_unknown_runtimes_and_missing_packages(monkeypatch):
-    with pytest.raises(RuntimeUnavailableError, match="expected litert, host, tflm, emulated"):
-        create_runtime("gpu", b"", 1)
+    with pytest.raises(
+        RuntimeUnavailableError, match="expected reference, litert, host, tflm, emulated"
+    ):
+        open_runtime("gpu", b"")
     entry = dataclasses.replace(registry.RUNTIMES[0], name="other", module="no_such_package.x")
     monkeypatch.setattr(registry, "RUNTIMES", (entry,))
     with pytest.raises(RuntimeUnavailableError, match=r"other is not available.*no_such_package"):
-        create_runtime("other", b"", 1)
+        open_runtime("other", b"")
 
 
 def test_every_registered_factory_exists():
