@@ -37,13 +37,13 @@ from converter import tflite
 from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
 from converter.plan import plan_model
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.runtimes.tflm.plain_gelu import replace_gelu
 from firmware import tflm
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import RUNTIME_COMPILED, RUNTIME_TFLM, build_model
 from keras_models.arch import ArchConfig
-from tflm_custom_ops.tflm.plain_gelu import replace_gelu
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 Int8Array = NDArray[np.int8]
 _FUSED_BOARD = "stm32f746g_disco"

@@ -25,11 +25,11 @@ from converter.fuse import fuse_model
 from converter.plan import plan_model, read_plan
 from converter.runtimes.host import HostModel
 from converter.runtimes.reference import GraphInterpreter
+from converter.runtimes.tflm.interpreter import ArenaUsage, TflmInterpreter
+from converter.runtimes.tflm.plain_gelu import replace_gelu
+from converter.runtimes.tflm.streamed import StripInterpreter, strip_model
 from firmware.runtime import EmulatedRuntime
 from keras_models.arch import ArchConfig
-from tflm_custom_ops.tflm.plain_gelu import replace_gelu
-from tflm_custom_ops.tflm.runtime import ArenaUsage, TflmInterpreter
-from tflm_custom_ops.tflm.streamed import StripInterpreter, strip_model
 from tflm_vit.files import expect_writable
 from tflm_vit.run import typed_command
 

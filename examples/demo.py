@@ -26,13 +26,13 @@ from converter import tflite
 from converter.evaluate import evaluation
 from converter.plan import read_plan
 from converter.runtimes import Runtime, RuntimeUnavailableError, open_runtime
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.runtimes.tflm.plain_gelu import replace_gelu
 from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import project_from_model
 from firmware.runtime import EmulatedRuntime
 from keras_models.datasets import load_dataset
-from tflm_custom_ops.tflm.plain_gelu import replace_gelu
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 from tflm_vit.files import write_json
 from tflm_vit.run import run
 

@@ -24,20 +24,20 @@ from converter.compile.header import Interface, header_text, interface_of
 from converter.compile.plan import layout_from_model
 from converter.plan import Plan, PlanError, read_plan
 from converter.plan.device import device_plan
+from converter.runtimes.tflm import build, memory_plan, model_file
+from converter.runtimes.tflm.errors import TflmModelError
+from converter.runtimes.tflm.memory_plan import BufferRequest, Placement
+from converter.runtimes.tflm.streamed import Strip, strip_model
 from firmware.errors import FirmwareError, ModelError
 from firmware.toolchain import core_flags, find_tool
 from tflm_custom_ops import options
-from tflm_custom_ops.tflm import memory_plan, model_file
-from tflm_custom_ops.tflm.errors import TflmModelError
-from tflm_custom_ops.tflm.memory_plan import BufferRequest, Placement
-from tflm_custom_ops.tflm.streamed import Strip, strip_model
 
 ENVIRONMENT = "TFLM_DIR"
 DEFINES = ("TF_LITE_STATIC_MEMORY",)
 STACK_BYTES = 8192
 RESOLVER_HEADER = "vit_model_resolver.h"
 _TAIL_GUESS_BYTES = 48 * 1024
-_OPERATOR_SOURCES = Path(memory_plan.__file__).parent
+_OPERATOR_SOURCES = build.PACKAGE
 # Not part of a device: the wheel's entry points, its ABI probe, and tests.
 _NOT_FOR_DEVICE = re.compile(r"wheel_entry|abi_|test|BUILD")
 _INCLUDE = PurePosixPath("tflm/include")

@@ -151,7 +151,7 @@ def build_application(model: bytes, tree: Path, library: Path, elf: Path) -> Non
     """Links a model that has no operator but TFLM's and VitGelu.
 
     Args:
-      model: a plain `.tflite`, GELU replaced (`tflm_custom_ops.tflm.plain_gelu`).
+      model: a plain `.tflite`, GELU replaced (`converter.runtimes.tflm.plain_gelu`).
       tree: TFLM_DIR.
       library: one of :func:`libraries`.
       elf: written when everything worked.

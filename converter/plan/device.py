@@ -24,11 +24,11 @@ from converter.plan.lifetimes import (
 from converter.plan.metadata import Plan, plan_of
 from converter.plan.problem import Buffer, PlanError, Problem, Region
 from converter.plan.regions import spread
+from converter.runtimes.tflm import memory_plan, model_file
+from converter.runtimes.tflm.memory_plan import BufferRequest, Placement
+from converter.runtimes.tflm.streamed import strip_model
 from converter.tflite import parse
 from tflm_custom_ops.scratch import scratch_bytes
-from tflm_custom_ops.tflm import memory_plan, model_file
-from tflm_custom_ops.tflm.memory_plan import BufferRequest, Placement
-from tflm_custom_ops.tflm.streamed import strip_model
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -44,7 +44,9 @@ RUNTIMES = (
     ),
     RuntimeEntry("litert", "converter.runtimes.litert", "create", "LiteRT; plain models only", 32),
     RuntimeEntry("host", "converter.runtimes.host", "create", "compiled C on this machine", 512),
-    RuntimeEntry("tflm", "converter.runtimes.tflm", "create", "TFLM wheel with our operators", 8),
+    RuntimeEntry(
+        "tflm", "converter.runtimes.tflm.adapter", "create", "TFLM wheel with our operators", 8
+    ),
     RuntimeEntry(
         "emulated", "firmware.runtime", "create", "the firmware on an emulated Cortex-M7", 1
     ),

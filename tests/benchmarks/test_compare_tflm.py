@@ -14,10 +14,10 @@ import pytest
 from benchmarks.networks import plain_model, synthetic_images
 from benchmarks.plain_tflm import application
 from converter.evaluate.evaluation import ends_of
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.runtimes.tflm.plain_gelu import replace_gelu
 from firmware.errors import FirmwareError
 from tests.converter.compile import fused_models
-from tflm_custom_ops.tflm.plain_gelu import replace_gelu
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 ROOT = Path(__file__).parents[2]
 TREE = Path(os.environ.get("TFLM_DIR", "/nonexistent"))

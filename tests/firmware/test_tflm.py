@@ -17,6 +17,7 @@ import pytest
 from boards import get_board
 from converter.plan import plan_model, read_plan
 from converter.runtimes.host import HostModel
+from converter.runtimes.tflm.model_file import load_model
 from firmware import tflm
 from firmware.connection import Connection
 from firmware.elf import Elf
@@ -28,7 +29,6 @@ from tests.converter.compile import fused_models
 from tests.firmware import cproject_build
 from tests.firmware.test_export import readme_commands, run_commands
 from tests.firmware.test_mbed import make_stand_in
-from tflm_custom_ops.tflm.model_file import load_model
 
 BOARD = get_board("stm32f746g_disco")
 _PATTERN = "gen/cortex_m_generic_cortex-m7*/lib/libtensorflow-microlite.a"

@@ -12,12 +12,12 @@ from converter.plan import PlanError, plan_model
 from converter.plan.device import device_plan
 from converter.plan.problem import Region
 from converter.runtimes.host import HostModel
+from converter.runtimes.tflm import build
+from converter.runtimes.tflm.streamed import StripInterpreter, strip_model
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
-from tflm_custom_ops.tflm import build
-from tflm_custom_ops.tflm.streamed import StripInterpreter, strip_model
 
-HARNESS = pathlib.Path(__file__).parents[2] / "tflm_custom_ops" / "tflm" / "planner_harness.cc"
+HARNESS = pathlib.Path(__file__).parents[1] / "runtimes" / "tflm" / "planner_harness.cc"
 HEADER_WORDS, BUFFER_WORDS = 6, 6
 
 

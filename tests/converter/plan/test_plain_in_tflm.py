@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from converter.plan import in_place, plan_model
+from converter.runtimes.tflm.interpreter import TflmInterpreter
 from tests.converter.fuse import blocks
 from tests.converter.fuse.plain_graph import PlainGraph
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 SPELLINGS = {
     "packed": (blocks.AttentionSpelling(tokens=12), "quick"),

@@ -10,11 +10,11 @@ from converter.compile import CompileError
 from converter.plan import lifetimes, metadata, plan_model, planner
 from converter.plan.model import plan_from, with_schedules
 from converter.runtimes.host import HostModel, PlanViolationError
+from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.tflite import parse, serialize
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
 from tflm_custom_ops.options import Attention, Mlp
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 NETWORKS = [("test_lowrank", 8), ("test_padding", 8), ("test_cls", 16), ("test_mixed", 16)]
 

@@ -11,13 +11,13 @@ import subprocess
 
 import pytest
 
-from tflm_custom_ops.tflm import abi, abi_probe, build, runtime
-from tflm_custom_ops.tflm.errors import TflmAbiError, TflmBuildError
+from converter.runtimes.tflm import abi, abi_probe, build, interpreter
+from converter.runtimes.tflm.errors import TflmAbiError, TflmBuildError
 
 
 def test_probe_passes_on_the_pinned_wheel() -> None:
     assert importlib.metadata.version("tflite-micro") == abi.PINNED_WHEEL
-    abi_probe.run_probe(runtime.operator_library().path)
+    abi_probe.run_probe(interpreter.operator_library().path)
 
 
 @pytest.mark.parametrize("version", ["0.dev20261023182759", None])
@@ -31,7 +31,7 @@ def test_wrong_wheel_is_one_clear_error(
 
     monkeypatch.setattr(importlib.metadata, "version", metadata_version)
     with pytest.raises(TflmAbiError, match=f"expected exactly {abi.PINNED_WHEEL}") as caught:
-        runtime.TflmInterpreter(b"not even looked at")
+        interpreter.TflmInterpreter(b"not even looked at")
     assert (version or "none is installed") in str(caught.value)
 
 
@@ -41,7 +41,7 @@ def test_wrong_abi_version_is_refused(
     monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path))
     planted = build.build_library(["-O0", "-DVIT_TFLM_ABI_VERSION=999"])
     with pytest.raises(TflmAbiError, match=f"got 999, expected {abi.ABI_VERSION}"):
-        runtime.open_library(planted)
+        interpreter.open_library(planted)
 
 
 def test_header_and_loader_have_one_version() -> None:
@@ -56,14 +56,14 @@ def test_foreign_library_is_refused(tmp_path: pathlib.Path) -> None:
     compiler = build.find_toolchain().cc
     subprocess.run([compiler, "-shared", "-fPIC", str(source), "-o", str(foreign)], check=True)
     with pytest.raises(TflmAbiError, match="not an operator library"):
-        runtime.open_library(foreign)
+        interpreter.open_library(foreign)
 
 
 def test_broken_library_is_refused(tmp_path: pathlib.Path) -> None:
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"\x7fELF and then nothing")
     with pytest.raises(TflmAbiError, match="cannot be loaded"):
-        runtime.open_library(broken)
+        interpreter.open_library(broken)
 
 
 # Another layout than the wheel's: what to replace in which header.
@@ -123,7 +123,7 @@ def test_probe_catches_other_layout_without_crashing(
 
 
 def test_probe_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = runtime.operator_library().path
+    library = interpreter.operator_library().path
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("probed again")

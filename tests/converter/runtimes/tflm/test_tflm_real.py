@@ -15,11 +15,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from tests.tflm_custom_ops.tflm.test_tflm_operators import input_spec, network, output_spec
+from converter.runtimes.tflm import build, memory_plan, model_file, op_models
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.runtimes.tflm.memory_plan import BufferRequest, Placement
+from tests.converter.runtimes.tflm.test_tflm_operators import input_spec, network, output_spec
 from tflm_custom_ops import options, reference, scratch
-from tflm_custom_ops.tflm import build, memory_plan, model_file, op_models
-from tflm_custom_ops.tflm.memory_plan import BufferRequest, Placement
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 TFLM = pathlib.Path(os.environ.get("TFLM_DIR", "/nonexistent"))
 # A tree may hold libraries for boards as well; the makefile calls this machine's linux_...

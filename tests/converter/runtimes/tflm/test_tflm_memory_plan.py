@@ -11,10 +11,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from tflm_custom_ops.tflm import build, memory_plan, model_file, op_models
-from tflm_custom_ops.tflm.memory_plan import BufferRequest, Placement
-from tflm_custom_ops.tflm.op_models import CustomOp, TensorSpec
-from tflm_custom_ops.tflm.stderr_capture import StderrCapture
+from converter.runtimes.tflm import build, memory_plan, model_file, op_models
+from converter.runtimes.tflm.memory_plan import BufferRequest, Placement
+from converter.runtimes.tflm.op_models import CustomOp, TensorSpec
+from converter.runtimes.tflm.stderr_capture import StderrCapture
 
 ARENA_BYTES = 512
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
+from converter.runtimes.tflm.errors import TflmError
+from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.tflite import Graph
-from tflm_custom_ops.tflm.errors import TflmError
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 
 class TflmRuntime(Runtime):

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.tflm import model_file
-from tflm_custom_ops.tflm.errors import TflmModelError
+from converter.runtimes.tflm import model_file
+from converter.runtimes.tflm.errors import TflmModelError
 
 MAGIC = 0x31504D56  # "VMP1" little-endian
 VERSION = 1

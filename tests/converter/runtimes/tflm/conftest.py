@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tflm_custom_ops.tflm import model_file
+from converter.runtimes.tflm import model_file
 
 
 @dataclasses.dataclass(frozen=True)

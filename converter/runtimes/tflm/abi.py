@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 
-from tflm_custom_ops.tflm.errors import TflmAbiError
+from converter.runtimes.tflm.errors import TflmAbiError
 
 PINNED_WHEEL = "0.dev20260930204519"
 """Version of the ``tflite-micro`` distribution whose structs `abi/` mirrors."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tflm_custom_ops.tflm import model_file, op_models
-from tflm_custom_ops.tflm.errors import TflmModelError
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
+from converter.runtimes.tflm import model_file, op_models
+from converter.runtimes.tflm.errors import TflmModelError
+from converter.runtimes.tflm.interpreter import TflmInterpreter
 
 
 def _two_ops() -> bytes:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from converter.runtimes.tflm import op_models, streamed
+from converter.runtimes.tflm.errors import TflmInvokeError, TflmModelError
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from tests.converter.runtimes.tflm.test_tflm_operators import input_spec, network, output_spec
 from tests.tflm_custom_ops import generators
-from tests.tflm_custom_ops.tflm.test_tflm_operators import input_spec, network, output_spec
 from tflm_custom_ops import options, reference
-from tflm_custom_ops.tflm import op_models, streamed
-from tflm_custom_ops.tflm.errors import TflmInvokeError, TflmModelError
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 
 def chain(ops: list[options.Op], offsets: dict[int, int] | None = None) -> bytes:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converter.runtimes.tflm import model_file
 from tflm_custom_ops import options
-from tflm_custom_ops.tflm import model_file
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,8 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.tflm import abi
-from tflm_custom_ops.tflm.errors import TflmModelError
+from converter.runtimes.tflm import abi
+from converter.runtimes.tflm.errors import TflmModelError
 
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.runtimes.tflm import model_file
+from converter.runtimes.tflm.errors import TflmModelError
 from tflm_custom_ops import options
-from tflm_custom_ops.tflm import model_file
-from tflm_custom_ops.tflm.errors import TflmModelError
 
 
 def _gelu(x: float, approximate: bool) -> float:

@@ -19,8 +19,8 @@ import tempfile
 
 import numpy as np
 
-from tflm_custom_ops.tflm import op_models
-from tflm_custom_ops.tflm.errors import TflmAbiError, TflmError, TflmModelError
+from converter.runtimes.tflm import op_models
+from converter.runtimes.tflm.errors import TflmAbiError, TflmError, TflmModelError
 
 _SECONDS = 120
 _SHAPE = (1, 5, 7)
@@ -72,21 +72,21 @@ def run_probe(path: pathlib.Path) -> None:
     Raises:
       TflmAbiError: names the first field that does not hold what Python put in.
     """
-    from tflm_custom_ops.tflm import runtime
+    from converter.runtimes.tflm.interpreter import TflmInterpreter, open_library
 
     rng = np.random.default_rng(20260930)
     x = rng.integers(-128, 128, _SHAPE).astype(np.int8)
     blob = rng.integers(0, 256, 48).astype(np.uint8).tobytes()
     expected = _expected(x, blob)
-    library = runtime.open_library(path)
+    library = open_library(path)
     model = _probe_model(False, len(expected), blob)
-    interpreter = runtime.TflmInterpreter(model, library=library)
+    interpreter = TflmInterpreter(model, library=library)
     got = interpreter.invoke(x)
     for (name, wanted), value in zip(expected.items(), got, strict=True):
         if value != wanted:
             raise TflmAbiError(f"probe: {name}: the wheel passed {value}, expected {wanted}")
     try:
-        runtime.TflmInterpreter(_probe_model(True, len(expected), blob), library=library)
+        TflmInterpreter(_probe_model(True, len(expected), blob), library=library)
     except TflmModelError as error:
         if _FAIL_TEXT not in str(error):
             raise TflmAbiError(
@@ -114,9 +114,9 @@ def check_wheel_layout(path: pathlib.Path) -> None:
     if stamp.exists():
         return
     environment = dict(os.environ)
-    root = str(pathlib.Path(__file__).resolve().parents[2])
+    root = str(pathlib.Path(__file__).resolve().parents[3])
     environment["PYTHONPATH"] = os.pathsep.join([root, environment.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "tflm_custom_ops.tflm.abi_probe", str(path)]
+    command = [sys.executable, "-m", "converter.runtimes.tflm.abi_probe", str(path)]
     try:
         result = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False

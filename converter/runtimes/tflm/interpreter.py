@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs ``.tflite`` files, fused or plain, in the TensorFlow Lite Micro wheel from PyPI.
 
-    from tflm_custom_ops.tflm.runtime import TflmInterpreter
+    from converter.runtimes.tflm.interpreter import TflmInterpreter
 
     interpreter = TflmInterpreter(pathlib.Path("fused.tflite").read_bytes())
     logits = interpreter.invoke(image_int8)          # the model's own int8, quantized input
@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.tflm import abi, build, model_file
-from tflm_custom_ops.tflm.errors import (
+from converter.runtimes.tflm import abi, build, model_file
+from converter.runtimes.tflm.errors import (
     TflmAbiError,
     TflmArenaError,
     TflmError,
     TflmInvokeError,
     TflmModelError,
 )
-from tflm_custom_ops.tflm.stderr_capture import StderrCapture, one_line
+from converter.runtimes.tflm.stderr_capture import StderrCapture, one_line
 
 Array = NDArray[np.generic]
 
@@ -126,7 +126,7 @@ def operator_library() -> OperatorLibrary:
     Raises:
       TflmBuildError: cannot be built. TflmAbiError: the wheel is not the pinned one.
     """
-    from tflm_custom_ops.tflm import abi_probe
+    from converter.runtimes.tflm import abi_probe
 
     abi.check_wheel()
     path = build.build_library()

@@ -16,10 +16,10 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from tflm_custom_ops.tflm.errors import TflmBuildError
+from converter.runtimes.tflm.errors import TflmBuildError
 
-PACKAGE = pathlib.Path(__file__).resolve().parent
-REPOSITORY = PACKAGE.parents[1]  # sources say #include "tflm_custom_ops/..."
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+PACKAGE = REPOSITORY / "tflm_custom_ops" / "tflm"  # sources say #include "tflm_custom_ops/..."
 KERNELS = PACKAGE.parent / "kernels"
 CACHE_VARIABLE = "VIT_TFLM_CACHE"
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from converter.runtimes.tflm import model_file
+from converter.runtimes.tflm.errors import TflmInvokeError, TflmModelError
+from converter.runtimes.tflm.interpreter import Array, OperatorLibrary, TflmInterpreter
 from tflm_custom_ops import options
-from tflm_custom_ops.tflm import model_file
-from tflm_custom_ops.tflm.errors import TflmInvokeError, TflmModelError
-from tflm_custom_ops.tflm.runtime import Array, OperatorLibrary, TflmInterpreter
 
 _COMPILED_PLAN = (b"VitPlan", "VitPlan")  # names the whole image; of no use to a strip model
 

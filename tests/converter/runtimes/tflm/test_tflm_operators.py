@@ -11,13 +11,13 @@ import sys
 import numpy as np
 import pytest
 
+from converter.runtimes.tflm import op_models
+from converter.runtimes.tflm.errors import TflmInvokeError, TflmModelError
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.runtimes.tflm.op_models import CustomOp, TensorSpec
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops import options, reference, scratch
 from tflm_custom_ops.options import OpKind, Pool
-from tflm_custom_ops.tflm import op_models
-from tflm_custom_ops.tflm.errors import TflmInvokeError, TflmModelError
-from tflm_custom_ops.tflm.op_models import CustomOp, TensorSpec
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
 
 KINDS = tuple(OpKind)
 IN_PLACE = (OpKind.ATTENTION, OpKind.MLP, OpKind.LAYER_NORM, OpKind.GELU)
@@ -228,7 +228,7 @@ def test_malformed_operator_is_refused_with_a_reason(kind: OpKind, what: str) ->
 
 @pytest.mark.parametrize("blob", ["activation", "missing"])
 def test_blob_must_be_a_constant(blob: str) -> None:
-    from tflm_custom_ops.tflm import model_file
+    from converter.runtimes.tflm import model_file
 
     op = generators.gelu(np.random.default_rng(1))
     model = model_file.load_model(single(op))
@@ -240,7 +240,7 @@ def test_blob_must_be_a_constant(blob: str) -> None:
 
 
 def test_output_must_not_be_a_constant() -> None:
-    from tflm_custom_ops.tflm import model_file
+    from converter.runtimes.tflm import model_file
 
     op = generators.gelu(np.random.default_rng(1))
     model = model_file.load_model(single(op))
@@ -284,7 +284,7 @@ def fuzz(seed: int, rounds: int) -> tuple[int, int]:
 def test_fuzzed_options_never_crash(seed: int) -> None:
     rounds = 600
     code = (
-        "from tests.tflm_custom_ops.tflm import test_tflm_operators as t;"
+        "from tests.converter.runtimes.tflm import test_tflm_operators as t;"
         f"print(*t.fuzz({seed}, {rounds}))"
     )
     result = subprocess.run(

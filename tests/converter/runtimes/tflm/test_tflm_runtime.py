@@ -9,14 +9,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tflm_custom_ops.tflm import model_file, plain_gelu
-from tflm_custom_ops.tflm.errors import (
+from converter.runtimes.tflm import model_file, plain_gelu
+from converter.runtimes.tflm.errors import (
     TflmArenaError,
     TflmInvokeError,
     TflmModelError,
 )
-from tflm_custom_ops.tflm.runtime import TflmInterpreter
-from tflm_custom_ops.tflm.stderr_capture import StderrCapture
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.runtimes.tflm.stderr_capture import StderrCapture
 
 SHAPE = (1, 16, 16)
 PlainModel = Callable[..., bytes]

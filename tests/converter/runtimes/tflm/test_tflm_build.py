@@ -8,8 +8,8 @@ import pathlib
 
 import pytest
 
-from tflm_custom_ops.tflm import build
-from tflm_custom_ops.tflm.errors import TflmBuildError
+from converter.runtimes.tflm import build
+from converter.runtimes.tflm.errors import TflmBuildError
 
 
 @pytest.fixture
