@@ -1,12 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and damaged ones that are named."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import tempfile
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from tflm_vit.failures import is_damage, reason
+
+_JSON_LIMIT_BYTES = 256 * 2**20  # far above any file of this toolkit
+
+
+class FileError(ValueError):
+    """A file is damaged, or is not what it should be; the message begins with its name."""
+
+
+@contextlib.contextmanager
+def reading(
+    path: str | os.PathLike[str], what: str = "", error: type[ValueError] = FileError
+) -> Iterator[None]:
+    """Around the decoding of a file: what it can cause becomes an error that names the file.
+
+    Args:
+      what: the file should be, e.g. "a checkpoint".
+      error: raised for a damaged file.
+
+    Raises:
+      OSError: with the name of the file; it is missing, or cannot be read.
+    """
+    name = os.fspath(path)
+    try:
+        yield
+    except Exception as found:
+        if isinstance(found, ValueError) and str(found).startswith(name):
+            raise  # says it already
+        if isinstance(found, OSError) and found.errno is not None:
+            raise OSError(found.errno, found.strerror, name) from found
+        if not is_damage(found):
+            raise
+        raise error(f"{name}: {f'not {what}: ' if what else ''}{reason(found)}") from found
+
+
+def read_json(
+    path: str | os.PathLike[str], what: str = "", error: type[ValueError] = FileError
+) -> Any:
+    """The content of a JSON file: numbers are finite, and whole ones have at most 64 bits.
+
+    Raises:
+      OSError: it cannot be read.
+      error: it is not JSON, nested too deeply, or too large; see `reading`.
+    """
+    with reading(path, what, error):
+        size = os.stat(path).st_size
+        if size > _JSON_LIMIT_BYTES:
+            raise ValueError(f"got {size} bytes, expected at most {_JSON_LIMIT_BYTES}")
+        with open(path, encoding="utf-8") as file:
+            return parse_json(file.read())
+
+
+def parse_json(text: str) -> Any:
+    """The same for text.
+
+    Raises:
+      ValueError: it is not JSON, nested too deeply, or a number is out of range.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_integer)
+    except json.JSONDecodeError as found:
+        raise ValueError(f"not JSON: {found}") from found
+    except RecursionError as found:
+        raise ValueError(reason(found)) from found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"not JSON: {word} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:24]} is out of range")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**64:
+        raise ValueError(f"the number {text[:24]} is out of range")
+    return int(text)
 
 
 def expect_writable(*paths: str | None) -> None:

@@ -1,43 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all commands share: one line for an error, and how a result was made."""
+"""The one boundary of every command: what a user can cause ends with one line and a status.
+
+    0    done
+    1    an input, a file or the machine is the reason; the line says what to do
+    2    the flags are
+    130  Ctrl-C
+
+A defect of this toolkit is none of these: its traceback is shown.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
-_INTERRUPTED = 130  # 128 + SIGINT, what a shell expects
+from tflm_vit import interrupt
+from tflm_vit.failures import failure_line
+from tflm_vit.flag_set import FlagError, FlagSet
+
+_BAD_FLAGS = 2
+_BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of the output, e.g. `head`, has gone
 
 
 def run(
-    name: str,
-    argv: Sequence[str],
-    body: Callable[[], None],
-    errors: tuple[type[Exception], ...] = (),
+    flags: FlagSet | str,
+    body: Any,
+    argv: Any = None,
+    _: Any = (),
 ) -> None:
-    """Runs the body of a command; bad input or Ctrl-C end it with one line on standard error.
+    """Parses a command's flags and runs its body.
 
     Args:
-      name: what the line begins with.
-      argv: of absl's `main`: only the program's name, as these commands take flags only.
+      flags: what the command takes; its name begins the line.
       body: what the command does; has removed its temporary files when it raises.
-      errors: exceptions that are bad input, besides ValueError and OSError.
+      argv: words behind the command's name, in a process that is not the command's own.
+
+    Raises:
+      SystemExit: with a status; the line has been written.
     """
-    if len(argv) > 1:
-        sys.exit(f"{name}: unexpected argument {argv[1]!r}; expected flags only, --help lists them")
-    bad_input: tuple[type[Exception], ...] = (ValueError, *errors)
+    if isinstance(flags, str):  # until every command has its FlagSet
+        name, words = flags, body
+        if len(words) > 1:
+            _exit(name, f"unexpected argument {words[1]!r}; expected flags only", _BAD_FLAGS)
+        return end(name, argv)
+    if argv is None:
+        interrupt.guard_command(flags.command)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if flags.asks_for_help(words):
+        end(flags.command, lambda: print(flags.help()))
+        sys.exit(0)
     try:
-        body()
-    except OSError as error:
-        path = error.filename2 or error.filename  # of a copy: the destination
-        sys.exit(f"{name}: {path}: {error.strerror}" if path else f"{name}: {error}")
-    except bad_input as error:
-        sys.exit(f"{name}: {error}")
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        flags.parse(words)
+    except FlagError as error:
+        _exit(flags.command, str(error), _BAD_FLAGS)
+    end(flags.command, body)
+
+
+def end(name: str, body: Callable[[], None]) -> None:
+    """Runs a body; what it raises becomes the end of the process."""
+    try:
+        with interrupt.raising():
+            body()
+            sys.stdout.flush()
+    except BaseException as error:
+        if interrupt.interrupted() or isinstance(error, KeyboardInterrupt):
+            _exit("", f"\n{name}: interrupted", interrupt.STATUS)
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            _leave_output()
+            sys.exit(_BROKEN_PIPE)
+        line = failure_line(error)
+        if line is None:
+            raise
+        _leave_output()
+        _exit(name, line, 1)
+
+
+def _exit(name: str, line: str, status: int) -> None:
+    print(f"{name}: {line}" if name else line, file=sys.stderr)
+    sys.exit(status)
+
+
+def _leave_output() -> None:
+    """Makes sure that the interpreter, when it ends, does not fail on standard output again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe without a reader."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def typed_command(module: str) -> str:

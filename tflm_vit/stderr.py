@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+from tflm_vit.interrupt import screen as screen_at
+
 
 class Captured:
     """What is written to file descriptor 2 for a while."""
@@ -36,7 +38,8 @@ def captured_stderr() -> Iterator[Captured]:
     with os.fdopen(os.dup(saved), "w") as screen, tempfile.TemporaryFile() as log:
         try:
             os.dup2(log.fileno(), 2)
-            yield Captured(screen, log)
+            with screen_at(screen.fileno()):
+                yield Captured(screen, log)
         finally:
             sys.stderr.flush()
             os.dup2(saved, 2)

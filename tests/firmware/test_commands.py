@@ -203,8 +203,9 @@ def test_export_without_a_cross_compiler(files, tmp_path):
 
 
 def test_board_table_cannot_write(files, capsys):
-    with pytest.raises(SystemExit, match="some_file"):
+    with pytest.raises(SystemExit):
         _with_flag("out", str(files / "some_file" / "boards.md"), board_table.main)
+    assert "some_file" in capsys.readouterr().err
 
 
 def _with_flag(name: str, value: str, main: Callable[[list[str]], None]) -> None:

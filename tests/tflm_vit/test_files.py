@@ -3,6 +3,8 @@
 
 import errno
 import os
+import struct
+import zipfile
 
 import pytest
 
@@ -44,3 +46,79 @@ def test_an_output_folder_is_checked_and_not_made(tmp_path):
         with pytest.raises(OSError, match="got a file") as found:
             files.expect_writable_folder(str(path))
         assert found.value.filename == str(tmp_path / "file")
+
+
+DAMAGED = [
+    ("", "not an architecture: not JSON: Expecting value"),
+    ("[" * 200_000, "nested too deeply"),
+    ('{"a": Infinity}', "Infinity is no number"),
+    ('{"a": NaN}', "NaN is no number"),
+    ('{"a": 1e999}', "the number 1e999 is out of range"),
+    ('{"a": ' + "9" * 5000 + "}", "is out of range"),
+    ('{"a": 18446744073709551616}', "the number 18446744073709551616 is out of range"),
+    (b"\xff\xfe", "can't decode"),
+]
+
+
+@pytest.mark.parametrize(("content", "line"), DAMAGED)
+def test_damaged_json_is_named(tmp_path, content, line):
+    path = tmp_path / "arch.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(files.FileError) as found:
+        files.read_json(path, "an architecture")
+    assert str(found.value).startswith(f"{path}: not an architecture: ")
+    assert line in str(found.value)
+
+
+def test_json_is_read_as_it_was_written(tmp_path):
+    value = {"a": [1, -(2**63), 2**64 - 1, 0.5, None, True, "text"]}
+    files.write_json(tmp_path / "x.json", value)
+    assert files.read_json(tmp_path / "x.json") == value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        zipfile.BadZipFile("Bad CRC-32"),
+        NotImplementedError("compression type 99"),
+        EOFError("no data"),
+        KeyError("weight0"),
+        TypeError("not a mapping"),
+        MemoryError("Unable to allocate 2 TiB"),
+        OverflowError("too large"),
+        struct.error("unpack requires 4 bytes"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_decoders_raise_names_the_file(error):
+    with pytest.raises(ValueError) as found, files.reading("x.npz", "a checkpoint"):
+        raise error
+    assert str(found.value).startswith("x.npz: not a checkpoint: ")
+
+
+def test_a_bomb_is_named(tmp_path):
+    """A picture of 20000 x 20000 pixels in a few bytes."""
+    from PIL import Image
+
+    path = tmp_path / "bomb.png"
+    Image.new("1", (20000, 20000)).save(path)
+    with pytest.raises(files.FileError, match=f"^{path}: not an image: Image size"):  # noqa: SIM117
+        with files.reading(path, "an image"), Image.open(path) as image:
+            image.load()
+
+
+def test_a_file_that_cannot_be_read_keeps_its_reason(tmp_path):
+    with pytest.raises(FileNotFoundError) as found:
+        files.read_json(tmp_path / "missing.json")
+    assert found.value.filename == str(tmp_path / "missing.json")
+
+
+def test_a_message_that_names_the_file_is_left_alone():
+    with pytest.raises(ValueError, match=r"^x\.json: wrong$"), files.reading("x.json", "a board"):
+        raise ValueError("x.json: wrong")
+
+
+def test_defects_while_reading_are_not_hidden():
+    with pytest.raises(ZeroDivisionError), files.reading("x.json"):
+        raise ZeroDivisionError

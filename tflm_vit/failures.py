@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which exceptions a file, a folder, a value or the machine can cause, and one line for each."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+
+# An exception that this toolkit defines says what was got and what to do.
+_ROOMS = frozenset(
+    {"boards", "converter", "firmware", "keras_models", "nas", "tflm_custom_ops", "tflm_vit"}
+)
+# Of a library that is perhaps not installed: known by the name of its package.
+_LIBRARIES = frozenset({"PIL", "h5py", "optuna", "sqlalchemy", "psycopg2", "pymysql", "serial"})
+# What decoders raise on damaged bytes, besides ValueError.
+DAMAGE: tuple[type[Exception], ...] = (
+    EOFError,
+    RecursionError,
+    OverflowError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def failure_line(error: BaseException) -> str | None:
+    """What a command says of an exception; None for one that is a defect of this toolkit."""
+    if isinstance(error, AssertionError) or not isinstance(error, Exception):
+        return None
+    if isinstance(error, OSError):
+        path = error.filename2 or error.filename  # of a copy: the destination
+        return one_line(f"{path}: {error.strerror}" if path else str(error) or reason(error))
+    if isinstance(error, ValueError) or _package(error) in _ROOMS:
+        return one_line(str(error)) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        return f"needs the Python package {error.name!r}, which is not installed"
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return reason(error)
+    if isinstance(error, DAMAGE) or _package(error) in _LIBRARIES:
+        return reason(error)
+    return None
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether an exception, raised while a file was decoded, says that the file is damaged."""
+    # A decoder looks up names and reads fields that a damaged file lacks.
+    looked_up = (LookupError, TypeError, AttributeError, NotImplementedError, SyntaxError)
+    known = (*DAMAGE, *looked_up, ValueError, OSError, MemoryError)
+    return isinstance(error, known) or _package(error) in _LIBRARIES
+
+
+def reason(error: BaseException) -> str:
+    """An exception of a library as part of a line."""
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"not enough memory{f': {text}' if text else ''}"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, KeyError):
+        return f"{text} is missing"
+    if isinstance(error, OverflowError):
+        return f"a number is out of range: {text}"
+    return text or type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """A message without its line breaks."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _package(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]

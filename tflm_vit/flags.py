@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flags that several commands take: one name, one meaning, one default for each.
+
+A command defines those that it takes on its own `FlagSet`, and says what is particular to it:
+
+    FLAGS = FlagSet("fuse", __doc__)
+    _MODEL = flags.model(FLAGS, "Plain int8 .tflite (static batch 1).")
+    _SEED = flags.seed(FLAGS, "Of the search.")
+
+Spellings of earlier versions are refused and the new one is named (`tflm_vit.old_flags`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from tflm_vit.flag_set import Flag, FlagError, FlagSet
+
+__all__ = ["Flag", "FlagError", "FlagSet"]
+
+RESIDUAL_BITS = ("8", "16")
+WEIGHTS_IN = ("auto", "internal", "external")
+
+# ---- what goes in -----------------------------------------------------------------------------
+
+
+def model(to: FlagSet, text: str, required: bool = True) -> Flag[str]:
+    """A `.tflite` file, whatever its state."""
+    return to.string("model", "", text, required)
+
+
+def network(to: FlagSet, text: str = "", default: str = "", required: bool = False) -> Flag[str]:
+    """A Keras network: what `keras_models.load.resolve_model` takes."""
+    what = "Network: a preset's name, an architecture's JSON file or a trained folder."
+    return to.string("network", default, f"{what} {text}".strip(), required)
+
+
+def networks(to: FlagSet, default: Sequence[str]) -> Flag[list[str]]:
+    return to.words("networks", default, "Networks: names of presets, with random weights.")
+
+
+def weights(to: FlagSet, default: str = "trained") -> Flag[str]:
+    """Which weights a `network` has."""
+    text = "Weights of --network: trained, random (see --seed), or a .weights.h5 file."
+    return to.string("weights", default, text)
+
+
+def dataset(to: FlagSet, names: Sequence[str], text: str, default: str = "") -> Flag[str]:
+    return to.enum("dataset", default, names, text)
+
+
+def data_dir(to: FlagSet) -> Flag[str]:
+    return to.string("data_dir", "", "Folder of --dataset, where it is one of files.")
+
+
+def images(to: FlagSet, text: str = "", required: bool = False) -> Flag[list[str]]:
+    """Files, never a number: that is `count`."""
+    what = "Image files, folders of them, or .npy files."
+    return to.files("images", f"{what} {text}".strip(), "the number of images is --count", required)
+
+
+def count(to: FlagSet, text: str, default: int = 0, low: int = 0) -> Flag[int]:
+    """A number of images."""
+    return to.integer("count", default, text, low)
+
+
+def calibration_dir(to: FlagSet) -> Flag[str]:
+    text = "Calibration images from anywhere under this folder instead of --dataset."
+    return to.string("calibration_dir", "", text)
+
+
+def calibration_count(to: FlagSet, default: int = 64) -> Flag[int]:
+    text = "Number of calibration images, drawn with --seed."
+    return to.integer("calibration_count", default, text, 1)
+
+
+def calibration(to: FlagSet, methods: Sequence[str]) -> Flag[str]:
+    text = "How activation ranges are chosen from the calibration images."
+    return to.enum("calibration", "minmax", methods, text)
+
+
+def seed(to: FlagSet, text: str, default: int = 0) -> Flag[int]:
+    return to.integer("seed", default, text, 0, 2**32 - 1)
+
+
+# ---- what it is for ---------------------------------------------------------------------------
+
+
+def board(to: FlagSet, text: str, default: str = "") -> Flag[str]:
+    """A built-in board or a JSON file of one."""
+    return to.string("board", default, text)
+
+
+def sram(to: FlagSet) -> Flag[int | None]:
+    """Everything; the arena alone is `arena`."""
+    text = "SRAM in bytes for everything: arena, stack and static data."
+    return to.integer("sram", None, text, 1)
+
+
+def arena(to: FlagSet) -> Flag[int | None]:
+    text = "Bytes that the arena alone may take; without it the least that good tiles need."
+    return to.integer("arena", None, text, 1)
+
+
+def flash(to: FlagSet) -> Flag[int | None]:
+    text = "Internal flash in bytes, for code and for constants that are not in external flash."
+    return to.integer("flash", None, text, 1)
+
+
+def external_flash(to: FlagSet) -> Flag[int | None]:
+    text = "Memory-mapped external flash in bytes, for the weights; 0: not used."
+    return to.integer("external_flash", None, text, 0)
+
+
+def weights_in(to: FlagSet) -> Flag[str]:
+    text = "Flash that holds the weights; auto: internal where they fit or no board is named."
+    return to.enum("weights_in", "auto", WEIGHTS_IN, text)
+
+
+def streamed(to: FlagSet) -> Flag[bool]:
+    text = "The application pushes image rows, and the arena holds one strip of them."
+    return to.boolean("streamed", False, text)
+
+
+def residual_bits(to: FlagSet) -> Flag[str]:
+    return to.enum("residual_bits", "8", RESIDUAL_BITS, "Bits of the residual stream.")
+
+
+def runtime(to: FlagSet, names: Sequence[str], default: str, text: str) -> Flag[str]:
+    """What runs the model; one."""
+    return to.enum("runtime", default, names, text)
+
+
+def threads(to: FlagSet) -> Flag[int]:
+    cores = len(os.sched_getaffinity(0))
+    return to.integer("threads", cores, "Threads of litert and host.", 1, 4096)
+
+
+# ---- what comes out ---------------------------------------------------------------------------
+
+
+def out(to: FlagSet, text: str, required: bool = True, default: str = "") -> Flag[str]:
+    """The result: a file or a folder, as the command says."""
+    return to.string("out", default, text, required)
+
+
+def json(to: FlagSet) -> Flag[str]:
+    return to.string("json", "", "File for the report as JSON.")
+
+
+def png(to: FlagSet) -> Flag[str]:
+    return to.string("png", "", "File for the report as a picture.")
+
+
+def overwrite(to: FlagSet, text: str) -> Flag[bool]:
+    return to.boolean("overwrite", False, text)
+
+
+def resume(to: FlagSet, text: str) -> Flag[bool]:
+    return to.boolean("resume", False, text)
+
+
+# ---- training ---------------------------------------------------------------------------------
+
+
+def epochs(to: FlagSet, text: str = "Short for --set=epochs=N.") -> Flag[int | None]:
+    return to.integer("epochs", None, text, 1, 10**6)
+
+
+def batch_size(to: FlagSet) -> Flag[int | None]:
+    return to.integer("batch_size", None, "Short for --set=batch_size=N.", 1, 10**6)
+
+
+def recipe_fields(to: FlagSet) -> Flag[list[str]]:
+    return to.repeated("set", "Field of the training recipe, FIELD=VALUE; may be repeated.")
+
+
+def checkpoint_every(to: FlagSet) -> Flag[int]:
+    return to.integer("checkpoint_every", 1, "Epochs between two checkpoints.", 1, 10**6)

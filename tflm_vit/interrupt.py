@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ctrl-C is one line and status 130, from a command's first import to its last byte.
+
+Before a command's body runs there is nothing to clean up: the process ends at once. In the body
+Ctrl-C is a KeyboardInterrupt, so that temporary files are removed on the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+STATUS = 130  # 128 + SIGINT, what a shell expects
+
+
+class _State:
+    """Of this process.
+
+    Attributes:
+      name: of the command, what the line begins with; "" in a process that is none.
+      screen: file descriptor of the user's standard error, also while file descriptor 2 is a file.
+      received: Ctrl-C came while the body ran.
+    """
+
+    name = ""
+    screen = 2
+    received = False
+
+
+def guard(package: str) -> None:
+    """Makes Ctrl-C one line while `python -m PACKAGE.COMMAND` imports what the command needs.
+
+    The first line of a package of commands. Does nothing where the package is a library: runpy
+    leaves "-m" in `sys.argv` only while it looks for the module that it is to run.
+    """
+    if sys.argv[:1] != ["-m"] or "-m" not in sys.orig_argv[:-1]:
+        return
+    module = sys.orig_argv[sys.orig_argv.index("-m") + 1]
+    if module.split(".")[0] == package:
+        guard_command(module.rpartition(".")[2])
+
+
+def guard_command(name: str) -> None:
+    """The same for a process that is known to be the command `name`."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler or _State.name:
+        _State.name = name
+        signal.signal(signal.SIGINT, _quit)
+
+
+def interrupted() -> bool:
+    """Whether Ctrl-C ended the body, whatever the libraries on the way made of it."""
+    return _State.received
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """In the block Ctrl-C raises KeyboardInterrupt, also where Python would only print it."""
+    previous = signal.getsignal(signal.SIGINT)
+    ours = previous in (signal.default_int_handler, _quit, _raise)
+    _State.received = False
+    if not ours or threading.current_thread() is not threading.main_thread():
+        yield  # ignored, as of a shell's background jobs, or somebody else's
+        return
+    hook = sys.unraisablehook
+
+    def again(unraisable: Any) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            # Lost in a destructor: sent once more when that is over.
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            hook(unraisable)
+
+    sys.unraisablehook = again
+    signal.signal(signal.SIGINT, _raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        sys.unraisablehook = hook
+
+
+@contextlib.contextmanager
+def screen(descriptor: int) -> Iterator[None]:
+    """In the block the user's standard error is another file descriptor than 2."""
+    previous, _State.screen = _State.screen, descriptor
+    try:
+        yield
+    finally:
+        _State.screen = previous
+
+
+def _quit(*_: object) -> None:
+    os.write(_State.screen, f"\n{_State.name}: interrupted\n".encode())
+    os._exit(STATUS)
+
+
+def _raise(*_: object) -> None:
+    _State.received = True
+    raise KeyboardInterrupt
