@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards as data. A module in this package with a `BOARD` is a board; nothing else to register.
+"""Boards as data: a JSON file in this folder is a built-in board; nothing else to register.
 
-A board that is not here is a JSON file with its regions: boards/board_file.py.
+A user's board is such a file anywhere else. Every command with `--board` takes either.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from pathlib import Path
 
-from boards.board import Board, Region, RegionKind
+from boards.board import Board
 from boards.board_file import SUFFIX, load_board
+from boards.memory import Region, RegionKind, Use
 
-__all__ = ["BOARD_HELP", "Board", "Region", "RegionKind", "board_names", "get_board"]
+__all__ = ["BOARD_HELP", "Board", "Region", "RegionKind", "Use", "board_names", "get_board"]
 
-_NOT_BOARDS = frozenset(("board", "board_file", "generic"))
+_FOLDER = Path(__file__).parent
 
 
 def board_names() -> tuple[str, ...]:
-    """Names of all boards, sorted."""
-    return tuple(
-        sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_BOARDS)
-    )
+    """Names of the built-in boards, sorted."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob(f"*{SUFFIX}")))
 
 
 def get_board(name: str) -> Board:
@@ -39,9 +36,7 @@ def get_board(name: str) -> Board:
             f"unknown board {name!r}; expected one of {', '.join(board_names())}, or a board's "
             f"{SUFFIX} file (docs/boards.md)"
         )
-    board = importlib.import_module(f"{__name__}.{name}").BOARD
-    assert isinstance(board, Board)
-    return board
+    return load_board(_FOLDER / f"{name}{SUFFIX}")
 
 
 BOARD_HELP = f"Board: {', '.join(board_names())}, or a {SUFFIX} file (docs/boards.md)."

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from boards.board import Board
-from boards.board_file import PAGE_BYTES, parse_board
+from boards.board_file import parse_board
+from boards.keys import PAGE_BYTES
 
 _CODE_BASE, _SRAM_BASE, _SRAM_END = 0x0800_0000, 0x2000_0000, 0x4000_0000
 _CODE_BYTES = 512 * 1024  # More than all kernels and the application together.

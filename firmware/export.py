@@ -24,11 +24,9 @@ from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.formats import FORMAT_NAMES, LAYOUTS, get_format
 from firmware.model import RUNTIMES, WEIGHTS, named_model, project_from_model
-from firmware.project import Project
+from firmware.project import Project, check_project_name
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
-
-_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
 def _expect_free(out: Path, force: bool) -> None:
@@ -70,8 +68,10 @@ def export_project(
       Sizes of the image, or None without `check`.
 
     Raises:
-      FirmwareError: `out` exists, or the project does not build or fit.
+      FirmwareError: `out` exists, the project's name is none for a build system, or the project
+        does not build or fit.
     """
+    check_project_name(project.name)
     out = out.absolute()
     entry = get_format(format_name, layout)
     _expect_free(out, force)
@@ -93,8 +93,10 @@ def _export(values: dict[str, Any]) -> dict[str, Any]:
         if not values[name]:
             raise FirmwareError(f"--{name} is missing")
     name = values["name"]
-    if not name or not set(name) <= _NAME_CHARACTERS:
-        raise FirmwareError(f"--name={name!r}: expected letters, digits, '_' and '-'")
+    try:
+        check_project_name(name)
+    except FirmwareError as error:
+        raise FirmwareError(f"--name: {error}") from None
     board = get_board(values["board"])
     out = Path(values["out"])
     _expect_free(out, values["force"])  # Before the work, not after it.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from boards import Board
-from boards.board import Core
+from boards.core import Core
 from converter.compile import (
     CompiledModel,
     CompileError,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,30 @@ INCLUDE_DIRECTORIES = (
     PurePosixPath("kernels"),
 )
 COMPILED_SUFFIXES = (".c", ".cc", ".S")
+# Targets that CMake, make or the generated project itself have already (CMake policy CMP0037).
+RESERVED_NAMES = frozenset((
+    "all", "ALL_BUILD", "clean", "depend", "edit_cache", "help", "install", "install-strip",
+    "list_install_components", "INSTALL", "package", "PACKAGE", "package_source", "preinstall",
+    "rebuild_cache", "RUN_TESTS", "test", "ZERO_CHECK", "flash-openocd", "flash-cubeprogrammer",
+    "mbed-os", "mbed-baremetal",
+))  # fmt: skip
+
+
+def check_project_name(name: str) -> None:
+    """Refuses a name that a build system would take for something else.
+
+    Raises:
+      FirmwareError: not 1 to 64 letters, digits, '_' and '-', or a target of the build system's.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", name):
+        shown = name if len(name) <= 64 else name[:61] + "..."
+        raise FirmwareError(
+            f"project name {shown!r}: expected 1 to 64 letters, digits, '_' and '-', no '-' first"
+        )
+    if name in RESERVED_NAMES:
+        raise FirmwareError(
+            f"project name {name!r} is a target of the build system's, expected another"
+        )
 
 
 class Group(enum.Enum):

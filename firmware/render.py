@@ -4,21 +4,15 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 
-from boards import Board, Region, RegionKind
-from boards.board import (
-    Clock,
-    Console,
-    CycleCounter,
-    FixedClock,
-    Pin,
-    PortableConsole,
-    QuadSpi,
-    Stm32Registers,
-)
+from boards import Board, Region, RegionKind, placement
+from boards.clock import Clock, FixedClock
+from boards.console import Console, Pin, PortableConsole
+from boards.core import CycleCounter
+from boards.stm32 import QuadSpi, Stm32
+from firmware.escape import c_comment, c_string
+from firmware.template import render
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _LICENSE = "SPDX-License-Identifier: Apache-2.0"
 
 _EXTFLASH = """\
@@ -52,32 +46,33 @@ def linker_script(board: Board, stack_bytes: int | None = None) -> str:
     """The linker script of `board`; `stack_bytes` overrides the board's stack reservation."""
     external = board.external_flash()
     itcm = next((r.name for r in board.regions if r.kind is RegionKind.ITCM), board.code_region)
-    text = (_TEMPLATES / "linker.ld.in").read_text()
-    for key, value in (
-        ("TITLE", board.title),
-        ("PART", board.part),
-        ("MANUAL", board.manual),
-        ("REGIONS", "\n".join(_region_line(region) for region in board.regions)),
-        ("CODE", board.code_region),
-        ("EXTFLASH", _EXTFLASH % external.name if external else ""),
-        ("ITCM", itcm),
-        ("STACK_BYTES", str(stack_bytes if stack_bytes is not None else board.stack_bytes)),
-        ("STACK", board.stack_region),
-        ("DATA", board.data_region),
-        ("ARENA", board.arena_region),
-    ):
-        text = text.replace(f"@{key}@", value)
-    return text
+    return render(
+        "linker.ld",
+        TITLE=c_comment(board.title),
+        PART=c_comment(board.part),
+        MANUAL=c_comment(board.manual),
+        REGIONS="\n".join(_region_line(region) for region in board.regions),
+        CODE=board.code_region,
+        EXTFLASH=_EXTFLASH % external.name if external else "",
+        ITCM=itcm,
+        STACK_BYTES=str(stack_bytes if stack_bytes is not None else board.stack_bytes),
+        STACK=board.stack_region,
+        STACK_ALIGNMENT=str(placement.STACK_ALIGNMENT),
+        DATA=board.data_region,
+        DATA_ALIGNMENT=str(placement.DATA_ALIGNMENT),
+        ARENA=board.arena_region,
+        ARENA_ALIGNMENT=str(placement.ARENA_ALIGNMENT),
+    )
 
 
 def _define(name: str, value: int | str, comment: str = "") -> str:
     if isinstance(value, str):
-        rendered = '"' + value + '"'
+        rendered = c_string(value)
     elif value > 0xFFFF:
         rendered = f"{value:#x}u" if value >= 0x1000_0000 else f"{value}u"
     else:
         rendered = f"{value}u"
-    return f"#define {name} {rendered}" + (f"  // {comment}" if comment else "")
+    return f"#define {name} {rendered}" + (f"  // {c_comment(comment)}" if comment else "")
 
 
 def _pin_defines(prefix: str, pin: Pin) -> list[str]:
@@ -108,7 +103,7 @@ def _clock_defines(clock: Clock | FixedClock) -> list[str]:
     ]
 
 
-def _console_defines(console: Console | PortableConsole, stm32: Stm32Registers | None) -> list[str]:
+def _console_defines(console: Console | PortableConsole, stm32: Stm32 | None) -> list[str]:
     if stm32 is None or isinstance(console, PortableConsole):
         return [_define("BOARD_CONSOLE_BAUD", console.baud)]
     return [
@@ -123,7 +118,7 @@ def _console_defines(console: Console | PortableConsole, stm32: Stm32Registers |
 
 
 def _quad_spi_defines(
-    quad_spi: QuadSpi | None, stm32: Stm32Registers | None, external: Region | None
+    quad_spi: QuadSpi | None, stm32: Stm32 | None, external: Region | None
 ) -> list[str]:
     if quad_spi is None or stm32 is None or external is None:
         return [_define("BOARD_HAS_QUADSPI", 0)]
@@ -144,7 +139,7 @@ def _quad_spi_defines(
     return lines
 
 
-def _stm32_defines(stm32: Stm32Registers | None) -> list[str]:
+def _stm32_defines(stm32: Stm32 | None) -> list[str]:
     if stm32 is None:
         return []
     return [
@@ -158,9 +153,10 @@ def board_header(board: Board) -> str:
     """`board_config.h`: the board's data as macros."""
     core = board.core
     systick = core.cycle_counter is CycleCounter.SYSTICK
+    described = c_comment(f"{board.title} ({board.part}, {board.manual})")
     lines = [
         f"// {_LICENSE}",
-        f"// {board.title} ({board.part}, {board.manual}): generated from the board's data.",
+        f"// {described}: generated from the board's data.",
         "#ifndef BOARD_CONFIG_H_",
         "#define BOARD_CONFIG_H_",
         "",

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boards import Board, Region, RegionKind, get_board
-from boards.board import Peripheral
 from converter.compile.graph import Graph, read_graph
 from firmware import tflm
 from firmware.build import build
@@ -56,13 +55,12 @@ def _cortex_m7() -> Board:
         name="generic_cortex_m7",
         title="Generic Cortex-M7",
         part="generic",
-        core=dataclasses.replace(board.core, fpu="fpv5-d16", double_precision=True),
+        core=dataclasses.replace(board.core, unit=board.core.cpu.fpus[-1]),
         regions=(
             Region("FLASH", 0x0800_0000, 16 << 20, RegionKind.FLASH, 0.0, source),
             Region("SRAM", 0x2000_0000, 8 << 20, RegionKind.RAM, 0.0, source),
         ),
         quad_spi=None,
-        peripherals=tuple(p for p in board.peripherals if p.kind is not Peripheral.QUADSPI),
         stack_bytes=STACK_BYTES,
     )
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boards.board import (
-    Board,
-    Console,
-    FixedClock,
-    Peripheral,
-    PeripheralBlock,
-)
+from boards.board import Board
+from boards.clock import FixedClock
+from boards.console import Console
+from boards.stm32 import Peripheral, PeripheralBlock
 from firmware.emulator.faults import GuestFault
 from firmware.emulator.hosted import PortableLine
 from firmware.emulator.peripherals import (

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
-from boards.board import Board, CycleCounter
+from boards.board import Board
+from boards.core import CycleCounter
 from firmware.emulator.faults import GuestFault
 
 
@@ -278,9 +279,12 @@ class SystemControl(RegisterBlock):
         self.values[self._CPUID] = self._CPUIDS[core.name]
         self.values[self._DHCSR] = 1  # C_DEBUGEN.
         self.values[self._MPU_TYPE] = core.mpu_regions << 8
-        if core.data_cache_bytes:
-            sets = core.data_cache_bytes // 32 // 4
-            self.values[self._CCSIDR] = 0xF000_0000 | (sets - 1) << 13 | 3 << 3 | 1
+        cache = core.data_cache
+        if cache is not None:
+            sets = cache.size_bytes // cache.line_bytes // cache.ways
+            words_log2 = (cache.line_bytes // 4).bit_length() - 1
+            shape = (sets - 1) << 13 | (cache.ways - 1) << 3 | (words_log2 - 2)
+            self.values[self._CCSIDR] = 0xF000_0000 | shape
         self._cycles = cycles
         self._cycle_zero = 0
         self._locked = is_m7

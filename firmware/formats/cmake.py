@@ -7,14 +7,16 @@ from pathlib import PurePosixPath
 
 from boards import Board
 from firmware.elf import MemoryUse
+from firmware.escape import cmake_argument
 from firmware.formats.common import has_external_weights, memory_table, use_section
-from firmware.formats.template import indented, render
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
+from firmware.template import indented, render
 from firmware.toolchain import core_flags
 
 
 def _sources(project: Project, group: Group) -> str:
-    return indented([str(f.path) for f in project.translation_units() if f.group is group])
+    units = [f for f in project.translation_units() if f.group is group]
+    return indented([cmake_argument(str(unit.path)) for unit in units])
 
 
 def _program_commands(board: Board, name: str, external: bool) -> list[tuple[str, str]]:
@@ -26,8 +28,8 @@ def _program_commands(board: Board, name: str, external: bool) -> list[tuple[str
     openocd_image = f"{name}.bin {board.region(board.code_region).base:#010x}" if external else elf
     program = f"program {openocd_image} verify reset exit"
     commands = []
-    if tool.openocd_config is not None:
-        commands.append(("flash-openocd", f'openocd -f {tool.openocd_config} -c "{program}"'))
+    if tool.openocd_arguments is not None:
+        commands.append(("flash-openocd", f'openocd {tool.openocd_arguments} -c "{program}"'))
     if tool.stm32:
         command = f"STM32_Programmer_CLI -c port=SWD{external_loader} -w {elf} -v -rst"
         commands.append(("flash-cubeprogrammer", command))

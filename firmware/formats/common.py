@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from boards import Board
-from boards.board import Console, PortableConsoleKind
+from boards.console import Console, PortableConsoleKind
 from firmware.elf import MemoryUse
 from firmware.project import Project
 
@@ -53,7 +53,7 @@ def use_section(board: Board) -> str:
         if console.kind is PortableConsoleKind.SEMIHOSTING:
             how = _SEMIHOSTING
             commands = [
-                f"openocd -f {board.flash_tool.openocd_config or 'CONFIGURATION'} -c init "
+                f"openocd {board.flash_tool.openocd_arguments or '-f CONFIGURATION'} -c init "
                 '-c "arm semihosting enable" -c "arm semihosting_redirect tcp 2323 stdio" '
                 '-c "reset run"',
                 _CLIENT.format(port="socket://localhost:2323"),

@@ -11,12 +11,12 @@ import dataclasses
 import json
 from pathlib import Path, PurePosixPath
 
-from boards.board import CycleCounter
+from boards.core import CycleCounter
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.formats.common import has_external_weights
-from firmware.formats.template import indented, render
 from firmware.project import INCLUDE_DIRECTORIES, Group, Project, ProjectFile
+from firmware.template import indented, render
 
 _MAIN = Path(__file__).resolve().parents[1] / "src" / "mbed" / "main.cc"
 _BOOT_STACK_BYTES = 8192

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards given by their regions: what a file may say, and that the firmware runs on them."""
+"""Boards given by their regions: the firmware and its projects run on them."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import shutil
@@ -15,7 +14,8 @@ import numpy as np
 import pytest
 
 from boards import RegionKind, get_board
-from boards.board_file import CPUS, KEYS, parse_board
+from boards.core import CPUS
+from boards.keys import CLOCK_KEYS, CONSOLE_KEYS, KEYS, QUAD_SPI_KEYS, REGION_KEYS
 from converter.runtimes.host import HostModel
 from firmware.build import build
 from firmware.connection import Connection
@@ -27,35 +27,11 @@ from firmware.model import build_model
 from firmware.project import make_project
 from firmware.render import board_header, linker_script
 from firmware.transports import SerialTransport
+from tests.boards.board_files import FLASH, HIGH, KIB, LOW, OUTSIDE, SAMPLES, SPLIT, board_of
 from tests.converter.compile import fused_models
 from tests.firmware import cproject_build, fake_model
 from tests.firmware.fake_model import FakeModel
 from tests.firmware.test_export import readme_commands, run_commands
-
-SAMPLES = sorted((Path(get_board.__code__.co_filename).parent / "samples").glob("*.json"))
-KIB = 1024
-FLASH = {"name": "FLASH", "origin": "0x08000000", "length": 512 * KIB, "kind": "flash"}
-LOW = {"name": "LOW", "origin": "0x10000000", "length": 16 * KIB, "kind": "tcm"}
-HIGH = {"name": "HIGH", "origin": "0x20000000", "length": 64 * KIB, "kind": "sram"}
-OUTSIDE = {"name": "NOR", "origin": "0x60000000", "length": 1024 * KIB, "kind": "external"}
-# 64 KB and, apart from them, 16 KB for stack and data.
-SPLIT = {
-    "cpu": "cortex-m4",
-    "fpu": "single",
-    "clock_hz": 96_000_000,
-    "regions": [FLASH, LOW, HIGH],
-    "place": {"stack": "LOW", "data": "LOW"},
-}
-
-
-def board_of(**changes):
-    return parse_board(json.dumps({**copy.deepcopy(SPLIT), **changes}), Path("mine/split.json"))
-
-
-def regions_with(index, **changes):
-    regions = copy.deepcopy(SPLIT["regions"])
-    regions[index].update(changes)
-    return {"regions": [{k: v for k, v in r.items() if v is not None} for r in regions]}
 
 
 def build_fake(board, folder, model=FakeModel()):  # noqa: B008
@@ -65,103 +41,11 @@ def build_fake(board, folder, model=FakeModel()):  # noqa: B008
     return elf
 
 
-def test_file_is_read_as_written():
+def test_linker_script_and_header_say_what_the_file_says():
     board = board_of()
-    assert (board.name, board.title, board.manual) == ("split", "split", "split.json")
-    assert board.core.compiler_flags() == (
-        "-mcpu=cortex-m4",
-        "-mthumb",
-        "-mfpu=fpv4-sp-d16",
-        "-mfloat-abi=hard",
-    )
-    assert board.clock.system_hz == 96_000_000
-    assert [(r.base, r.size_bytes) for r in board.regions] == [
-        (0x08000000, 524288),
-        (0x10000000, 16384),
-        (0x20000000, 65536),
-    ]
-    assert (board.code_region, board.arena_region) == ("FLASH", "HIGH")
-    assert (board.data_region, board.stack_region) == ("LOW", "LOW")
-    # 4 bytes a cycle without wait states; every third cycle with two; or what the file says.
-    slow = board_of(**regions_with(0, wait_states=2)).region("FLASH")
-    stated = board_of(**regions_with(0, read_megabytes_per_second=1.5)).region("FLASH")
-    speeds = [r.read_megabytes_per_second for r in (board.region("HIGH"), slow, stated)]
-    assert speeds == [384.0, 128.0, 1.5]
     script = linker_script(board)
     assert "LOW (rw) : ORIGIN = 0x10000000, LENGTH = 16384" in script
     assert "#define BOARD_CLOCK_SYSTEM_HZ 96000000u" in board_header(board)
-
-
-WRONG = [
-    ({"cpu": "cortex-a53"}, 'cpu is "cortex-a53", expected one of cortex-m0plus, cortex-m3'),
-    ({"cpu": "cortex-m0plus"}, 'fpu is "single", expected one of none'),
-    ({"fpu": "double"}, 'fpu is "double", expected one of none, single'),
-    ({"clock_hz": 96}, "clock_hz is 96, expected 100000 to 2000000000 (Hz, not MHz)"),
-    ({"clock_hz": "fast"}, 'clock_hz is "fast", expected Hz'),
-    ({"speed": 3}, "unknown key 'speed'; expected name, title, cpu"),
-    ({"name": "a b"}, "name is \"a b\", expected letters, digits, '_' and '-'"),
-    ({"title": 'say "hi"'}, "title is"),
-    ({"data_cache_bytes": 4096}, "data_cache_bytes is 4096, expected 0: cortex-m4 has no cache"),
-    ({"cpu": "cortex-m7", "data_cache_bytes": 5000}, "expected 0, or a power of two"),
-    ({"cpu": "cortex-m33", "mpu": True}, "mpu is true, expected false on cortex-m33"),
-    ({"stack_bytes": 1000}, "stack_bytes is 1000, expected a multiple of 32, 1024 or more"),
-    ({"console": "uart"}, 'console is "uart", expected one of semihosting, functions'),
-    ({"sources": ["uart.c"]}, 'sources has "uart.c", expected a C file in mine'),
-    ({"openocd": 'x" && "y'}, "openocd is"),
-    ({"regions": {}}, "regions is {}, expected a list"),
-    ({"regions": ["FLASH"]}, "regions[0]: got a string, expected an object"),
-    ({"regions": [LOW, HIGH]}, "no region of kind flash; code and weights need one"),
-    ({"regions": [FLASH], "place": {}}, "no region of kind sram or tcm"),
-    ({"regions": [FLASH, LOW, HIGH, LOW]}, "2 regions are called LOW"),
-    ({"place": {"stack": "FLASH"}}, 'place: stack is "FLASH", expected one of LOW, HIGH'),
-    ({"place": {"heap": "LOW"}}, "place: unknown key 'heap'; expected code, arena, data, stack"),
-    (regions_with(1, name="low"), 'name is "low", expected capital letters'),
-    (regions_with(1, size=3), "regions[1]: unknown key 'size'; expected name, origin, length"),
-    (regions_with(1, length=None), "'LOW': length is missing; expected a size"),
-    (regions_with(1, length=10_000), "'LOW': length is 10000, expected a size, a multiple of 4096"),
-    (regions_with(1, length=0), "'LOW': length is 0, expected a size"),
-    (regions_with(1, length=-4096), "'LOW': length is -4096, expected a size"),
-    (regions_with(1, origin="0x10000100"), 'origin is "0x10000100", expected an address, a mult'),
-    (regions_with(1, kind="ram"), 'kind is "ram", expected one of flash, external, sram, tcm'),
-    (regions_with(1, origin="0x40000000"), "0x40000000..0x40003fff reaches into peripherals"),
-    (regions_with(1, origin="0xfffff000"), "reaches into peripherals or the core's own registers"),
-    (regions_with(2, wait_states=-1), "wait_states is -1"),
-    (regions_with(2, wait_states=1, read_megabytes_per_second=2), "nothing beside read_megabytes"),
-    (regions_with(2, read_megabytes_per_second="fast"), "expected a positive number"),
-    (
-        regions_with(2, origin="0x10002000"),
-        "regions LOW (0x10000000..0x10003fff) and HIGH (0x10002000..0x10011fff) overlap",
-    ),
-    (regions_with(0, length=16 * KIB), "region FLASH has 16384 bytes, expected 32768 or more"),
-    (regions_with(1, length=4 * KIB) | {"stack_bytes": 8192}, "region LOW has 4096 bytes"),
-    ({"regions": [FLASH, LOW, HIGH, OUTSIDE, OUTSIDE | {"name": "NOR2"}]}, "more than one region"),
-]
-
-
-@pytest.mark.parametrize(("changes", "message"), WRONG, ids=[m[:40] for _, m in WRONG])
-def test_mistakes_are_named(changes, message):
-    with pytest.raises(ValueError) as error:
-        board_of(**changes)
-    assert message in str(error.value)
-    assert str(error.value).startswith("mine/split.json: ")
-    assert "\n" not in str(error.value)
-
-
-def test_files_that_are_no_board(tmp_path):
-    path = tmp_path / "board.json"
-    for content, message in (
-        (b"{", "not JSON: Expecting property name"),
-        (b"[]", "got a list, expected an object"),
-        (b"\xff\xfe", "not UTF-8 text"),
-        (b"", "not JSON"),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=message):
-            get_board(str(path))
-    with pytest.raises(FileNotFoundError):
-        get_board(str(tmp_path / "missing.json"))
-    with pytest.raises(ValueError, match=r"unknown board 'nothing'.*or a board's \.json file"):
-        get_board("nothing")
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
@@ -367,7 +251,7 @@ def test_formats_that_need_a_name_ask_for_it(tmp_path):
 
 def test_every_key_is_documented():
     text = (Path(__file__).parents[2] / "docs" / "boards.md").read_text()
-    for key in KEYS:
+    for key in (*KEYS, *REGION_KEYS, *CLOCK_KEYS, *CONSOLE_KEYS, *QUAD_SPI_KEYS):
         assert f"| `{key.name}` |" in text
     for path in SAMPLES:
         assert path.read_text() in text

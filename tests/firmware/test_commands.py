@@ -134,7 +134,7 @@ IMAGES = [
 BOARDS = [
     ("nothing", "unknown board 'nothing'; expected one of nucleo_h743zi2"),
     ("missing.json", "missing.json: No such file or directory"),
-    ("bad.json", "bad.json: clock_hz is missing; expected Hz"),
+    ("bad.json", "bad.json: clock_hz is missing; expected 100000 to"),
 ]
 EXPORT = ["--out=out", "--model=good.tflite"]
 CASES = [
@@ -163,7 +163,9 @@ CASES = [
     ("export", ["--out=some_file", "--model=good.tflite", "--force"], "is a file, expected a fol"),
     ("export", ["--out=some_file/out", "--model=good.tflite"], "some_file is a file, expected"),
     ("export", ["--out=/proc/out", "--model=good.tflite", "--nocheck"], "/proc"),
-    ("export", [*EXPORT, "--name=a b"], "--name='a b': expected letters, digits, '_' and '-'"),
+    ("export", [*EXPORT, "--name=a b"], "--name: project name 'a b': expected 1 to 64 letters"),
+    ("export", [*EXPORT, "--name=all"], "--name: project name 'all' is a target of the build"),
+    ("export", [*EXPORT, "--name=-x"], "no '-' first"),
     ("export", [*EXPORT, "--layout=legacy"], "--format=cmake has no layout 'legacy'"),
     ("export", [*EXPORT, "--runtime=tflm"], "--runtime=tflm needs TFLM_DIR"),
     ("export", [*EXPORT, "--board=openmv_cam_m4", "--weights=qspi"], "has no external flash"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[1] / "templates"
+_ROOT = Path(__file__).resolve().parent / "templates"
 
 
 def render(name: str, **values: str) -> str:

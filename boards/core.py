@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CPU cores: what the toolchain, the kernels and the emulator know of each Cortex-M."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+class CycleCounter(enum.Enum):
+    """What counts CPU cycles on the board."""
+
+    DWT = "dwt"  # DWT_CYCCNT, 32 bits; optional in Armv7-M and Armv8-M, absent from Armv6-M.
+    SYSTICK = "systick"  # The 24-bit system timer; its interrupt counts the wraps.
+
+
+@dataclasses.dataclass(frozen=True)
+class Fpu:
+    """A floating-point unit: its word in a board's file, the -mfpu= value, its precision."""
+
+    word: str
+    option: str | None = None
+    double_precision: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheShape:
+    """How a core's L1 cache is built, whatever its size: bytes of a line, ways of a set."""
+
+    line_bytes: int
+    ways: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """An L1 cache of a part: its size and how the core builds it, in bytes."""
+
+    size_bytes: int
+    line_bytes: int
+    ways: int
+
+
+NO_FPU = Fpu("none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cpu:
+    """A core as Arm describes it; what a part leaves out is said by its board's file.
+
+    Attributes:
+      name: the compiler's -mcpu= value.
+      fpus: units it may have; the first is the default.
+      dsp: it has SMLAD, SXTB16 and friends (__ARM_FEATURE_DSP).
+      mve: it has Helium (__ARM_FEATURE_MVE).
+      instruction_cache, data_cache: how its L1 caches are built; None where it can have none.
+      mpu: it may have the MPU of Armv7-M, which guards the stack.
+      cycle_counter: what counts cycles.
+    """
+
+    name: str
+    fpus: tuple[Fpu, ...] = (NO_FPU,)
+    dsp: bool = False
+    mve: bool = False
+    instruction_cache: CacheShape | None = None
+    data_cache: CacheShape | None = None
+    mpu: bool = False
+    cycle_counter: CycleCounter = CycleCounter.DWT
+
+    @property
+    def caches(self) -> bool:
+        """Whether it may have L1 caches."""
+        return self.data_cache is not None
+
+
+CPUS = (
+    Cpu("cortex-m0plus", cycle_counter=CycleCounter.SYSTICK),
+    Cpu("cortex-m3", mpu=True),
+    Cpu("cortex-m4", (NO_FPU, Fpu("single", "fpv4-sp-d16")), dsp=True, mpu=True),
+    Cpu(
+        "cortex-m7",
+        (NO_FPU, Fpu("single", "fpv5-sp-d16"), Fpu("double", "fpv5-d16", True)),
+        dsp=True,
+        # Cortex-M7 Technical Reference Manual, section 5.2.
+        instruction_cache=CacheShape(line_bytes=32, ways=2),
+        data_cache=CacheShape(line_bytes=32, ways=4),
+        mpu=True,
+    ),
+    # With the DSP extension; the stack limit register serves instead of the MPU.
+    Cpu("cortex-m33", (NO_FPU, Fpu("single", "fpv5-sp-d16")), dsp=True),
+)
+CPU_OF = {cpu.name: cpu for cpu in CPUS}
+MPU_REGIONS = (8, 16)  # What Armv7-M parts with an MPU have.
+CACHE_SIZES = (0, 4096, 8192, 16384, 32768, 65536)
+
+
+@dataclasses.dataclass(frozen=True)
+class Core:
+    """The core of one part.
+
+    Attributes:
+      cpu: what Arm says of it.
+      unit: the floating-point unit that the part has, one of `cpu.fpus`.
+      instruction_cache_bytes, data_cache_bytes: size of the L1 caches, 0 for none.
+      mpu_regions: of the MPU that the firmware may use, 0 for none.
+    """
+
+    cpu: Cpu
+    unit: Fpu = NO_FPU
+    instruction_cache_bytes: int = 0
+    data_cache_bytes: int = 0
+    mpu_regions: int = 0
+
+    def __post_init__(self) -> None:
+        if self.unit not in self.cpu.fpus:
+            raise ValueError(f"{self.name} has no {self.unit.word} precision unit")
+
+    @property
+    def name(self) -> str:
+        """The compiler's -mcpu= value, e.g. `cortex-m7`."""
+        return self.cpu.name
+
+    @property
+    def fpu(self) -> str | None:
+        """The compiler's -mfpu= value, or None for a core without one."""
+        return self.unit.option
+
+    @property
+    def double_precision(self) -> bool:
+        """True when the FPU executes double-precision instructions."""
+        return self.unit.double_precision
+
+    @property
+    def dsp(self) -> bool:
+        """True when SMLAD, SXTB16 and friends exist."""
+        return self.cpu.dsp
+
+    @property
+    def mve(self) -> bool:
+        """True when Helium's instructions exist."""
+        return self.cpu.mve
+
+    @property
+    def cycle_counter(self) -> CycleCounter:
+        """What counts cycles."""
+        return self.cpu.cycle_counter
+
+    @property
+    def instruction_cache(self) -> Cache | None:
+        """The L1 instruction cache, if the part has one."""
+        return _cache(self.cpu.instruction_cache, self.instruction_cache_bytes)
+
+    @property
+    def data_cache(self) -> Cache | None:
+        """The L1 data cache, if the part has one."""
+        return _cache(self.cpu.data_cache, self.data_cache_bytes)
+
+    def compiler_flags(self) -> tuple[str, ...]:
+        """Flags that select this core, for arm-none-eabi-gcc."""
+        flags = (f"-mcpu={self.name}", "-mthumb")
+        if self.fpu is None:
+            return (*flags, "-mfloat-abi=soft")
+        return (*flags, f"-mfpu={self.fpu}", "-mfloat-abi=hard")
+
+
+def _cache(shape: CacheShape | None, size_bytes: int) -> Cache | None:
+    if shape is None or not size_bytes:
+        return None
+    return Cache(size_bytes, shape.line_bytes, shape.ways)

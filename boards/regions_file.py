@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The regions of a board's file, and what is placed where."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from boards.keys import PAGE_BYTES, REGION_KEYS, Key
+from boards.memory import Region, RegionKind, Use
+from boards.reader import Reader
+
+SMALLEST_CODE_REGION_BYTES = 32 * 1024
+_BUS_BYTES = 4
+_LOWEST_MB_S, _HIGHEST_MB_S = 0.001, 100_000.0
+_MOST_WAIT_STATES = 255
+_ADDRESS = 0xFFFF_FFFF
+PLACES = (Use.CODE, Use.ARENA, Use.DATA, Use.STACK)
+# Words that GNU ld does not take for a region's name (each tried).
+LINKER_WORDS = frozenset((
+    "ABSOLUTE", "ADDR", "ALIGN", "ASSERT", "AT", "BLOCK", "CONSTANT", "DEFINED", "ENTRY",
+    "EXTERN", "FLOAT", "GROUP", "HIDDEN", "HLL", "INCLUDE", "INHIBIT_COMMON_ALLOCATION",
+    "INPUT", "LENGTH", "LOADADDR", "MAP", "MAX", "MEMORY", "MIN", "NEXT", "NOCROSSREFS",
+    "NOFLOAT", "ORIGIN", "OUTPUT", "OVERLAY", "PHDRS", "PROVIDE", "REGION_ALIAS", "SEARCH_DIR",
+    "SECTIONS", "SIZEOF", "STARTUP", "SUBALIGN", "SYSLIB", "TARGET", "VERSION",
+))  # fmt: skip
+
+
+def _name(reader: Reader) -> str:
+    expected = "capital letters, digits and '_'"
+    name = reader.matched("name", r"[A-Z][A-Z0-9_]{0,31}", expected)
+    if name in LINKER_WORDS:
+        raise reader.error("name", f"another word: the linker knows {name}")
+    return name
+
+
+def _range(reader: Reader) -> tuple[int, int]:
+    """(base, bytes)."""
+    pages = f"a multiple of {PAGE_BYTES} bytes"
+    base = reader.number("origin", f"an address, {pages}", high=_ADDRESS)
+    size = reader.number("length", f"a size, {pages}", low=1, high=_ADDRESS)
+    if base % PAGE_BYTES:
+        raise reader.error("origin", f"an address, {pages} (leave the first bytes out)")
+    if size % PAGE_BYTES:
+        raise reader.error("length", f"a size, {pages} (leave the rest out)")
+    end = base + size
+    if end > 0xE000_0000 or (base < 0x6000_0000 and end > 0x4000_0000):
+        raise ValueError(
+            f"{reader.where}: {base:#010x}..{end - 1:#010x} reaches into peripherals or the core's "
+            "own registers; expected memory below 0x40000000, or from 0x60000000 to 0xdfffffff"
+        )
+    return base, size
+
+
+def _speed(reader: Reader, clock_hz: int, known: float | None) -> float:
+    """10^6 bytes/s; `known` is what the board's QSPI clock gives."""
+    stated = "read_megabytes_per_second"
+    if known is not None:
+        for name in (stated, "wait_states"):
+            if name in reader:
+                raise reader.error(name, "nothing: the clock of quad_spi gives the speed")
+        return known
+    if stated in reader:
+        if "wait_states" in reader:
+            raise reader.error("wait_states", f"nothing beside {stated}")
+        expected = f"a positive number, {_LOWEST_MB_S:g} to {_HIGHEST_MB_S:g}"
+        return reader.real(stated, expected, low=_LOWEST_MB_S, high=_HIGHEST_MB_S)
+    expected = f"cycles that a 32-bit read waits, 0 to {_MOST_WAIT_STATES}"
+    cycles = reader.number("wait_states", expected, 0, high=_MOST_WAIT_STATES) + 1
+    return round(_BUS_BYTES * clock_hz / cycles / 1e6, 1)
+
+
+def _region(
+    where: str, value: Any, clock_hz: int, external_speed: float | None, source: str
+) -> Region:
+    reader = Reader(where, value, REGION_KEYS)
+    name = _name(reader)
+    reader.where = f"{where} {name!r}"
+    base, size = _range(reader)
+    kind = RegionKind(reader.word("kind", [kind.value for kind in RegionKind]))
+    known = external_speed if kind is RegionKind.EXTERNAL_FLASH else None
+    return Region(
+        name=name,
+        base=base,
+        size_bytes=size,
+        kind=kind,
+        read_megabytes_per_second=_speed(reader, clock_hz, known),
+        source=reader.sentence("source", source),
+        aliases=reader.numbers("aliases", "a list of addresses", high=_ADDRESS),
+        usable=reader.flag("usable", default=True),
+    )
+
+
+def read_regions(
+    reader: Reader, clock_hz: int, external_speed: float | None, source: str
+) -> tuple[Region, ...]:
+    """All regions of a board's file; what they must have together is checked."""
+    regions = tuple(
+        _region(f"{reader.where}: regions[{index}]", value, clock_hz, external_speed, source)
+        for index, value in enumerate(reader.items("regions"))
+    )
+    names = [region.name for region in regions]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{reader.where}: {names.count(name)} regions are called {name}")
+    if not any(region.can_hold(Use.CODE) for region in regions):
+        raise ValueError(f"{reader.where}: no region of kind flash; code and weights need one")
+    if not any(region.can_hold(Use.ARENA) for region in regions):
+        raise ValueError(f"{reader.where}: no region of kind sram or tcm; arena and stack need one")
+    if [region.kind for region in regions].count(RegionKind.EXTERNAL_FLASH) > 1:
+        raise ValueError(f"{reader.where}: more than one region of kind external; expected one")
+    _check_overlaps(reader.where, regions)
+    return regions
+
+
+def _check_overlaps(where: str, regions: tuple[Region, ...]) -> None:
+    for left, right in itertools.pairwise(sorted(regions, key=lambda r: r.base)):
+        if left.end > right.base:
+            raise ValueError(
+                f"{where}: regions {left.name} ({left.base:#010x}..{left.end - 1:#010x}) and "
+                f"{right.name} ({right.base:#010x}..{right.end - 1:#010x}) overlap"
+            )
+
+
+def read_places(reader: Reader, regions: tuple[Region, ...]) -> dict[Use, Region]:
+    """Where code, arena, data and stack go."""
+    keys = tuple(Key(use.value, "a region") for use in PLACES)
+    chosen = Reader(f"{reader.where}: place", reader.get("place", {}), keys)
+    places = {}
+    for use in PLACES:
+        fitting = {region.name: region for region in regions if region.can_hold(use)}
+        first = next(iter(fitting.values()))
+        largest = max(fitting.values(), key=lambda region: region.size_bytes)
+        default = first if use is Use.CODE else largest
+        places[use] = fitting[chosen.word(use.value, list(fitting), default.name)]
+    return places
