@@ -53,10 +53,11 @@ def scalar_factor(view: GraphView, op: int, tensor: int) -> float | None:
 
 
 def is_requantize(view: GraphView, op: int) -> bool:
-    """A QUANTIZE from int8 to int8: the identity on real numbers."""
+    """A QUANTIZE of int8 or int16 to such a type: the identity on real numbers."""
     operator = view.op(op)
     return operator.opcode == "QUANTIZE" and all(
-        view.tensor(i).dtype == np.int8 for i in (operator.inputs[0], operator.outputs[0])
+        view.tensor(i).dtype in (np.int8, np.int16)
+        for i in (operator.inputs[0], operator.outputs[0])
     )
 
 
@@ -67,7 +68,7 @@ def data_input(view: GraphView, op: int) -> int | None:
 
 
 def view_input(view: GraphView, op: int) -> int | None:
-    """The tensor whose elements a view (or an int8 to int8 QUANTIZE) moves; None for others."""
+    """The tensor whose elements a view (or a QUANTIZE of integers) moves; None for others."""
     operator = view.op(op)
     if operator.opcode not in VIEWS and not is_requantize(view, op):
         return None
@@ -127,7 +128,7 @@ def element_index(view: GraphView, base: int, tensor: int, ops: list[int]) -> ND
 
 
 def same_order(view: GraphView, tensor: int) -> Trace:
-    """Follows only what keeps every element in its place (reshapes, int8 to int8 QUANTIZE)."""
+    """Follows only what keeps every element in its place (reshapes, QUANTIZE of integers)."""
     ops: list[int] = []
     base = tensor
     while len(ops) < MAX_CHAIN:

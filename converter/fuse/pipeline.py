@@ -14,6 +14,7 @@ from converter.fuse.errors import BoundError
 from converter.fuse.lower import lower
 from converter.fuse.report import FusedOp, FuseReport, Leftover, NotFused
 from converter.fuse.residual import Types, residual_types
+from converter.fuse.rewrite import RULES, Normalized, normalize
 from converter.fuse.schedule import default_schedule
 from converter.fuse.search import Found, find_matches
 from converter.fuse.wellformed import check_operators
@@ -47,10 +48,11 @@ def fuse_model(model_bytes: bytes, residual_bits: int = 8) -> FuseResult:
     model = parse(model_bytes)
     _check_plain(model)
     check_operators(model.graph)
-    view = GraphView(model.graph)
+    normal = normalize(model.graph, RULES)
+    view = normal.view
     found, not_fused, replacements, types = _search(view, residual_bits)
-    emitted = emit(model, view, replacements, types.wide)
-    report = _report(view, emitted, found, not_fused, types, residual_bits)
+    emitted = emit(dataclasses.replace(model, graph=normal.graph), view, replacements, types.wide)
+    report = _report(model, normal, emitted, found, not_fused, types, residual_bits)
     return FuseResult(serialize(emitted.model), report)
 
 
@@ -91,7 +93,8 @@ def _search(
 
 
 def _report(
-    view: GraphView,
+    model: Model,
+    normal: Normalized,
     emitted: Emitted,
     found: Sequence[Found],
     not_fused: Sequence[NotFused],
@@ -104,7 +107,7 @@ def _report(
         FusedOp(
             label=f.label,
             custom_code=op.custom_code,
-            replaced_ops=len(f.match.ops),
+            replaced_ops=len({plain for op in f.match.ops for plain in normal.origin[op]}),
             input_shape=graph.tensors[op.inputs[0]].shape,
             output_shape=graph.tensors[op.outputs[0]].shape,
             residual_bits=8 * graph.tensors[op.outputs[0]].dtype.itemsize,
@@ -118,10 +121,10 @@ def _report(
         for new, old in emitted.kept.items()
     )
     return FuseReport(
-        ops_before=len(view.graph.operators),
+        ops_before=len(model.graph.operators),
         ops_after=len(graph.operators),
         fused=fused,
-        not_fused=tuple(not_fused),
+        not_fused=tuple(dataclasses.replace(n, op=normal.origin[n.op][-1]) for n in not_fused),
         leftovers=leftovers,
         residual_bits=residual_bits,
         notes=types.notes,

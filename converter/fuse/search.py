@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.lower import Match
-from converter.fuse.patterns.attention import feeds_matmul, match_attention
+from converter.fuse.patterns.attention import is_attention, match_attention
 from converter.fuse.patterns.linear import match_linear
 from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch, match_patch_embed
 from converter.fuse.patterns.patches import cuts_patches
 from converter.fuse.patterns.pointwise import match_activation
 from converter.fuse.patterns.tail import ANCHORS, match_layer_norm
+from converter.fuse.patterns.unmatched import explain_residual, residual_at
 from converter.fuse.report import NotFused
 from converter.fuse.semantics import NONLINEAR
 from converter.tflite import GraphView
@@ -55,7 +56,7 @@ def _opcode(*names: str) -> Callable[[GraphView, int], bool]:
 _PATTERNS = (
     _Pattern(
         "attention",
-        lambda view, op: view.op(op).opcode == "SOFTMAX" and feeds_matmul(view, op),
+        lambda view, op: view.op(op).opcode == "SOFTMAX" and is_attention(view, op),
         lambda view, op, _: match_attention(view, op),
         numbered=True,
     ),
@@ -108,7 +109,21 @@ def find_matches(view: GraphView, refused: dict[int, str]) -> tuple[list[Found],
             taken.update(match.ops)
             found.append(Found(label, anchor, match))
     found.sort(key=lambda f: max(f.match.ops))
-    return found, [n for n in not_fused if _worth_reporting(n, found, taken)]
+    not_fused = [n for n in not_fused if _worth_reporting(n, found, taken)]
+    return found, not_fused + _residuals(view, taken, {n.op for n in not_fused})
+
+
+def _residuals(view: GraphView, taken: set[int], reported: set[int]) -> list[NotFused]:
+    """Every residual ADD that ends no block and that no pattern has looked at, with the reason."""
+    entries: list[NotFused] = []
+    for op, operator in enumerate(view.graph.operators):
+        if operator.opcode != "ADD" or op in taken or op in reported:
+            continue
+        residual = residual_at(view, op)
+        if residual is not None:
+            reason = explain_residual(view, op, residual)
+            entries.append(NotFused(f"residual at {view.label(op)}", op, reason))
+    return entries
 
 
 def _worth_reporting(entry: NotFused, found: list[Found], taken: set[int]) -> bool:

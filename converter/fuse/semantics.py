@@ -8,6 +8,7 @@ Tables by BuiltinOperator name:
 * `POINTWISE` compute each output element from the inputs' elements at that place.
 * `BROADCASTS` repeat elements.
 * `REDUCTIONS` sum over axes.
+* `SOFTMAX_PARTS` stand, with some of the others, where a softmax was taken apart.
 
 Quantization is left out on purpose: a QUANTIZE or DEQUANTIZE is the identity on real numbers.
 Source: TFLite operator documentation and `schema.fbs`.
@@ -194,6 +195,16 @@ def _reduce(function: Callable[..., Array]) -> Semantics:
 
 REDUCTIONS: dict[str, Semantics] = {"MEAN": _reduce(np.mean), "SUM": _reduce(np.sum)}
 
+# ---- what a softmax is made of -------------------------------------------------------------------
+
+SOFTMAX_PARTS: dict[str, Semantics] = {
+    "REDUCE_MAX": _reduce(np.max),
+    "LOG": _unary(np.log),
+    "EQUAL": _binary(np.equal),
+    "SELECT": lambda _, args: [np.where(args[0], args[1], args[2])],
+    "SELECT_V2": lambda _, args: [np.where(args[0], args[1], args[2])],
+}
+
 # ---- evaluation ----------------------------------------------------------------------------------
 
 _FUSED: dict[str, Callable[[Array], Array]] = {
@@ -244,4 +255,11 @@ def evaluate(
     return values[sink]
 
 
-_TABLE: dict[str, Semantics] = {**VIEWS, **JOINS, **POINTWISE, **BROADCASTS, **REDUCTIONS}
+_TABLE: dict[str, Semantics] = {
+    **VIEWS,
+    **JOINS,
+    **POINTWISE,
+    **BROADCASTS,
+    **REDUCTIONS,
+    **SOFTMAX_PARTS,
+}

@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from converter.tflite.model import Graph, Operator, Tensor
 
 
 class GraphView:
-    """A graph with its producer and consumer tables; operators are named by index."""
+    """A graph with its producer and consumer tables; operators are named by index.
 
-    def __init__(self, graph: Graph) -> None:
+    Args:
+      numbers: what each operator is called in messages, where that is not its index (a graph that
+        was rewritten).
+    """
+
+    def __init__(self, graph: Graph, numbers: Sequence[int] | None = None) -> None:
         self.graph = graph
+        self._numbers = range(len(graph.operators)) if numbers is None else numbers
         self._producer: dict[int, int] = {}
         consumers: dict[int, list[int]] = {}
         for index, op in enumerate(graph.operators):
@@ -40,4 +48,8 @@ class GraphView:
 
     def label(self, op: int) -> str:
         """An operator for a message, e.g. "ADD (op 23)"."""
-        return f"{self.op(op).name} (op {op})"
+        return f"{self.op(op).name} (op {self.number(op)})"
+
+    def number(self, op: int) -> int:
+        """The operator's index in the file that was read."""
+        return self._numbers[op]

@@ -30,9 +30,12 @@ from converter.fuse.patterns.linear import (
 )
 from converter.fuse.patterns.mlp import match_block_norm, residual_operands
 from converter.fuse.region import check_closed
+from converter.fuse.semantics import JOINS, POINTWISE, VIEWS
 from converter.tflite import GraphView
 
 _MASKS = frozenset({"ADD", "SUB", "SELECT", "SELECT_V2"})  # on the scores, where MUL is the scale
+_SCORE_STEPS = frozenset({*VIEWS, *JOINS, *POINTWISE, *_MASKS})  # between q.k^T and the softmax
+_MAX_SCORE_STEPS = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,13 +69,23 @@ class AttentionMatch:
     ops: tuple[int, ...]
 
 
-def feeds_matmul(view: GraphView, softmax: int) -> bool:
-    """Whether a SOFTMAX's result goes into a BATCH_MATMUL, as attention's does."""
-    try:
-        _, _, op = follow(view, view.op(softmax).outputs[0], "")
-    except NoMatchError:
-        return True  # read by several: report it as attention that cannot be fused
-    return view.op(op).opcode == "BATCH_MATMUL"
+def is_attention(view: GraphView, softmax: int) -> bool:
+    """Whether a SOFTMAX's input is a product of activations (scaled, masked, rearranged).
+
+    A classifier's softmax, or the weights of a pooling, come from a linear layer.
+    """
+    pending, seen = [view.op(softmax).inputs[0]], set[int]()
+    while pending and len(seen) < _MAX_SCORE_STEPS:
+        tensor = pending.pop()
+        op = view.producer(tensor)
+        if tensor in seen or op is None:
+            continue
+        seen.add(tensor)
+        if view.op(op).opcode == "BATCH_MATMUL":
+            return True
+        if view.op(op).opcode in _SCORE_STEPS:
+            pending += [i for i in view.op(op).inputs if i >= 0 and not view.is_constant(i)]
+    return False
 
 
 def match_attention(view: GraphView, softmax: int) -> AttentionMatch:

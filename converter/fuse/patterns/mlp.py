@@ -97,11 +97,12 @@ def match_mlp(view: GraphView, add: int) -> MlpMatch:
     """
     a, b = residual_operands(view, add)
     if _has_hidden_layer(view, b):
-        return _match(view, add, a, b)
-    return _match(view, add, b, a)
+        return match_branch(view, add, a, b)
+    return match_branch(view, add, b, a)
 
 
-def _match(view: GraphView, add: int, operand: int, branch: int) -> MlpMatch:
+def match_branch(view: GraphView, add: int, operand: int, branch: int) -> MlpMatch:
+    """The same for operands whose parts are known: x and what is added to it."""
     tail = same_order(view, branch)
     fc2 = match_projection(view, tail.base, "the residual's branch")
     hidden = pointwise_source(view, fc2.input, "input of fc2")

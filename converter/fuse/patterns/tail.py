@@ -67,11 +67,16 @@ def _find(view: GraphView, anchor: int) -> NormMatch:
             except NoMatchError as error:
                 reason = str(error)
                 continue
-            if best is None or len(found.ops) > len(best.ops):
+            if best is None or _computing(view, found) > _computing(view, best):
                 best = found
     if best is None:
         raise NoMatchError(f"{view.label(anchor)} is not part of a LayerNorm: {reason}")
     return best
+
+
+def _computing(view: GraphView, norm: NormMatch) -> int:
+    """Number of operators that compute; a RESHAPE behind the LayerNorm is not part of it."""
+    return sum(view.op(op).opcode not in RESHAPES for op in norm.ops)
 
 
 def _sources(view: GraphView, anchor: int) -> list[int]:
@@ -105,7 +110,7 @@ def _sinks(view: GraphView, anchor: int, size: int) -> list[int]:
         if view.tensor(tensor).size == size:
             found.append(tensor)
         for op in view.consumers(tensor):
-            if view.op(op).opcode in _INSIDE - RESHAPES - frozenset(REDUCTIONS):
+            if view.op(op).opcode in _INSIDE - frozenset(REDUCTIONS):
                 pending += view.op(op).outputs
     return found
 

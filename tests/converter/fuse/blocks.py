@@ -29,6 +29,7 @@ class AttentionSpelling:
       skip_second: the residual ADD is branch + x.
       rank_3: activations are [1, tokens, embed_dim], else [tokens, embed_dim].
       mask: an ADD on the scores (cannot be fused).
+      layer_scale: the branch is multiplied by a constant per channel.
     """
 
     tokens: int = 5
@@ -48,6 +49,7 @@ class AttentionSpelling:
     rank_3: bool = True
     per_channel: bool = True
     mask: bool = False
+    layer_scale: bool = False
 
 
 def token_input(g: PlainGraph, tokens: int, width: int, rank_3: bool = True) -> int:
@@ -82,8 +84,14 @@ def attention(g: PlainGraph, x: int, s: AttentionSpelling) -> int:
     shape = (1, s.tokens, inner) if s.rank_3 else (s.tokens, inner)
     order = (0, 2, 3, 1) if s.features_first else (0, 2, 1, 3)
     merged = g.reshape(g.transpose(context, *order), *shape)
-    branch = project(g, merged, s.embed_dim, s, 0.5)
+    branch = layer_scaled(g, project(g, merged, s.embed_dim, s, 0.5), s)
     return g.add(branch, x) if s.skip_second else g.add(x, branch)
+
+
+def layer_scaled(g: PlainGraph, branch: int, s: AttentionSpelling) -> int:
+    if not s.layer_scale:
+        return branch
+    return g.mul(branch, g.constant(g.rng.uniform(-1.0, 1.0, g.value(branch).shape[-1])))
 
 
 def _heads(g: PlainGraph, h: int, s: AttentionSpelling) -> tuple[int, int, int]:
@@ -139,16 +147,17 @@ def mlp(
     activation: str = "gelu",
     rank: int = 0,
     skip_second: bool = False,
+    layer_scale: bool = False,
 ) -> int:
     """An MLP block's output."""
-    s = AttentionSpelling(rank=rank)
+    s = AttentionSpelling(rank=rank, layer_scale=layer_scale)
     h = g.layer_norm(x)
     if activation == "relu":
         inner = g.linear(h, rank, bias=False) if rank else h
         a = g.linear(inner, hidden, activation="RELU")
     else:
         a = activate(g, project(g, h, hidden, s), activation)
-    branch = project(g, a, g.value(x).shape[-1], s, 0.7)
+    branch = layer_scaled(g, project(g, a, g.value(x).shape[-1], s, 0.7), s)
     return g.add(branch, x) if skip_second else g.add(x, branch)
 
 

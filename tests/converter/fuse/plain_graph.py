@@ -185,6 +185,41 @@ class PlainGraph:
         self.operators.append(Operator("SPLIT", (axis, x), tuple(outputs), **opts))
         return outputs
 
+    def pack(self, parts: list[int], axis: int) -> int:
+        value = np.stack([self.values[p] for p in parts], axis)
+        opts = options("PackOptions", axis=axis, valuesCount=len(parts))
+        return self.op("PACK", parts, value, like=parts[0], **opts)
+
+    def convolution(self, x: int, outputs: int, kernel: int, depthwise: bool = False) -> int:
+        """CONV_2D or DEPTHWISE_CONV_2D (outputs as inputs), VALID, random weights per channel."""
+        source = self.tensors[x]
+        _height, _width, depth = source.shape[1:]
+        last = 3 if depthwise else 0
+        shape = (1, kernel, kernel, outputs) if depthwise else (outputs, kernel, kernel, depth)
+        real = self.rng.normal(0, 1 / (kernel * np.sqrt(1 if depthwise else depth)), shape)
+        others = tuple(i for i in range(4) if i != last)
+        scale = (np.abs(real).max(axis=others) / 127.0).astype(np.float32)
+        wide = scale.reshape([-1 if i == last else 1 for i in range(4)]).astype(np.float64)
+        data = np.rint(real / wide).astype(np.int8)
+        zeros = np.zeros(outputs, np.int64)
+        w = self._add(
+            Tensor("w", shape, data.dtype, Quantization(scale, zeros, last), data), data * wide
+        )
+        unit = (source.scale * scale).astype(np.float32)
+        b = np.rint(self.rng.normal(0, 0.1, outputs) / unit).astype(np.int32)
+        bias = self._add(Tensor("b", b.shape, b.dtype, Quantization(unit, zeros), b), b * unit)
+        windows = np.lib.stride_tricks.sliding_window_view(
+            self.values[x], (kernel, kernel), axis=(1, 2)
+        )
+        letters = "nyxcij,zijc->nyxc" if depthwise else "nyxcij,oijc->nyxo"
+        result = np.einsum(letters, windows, self.values[w]) + self.values[bias]
+        kind = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
+        opts = options(kind, padding=1, strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1)
+        if depthwise:
+            opts["options"].depthMultiplier = 1
+        name = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        return self.op(name, [x, w, bias], result, **opts)
+
     def matmul(self, a: int, b: int, adj_x: bool = False, adj_y: bool = False) -> int:
         left = self.values[a].swapaxes(-1, -2) if adj_x else self.values[a]
         right = self.values[b].swapaxes(-1, -2) if adj_y else self.values[b]

@@ -163,6 +163,39 @@ def test_softmax_over_the_wrong_axis_is_refused() -> None:
     assert result.fused_db > 20
 
 
+def test_softmax_of_a_classifier_is_no_attention() -> None:
+    g, x = new_graph()
+    y = g.softmax(g.linear(g.mean(mlp(g, x), 1, keep=False), 4))
+    report = fuse_model(g.finish(y)).report
+    assert report.not_fused == ()
+    assert {left.name: left.reason for left in report.leftovers}["SOFTMAX"] == (
+        "no fused operator does this"
+    )
+
+
+@pytest.mark.parametrize("skip_second", [False, True])
+def test_every_residual_that_ends_no_block_has_a_reason(skip_second: bool) -> None:
+    """A gated MLP is none that is known; it must not be silent."""
+    g, x = new_graph()
+    h = g.layer_norm(x)
+    gate = g.unary("LOGISTIC", g.linear(h, 8), 1 / (1 + np.exp(-g.value(g.linear(h, 8)))))
+    branch = g.linear(g.mul(gate, g.linear(h, 8)), SPELLING.embed_dim)
+    y = g.add(branch, x) if skip_second else g.add(x, branch)
+    entries = fuse_model(g.finish(y)).report.not_fused
+    assert [e.label for e in entries] == [f"residual at ADD (op {len(g.operators) - 1})"]
+    assert "is a function of several tensors" in entries[0].reason
+    t = attention(g, x, dataclasses.replace(SPELLING, mask=True))
+    entries = fuse_model(g.finish(t, y)).report.not_fused
+    assert any("attention that is not fused, SOFTMAX" in e.reason for e in entries)
+
+
+def test_residual_around_another_operator_says_which() -> None:
+    g, x = new_graph()
+    y = g.add(x, g.gelu(g.linear(x, SPELLING.embed_dim)))
+    entries = [e for e in fuse_model(g.finish(y)).report.not_fused if "residual" in e.label]
+    assert "its branch ends in GELU (op 1), expected FULLY_CONNECTED" in entries[0].reason
+
+
 def test_block_without_layer_norm_is_refused() -> None:
     g, x = new_graph()
     y = g.add(x, g.linear(g.gelu(g.linear(x, 8)), SPELLING.embed_dim))
@@ -226,7 +259,7 @@ def test_fused_file_is_not_fused_again() -> None:
 def test_activation_with_a_constant_per_channel_is_refused() -> None:
     g, x = new_graph()
     f = g.linear(g.layer_norm(x), 8)
-    a = g.gelu(g.mul(f, g.constant(g.rng.uniform(0.5, 1.5, 8))))
+    a = g.mul(g.gelu(f), g.constant(g.rng.uniform(0.5, 1.5, 8)))
     result = outcome(g, x, g.add(x, g.linear(a, SPELLING.embed_dim)))
     assert "VitMlp" not in result.codes
     assert result.codes["VitGelu"] == 1
@@ -296,5 +329,6 @@ def test_operator_without_its_operands(data: st.DataObject) -> None:
 
 def test_every_operator_that_is_evaluated_has_a_form() -> None:
     tables = (semantics.VIEWS, semantics.JOINS, semantics.POINTWISE, semantics.REDUCTIONS)
-    names = {name for table in (*tables, semantics.BROADCASTS) for name in table}
+    tables += (semantics.BROADCASTS, semantics.SOFTMAX_PARTS)
+    names = {name for table in tables for name in table}
     assert names <= set(FORMS)

@@ -119,6 +119,32 @@ def test_layer_norm_of_the_first_token() -> None:
     assert result.fused_db > 28
 
 
+@pytest.mark.parametrize("tail", ["slice", "reshape"])
+def test_layer_norm_as_litert_torch_writes_it(tail: str) -> None:
+    """Mean and variance without an axis of one, put back by a RESHAPE; a SLICE takes a token."""
+    tokens, width = 6, 8
+    g = PlainGraph(np.random.default_rng(4))
+    x = token_input(g, tokens, width)
+
+    def column(t: int) -> int:
+        return g.reshape(t, 1, tokens, 1)
+
+    mean = g.mean(x, 2, keep=False)
+    centred = g.sub(x, column(mean))
+    variance = g.mean(g.mul(centred, centred), 2, keep=False)
+    rstd = g.rsqrt(g.add(variance, g.constant(np.array(1e-3))))
+    shift = g.sub(g.constant(np.array(0.0)), g.mul(rstd, mean))
+    n = g.add(g.mul(x, column(rstd)), column(shift))
+    n = g.mul(n, g.constant(g.rng.uniform(0.5, 1.5, width)))
+    n = g.add(n, g.constant(g.rng.normal(0, 0.1, width)))
+    y = g.slice(n, (0, 0, 0), (1, 1, width)) if tail == "slice" else g.reshape(n, tokens, width)
+    result = outcome(g, x, y)
+    assert result.codes == {"VitLayerNorm": 1}
+    names = [left.name for left in result.report.leftovers]
+    assert names == ([] if tail == "slice" else ["RESHAPE"])  # not part of the LayerNorm
+    assert result.fused_db > 28
+
+
 def test_mean_of_few_tokens_stays_builtin() -> None:
     """The pool's multiplier would not fit; the LayerNorm is fused all the same."""
     g = PlainGraph(np.random.default_rng(4))
