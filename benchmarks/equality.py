@@ -23,11 +23,12 @@ from converter import tflite
 from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
 from converter.plan import plan_model, read_plan
+from converter.plan.strip import strip_model
 from converter.runtimes.host import HostModel
 from converter.runtimes.reference import GraphInterpreter
 from converter.runtimes.tflm.interpreter import ArenaUsage, TflmInterpreter
 from converter.runtimes.tflm.plain_gelu import replace_gelu
-from converter.runtimes.tflm.streamed import StripInterpreter, strip_model
+from converter.runtimes.tflm.streamed import StripInterpreter
 from firmware.runtime import EmulatedRuntime
 from keras_models.arch import ArchConfig
 from tflm_vit.files import expect_writable

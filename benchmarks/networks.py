@@ -17,8 +17,8 @@ from benchmarks.latency import LatencyEstimate, estimate
 from boards import Board, get_board
 from converter import tflite
 from converter.fuse import fuse_model
+from converter.fused_ops import decoded_all
 from converter.plan import plan_model, read_plan
-from converter.plan.lifetimes import decoded
 from converter.ptq import quantize
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
@@ -150,7 +150,7 @@ def _instructions_m4(model: bytes) -> int | None:
 
 def _fused_ops(model: bytes) -> tuple[Op | None, ...]:
     graph = tflite.parse(model).graph
-    return tuple(decoded(graph, op) for op in graph.operators)
+    return decoded_all(graph)
 
 
 def _emulated(

@@ -17,8 +17,9 @@ from absl import app, flags
 
 from converter import footprint, schedule, tflite
 from converter.compile.header import STREAM_STATE_BYTES
+from converter.fused_ops import decoded_all
 from converter.plan import draw, metadata, minimalloc_csv
-from converter.plan.lifetimes import ModelProblem, decoded, model_problem, offsets_of
+from converter.plan.lifetimes import ModelProblem, model_problem, offsets_of
 from converter.plan.model import plan_model
 from converter.plan.problem import PlanError
 from converter.plan.remedies import remedies
@@ -87,7 +88,7 @@ def inspect_model(model_bytes: bytes, streamed: bool = False) -> Inspection:
         stated, plan, file_bytes = planned.model_problem, planned.plan, len(planned.model_bytes)
     else:
         plan, file_bytes = metadata.plan_of(model), len(model_bytes)
-        ops = tuple(decoded(model.graph, op) for op in model.graph.operators)
+        ops = decoded_all(model.graph)
         stated = model_problem(model.graph, ops, plan.streamed)
     offsets = offsets_of(stated, plan)
     validate(stated.problem, offsets)  # never report, or draw, an unsafe plan as if it were one

@@ -24,10 +24,9 @@ from converter.compile.header import Interface, header_text, interface_of
 from converter.compile.plan import layout_from_model
 from converter.plan import Plan, PlanError, read_plan
 from converter.plan.device import device_plan
-from converter.runtimes.tflm import build, memory_plan, model_file
-from converter.runtimes.tflm.errors import TflmModelError
-from converter.runtimes.tflm.memory_plan import BufferRequest, Placement
-from converter.runtimes.tflm.streamed import Strip, strip_model
+from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
+from converter.plan.strip import Strip, strip_model
+from converter.runtimes.tflm import build
 from firmware.errors import FirmwareError, ModelError
 from firmware.toolchain import core_flags, find_tool
 from tflm_custom_ops import options
@@ -132,7 +131,7 @@ def find_tree(board: Board) -> TflmTree:
     return TflmTree(root, libraries[0])
 
 
-def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[Placement]:
+def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[Place]:
     """Where the converter's plan puts each buffer that TFLM will ask for."""
     spans = []
     for request in requests:
@@ -153,7 +152,7 @@ def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[Placeme
             follows = requests[other].last_use == request.first_use
             if overlap and follows and request.tensor is not None and request.first_use > 0:
                 overwritten = other
-        placements.append(Placement(0, span.offset, overwritten))
+        placements.append(Place(0, span.offset, overwritten))
     return placements
 
 
@@ -177,9 +176,9 @@ def _embedded(model: bytes, plan: Plan) -> _Embedded:
 
 def _plan_words(model: bytes, plan: Plan) -> list[int]:
     sizes = {i: span.size_bytes for i, span in enumerate(plan.scratch) if span is not None}
-    requests = memory_plan.buffer_requests(model_file.load_model(model), sizes)
+    requests = buffer_requests(tflite.parse(model).graph, sizes)
     placements = _placements(requests, plan)
-    encoded = memory_plan.encode_plan(model, requests, placements, [plan.arena_bytes])
+    encoded = encode_table(model, requests, placements, [plan.arena_bytes])
     words: list[int] = encoded.tolist()
     return words
 
@@ -285,7 +284,7 @@ def write_model(
         graph = read_graph(model)
         interface = interface_of(graph, layout_from_model(model))
         embedded = _embedded(model, plan)
-    except (CompileError, PlanError, TflmModelError, tflite.TfliteError) as error:
+    except (CompileError, PlanError, tflite.TfliteError) as error:
         raise ModelError(str(error)) from error
     arena = plan.arena_bytes + (tail_bytes + 15) // 16 * 16
     section = ".extflash.vit_weights" if external else ".rodata.vit_weights"

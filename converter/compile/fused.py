@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-
-import numpy as np
+from typing import cast
 
 from converter.compile import struct_layout
 from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
 from converter.compile.graph import Operator
+from converter.fused_ops import decoded
+from converter.tflite import Graph, TfliteError
 from tflm_custom_ops import options
 
 
@@ -70,21 +71,11 @@ def _check_interface(op: Operator, params: options.Op, context: CallContext) -> 
 
 def decode(op: Operator, context: CallContext) -> options.Op:
     """The parameters of a fused operator, checked against its tensors."""
-    where = f"operator {op.index} {op.name}"
-    if len(op.inputs) != 2 or len(op.outputs) != 1:
-        raise CompileError(
-            f"{where}: got {len(op.inputs)} inputs and {len(op.outputs)} outputs, expected x and "
-            "the blob, and y"
-        )
-    blob = context.graph.tensors[op.inputs[1]]
-    if blob.data is None or blob.dtype != np.uint8:
-        raise CompileError(f"{where}: the second input is not a constant uint8 tensor")
     try:
-        params = options.decode(op.custom_options, blob.data.tobytes())
-    except options.OptionsError as error:
-        raise CompileError(f"{where}: {error}") from error
-    if options.CUSTOM_CODES[options.kind_of(params)] != op.name:
-        raise CompileError(f"{where}: its options are those of a {type(params).__name__}")
+        params = decoded(cast(Graph, context.graph), op)
+    except TfliteError as error:
+        raise CompileError(str(error)) from error
+    assert params is not None
     _check_interface(op, params, context)
     return params
 

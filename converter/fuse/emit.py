@@ -10,11 +10,10 @@ import numpy as np
 
 from converter.fuse.arithmetic import Range
 from converter.fuse.lower import Match
-from converter.tflite import Graph, GraphView, Metadata, Model, Operator, Quantization, Tensor
+from converter.plan.metadata import without_plan
+from converter.tflite import Graph, GraphView, Model, Operator, Quantization, Tensor
 from converter.tflite.model import Signature
 from tflm_custom_ops.options import CUSTOM_CODES, Op, encode, kind_of
-
-PLAN_METADATA = "OfflineMemoryAllocation"  # indexes tensors, so it dies with the old graph
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,5 +113,6 @@ def _without_dead_tensors(model: Model, graph: Graph) -> Model:
     signatures = tuple(
         Signature(s.key, pairs(s.inputs), pairs(s.outputs)) for s in model.signatures
     )
-    metadata: tuple[Metadata, ...] = tuple(m for m in model.metadata if m.name != PLAN_METADATA)
-    return dataclasses.replace(model, graph=compact, signatures=signatures, metadata=metadata)
+    # A plan indexes tensors, so that it dies with the old graph.
+    kept = without_plan(model).metadata
+    return dataclasses.replace(model, graph=compact, signatures=signatures, metadata=kept)

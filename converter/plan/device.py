@@ -12,10 +12,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.fused_ops import decoded_all
 from converter.plan import planner
+from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
 from converter.plan.lifetimes import (
     STRIP_ID,
-    decoded,
     model_problem,
     offsets_of,
     scratch_id,
@@ -24,9 +25,7 @@ from converter.plan.lifetimes import (
 from converter.plan.metadata import Plan, plan_of
 from converter.plan.problem import Buffer, PlanError, Problem, Region
 from converter.plan.regions import spread
-from converter.runtimes.tflm import memory_plan, model_file
-from converter.runtimes.tflm.memory_plan import BufferRequest, Placement
-from converter.runtimes.tflm.streamed import strip_model
+from converter.plan.strip import strip_model
 from converter.tflite import parse
 from tflm_custom_ops.scratch import scratch_bytes
 
@@ -60,7 +59,7 @@ def device_plan(planned_bytes: bytes, regions: tuple[Region, ...] | None = None)
     """
     model = parse(planned_bytes)
     plan, graph = plan_of(model), model.graph
-    ops = tuple(decoded(graph, op) for op in graph.operators)
+    ops = decoded_all(graph)
     sizes = {i: scratch_bytes(op) for i, op in enumerate(ops) if op is not None}
     if len(sizes) < len(ops):
         builtin = next(i for i, op in enumerate(ops) if op is None)
@@ -78,9 +77,9 @@ def device_plan(planned_bytes: bytes, regions: tuple[Region, ...] | None = None)
         problem = spread(problem, regions, _priority)
         placement = planner.place(problem)
         offsets, used = placement.offsets, placement.arena_bytes
-    requests = memory_plan.buffer_requests(model_file.load_model(content), sizes)
+    requests = buffer_requests(parse(content).graph, sizes)
     placements = _placements(problem, offsets, [_id_of(r, plan) for r in requests])
-    words = memory_plan.encode_plan(content, requests, placements, used)
+    words = encode_table(content, requests, placements, used)
     return DevicePlan(content, words, used)
 
 
@@ -98,7 +97,7 @@ def _id_of(request: BufferRequest, plan: Plan) -> str:
     return STRIP_ID if plan.tensors[request.tensor] is None else tensor_id(request.tensor)
 
 
-def _placements(problem: Problem, offsets: tuple[int, ...], names: list[str]) -> list[Placement]:
+def _placements(problem: Problem, offsets: tuple[int, ...], names: list[str]) -> list[Place]:
     """One per requested buffer, with the buffer that it overwrites, if it does."""
     number = {name: i for i, name in enumerate(names)}
     before = {o.after: o.before for o in problem.overwrites}
@@ -108,7 +107,7 @@ def _placements(problem: Problem, offsets: tuple[int, ...], names: list[str]) ->
         dying = before.get(name)
         shared = dying is not None and _overlap(problem, offsets, i, problem.index[dying])
         overwrites = number[dying] if shared and dying else None
-        found.append(Placement(problem.buffers[i].region, offsets[i], overwrites))
+        found.append(Place(problem.buffers[i].region, offsets[i], overwrites))
     return found
 
 

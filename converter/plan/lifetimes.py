@@ -23,7 +23,6 @@ from tflm_custom_ops.options import CUSTOM_CODES, OpKind, PatchEmbed
 from tflm_custom_ops.scratch import scratch_bytes
 
 STRIP_ID = "strip"
-_FUSED = frozenset(CUSTOM_CODES.values())
 
 
 def tensor_id(index: int) -> str:
@@ -34,16 +33,6 @@ def tensor_id(index: int) -> str:
 def scratch_id(op: int) -> str:
     """Buffer id of an operator's scratch."""
     return f"scratch{op}"
-
-
-def decoded(graph: Graph, op: Operator) -> options.Op | None:
-    """The parameters of a fused operator; None for any other."""
-    if op.opcode != "CUSTOM" or op.custom_code not in _FUSED:
-        return None
-    blob = graph.tensors[op.inputs[1]].data if len(op.inputs) > 1 else None
-    if blob is None:
-        raise PlanError(f"operator {op.name}: got no constant blob as its second input")
-    return options.decode(op.custom_options, blob.tobytes())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

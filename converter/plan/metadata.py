@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plan inside a `.tflite`: TFLM's ``OfflineMemoryAllocation`` and this project's ``VitPlan``.
 
-``OfflineMemoryAllocation`` (TFLM, docs/memory_management.md) is int32 little-endian: version 1,
-the number of subgraphs, the number of tensors n, then n arena offsets; -1 means "not planned".
-
-``VitPlan`` adds what that format cannot say, as int32 little-endian words:
+``OfflineMemoryAllocation`` is described in `converter.plan.offline`. ``VitPlan`` adds what that
+format cannot say, as int32 little-endian words:
 
     0  magic "VPL1"
     1  format version, 1
@@ -28,15 +26,14 @@ import zlib
 
 import numpy as np
 
+from converter.plan.offline import NOT_PLANNED, OFFLINE_NAME, offline_entry
 from converter.plan.problem import PlanError
 from converter.tflite import Graph, Metadata, Model, parse
 
-OFFLINE_NAME = "OfflineMemoryAllocation"
 PLAN_NAME = "VitPlan"
 MAGIC = 0x314C5056  # "VPL1" little-endian
 VERSION = 1
 HEADER_WORDS = 10
-NOT_PLANNED = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +115,10 @@ def with_plan(model: Model, plan: Plan, tflm_image_offset: int = NOT_PLANNED) ->
     offsets = [NOT_PLANNED if s is None else s.offset for s in plan.tensors]
     if plan.streamed:
         offsets[model.graph.inputs[0]] = tflm_image_offset
-    offline = [1, 1, len(offsets), *offsets]
-    kept = tuple(m for m in model.metadata if m.name not in (OFFLINE_NAME, PLAN_NAME))
-    entries = tuple(
-        Metadata(name, struct.pack(f"<{len(words)}i", *words))
-        for name, words in ((OFFLINE_NAME, offline), (PLAN_NAME, _plan_words(model.graph, plan)))
-    )
-    return dataclasses.replace(model, metadata=kept + entries)
+    words = _plan_words(model.graph, plan)
+    own = Metadata(PLAN_NAME, struct.pack(f"<{len(words)}i", *words))
+    metadata = (*without_plan(model).metadata, offline_entry(offsets), own)
+    return dataclasses.replace(model, metadata=metadata)
 
 
 def without_plan(model: Model) -> Model:

@@ -6,17 +6,18 @@ from __future__ import annotations
 import dataclasses
 import struct
 
+from converter.fused_ops import decoded_all
 from converter.plan import metadata, planner
 from converter.plan.budget import OverBudgetError, schedule_graph
 from converter.plan.lifetimes import (
     STRIP_ID,
     ModelProblem,
-    decoded,
     model_problem,
     scratch_id,
     tensor_id,
 )
 from converter.plan.metadata import Plan, Span
+from converter.plan.offline import NOT_PLANNED
 from converter.plan.patch_overlap import patch_embed_margin_bytes
 from converter.plan.problem import ALIGNMENT, Placement, align_up
 from converter.tflite import Graph, Operator, parse, serialize
@@ -66,7 +67,7 @@ def plan_model(
       TfliteError, OptionsError: the file or an operator in it is malformed.
     """
     model = metadata.without_plan(parse(model_bytes))
-    ops = tuple(decoded(model.graph, op) for op in model.graph.operators)
+    ops = decoded_all(model.graph)
     stated, placement = plan_graph(model.graph, ops, streamed, sram_budget, time_limit_s, seed)
     model = dataclasses.replace(model, graph=stated.graph)
     plan = plan_from(stated, placement)
@@ -111,7 +112,7 @@ def _tflm_image_offset(stated: ModelProblem, plan: Plan) -> int:
     first = stated.ops[0]
     tokens = plan.tensors[stated.graph.operators[0].outputs[0]]
     if not plan.streamed or not isinstance(first, options.PatchEmbed) or tokens is None:
-        return metadata.NOT_PLANNED
+        return NOT_PLANNED
     return tokens.offset + align_up(patch_embed_margin_bytes(first), ALIGNMENT)
 
 

@@ -14,12 +14,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from converter.fused_ops import decoded
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph, Model, Operator, TfliteError, parse, serialize
 from tflm_custom_ops import reference
-from tflm_custom_ops.options import CUSTOM_CODES, Op, decode
-
-_FUSED = frozenset(CUSTOM_CODES.values())
+from tflm_custom_ops.options import Op
 
 
 def litert_interpreter(model_bytes: bytes) -> Any:
@@ -54,11 +53,9 @@ class GraphInterpreter:
         self._builtin: dict[int, Any] = {}
         graph = self.model.graph
         for index, op in enumerate(graph.operators):
-            if op.name in _FUSED:
-                blob = graph.tensors[op.inputs[1]].data
-                if blob is None:
-                    raise TfliteError(f"{op.name} (op {index}): got no constant parameters")
-                self.fused[index] = decode(op.custom_options, blob.tobytes())
+            fused = decoded(graph, op)
+            if fused is not None:
+                self.fused[index] = fused
             elif op.opcode == "CUSTOM":
                 raise TfliteError(f"operator {index}: got custom operator {op.name!r}, not ours")
             else:

@@ -121,6 +121,7 @@ class Operator:
       options_type: value of the BuiltinOptions union.
       options2, options2_type: the same for BuiltinOptions2.
       custom_options: bytes of a custom operator.
+      intermediates: tensors inside the operator, of an LSTM.
     """
 
     opcode: str
@@ -133,6 +134,7 @@ class Operator:
     options2: Any = None
     options2_type: int = 0
     custom_options: bytes = b""
+    intermediates: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -175,4 +177,3 @@ class Model:
     description: str = ""
     metadata: tuple[Metadata, ...] = ()
     signatures: tuple[Signature, ...] = ()
-    version: int = 3

@@ -7,6 +7,7 @@ ai-edge-quantizer writes large ones; TFLM would take those for activations).
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any
 
@@ -23,7 +24,14 @@ from converter.tflite.model import (
     Tensor,
     TfliteError,
 )
-from converter.tflite.schema import DTYPES, FILE_IDENTIFIER, OPCODE_NAMES, TYPE_NAMES, schema
+from converter.tflite.schema import (
+    DTYPES,
+    FILE_IDENTIFIER,
+    OPCODE_NAMES,
+    SCHEMA_VERSION,
+    TYPE_NAMES,
+    schema,
+)
 
 # What the generated classes raise on bytes that are no valid flatbuffer.
 _PARSE_ERRORS = (
@@ -35,7 +43,9 @@ _PARSE_ERRORS = (
     OverflowError,
     AttributeError,
     MemoryError,
+    RecursionError,
 )
+MAX_TENSOR_BYTES = 1 << 30  # TFLM and the kernels compute sizes in int
 _STATIC_HINT = (
     "convert with a static batch of 1, e.g. "
     "model.export(path, input_signature=[keras.InputSpec(shape=(1, ...))])"
@@ -59,8 +69,8 @@ def parse(content: bytes) -> Model:
     """Parses a model with one subgraph and static shapes.
 
     Raises:
-      TfliteError: not a TFLite file, truncated, inconsistent, several subgraphs, dynamic shapes or
-        an unsupported element type.
+      TfliteError: not a TFLite file, truncated, inconsistent, several subgraphs, dynamic shapes, a
+        tensor over `MAX_TENSOR_BYTES` or an unsupported element type.
     """
     if len(content) < 8:
         raise TfliteError(f"got {len(content)} bytes, expected a .tflite file")
@@ -100,6 +110,8 @@ class _Reader:
 
     def model(self) -> Model:
         raw = self._raw
+        if raw.version != SCHEMA_VERSION:
+            raise TfliteError(f"got schema version {raw.version}, expected {SCHEMA_VERSION}")
         count = 0 if raw.subgraphs is None else len(raw.subgraphs)
         if count != 1:
             raise TfliteError(
@@ -111,9 +123,7 @@ class _Reader:
             Metadata(_text(m.name), bytes(self._buffer(m.buffer, _text(m.name))))
             for m in raw.metadata or ()
         )
-        return Model(
-            graph, _text(raw.description), metadata, self._signatures(graph), int(raw.version)
-        )
+        return Model(graph, _text(raw.description), metadata, self._signatures(graph))
 
     def _signatures(self, graph: Graph) -> tuple[Signature, ...]:
         def pairs(entries: Any) -> tuple[tuple[str, int], ...]:
@@ -135,7 +145,7 @@ class _Reader:
         _check_indices(inputs + outputs, len(tensors), "graph inputs and outputs", optional=False)
         if not operators or not outputs:
             raise TfliteError("got a graph without operators or outputs, expected a network")
-        _check_order(tensors, operators, inputs)
+        _check_order(tensors, operators, inputs, outputs)
         return Graph(tensors, operators, inputs, outputs, _text(raw.name) or "main")
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
@@ -155,6 +165,11 @@ class _Reader:
         if raw.sparsity is not None:
             raise TfliteError(f"tensor {index} {name!r}: got sparse data, expected dense")
         dtype = DTYPES[raw.type]
+        if math.prod(shape) * dtype.itemsize > MAX_TENSOR_BYTES:
+            raise TfliteError(
+                f"tensor {index} {name!r}: got {math.prod(shape) * dtype.itemsize} bytes for shape "
+                f"{list(shape)}, expected at most {MAX_TENSOR_BYTES}"
+            )
         data = self._constant(raw.buffer, name, shape, dtype)
         quantization = _quantization(raw.quantization, name, shape)
         return Tensor(name, shape, dtype, quantization, data, bool(raw.isVariable))
@@ -210,6 +225,8 @@ class _Reader:
         where = f"operator {index} ({OPCODE_NAMES[value]})"
         _check_indices(inputs, tensor_count, where, optional=True)
         _check_indices(outputs, tensor_count, where, optional=False)
+        intermediates = _ints(raw.intermediates)
+        _check_indices(intermediates, tensor_count, where, optional=True)
         custom = raw.customOptions
         return Operator(
             opcode=OPCODE_NAMES[value],
@@ -222,6 +239,7 @@ class _Reader:
             options2=raw.builtinOptions2,
             options2_type=int(raw.builtinOptions2Type),
             custom_options=b"" if custom is None else np.asarray(custom, np.uint8).tobytes(),
+            intermediates=intermediates,
         )
 
 
@@ -250,7 +268,10 @@ def _check_indices(indices: Any, count: int, where: str, optional: bool) -> None
 
 
 def _check_order(
-    tensors: tuple[Tensor, ...], operators: tuple[Operator, ...], inputs: tuple[int, ...]
+    tensors: tuple[Tensor, ...],
+    operators: tuple[Operator, ...],
+    inputs: tuple[int, ...],
+    outputs: tuple[int, ...],
 ) -> None:
     """Every tensor is written once and before it is read (the format is SSA)."""
     ready = set(inputs)
@@ -269,3 +290,8 @@ def _check_order(
                     "has a value already"
                 )
             ready.add(i)
+    for i in outputs:
+        if i not in ready:
+            raise TfliteError(
+                f"got graph output tensor {i} {tensors[i].name!r} that nothing writes"
+            )

@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated
 schema = schema_py_generated
 
 FILE_IDENTIFIER = b"TFL3"
+SCHEMA_VERSION = 3
 BUFFER_ALIGNMENT = 16  # bytes; TFLM's kernels read weights in place (schema: force_align 16)
 
 OPCODE_NAMES: dict[int, str] = {

@@ -18,6 +18,7 @@ from converter.tflite.schema import (
     FILE_IDENTIFIER,
     OPCODES,
     PLACEHOLDER_FOR_GREATER_OP_CODES,
+    SCHEMA_VERSION,
     TENSOR_TYPES,
     schema,
 )
@@ -60,7 +61,7 @@ class _Writer:
         sub.inputs = np.array(graph.inputs, np.int32)
         sub.outputs = np.array(graph.outputs, np.int32)
         model = schema.ModelT()
-        model.version = self._model.version
+        model.version = SCHEMA_VERSION
         model.description = self._model.description
         model.subgraphs = [sub]
         model.signatureDefs = [self._signature(s) for s in self._model.signatures]
@@ -102,6 +103,8 @@ class _Writer:
         raw.outputs = np.array(op.outputs, np.int32)
         raw.builtinOptions, raw.builtinOptionsType = op.options, op.options_type
         raw.builtinOptions2, raw.builtinOptions2Type = op.options2, op.options2_type
+        if op.intermediates:
+            raw.intermediates = np.array(op.intermediates, np.int32)
         if op.custom_options:
             raw.customOptions = np.frombuffer(op.custom_options, np.uint8)
         return raw

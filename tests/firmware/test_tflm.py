@@ -17,7 +17,7 @@ import pytest
 from boards import get_board
 from converter.plan import plan_model, read_plan
 from converter.runtimes.host import HostModel
-from converter.runtimes.tflm.model_file import load_model
+from converter.tflite import parse
 from firmware import tflm
 from firmware.connection import Connection
 from firmware.elf import Elf
@@ -93,10 +93,9 @@ def test_generated_files_of_a_streamed_model(tmp_path, image):
     shape = image or fused_models.ImageShape()
     plan = read_plan(model)
     assert tflm.write_model(model, tmp_path, external=False) == plan.arena_bytes
-    embedded = load_model((tmp_path / "vit_model_weights.bin").read_bytes())
-    graph = embedded.subgraphs[0]
-    strip = graph.tensors[graph.inputs[0]].shape.tolist()
-    assert strip == [1, shape.patch, shape.width, shape.channels]
+    graph = parse((tmp_path / "vit_model_weights.bin").read_bytes()).graph
+    strip = graph.tensors[graph.inputs[0]].shape
+    assert strip == (1, shape.patch, shape.width, shape.channels)
     header = (tmp_path / "vit_model_plan.h").read_text()
     size = (tmp_path / "vit_model_weights.bin").stat().st_size
     assert f"#define VIT_MODEL_FILE_BYTES {size}u\n" in header

@@ -11,7 +11,7 @@
 //   if (!planner.BelongsTo(model, MODEL_BYTES)) ...
 //   auto* allocator = tflite::MicroAllocator::Create(arena, sizeof(arena), &planner);
 //
-// The plan is int32 words; memory_plan.py writes it:
+// The plan is int32 words; converter/plan/device_table.py writes it:
 //   magic "VMP1", version, region count R, buffer count N, model bytes, CRC-32 of the model,
 //   R x bytes used in the region,
 //   N x {bytes, first use, last use, region, offset, overwrites}

@@ -61,9 +61,9 @@ def _expected(x: np.ndarray, blob: bytes) -> dict[str, int]:
 
 def _probe_model(fail: bool, words: int, blob: bytes) -> bytes:
     options = struct.pack("<2i", _SCRATCH_BYTES, int(fail))
-    output = op_models.TensorSpec((words,), "int32")
+    output = op_models.Activation((words,), "int32")
     op = op_models.CustomOp("VitAbiProbe", options, blob, output)
-    return op_models.chain_model(op_models.TensorSpec(_SHAPE), [op])
+    return op_models.chain_model(op_models.Activation(_SHAPE), [op])
 
 
 def run_probe(path: pathlib.Path) -> None:

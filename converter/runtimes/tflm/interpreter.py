@@ -21,9 +21,11 @@ import re
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from converter.runtimes.tflm import abi, build, model_file
+from converter.plan.offline import offline_offsets
+from converter.plan.problem import PlanError
+from converter.runtimes.interface import Array, TensorSpec
+from converter.runtimes.tflm import abi, build
 from converter.runtimes.tflm.errors import (
     TflmAbiError,
     TflmArenaError,
@@ -32,8 +34,7 @@ from converter.runtimes.tflm.errors import (
     TflmModelError,
 )
 from converter.runtimes.tflm.stderr_capture import StderrCapture, one_line
-
-Array = NDArray[np.generic]
+from converter.tflite import Model, TfliteError, parse, serialize
 
 # TFLM's own kernels do not check what they allocate while they prepare and crash in an arena that
 # is too small. So a model is always prepared in a generous arena first; pages of it that nothing
@@ -83,16 +84,6 @@ class ArenaUsage:
 
 
 @dataclasses.dataclass(frozen=True)
-class TensorDetails:
-    """Shape, type and per-tensor quantization of a model input or output."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    scale: float
-    zero_point: int
-
-
-@dataclasses.dataclass(frozen=True)
 class OperatorLibrary:
     """A loaded library and the name under which the wheel finds its registerer."""
 
@@ -135,10 +126,24 @@ def operator_library() -> OperatorLibrary:
     return library
 
 
+def _checked(content: bytes) -> Model:
+    """The model, with everything checked that TFLM would follow blindly."""
+    try:
+        model = parse(content)
+        offline_offsets(model)
+    except (TfliteError, PlanError) as error:
+        raise TflmModelError(f"model: {error}") from error
+    return model
+
+
 class TflmInterpreter:
     """A model in TensorFlow Lite Micro, with the project's custom operators available.
 
     Not for use from several threads at once; several interpreters may exist.
+
+    Attributes:
+      inputs, outputs: of the model, in the file's order.
+      arena_bytes: size of the arena.
     """
 
     def __init__(
@@ -165,26 +170,21 @@ class TflmInterpreter:
           TflmAbiError, TflmBuildError: the environment, see :func:`operator_library`.
         """
         abi.check_wheel()
-        unpacked = model_file.load_model(model)
-        model_file.check_model(unpacked)
+        checked = _checked(model)
+        graph = checked.graph
         self._library = operator_library() if library is None else library
         self._preserves = preserve_all_tensors
-        self._model = model_file.pack_model(unpacked)
-        self._input_count = len(unpacked.subgraphs[0].inputs)
-        self._output_count = len(unpacked.subgraphs[0].outputs)
-        roomy = _ROOMY_ARENA_BYTES + 8 * model_file.activation_bytes(unpacked)
+        self._model = serialize(checked)
+        self.inputs = tuple(TensorSpec.of(graph.tensors[i]) for i in graph.inputs)
+        self.outputs = tuple(TensorSpec.of(graph.tensors[i]) for i in graph.outputs)
+        activations = sum(t.nbytes + _ARENA_ALIGNMENT for t in graph.tensors if not t.is_constant)
+        roomy = _ROOMY_ARENA_BYTES + 8 * activations
         self.arena_bytes = min(roomy, _MAX_ARENA_BYTES)
         self._interpreter = self._allocate(self.arena_bytes)
         if arena_bytes is not None:
             self._check_arena(arena_bytes)
             self.arena_bytes = arena_bytes
             self._interpreter = self._allocate(arena_bytes)
-        self.inputs = tuple(
-            _details(self._interpreter.get_input_details(i)) for i in range(self._input_count)
-        )
-        self.outputs = tuple(
-            _details(self._interpreter.get_output_details(i)) for i in range(self._output_count)
-        )
 
     def _check_arena(self, arena_bytes: int) -> None:
         if arena_bytes > _MAX_ARENA_BYTES:
@@ -252,11 +252,11 @@ class TflmInterpreter:
         if failure is not None or status:
             reason = one_line(captured.text) or str(failure or f"status {status}")
             raise TflmInvokeError(f"TFLM failed to run the model: {reason}") from failure
-        return tuple(self._interpreter.get_output(i) for i in range(self._output_count))
+        return tuple(self._interpreter.get_output(i) for i in range(len(self.outputs)))
 
     def _set_inputs(self, xs: tuple[Array, ...]) -> None:
-        if len(xs) != self._input_count:
-            raise TflmInvokeError(f"inputs: got {len(xs)}, expected {self._input_count}")
+        if len(xs) != len(self.inputs):
+            raise TflmInvokeError(f"inputs: got {len(xs)}, expected {len(self.inputs)}")
         for index, (x, details) in enumerate(zip(xs, self.inputs, strict=True)):
             if x.shape != details.shape or x.dtype != details.dtype:
                 raise TflmInvokeError(
@@ -296,14 +296,3 @@ class TflmInterpreter:
     def arena_used_bytes(self) -> int:
         """Smallest arena that holds the model, in bytes (``arena_usage.total_bytes``)."""
         return self.arena_usage.total_bytes
-
-
-def _details(raw: dict[str, Any]) -> TensorDetails:
-    quantization = raw["quantization_parameters"]
-    scales, zero_points = quantization["scales"], quantization["zero_points"]
-    return TensorDetails(
-        shape=tuple(int(d) for d in raw["shape"]),
-        dtype=np.dtype(raw["dtype"]),
-        scale=float(scales[0]) if len(scales) else 0.0,
-        zero_point=int(zero_points[0]) if len(zero_points) else 0,
-    )

@@ -7,14 +7,15 @@ so that a plain model's accuracy and arena can be measured in TFLM. Nothing else
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.runtimes.tflm import model_file
-from converter.runtimes.tflm.errors import TflmModelError
+from converter.plan.offline import NOT_PLANNED, offline_offsets, with_offline
+from converter.tflite import Operator, Tensor, TfliteError, parse, serialize
 from tflm_custom_ops import options
 
 
@@ -48,82 +49,46 @@ def replace_gelu(data: bytes) -> bytes:
     """Rewrites every builtin GELU of a ``.tflite`` to ``VitGelu``.
 
     Args:
-      data: any ``.tflite``; its memory plan, if it has one, is kept.
+      data: any ``.tflite``; TFLM's memory plan, if it has one, is kept.
 
     Returns:
       The rewritten file; the same bytes if there is no GELU in it.
 
     Raises:
-      TflmModelError: damaged file, or a GELU that is not int8 with per-tensor quantization.
+      TfliteError: damaged file, or a GELU that is not int8 with per-tensor quantization.
+      PlanError: the file's memory plan is not one for it.
     """
-    module = model_file.schema()
-    model = model_file.load_model(data)
-    model_file.check_model(model)
-    gelu_codes = {
-        index
-        for index, code in enumerate(model.operatorCodes)
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == module.BuiltinOperator.GELU
-    }
-    before = [len(graph.tensors) for graph in model.subgraphs]
-    replaced = 0
-    for graph in model.subgraphs:
-        for op in graph.operators or []:
-            if op.opcodeIndex in gelu_codes:
-                _replace_one(module, model, graph, op)
-                replaced += 1
-    if not replaced:
+    model = parse(data)
+    if not any(op.opcode == "GELU" for op in model.graph.operators):
         return data
-    code = module.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = module.BuiltinOperator.CUSTOM
-    code.customCode = options.CUSTOM_CODES[options.OpKind.GELU]
-    model.operatorCodes.append(code)
-    _extend_plan(model, before)
-    return model_file.pack_model(model)
+    planned = offline_offsets(model)
+    graph = model.graph
+    tensors, operators = list(graph.tensors), []
+    for op in graph.operators:
+        if op.opcode == "GELU":
+            custom_options, table = _vit_gelu(tensors, op)
+            tensors.append(table)
+            inputs = (op.inputs[0], len(tensors) - 1)
+            code = options.CUSTOM_CODES[options.OpKind.GELU]
+            op = Operator("CUSTOM", inputs, op.outputs, code, custom_options=custom_options)
+        operators.append(op)
+    if planned is not None:
+        planned += (NOT_PLANNED,) * (len(tensors) - len(graph.tensors))
+    changed = dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(operators))
+    return serialize(with_offline(dataclasses.replace(model, graph=changed), planned))
 
 
-def _replace_one(module: Any, model: Any, graph: Any, op: Any) -> None:
-    x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+def _vit_gelu(tensors: Sequence[Tensor], op: Operator) -> tuple[bytes, Tensor]:
+    """Options and constant of the operator that takes a GELU's place."""
+    x, y = tensors[op.inputs[0]], tensors[op.outputs[0]]
     for tensor in (x, y):
-        scale = None if tensor.quantization is None else tensor.quantization.scale
-        if tensor.type != module.TensorType.INT8 or scale is None or len(scale) != 1:
-            raise TflmModelError(
-                f"GELU tensor '{model_file.tensor_name(tensor)}': expected int8 with one scale; "
+        if tensor.dtype != np.int8 or tensor.quantization is None:
+            raise TfliteError(
+                f"GELU tensor {tensor.name!r}: got {tensor.dtype}, expected int8 with one scale; "
                 "quantize the model to int8 first"
             )
-    table = gelu_table(
-        float(x.quantization.scale[0]),
-        int(x.quantization.zeroPoint[0]),
-        float(y.quantization.scale[0]),
-        int(y.quantization.zeroPoint[0]),
-        bool(op.builtinOptions is not None and op.builtinOptions.approximate),
-    )
+    approximate = bool(op.options is not None and op.options.approximate)
+    table = gelu_table(x.scale, x.zero_point, y.scale, y.zero_point, approximate)
     custom_options, blob = options.encode(options.Gelu(table))
-    buffer = module.BufferT()
-    buffer.data = np.frombuffer(blob, np.uint8)
-    model.buffers.append(buffer)
-    constant = module.TensorT()
-    constant.name = f"{model_file.tensor_name(y)}/table"
-    constant.type = module.TensorType.UINT8
-    constant.shape = np.array([len(blob)], np.int32)
-    constant.buffer = len(model.buffers) - 1
-    graph.tensors.append(constant)
-    op.inputs = np.array([op.inputs[0], len(graph.tensors) - 1], np.int32)
-    op.opcodeIndex = len(model.operatorCodes)  # the code that replace_gelu() appends at the end
-    op.builtinOptions, op.builtinOptionsType = None, module.BuiltinOptions.NONE
-    op.customOptions = np.frombuffer(custom_options, np.uint8)
-
-
-def _extend_plan(model: Any, before: list[int]) -> None:
-    """Adds an entry of -1 to a memory plan for each tensor appended to a subgraph."""
-    for item in model.metadata or []:
-        if item.name not in (model_file.OFFLINE_PLAN, model_file.OFFLINE_PLAN.decode()):
-            continue
-        words = np.frombuffer(bytes(model.buffers[item.buffer].data), np.int32)
-        header, offsets = words[:3].copy(), words[3:]
-        parts, start = [], 0
-        for graph, count in zip(model.subgraphs, before, strict=True):
-            parts.append(offsets[start : start + count])
-            parts.append(np.full(len(graph.tensors) - count, -1, np.int32))
-            start += count
-        header[2] = sum(len(part) for part in parts)
-        model.buffers[item.buffer].data = np.concatenate([header, *parts]).view(np.uint8)
+    data = np.frombuffer(blob, np.uint8)
+    return custom_options, Tensor(f"{y.name}/table", data.shape, data.dtype, None, data)

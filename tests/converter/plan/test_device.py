@@ -11,13 +11,14 @@ import pytest
 from converter.plan import PlanError, plan_model
 from converter.plan.device import device_plan
 from converter.plan.problem import Region
+from converter.plan.strip import strip_model
 from converter.runtimes.host import HostModel
 from converter.runtimes.tflm import build
-from converter.runtimes.tflm.streamed import StripInterpreter, strip_model
+from converter.runtimes.tflm.streamed import StripInterpreter
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
 
-HARNESS = pathlib.Path(__file__).parents[1] / "runtimes" / "tflm" / "planner_harness.cc"
+HARNESS = pathlib.Path(__file__).with_name("planner_harness.cc")
 HEADER_WORDS, BUFFER_WORDS = 6, 6
 
 

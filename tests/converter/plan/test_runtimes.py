@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from converter.compile import CompileError
+from converter.fused_ops import decoded
 from converter.plan import lifetimes, metadata, plan_model, planner
 from converter.plan.model import plan_from, with_schedules
 from converter.runtimes.host import HostModel, PlanViolationError
@@ -30,7 +31,7 @@ def with_tiles(content, streamed, token_tile, one_head, hidden_parts):
     model = parse(content)
     ops = []
     for operator in model.graph.operators:
-        op = lifetimes.decoded(model.graph, operator)
+        op = decoded(model.graph, operator)
         if isinstance(op, Attention):
             heads = 1 if one_head else op.heads
             op = dataclasses.replace(op, token_tile=token_tile, heads_at_a_time=heads)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.runtimes.tflm import model_file
+from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
+from converter.tflite.schema import schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,40 +26,22 @@ class Builtin:
 
 def build_plain(shape: tuple[int, ...], ops: list[Builtin], scale: float = 0.05) -> bytes:
     """A chain of builtin int8 operators."""
-    module = model_file.schema()
-    model = module.ModelT()
-    model.version, model.buffers = 3, [module.BufferT()]
-    graph = module.SubGraphT()
-    graph.tensors, graph.operators, model.operatorCodes = [], [], []
-
-    def tensor(name: str, tensor_scale: float, zero_point: int) -> None:
-        item = module.TensorT()
-        item.name, item.type, item.buffer = name, module.TensorType.INT8, 0
-        item.shape = np.array(shape, np.int32)
-        item.quantization = module.QuantizationParametersT()
-        item.quantization.scale = np.array([tensor_scale], np.float32)
-        item.quantization.zeroPoint = np.array([zero_point], np.int64)
-        graph.tensors.append(item)
-
-    tensor("x", scale, 3)
+    tensors = [_int8("x", shape, scale, 3)]
+    operators = []
     for number, op in enumerate(ops):
-        tensor(f"y{number}", op.scale, op.zero_point)
-        code = module.OperatorCodeT()
-        code.builtinCode = getattr(module.BuiltinOperator, op.name)
-        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-        model.operatorCodes.append(code)
-        operator = module.OperatorT()
-        operator.opcodeIndex = number
-        operator.inputs = np.array([number], np.int32)
-        operator.outputs = np.array([number + 1], np.int32)
-        if op.options:
-            operator.builtinOptionsType = getattr(module.BuiltinOptions, op.options)
-            operator.builtinOptions = getattr(module, f"{op.options}T")()
-        graph.operators.append(operator)
-    graph.inputs = np.array([0], np.int32)
-    graph.outputs = np.array([len(ops)], np.int32)
-    model.subgraphs = [graph]
-    return model_file.pack_model(model)
+        tensors.append(_int8(f"y{number}", shape, op.scale, op.zero_point))
+        kind = 0 if op.options is None else getattr(schema.BuiltinOptions, op.options)
+        value = None if op.options is None else getattr(schema, f"{op.options}T")()
+        operators.append(
+            Operator(op.name, (number,), (number + 1,), options=value, options_type=kind)
+        )
+    graph = Graph(tuple(tensors), tuple(operators), (0,), (len(ops),))
+    return serialize(Model(graph))
+
+
+def _int8(name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> Tensor:
+    quantization = Quantization.per_tensor(scale, zero_point)
+    return Tensor(name, shape, np.dtype(np.int8), quantization)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ import pytest
 from converter.runtimes.tflm import op_models
 from converter.runtimes.tflm.errors import TflmInvokeError, TflmModelError
 from converter.runtimes.tflm.interpreter import TflmInterpreter
-from converter.runtimes.tflm.op_models import CustomOp, TensorSpec
+from converter.runtimes.tflm.op_models import Activation, CustomOp
+from converter.tflite import parse, serialize
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops import options, reference, scratch
 from tflm_custom_ops.options import OpKind, Pool
@@ -23,19 +24,19 @@ KINDS = tuple(OpKind)
 IN_PLACE = (OpKind.ATTENTION, OpKind.MLP, OpKind.LAYER_NORM, OpKind.GELU)
 
 
-def input_spec(op: options.Op) -> TensorSpec:
-    return TensorSpec((1, *generators.input_shape(op)), f"int{generators.input_bits(op)}")
+def input_spec(op: options.Op) -> Activation:
+    return Activation((1, *generators.input_shape(op)), f"int{generators.input_bits(op)}")
 
 
-def output_spec(op: options.Op) -> TensorSpec:
+def output_spec(op: options.Op) -> Activation:
     if isinstance(op, options.PatchEmbed):
-        return TensorSpec((1, op.tokens, op.embed_dim), f"int{op.output_bits}")
+        return Activation((1, op.tokens, op.embed_dim), f"int{op.output_bits}")
     if isinstance(op, options.LinearOp):
-        return TensorSpec((1, op.rows, op.projection.out_features))
+        return Activation((1, op.rows, op.projection.out_features))
     if isinstance(op, options.LayerNorm) and op.pool is not Pool.NONE:
-        return TensorSpec((1, op.embed_dim))
+        return Activation((1, op.embed_dim))
     if isinstance(op, options.LayerNorm):
-        return TensorSpec((1, op.tokens, op.embed_dim))
+        return Activation((1, op.tokens, op.embed_dim))
     return input_spec(op)
 
 
@@ -95,7 +96,7 @@ def test_gelu_takes_any_shape() -> None:
     rng = np.random.default_rng(3)
     op = generators.gelu(rng)
     for shape in ((5,), (1, 3, 7), (1, 2, 3, 4)):
-        spec = TensorSpec(shape)
+        spec = Activation(shape)
         model = op_models.chain_model(spec, [op_models.custom_op(op, spec)])
         x = rng.integers(-128, 128, shape).astype(np.int8)
         np.testing.assert_array_equal(TflmInterpreter(model).invoke(x), reference.run(op, x))
@@ -228,27 +229,25 @@ def test_malformed_operator_is_refused_with_a_reason(kind: OpKind, what: str) ->
 
 @pytest.mark.parametrize("blob", ["activation", "missing"])
 def test_blob_must_be_a_constant(blob: str) -> None:
-    from converter.runtimes.tflm import model_file
+    model = parse(single(generators.gelu(np.random.default_rng(1))))
 
-    op = generators.gelu(np.random.default_rng(1))
-    model = model_file.load_model(single(op))
-    operator = model.subgraphs[0].operators[0]
-    operator.inputs = np.array([0, 0] if blob == "activation" else [0], np.int32)
-    assert "VitGelu: " in _message(model_file.pack_model(model))
-    operator.inputs = np.array([0, -1], np.int32)
-    assert "omitted tensor" in _message(model_file.pack_model(model))
+    def with_inputs(*inputs: int) -> bytes:
+        op = dataclasses.replace(model.graph.operators[0], inputs=inputs)
+        graph = dataclasses.replace(model.graph, operators=(op,))
+        return serialize(dataclasses.replace(model, graph=graph))
+
+    assert "VitGelu: " in _message(with_inputs(*([0, 0] if blob == "activation" else [0])))
+    assert "omitted tensor" in _message(with_inputs(0, -1))
 
 
 def test_output_must_not_be_a_constant() -> None:
-    from converter.runtimes.tflm import model_file
-
-    op = generators.gelu(np.random.default_rng(1))
-    model = model_file.load_model(single(op))
-    constant = model_file.schema().BufferT()
-    constant.data = np.zeros(77, np.uint8)
-    model.buffers.append(constant)
-    model.subgraphs[0].tensors[1].buffer = len(model.buffers) - 1
-    assert "constant tensor" in _message(model_file.pack_model(model))
+    model = parse(single(generators.gelu(np.random.default_rng(1))))
+    tensors = list(model.graph.tensors)
+    y = tensors[1]
+    tensors[1] = dataclasses.replace(y, data=np.zeros(y.shape, y.dtype))
+    graph = dataclasses.replace(model.graph, tensors=tuple(tensors))
+    message = _message(serialize(dataclasses.replace(model, graph=graph)))
+    assert "got output tensor 1 'x1' that has a value already" in message
 
 
 def fuzz(seed: int, rounds: int) -> tuple[int, int]:

@@ -15,9 +15,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from converter.runtimes.tflm import build, memory_plan, model_file, op_models
+from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
+from converter.runtimes.tflm import build, op_models
 from converter.runtimes.tflm.interpreter import TflmInterpreter
-from converter.runtimes.tflm.memory_plan import BufferRequest, Placement
+from converter.tflite import parse
 from tests.converter.runtimes.tflm.test_tflm_operators import input_spec, network, output_spec
 from tflm_custom_ops import options, reference, scratch
 
@@ -101,7 +102,7 @@ def make_case(bits: int) -> Case:
     chain = [op_models.custom_op(op, output_spec(op)) for op in ops]
     model = op_models.chain_model(input_spec(ops[0]), chain)
     sizes = {number: scratch.scratch_bytes(op) for number, op in enumerate(ops)}
-    requests = memory_plan.buffer_requests(model_file.load_model(model), sizes)
+    requests = buffer_requests(parse(model).graph, sizes)
     return Case(model, x, expected.ravel(), requests)
 
 
@@ -117,13 +118,13 @@ def in_place_plan(case: Case) -> np.ndarray:
     placements, used = [], top
     for number, request in enumerate(case.requests):
         if number == 0:
-            placements.append(Placement(0, 0))
+            placements.append(Place(0, 0))
         elif number in tokens:
-            placements.append(Placement(0, image, number - 1 if number > 1 else None))
+            placements.append(Place(0, image, number - 1 if number > 1 else None))
         else:
-            placements.append(Placement(0, used))
+            placements.append(Place(0, used))
             used += aligned(request.bytes)
-    return memory_plan.encode_plan(case.model, case.requests, placements, [used])
+    return encode_table(case.model, case.requests, placements, [used])
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -140,7 +141,7 @@ def test_tflm_itself_gives_the_reference(
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_planner_serves_tflm(runner: pathlib.Path, tmp_path: pathlib.Path, bits: int) -> None:
-    # TFLM asks for exactly the buffers that memory_plan.py predicts, or this fails.
+    # TFLM asks for exactly the buffers that device_table.py predicts, or this fails.
     case = make_case(bits)
     planned = run(runner, tmp_path, case.model, case.x, in_place_plan(case))
     assert planned.status == 0, planned.text

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from converter.runtimes.tflm import model_file, plain_gelu
+from converter.plan.offline import with_offline
+from converter.runtimes.tflm import plain_gelu
 from converter.runtimes.tflm.errors import (
     TflmArenaError,
     TflmInvokeError,
@@ -17,6 +18,7 @@ from converter.runtimes.tflm.errors import (
 )
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.runtimes.tflm.stderr_capture import StderrCapture
+from converter.tflite import parse, serialize
 
 SHAPE = (1, 16, 16)
 PlainModel = Callable[..., bytes]
@@ -92,9 +94,9 @@ def _exact_gelu(x: float) -> float:
 @pytest.mark.parametrize("approximate", [False, True])
 def test_gelu_is_replaced_by_its_table(plain_model: PlainModel, approximate: bool) -> None:
     data = plain_model(SHAPE, [("GELU", "GeluOptions", 0.02, -90), ("LOGISTIC",)])
-    model = model_file.load_model(data)
-    model.subgraphs[0].operators[0].builtinOptions.approximate = approximate
-    replaced = plain_gelu.replace_gelu(model_file.pack_model(model))
+    model = parse(data)
+    model.graph.operators[0].options.approximate = approximate
+    replaced = plain_gelu.replace_gelu(serialize(model))
     interpreter = TflmInterpreter(replaced, preserve_all_tensors=True)
     interpreter.invoke(ALL_VALUES)
     y = interpreter.tensor(1).astype(int).ravel()
@@ -119,14 +121,8 @@ def test_file_without_gelu_is_returned_as_it_is(plain_model: PlainModel) -> None
 
 
 def test_gelu_replacement_keeps_a_plan(plain_model: PlainModel) -> None:
-    module = model_file.schema()
-    model = model_file.load_model(plain_model(SHAPE, [("GELU", "GeluOptions"), ("LOGISTIC",)]))
-    buffer, entry = module.BufferT(), module.MetadataT()
-    buffer.data = np.array([1, 1, 3, 0, 512, 1024], np.int32).view(np.uint8)
-    model.buffers.append(buffer)
-    entry.name, entry.buffer = "OfflineMemoryAllocation", len(model.buffers) - 1
-    model.metadata = [entry]
-    replaced = plain_gelu.replace_gelu(model_file.pack_model(model))
+    model = parse(plain_model(SHAPE, [("GELU", "GeluOptions"), ("LOGISTIC",)]))
+    replaced = plain_gelu.replace_gelu(serialize(with_offline(model, [0, 512, 1024])))
     assert TflmInterpreter(replaced).arena_usage.head_bytes == 1024 + 256
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from converter.plan.problem import PlanError
+from converter.plan.strip import strip_model
 from converter.runtimes.tflm import op_models, streamed
-from converter.runtimes.tflm.errors import TflmInvokeError, TflmModelError
+from converter.runtimes.tflm.errors import TflmInvokeError
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from tests.converter.runtimes.tflm.test_tflm_operators import input_spec, network, output_spec
 from tests.tflm_custom_ops import generators
@@ -40,7 +42,7 @@ def patch_embeds() -> list[options.PatchEmbed]:
 def test_tokens_of_strips_are_those_of_the_image(number: int) -> None:
     op = patch_embeds()[number]
     rng = np.random.default_rng(number)
-    interpreter = streamed.StripInterpreter(streamed.strip_model(chain([op])))
+    interpreter = streamed.StripInterpreter(strip_model(chain([op])))
     for _ in range(2):
         image = image_for(op, rng)
         expected = reference.run(op, image[0])
@@ -54,25 +56,25 @@ def test_network_is_the_same_and_needs_no_image(bits: int) -> None:
     image = image_for(ops[0], rng)
     tokens_bytes = 17 * 24 * bits // 8
     whole = TflmInterpreter(chain(ops))
-    model = streamed.strip_model(chain(ops, {0: 0, 1: 512}), strip_offset=4096)
+    model = strip_model(chain(ops, {0: 0, 1: 512}), strip_offset=4096)
     parts = streamed.StripInterpreter(model)
     np.testing.assert_array_equal(parts.invoke(image), whole.invoke(image))
     assert parts.interpreter.arena_usage.head_bytes >= 4096  # the offset that was asked for
-    small = streamed.StripInterpreter(streamed.strip_model(chain(ops)))
+    small = streamed.StripInterpreter(strip_model(chain(ops)))
     np.testing.assert_array_equal(small.invoke(image), whole.invoke(image))
     assert tokens_bytes < small.interpreter.arena_usage.head_bytes
     # The patch embedding alone: tokens, scratch, and a strip instead of the image.
     alone = chain(ops[:1])
     image_bytes, strip_bytes = image.size, image.size * 4 // image.shape[1]
     saved = image_bytes // 16 * 16 - -(-strip_bytes // 16) * 16
-    strip_head = streamed.StripInterpreter(streamed.strip_model(alone)).interpreter.arena_usage
+    strip_head = streamed.StripInterpreter(strip_model(alone)).interpreter.arena_usage
     assert TflmInterpreter(alone).arena_usage.head_bytes - strip_head.head_bytes == saved
 
 
 def test_an_image_that_was_broken_off_is_forgotten() -> None:
     op = patch_embeds()[0]
     rng = np.random.default_rng(1)
-    interpreter = streamed.StripInterpreter(streamed.strip_model(chain([op])))
+    interpreter = streamed.StripInterpreter(strip_model(chain([op])))
     strip = np.zeros(interpreter.interpreter.inputs[0].shape, np.int8)
     assert interpreter.interpreter.invoke_part(strip) is None
     interpreter.interpreter.reset()
@@ -85,19 +87,19 @@ def test_an_image_that_was_broken_off_is_forgotten() -> None:
 
 def test_what_cannot_be_streamed_is_refused() -> None:
     rng = np.random.default_rng(2)
-    with pytest.raises(TflmModelError, match="first VitPatchEmbed"):
-        streamed.strip_model(chain([generators.gelu(rng)]))
+    with pytest.raises(PlanError, match="first VitPatchEmbed"):
+        strip_model(chain([generators.gelu(rng)]))
     one_strip = generators.patch_embed(rng, patch=4, grid=1, pad=0, stride=4)
-    with pytest.raises(TflmModelError, match="is one strip"):
-        streamed.strip_model(chain([one_strip]))
+    with pytest.raises(PlanError, match="is one strip"):
+        strip_model(chain([one_strip]))
     op = patch_embeds()[0]
-    interpreter = streamed.StripInterpreter(streamed.strip_model(chain([op])))
+    interpreter = streamed.StripInterpreter(strip_model(chain([op])))
     with pytest.raises(TflmInvokeError, match="image: got"):
         interpreter.invoke(np.zeros((1, 2, 2, 1), np.int8))
 
 
 def test_strip_must_not_lie_under_the_tokens() -> None:
     op = patch_embeds()[0]
-    model = streamed.strip_model(chain([op], {0: 0, 1: 0}), strip_offset=0)
+    model = strip_model(chain([op], {0: 0, 1: 0}), strip_offset=0)
     with pytest.raises(TflmInvokeError, match="overlaps input and output"):
         streamed.StripInterpreter(model).invoke(image_for(op, np.random.default_rng(0)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory plan of TFLM on a device: what ``planned_memory_planner.h`` reads.
+"""The table of a plan for TFLM on a device: what ``planned_memory_planner.h`` reads.
 
 The host's wheel takes its plan from the ``OfflineMemoryAllocation`` entry of the model file, which
 can place tensors only, in one region only. On a device :class:`PlannedMemoryPlanner` takes this
@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.runtimes.tflm import model_file
-from converter.runtimes.tflm.errors import TflmModelError
+from converter.plan.problem import PlanError
+from converter.tflite import Graph
 
 MAGIC = 0x31504D56  # "VMP1" little-endian
 VERSION = 1
-ALIGNMENT = 16  # bytes, of every offset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,7 @@ class BufferRequest:
 
 
 @dataclasses.dataclass(frozen=True)
-class Placement:
+class Place:
     """Where a buffer goes.
 
     Attributes:
@@ -57,40 +56,32 @@ class Placement:
     overwrites: int | None = None
 
 
-def buffer_requests(
-    model: model_file.Model, scratch_bytes: Mapping[int, int]
-) -> tuple[BufferRequest, ...]:
-    """The buffers of a model with one subgraph, in the order in which TFLM asks for them.
+def buffer_requests(graph: Graph, scratch_bytes: Mapping[int, int]) -> tuple[BufferRequest, ...]:
+    """The buffers of a model, in the order in which TFLM asks for them.
 
     Args:
-      model: an unpacked ``.tflite`` (``model_file.load_model``).
+      graph: of the exact file that the firmware holds.
       scratch_bytes: bytes that an operator requests, by operator index; one request each.
 
     Raises:
-      TflmModelError: more than one subgraph, or variable tensors.
+      PlanError: variable tensors.
     """
-    if len(model.subgraphs) != 1:
-        raise TflmModelError(f"memory plan: got {len(model.subgraphs)} subgraphs, expected 1")
-    graph = model.subgraphs[0]
-    first: dict[int, int] = dict.fromkeys((int(i) for i in graph.inputs), 0)
+    first: dict[int, int] = dict.fromkeys(graph.inputs, 0)
     last = dict(first)
-    operators = graph.operators or []
-    for step, op in enumerate(operators, start=1):
+    for step, op in enumerate(graph.operators, start=1):
         for index in op.outputs:
-            first.setdefault(int(index), step)
+            first.setdefault(index, step)
         for index in (*op.inputs, *op.outputs):
-            last[int(index)] = step
+            last[index] = step
     for index in graph.outputs:
-        first.setdefault(int(index), len(operators))
-        last[int(index)] = len(operators)
+        first.setdefault(index, len(graph.operators))
+        last[index] = len(graph.operators)
     requests = []
     for index, tensor in enumerate(graph.tensors):
-        if tensor.isVariable:
-            raise TflmModelError(f"memory plan: tensor {index} is a variable, expected none")
-        data = model.buffers[tensor.buffer].data
-        if index in first and (data is None or len(data) == 0):
-            size = model_file.tensor_bytes(tensor)
-            requests.append(BufferRequest(size, first[index], last[index], tensor=index))
+        if tensor.is_variable:
+            raise PlanError(f"memory plan: tensor {index} is a variable, expected none")
+        if index in first and not tensor.is_constant:
+            requests.append(BufferRequest(tensor.nbytes, first[index], last[index], tensor=index))
     for operator in sorted(scratch_bytes):
         if scratch_bytes[operator] > 0:
             size = scratch_bytes[operator]
@@ -98,10 +89,10 @@ def buffer_requests(
     return tuple(requests)
 
 
-def encode_plan(
+def encode_table(
     model_bytes: bytes,
     requests: Sequence[BufferRequest],
-    placements: Sequence[Placement],
+    placements: Sequence[Place],
     region_bytes: Sequence[int],
 ) -> NDArray[np.int32]:
     """The plan as the int32 words that go into the firmware.

@@ -11,10 +11,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from converter.runtimes.tflm import build, memory_plan, model_file, op_models
-from converter.runtimes.tflm.memory_plan import BufferRequest, Placement
-from converter.runtimes.tflm.op_models import CustomOp, TensorSpec
+from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
+from converter.runtimes.tflm import build, op_models
+from converter.runtimes.tflm.op_models import Activation, CustomOp
 from converter.runtimes.tflm.stderr_capture import StderrCapture
+from converter.tflite import parse
 
 ARENA_BYTES = 512
 
@@ -42,15 +43,15 @@ def planner(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 def model() -> bytes:
     """x0 -> op -> x1 -> op -> x2, 96 bytes each."""
-    spec = TensorSpec((1, 4, 24))
+    spec = Activation((1, 4, 24))
     return op_models.chain_model(spec, [CustomOp("Any", b"", b"blob", spec)] * 2)
 
 
 def requests(data: bytes) -> tuple[BufferRequest, ...]:
-    return memory_plan.buffer_requests(model_file.load_model(data), {0: 40, 1: 0})
+    return buffer_requests(parse(data).graph, {0: 40, 1: 0})
 
 
-IN_PLACE = [Placement(0, 0), Placement(0, 0, 0), Placement(0, 0, 1), Placement(0, 96)]
+IN_PLACE = [Place(0, 0), Place(0, 0, 0), Place(0, 0, 1), Place(0, 96)]
 
 
 def run(
@@ -90,7 +91,7 @@ def test_requests_are_those_of_tflm() -> None:
 
 def test_planner_places_what_python_planned(planner: ctypes.CDLL) -> None:
     data = model()
-    words = memory_plan.encode_plan(data, requests(data), IN_PLACE, [144])
+    words = encode_table(data, requests(data), IN_PLACE, [144])
     outcome = run(planner, words, data, requests(data))
     assert outcome.text == ""
     assert outcome.step == 0
@@ -99,7 +100,7 @@ def test_planner_places_what_python_planned(planner: ctypes.CDLL) -> None:
 
 def test_plan_of_another_model_is_refused(planner: ctypes.CDLL) -> None:
     data = model()
-    words = memory_plan.encode_plan(data, requests(data), IN_PLACE, [144])
+    words = encode_table(data, requests(data), IN_PLACE, [144])
     other = bytearray(data)
     other[-1] ^= 1
     assert run(planner, words, bytes(other), requests(data)).step == 1
@@ -111,8 +112,8 @@ def test_plan_of_another_model_is_refused(planner: ctypes.CDLL) -> None:
 
 def test_overlapping_plan_is_refused(planner: ctypes.CDLL) -> None:
     data = model()
-    overlapping = [*IN_PLACE[:3], Placement(0, 80)]
-    words = memory_plan.encode_plan(data, requests(data), overlapping, [144])
+    overlapping = [*IN_PLACE[:3], Place(0, 80)]
+    words = encode_table(data, requests(data), overlapping, [144])
     outcome = run(planner, words, data, requests(data))
     assert outcome.step == 2
     assert "overlap while both are alive" in outcome.text
@@ -120,11 +121,11 @@ def test_overlapping_plan_is_refused(planner: ctypes.CDLL) -> None:
 
 def test_too_large_plan_is_refused(planner: ctypes.CDLL) -> None:
     data = model()
-    words = memory_plan.encode_plan(data, requests(data), IN_PLACE, [ARENA_BYTES + 16])
+    words = encode_table(data, requests(data), IN_PLACE, [ARENA_BYTES + 16])
     assert "region 0: needs 528 bytes" in run(planner, words, data, requests(data)).text
 
 
 def test_placements_must_match() -> None:
     data = model()
     with pytest.raises(ValueError, match="got 3, expected 4"):
-        memory_plan.encode_plan(data, requests(data), IN_PLACE[:3], [144])
+        encode_table(data, requests(data), IN_PLACE[:3], [144])

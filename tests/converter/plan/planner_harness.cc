@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lets test_tflm_memory_plan.py drive the C++ planner as TFLM's allocator does.
+// Lets test_device_table.py drive the C++ planner as TFLM's allocator does.
 #include <stdarg.h>
 #include <stdio.h>
 
