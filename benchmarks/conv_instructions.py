@@ -44,7 +44,8 @@ from nas.cost.targets import Target
 from nas.space.describe import describe
 from nas.space.presets import SPACES
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
-from tflm_custom_ops.options import exact_k_block, pack_dual_channel
+from tflm_custom_ops.exact_sums import exact_k_block
+from tflm_custom_ops.options import pack_dual_channel
 
 SEED = 1
 
@@ -96,13 +97,15 @@ def count(core: KernelEmulator, conv: Convolution) -> int:
     core.reset_memory()
     k, n, out = conv.kernel**2 * conv.inputs, conv.outputs, conv.side // conv.stride
     weights = np.clip(np.rint(rng.normal(0, 40, (n, k))), -127, 127).astype(np.int8)
+    bias = np.zeros(n, np.int32)
     cut = conv_schedule(k, n, conv.scratch_bytes)
     pad = max(0, (out - 1) * conv.stride + conv.kernel - conv.side) // 2
     window = [conv.side, conv.side, conv.inputs, out, out, n, conv.kernel, conv.kernel,
               conv.stride, conv.stride, 1, 1, pad, pad]  # fmt: skip
     linear = [
-        k, n, core.put(pack_dual_channel(weights)), core.put(np.zeros(n, np.int32)),
-        core.put(np.full(n, 1 << 30, np.int32)), 0, 3, -128, 127, exact_k_block(weights),
+        k, n, core.put(pack_dual_channel(weights)), core.put(bias),
+        core.put(np.full(n, 1 << 30, np.int32)), 0, 3, -128, 127,
+        exact_k_block(weights, bias),
     ]  # fmt: skip
     shift = core.put(np.full(n, -8, np.int32))
     words = [*window, -4, *linear, shift, cut.rows, cut.inputs, cut.channels]

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tflm_custom_ops.exact_sums import is_exact
+
 Int8Array = NDArray[np.int8]
 Int32Array = NDArray[np.int32]
 
@@ -70,7 +72,7 @@ class Linear:
       multiplier: int32 ``[out_features]``, real factor times 2**(32 - shift).
       shift: left shift of the accumulator, 0..15.
       out_zero_point, out_min, out_max: of the output type.
-      k_block: even number of inputs between extractions of the packed sums.
+      k_block: even; inputs between extractions of the packed sums (exact_sums.py).
     """
 
     weights: Int8Array
@@ -283,26 +285,6 @@ def unpack_dual_channel(packed: NDArray[np.int16], n: int, k: int) -> Int8Array:
     return np.ascontiguousarray(weights[:n, :k])
 
 
-def exact_k_block(weights: Int8Array, max_abs_input: int = 128) -> int:
-    """Largest even block of inputs for which the packed sums separate exactly.
-
-    The high sum of a block must satisfy |S1| < 2**23. Returns ``in_features`` rounded up to even
-    if the whole row qualifies, else the largest block that does for every odd channel (a block
-    of 512 int8 inputs always does).
-    """
-    k_even = int(weights.shape[1] + 1) // 2 * 2
-    k = int(weights.shape[1])
-    high = np.zeros((max(1, weights.shape[0] // 2), k_even), np.int64)
-    high[: weights.shape[0] // 2, :k] = np.abs(weights[1::2].astype(np.int64))
-    block: int = k_even
-    while block > 2:
-        sums = np.add.reduceat(high, np.arange(0, k_even, block), axis=1)
-        if int(sums.max()) * max_abs_input < 1 << 23:
-            return block
-        block = (block // 2 + 1) // 2 * 2
-    return block
-
-
 class _Writer:
     """Collects option words and the blob."""
 
@@ -358,6 +340,21 @@ class _Writer:
         self.word(p.bits, p.zero_point, p.multiplier, p.shift)
 
 
+def _check_sums(p: Linear) -> None:
+    """Sums that do not come apart are wrong on some cores, and none of them would say so."""
+    if int(p.weights.min()) < -127:
+        raise OptionsError(
+            "linear: got a weight of -128, expected [-127, 127]; fuse the model again"
+        )
+    if p.k_block < 2 or p.k_block % 2:
+        raise OptionsError(f"linear: got k_block {p.k_block}, expected a positive even number")
+    if not is_exact(p.weights, p.bias, p.k_block):
+        raise OptionsError(
+            f"linear of {p.out_features} x {p.in_features}: got k_block {p.k_block}, whose sums "
+            "can leave 24 bits; fuse the model again"
+        )
+
+
 class _Reader:
     """Reads option words and blob arrays, checking every bound."""
 
@@ -398,7 +395,9 @@ class _Reader:
         bias = self.array(np.int32, n)
         multiplier = self.array(np.int32, n)
         rest = [self.word() for _ in range(5)]
-        return Linear(unpack_dual_channel(packed, n, k), bias, multiplier, *rest)  # type: ignore[arg-type]
+        linear = Linear(unpack_dual_channel(packed, n, k), bias, multiplier, *rest)  # type: ignore[arg-type]
+        _check_sums(linear)
+        return linear
 
     def projection(self) -> Projection:
         rank = self.word()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.kernels.emulator import Call, KernelEmulator
+from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.host_library import PARAMS_BYTES
 from tflm_custom_ops.options import (
     Attention,
@@ -26,7 +27,6 @@ from tflm_custom_ops.options import (
     Projection,
     Residual,
     encode,
-    exact_k_block,
     residual_dtype,
 )
 from tflm_custom_ops.reference.attention import context, exponentials
@@ -49,14 +49,15 @@ def _linear(n: int, k: int, *, bits: int = 8, low: int = -128) -> Linear:
     high = (1 << (bits - 1)) - 1
     # The typical sum fills half of the output range.
     factor = rng.uniform(0.5, 1.5, n) * high / 2 / (40 * 60 * k**0.5)
+    bias = rng.integers(-9000, 9000, n).astype(np.int32)
     return Linear(
         weights=weights,
-        bias=rng.integers(-9000, 9000, n).astype(np.int32),
+        bias=bias,
         multiplier=np.minimum(np.rint(factor * 2.0**32), 2**31 - 1).astype(np.int32),
         out_zero_point=3 if bits == 8 else 0,
         out_min=low if bits == 8 else -high - 1,
         out_max=high,
-        k_block=exact_k_block(weights),
+        k_block=exact_k_block(weights, bias),
     )
 
 

@@ -18,7 +18,8 @@ from converter.compile.graph import Operator
 from converter.compile.weights import WeightsImage, pointer
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
-from tflm_custom_ops.options import exact_k_block, pack_dual_channel
+from tflm_custom_ops.exact_sums import exact_k_block
+from tflm_custom_ops.options import pack_dual_channel
 
 _ELEMENTS = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 
@@ -89,7 +90,7 @@ def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
         op.output_zero_point,
         op.out_min,
         op.out_max,
-        exact_k_block(rows),
+        exact_k_block(rows, bias.astype(np.int32)),
     )
     cut = conv_schedule(rows.shape[1], rows.shape[0], scratch_bytes)
     parts = (cut.rows, cut.inputs, cut.channels)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import BoundError
-from tflm_custom_ops.options import MAX_EMBED_DIM, Linear, Norm, exact_k_block
+from tflm_custom_ops.exact_sums import exact_k_block
+from tflm_custom_ops.options import MAX_EMBED_DIM, Linear, Norm
 
 INT32_MAX = 2**31 - 1
 MAX_SHIFT = 15  # range of Linear.shift
@@ -122,15 +123,16 @@ def linear_params(
         raise BoundError(f"{what}: a sum of up to {int(peak.max())} leaves 32 bits")
     largest = int(max(np.abs(high).max(), np.abs(low).max()))
     multiplier = fixed_point(factors, largest, what)
+    whole_bias = folded.astype(np.int32)
     return Linear(
         weights=weights,
-        bias=folded.astype(np.int32),
+        bias=whole_bias,
         multiplier=multiplier.value.astype(np.int32),
         shift=multiplier.shift,
         out_zero_point=target.zero_point,
         out_min=target.low,
         out_max=target.high,
-        k_block=exact_k_block(weights),
+        k_block=exact_k_block(weights, whole_bias),
     )
 
 

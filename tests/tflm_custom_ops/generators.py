@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.options import (
     Attention,
     Gelu,
@@ -29,7 +30,6 @@ from tflm_custom_ops.options import (
     Pool,
     Projection,
     Residual,
-    exact_k_block,
     residual_dtype,
 )
 
@@ -107,7 +107,7 @@ def linear(
         out_zero_point=zero_point(rng, bits),
         out_min=out_low,
         out_max=out_high,
-        k_block=exact_k_block(w),
+        k_block=exact_k_block(w, bias.astype(np.int32)),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from converter import tflite
 from converter.compile.layout import MemoryLayout, Range
 from tflm_custom_ops import options as o
+from tflm_custom_ops.exact_sums import exact_k_block
 
 SCRATCH_BYTES = 1 << 15  # generous: the layouts here are not planned
 
@@ -18,14 +19,15 @@ def linear(rng: np.random.Generator, inputs: int, outputs: int, low: int = -128)
     """Weights of every size; the multiplier brings sums of int8 inputs to about +-60."""
     weights = rng.integers(-127, 128, (outputs, inputs)).astype(np.int8)
     factor = 60.0 / (70.0 * 73.0 * np.sqrt(inputs)) * rng.uniform(0.5, 1.0, outputs)
+    bias = rng.integers(-2000, 2000, outputs).astype(np.int32)
     return o.Linear(
         weights,
-        rng.integers(-2000, 2000, outputs).astype(np.int32),
+        bias,
         np.round(factor * 2.0**31).astype(np.int32),
         shift=1,
         out_zero_point=int(rng.integers(-20, 20)),
         out_min=low,
-        k_block=o.exact_k_block(weights),
+        k_block=exact_k_block(weights, bias),
     )
 
 

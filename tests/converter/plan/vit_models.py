@@ -15,6 +15,7 @@ from converter.plan.skeleton import skeleton
 from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
 from keras_models.arch import ArchConfig
 from tflm_custom_ops import options
+from tflm_custom_ops.exact_sums import exact_k_block
 
 INT8 = np.dtype(np.int8)
 QUANTIZATION = Quantization.per_tensor(0.05, -5)
@@ -25,12 +26,13 @@ def _random_linear(rng: np.random.Generator, p: options.Linear) -> options.Linea
     n, k = p.weights.shape
     weights = rng.integers(-127, 128, (n, k)).astype(np.int8)
     factor = min(0.45, p.out_max / 4 / (70.0 * 73.0 * np.sqrt(k))) * rng.uniform(0.5, 1.0, n)
+    bias = rng.integers(-2000, 2000, n).astype(np.int32)
     return dataclasses.replace(
         p,
         weights=weights,
-        bias=rng.integers(-2000, 2000, n).astype(np.int32),
+        bias=bias,
         multiplier=np.round(factor * 2.0**32).astype(np.int32),
-        k_block=options.exact_k_block(weights),
+        k_block=exact_k_block(weights, bias),
     )
 
 

@@ -16,6 +16,7 @@ from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.sweep import mismatches_of_seed
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops import reference
+from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.options import (
     Attention,
     Linear,
@@ -23,7 +24,6 @@ from tflm_custom_ops.options import (
     Mlp,
     OpKind,
     Projection,
-    exact_k_block,
 )
 
 pytestmark = pytest.mark.skipif(
@@ -110,11 +110,12 @@ def test_exactness_limit(k: int, m7: KernelEmulator) -> None:
         weights = np.full((4, k), fill, np.int8)
         for kept in (k, 512, (1 << 23) // (128 * 127)):
             weights[:, kept:] = 0
+            bias = np.array([0, 5, -7, 1 << 20], np.int32)
             linear = Linear(
                 weights=weights.copy(),
-                bias=np.array([0, 5, -7, 1 << 20], np.int32),
+                bias=bias,
                 multiplier=np.full(4, 1 << 15, np.int32),
-                k_block=exact_k_block(weights),
+                k_block=exact_k_block(weights, bias),
             )
             _check(m7, linear, 4, rng)
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.tflm_custom_ops import generators
 from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library, reference
+from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.host_library import HostLibrary
-from tflm_custom_ops.options import Attention, Linear, LinearOp, OpKind, Projection, exact_k_block
+from tflm_custom_ops.options import Attention, Linear, LinearOp, OpKind, Projection
 
 COUNT = 2000
 
@@ -137,11 +138,12 @@ def test_vit_t_240_block(heads_at_a_time: int, bits: int, library: HostLibrary) 
 def saturated_linear(inputs: int, outputs: int, sign: int) -> LinearOp:
     """Weights of 127 everywhere: the packed sums at the limit of their exactness."""
     weights = np.full((outputs, inputs), 127 * sign, np.int8)
+    bias = np.zeros(outputs, np.int32)
     linear = Linear(
         weights=weights,
-        bias=np.zeros(outputs, np.int32),
+        bias=bias,
         multiplier=np.full(outputs, 1000, np.int32),
-        k_block=exact_k_block(weights),
+        k_block=exact_k_block(weights, bias),
     )
     return LinearOp(rows=5, token_tile=4, projection=Projection(linear))
 
@@ -150,7 +152,7 @@ def saturated_linear(inputs: int, outputs: int, sign: int) -> LinearOp:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_exactness_limit(inputs: int, sign: int, library: HostLibrary) -> None:
     op = saturated_linear(inputs, 7, sign)
-    assert op.projection.up.k_block <= 516
+    assert op.projection.up.k_block <= 518
     for value in (-128, 127):
         x = np.full((5, inputs), value, np.int8)
         assert np.array_equal(library.run(op, x), reference.run(op, x))
