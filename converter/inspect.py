@@ -2,18 +2,18 @@
 """``python -m converter.inspect --model=fused.tflite``: memory, flash and cost of a model.
 
 A file with a plan is reported as it is; one without is scheduled and planned first (nothing is
-written back). With ``--sram_budget`` or ``--flash_budget`` a model that does not fit ends with one
-line that names the peak operator and what would make it fit, and a non-zero exit status.
+written back). SRAM is arena, stack and static data. With ``--sram`` or ``--flash`` a model that
+does not fit ends with one line that names the peak operator and what would make it fit, and a
+non-zero exit status.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from absl import app, flags
 
 from converter import footprint, schedule, tflite
 from converter.compile.header import STREAM_STATE_BYTES
@@ -25,10 +25,28 @@ from converter.plan.problem import PlanError
 from converter.plan.remedies import remedies
 from converter.plan.report import FlashReport, Kind, MemoryReport, flash_report, memory_report
 from converter.plan.validate import validate
-from tflm_vit.files import expect_writable, write_atomic, write_json
+from tflm_vit import flags
+from tflm_vit.files import expect_writable, naming, write_atomic, write_json
 from tflm_vit.run import run
 
-FLAGS = flags.FLAGS
+FLAGS = flags.FlagSet("inspect", __doc__)
+_MODEL = flags.model(FLAGS, "Plain or fused .tflite.")
+_STREAMED = flags.streamed(FLAGS)
+_SRAM = flags.sram(FLAGS)
+_FLASH = flags.flash(FLAGS)
+_STACK = FLAGS.integer(
+    "stack_bytes", None, "Stack of your firmware; without it what this toolkit's firmware reserves."
+)
+_STATIC = FLAGS.integer(
+    "static_bytes",
+    None,
+    "Static data of your firmware without the arena; without it that of this toolkit's firmware.",
+)
+_CODE = FLAGS.integer("code_bytes", 0, "Code of the firmware, and constants beside the model's.")
+_JSON = flags.json(FLAGS)
+_PNG = flags.png(FLAGS)
+_HTML = FLAGS.string("html", "", "File for the report as a page.")
+_CSV = FLAGS.string("csv", "", "File for the buffers in minimalloc's CSV format.")
 
 Table = list[list[str]]
 
@@ -220,35 +238,38 @@ def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
 
 
 def _write_files(found: Inspection, budgets: Budgets, title: str) -> None:
-    if FLAGS.json:
-        write_json(FLAGS.json, as_json(found, budgets))
-    if FLAGS.png:
-        write_atomic(FLAGS.png, draw.png(found.memory, title))
-    if FLAGS.html:
+    if _JSON.value:
+        write_json(_JSON.value, as_json(found, budgets))
+    if _PNG.value:
+        write_atomic(_PNG.value, draw.png(found.memory, title))
+    if _HTML.value:
         page = draw.html_page(found.memory, title, tables(found, budgets))
-        write_atomic(FLAGS.html, page.encode())
-    if FLAGS.csv:
-        write_atomic(FLAGS.csv, minimalloc_csv.writes(found.stated.problem, found.offsets).encode())
+        write_atomic(_HTML.value, page.encode())
+    if _CSV.value:
+        write_atomic(
+            _CSV.value, minimalloc_csv.writes(found.stated.problem, found.offsets).encode()
+        )
 
 
 def _budgets(found: Inspection) -> Budgets:
-    """The flags; with --firmware, what its linker script reserves and its sources declare."""
-    stack, static = FLAGS.stack_bytes, FLAGS.static_bytes
-    if FLAGS.firmware:
-        graph = found.stated.graph
-        row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
-        stack = stack or footprint.STACK_RESERVED_BYTES
-        static = static or footprint.static_bytes(
-            len(graph.operators), row_bytes, found.memory.streamed
-        )
-    return Budgets(FLAGS.sram_budget, FLAGS.flash_budget, stack, static, FLAGS.code_bytes)
+    """The flags; where they say nothing, what this toolkit's firmware reserves and declares."""
+    graph = found.stated.graph
+    row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
+    static = footprint.static_bytes(len(graph.operators), row_bytes, found.memory.streamed)
+    return Budgets(
+        _SRAM.value,
+        _FLASH.value,
+        footprint.STACK_RESERVED_BYTES if _STACK.value is None else _STACK.value,
+        static if _STATIC.value is None else _STATIC.value,
+        _CODE.value,
+    )
 
 
 def _run() -> None:
     """Reports; raises when the model is over a budget."""
-    expect_writable(FLAGS.json, FLAGS.png, FLAGS.html, FLAGS.csv)
-    path = Path(FLAGS.model)
-    found = inspect_model(path.read_bytes(), FLAGS.streamed)
+    expect_writable(_JSON.value, _PNG.value, _HTML.value, _CSV.value)
+    path = Path(_MODEL.value)
+    found = inspect_model(path.read_bytes(), _STREAMED.value)
     budgets = _budgets(found)
     for heading, rows in tables(found, budgets):
         print(f"{heading}\n\n{text_table(rows)}\n")
@@ -260,47 +281,13 @@ def _run() -> None:
 
 
 def _named() -> None:
-    """`_run`, whose errors about the model name its file."""
-    try:
+    with naming(_MODEL.value):
         _run()
-    except ValueError as error:
-        raise PlanError(f"{FLAGS.model}: {error}") from error
 
 
-def main(argv: list[str]) -> None:
-    run("inspect", argv, _named)
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string("model", None, "Plain or fused .tflite.", required=True)
-    flags.DEFINE_bool("streamed", False, "If the file has no plan: plan it with streamed input.")
-    flags.DEFINE_integer(
-        "sram_budget", None, "SRAM in bytes for arena, stack and static data.", lower_bound=1
-    )
-    flags.DEFINE_integer(
-        "flash_budget", None, "Flash in bytes for constants and code.", lower_bound=1
-    )
-    flags.DEFINE_integer(
-        "stack_bytes",
-        0,
-        "Stack of the firmware (python -m firmware.emulate measures it).",
-        lower_bound=0,
-    )
-    flags.DEFINE_integer(
-        "static_bytes", 0, "data and bss of the firmware, without arena.", lower_bound=0
-    )
-    flags.DEFINE_bool(
-        "firmware", False, "Count the stack and static data of this toolkit's firmware too."
-    )
-    flags.DEFINE_integer(
-        "code_bytes", 0, "Code and other constants of the firmware.", lower_bound=0
-    )
-    flags.DEFINE_string("json", "", "File for the report.")
-    flags.DEFINE_string("png", "", "File for the memory map as a picture.")
-    flags.DEFINE_string("html", "", "File for the report as a page.")
-    flags.DEFINE_string("csv", "", "File for the buffers in minimalloc's CSV format.")
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _named, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m converter.quantize`: Keras model -> plain int8 `.tflite`.
 
-    python -m converter.quantize --model=build/run --out=plain.tflite
-    python -m converter.quantize --model=vit_t_240 --weights=random --seed=1 \
-        --calibration_dir=images --calibration_images=16 --out=plain.tflite
-    python -m converter.quantize --model=build/run --qat --out=qat.tflite
+    python -m converter.quantize --network=build/run --out=plain.tflite
+    python -m converter.quantize --network=vit_t_240 --weights=random --seed=1 \
+        --calibration_dir=images --calibration_count=16 --out=plain.tflite
+    python -m converter.quantize --network=build/run --qat --out=qat.tflite
 
 Without --dataset the images are of the data set that the network was trained on.
 """
@@ -18,8 +18,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from absl import app, flags
-
 from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.ptq import Floats, QuantizeError, check_calibration, quantize
 from converter.tflite import parse
@@ -27,47 +25,38 @@ from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.trained_data import chosen_dataset
+from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic, write_json
 from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
 
-_MODEL = flags.DEFINE_string("model", None, "Trained directory, architecture JSON or preset.")
-_PRESET = flags.DEFINE_string("preset", None, "The same as --model with a preset's name.")
-_WEIGHTS = flags.DEFINE_string("weights", "trained", "trained, random, or a .weights.h5 file.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of random weights and of the choice of images.")
-_DATASET = flags.DEFINE_enum(
-    "dataset",
-    None,
+FLAGS = flags.FlagSet("quantize", __doc__)
+_NETWORK = flags.network(FLAGS, required=True)
+_WEIGHTS = flags.weights(FLAGS)
+_SEED = flags.seed(FLAGS, "Of random weights and of the choice of images.")
+_DATASET = flags.dataset(
+    FLAGS,
     DATASETS,
-    "Where calibration images, and those of --qat, come from; default: what it was trained on.",
+    "Where calibration images, and those of --qat, come from; without it what --network was "
+    "trained on.",
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
-_CALIBRATION_DIR = flags.DEFINE_string(
-    "calibration_dir", "", "Images from anywhere under this folder instead of --dataset."
-)
-_IMAGES = flags.DEFINE_integer(
-    "calibration_images", 64, "Number of images, drawn with --seed.", lower_bound=1
-)
-_CALIBRATION = flags.DEFINE_enum(
-    "calibration", "minmax", METHODS, "How activation ranges are chosen from the images."
-)
-_PERCENTILE = flags.DEFINE_float(
+_DATA_DIR = flags.data_dir(FLAGS)
+_CALIBRATION_DIR = flags.calibration_dir(FLAGS)
+_CALIBRATION_COUNT = flags.calibration_count(FLAGS)
+_CALIBRATION = flags.calibration(FLAGS, METHODS)
+_PERCENTILE = FLAGS.number(
     "percentile", DEFAULT_PERCENTILE, "Of --calibration=percentile: values left inside, per end."
 )
-_PER_CHANNEL = flags.DEFINE_bool("per_channel", True, "A weight scale for each output channel.")
-_QAT = flags.DEFINE_bool("qat", False, "Fine-tune with rounding before converting.")
-_QAT_EPOCHS = flags.DEFINE_integer("qat_epochs", 10, "Passes over the training split.")
-_QAT_BATCH = flags.DEFINE_integer("qat_batch_size", 64, "Images per step.")
-_QAT_RATE = flags.DEFINE_float("qat_learning_rate", 1e-4, "Of Adam, falling to 0.")
-_QAT_BITS = flags.DEFINE_enum(
-    "qat_residual_bits", "8", ("8", "16"), "Residual stream that the file will be fused with."
-)
-_QAT_DIR = flags.DEFINE_string(
-    "qat_dir", None, "Where checkpoints are kept; default: --out with .qat appended."
-)
-_RESUME = flags.DEFINE_bool("resume", False, "Go on from the checkpoint in --qat_dir.")
-_OUT = flags.DEFINE_string("out", None, "Where the plain .tflite goes.", required=True)
-_JSON = flags.DEFINE_string("json", None, "Where the report goes as JSON.")
+_PER_CHANNEL = FLAGS.boolean("per_channel", True, "A weight scale for each output channel.")
+_QAT = FLAGS.boolean("qat", False, "Fine-tune with rounding before converting.")
+_QAT_EPOCHS = flags.qat_epochs(FLAGS, "Passes over the training split.", 10)
+_QAT_BATCH = FLAGS.integer("qat_batch_size", 64, "Images per step of --qat.", 1)
+_QAT_RATE = flags.qat_learning_rate(FLAGS)
+_RESIDUAL_BITS = flags.residual_bits(FLAGS)
+_QAT_DIR = flags.qat_dir(FLAGS, "Where checkpoints are kept; without it --out with .qat appended.")
+_RESUME = flags.resume(FLAGS, "Go on from the checkpoint in --qat_dir.")
+_OUT = flags.out(FLAGS, "Where the plain .tflite goes.")
+_JSON = flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +132,7 @@ def _dataset(arch: ArchConfig) -> Dataset | None:
     name = chosen_dataset(
         _DATASET.value,
         _DATA_DIR.value,
-        _MODEL.value or _PRESET.value,
+        _NETWORK.value,
         _WEIGHTS.value,
         instead="" if _QAT.value else "--calibration_dir=FOLDER",
     )
@@ -152,11 +141,16 @@ def _dataset(arch: ArchConfig) -> Dataset | None:
 
 def _calibration_images(arch: ArchConfig, data: Dataset | None) -> Floats:
     """Images of the folder or of the training split, float32 in [-1, 1], as the flags say."""
+    count = _CALIBRATION_COUNT.value
     if _CALIBRATION_DIR.value or data is None:
         return load_images(
-            _CALIBRATION_DIR.value, _IMAGES.value, arch.image_size, arch.channels, _SEED.value
+            _CALIBRATION_DIR.value,
+            count,
+            arch.image_size,
+            arch.channels,
+            _SEED.value,
         )
-    images, _ = data.train.draw(_IMAGES.value, _SEED.value).arrays()
+    images, _ = data.train.draw(count, _SEED.value).arrays()
     return images
 
 
@@ -174,7 +168,7 @@ def _quantize_aware(
         epochs=_QAT_EPOCHS.value,
         batch_size=_QAT_BATCH.value,
         learning_rate=_QAT_RATE.value,
-        residual_bits=int(_QAT_BITS.value),
+        residual_bits=int(_RESIDUAL_BITS.value),
         seed=_SEED.value,
     )
     directory = _qat_directory()
@@ -215,17 +209,15 @@ def _write(content: bytes) -> None:
 def _run() -> QuantizeReport:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
-    if bool(_MODEL.value) == bool(_PRESET.value):
-        raise QuantizeError("got no model, or both --model and --preset; expected one of them")
     if _QAT.value and not _PER_CHANNEL.value:
         raise QuantizeError("--qat rounds weights per channel; leave --per_channel out")
     ranges = RangeChoice(_CALIBRATION.value, _PERCENTILE.value)
     # Images first: whatever is wrong with them is known before TensorFlow is imported.
-    arch = resolve_arch(_MODEL.value or _PRESET.value)
+    arch = resolve_arch(_NETWORK.value)
     data = _dataset(arch)
     images = check_calibration(_calibration_images(arch, data), arch)
     with captured_stderr():  # TensorFlow talks while it is imported
-        _, model = resolve_model(_MODEL.value or _PRESET.value, _WEIGHTS.value, _SEED.value)
+        _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
     if _QAT.value and data is not None:
         content, qat = _quantize_aware(model, arch, data, images, ranges)
     else:
@@ -262,15 +254,9 @@ def _body() -> None:
     print(f"wrote {_OUT.value}")
 
 
-def main(argv: Sequence[str]) -> None:
-    run("quantize", argv, _body)
-
-
-def cli() -> None:
-    """Entry point."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    app.run(main)
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    cli()
+    main()

@@ -124,7 +124,7 @@ def _run(out: Path) -> Summary:
     trained, plain_file, fused_file = out / "trained", out / "plain.tflite", out / "fused.tflite"
     epochs = [f"--epochs={_EPOCHS.value}"] if _EPOCHS.value else []
     _command("keras_models.train", f"--preset={PRESET}", f"--out={trained}", "--overwrite", *epochs)
-    _command("converter.quantize", f"--model={trained}", f"--out={plain_file}")
+    _command("converter.quantize", f"--network={trained}", f"--out={plain_file}")
     _command("converter.fuse", f"--model={plain_file}", f"--out={fused_file}")
     print(f"\nevaluating on the test set and on the emulated {BOARD}", flush=True)
     plain, fused = plain_file.read_bytes(), fused_file.read_bytes()

@@ -3,3 +3,7 @@
 
 Importing this package imports neither Keras nor TensorFlow; the modules that need them do.
 """
+
+from tflm_vit.start import package_of_commands
+
+package_of_commands(__name__)

@@ -109,7 +109,7 @@ def resolve_model(
     keras_module: types.ModuleType | None = None,
     norm: str | None = None,
 ) -> tuple[ArchConfig, Any]:
-    """The architecture and a model with weights: what `--model --weights --seed` mean everywhere.
+    """The architecture and a model with weights: what `--network --weights --seed` mean everywhere.
 
     Args:
       preset_or_path: preset name, architecture JSON file, or trained directory.

@@ -5,3 +5,7 @@ Rooms, each importing those before it only: `space`, `cost`, `supernet`, `search
 The modules beside them are the commands and what they share. README.md shows both, docs/search.md
 explains them in order.
 """
+
+from tflm_vit.start import package_of_commands
+
+package_of_commands(__name__)

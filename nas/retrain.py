@@ -63,7 +63,7 @@ def _body() -> None:
         f"{report['params']:,} parameters, {report['epochs']} epochs, validation "
         f"{100 * report['validation_accuracy']:.2f} %, test {100 * report['test_accuracy']:.2f} %, "
         f"{time.monotonic() - started:.0f} s; next: python -m converter.quantize "
-        f"--model={FLAGS.out} --dataset={FLAGS.dataset} --out=plain.tflite"
+        f"--network={FLAGS.out} --dataset={FLAGS.dataset} --out=plain.tflite"
     )
 
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from tflm_vit.failures import is_damage, reason
+from tflm_vit.failures import failure_line, is_damage, reason
 
 _JSON_LIMIT_BYTES = 256 * 2**20  # far above any file of this toolkit
 
@@ -44,6 +44,21 @@ def reading(
         if not is_damage(found):
             raise
         raise error(f"{name}: {f'not {what}: ' if what else ''}{reason(found)}") from found
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Around the work on a file: an error that is the user's begins with the file's name."""
+    name = os.fspath(path)
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as found:
+        line = failure_line(found)
+        if line is None or line.startswith(name):
+            raise
+        raise FileError(f"{name}: {line}") from found
 
 
 def read_json(

@@ -56,7 +56,7 @@ def data_dir(to: FlagSet) -> Flag[str]:
 
 def images(to: FlagSet, text: str = "", required: bool = False) -> Flag[list[str]]:
     """Files, never a number: that is `count`."""
-    what = "Image files, folders of them, or .npy files."
+    what = "Image files, or folders of them."
     return to.files("images", f"{what} {text}".strip(), "the number of images is --count", required)
 
 
@@ -132,6 +132,11 @@ def runtime(to: FlagSet, names: Sequence[str], default: str, text: str) -> Flag[
     return to.enum("runtime", default, names, text)
 
 
+def runtimes(to: FlagSet, default: Sequence[str], text: str) -> Flag[list[str]]:
+    """The same, several with commas between them."""
+    return to.words("runtime", default, text)
+
+
 def threads(to: FlagSet) -> Flag[int]:
     cores = len(os.sched_getaffinity(0))
     return to.integer("threads", cores, "Threads of litert and host.", 1, 4096)
@@ -174,6 +179,19 @@ def batch_size(to: FlagSet) -> Flag[int | None]:
 
 def recipe_fields(to: FlagSet) -> Flag[list[str]]:
     return to.repeated("set", "Field of the training recipe, FIELD=VALUE; may be repeated.")
+
+
+def qat_epochs(to: FlagSet, text: str, default: int, low: int = 1) -> Flag[int]:
+    return to.integer("qat_epochs", default, text, low, 10**6)
+
+
+def qat_learning_rate(to: FlagSet) -> Flag[float]:
+    text = "Learning rate of Adam while fine-tuning, falling to 0."
+    return to.number("qat_learning_rate", 1e-4, text)
+
+
+def qat_dir(to: FlagSet, text: str) -> Flag[str]:
+    return to.string("qat_dir", "", text)
 
 
 def checkpoint_every(to: FlagSet) -> Flag[int]:

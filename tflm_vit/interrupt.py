@@ -32,21 +32,8 @@ class _State:
     received = False
 
 
-def guard(package: str) -> None:
-    """Makes Ctrl-C one line while `python -m PACKAGE.COMMAND` imports what the command needs.
-
-    The first line of a package of commands. Does nothing where the package is a library: runpy
-    leaves "-m" in `sys.argv` only while it looks for the module that it is to run.
-    """
-    if sys.argv[:1] != ["-m"] or "-m" not in sys.orig_argv[:-1]:
-        return
-    module = sys.orig_argv[sys.orig_argv.index("-m") + 1]
-    if module.split(".")[0] == package:
-        guard_command(module.rpartition(".")[2])
-
-
 def guard_command(name: str) -> None:
-    """The same for a process that is known to be the command `name`."""
+    """Until the command's body runs, Ctrl-C ends this process with one line of `name`."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler or _State.name:
         _State.name = name
         signal.signal(signal.SIGINT, _quit)

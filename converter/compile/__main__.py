@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
-
 from converter.compile.compiler import CompiledModel, compile_model
-from converter.compile.errors import CompileError
-from tflm_vit.files import expect_writable, expect_writable_folder, write_json
+from tflm_vit import flags
+from tflm_vit.files import expect_writable, expect_writable_folder, naming, write_json
 from tflm_vit.run import run
 
-_MODEL = flags.DEFINE_string("model", None, "Fused and planned .tflite.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder for the generated files.", required=True)
-_EXTERNAL = flags.DEFINE_bool(
-    "external_weights", False, "Place the weights in memory-mapped external flash (QSPI)."
-)
-_JSON = flags.DEFINE_string("json", "", "File for the model's figures.")
+FLAGS = flags.FlagSet("compile", __doc__)
+_MODEL = flags.model(FLAGS, "Fused and planned .tflite.")
+_OUT = flags.out(FLAGS, "Folder for the generated files.")
+_WEIGHTS_IN = flags.weights_in(FLAGS)
+_JSON = flags.json(FLAGS)
 
 
 def _figures(model: CompiledModel) -> list[tuple[str, int]]:
@@ -36,7 +34,7 @@ def _run() -> None:
     expect_writable_folder(_OUT.value)
     expect_writable(_JSON.value)
     content = Path(_MODEL.value).read_bytes()
-    model = compile_model(content, external_weights=_EXTERNAL.value)
+    model = compile_model(content, external_weights=_WEIGHTS_IN.value == "external")
     model.write(Path(_OUT.value))
     for name, value in _figures(model):
         print(f"{name:14} {value:>12,}")
@@ -45,16 +43,13 @@ def _run() -> None:
 
 
 def _named() -> None:
-    """`_run`, whose errors about the model name its file."""
-    try:
+    with naming(_MODEL.value):
         _run()
-    except ValueError as error:
-        raise CompileError(f"{_MODEL.value}: {error}") from error
 
 
-def main(argv: list[str]) -> None:
-    run("compile", argv, _named)
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _named, argv)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

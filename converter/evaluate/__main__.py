@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m converter.evaluate --model=fused.tflite --dataset=digits --runtime=host,tflm``.
 
-A .tflite does not say what it was trained on; with --float_model that directory does.
+A .tflite does not say what it was trained on; with --network that directory does.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 from tqdm import tqdm
 
 from converter.evaluate import metrics, report
@@ -33,37 +32,32 @@ from converter.runtimes import (
 )
 from converter.tflite import TfliteError
 from keras_models.datasets import DATASETS, Dataset, DatasetError, Split, load_dataset
-from keras_models.load import load_trained, resolve_arch
+from keras_models.load import resolve_arch, resolve_model
 from keras_models.trained_data import CHOICES, chosen_dataset
+from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic
 from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
 
-_MODEL = flags.DEFINE_string("model", None, "Int8 .tflite, plain or fused.", required=True)
-_PLAIN = flags.DEFINE_string("plain_model", "", "Plain .tflite for litert; default: --model.")
-_DATASET = flags.DEFINE_enum(
-    "dataset", None, DATASETS, "Data set; default: what --float_model was trained on."
+FLAGS = flags.FlagSet("evaluate", __doc__)
+_MODEL = flags.model(FLAGS, "Int8 .tflite, plain or fused.")
+_PLAIN = FLAGS.string("plain_model", "", "Plain .tflite for litert; without it --model.")
+_NETWORK = flags.network(
+    FLAGS, "With trained weights, which the model was made from: its logits are compared."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
-_SPLIT = flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "Which images.")
-_RUNTIME = flags.DEFINE_list(
-    "runtime", ["host"], "Some of: " + "; ".join(f"{r.name} ({r.runs})" for r in RUNTIMES)
+_DATASET = flags.dataset(FLAGS, DATASETS, "Data set; without it what --network was trained on.")
+_DATA_DIR = flags.data_dir(FLAGS)
+_SPLIT = FLAGS.enum("split", "test", ("train", "validation", "test"), "Which images.")
+_RUNTIME = flags.runtimes(
+    FLAGS, ["host"], "Some of: " + "; ".join(f"{r.name} ({r.runs})" for r in RUNTIMES) + "."
 )
-_FLOAT = flags.DEFINE_string("float_model", "", "Trained directory of the float model.")
-_LIMIT = flags.DEFINE_integer(
-    "limit", 0, "Number of images, drawn with --seed; 0: all.", lower_bound=0
+_COUNT = flags.count(FLAGS, "Number of images, drawn with --seed; 0: all.")
+_EMULATED_COUNT = FLAGS.integer(
+    "emulated_count", 0, "The emulated runtime sees only the first so many of them; 0: all."
 )
-_EMULATED_LIMIT = flags.DEFINE_integer(
-    "emulated_limit",
-    0,
-    "The emulated runtime sees only the first so many of them; 0: all.",
-    lower_bound=0,
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the draw of --limit images.")
-_THREADS = flags.DEFINE_integer(
-    "threads", len(os.sched_getaffinity(0)), "Threads of litert and host.", lower_bound=1
-)
-_JSON = flags.DEFINE_string("json", "", "File for the whole report.")
+_SEED = flags.seed(FLAGS, "Of the draw of --count images.")
+_THREADS = flags.threads(FLAGS)
+_JSON = flags.json(FLAGS)
 
 _FLOAT_BATCH = 64
 
@@ -115,12 +109,12 @@ def _files() -> dict[str, _File]:
 
 
 def _dataset_name() -> str:
-    if not _DATASET.value and not _FLOAT.value:
+    if not _DATASET.value and not _NETWORK.value:
         raise DatasetError(
             f"no data set named, and a .tflite does not say one: give {CHOICES} or "
-            "--float_model=DIR of the network before quantization"
+            "--network=DIR of the network before quantization"
         )
-    return chosen_dataset(_DATASET.value, _DATA_DIR.value, _FLOAT.value)
+    return chosen_dataset(_DATASET.value, _DATA_DIR.value, _NETWORK.value)
 
 
 def _check(file: _File, dataset: Dataset) -> None:
@@ -146,13 +140,13 @@ def _dataset(files: dict[str, _File]) -> Dataset:
     dataset = load_dataset(name, _DATA_DIR.value, image_size=height, channels=channels)
     for file in files.values():
         _check(file, dataset)
-    if _FLOAT.value:
-        arch = resolve_arch(_FLOAT.value)
+    if _NETWORK.value:
+        arch = resolve_arch(_NETWORK.value)
         got = (arch.image_size, arch.channels, arch.num_classes)
         expected = (height, channels, dataset.num_classes)
         if got != expected:
             raise DatasetError(
-                f"--float_model={_FLOAT.value}: image size, channels, classes {got}, expected "
+                f"--network={_NETWORK.value}: image size, channels, classes {got}, expected "
                 f"{expected} as in {first.path}"
             )
     return dataset
@@ -160,8 +154,8 @@ def _dataset(files: dict[str, _File]) -> Dataset:
 
 def _split(dataset: Dataset) -> Split:
     split = dataset.split(_SPLIT.value)
-    if _LIMIT.value:
-        split = split.take(_LIMIT.value, _SEED.value)
+    if _COUNT.value:
+        split = split.take(_COUNT.value, _SEED.value)
     if not len(split):
         raise DatasetError(f"{dataset.name}: the {_SPLIT.value} split is empty")
     split.preload()  # an unreadable image is reported now
@@ -169,10 +163,10 @@ def _split(dataset: Dataset) -> Split:
 
 
 def _float_logits(split: Split, bars: _Bars) -> Floats | None:
-    if not _FLOAT.value:
+    if not _NETWORK.value:
         return None
     with captured_stderr():  # TensorFlow talks while it is imported
-        _, model = load_trained(_FLOAT.value)
+        _, model = resolve_model(_NETWORK.value)
     parts: list[Floats] = []
     done = 0
     for images, _ in split.batches(_FLOAT_BATCH):
@@ -192,7 +186,7 @@ def _evaluate() -> report.Report:
     float_logits = _float_logits(split, bars)
     results: list[RuntimeResult] = []
     for name, runtime in runtimes:
-        count = _EMULATED_LIMIT.value if name == "emulated" else 0
+        count = _EMULATED_COUNT.value if name == "emulated" else 0
         data = split.take(count) if count else split
         results.append(evaluate_runtime(name, runtime, files[name].ends, data, float_logits, bars))
     float_scores = None
@@ -216,9 +210,9 @@ def _run() -> None:
         write_atomic(_JSON.value, report.to_json(result).encode())
 
 
-def main(argv: list[str]) -> None:
-    run("evaluate", argv, _run, (RuntimeUnavailableError,))
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _run, argv)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

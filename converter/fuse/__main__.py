@@ -7,31 +7,22 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from absl import app, flags
-
-from converter.fuse.pipeline import RESIDUAL_BITS, fuse_model
+from converter.fuse.pipeline import fuse_model
 from converter.fuse.report import FuseReport
-from converter.tflite import TfliteError
-from tflm_vit.files import expect_writable, write_atomic
+from tflm_vit import flags
+from tflm_vit.files import expect_writable, naming, write_atomic
 from tflm_vit.run import run
 
-_MODEL = flags.DEFINE_string("model", None, "Plain int8 .tflite (static batch 1).", required=True)
-_OUT = flags.DEFINE_string("out", None, "Where the fused .tflite goes.", required=True)
-_RESIDUAL_BITS = flags.DEFINE_enum(
-    "residual_bits", "8", [str(b) for b in RESIDUAL_BITS], "Type of the residual stream."
-)
-_PLAN = flags.DEFINE_bool("plan", True, "Choose tiles and plan the arena (docs/memory.md).")
-_STREAMED = flags.DEFINE_bool(
-    "streamed", False, "The application pushes image rows; the arena holds one strip of them."
-)
-_SRAM_BUDGET = flags.DEFINE_integer(
-    "sram_budget",
-    None,
-    "Bytes that the arena may take; none: the smallest with good tiles.",
-    lower_bound=1,
-)
-_JSON = flags.DEFINE_string("json", None, "Where the report goes as JSON.")
+FLAGS = flags.FlagSet("fuse", __doc__)
+_MODEL = flags.model(FLAGS, "Plain int8 .tflite (static batch 1).")
+_OUT = flags.out(FLAGS, "Where the fused .tflite goes.")
+_RESIDUAL_BITS = flags.residual_bits(FLAGS)
+_PLAN = FLAGS.boolean("plan", True, "Choose tiles and plan the arena (docs/memory.md).")
+_STREAMED = flags.streamed(FLAGS)
+_ARENA = flags.arena(FLAGS)
+_JSON = flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +36,7 @@ class Planned:
 def _plan(content: bytes) -> tuple[bytes, Planned]:
     from converter.plan.model import plan_model
 
-    result = plan_model(content, streamed=_STREAMED.value, sram_budget=_SRAM_BUDGET.value)
+    result = plan_model(content, streamed=_STREAMED.value, arena_budget=_ARENA.value)
     return result.model_bytes, Planned(result.plan.arena_bytes, result.plan.lower_bound_bytes)
 
 
@@ -59,11 +50,7 @@ def _json(report: FuseReport, size: int, planned: Planned | None) -> bytes:
 def _run() -> None:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
-    try:
-        with open(_MODEL.value, "rb") as file:
-            plain = file.read()
-    except OSError as error:
-        raise TfliteError(f"cannot read: {error.strerror}") from error
+    plain = Path(_MODEL.value).read_bytes()
     result = fuse_model(plain, int(_RESIDUAL_BITS.value))
     content, planned = (result.model_bytes, None)
     if _PLAN.value:
@@ -80,21 +67,13 @@ def _run() -> None:
 
 
 def _named() -> None:
-    """`_run`, whose errors about the model name its file."""
-    try:
+    with naming(_MODEL.value):
         _run()
-    except ValueError as error:
-        raise TfliteError(f"{_MODEL.value}: {error}") from error
 
 
-def main(argv: Sequence[str]) -> None:
-    run("fuse", argv, _named)
-
-
-def cli() -> None:
-    """Entry point."""
-    app.run(main)
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _named, argv)
 
 
 if __name__ == "__main__":
-    cli()
+    main()

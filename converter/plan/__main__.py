@@ -2,7 +2,7 @@
 """``python -m converter.plan``: plans a `.tflite`, plain or fused, or a minimalloc CSV.
 
     python -m converter.plan --model=plain.tflite --out=planned.tflite
-    python -m converter.plan --csv=problem.csv --capacity=1048576 --out=solution.csv
+    python -m converter.plan --problem=problem.csv --arena=1048576 --out=solution.csv
 
 The CSV that is written has an ``offset`` column, so that other planners' results and this one's
 can be compared on the same problem.
@@ -12,32 +12,32 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
-
-from absl import app, flags
 
 from converter.plan import heuristic, minimalloc_csv, planner
 from converter.plan.model import plan_model
 from converter.plan.problem import Placement, PlanError, Problem, Region
-from tflm_vit.files import expect_writable, write_atomic, write_json
+from tflm_vit import flags
+from tflm_vit.files import expect_writable, naming, write_atomic, write_json
 from tflm_vit.run import run
 
-_MODEL = flags.DEFINE_string("model", "", "Plain or fused .tflite to plan.")
-_CSV = flags.DEFINE_string("csv", "", "minimalloc CSV (id,lower,upper,size[,alignment,offset]).")
-_OUT = flags.DEFINE_string("out", "", "Where the planned file goes.")
-_STREAMED = flags.DEFINE_bool("streamed", False, "Model: the application pushes image rows.")
-_SRAM_BUDGET = flags.DEFINE_integer(
-    "sram_budget", None, "Model: bytes that the arena may take.", lower_bound=1
+FLAGS = flags.FlagSet("plan", __doc__)
+_MODEL = flags.model(FLAGS, "Plain or fused .tflite to plan.", required=False)
+_PROBLEM = FLAGS.string(
+    "problem", "", "Problem as minimalloc's CSV (id,lower,upper,size[,alignment,offset])."
 )
-_CAPACITY = flags.DEFINE_integer("capacity", None, "CSV: bytes of the memory.", lower_bound=1)
-_ALIGNMENT = flags.DEFINE_integer(
-    "alignment", 1, "CSV: of buffers without a column of their own.", lower_bound=1
+_OUT = flags.out(FLAGS, "Where the planned file goes.", required=False)
+_STREAMED = flags.streamed(FLAGS)
+_ARENA = flags.arena(FLAGS)
+_ALIGNMENT = FLAGS.integer(
+    "alignment", 1, "Of the buffers of --problem without a column of their own.", 1
 )
-_TIME_LIMIT = flags.DEFINE_float(
-    "time_limit_s", planner.DEFAULT_TIME_LIMIT_S, "Of the exact search.", lower_bound=0.0
+_TIME_LIMIT = FLAGS.number(
+    "time_limit_s", planner.DEFAULT_TIME_LIMIT_S, "Seconds of the exact search."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of the search.")
-_JSON = flags.DEFINE_string("json", "", "File for the figures.")
+_SEED = flags.seed(FLAGS, "Of the search.")
+_JSON = flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +68,12 @@ def _figures(problem: Problem, placement: Placement, seconds: float) -> Figures:
 
 
 def _plan_csv() -> tuple[Problem, Placement, bytes]:
-    text = Path(_CSV.value).read_text(encoding="utf-8")
+    try:
+        text = Path(_PROBLEM.value).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise PlanError("not a text file") from error
     problem = minimalloc_csv.reads(text, _ALIGNMENT.value)
-    problem = dataclasses.replace(problem, regions=(Region("memory", _CAPACITY.value),))
+    problem = dataclasses.replace(problem, regions=(Region("memory", _ARENA.value),))
     placement = planner.place(problem, _TIME_LIMIT.value, _SEED.value)
     return problem, placement, minimalloc_csv.writes(problem, placement.offsets).encode()
 
@@ -79,7 +82,7 @@ def _plan_tflite() -> tuple[Problem, Placement, bytes]:
     planned = plan_model(
         Path(_MODEL.value).read_bytes(),
         _STREAMED.value,
-        _SRAM_BUDGET.value,
+        _ARENA.value,
         _TIME_LIMIT.value,
         _SEED.value,
     )
@@ -89,7 +92,7 @@ def _plan_tflite() -> tuple[Problem, Placement, bytes]:
 def _run() -> None:
     expect_writable(_OUT.value, _JSON.value)
     started = time.monotonic()
-    problem, placement, content = _plan_csv() if _CSV.value else _plan_tflite()
+    problem, placement, content = _plan_csv() if _PROBLEM.value else _plan_tflite()
     figures = _figures(problem, placement, time.monotonic() - started)
     if _OUT.value:
         write_atomic(_OUT.value, content)
@@ -104,21 +107,16 @@ def _run() -> None:
 
 def _named() -> None:
     """`_run`, whose errors about the problem name its file."""
-    if bool(_MODEL.value) == bool(_CSV.value):
-        raise PlanError("got no problem or two, expected either --model=FILE or --csv=FILE")
-    name = _CSV.value or _MODEL.value
-    try:
+    if bool(_MODEL.value) == bool(_PROBLEM.value):
+        raise PlanError("got no problem or two, expected either --model=FILE or --problem=FILE")
+    with naming(_PROBLEM.value or _MODEL.value):
         _run()
-    except UnicodeDecodeError as error:
-        raise PlanError(f"{name}: not a text file") from error
-    except ValueError as error:
-        raise PlanError(f"{name}: {error}") from error
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
-    run("plan", argv, _named)
+    run(FLAGS, _named, argv)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -80,18 +80,18 @@ def schedule_graph(
     graph: Graph,
     ops: tuple[options.Op | None, ...],
     streamed: bool = False,
-    sram_budget: int | None = None,
+    arena_budget: int | None = None,
 ) -> tuple[options.Op | None, ...]:
     """Each operator with the best schedule that fits.
 
     Args:
-      sram_budget: bytes for the arena; None for the smallest arena with good tiles.
+      arena_budget: bytes for the arena; None for the smallest arena with good tiles.
 
     Raises:
       OverBudgetError: some operator fits with no schedule.
     """
     found = choices(graph, ops, streamed)
-    limit = sram_budget
+    limit = arena_budget
     if limit is None:
         limit = max(n.total_bytes for n in found.smallest(good=True))
     scheduled: list[options.Op | None] = []

@@ -47,7 +47,7 @@ class PlannedModel:
 def plan_model(
     model_bytes: bytes,
     streamed: bool = False,
-    sram_budget: int | None = None,
+    arena_budget: int | None = None,
     time_limit_s: float = planner.DEFAULT_TIME_LIMIT_S,
     seed: int = 0,
 ) -> PlannedModel:
@@ -56,7 +56,7 @@ def plan_model(
     Args:
       model_bytes: a plain or fused `.tflite`; an older plan is replaced.
       streamed: the application pushes image rows, the arena holds one strip of them.
-      sram_budget: bytes that the arena may take; None gives the smallest arena that keeps good
+      arena_budget: bytes that the arena may take; None gives the smallest arena that keeps good
         tiles (docs/memory.md).
       time_limit_s: of the exact search.
       seed: of the search; the same seed gives the same plan.
@@ -68,7 +68,7 @@ def plan_model(
     """
     model = metadata.without_plan(parse(model_bytes))
     ops = decoded_all(model.graph)
-    stated, placement = plan_graph(model.graph, ops, streamed, sram_budget, time_limit_s, seed)
+    stated, placement = plan_graph(model.graph, ops, streamed, arena_budget, time_limit_s, seed)
     model = dataclasses.replace(model, graph=stated.graph)
     plan = plan_from(stated, placement)
     planned = metadata.with_plan(model, plan, _tflm_image_offset(stated, plan))
@@ -79,7 +79,7 @@ def plan_graph(
     graph: Graph,
     ops: tuple[options.Op | None, ...],
     streamed: bool = False,
-    sram_budget: int | None = None,
+    arena_budget: int | None = None,
     time_limit_s: float = planner.DEFAULT_TIME_LIMIT_S,
     seed: int = 0,
 ) -> tuple[ModelProblem, Placement]:
@@ -88,19 +88,19 @@ def plan_graph(
     Tiles are chosen for the live bytes of each step; where the placement cannot pack them without
     a hole, they are chosen again for a budget that is smaller by the excess.
     """
-    limit = sram_budget
+    limit = arena_budget
     for _ in range(PACKING_ATTEMPTS):
         scheduled = schedule_graph(graph, ops, streamed, limit)
         stated = model_problem(with_schedules(graph, scheduled), scheduled, streamed)
         placement = planner.place(stated.problem, time_limit_s, seed)
-        excess = 0 if sram_budget is None else placement.arena_bytes[0] - sram_budget
+        excess = 0 if arena_budget is None else placement.arena_bytes[0] - arena_budget
         if excess <= 0:
             return stated, placement
         assert limit is not None
         limit -= excess
     raise OverBudgetError(
         f"over budget: the arena needs {placement.arena_bytes[0]} bytes, {excess} more than the "
-        f"budget of {sram_budget}, although no operator alone does; increase the time limit"
+        f"budget of {arena_budget}, although no operator alone does; increase the time limit"
     )
 
 

@@ -89,11 +89,13 @@ def list_images(folder: str) -> list[str]:
     return sorted(found)
 
 
-def load_images(folder: str, count: int, size: int, channels: int = 3, seed: int = 0) -> Floats:
-    """`count` images from anywhere under a folder, for calibration and demonstrations.
+def load_images(
+    where: str | Sequence[str], count: int, size: int, channels: int = 3, seed: int = 0
+) -> Floats:
+    """`count` images from files and from anywhere under folders, for calibration and measurements.
 
     Args:
-      folder: searched recursively, e.g. one folder per class.
+      where: a folder, which is searched recursively, an image file, or several of them.
       count: how many; drawn without repetition with `seed`.
       size: side in pixels.
       channels: 1 or 3.
@@ -103,10 +105,14 @@ def load_images(folder: str, count: int, size: int, channels: int = 3, seed: int
       float32 (count, size, size, channels) in [-1, 1].
 
     Raises:
-      DatasetError: no such folder, fewer images than asked for, or an unreadable file, named.
+      DatasetError: no such file, fewer images than asked for, or an unreadable file, named.
     """
-    paths = list_images(folder)
+    named = [where] if isinstance(where, str) else list(where)
+    found = [[path] if os.path.isfile(path) else list_images(path) for path in named]
+    paths = [path for part in found for path in part]
     if not 0 < count <= len(paths):
-        raise DatasetError(f"{folder}: {count} images asked for, expected 1 to {len(paths)}")
+        raise DatasetError(
+            f"{','.join(named)}: {count} images asked for, expected 1 to {len(paths)}"
+        )
     order = np.random.default_rng(seed).permutation(len(paths))[:count]
     return normalize(read_images([paths[i] for i in order], size, channels))

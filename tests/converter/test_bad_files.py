@@ -29,7 +29,7 @@ READERS = {
     "compile": ("--out=out", "--json=out.json"),
     "evaluate": ("--dataset=image_folder", "--data_dir=images", "--json=out.json"),
 }
-QUANTIZE = ("--model=a.json", "--weights=random", "--calibration_images=3")
+QUANTIZE = ("--network=a.json", "--weights=random", "--calibration_count=3")
 FOLDER = ("--dataset=image_folder", "--data_dir=images")
 
 CASES = [

@@ -35,13 +35,13 @@ def folder(tmp_path: Path) -> Path:
 
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ARCH.save(str(tmp_path / "a.json"))
-    command = [sys.executable, "-m", "converter.quantize", f"--model={tmp_path}/a.json"]
+    command = [sys.executable, "-m", "converter.quantize", f"--network={tmp_path}/a.json"]
     command += ["--weights=random", f"--out={tmp_path}/p.tflite", f"--json={tmp_path}/r.json"]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
 
 
 def test_one_image_classes(tmp_path: Path, folder: Path) -> None:
-    done = run(tmp_path, f"--calibration_dir={folder}", "--calibration_images=5")
+    done = run(tmp_path, f"--calibration_dir={folder}", "--calibration_count=5")
     assert done.returncode == 0, done.stderr
     assert f"5 images of {folder}" in done.stdout
     assert json.loads((tmp_path / "r.json").read_text())["calibration_images"] == 5
@@ -54,11 +54,11 @@ def test_one_image_classes(tmp_path: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--calibration_images=6"], "6 images asked for, expected 1 to 5"),
+        (["--calibration_count=6"], "6 images asked for, expected 1 to 5"),
         (["--calibration_dir=/nowhere"], "/nowhere: no such folder"),
         # Without a folder: the same refusal, and no data set that nobody named.
         (
-            ["--calibration_dir=", "--dataset=digits", "--calibration_images=1260"],
+            ["--calibration_dir=", "--dataset=digits", "--calibration_count=1260"],
             "train split: 1260 images asked for, expected 1 to 1259",
         ),
         (["--calibration_dir="], "--weights=random does not say one: give --dataset=digits|"),
@@ -79,7 +79,7 @@ def test_the_folder_of_the_training_is_asked_for(tmp_path: Path, folder: Path) -
     trained.mkdir()
     ARCH.save(str(trained / "arch.json"))
     (trained / "train.json").write_text('{"dataset": "image_folder"}')
-    done = run(tmp_path, f"--model={trained}", "--weights=trained")
+    done = run(tmp_path, f"--network={trained}", "--weights=trained")
     assert done.returncode == 1
     assert done.stderr == (
         f"quantize: {trained}/train.json: trained on a folder of images; say where with "
@@ -92,7 +92,7 @@ def test_plain_images_are_refused_with_the_reason(tmp_path: Path) -> None:
     images.mkdir()
     for level in (10, 90, 170):
         Image.new("RGB", (8, 8), (level, level, level)).save(images / f"{level}.png")
-    done = run(tmp_path, f"--calibration_dir={images}", "--calibration_images=3")
+    done = run(tmp_path, f"--calibration_dir={images}", "--calibration_count=3")
     assert done.returncode == 1
     assert "all 3 are constant" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -31,7 +31,7 @@ def test_generates_all_files(tmp_path, content):
     model, out, figures = tmp_path / "m.tflite", tmp_path / "out" / "c", tmp_path / "figures.json"
     planned = plan_model(content, streamed=True)
     model.write_bytes(planned.model_bytes)
-    result = run(f"--model={model}", f"--out={out}", f"--json={figures}", "--external_weights")
+    result = run(f"--model={model}", f"--out={out}", f"--json={figures}", "--weights_in=external")
     assert result.returncode == 0, result.stderr
     names = {"vit_model.h", "vit_model.c", "vit_model_weights.S", "vit_model_weights.bin"}
     assert names <= {p.name for p in out.iterdir()}

@@ -87,7 +87,7 @@ def plain(folder: Path) -> Path:
 
 def test_fused_digits_in_host_and_tflm(folder, fused):
     out = folder / "report.json"
-    result = run(folder, f"--model={fused}", "--runtime=host,tflm", "--limit=50", f"--json={out}")
+    result = run(folder, f"--model={fused}", "--runtime=host,tflm", "--count=50", f"--json={out}")
     assert result.returncode == 0, result.stderr
     assert "host = tflm: 0 logits differ in 0 of 50 images" in result.stdout
     content = json.loads(out.read_text())
@@ -98,7 +98,7 @@ def test_fused_digits_in_host_and_tflm(folder, fused):
 
 def test_plain_model_in_three_runtimes(folder, plain):
     result = run(
-        folder, f"--model={plain}", "--runtime=litert,host,tflm", "--limit=50", "--threads=1"
+        folder, f"--model={plain}", "--runtime=litert,host,tflm", "--count=50", "--threads=1"
     )
     assert result.returncode == 0, result.stderr
     assert "host = tflm: 0 logits differ in 0 of 50 images" in result.stdout
@@ -119,7 +119,7 @@ def test_plain_model_in_three_runtimes(folder, plain):
             "seven.tflite: 7 outputs, but digits has 10 classes; give",
         ),
         (
-            ("--model={fused}", "--float_model={trained}"),
+            ("--model={fused}", "--network={trained}"),
             "trained: image size, channels, classes (8, 1, 7), expected (8, 1, 10)",
         ),
     ],
@@ -137,7 +137,7 @@ def test_a_data_set_is_named_or_comes_from_the_float_model(folder, fused):
     expect_one_line(result, "give --dataset=digits|image_folder|cifar10|imagenet2012 or --float_")
     directory = trained(folder, 10)
     (directory / "train.json").write_text('{"dataset": "image_folder"}')
-    result = run(folder, f"--model={fused}", f"--float_model={directory}", dataset="")
+    result = run(folder, f"--model={fused}", f"--network={directory}", dataset="")
     expect_one_line(result, "train.json: trained on a folder of images; say where with --data_dir")
 
 

@@ -93,7 +93,7 @@ def test_over_budget_names_peak_and_what_helps(benchmark):
 
 
 def test_all_heads_over_budget_suggests_per_head_keys_and_values():
-    planned = plan_model(fused_model(PRESETS["vit_t_240"]), True, sram_budget=300_000)
+    planned = plan_model(fused_model(PRESETS["vit_t_240"]), True, arena_budget=300_000)
     found = inspect_command.inspect_model(planned.model_bytes)
     line = inspect_command.over_budget(found, inspect_command.Budgets(140_000, None, 0, 0, 0))
     assert "per-head K/V" in line
@@ -134,7 +134,7 @@ def test_command_writes_every_format(tiny, tmp_path):
 
 
 def test_command_over_budget_fails_with_one_line_after_the_report(tiny):
-    done = run(f"--model={tiny}", "--sram_budget=2000", "--stack_bytes=500")
+    done = run(f"--model={tiny}", "--sram=2000", "--stack_bytes=500")
     assert done.returncode != 0
     assert "Peak: op" in done.stdout
     assert len(done.stderr.strip().splitlines()) == 1

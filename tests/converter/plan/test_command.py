@@ -26,7 +26,7 @@ def test_csv_in_and_solution_out(tmp_path):
     problem = random_problem(11, 40, with_overwrites=False)
     source, solution, figures = (tmp_path / n for n in ("in.csv", "out.csv", "f.json"))
     source.write_text(minimalloc_csv.writes(problem))
-    done = run(f"--csv={source}", f"--out={solution}", f"--json={figures}", "--time_limit_s=5")
+    done = run(f"--problem={source}", f"--out={solution}", f"--json={figures}", "--time_limit_s=5")
     assert done.returncode == 0, done.stderr
     solved = minimalloc_csv.reads(solution.read_text())
     assert violations(problem, [b.offset for b in solved.buffers]) == []
@@ -49,12 +49,12 @@ def test_model_in_and_planned_model_out(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected either --model=FILE or --csv=FILE"),
-        (["--model=a", "--csv=b"], "expected either --model=FILE or --csv=FILE"),
-        (["--csv=/nonexistent.csv"], "/nonexistent.csv: No such file"),
-        (["--csv=pyproject.toml"], "csv header"),
-        (["--csv={csv}", "--capacity=10"], "the best placement found needs"),
-        (["--model={model}", "--sram_budget=500", "--out={out}"], "over budget"),
+        ([], "expected either --model=FILE or --problem=FILE"),
+        (["--model=a", "--problem=b"], "expected either --model=FILE or --problem=FILE"),
+        (["--problem=/nonexistent.csv"], "/nonexistent.csv: No such file"),
+        (["--problem=pyproject.toml"], "csv header"),
+        (["--problem={csv}", "--arena=10"], "the best placement found needs"),
+        (["--model={model}", "--arena=500", "--out={out}"], "over budget"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_writes_nothing(tmp_path, arguments, message):

@@ -161,13 +161,13 @@ def test_a_budget_buys_larger_tiles_and_is_kept():
 def test_over_budget_names_the_peak_the_bytes_and_a_remedy():
     content = fused_model(PRESETS["vit_t_240"])
     with pytest.raises(OverBudgetError) as resident:
-        plan_model(content, sram_budget=150_000)
+        plan_model(content, arena_budget=150_000)
     message = str(resident.value)
     assert "op 0 VitPatchEmbed needs 179136 bytes" in message
     assert "150000" in message
     assert "streamed input (smallest arena" in message
     with pytest.raises(OverBudgetError, match=r"VitAttention needs .* a smaller network"):
-        plan_model(content, streamed=True, sram_budget=60_000)
+        plan_model(content, streamed=True, arena_budget=60_000)
 
 
 @pytest.mark.parametrize("preset", ["vit_t_240", "test_tiny"])

@@ -53,7 +53,7 @@ def test_logits_are_the_same_in_every_schedule(preset, bits):
     assert expected.std() > 0.5
     for variant in (
         plan_model(content, streamed=True).model_bytes,
-        plan_model(content, sram_budget=10**6).model_bytes,
+        plan_model(content, arena_budget=10**6).model_bytes,
         with_tiles(content, False, 3, True, 3),
         with_tiles(content, True, 4, True, 2),
     ):

@@ -21,8 +21,8 @@ ARCH = ArchConfig.uniform(
 def test_command(tmp_path: Path) -> None:
     ARCH.save(str(tmp_path / "a.json"))
     command = [
-        sys.executable, "-m", "converter.quantize", f"--model={tmp_path}/a.json",
-        "--weights=random", "--dataset=digits", "--calibration_images=8", "--qat", "--qat_epochs=1",
+        sys.executable, "-m", "converter.quantize", f"--network={tmp_path}/a.json",
+        "--weights=random", "--dataset=digits", "--calibration_count=8", "--qat", "--qat_epochs=1",
         f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -111,8 +111,8 @@ def test_command(tmp_path: Path) -> None:
     arch, out, report = tmp_path / "a.json", tmp_path / "p.tflite", tmp_path / "r.json"
     ARCH.replace(num_classes=10).save(str(arch))
     done = quantize_command(
-        f"--model={arch}", "--weights=random", "--seed=2", "--dataset=digits",
-        "--calibration_images=6", f"--out={out}", f"--json={report}",
+        f"--network={arch}", "--weights=random", "--seed=2", "--dataset=digits",
+        "--calibration_count=6", f"--out={out}", f"--json={report}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "6 images of digits" in done.stdout

@@ -124,8 +124,8 @@ def test_command(tmp_path: Path) -> None:
     ARCH.replace(num_classes=10).save(str(tmp_path / "a.json"))
     out, chart = tmp_path / "s.json", tmp_path / "s.png"
     command = [
-        sys.executable, "-m", "converter.sensitivity", f"--model={tmp_path}/a.json",
-        "--weights=random", "--dataset=digits", "--images=5", "--calibration_images=5",
+        sys.executable, "-m", "converter.sensitivity", f"--network={tmp_path}/a.json",
+        "--weights=random", "--dataset=digits", "--count=5", "--calibration_count=5",
         f"--json={out}", f"--png={chart}",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -138,15 +138,15 @@ def test_command(tmp_path: Path) -> None:
     assert 0 <= tree["accuracy"] <= 1
     assert chart.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert not list(tmp_path.glob("*.tmp"))
-    assert tree["command"].endswith("--calibration_images=5 --json=s.json --png=s.png")
+    assert tree["command"].endswith("--calibration_count=5 --json=s.json --png=s.png")
 
 
 @pytest.mark.parametrize(
     ("dataset", "arguments", "reason"),
     [
         ("digits", ["--weights=none"], "none: no such weights file"),
-        ("digits", ["--images=360"], "test split: 360 images asked for, expected 1 to 359"),
-        ("digits", ["--model={folder}/five.json"], "digits has 10 classes, the network 5: "),
+        ("digits", ["--count=360"], "test split: 360 images asked for, expected 1 to 359"),
+        ("digits", ["--network={folder}/five.json"], "digits has 10 classes, the network 5: "),
         ("", [], "--weights=random does not say one: give --dataset=digits|"),
         ("digits", ["--png={folder}"], "{folder}: got a folder, expected the name of a file"),
         ("digits", ["--json={folder}/a.json/s.json"], "{folder}/a.json: "),
@@ -159,7 +159,7 @@ def test_bad_input_is_one_line_before_the_work(
     ARCH.save(str(tmp_path / "five.json"))
     ARCH.replace(num_classes=10).save(str(tmp_path / "a.json"))
     command = [
-        sys.executable, "-m", "converter.sensitivity", f"--model={tmp_path}/a.json",
+        sys.executable, "-m", "converter.sensitivity", f"--network={tmp_path}/a.json",
         "--weights=random",
     ]  # fmt: skip
     command += [f"--dataset={dataset}"] * bool(dataset)

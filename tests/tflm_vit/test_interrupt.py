@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ctrl-C is one line and status 130 at any moment, while a command imports TensorFlow too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Imports that a command waits for: what it says when it begins, so that the signal comes then.
+HOOK = """
+import importlib.abc, os, sys, time
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r} and not os.path.exists({mark!r}):
+            open({mark!r}, "w").close()
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                pass
+        return None
+
+sys.meta_path.insert(0, Slow())
+"""
+
+COMMANDS = [
+    ("converter.fuse", "numpy", ()),
+    ("converter.plan", "ortools", ()),
+    ("converter.quantize", "keras", ("--network=test_tiny", "--weights=random", "--out={out}",
+                                     "--dataset=digits")),
+    ("firmware.export", "numpy", ()),
+]  # fmt: skip
+
+
+def interrupted_while_importing(
+    command: list[str], name: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """A command that gets Ctrl-C while it imports a package."""
+    mark = folder / "mark"
+    (folder / "sitecustomize.py").write_text(HOOK.format(name=name, mark=str(mark)))
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell starts its background jobs with interrupts ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not mark.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(command, process.returncode, out, errors)
+
+
+@pytest.mark.parametrize(("module", "name", "arguments"), COMMANDS)
+def test_ctrl_c_during_imports(
+    tmp_path: Path, module: str, name: str, arguments: tuple[str, ...]
+) -> None:
+    words = [a.format(out=tmp_path / "out.tflite") for a in arguments]
+    done = interrupted_while_importing(["-m", module, *words], name, tmp_path)
+    assert done.returncode == 130
+    assert done.stderr == f"\n{module.rpartition('.')[2]}: interrupted\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) in (
+        ["mark", "sitecustomize.py"],
+        ["__pycache__", "mark", "sitecustomize.py"],
+    )
+
+
+def test_a_library_leaves_signals_alone() -> None:
+    text = (
+        "import converter, nas, firmware, keras_models, signal; "
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
