@@ -109,7 +109,7 @@ def test_plain_model_in_three_runtimes(folder, plain):
     [
         (("--model=missing.tflite",), "missing.tflite: No such file"),
         (("--model={fused}", "--runtime=litert"), "VitAttention"),
-        (("--model={fused}", "--runtime=cloud"), "expected litert, host, tflm, emulated"),
+        (("--model={fused}", "--runtime=cloud"), "litert, host, tflm, emulated"),
         (("--model={fused}", "--dataset=image_folder", "--data_dir=missing"), "missing"),
         (("--model={text}",), "notes.txt: got file identifier"),
         (("--model={fused}", "--runtime="), "--runtime: got none, expected some of litert, host"),
