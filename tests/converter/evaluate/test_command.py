@@ -112,7 +112,7 @@ def test_plain_model_in_three_runtimes(folder, plain):
         (("--model={fused}", "--runtime=cloud"), "litert, host, tflm, emulated"),
         (("--model={fused}", "--dataset=image_folder", "--data_dir=missing"), "missing"),
         (("--model={text}",), "notes.txt: got file identifier"),
-        (("--model={fused}", "--runtime="), "--runtime: got none, expected some of litert, host"),
+        (("--model={fused}", "--runtime="), "--runtime: got none, expected some of reference"),
         (("--model={seven}",), "seven.tflite: 7 outputs, but digits has 10 classes; give"),
         (
             ("--model={fused}", "--plain_model={seven}", "--runtime=host,litert"),
