@@ -122,9 +122,9 @@ def test_command(tmp_path: Path) -> None:
     assert parse(out.read_bytes()).graph.tensors[0].dtype == np.int8
 
 
-def test_command_without_a_model(tmp_path: Path) -> None:
+def test_command_without_a_network(tmp_path: Path) -> None:
     done = quantize_command(f"--out={tmp_path}/p.tflite")
-    assert done.returncode == 1
-    assert done.stderr.startswith("quantize: got no model")
+    assert done.returncode == 2
+    assert done.stderr.startswith("quantize: --network is missing: ")
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
