@@ -13,12 +13,12 @@ from boards.core import Core
 from converter.compile import (
     CompiledModel,
     CompileError,
-    MemoryLayout,
     compile_model,
     include_dirs,
     kernel_sources,
 )
 from converter.compile.sources import CORES
+from converter.plan import Plan
 from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError
@@ -72,19 +72,22 @@ def kernel_files(board: Board) -> list[Path]:
     return files
 
 
-def _compile(
-    model: bytes, board: Board, weights: str, layout: MemoryLayout | None
-) -> CompiledModel:
+def _compile(model: bytes, board: Board, weights: str, plan: Plan | None) -> CompiledModel:
     if weights not in WEIGHTS:
         raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS)}")
     if weights == WEIGHTS_QSPI and board.external_flash() is None:
         raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
     try:
-        compiled = compile_model(model, layout, external_weights=weights == WEIGHTS_QSPI)
+        compiled = compile_model(model, plan, external_weights=weights == WEIGHTS_QSPI)
+        if compiled.interface.image is None:
+            raise ModelError(
+                "the firmware takes models of one int8 image [1, height, width, channels] with one "
+                "int8 output; run others with open_runtime('host', ...)"
+            )
         if weights == WEIGHTS_AUTO and board.external_flash() is not None:
             room = board.region(board.code_region).size_bytes - _CODE_ALLOWANCE_BYTES
             if compiled.weights_bytes > room:
-                return compile_model(model, layout, external_weights=True)
+                return compile_model(model, plan, external_weights=True)
     except CompileError as error:
         raise ModelError(str(error)) from error
     return compiled
@@ -96,7 +99,7 @@ def compile_to_directory(
     directory: Path,
     *,
     weights: str = WEIGHTS_AUTO,
-    layout: MemoryLayout | None = None,
+    plan: Plan | None = None,
 ) -> None:
     """Writes the compiled model (vit_model.*) into `directory`.
 
@@ -105,13 +108,13 @@ def compile_to_directory(
       board: decides where the weights can go.
       directory: made if missing.
       weights: `internal` flash, `qspi`, or `auto`: internal when they fit there.
-      layout: memory layout instead of the file's own plan.
+      plan: memory plan instead of the file's own plan.
 
     Raises:
       FirmwareError: the board has no QSPI flash.
       ModelError: the model is not one that the compiled runtime runs.
     """
-    _compile(model, board, weights, layout).write(directory)
+    _compile(model, board, weights, plan).write(directory)
 
 
 def _tflm_external(model: bytes, board: Board, weights: str) -> bool:
@@ -132,7 +135,7 @@ def project_from_model(
     work: Path,
     *,
     weights: str = WEIGHTS_AUTO,
-    layout: MemoryLayout | None = None,
+    plan: Plan | None = None,
     name: str = "vit_firmware",
     stack_bytes: int | None = None,
     debug: bool = False,
@@ -144,13 +147,13 @@ def project_from_model(
     `runtime` = `tflm` the model runs in TFLM's interpreter instead (firmware.tflm).
     """
     if runtime == RUNTIME_TFLM:
-        if debug or layout is not None or stack_bytes is not None:
-            raise FirmwareError("debug, layout and stack_bytes are for the compiled runtime")
+        if debug or plan is not None or stack_bytes is not None:
+            raise FirmwareError("debug, plan and stack_bytes are for the compiled runtime")
         external = _tflm_external(model, board, weights)
         kernels = kernel_files(board)
         return tflm_project_from_model(model, board, work, kernels, external=external, name=name)
     generated = work / "model"
-    compile_to_directory(model, board, generated, weights=weights, layout=layout)
+    compile_to_directory(model, board, generated, weights=weights, plan=plan)
     return make_project(
         board,
         generated,
@@ -167,7 +170,7 @@ def build_model(
     elf: Path,
     *,
     weights: str = WEIGHTS_AUTO,
-    layout: MemoryLayout | None = None,
+    plan: Plan | None = None,
     stack_bytes: int | None = None,
     debug: bool = False,
     runtime: str = RUNTIME_COMPILED,
@@ -183,7 +186,7 @@ def build_model(
             board,
             Path(work),
             weights=weights,
-            layout=layout,
+            plan=plan,
             name=elf.stem,
             stack_bytes=stack_bytes,
             debug=debug,

@@ -19,14 +19,14 @@ from pathlib import Path, PurePosixPath
 from boards import Board
 from converter import tflite
 from converter.compile import CompileError
-from converter.compile.graph import Graph, read_graph
 from converter.compile.header import Interface, header_text, interface_of
-from converter.compile.plan import layout_from_model
+from converter.compile.planned import PlannedGraph, read_graph
 from converter.plan import Plan, PlanError, read_plan
 from converter.plan.device import device_plan
 from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
 from converter.plan.strip import Strip, strip_model
 from converter.runtimes.tflm import build
+from converter.tflite import Graph
 from firmware.errors import FirmwareError, ModelError
 from firmware.toolchain import core_flags, find_tool
 from tflm_custom_ops import options
@@ -217,8 +217,8 @@ def resolver_header(graph: Graph) -> str:
     Raises:
       ModelError: an operator that TFLM lacks.
     """
-    custom = sorted({op.name for op in graph.operators if op.is_custom})
-    builtin = sorted({op.name for op in graph.operators if not op.is_custom})
+    custom = sorted({op.name for op in graph.operators if op.opcode == "CUSTOM"})
+    builtin = sorted({op.name for op in graph.operators if op.opcode != "CUSTOM"})
     known = set(options.CUSTOM_CODES.values())
     methods = {entry.opcode: entry.method for entry in BUILTINS}
     missing = [n for n in custom if n not in known] + [n for n in builtin if n not in methods]
@@ -256,7 +256,7 @@ def _header(interface: Interface) -> str:
 
 
 def _names(graph: Graph) -> str:
-    names = ",\n    ".join(f'"{op.index} {op.name}"' for op in graph.operators)
+    names = ",\n    ".join(f'"{i} {op.name}"' for i, op in enumerate(graph.operators))
     return (
         "// SPDX-License-Identifier: Apache-2.0\n"
         '#include "vit_model.h"\n\n'
@@ -282,7 +282,12 @@ def write_model(
     try:
         plan = read_plan(model)
         graph = read_graph(model)
-        interface = interface_of(graph, layout_from_model(model))
+        interface = interface_of(PlannedGraph(graph, plan))
+        if interface.image is None:
+            raise ModelError(
+                "TFLM firmware takes models of one int8 image [1, height, width, channels] with "
+                "one int8 output"
+            )
         embedded = _embedded(model, plan)
     except (CompileError, PlanError, tflite.TfliteError) as error:
         raise ModelError(str(error)) from error

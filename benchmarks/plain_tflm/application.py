@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boards import Board, Region, RegionKind, get_board
-from converter.compile.graph import Graph, read_graph
+from converter.tflite import Graph, parse
 from firmware import tflm
 from firmware.build import build
 from firmware.elf import Elf
@@ -165,7 +165,7 @@ def build_application(model: bytes, tree: Path, library: Path, elf: Path) -> Non
         project = Project(
             name=elf.stem,
             board=BOARD,
-            files=(*_files(model, read_graph(model)), binary),
+            files=(*_files(model, parse(model).graph), binary),
             defines=chosen.defines,
             extra_includes=(tflm.PROJECT_INCLUDE,),
             flags=dataclasses.replace(FLAGS, libraries=("-lm", *FLAGS.libraries)),
@@ -235,8 +235,8 @@ class PlainEmulator:
         """
         counts: dict[str, int] = {}
         totals: dict[str, int] = {}
-        for op in self.graph.operators:
-            reading = self.machine.counter.operator(op.index)
+        for index, op in enumerate(self.graph.operators):
+            reading = self.machine.counter.operator(index)
             if reading.calls == 0:
                 continue
             counts[op.name] = counts.get(op.name, 0) + reading.calls
@@ -255,7 +255,7 @@ def run_plain(model: bytes, tree: Path, library: Path, images: NDArray[np.int8])
     with tempfile.TemporaryDirectory(prefix="vit-plain-") as work:
         program = Path(work) / "plain.elf"
         build_application(model, tree, library, program)
-        emulator = PlainEmulator(program, read_graph(model))
+        emulator = PlainEmulator(program, parse(model).graph)
         logits = np.stack([emulator.run(image) for image in images])
         use = emulator.elf.memory_use(BOARD)
         return PlainRun(

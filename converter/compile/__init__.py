@@ -7,15 +7,12 @@ The generated files have no interpreter and no heap; arena offsets are fixed at 
 
 from converter.compile.compiler import CompiledModel, compile_graph, compile_model
 from converter.compile.errors import CompileError
-from converter.compile.layout import MemoryLayout, Range
 from converter.compile.sources import RUNTIME, include_dirs, kernel_sources
 
 __all__ = [
     "RUNTIME",
     "CompileError",
     "CompiledModel",
-    "MemoryLayout",
-    "Range",
     "compile_graph",
     "compile_model",
     "include_dirs",

@@ -14,7 +14,6 @@ from converter import builtins
 from converter.compile import c_text
 from converter.compile.calls import Call, CallContext, address
 from converter.compile.errors import CompileError
-from converter.compile.graph import Operator
 from converter.compile.weights import WeightsImage, pointer
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
@@ -118,75 +117,72 @@ def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
     )
 
 
-def _unary(
-    op: Operator, context: CallContext, ctype: str, function: str, params: Any, *more: str
-) -> Call:
-    x = context.address(op.inputs[0], "const int8_t*")
-    y = context.address(op.outputs[0], "int8_t*")
-    arguments = ", ".join((f"&{context.params_name(op)}", x, y, *more))
+def _unary(context: CallContext, ctype: str, function: str, params: Any, *more: str) -> Call:
+    x = context.address(context.op.inputs[0], "const int8_t*")
+    y = context.address(context.op.outputs[0], "int8_t*")
+    arguments = ", ".join((f"&{context.params_name}", x, y, *more))
     line = f"{function}({arguments});"
     return Call(ctype, _struct(params, context.weights), (line,))
 
 
-def _conv_2d(op: Operator, context: CallContext, params: p.Conv2D) -> Call:
-    scratch = context.layout.scratch[op.index]
-    ctype = "VitConv2DParams"
-    if scratch is None or scratch.size < STACK_BYTES:
-        packed = _pack(params, op.name, STACK_BYTES)
-        return _unary(op, context, ctype, "vit_conv_2d_on_stack", packed)
-    packed = _pack(params, op.name, scratch.size)
-    return _unary(op, context, ctype, "vit_conv_2d", packed, context.scratch(op))
+def _conv_2d(context: CallContext, params: p.Conv2D) -> Call:
+    scratch, ctype = context.scratch_span, "VitConv2DParams"
+    if scratch is None or scratch.size_bytes < STACK_BYTES:
+        packed = _pack(params, context.op.name, STACK_BYTES)
+        return _unary(context, ctype, "vit_conv_2d_on_stack", packed)
+    packed = _pack(params, context.op.name, scratch.size_bytes)
+    return _unary(context, ctype, "vit_conv_2d", packed, context.scratch())
 
 
-def _fully_connected(op: Operator, context: CallContext, params: p.FullyConnected) -> Call:
-    return _conv_2d(op, context, _as_convolution(params))
+def _fully_connected(context: CallContext, params: p.FullyConnected) -> Call:
+    return _conv_2d(context, _as_convolution(params))
 
 
-def _depthwise(op: Operator, context: CallContext, params: p.DepthwiseConv2D) -> Call:
+def _depthwise(context: CallContext, params: p.DepthwiseConv2D) -> Call:
     ctype, function = "VitDepthwiseConv2DParams", "vit_depthwise_conv_2d"
-    return _unary(op, context, ctype, function, params)
+    return _unary(context, ctype, function, params)
 
 
-def _pool_2d(op: Operator, context: CallContext, params: p.Pool2D) -> Call:
-    return _unary(op, context, "VitPool2DParams", "vit_pool_2d", params)
+def _pool_2d(context: CallContext, params: p.Pool2D) -> Call:
+    return _unary(context, "VitPool2DParams", "vit_pool_2d", params)
 
 
-def _pad(op: Operator, context: CallContext, params: p.Pad) -> Call:
-    return _unary(op, context, "VitPadParams", "vit_pad", params)
+def _pad(context: CallContext, params: p.Pad) -> Call:
+    return _unary(context, "VitPadParams", "vit_pad", params)
 
 
-def _strided_slice(op: Operator, context: CallContext, params: p.StridedSlice) -> Call:
-    return _unary(op, context, "VitStridedSliceParams", "vit_strided_slice", params)
+def _strided_slice(context: CallContext, params: p.StridedSlice) -> Call:
+    return _unary(context, "VitStridedSliceParams", "vit_strided_slice", params)
 
 
-def _mean(op: Operator, context: CallContext, params: p.Mean) -> Call:
-    return _unary(op, context, "VitMeanParams", "vit_mean", params)
+def _mean(context: CallContext, params: p.Mean) -> Call:
+    return _unary(context, "VitMeanParams", "vit_mean", params)
 
 
-def _table(op: Operator, context: CallContext, params: p.Table) -> Call:
-    count = context.graph.tensors[op.outputs[0]].size
-    return _unary(op, context, "VitGeluParams", "vit_gelu", params, str(count))
+def _table(context: CallContext, params: p.Table) -> Call:
+    count = context.tensor(context.op.outputs[0]).size
+    return _unary(context, "VitGeluParams", "vit_gelu", params, str(count))
 
 
-def _binary(op: Operator, context: CallContext, ctype: str, function: str, params: Any) -> Call:
-    a, b = (context.address(i, "const int8_t*") for i in op.inputs)
-    y = context.address(op.outputs[0], "int8_t*")
-    line = f"{function}(&{context.params_name(op)}, {a}, {b}, {y});"
+def _binary(context: CallContext, ctype: str, function: str, params: Any) -> Call:
+    a, b = (context.address(i, "const int8_t*") for i in context.op.inputs)
+    y = context.address(context.op.outputs[0], "int8_t*")
+    line = f"{function}(&{context.params_name}, {a}, {b}, {y});"
     return Call(ctype, _struct(params, context.weights), (line,))
 
 
-def _add(op: Operator, context: CallContext, params: p.Add) -> Call:
-    return _binary(op, context, "VitAddParams", "vit_add", params)
+def _add(context: CallContext, params: p.Add) -> Call:
+    return _binary(context, "VitAddParams", "vit_add", params)
 
 
-def _mul(op: Operator, context: CallContext, params: p.Mul) -> Call:
-    return _binary(op, context, "VitMulParams", "vit_mul", params)
+def _mul(context: CallContext, params: p.Mul) -> Call:
+    return _binary(context, "VitMulParams", "vit_mul", params)
 
 
-def _concatenation(op: Operator, context: CallContext, params: p.Concatenation) -> Call:
+def _concatenation(context: CallContext, params: p.Concatenation) -> Call:
     lines, column, stride = [], 0, sum(params.inner)
-    start = context.layout.range_of(context.graph.tensors[op.outputs[0]]).offset
-    for tensor, columns in zip(op.inputs, params.inner, strict=True):
+    start = context.planned.span(context.op.outputs[0]).offset
+    for tensor, columns in zip(context.op.inputs, params.inner, strict=True):
         x = context.address(tensor, "const int8_t*")
         y = address(start + column, "int8_t*")
         lines.append(f"vit_copy_columns({x}, {y}, {params.outer}, {columns}, {stride});")
@@ -194,12 +190,15 @@ def _concatenation(op: Operator, context: CallContext, params: p.Concatenation) 
     return Call("", c_text.Struct(()), tuple(lines))
 
 
-def _reshape(op: Operator, context: CallContext, params: p.Reshape) -> Call:
-    x = context.layout.range_of(context.graph.tensors[op.inputs[0]])
-    y = context.layout.range_of(context.graph.tensors[op.outputs[0]])
-    if x.offset == y.offset:
+def _reshape(context: CallContext, params: p.Reshape) -> Call:
+    x, y = context.op.inputs[0], context.op.outputs[0]
+    size = context.tensor(y).nbytes
+    if context.tensor(x).is_constant:
+        line = f"memcpy({context.address(y)}, {context.address(x)}, {size});"
+    elif context.planned.span(x).offset == context.planned.span(y).offset:
         return Call("", c_text.Struct(()), ())
-    line = f"memmove({context.address(op.outputs[0])}, {context.address(op.inputs[0])}, {x.size});"
+    else:
+        line = f"memmove({context.address(y)}, {context.address(x)}, {size});"
     return Call("", c_text.Struct(()), (line,))
 
 
@@ -222,10 +221,10 @@ WANTS_SCRATCH = ("CONV_2D", "FULLY_CONNECTED")
 SUPPORTED = frozenset(builtins.SUPPORTED)
 
 
-def call(op: Operator, context: CallContext) -> Call:
+def call(context: CallContext) -> Call:
     """The C call of a builtin operator."""
     try:
-        params = builtins.params_of(context.graph.tensors, op)
+        params = builtins.params_of(context.graph.tensors, context.op)
     except builtins.BuiltinError as error:
-        raise CompileError(f"operator {op.index}: {error}") from error
-    return _CALLS[type(params)](op, context, params)
+        raise CompileError(f"operator {context.index}: {error}") from error
+    return _CALLS[type(params)](context, params)

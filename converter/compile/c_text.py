@@ -75,6 +75,9 @@ def float32(value: float) -> str:
 
 
 def string(text: str) -> str:
-    """A C string literal; everything outside printable ASCII is replaced by ``?``."""
+    """A C string literal; everything outside printable ASCII is replaced by ``?``.
+
+    Question marks are escaped: two of them may begin a trigraph.
+    """
     plain = "".join(c if " " <= c <= "~" else "?" for c in text)
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?") + '"'

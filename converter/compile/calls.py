@@ -8,9 +8,10 @@ import dataclasses
 import numpy as np
 
 from converter.compile import c_text
-from converter.compile.graph import Graph, Operator
-from converter.compile.layout import MemoryLayout
+from converter.compile.planned import PlannedGraph
 from converter.compile.weights import WeightsImage, pointer
+from converter.plan.layout import Span
+from converter.tflite import Graph, Operator, Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,29 +25,50 @@ class Call:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CallContext:
-    """The model around an operator."""
+    """One operator and the model around it."""
 
-    graph: Graph
-    layout: MemoryLayout
+    planned: PlannedGraph
     weights: WeightsImage
+    index: int
 
-    def params_name(self, op: Operator) -> str:
+    @property
+    def graph(self) -> Graph:
+        return self.planned.graph
+
+    @property
+    def op(self) -> Operator:
+        return self.graph.operators[self.index]
+
+    @property
+    def where(self) -> str:
+        """The operator, for messages."""
+        return f"operator {self.index} {self.op.name}"
+
+    @property
+    def params_name(self) -> str:
         """Name of the operator's parameter struct."""
-        return f"kOp{op.index}"
+        return f"kOp{self.index}"
+
+    @property
+    def scratch_span(self) -> Span | None:
+        """The operator's scratch."""
+        return self.planned.plan.scratch[self.index]
+
+    def tensor(self, index: int) -> Tensor:
+        """A tensor of the graph."""
+        return self.graph.tensors[index]
 
     def address(self, tensor: int, cast: str = "") -> str:
         """C expression of a tensor's address: in the arena, or of a constant in the weights."""
-        value = self.graph.tensors[tensor]
+        value = self.tensor(tensor)
         if value.data is not None:
             at = self.weights.add(np.ascontiguousarray(value.data).tobytes())
             return pointer(f"{value.dtype.name}_t", at)
-        offset = self.layout.range_of(self.graph.tensors[tensor]).offset
-        return address(offset, cast)
+        return address(self.planned.span(tensor).offset, cast)
 
-    def scratch(self, op: Operator) -> str:
+    def scratch(self) -> str:
         """C expression of the operator's scratch, or NULL."""
-        scratch = self.layout.scratch[op.index]
-        return "NULL" if scratch is None else address(scratch.offset)
+        return "NULL" if self.scratch_span is None else address(self.scratch_span.offset)
 
 
 def address(offset: int, cast: str = "") -> str:

@@ -9,19 +9,18 @@ import tempfile
 from pathlib import Path
 
 from converter.compile import builtin, fused
+from converter.compile.arena import check_overlaps, check_plan, lend_free_arena
 from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
-from converter.compile.graph import Graph, Operator, read_graph
 from converter.compile.header import Interface, header_text, interface_of
-from converter.compile.layout import MemoryLayout, check_layout, check_overlaps, lend_free_arena
-from converter.compile.plan import layout_from_model
+from converter.compile.planned import PlannedGraph, plan_from_model, read_graph
 from converter.compile.source import source_text, weights_assembly
 from converter.compile.sources import RUNTIME
 from converter.compile.streaming import check_streamed
 from converter.compile.weights import WeightsImage
-from tflm_custom_ops import options
-
-_FUSED_CODES = frozenset(options.CUSTOM_CODES.values())
+from converter.fused_ops import is_fused
+from converter.plan.layout import Plan
+from converter.tflite import Graph, Operator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +60,11 @@ class CompiledModel:
 
 
 def _supported(op: Operator) -> bool:
-    return op.name in (_FUSED_CODES if op.is_custom else builtin.SUPPORTED)
+    return is_fused(op) if op.opcode == "CUSTOM" else op.name in builtin.SUPPORTED
 
 
-def _call(op: Operator, context: CallContext) -> Call:
-    if op.is_custom:
-        return fused.call(op, context)
-    return builtin.call(op, context)
+def _call(context: CallContext) -> Call:
+    return fused.call(context) if is_fused(context.op) else builtin.call(context)
 
 
 def _check_supported(graph: Graph) -> None:
@@ -79,23 +76,29 @@ def _check_supported(graph: Graph) -> None:
         )
 
 
-def compile_graph(graph: Graph, layout: MemoryLayout, external_weights: bool) -> CompiledModel:
-    """Compiles a graph under a given memory layout; see `compile_model`."""
+def _check_streamed(planned: PlannedGraph, weights: WeightsImage) -> None:
+    if planned.plan.streamed:
+        first = CallContext(planned, weights, 0)
+        check_streamed(planned, fused.decode(first) if is_fused(first.op) else None)
+
+
+def compile_graph(graph: Graph, plan: Plan, external_weights: bool) -> CompiledModel:
+    """Compiles a graph under a given memory plan; see `compile_model`."""
     _check_supported(graph)
-    check_layout(graph, layout)
-    layout = lend_free_arena(graph, layout, builtin.WANTS_SCRATCH)
-    check_overlaps(graph, layout)
-    context = CallContext(graph, layout, WeightsImage())
-    if layout.streamed:
-        first = graph.operators[0] if graph.operators else None
-        is_fused = first is not None and first.name in _FUSED_CODES
-        check_streamed(graph, layout, fused.decode(first, context) if is_fused and first else None)
-    calls = [_call(op, context) for op in graph.operators]
-    interface = interface_of(graph, layout)
-    weights = context.weights.bytes()
+    planned = PlannedGraph(graph, plan)
+    check_plan(planned)
+    planned = lend_free_arena(planned, builtin.WANTS_SCRATCH)
+    check_overlaps(planned)
+    image = WeightsImage()
+    _check_streamed(planned, image)
+    calls = [_call(CallContext(planned, image, i)) for i in range(len(graph.operators))]
+    interface = interface_of(planned)
+    if interface.streamed and interface.image is None:
+        raise CompileError("streamed input needs an int8 image and an int8 output")
+    weights = image.bytes()
     texts = (
         ("vit_model.h", header_text(interface)),
-        ("vit_model.c", source_text(graph, layout, calls)),
+        ("vit_model.c", source_text(planned, interface, calls)),
         ("vit_model_weights.S", weights_assembly(external_weights, len(weights))),
     )
     files = [GeneratedFile(name, text.encode()) for name, text in texts]
@@ -107,14 +110,14 @@ def compile_graph(graph: Graph, layout: MemoryLayout, external_weights: bool) ->
 
 def compile_model(
     model_bytes: bytes,
-    layout: MemoryLayout | None = None,
+    plan: Plan | None = None,
     external_weights: bool = False,
 ) -> CompiledModel:
     """Compiles a fused and planned ``.tflite``.
 
     Args:
       model_bytes: the file.
-      layout: memory layout; None reads the plan that the file carries.
+      plan: memory plan; None reads the one that the file carries.
       external_weights: place the weights in external, memory-mapped flash.
 
     Raises:
@@ -123,4 +126,4 @@ def compile_model(
     """
     graph = read_graph(model_bytes)
     _check_supported(graph)  # before a plan is asked for: the reason that helps
-    return compile_graph(graph, layout or layout_from_model(model_bytes), external_weights)
+    return compile_graph(graph, plan or plan_from_model(model_bytes), external_weights)

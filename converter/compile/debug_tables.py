@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from converter.compile import c_text
-from converter.compile.layout import OpRanges, Range
+from converter.compile.arena import OpSpans
+from converter.plan.layout import Span
 
 
-def _table(name: str, ranges: Sequence[Range]) -> list[str]:
+def _table(name: str, ranges: Sequence[Span]) -> list[str]:
     if not ranges:
         return []
     rows = c_text.array_rows([f"{{{r.offset}, {r.end}}}" for r in ranges])
@@ -20,11 +21,11 @@ def _table(name: str, ranges: Sequence[Range]) -> list[str]:
     return [head, *rows]
 
 
-def _reference(name: str, ranges: Sequence[Range]) -> str:
+def _reference(name: str, ranges: Sequence[Span]) -> str:
     return f"{{{name}, {len(ranges)}}}" if ranges else "{NULL, 0}"
 
 
-def tables(ops: Sequence[OpRanges]) -> list[str]:
+def tables(ops: Sequence[OpSpans]) -> list[str]:
     """C lines that define ``kDebugOps``."""
     lines: list[str] = []
     entries = []

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import cast
+
+import numpy as np
 
 from converter.compile import struct_layout
 from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
-from converter.compile.graph import Operator
 from converter.fused_ops import decoded
-from converter.tflite import Graph, TfliteError
+from converter.tflite import TfliteError
 from tflm_custom_ops import options
 
 
@@ -55,28 +55,35 @@ _INTERFACES: dict[type, Callable[..., Interface]] = {
 }
 
 
-def _check_interface(op: Operator, params: options.Op, context: CallContext) -> None:
-    x, y = context.graph.tensors[op.inputs[0]], context.graph.tensors[op.outputs[0]]
+def _check_interface(context: CallContext, params: options.Op) -> None:
+    op = context.op
+    x, y = context.tensor(op.inputs[0]), context.tensor(op.outputs[0])
     if isinstance(params, options.Gelu):
         expected = Interface(y.size, 8, x.size, 8)
     else:
         expected = _INTERFACES[type(params)](params)
+    for tensor in (x, y):
+        if tensor.dtype not in (np.int8, np.int16):
+            raise CompileError(
+                f"{context.where}: got {tensor.dtype} for tensor {tensor.name}, expected int8 or "
+                "int16; fuse the model again"
+            )
     got = Interface(x.size, 8 * x.dtype.itemsize, y.size, 8 * y.dtype.itemsize)
     if got != expected:
         raise CompileError(
-            f"operator {op.index} {op.name}: tensors and options disagree: got {got}, expected "
+            f"{context.where}: tensors and options disagree: got {got}, expected "
             f"{expected}; fuse the model again"
         )
 
 
-def decode(op: Operator, context: CallContext) -> options.Op:
+def decode(context: CallContext) -> options.Op:
     """The parameters of a fused operator, checked against its tensors."""
     try:
-        params = decoded(cast(Graph, context.graph), op)
+        params = decoded(context.graph, context.op)
     except TfliteError as error:
         raise CompileError(str(error)) from error
     assert params is not None
-    _check_interface(op, params, context)
+    _check_interface(context, params)
     return params
 
 
@@ -99,22 +106,20 @@ _FUNCTIONS = {
 }
 
 
-def call(op: Operator, context: CallContext) -> Call:
+def call(context: CallContext) -> Call:
     """The C call of a fused operator."""
-    kind = options.kind_of(decode(op, context))
-    blob = context.graph.tensors[op.inputs[1]]
+    op = context.op
+    kind = options.kind_of(decode(context))
+    blob = context.tensor(op.inputs[1])
     assert blob.data is not None  # decode() checked
     offset = context.weights.add(blob.data.tobytes())
     layout = struct_layout.PARAMS[kind]
     struct = struct_layout.initializer(kind, op.custom_options, offset)
     function = _FUNCTIONS[kind]
-    if context.layout.streamed and op.inputs[0] == context.graph.input.index:
+    if op.inputs[0] == context.planned.image:
         return Call(layout.ctype, struct, ())  # the streaming functions make the call
     x = context.address(op.inputs[0], function.x_type)
     y = context.address(op.outputs[0], function.y_type)
-    if function.scratch:
-        last = context.scratch(op)
-    else:
-        last = str(context.graph.tensors[op.outputs[0]].size)
-    lines = (f"{function.name}(&{context.params_name(op)}, {x}, {y}, {last});",)
+    last = context.scratch() if function.scratch else str(context.tensor(op.outputs[0]).size)
+    lines = (f"{function.name}(&{context.params_name}, {x}, {y}, {last});",)
     return Call(layout.ctype, struct, lines)

@@ -4,24 +4,53 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
+
+import numpy as np
 
 from converter.compile import c_text
 from converter.compile.errors import CompileError
-from converter.compile.graph import Graph
-from converter.compile.layout import MemoryLayout
+from converter.compile.planned import PlannedGraph
+from converter.plan.layout import Plan
 
 STREAM_STATE_BYTES = 16  # of the streaming functions, at the end of the arena
+MAX_RANK = 6
+_LARGEST_ROW_BYTES = 1024
+_TYPES: dict[np.dtype[Any], str] = {
+    np.dtype(np.int8): "VIT_MODEL_INT8",
+    np.dtype(np.uint8): "VIT_MODEL_UINT8",
+    np.dtype(np.int16): "VIT_MODEL_INT16",
+    np.dtype(np.int32): "VIT_MODEL_INT32",
+    np.dtype(np.int64): "VIT_MODEL_INT64",
+    np.dtype(np.float32): "VIT_MODEL_FLOAT32",
+    np.dtype(np.bool_): "VIT_MODEL_BOOL",
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Interface:
-    """The numbers that the header publishes; sizes in bytes."""
+class TensorInterface:
+    """An input or output of the compiled model.
 
-    arena_bytes: int
-    input_bytes: int
-    output_bytes: int
-    op_count: int
-    streamed: bool
+    Attributes:
+      name, shape, dtype: as in the file.
+      size_bytes: of all elements.
+      scale, zero_point: None where it is not quantized.
+      offset: of the arena; None for a streamed image.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    size_bytes: int
+    scale: float | None
+    zero_point: int | None
+    offset: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageInterface:
+    """What an image classifier publishes: one int8 image in, one int8 tensor out."""
+
     height: int
     width: int
     channels: int
@@ -32,35 +61,97 @@ class Interface:
     output_zero_point: int
 
 
-def arena_bytes(layout: MemoryLayout) -> int:
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """What the header publishes; sizes in bytes.
+
+    Attributes:
+      arena_bytes: that the application provides.
+      op_count: number of operators.
+      streamed: the image is pushed row by row.
+      inputs, outputs: in the file's order.
+      image: None unless the model is an image classifier.
+    """
+
+    arena_bytes: int
+    op_count: int
+    streamed: bool
+    inputs: tuple[TensorInterface, ...]
+    outputs: tuple[TensorInterface, ...]
+    image: ImageInterface | None
+
+    @property
+    def input_bytes(self) -> int:
+        """All inputs together."""
+        return sum(t.size_bytes for t in self.inputs)
+
+    @property
+    def output_bytes(self) -> int:
+        """All outputs together."""
+        return sum(t.size_bytes for t in self.outputs)
+
+
+def arena_bytes(plan: Plan) -> int:
     """Bytes that the application provides: the plan's arena and the streaming state."""
-    return layout.arena_bytes + (STREAM_STATE_BYTES if layout.streamed else 0)
+    return plan.arena_bytes + (STREAM_STATE_BYTES if plan.streamed else 0)
 
 
-def interface_of(graph: Graph, layout: MemoryLayout) -> Interface:
+def _tensor(planned: PlannedGraph, index: int, what: str) -> TensorInterface:
+    tensor = planned.graph.tensors[index]
+    if tensor.dtype not in _TYPES:
+        raise CompileError(
+            f"model {what} {tensor.name}: got {tensor.dtype}, expected one of "
+            f"{', '.join(t.name for t in _TYPES)}"
+        )
+    if len(tensor.shape) > MAX_RANK:
+        raise CompileError(
+            f"model {what} {tensor.name}: got shape {list(tensor.shape)}, expected at most "
+            f"{MAX_RANK} dimensions"
+        )
+    if tensor.is_constant:
+        raise CompileError(f"model {what} {tensor.name}: got a constant, expected an activation")
+    scale = zero_point = None
+    if tensor.quantization is not None and tensor.dtype.kind in "iu":
+        if len(tensor.quantization.scale) != 1:
+            raise CompileError(f"model {what} {tensor.name}: got several scales, expected one")
+        scale, zero_point = tensor.scale, tensor.zero_point
+    offset = None if index == planned.image else planned.span(index).offset
+    return TensorInterface(
+        tensor.name, tensor.shape, tensor.dtype, tensor.nbytes, scale, zero_point, offset
+    )
+
+
+def _image(
+    inputs: tuple[TensorInterface, ...], outputs: tuple[TensorInterface, ...]
+) -> ImageInterface | None:
+    if len(inputs) != 1 or len(outputs) != 1:
+        return None
+    (x,), (y,) = inputs, outputs
+    if not x.dtype == y.dtype == np.int8 or len(x.shape) != 4 or x.shape[0] != 1:
+        return None
+    if x.scale is None or x.zero_point is None or y.scale is None or y.zero_point is None:
+        return None
+    return ImageInterface(*x.shape[1:], y.size_bytes, x.scale, x.zero_point, y.scale, y.zero_point)
+
+
+def interface_of(planned: PlannedGraph) -> Interface:
     """Reads the interface from the model.
 
     Raises:
-      CompileError: the input is not one HWC image.
+      CompileError: an input or output of a type or rank that the header cannot express.
     """
-    shape = graph.input.shape
-    if len(shape) != 4 or shape[0] != 1:
-        raise CompileError(
-            f"model input {graph.input.name}: got shape {shape}, expected [1, height, width, "
-            "channels]; convert with a static batch of 1"
-        )
+    graph = planned.graph
+    inputs = tuple(_tensor(planned, i, "input") for i in graph.inputs)
+    outputs = tuple(_tensor(planned, i, "output") for i in graph.outputs)
+    if not inputs:
+        raise CompileError("got a model without inputs, expected at least one")
     return Interface(
-        arena_bytes(layout),
-        graph.input.nbytes,
-        graph.output.nbytes,
+        arena_bytes(planned.plan),
         len(graph.operators),
-        layout.streamed,
-        *shape[1:],
-        graph.output.shape[-1] if graph.output.shape else 1,
-        float(graph.input.scale),
-        int(graph.input.zero_point),
-        float(graph.output.scale),
-        int(graph.output.zero_point),
+        planned.plan.streamed,
+        inputs,
+        outputs,
+        _image(inputs, outputs),
     )
 
 
@@ -87,6 +178,33 @@ extern const char* const vit_model_op_names[VIT_MODEL_OP_COUNT];
 
 // Called before (end = 0) and after (end = 1) each operator; may be NULL.
 typedef void (*VitOpHook)(void* context, int op_index, int end);
+
+// Inputs and outputs, in the model's order.
+typedef enum {
+  VIT_MODEL_INT8,
+  VIT_MODEL_UINT8,
+  VIT_MODEL_INT16,
+  VIT_MODEL_INT32,
+  VIT_MODEL_INT64,
+  VIT_MODEL_FLOAT32,
+  VIT_MODEL_BOOL,
+} VitModelType;
+
+#define VIT_MODEL_NOT_IN_ARENA UINT32_MAX  // of a streamed image
+
+typedef struct {
+  const char* name;
+  VitModelType type;
+  int32_t rank;
+  int32_t shape[VIT_MODEL_MAX_RANK];
+  uint32_t bytes;
+  uint32_t offset;  // of the arena
+  float scale;      // real = scale * (q - zero_point); 0 where it is not quantized
+  int32_t zero_point;
+} VitModelTensor;
+
+extern const VitModelTensor vit_model_inputs[VIT_MODEL_INPUT_COUNT];
+extern const VitModelTensor vit_model_outputs[VIT_MODEL_OUTPUT_COUNT];
 """
 
 _RESIDENT = """\
@@ -97,6 +215,12 @@ int8_t* vit_model_input(uint8_t* arena);
 // int8 [VIT_MODEL_OUTPUT_BYTES]; valid from the end of an inference to the start of the next.
 const int8_t* vit_model_output(const uint8_t* arena);
 
+void vit_model_invoke(uint8_t* arena, VitOpHook hook, void* context);
+"""
+
+_TENSORS = """\
+// The caller writes each input at arena + vit_model_inputs[i].offset before each inference, which
+// overwrites them, and reads each output at arena + vit_model_outputs[i].offset until the next.
 void vit_model_invoke(uint8_t* arena, VitOpHook hook, void* context);
 """
 
@@ -127,27 +251,75 @@ _TAIL = """\
 """
 
 
+def _row_bytes(interface: Interface) -> int:
+    """The piece in which the firmware takes the input: an image's row, or at most 1 KiB."""
+    if interface.image is not None:
+        return interface.image.width * interface.image.channels
+    total = interface.input_bytes
+    return max(n for n in range(1, min(total, _LARGEST_ROW_BYTES) + 1) if total % n == 0)
+
+
+def _image_defines(image: ImageInterface) -> list[tuple[str, str]]:
+    return [
+        ("IMAGE_HEIGHT", str(image.height)),
+        ("IMAGE_WIDTH", str(image.width)),
+        ("IMAGE_CHANNELS", str(image.channels)),
+        ("CLASSES", str(image.classes)),
+        ("INPUT_SCALE", c_text.float32(image.input_scale)),
+        ("INPUT_ZERO_POINT", _signed(image.input_zero_point)),
+        ("OUTPUT_SCALE", c_text.float32(image.output_scale)),
+        ("OUTPUT_ZERO_POINT", _signed(image.output_zero_point)),
+    ]
+
+
 def header_text(interface: Interface) -> str:
     """The whole file."""
     i = interface
-    defines = (
+    row_bytes = _row_bytes(i)
+    defines = [
         ("ARENA_BYTES", str(i.arena_bytes)),
         ("INPUT_BYTES", str(i.input_bytes)),
         ("OUTPUT_BYTES", str(i.output_bytes)),
         ("OP_COUNT", str(i.op_count)),
         ("STREAMED", str(int(i.streamed))),
-        ("IMAGE_HEIGHT", str(i.height)),
-        ("IMAGE_WIDTH", str(i.width)),
-        ("IMAGE_CHANNELS", str(i.channels)),
-        ("CLASSES", str(i.classes)),
-        ("INPUT_SCALE", c_text.float32(i.input_scale)),
-        ("INPUT_ZERO_POINT", _signed(i.input_zero_point)),
-        ("OUTPUT_SCALE", c_text.float32(i.output_scale)),
-        ("OUTPUT_ZERO_POINT", _signed(i.output_zero_point)),
-    )
+        ("INPUT_COUNT", str(len(i.inputs))),
+        ("OUTPUT_COUNT", str(len(i.outputs))),
+        ("ROW_BYTES", str(row_bytes)),
+        ("ROW_COUNT", str(i.input_bytes // row_bytes)),
+        ("MAX_RANK", str(MAX_RANK)),
+        ("IS_IMAGE", str(int(i.image is not None))),
+        *(() if i.image is None else _image_defines(i.image)),
+    ]
     numbers = "\n".join(f"#define VIT_MODEL_{name} {value}" for name, value in defines)
-    calls = _STREAMED if i.streamed else _RESIDENT
+    if i.image is None:
+        calls = _TENSORS
+    else:
+        calls = _STREAMED if i.streamed else _RESIDENT
     return "\n".join([_HEAD, numbers + "\n", _COMMON, calls, _TAIL])
+
+
+def _tensor_text(tensor: TensorInterface) -> str:
+    shape = ", ".join(str(n) for n in tensor.shape) or "0"
+    values = (
+        c_text.string(tensor.name),
+        _TYPES[tensor.dtype],
+        str(len(tensor.shape)),
+        f"{{{shape}}}",
+        str(tensor.size_bytes),
+        "VIT_MODEL_NOT_IN_ARENA" if tensor.offset is None else str(tensor.offset),
+        c_text.float32(0.0 if tensor.scale is None else tensor.scale),
+        str(tensor.zero_point or 0),
+    )
+    return f"    {{{', '.join(values)}}},"
+
+
+def tensor_tables(interface: Interface) -> list[str]:
+    """C lines that define ``vit_model_inputs`` and ``vit_model_outputs``."""
+    lines = ["// clang-format off"]
+    for what, tensors in (("INPUT", interface.inputs), ("OUTPUT", interface.outputs)):
+        name = f"vit_model_{what.lower()}s[VIT_MODEL_{what}_COUNT]"
+        lines += [f"const VitModelTensor {name} = {{", *map(_tensor_text, tensors), "};"]
+    return [*lines, "// clang-format on", ""]
 
 
 def _signed(value: int) -> str:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from converter.compile import c_text, debug_tables
+from converter.compile.arena import op_spans
 from converter.compile.calls import Call, address
-from converter.compile.graph import Graph
-from converter.compile.layout import MemoryLayout, op_ranges
+from converter.compile.header import Interface, tensor_tables
+from converter.compile.planned import PlannedGraph
 from converter.compile.streaming import FINISH, streaming_text
 from converter.compile.weights import SYMBOL
+from converter.tflite import Graph
 
 _HEAD = """\
 // SPDX-License-Identifier: Apache-2.0
@@ -44,13 +46,13 @@ static void end_op(uint8_t* arena, int op, VitOpHook hook, void* context) {
 """
 
 
-def _debug_lines(graph: Graph, layout: MemoryLayout) -> list[str]:
+def _debug_lines(planned: PlannedGraph) -> list[str]:
     return [
         "#ifdef VIT_MODEL_DEBUG",
         '#include "vit_model_debug.h"',
-        f"#define DEBUG_ARENA_BYTES {layout.arena_bytes}",
+        f"#define DEBUG_ARENA_BYTES {planned.plan.arena_bytes}",
         "// clang-format off",
-        *debug_tables.tables(op_ranges(graph, layout)),
+        *debug_tables.tables(op_spans(planned)),
         "// clang-format on",
         "#endif  // VIT_MODEL_DEBUG",
         "",
@@ -59,7 +61,7 @@ def _debug_lines(graph: Graph, layout: MemoryLayout) -> list[str]:
 
 def _names(graph: Graph) -> list[str]:
     lines = ["// clang-format off", "const char* const vit_model_op_names[VIT_MODEL_OP_COUNT] = {"]
-    lines += [f"    {c_text.string(f'{op.index} {op.name}')}," for op in graph.operators]
+    lines += [f"    {c_text.string(f'{i} {op.name}')}," for i, op in enumerate(graph.operators)]
     return [*lines, "};", "// clang-format on", ""]
 
 
@@ -72,42 +74,45 @@ def op_lines(index: int, statements: Sequence[str]) -> list[str]:
     ]
 
 
-def _resident_lines(graph: Graph, layout: MemoryLayout, calls: Sequence[Call]) -> list[str]:
-    image = address(layout.range_of(graph.input).offset, "int8_t*")
-    lines = [
-        f"int8_t* vit_model_input(uint8_t* arena) {{ return {image}; }}",
-        "",
-        "void vit_model_invoke(uint8_t* arena, VitOpHook hook, void* context) {",
-    ]
+def _resident_lines(
+    planned: PlannedGraph, interface: Interface, calls: Sequence[Call]
+) -> list[str]:
+    lines = []
+    if interface.image is not None:
+        image = address(planned.span(planned.graph.inputs[0]).offset, "int8_t*")
+        lines += [f"int8_t* vit_model_input(uint8_t* arena) {{ return {image}; }}", ""]
+    lines.append("void vit_model_invoke(uint8_t* arena, VitOpHook hook, void* context) {")
     for i, call in enumerate(calls):
         lines += op_lines(i, call.statements)
     return [*lines, "}"]
 
 
-def source_text(graph: Graph, layout: MemoryLayout, calls: Sequence[Call]) -> str:
+def source_text(planned: PlannedGraph, interface: Interface, calls: Sequence[Call]) -> str:
     """``vit_model.c``."""
     lines = [_HEAD, f"extern const uint8_t {SYMBOL}[];", ""]
     for i, call in enumerate(calls):
         if call.ctype:
             lines += [c_text.definition(call.ctype, f"kOp{i}", call.params), ""]
-    lines += _names(graph)
-    lines += _debug_lines(graph, layout)
+    lines += _names(planned.graph)
+    lines += tensor_tables(interface)
+    lines += _debug_lines(planned)
     lines.append(_HOOKS)
-    output = address(layout.range_of(graph.output).offset, "const int8_t*")
-    lines += [
-        f"const int8_t* vit_model_output(const uint8_t* arena) {{ return {output}; }}",
-        "",
-    ]
-    if layout.streamed:
+    if interface.image is not None:
+        output = address(planned.span(planned.graph.outputs[0]).offset, "const int8_t*")
         lines += [
-            streaming_text(graph, layout),
+            f"const int8_t* vit_model_output(const uint8_t* arena) {{ return {output}; }}",
+            "",
+        ]
+    if interface.streamed:
+        lines += [
+            streaming_text(planned),
             "static void run_rest(uint8_t* arena, VitOpHook hook, void* context) {",
         ]
         for i, call in list(enumerate(calls))[1:]:
             lines += op_lines(i, call.statements)
         lines += ["}", FINISH]
     else:
-        lines += _resident_lines(graph, layout, calls)
+        lines += _resident_lines(planned, interface, calls)
     return "\n".join(lines) + "\n"
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from converter.compile.calls import address
 from converter.compile.errors import CompileError
-from converter.compile.graph import Graph
-from converter.compile.layout import MemoryLayout
+from converter.compile.planned import PlannedGraph
 from tflm_custom_ops import options
 
 _FUNCTIONS = """\
@@ -105,36 +104,38 @@ def strip_bytes(op: options.PatchEmbed) -> int:
     return rows * op.image_width * op.channels
 
 
-def check_streamed(graph: Graph, layout: MemoryLayout, first: options.Op | None) -> None:
+def check_streamed(planned: PlannedGraph, first: options.Op | None) -> None:
     """Refuses a streamed plan whose model does not begin with a patch embedding of the image."""
-    if (
-        not isinstance(first, options.PatchEmbed)
-        or graph.input.index not in (graph.operators[0].inputs[:1])
-    ):
+    graph, strip = planned.graph, planned.plan.strip
+    assert strip is not None
+    if len(graph.inputs) != 1:
+        raise CompileError(f"streamed input: got {len(graph.inputs)} inputs, expected one image")
+    if not isinstance(first, options.PatchEmbed) or graph.operators[0].inputs[0] != planned.image:
         raise CompileError(
             "streamed input needs a model whose first operator is VitPatchEmbed on the image; "
             "plan it as resident"
         )
-    readers = [op.index for op in graph.operators if graph.input.index in op.inputs]
+    readers = [i for i, op in enumerate(graph.operators) if planned.image in op.inputs]
     if readers != [0]:
         raise CompileError(
             f"streamed input: operators {readers} read the image, expected only the first; plan "
             "it as resident"
         )
-    if layout.strip is None or layout.strip.size < strip_bytes(first):
+    if strip.size_bytes < strip_bytes(first):
         raise CompileError(
-            f"plan: the image strip has {layout.strip.size if layout.strip else 0} bytes, the "
-            f"patch embedding needs {strip_bytes(first)}; plan it again"
+            f"plan: the image strip has {strip.size_bytes} bytes, the patch embedding needs "
+            f"{strip_bytes(first)}; plan it again"
         )
 
 
-def streaming_text(graph: Graph, layout: MemoryLayout) -> str:
+def streaming_text(planned: PlannedGraph) -> str:
     """The streaming functions except finish (which runs the other operators)."""
-    assert layout.strip is not None  # check_streamed()
-    scratch = layout.scratch[0]
+    plan = planned.plan
+    assert plan.strip is not None  # check_streamed()
+    scratch = plan.scratch[0]
     return _FUNCTIONS.format(
-        state=layout.arena_bytes,
-        strip=address(layout.strip.offset, "int8_t*"),
-        tokens=address(layout.range_of(graph.tensors[graph.operators[0].outputs[0]]).offset),
+        state=plan.arena_bytes,
+        strip=address(plan.strip.offset, "int8_t*"),
+        tokens=address(planned.span(planned.graph.operators[0].outputs[0]).offset),
         scratch="NULL" if scratch is None else address(scratch.offset),
     )

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from converter.plan.budget import OverBudgetError
-    from converter.plan.metadata import Plan, Span, read_plan
+    from converter.plan.layout import Plan, Span
+    from converter.plan.metadata import read_plan
     from converter.plan.model import PlannedModel, plan_graph, plan_model
     from converter.plan.problem import PlanError
 
@@ -29,10 +30,10 @@ __all__ = [
 
 _MODULE_OF = {
     "OverBudgetError": "budget",
-    "Plan": "metadata",
+    "Plan": "layout",
     "PlanError": "problem",
     "PlannedModel": "model",
-    "Span": "metadata",
+    "Span": "layout",
     "plan_graph": "model",
     "plan_model": "model",
     "read_plan": "metadata",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from converter.fused_ops import decoded_all
 from converter.plan import planner
 from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
+from converter.plan.layout import Plan
 from converter.plan.lifetimes import (
     STRIP_ID,
     model_problem,
@@ -22,7 +23,7 @@ from converter.plan.lifetimes import (
     scratch_id,
     tensor_id,
 )
-from converter.plan.metadata import Plan, plan_of
+from converter.plan.metadata import plan_of
 from converter.plan.problem import Buffer, PlanError, Problem, Region
 from converter.plan.regions import spread
 from converter.plan.strip import strip_model

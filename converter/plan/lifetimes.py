@@ -15,7 +15,7 @@ import functools
 
 from converter.plan import patch_overlap
 from converter.plan.in_place import overwritable_inputs
-from converter.plan.metadata import Plan
+from converter.plan.layout import Plan
 from converter.plan.problem import ALIGNMENT, Buffer, Overwrite, PlanError, Problem, align_up
 from converter.tflite import Graph, GraphView, Operator
 from tflm_custom_ops import options

@@ -9,6 +9,7 @@ import struct
 from converter.fused_ops import decoded_all
 from converter.plan import metadata, planner
 from converter.plan.budget import OverBudgetError, schedule_graph
+from converter.plan.layout import Plan, Span
 from converter.plan.lifetimes import (
     STRIP_ID,
     ModelProblem,
@@ -16,7 +17,6 @@ from converter.plan.lifetimes import (
     scratch_id,
     tensor_id,
 )
-from converter.plan.metadata import Plan, Span
 from converter.plan.offline import NOT_PLANNED
 from converter.plan.patch_overlap import patch_embed_margin_bytes
 from converter.plan.problem import ALIGNMENT, Placement, align_up

@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from converter.plan.layout import Plan
 from converter.plan.lifetimes import STRIP_ID, ModelProblem, scratch_id
-from converter.plan.metadata import Plan
 from converter.plan.problem import Buffer
 from tflm_custom_ops import options
 from tflm_custom_ops.scratch import attention_kv_bytes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter import host_build
-from converter.compile import CompiledModel, CompileError, MemoryLayout, compile_model
-from converter.compile.graph import read_graph
-from converter.compile.layout import disjoint_layout
-from converter.compile.plan import layout_from_model
+from converter.compile import CompiledModel, CompileError, compile_model
+from converter.compile.arena import disjoint_plan
+from converter.compile.planned import PlannedGraph, plan_from_model, read_graph
+from converter.plan import Plan
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph
 
 Int8Array = NDArray[np.int8]
+Bytes = NDArray[np.uint8]
 
 _ARENA_ALIGNMENT = 64
 _GUARD_BYTES = 1 << 16  # wide: a scratch that is too small may be missed by kilobytes
@@ -66,20 +68,20 @@ class HostModel:
     The first use of a model compiles it (seconds); later ones find it in the cache.
     """
 
-    def __init__(self, model_bytes: bytes, layout: MemoryLayout | None = None) -> None:
+    def __init__(self, model_bytes: bytes, plan: Plan | None = None) -> None:
         """Compiles the model.
 
         Args:
           model_bytes: a fused and planned ``.tflite``.
-          layout: memory layout instead of the file's own plan.
+          plan: memory plan instead of the file's own.
 
         Raises:
           CompileError: the model is not one that the compiled runtime runs.
           HostBuildError: no C compiler, or it failed.
         """
         self._model_bytes = model_bytes
-        self._layout = layout
-        self.compiled: CompiledModel = compile_model(model_bytes, layout)
+        self._plan = plan
+        self.compiled: CompiledModel = compile_model(model_bytes, plan)
         self.interface = self.compiled.interface
         self._library = ctypes.CDLL(str(host_build.build_library(self.compiled)))
         self._debug_library: ctypes.CDLL | None = None
@@ -95,13 +97,37 @@ class HostModel:
           int8 ``[n, outputs]``.
 
         Raises:
-          ValueError: wrong type, shape or number of threads.
+          ValueError: wrong type, shape or number of threads; not an image classifier.
         """
-        images = self._checked(images)
+        return self._run_rows(self._checked(images), threads).view(np.int8)
+
+    def run_stacks(self, stacks: Sequence[Array], threads: int = 2) -> list[Array]:
+        """Outputs ``[n, *shape]`` of stacks ``[n, *shape]``, one per input, of the right types."""
+        return self._unpacked(self._run_rows(self._packed(stacks), threads))
+
+    def _packed(self, stacks: Sequence[Array]) -> Bytes:
+        count = len(stacks[0])
+        # The size is named: -1 is no size where there are no samples.
+        rows = [
+            np.ascontiguousarray(x).reshape(count, -1 if count else math.prod(t.shape))
+            for x, t in zip(stacks, self.interface.inputs, strict=True)
+        ]
+        return np.concatenate([row.view(np.uint8) for row in rows], axis=1)
+
+    def _unpacked(self, rows: Bytes) -> list[Array]:
+        parts, start = [], 0
+        for t in self.interface.outputs:
+            part = np.ascontiguousarray(rows[:, start : start + t.size_bytes])
+            parts.append(part.view(t.dtype).reshape(len(rows), *t.shape))
+            start += t.size_bytes
+        return parts
+
+    def _run_rows(self, inputs: Bytes, threads: int) -> Bytes:
+        """Output bytes ``[n, OUTPUT_BYTES]`` of input bytes ``[n, INPUT_BYTES]``."""
         if threads < 1:
             raise ValueError(f"threads: got {threads}, expected at least 1")
-        logits = np.empty((len(images), self.interface.output_bytes), np.int8)
-        pieces = _pieces(len(images), threads)
+        outputs = np.empty((len(inputs), self.interface.output_bytes), np.uint8)
+        pieces = _pieces(len(inputs), threads)
         lock = threading.Lock()
 
         def worker() -> None:
@@ -111,59 +137,65 @@ class HostModel:
                     piece = next(pieces, None)
                 if piece is None:
                     return
-                self._run_piece(self._library, arena, images[piece], logits[piece])
+                self._run_piece(self._library, arena, inputs[piece], outputs[piece])
 
-        with ThreadPoolExecutor(min(threads, max(1, len(images)))) as pool:
+        with ThreadPoolExecutor(min(threads, max(1, len(inputs)))) as pool:
             for future in [pool.submit(worker) for _ in range(threads)]:
                 future.result()
-        return logits
+        return outputs
 
     def run_checked(self, images: Int8Array) -> Int8Array:
         """The same logits from the debug build, which proves that the plan is obeyed.
 
         Dead bytes are poisoned before each operator, all free bytes are canaries, and the whole
         runs with two poison values: no operator reads what the plan says is dead. The result is
-        compared with that of a layout in which no two buffers share a byte: no operator
+        compared with that of a plan in which no two buffers share a byte: no operator
         overwrites what it has yet to read.
 
         Raises:
           PlanViolationError: an operator wrote or read outside its buffers.
         """
-        images = self._checked(images)
+        return self._run_rows_checked(self._checked(images)).view(np.int8)
+
+    def run_stacks_checked(self, stacks: Sequence[Array]) -> list[Array]:
+        """`run_checked` of any model's inputs; see `run_stacks`."""
+        return self._unpacked(self._run_rows_checked(self._packed(stacks)))
+
+    def _run_rows_checked(self, inputs: Bytes) -> Bytes:
         if self._debug_library is None:
             self._debug_library = ctypes.CDLL(
                 str(host_build.build_library(self.compiled, debug=True))
             )
-        results = [self._run_poisoned(self._debug_library, images, p) for p in _POISONS]
+        results = [self._run_poisoned(self._debug_library, inputs, p) for p in _POISONS]
         if not np.array_equal(results[0], results[1]):
             raise PlanViolationError(
                 "an operator reads bytes that the plan says are dead: the logits depend on the "
                 "poison; plan the model again and report it"
             )
-        if not np.array_equal(results[0], self._run_disjoint(images)):
+        if not np.array_equal(results[0], self._run_disjoint(inputs)):
             raise PlanViolationError(
-                "the logits are not those of a layout without overwriting: an operator overwrites "
+                "the logits are not those of a plan without overwriting: an operator overwrites "
                 "what it has yet to read; plan the model again and report it"
             )
         return results[0]
 
-    def _run_disjoint(self, images: Int8Array) -> Int8Array:
-        graph = read_graph(self._model_bytes)
-        layout = disjoint_layout(graph, self._layout or layout_from_model(self._model_bytes))
-        compiled = compile_model(self._model_bytes, layout)
+    def _run_disjoint(self, inputs: Bytes) -> Bytes:
+        plan = self._plan or plan_from_model(self._model_bytes)
+        planned = PlannedGraph(read_graph(self._model_bytes), plan)
+        compiled = compile_model(self._model_bytes, disjoint_plan(planned))
         library = ctypes.CDLL(str(host_build.build_library(compiled)))
         arena = _Arena(compiled.interface.arena_bytes)
-        logits = np.empty((len(images), self.interface.output_bytes), np.int8)
-        self._run_piece(library, arena, images, logits)
-        return logits
+        outputs = np.empty((len(inputs), self.interface.output_bytes), np.uint8)
+        self._run_piece(library, arena, inputs, outputs)
+        return outputs
 
-    def _run_poisoned(self, library: ctypes.CDLL, images: Int8Array, poison: int) -> Int8Array:
+    def _run_poisoned(self, library: ctypes.CDLL, inputs: Bytes, poison: int) -> Bytes:
         arena = _Arena(self.interface.arena_bytes)
-        logits = np.empty((len(images), self.interface.output_bytes), np.int8)
+        outputs = np.empty((len(inputs), self.interface.output_bytes), np.uint8)
         report = (ctypes.c_int32 * 3)()
         library.vit_host_debug_start(ctypes.c_uint8(poison))
-        for i in range(len(images)):
-            self._run_piece(library, arena, images[i : i + 1], logits[i : i + 1])
+        for i in range(len(inputs)):
+            self._run_piece(library, arena, inputs[i : i + 1], outputs[i : i + 1])
             library.vit_host_debug_report(report)
             if report[0]:
                 raise PlanViolationError(
@@ -171,29 +203,31 @@ class HostModel:
                 )
             if not arena.guards_intact():
                 raise PlanViolationError("an operator wrote outside the arena")
-        return logits
+        return outputs
 
     def _run_piece(
-        self, library: ctypes.CDLL, arena: _Arena, images: Int8Array, logits: Int8Array
+        self, library: ctypes.CDLL, arena: _Arena, inputs: Bytes, outputs: Bytes
     ) -> None:
         status = library.vit_host_run(
             ctypes.c_void_p(arena.address()),
-            ctypes.c_void_p(images.ctypes.data),
-            ctypes.c_void_p(logits.ctypes.data),
-            ctypes.c_size_t(len(images)),
+            ctypes.c_void_p(inputs.ctypes.data),
+            ctypes.c_void_p(outputs.ctypes.data),
+            ctypes.c_size_t(len(inputs)),
         )
         if status:
             raise StreamError(f"the streaming functions returned {status}")
 
-    def _checked(self, images: Int8Array) -> Int8Array:
-        i = self.interface
+    def _checked(self, images: Int8Array) -> Bytes:
+        i = self.interface.image
+        if i is None:
+            raise ValueError("the model is no classifier of int8 images; use run_stacks")
         expected = (i.height, i.width, i.channels)
         if images.dtype != np.int8 or images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(
                 f"images: got {images.dtype} {list(images.shape)}, expected int8 "
                 f"[n, {i.height}, {i.width}, {i.channels}]"
             )
-        return np.ascontiguousarray(images)
+        return np.ascontiguousarray(images).reshape(len(images), math.prod(expected)).view(np.uint8)
 
     def stream(self) -> HostStream:
         """A new image for a streamed model.
@@ -256,11 +290,10 @@ class HostRuntime(Runtime):
         self._threads = threads
 
     def _run(self, arrays: Sequence[Array]) -> list[Array]:
-        return [self._model.run(arrays[0], 1)]
+        return self._model.run_stacks([x[np.newaxis] for x in arrays], 1)
 
     def _run_batch(self, stacks: Sequence[Array]) -> list[Array]:
-        images = stacks[0].reshape(len(stacks[0]), *self.inputs[0].shape[1:])
-        return [self._model.run(images, self._threads)]
+        return self._model.run_stacks(stacks, self._threads)
 
 
 def create(model_bytes: bytes, graph: Graph, threads: int) -> HostRuntime:

@@ -53,9 +53,9 @@ def test_samples_run_a_network_with_the_logits_of_the_host(tmp_path, path):
     """A Cortex-M4F with semihosting, a Cortex-M33 with functions of the user's."""
     board = get_board(str(path))
     ops = fused_models.vit_ops(bits=16, rank=4)
-    model, layout = fused_models.model_bytes(ops), fused_models.stacked_layout(ops)
+    model, plan = fused_models.model_bytes(ops), fused_models.stacked_plan(ops)
     elf = tmp_path / "firmware.elf"
-    build_model(model, board, elf, layout=layout)
+    build_model(model, board, elf, plan=plan)
     strict = board.core.name != "cortex-m33"
     emulator = Emulator(board, elf, strict=strict)
     if not strict:
@@ -64,7 +64,7 @@ def test_samples_run_a_network_with_the_logits_of_the_host(tmp_path, path):
     assert emulator.banner.strip().startswith(f"{board.title}, 64 MHz: image ")
     shape = (3, *emulator.model.image_shape)
     images = np.random.default_rng(3).integers(-128, 128, shape, np.int8)
-    expected = HostModel(model, layout).run(images)
+    expected = HostModel(model, plan).run(images)
     got = np.stack([emulator.classify(image).logits for image in images])
     np.testing.assert_array_equal(got, expected)
     assert len(np.unique(got, axis=0)) > 1

@@ -21,9 +21,9 @@ from tests.converter.compile import fused_models
 BOARD = get_board("stm32f746g_disco")
 
 
-def model_and_layout(streamed=False, **parameters):
+def model_and_plan(streamed=False, **parameters):
     ops = fused_models.vit_ops(**parameters)
-    return fused_models.model_bytes(ops), fused_models.stacked_layout(ops, streamed)
+    return fused_models.model_bytes(ops), fused_models.stacked_plan(ops, streamed)
 
 
 def images_for(emulator, count):
@@ -42,13 +42,13 @@ def images_for(emulator, count):
     ids=["int8", "int16-cls", "low-rank-qspi"],
 )
 def test_every_logit_equals_the_host(tmp_path, streamed, parameters, weights):
-    model, layout = model_and_layout(streamed, **parameters)
+    model, plan = model_and_plan(streamed, **parameters)
     elf = tmp_path / "firmware.elf"
-    use = build_model(model, BOARD, elf, weights=weights, layout=layout)
+    use = build_model(model, BOARD, elf, weights=weights, plan=plan)
     # Strict: the kernels' LDM and LDRD must find their operands aligned on the real core too.
     emulator = Emulator(BOARD, elf, strict=True)
     images = images_for(emulator, 6)
-    expected = HostModel(model, layout).run(images)
+    expected = HostModel(model, plan).run(images)
     got = np.stack([emulator.classify(image).logits for image in images])
     np.testing.assert_array_equal(got, expected)
     assert len(np.unique(got, axis=0)) > 1, "the images do not tell the logits apart"
@@ -61,14 +61,14 @@ def test_every_logit_equals_the_host(tmp_path, streamed, parameters, weights):
 
 @pytest.mark.parametrize("name", board_names())
 def test_every_board_equals_the_host(tmp_path, name):
-    model, layout = model_and_layout(streamed=True, seed=4, bits=16)
+    model, plan = model_and_plan(streamed=True, seed=4, bits=16)
     board = get_board(name)
     elf = tmp_path / "firmware.elf"
-    build_model(model, board, elf, layout=layout)
+    build_model(model, board, elf, plan=plan)
     emulator = Emulator(board, elf)
     images = images_for(emulator, 3)
     got = np.stack([emulator.classify(image).logits for image in images])
-    np.testing.assert_array_equal(got, HostModel(model, layout).run(images))
+    np.testing.assert_array_equal(got, HostModel(model, plan).run(images))
 
 
 def board_with_flash(size_bytes):
@@ -80,11 +80,11 @@ def board_with_flash(size_bytes):
 
 
 def test_weights_that_exceed_internal_flash_go_to_qspi(tmp_path):
-    model, layout = model_and_layout()
+    model, plan = model_and_plan()
     elf = tmp_path / "firmware.elf"
-    assert build_model(model, BOARD, elf, layout=layout).external_flash_bytes == 0
+    assert build_model(model, BOARD, elf, plan=plan).external_flash_bytes == 0
     # 98 KB leave less for weights than the model has, beside what is kept for code.
-    use = build_model(model, board_with_flash(98 * 1024), elf, layout=layout)
+    use = build_model(model, board_with_flash(98 * 1024), elf, plan=plan)
     assert use.external_flash_bytes > 2048
     with pytest.raises(FirmwareError, match=r"FLASH.* overflowed by"):
         build_model(
@@ -92,7 +92,7 @@ def test_weights_that_exceed_internal_flash_go_to_qspi(tmp_path):
             board_with_flash(24 * 1024),
             tmp_path / "b.elf",
             weights="internal",
-            layout=layout,
+            plan=plan,
         )
     assert not (tmp_path / "b.elf").exists()
 
@@ -128,12 +128,12 @@ def test_command_line(tmp_path, build_fake, capsys):
 
 def test_debug_firmware_obeys_its_plan(tmp_path):
     """Dead bytes hold poison: two poisons, the same logits, no violation."""
-    model, layout = model_and_layout(seed=2)
+    model, plan = model_and_plan(seed=2)
     elf = tmp_path / "firmware.elf"
-    build_model(model, BOARD, elf, layout=layout, debug=True)
+    build_model(model, BOARD, elf, plan=plan, debug=True)
     emulator = Emulator(BOARD, elf)
     image = images_for(emulator, 1)[0]
-    expected = HostModel(model, layout).run(image[np.newaxis])[0]
+    expected = HostModel(model, plan).run(image[np.newaxis])[0]
     for poison in (0xA5, 0x3B):
         emulator.set_poison(poison)
         np.testing.assert_array_equal(emulator.classify(image).logits, expected)
@@ -142,8 +142,8 @@ def test_debug_firmware_obeys_its_plan(tmp_path):
 
 def test_debug_firmware_finds_a_planted_fault(tmp_path):
     """The second attention block also writes a byte that nobody owns."""
-    model, layout = model_and_layout(seed=2)
-    project = project_from_model(model, BOARD, tmp_path / "work", layout=layout, debug=True)
+    model, plan = model_and_plan(seed=2)
+    project = project_from_model(model, BOARD, tmp_path / "work", plan=plan, debug=True)
     source = tmp_path / "work" / "model" / "vit_model.c"
     text = source.read_text()
     mark = "  end_op(arena, 3, hook, context);"

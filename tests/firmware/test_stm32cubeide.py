@@ -46,15 +46,15 @@ def test_builds_from_the_cproject_alone_and_runs(tmp_path, board, configuration)
 def test_real_kernels_in_both_configurations(tmp_path, configuration):
     """-Og must neither change a logit nor overflow the stack."""
     ops = fused_models.vit_ops(bits=16, rank=4)
-    model, layout = fused_models.model_bytes(ops), fused_models.stacked_layout(ops)
+    model, plan = fused_models.model_bytes(ops), fused_models.stacked_plan(ops)
     board = get_board("stm32f746g_disco")
-    project = project_from_model(model, board, tmp_path, layout=layout, name="digits")
+    project = project_from_model(model, board, tmp_path, plan=plan, name="digits")
     export_project(project, "stm32cubeide", tmp_path / "out", check=False)
     emulator = Emulator(board, cproject_build.build(tmp_path / "out", configuration))
     shape = (3, *emulator.model.image_shape)
     images = np.random.default_rng(5).integers(-128, 128, shape, np.int8)
     got = np.stack([emulator.classify(image).logits for image in images])
-    np.testing.assert_array_equal(got, HostModel(model, layout).run(images))
+    np.testing.assert_array_equal(got, HostModel(model, plan).run(images))
     assert emulator.stack_high_water_bytes() < board.stack_bytes * 7 // 8
 
 

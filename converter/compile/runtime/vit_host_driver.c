@@ -11,15 +11,30 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-// images int8 [count][height][width][channels], logits int8 [count][VIT_MODEL_OUTPUT_BYTES].
+#if !VIT_MODEL_STREAMED
+static void copy_inputs(uint8_t* arena, const uint8_t* inputs) {
+  for (int i = 0; i < VIT_MODEL_INPUT_COUNT; inputs += vit_model_inputs[i++].bytes) {
+    memcpy(arena + vit_model_inputs[i].offset, inputs, vit_model_inputs[i].bytes);
+  }
+}
+#endif
+
+static void copy_outputs(const uint8_t* arena, uint8_t* outputs) {
+  for (int i = 0; i < VIT_MODEL_OUTPUT_COUNT; outputs += vit_model_outputs[i++].bytes) {
+    memcpy(outputs, arena + vit_model_outputs[i].offset, vit_model_outputs[i].bytes);
+  }
+}
+
+// Of each of `count` inferences: the inputs' bytes, one input after the other,
+// [count][VIT_MODEL_INPUT_BYTES], and the outputs' likewise, [count][VIT_MODEL_OUTPUT_BYTES].
 // Returns 0, or the error of a streaming function.
-EXPORT int vit_host_run(uint8_t* arena, const int8_t* images, int8_t* logits, size_t count) {
+EXPORT int vit_host_run(uint8_t* arena, const uint8_t* inputs, uint8_t* outputs, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    const int8_t* image = images + i * VIT_MODEL_INPUT_BYTES;
+    const uint8_t* input = inputs + i * VIT_MODEL_INPUT_BYTES;
 #if VIT_MODEL_STREAMED
     int status = vit_model_begin(arena);
     if (status == 0) {
-      status = vit_model_push_rows(arena, image, VIT_MODEL_IMAGE_HEIGHT, NULL, NULL);
+      status = vit_model_push_rows(arena, (const int8_t*)input, VIT_MODEL_ROW_COUNT, NULL, NULL);
     }
     if (status == 0) status = vit_model_finish(arena, NULL, NULL);
     if (status != 0) return status;
@@ -27,10 +42,10 @@ EXPORT int vit_host_run(uint8_t* arena, const int8_t* images, int8_t* logits, si
 #ifdef VIT_MODEL_DEBUG
     vit_debug_fill(arena, VIT_MODEL_ARENA_BYTES);
 #endif
-    memcpy(vit_model_input(arena), image, VIT_MODEL_INPUT_BYTES);
+    copy_inputs(arena, input);
     vit_model_invoke(arena, NULL, NULL);
 #endif
-    memcpy(logits + i * VIT_MODEL_OUTPUT_BYTES, vit_model_output(arena), VIT_MODEL_OUTPUT_BYTES);
+    copy_outputs(arena, outputs + i * VIT_MODEL_OUTPUT_BYTES);
   }
   return 0;
 }

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
 from converter import tflite
-from converter.compile.layout import MemoryLayout, Range
+from converter.plan import Plan, Span
 from tflm_custom_ops import options as o
 from tflm_custom_ops.exact_sums import exact_k_block
 
@@ -186,7 +187,7 @@ def _align(n: int) -> int:
     return (n + 15) // 16 * 16
 
 
-def stacked_layout(ops: list[o.Op], streamed: bool = False, in_place: bool = True) -> MemoryLayout:
+def stacked_plan(ops: list[o.Op], streamed: bool = False, in_place: bool = True) -> Plan:
     """Image, tokens, tail buffers and one shared scratch, one above the other.
 
     With ``in_place`` the blocks overwrite their input; else they alternate between two buffers.
@@ -194,17 +195,19 @@ def stacked_layout(ops: list[o.Op], streamed: bool = False, in_place: bool = Tru
     first = ops[0]
     assert isinstance(first, o.PatchEmbed)
     image = first.image_height * first.image_width * first.channels
-    strip = Range(0, first.patch_height * first.image_width * first.channels) if streamed else None
-    top = _align(strip.size if strip else image)
+    strip = Span(0, first.patch_height * first.image_width * first.channels) if streamed else None
+    top = _align(strip.size_bytes if strip else image)
     tokens = _align(first.tokens * first.embed_dim * first.output_bits // 8)
     halls = (top, top if in_place else top + tokens)
     top = halls[1] + tokens
-    tensors: list[int | None] = [None if streamed else 0]
+    tensors = [None if streamed else Span(0, image)]
     for i, op in enumerate(ops):
+        shape, dtype = _activation(op)
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         if isinstance(op, o.LayerNorm | o.LinearOp):
             offset, top = top, top + 1024
         else:
             offset = halls[i % 2]
-        tensors += [None, offset]
-    scratch = tuple(Range(top, SCRATCH_BYTES) for _ in ops)
-    return MemoryLayout(top + SCRATCH_BYTES, tuple(tensors), scratch, strip)
+        tensors += [None, Span(offset, size)]
+    scratch = tuple(Span(top, SCRATCH_BYTES) for _ in ops)
+    return Plan(top + SCRATCH_BYTES, 0, tuple(tensors), scratch, strip)

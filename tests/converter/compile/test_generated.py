@@ -26,7 +26,7 @@ VARIANTS = {
 
 def compiled(variant: str, streamed: bool = False, external: bool = False):
     ops = fused_models.vit_ops(**VARIANTS[variant])
-    layout = fused_models.stacked_layout(ops, streamed)
+    layout = fused_models.stacked_plan(ops, streamed)
     return compile_model(fused_models.model_bytes(ops), layout, external)
 
 
@@ -134,7 +134,7 @@ def test_parameters_are_what_the_parser_reads(tmp_path, variant):
 
 def test_the_header_states_the_interface(tmp_path):
     ops = fused_models.vit_ops()
-    layout = fused_models.stacked_layout(ops, streamed=True)
+    layout = fused_models.stacked_plan(ops, streamed=True)
     text = compiled("dense", streamed=True).files[0].content.decode()
     lines = text.splitlines()
     assert f"#define VIT_MODEL_ARENA_BYTES {layout.arena_bytes + 16}" in lines
@@ -175,7 +175,7 @@ def test_extreme_numbers_survive_as_literals(tmp_path):
     norm = o.Norm(gamma, gamma, wide)
     pooled = o.LayerNorm(12, 12, 8, o.Pool.MEAN, -128, -(1 << 31), 1, norm)
     ops[-2:] = [pooled, o.LinearOp(1, 1, fused_models.projection(rng, 12, 10))]
-    model = compile_model(fused_models.model_bytes(ops), fused_models.stacked_layout(ops))
+    model = compile_model(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))
     text = next(f.content for f in model.files if f.name == "vit_model.c").decode()
     assert f".epsilon = INT64_C({wide})," in text
     assert ".pool_multiplier = INT32_MIN," in text

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter import host_build
-from converter.compile import Range, compile_model
+from converter.compile import compile_model
+from converter.plan import Span
 from converter.runtimes import host
 from tests.converter.compile import fused_models
 from tflm_custom_ops import options as o
@@ -43,8 +44,8 @@ def expected_logits(ops: list[o.Op], images: np.ndarray) -> np.ndarray:
 @functools.cache
 def model(variant: str, streamed: bool) -> host.HostModel:
     ops = fused_models.vit_ops(**VARIANTS[variant])
-    layout = fused_models.stacked_layout(ops, streamed)
-    return host.HostModel(fused_models.model_bytes(ops), layout)
+    plan = fused_models.stacked_plan(ops, streamed)
+    return host.HostModel(fused_models.model_bytes(ops), plan)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -128,21 +129,21 @@ def test_wrong_images(images, reason):
 def test_scratch_that_is_planned_too_small_is_caught():
     """The operator then writes bytes that the plan says are dead."""
     ops = fused_models.vit_ops()
-    layout = fused_models.stacked_layout(ops)
-    small = tuple(Range(r.offset, 16) if i == 1 else r for i, r in enumerate(layout.scratch))
-    bad = host.HostModel(fused_models.model_bytes(ops), dataclasses.replace(layout, scratch=small))
+    plan = fused_models.stacked_plan(ops)
+    small = tuple(Span(r.offset, 16) if i == 1 else r for i, r in enumerate(plan.scratch))
+    bad = host.HostModel(fused_models.model_bytes(ops), dataclasses.replace(plan, scratch=small))
     with pytest.raises(host.PlanViolationError, match="operator 1 wrote a byte that the plan"):
         bad.run_checked(images_for(ops, 1))
 
 
 def test_an_arena_that_is_too_small_is_caught():
     ops = fused_models.vit_ops()
-    layout = fused_models.stacked_layout(ops)
-    top = layout.scratch[0].offset
-    scratch = tuple(Range(top, 16) for _ in ops)
+    plan = fused_models.stacked_plan(ops)
+    top = plan.scratch[0].offset
+    scratch = tuple(Span(top, 16) for _ in ops)
     bad = host.HostModel(
         fused_models.model_bytes(ops),
-        dataclasses.replace(layout, scratch=scratch, arena_bytes=top + 16),
+        dataclasses.replace(plan, scratch=scratch, arena_bytes=top + 16),
     )
     with pytest.raises(host.PlanViolationError, match="outside the arena"):
         bad.run_checked(images_for(ops, 1))
@@ -151,10 +152,10 @@ def test_an_arena_that_is_too_small_is_caught():
 def test_overwriting_what_is_not_read_yet_is_caught():
     """Tokens over the image's first rows: safe only if the planner leaves a margin."""
     ops = fused_models.vit_ops(image=fused_models.ImageShape(16, 12, 1, 4, 2, 0), dim=24)
-    layout = fused_models.stacked_layout(ops)
-    offsets = [0 if i == 2 else offset for i, offset in enumerate(layout.tensors)]
+    plan = fused_models.stacked_plan(ops)
+    spans = [dataclasses.replace(s, offset=0) if i == 2 else s for i, s in enumerate(plan.tensors)]
     bad = host.HostModel(
-        fused_models.model_bytes(ops), dataclasses.replace(layout, tensors=tuple(offsets))
+        fused_models.model_bytes(ops), dataclasses.replace(plan, tensors=tuple(spans))
     )
     with pytest.raises(host.PlanViolationError, match="without overwriting"):
         bad.run_checked(images_for(ops, 2))
@@ -180,14 +181,14 @@ def test_reading_a_dead_byte_is_caught(tmp_path, monkeypatch):
     sources = [fault if p.name == "vit_mlp.c" else p for p in host_build.kernel_sources("host")]
     monkeypatch.setattr(host_build, "kernel_sources", lambda core: sources)
     ops = fused_models.vit_ops()
-    bad = host.HostModel(fused_models.model_bytes(ops), fused_models.stacked_layout(ops))
+    bad = host.HostModel(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))
     with pytest.raises(host.PlanViolationError, match="reads bytes that the plan says are dead"):
         bad.run_checked(images_for(ops, 4))
 
 
 def test_libraries_are_built_once(monkeypatch):
     ops = fused_models.vit_ops()
-    compiled = compile_model(fused_models.model_bytes(ops), fused_models.stacked_layout(ops))
+    compiled = compile_model(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))
     path = host_build.build_library(compiled)
     monkeypatch.setattr(host_build, "_run", lambda *args: pytest.fail(f"built again: {args}"))
     assert host_build.build_library(compiled) == path
@@ -198,7 +199,7 @@ def test_a_missing_compiler_is_one_clear_line(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     ops = fused_models.vit_ops()
     with pytest.raises(host_build.HostBuildError, match=r"no C compiler.*apt-get install") as info:
-        host.HostModel(fused_models.model_bytes(ops), fused_models.stacked_layout(ops))
+        host.HostModel(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))
     assert "\n" not in str(info.value)
 
 
@@ -209,4 +210,4 @@ def test_an_unusable_cache_is_named(monkeypatch, tmp_path: Path):
     monkeypatch.setenv(host_build.CACHE_VARIABLE, str(blocked / "cache"))
     ops = fused_models.vit_ops()
     with pytest.raises(host_build.HostBuildError, match="VIT_HOST_CACHE"):
-        host.HostModel(fused_models.model_bytes(ops), fused_models.stacked_layout(ops))
+        host.HostModel(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))

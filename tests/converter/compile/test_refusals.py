@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from converter import tflite
-from converter.compile import CompileError, MemoryLayout, Range, compile_model
+from converter.compile import CompileError, compile_model
+from converter.plan import Plan, Span
 from tests.converter.compile import fused_models
 from tflm_custom_ops import options as o
 
 OPS = fused_models.vit_ops()
 CONTENT = fused_models.model_bytes(OPS)
-LAYOUT = fused_models.stacked_layout(OPS)
+PLAN = fused_models.stacked_plan(OPS)
 
 
 def with_operator(index: int, **changes: object) -> bytes:
@@ -29,9 +30,9 @@ def with_operator(index: int, **changes: object) -> bytes:
 def test_unsupported_operators_are_named():
     content = with_operator(2, opcode="SOFTMAX", custom_code="", custom_options=b"")
     with pytest.raises(CompileError, match=r"SOFTMAX.*TFLM runtime"):
-        compile_model(content, LAYOUT)
+        compile_model(content, PLAN)
     with pytest.raises(CompileError, match=r"Lstm9.*TFLM runtime"):
-        compile_model(with_operator(2, custom_code="Lstm9"), LAYOUT)
+        compile_model(with_operator(2, custom_code="Lstm9"), PLAN)
 
 
 def test_unsupported_operators_come_before_the_missing_plan():
@@ -44,70 +45,71 @@ def test_unsupported_operators_come_before_the_missing_plan():
 def test_options_of_another_operator():
     options = o.encode(OPS[2])[0]
     with pytest.raises(CompileError, match="operator 1 VitAttention"):
-        compile_model(with_operator(1, custom_options=options), LAYOUT)
+        compile_model(with_operator(1, custom_options=options), PLAN)
 
 
 @pytest.mark.parametrize("cut", [4, 40])
 def test_truncated_options(cut):
     options = o.encode(OPS[1])[0][:-cut]
     with pytest.raises(CompileError, match=r"operator 1 VitAttention.*words"):
-        compile_model(with_operator(1, custom_options=options), LAYOUT)
+        compile_model(with_operator(1, custom_options=options), PLAN)
 
 
 def test_tensors_that_do_not_fit_the_options():
     attention = dataclasses.replace(OPS[1], tokens=11)
     with pytest.raises(CompileError, match=r"operator 1 VitAttention.*disagree"):
-        compile_model(with_operator(1, custom_options=o.encode(attention)[0]), LAYOUT)
+        compile_model(with_operator(1, custom_options=o.encode(attention)[0]), PLAN)
 
 
-def test_float_interface():
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_a_fused_operator_takes_no_other_type(dtype):
     model = tflite.parse(CONTENT)
     tensors = list(model.graph.tensors)
-    tensors[0] = dataclasses.replace(tensors[0], dtype=np.dtype(np.float32))
+    tensors[0] = dataclasses.replace(tensors[0], dtype=np.dtype(dtype))
     graph = dataclasses.replace(model.graph, tensors=tuple(tensors))
-    with pytest.raises(CompileError, match=r"model input image.*int8"):
-        compile_model(tflite.serialize(dataclasses.replace(model, graph=graph)), LAYOUT)
+    with pytest.raises(CompileError, match=f"got {np.dtype(dtype)} for tensor image, expected"):
+        compile_model(tflite.serialize(dataclasses.replace(model, graph=graph)), PLAN)
 
 
 def test_not_a_model():
     with pytest.raises(CompileError, match="tflite"):
-        compile_model(b"not a flatbuffer", LAYOUT)
+        compile_model(b"not a flatbuffer", PLAN)
 
 
-def moved(tensor: int, offset: int) -> MemoryLayout:
-    offsets = list(LAYOUT.tensors)
-    offsets[tensor] = offset
-    return dataclasses.replace(LAYOUT, tensors=tuple(offsets))
+def moved(tensor: int, offset: int) -> Plan:
+    spans = list(PLAN.tensors)
+    spans[tensor] = dataclasses.replace(spans[tensor], offset=offset)
+    return dataclasses.replace(PLAN, tensors=tuple(spans))
 
 
-def with_scratch(index: int, scratch: Range) -> MemoryLayout:
-    ranges = list(LAYOUT.scratch)
+def with_scratch(index: int, scratch: Span) -> Plan:
+    ranges = list(PLAN.scratch)
     ranges[index] = scratch
-    return dataclasses.replace(LAYOUT, scratch=tuple(ranges))
+    return dataclasses.replace(PLAN, scratch=tuple(ranges))
 
 
 @pytest.mark.parametrize(
-    ("layout", "reason"),
+    ("plan", "reason"),
     [
-        (moved(2, LAYOUT.arena_bytes), "op0"),
+        (moved(2, PLAN.arena_bytes), "op0"),
         (moved(2, -16), "op0"),
         (moved(2, 584), "multiple of 16"),
-        (with_scratch(3, Range(16, LAYOUT.arena_bytes)), "scratch of operator 3"),
-        (with_scratch(1, Range(LAYOUT.tensors[2], 64)), "operator 1 VitAttention writes"),
-        (dataclasses.replace(LAYOUT, tensors=LAYOUT.tensors[:-1]), "plan it again"),
-        (dataclasses.replace(LAYOUT, scratch=LAYOUT.scratch[:-1]), "plan it again"),
-        (dataclasses.replace(LAYOUT, tensors=(None,) * len(LAYOUT.tensors)), "no offset"),
+        (with_scratch(3, Span(16, PLAN.arena_bytes)), "scratch of operator 3"),
+        (with_scratch(1, Span(PLAN.tensors[2].offset, 64)), "operator 1 VitAttention writes"),
+        (dataclasses.replace(PLAN, tensors=PLAN.tensors[:-1]), "plan it again"),
+        (dataclasses.replace(PLAN, scratch=PLAN.scratch[:-1]), "plan it again"),
+        (dataclasses.replace(PLAN, tensors=(None,) * len(PLAN.tensors)), "no offset"),
     ],
 )
-def test_broken_plans(layout, reason):
+def test_broken_plans(plan, reason):
     with pytest.raises(CompileError, match=reason):
-        compile_model(CONTENT, layout)
+        compile_model(CONTENT, plan)
 
 
 def test_streamed_plans_need_a_strip_and_a_patch_embedding():
-    small = fused_models.stacked_layout(OPS, streamed=True)
+    small = fused_models.stacked_plan(OPS, streamed=True)
     with pytest.raises(CompileError, match="strip has 16 bytes, the patch embedding needs 144"):
-        compile_model(CONTENT, dataclasses.replace(small, strip=Range(0, 16)))
+        compile_model(CONTENT, dataclasses.replace(small, strip=Span(0, 16)))
     content = with_operator(0, opcode="CONV_2D", custom_code="", custom_options=b"")
     with pytest.raises(CompileError, match="first operator is VitPatchEmbed"):
         compile_model(content, small)

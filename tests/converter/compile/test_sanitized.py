@@ -92,7 +92,7 @@ def test_fused_models(tmp_path, kernels, options, streamed):
     first = ops[0]
     shape = (2, first.image_height, first.image_width, first.channels)
     images = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
-    layout = fused_models.stacked_layout(ops, streamed)
+    layout = fused_models.stacked_plan(ops, streamed)
     model = compile_model(fused_models.model_bytes(ops), layout)
     rows = [functools.reduce(lambda x, op: reference.run(op, x), ops, x) for x in images]
     np.testing.assert_array_equal(

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 
 from converter import tflite
-from converter.compile import MemoryLayout
+from converter.plan import Plan, Span
 from converter.tflite.schema import schema
 from tests.tflm_custom_ops.builtins import one_op
 from tests.tflm_custom_ops.builtins.cases import Case
@@ -88,11 +88,11 @@ def combine(cases: list[Case]) -> tuple[tflite.Model, np.ndarray]:
     return tflite.Model(graph), values.reshape(1, 1, 1, -1)
 
 
-def separate_buffers(graph: tflite.Graph, free_bytes: int) -> MemoryLayout:
+def separate_buffers(graph: tflite.Graph, free_bytes: int) -> Plan:
     """Every activation at its own place, and ``free_bytes`` that convolutions may borrow."""
-    offsets: list[int | None] = []
+    spans: list[Span | None] = []
     top = 0  # the image lives all the time; buffers that are not yet written are free, too
     for tensor in graph.tensors:
-        offsets.append(None if tensor.is_constant else top)
+        spans.append(None if tensor.is_constant else Span(top, tensor.nbytes))
         top += 0 if tensor.is_constant else -(-tensor.nbytes // 16) * 16
-    return MemoryLayout(top + free_bytes, tuple(offsets), (None,) * len(graph.operators))
+    return Plan(top + free_bytes, 0, tuple(spans), (None,) * len(graph.operators))

@@ -85,8 +85,8 @@ def test_convolutions_run_on_the_stack_or_in_the_arena():
     case = cases.conv_2d(np.random.default_rng(5), channels=40, outputs=40)
     want = run_reference(case)
     for free, function in ((0, b"vit_conv_2d_on_stack("), (1 << 14, b"vit_conv_2d(")):
-        layout = combined.separate_buffers(case.model.graph, free)
-        model = HostModel(tflite.serialize(case.model), layout)
+        plan = combined.separate_buffers(case.model.graph, free)
+        model = HostModel(tflite.serialize(case.model), plan)
         source = next(f.content for f in model.compiled.files if f.name == "vit_model.c")
         assert b"  " + function in source
         np.testing.assert_array_equal(model.run_checked(*case.inputs), want.reshape(1, -1))

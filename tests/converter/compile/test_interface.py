@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled models with several inputs and outputs, of any rank: equal to the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converter.compile import CompileError, c_text, compile_model
+from converter.plan import plan_model
+from converter.runtimes import open_runtime
+from converter.runtimes.host import HostModel
+from tests.converter.runtimes.edges import INT8, Edges, random_array
+
+Y = (0.11, 4)
+
+
+def sums(shape=(2, 3)):
+    """y0 = a + b, y1 = y0 + c, y2 = a + c: inputs die at different times."""
+    graph = Edges()
+    a, b, c = (graph.x(shape, np.int8, INT8) for _ in range(3))
+    y0 = graph.op("ADD", (a, b), shape, np.int8, Y, "AddOptions")
+    y1 = graph.op("ADD", (y0, c), shape, np.int8, Y, "AddOptions")
+    y2 = graph.op("ADD", (a, c), shape, np.int8, Y, "AddOptions")
+    return graph.content(y2, y0, y1)
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 3), (1, 4, 5), (1, 3, 4, 2)], ids=str)
+def test_several_inputs_and_outputs_of_any_rank(shape):
+    model = plan_model(sums(shape)).model_bytes
+    host, reference = open_runtime("host", model), open_runtime("reference", model)
+    rng = np.random.default_rng(2)
+    stacks = [random_array(rng, (5, *shape), np.int8) for _ in range(3)]
+    got, expected = host.run_batch(*stacks), reference.run_batch(*stacks)
+    for y, z in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(y, z)
+    one = host.run(*(stack[3] for stack in stacks))
+    np.testing.assert_array_equal(one[1], expected[1][3])
+    checked = HostModel(model).run_stacks_checked(stacks)
+    np.testing.assert_array_equal(checked[2], expected[2])
+
+
+def test_the_header_lists_every_tensor():
+    model = compile_model(plan_model(sums()).model_bytes)
+    header, source = (model.files[i].content.decode() for i in (0, 1))
+    assert "#define VIT_MODEL_INPUT_COUNT 3\n" in header
+    assert "#define VIT_MODEL_OUTPUT_COUNT 3\n" in header
+    assert "#define VIT_MODEL_INPUT_BYTES 18\n" in header
+    assert "#define VIT_MODEL_IS_IMAGE 0\n" in header
+    assert "IMAGE_HEIGHT" not in header
+    tensor = model.interface.inputs[1]
+    scale = c_text.float32(tensor.scale)
+    row = f'{{"t1", VIT_MODEL_INT8, 2, {{2, 3}}, 6, {tensor.offset}, {scale}, -3}},'
+    assert row in source
+    assert [t.name for t in model.interface.outputs] == ["t5", "t3", "t4"]
+
+
+def test_an_image_model_has_its_own_functions():
+    graph = Edges()
+    x = graph.x((1, 2, 2, 1), np.int8, INT8)
+    y = graph.op("ADD", (x, x), (1, 2, 2, 1), np.int8, Y, "AddOptions")
+    model = compile_model(plan_model(graph.content(y)).model_bytes)
+    assert model.interface.image is not None
+    assert model.interface.image.classes == 4
+    assert b"int8_t* vit_model_input(uint8_t* arena);" in model.files[0].content
+
+
+def test_what_the_header_cannot_say_is_refused():
+    graph = Edges()
+    shape = (1,) * 7
+    x = graph.x(shape, np.int8, INT8)
+    y = graph.op("RESHAPE", (x,), (1, 1), np.int8, INT8)
+    with pytest.raises(CompileError, match="expected at most 6 dimensions"):
+        compile_model(plan_model(graph.content(y)).model_bytes)
