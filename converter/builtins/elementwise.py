@@ -94,9 +94,43 @@ def _rescaled(x: Tensor, y: Tensor, low: int) -> p.Table:
     return p.Table(np.clip(values + y.zero_point, low, 127).astype(np.int8))
 
 
-def quantize(tensors: Tensors, op: Operator) -> p.Table:
-    """int8 to int8, as TFLM's quantize_common.cc."""
-    return _rescaled(*ends(tensors, op), -128)
+def _element(tensor: Tensor, what: str) -> int:
+    """The code of a quantized tensor's type."""
+    if tensor.dtype not in p.ELEMENTS or tensor.quantization is None:
+        types = ", ".join(t.name for t in p.ELEMENTS)
+        raise BuiltinError(
+            f"{what} {tensor.name}: got {tensor.dtype}, expected one of {types}, quantized"
+        )
+    return p.ELEMENTS[tensor.dtype]
+
+
+def quantize(tensors: Tensors, op: Operator) -> p.Table | p.Quantize | p.Requantize:
+    """As TFLM's quantize_common.cc, of float32 or of integers."""
+    x, y = tensors[op.inputs[0]], tensors[op.outputs[0]]
+    output, limits = _element(y, "output"), np.iinfo(y.dtype)
+    low, high = int(limits.min), int(limits.max)
+    if x.dtype == np.float32:
+        return p.Quantize(y.size, output, y.scale, y.zero_point, low, high)
+    input_type = _element(x, "input")
+    if x.dtype == y.dtype == np.int8:
+        return _rescaled(x, y, low)
+    factor = p.quantize_multiplier(x.scale / y.scale)
+    ends_of_x = (int(np.iinfo(x.dtype).min), int(np.iinfo(x.dtype).max))
+    widest = max(abs(v - x.zero_point) for v in ends_of_x)
+    if widest << max(factor.shift, 0) >= 1 << 31:
+        raise BuiltinError(f"the scale of {y.name} is too small for that of {x.name}")
+    return p.Requantize(
+        *(y.size, input_type, output, x.zero_point, y.zero_point),
+        *(factor.multiplier, factor.shift, low, high),
+    )
+
+
+def dequantize(tensors: Tensors, op: Operator) -> p.Dequantize:
+    """As TFLM's dequantize_common.cc."""
+    x, y = tensors[op.inputs[0]], tensors[op.outputs[0]]
+    if y.dtype != np.float32:
+        raise BuiltinError(f"output {y.name}: got {y.dtype}, expected float32")
+    return p.Dequantize(y.size, _element(x, "input"), x.scale, x.zero_point)
 
 
 def relu(tensors: Tensors, op: Operator) -> p.Table:

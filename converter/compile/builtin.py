@@ -34,6 +34,8 @@ def _struct(value: Any, weights: WeightsImage) -> c_text.Struct:
             text = pointer(_ELEMENTS[content.dtype.name], offset)
         elif dataclasses.is_dataclass(content):
             text = _struct(content, weights)
+        elif isinstance(content, float):
+            text = c_text.float32(content)
         elif isinstance(content, tuple):
             text = "{" + ", ".join(c_text.int32(n) for n in content) + "}"
         else:
@@ -118,8 +120,8 @@ def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
 
 
 def _unary(context: CallContext, ctype: str, function: str, params: Any, *more: str) -> Call:
-    x = context.address(context.op.inputs[0], "const int8_t*")
-    y = context.address(context.op.outputs[0], "int8_t*")
+    x = context.typed_address(context.op.inputs[0], const=True)
+    y = context.typed_address(context.op.outputs[0])
     arguments = ", ".join((f"&{context.params_name}", x, y, *more))
     line = f"{function}({arguments});"
     return Call(ctype, _struct(params, context.weights), (line,))
@@ -162,6 +164,18 @@ def _mean(context: CallContext, params: p.Mean) -> Call:
 def _table(context: CallContext, params: p.Table) -> Call:
     count = context.tensor(context.op.outputs[0]).size
     return _unary(context, "VitGeluParams", "vit_gelu", params, str(count))
+
+
+def _quantize(context: CallContext, params: p.Quantize) -> Call:
+    return _unary(context, "VitQuantizeParams", "vit_quantize", params)
+
+
+def _requantize(context: CallContext, params: p.Requantize) -> Call:
+    return _unary(context, "VitRequantizeParams", "vit_requantize", params)
+
+
+def _dequantize(context: CallContext, params: p.Dequantize) -> Call:
+    return _unary(context, "VitDequantizeParams", "vit_dequantize", params)
 
 
 def _binary(context: CallContext, ctype: str, function: str, params: Any) -> Call:
@@ -215,6 +229,9 @@ _CALLS: dict[type, Callable[..., Call]] = {
     p.Concatenation: _concatenation,
     p.Mean: _mean,
     p.Table: _table,
+    p.Quantize: _quantize,
+    p.Requantize: _requantize,
+    p.Dequantize: _dequantize,
 }
 # Operators whose calls take scratch if there is some.
 WANTS_SCRATCH = ("CONV_2D", "FULLY_CONNECTED")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -63,12 +64,22 @@ class CallContext:
         value = self.tensor(tensor)
         if value.data is not None:
             at = self.weights.add(np.ascontiguousarray(value.data).tobytes())
-            return pointer(f"{value.dtype.name}_t", at)
+            return pointer(element(value.dtype), at)
         return address(self.planned.span(tensor).offset, cast)
+
+    def typed_address(self, tensor: int, const: bool = False) -> str:
+        """The same as a pointer to the tensor's elements."""
+        ctype = element(self.tensor(tensor).dtype)
+        return self.address(tensor, f"const {ctype}*" if const else f"{ctype}*")
 
     def scratch(self) -> str:
         """C expression of the operator's scratch, or NULL."""
         return "NULL" if self.scratch_span is None else address(self.scratch_span.offset)
+
+
+def element(dtype: np.dtype[Any]) -> str:
+    """The C type of a tensor's elements."""
+    return "float" if dtype == np.float32 else f"{dtype.name}_t"
 
 
 def address(offset: int, cast: str = "") -> str:

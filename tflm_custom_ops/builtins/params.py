@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -239,3 +240,56 @@ class Table:
     """A pointwise operator (QUANTIZE, RELU, RELU6) as a table: y = lut[x + 128], int8 [256]."""
 
     lut: Int8Array
+
+
+# Codes of element types in the C structs (VIT_ELEMENT_...).
+ELEMENTS: dict[np.dtype[Any], int] = {
+    np.dtype(np.int8): 0,
+    np.dtype(np.uint8): 1,
+    np.dtype(np.int16): 2,
+}
+
+
+def element_type(code: int) -> np.dtype[Any]:
+    """The type with that code."""
+    return next(dtype for dtype, value in ELEMENTS.items() if value == code)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantize:
+    """QUANTIZE of float32: y = clamp(round(x / scale) + zero_point), half away from zero.
+
+    ``type`` is the output's code in `ELEMENTS`; |x / scale| beyond 2**20 and NaN saturate.
+    """
+
+    count: int
+    type: int
+    scale: float
+    zero_point: int
+    out_min: int
+    out_max: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Requantize:
+    """QUANTIZE of integers: y = clamp(rescale(x - z_x) + z_y); types are codes in `ELEMENTS`."""
+
+    count: int
+    input_type: int
+    output_type: int
+    input_zero_point: int
+    output_zero_point: int
+    out_multiplier: int
+    out_shift: int
+    out_min: int
+    out_max: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Dequantize:
+    """DEQUANTIZE to float32: y = scale * (x - zero_point); ``type`` is the input's code."""
+
+    count: int
+    type: int
+    scale: float
+    zero_point: int

@@ -154,6 +154,33 @@ def table(op: p.Table, x: Array) -> NDArray[np.int8]:
     return op.lut[x.astype(np.int64) + 128]
 
 
+def quantize(op: p.Quantize, x: Array) -> Array:
+    """``op.type`` of the input's shape."""
+    limit = np.float32(1 << 20)
+    steps = x.astype(np.float32) / np.float32(op.scale)
+    steps = np.clip(np.where(np.isnan(steps), -limit, steps), -limit, limit).astype(np.float64)
+    rounded = np.trunc(steps + np.copysign(0.5, steps)).astype(np.int64)
+    y = np.clip(rounded + op.zero_point, op.out_min, op.out_max)
+    result: Array = y.astype(p.element_type(op.type))
+    return result
+
+
+def requantize(op: p.Requantize, x: Array) -> Array:
+    """``op.output_type`` of the input's shape."""
+    wide = x.astype(np.int64) - op.input_zero_point
+    y = rescale(wide, op.out_multiplier, op.out_shift) + op.output_zero_point
+    result: Array = np.clip(y, op.out_min, op.out_max).astype(p.element_type(op.output_type))
+    return result
+
+
+def dequantize(op: p.Dequantize, x: Array) -> NDArray[np.float32]:
+    """float32 of the input's shape; the product is exact before it is rounded."""
+    result: NDArray[np.float32] = (op.scale * (x.astype(np.float64) - op.zero_point)).astype(
+        np.float32
+    )
+    return result
+
+
 _RUN: dict[type, Callable[..., Array]] = {
     p.Conv2D: conv_2d,
     p.DepthwiseConv2D: depthwise_conv_2d,
@@ -167,6 +194,9 @@ _RUN: dict[type, Callable[..., Array]] = {
     p.Concatenation: concatenation,
     p.Mean: mean,
     p.Table: table,
+    p.Quantize: quantize,
+    p.Requantize: requantize,
+    p.Dequantize: dequantize,
 }
 
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builtin TFLite operators of the compiled runtime, int8. Results are bit for bit those of
-// TensorFlow Lite Micro's reference kernels (reference.py defines them in NumPy).
+// Builtin TFLite operators of the compiled runtime, int8 unless noted. Results are bit for bit
+// those of TensorFlow Lite Micro's reference kernels (reference.py defines them in NumPy).
 //
 // A pair (multiplier, shift) is TFLite's: factor = multiplier * 2^(shift - 31), a positive shift
 // is to the left, shift <= 30, >= -31. Images are [height][width][channels], a batch of one.
@@ -159,6 +159,48 @@ typedef struct {
 } VitMeanParams;
 
 void vit_mean(const VitMeanParams* params, const int8_t* x, int8_t* y);
+
+// Element types of the operators below.
+#define VIT_ELEMENT_INT8 0
+#define VIT_ELEMENT_UINT8 1
+#define VIT_ELEMENT_INT16 2
+
+// QUANTIZE of float: y = clamp(round(x / scale) + zero_point), half away from zero.
+typedef struct {
+  int32_t count;
+  int32_t type;  // of y
+  float scale;
+  int32_t zero_point;
+  int32_t out_min;
+  int32_t out_max;
+} VitQuantizeParams;
+
+void vit_quantize(const VitQuantizeParams* params, const float* x, void* y);
+
+// QUANTIZE of integers: y = clamp(rescale(x - input_zero_point) + output_zero_point).
+typedef struct {
+  int32_t count;
+  int32_t input_type;
+  int32_t output_type;
+  int32_t input_zero_point;
+  int32_t output_zero_point;
+  int32_t out_multiplier;
+  int32_t out_shift;
+  int32_t out_min;
+  int32_t out_max;
+} VitRequantizeParams;
+
+void vit_requantize(const VitRequantizeParams* params, const void* x, void* y);
+
+// DEQUANTIZE: y = scale * (x - zero_point).
+typedef struct {
+  int32_t count;
+  int32_t type;  // of x
+  float scale;
+  int32_t zero_point;
+} VitDequantizeParams;
+
+void vit_dequantize(const VitDequantizeParams* params, const void* x, float* y);
 
 // One input of a CONCATENATION: `rows` rows of `columns` values, y_stride apart in the output.
 void vit_copy_columns(const int8_t* x, int8_t* y, int32_t rows, int32_t columns, int32_t y_stride);

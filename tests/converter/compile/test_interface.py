@@ -10,7 +10,7 @@ from converter.compile import CompileError, c_text, compile_model
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.runtimes.host import HostModel
-from tests.converter.runtimes.edges import INT8, Edges, random_array
+from tests.converter.runtimes.edges import INT8, INT16, UINT8, Edges, int8_then, random_array
 
 Y = (0.11, 4)
 
@@ -38,6 +38,31 @@ def test_several_inputs_and_outputs_of_any_rank(shape):
     np.testing.assert_array_equal(one[1], expected[1][3])
     checked = HostModel(model).run_stacks_checked(stacks)
     np.testing.assert_array_equal(checked[2], expected[2])
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 3, 4, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(np.float32, None), (np.uint8, UINT8), (np.int16, INT16), (np.int8, (0.07, 5))],
+    ids=["float32", "uint8", "int16", "int8"],
+)
+def test_every_type_at_the_edges(shape, dtype, scale):
+    model = plan_model(int8_then(shape, dtype, scale)).model_bytes
+    host, reference = open_runtime("host", model), open_runtime("reference", model)
+    stack = random_array(np.random.default_rng(2), (20, *shape), dtype)
+    got, expected = host.run_batch(stack), reference.run_batch(stack)
+    assert len(np.unique(expected[0])) > 1
+    for y, z in zip(got, expected, strict=True):
+        assert y.dtype == z.dtype
+        np.testing.assert_array_equal(y, z)
+    np.testing.assert_array_equal(HostModel(model).run_stacks_checked([stack])[0], expected[0])
+
+
+def test_float_values_beyond_every_range_saturate():
+    model = plan_model(int8_then((6,), np.float32, None)).model_bytes
+    x = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 0.0], np.float32)
+    y = open_runtime("host", model).run(x)[1]
+    np.testing.assert_array_equal(y, [127, -128, -128, 127, -128, -3])
 
 
 def test_the_header_lists_every_tensor():

@@ -89,3 +89,12 @@ def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -
         return rng.normal(0, 4, shape).astype(kind)
     info = np.iinfo(kind)
     return rng.integers(info.min, info.max, shape, kind, endpoint=True)
+
+
+def int8_then(shape, dtype, scale):
+    """An input of some type that becomes int8, and an output of that type again."""
+    graph = Edges()
+    x = graph.x(shape, dtype, scale)
+    inner = graph.quantize(x, np.int8, INT8)
+    y = graph.dequantize(inner) if dtype == np.float32 else graph.quantize(inner, dtype, scale)
+    return graph.content(y, inner)

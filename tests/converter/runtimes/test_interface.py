@@ -10,19 +10,10 @@ import pytest
 
 from converter.runtimes import RuntimeUnavailableError, TensorSpec, open_runtime
 from converter.tflite import serialize
-from tests.converter.runtimes.edges import INT8, INT16, UINT8, Edges, random_array
+from tests.converter.runtimes.edges import INT8, INT16, UINT8, Edges, int8_then, random_array
 
 PYTHON_RUNTIMES = ("reference", "litert", "tflm")
 SHAPES = [(7,), (2, 3), (1, 4, 5), (1, 3, 4, 2)]
-
-
-def int8_then(shape, dtype, scale):
-    """An input of some type that becomes int8, and an output of that type again."""
-    graph = Edges()
-    x = graph.x(shape, dtype, scale)
-    inner = graph.quantize(x, np.int8, INT8)
-    y = graph.dequantize(inner) if dtype == np.float32 else graph.quantize(inner, dtype, scale)
-    return graph.content(y, inner)
 
 
 @pytest.mark.parametrize("name", PYTHON_RUNTIMES)

@@ -293,6 +293,59 @@ def quantize(rng: Rng) -> Case:
     return _pointwise(rng, "QUANTIZE", schema.QuantizeOptionsT(), same_scale=False)
 
 
+def _typed(rng: Rng, dtype: Any) -> tuple[Any, tuple[float, int]]:
+    """A type, and a scale and zero point that it may have."""
+    kind = np.dtype(dtype)
+    info = np.iinfo(kind)
+    zero_point = 0 if kind == np.int16 else int(rng.integers(info.min, info.max + 1))
+    scale = rng.uniform(0.005, 0.1) / (256 if kind == np.int16 else 1)
+    return kind, (float(np.float32(scale)), zero_point)
+
+
+def _of_type(name: str, shape: tuple[int, ...], typed: Any) -> tflite.Tensor:
+    kind, scale = typed
+    quantization = None if kind == np.float32 else tflite.Quantization.per_tensor(*scale)
+    return tflite.Tensor(name, shape, np.dtype(kind), quantization)
+
+
+def _any_values(rng: Rng, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
+    info = np.iinfo(kind)
+    return rng.integers(info.min, info.max, shape, kind, endpoint=True)
+
+
+def quantize_float(rng: Rng) -> Case:
+    shape, y = _shape(rng), _typed(rng, rng.choice([np.int8, np.int16]))  # TFLM has no uint8
+    scale = np.float32(y[1][0])
+    # Exact halves of steps, values beyond the range, and anything between.
+    steps = rng.integers(-300, 300, shape) / rng.choice([1, 2, 3], shape)
+    values = (steps * scale * rng.choice([1, 1, 1, 500], shape)).astype(np.float32)
+    inputs = [_of_type("x", shape, (np.float32, None))]
+    output = _of_type("y", shape, y)
+    return Case(one_op.model("QUANTIZE", schema.QuantizeOptionsT(), inputs, output, 1), (values,))
+
+
+def requantize(rng: Rng) -> Case:
+    pairs = [(np.int8, np.uint8), (np.uint8, np.int8), (np.int8, np.int16), (np.int16, np.int8)]
+    pairs += [(np.int16, np.int16)]
+    before, after = pairs[int(rng.integers(len(pairs)))]
+    shape, x, y = _shape(rng), _typed(rng, before), _typed(rng, after)
+    if rng.random() < 0.3 and {before, after} == {np.int8, np.uint8}:
+        shift = 128 if before == np.int8 else -128  # TFLite flips a bit
+        y = (y[0], (x[1][0], x[1][1] + shift))
+    inputs = [_of_type("x", shape, x)]
+    model = one_op.model(
+        "QUANTIZE", schema.QuantizeOptionsT(), inputs, _of_type("y", shape, y), version=2
+    )
+    return Case(model, (_any_values(rng, shape, x[0]),))
+
+
+def dequantize(rng: Rng) -> Case:
+    shape, x = _shape(rng), _typed(rng, rng.choice([np.int8, np.uint8, np.int16]))
+    inputs, y = [_of_type("x", shape, x)], _of_type("y", shape, (np.float32, None))
+    model = one_op.model("DEQUANTIZE", schema.DequantizeOptionsT(), inputs, y, version=2)
+    return Case(model, (_any_values(rng, shape, x[0]),))
+
+
 def relu(rng: Rng) -> Case:
     return _pointwise(rng, "RELU", None, same_scale=False)
 
@@ -315,6 +368,9 @@ GENERATORS: tuple[Callable[[Rng], Case], ...] = (
     concatenation,
     mean,
     quantize,
+    quantize_float,
+    requantize,
+    dequantize,
     relu,
     relu_6,
     reshape,
