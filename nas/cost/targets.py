@@ -9,8 +9,6 @@ its code is measured: vit_t_240 on the emulated board takes 44,708 bytes of it.
 from __future__ import annotations
 
 import dataclasses
-import json
-from typing import Any
 
 from converter.footprint import STACK_RESERVED_BYTES, arena_bytes, static_bytes
 
@@ -108,22 +106,3 @@ def get_board(name: str) -> Target:
     if name not in BOARDS:
         raise BudgetError(f"board {name!r} does not exist, expected one of {', '.join(BOARDS)}")
     return BOARDS[name]
-
-
-def same_setup(one: str, other: str) -> bool:
-    """Whether two stored descriptions (JSON) of a training or a search mean the same.
-
-    Those of earlier versions have a target with `static_bytes`, which is no choice any more.
-    """
-
-    def read(text: str) -> Any:
-        try:
-            return json.loads(text, object_hook=_without_static)
-        except ValueError:
-            return text
-
-    return bool(read(one) == read(other))
-
-
-def _without_static(fields: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in fields.items() if k != "static_bytes"}
