@@ -78,6 +78,7 @@ def run(options: Options) -> dict[str, Any]:
     connection = Connection(_transport(options), inference_timeout_s=options.timeout)
     info = connection.info()
     model = info.model
+    model.expect_image()
     files = find_images(options.images, model.image_shape)
     files = files[: options.count] if options.count else files
     images = np.stack([quantize(file.pixels(), model) for file in files])

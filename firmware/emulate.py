@@ -69,6 +69,7 @@ def _make_emulator(options: _Options, work: Path) -> Emulator:
 
 
 def _images(options: _Options, model: ModelInfo) -> Iterator[tuple[str, NDArray[np.int8]]]:
+    model.expect_image()
     if not options.images:
         zero = np.full(model.image_shape, model.input_zero_point, np.int8)
         yield "zero image", zero

@@ -79,11 +79,6 @@ def _compile(model: bytes, board: Board, weights: str, plan: Plan | None) -> Com
         raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
     try:
         compiled = compile_model(model, plan, external_weights=weights == WEIGHTS_QSPI)
-        if compiled.interface.image is None:
-            raise ModelError(
-                "the firmware takes models of one int8 image [1, height, width, channels] with one "
-                "int8 output; run others with open_runtime('host', ...)"
-            )
         if weights == WEIGHTS_AUTO and board.external_flash() is not None:
             room = board.region(board.code_region).size_bytes - _CODE_ALLOWANCE_BYTES
             if compiled.weights_bytes > room:
