@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Latency of a network, estimated from exact instruction counts. An estimate: no board was timed.
 
-Time = cycles / clock + bytes of weights read / read speed of their memory, with no overlap of the
-two. Cycles are the emulator's instruction count times the cycles per instruction of the operator's
-kind, which the static dual-issue model gives for the kernels (benchmarks/kernels/cycles.py, memory
-that never stalls). Each weight byte is read once per token tile (converter.schedule.cost), because
-a 4 KB data cache keeps none of them until the next.
+The estimate is `converter.latency`'s, which the search uses too. Cycles are the emulator's
+instruction count times the cycles per instruction of the operator's kind, which the static
+dual-issue model gives for the kernels as they are measured now (benchmarks/kernels/cycles.py).
 """
 
 from __future__ import annotations
@@ -14,8 +12,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from benchmarks.kernels.counts import KernelFigures
-from boards.board import Board, RegionKind
+from boards import Board, Region, Use
 from converter import schedule
+from converter.latency import milliseconds
 from tflm_custom_ops.options import Attention, LayerNorm, LinearOp, Mlp, Op, PatchEmbed
 
 # The kernel measurement that stands for each kind of operator.
@@ -71,20 +70,15 @@ def estimate(
         for op, count in zip(ops, instructions, strict=True)
     )
     traffic = sum(schedule.cost(op).weight_bytes for op in ops if op is not None)
-    clock_hz = board.clock.system_hz
-    compute_ms = 1e3 * cycles / clock_hz
+    clock_hz, external = board.clock.system_hz, board.external_flash()
 
-    speeds = {r.kind: r.read_megabytes_per_second for r in board.regions}
-
-    def with_weights_in(kind: RegionKind) -> float | None:
-        if kind not in speeds:
-            return None
-        return round(compute_ms + traffic / (1e3 * speeds[kind]), 1)
+    def with_weights_in(region: Region | None) -> float:
+        return round(milliseconds(cycles, clock_hz, traffic, region), 1)
 
     return LatencyEstimate(
         clock_hz=clock_hz,
-        compute_ms=round(compute_ms, 1),
-        flash_ms=with_weights_in(RegionKind.FLASH),
-        qspi_ms=with_weights_in(RegionKind.EXTERNAL_FLASH),
+        compute_ms=with_weights_in(None),
+        flash_ms=with_weights_in(board.place(Use.CODE)),
+        qspi_ms=with_weights_in(external) if external else None,
         weight_bytes_read=traffic,
     )

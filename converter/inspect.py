@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from boards import BOARD_HELP, get_board
 from converter import footprint, schedule, tflite
+from converter.board_fit import BoardFit, Surroundings, fit_board
 from converter.compile.header import STREAM_STATE_BYTES
 from converter.fused_ops import decoded_all
 from converter.plan import draw, metadata, minimalloc_csv
@@ -32,6 +34,7 @@ from tflm_vit.run import run
 FLAGS = flags.FlagSet("inspect", __doc__)
 _MODEL = flags.model(FLAGS, "Plain or fused .tflite.")
 _STREAMED = flags.streamed(FLAGS)
+_BOARD = flags.board(FLAGS, f"Whose regions the model has to fit. {BOARD_HELP}")
 _SRAM = flags.sram(FLAGS)
 _FLASH = flags.flash(FLAGS)
 _STACK = FLAGS.integer(
@@ -53,13 +56,18 @@ Table = list[list[str]]
 
 @dataclasses.dataclass(frozen=True)
 class Budgets:
-    """What the command line says of the target; bytes, None where there is no limit."""
+    """What the command line says of the target; bytes, None where there is no limit.
+
+    Attributes:
+      fit: the model in the memories of a board, if one is named.
+    """
 
     sram: int | None
     flash: int | None
     stack_bytes: int
     static_bytes: int
     code_bytes: int
+    fit: BoardFit | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,7 +145,22 @@ def over_budget(found: Inspection, budgets: Budgets) -> str | None:
             f"{name}, {size} bytes; what would make it fit: weights in external flash, or a "
             "smaller network"
         )
-    return None
+    return None if budgets.fit is None else _over_board(found, budgets.fit)
+
+
+def _over_board(found: Inspection, fit: BoardFit) -> str | None:
+    """The line for a model that does not fit a board, or None."""
+    misfit, peak = fit.misfit(), found.memory.peak
+    if misfit is None:
+        return None
+    line = f"over budget on {fit.board.name}: {misfit}"
+    if not any(filled.excess_bytes for filled in fit.data):
+        return line
+    room = fit.arena_room() - (STREAM_STATE_BYTES if found.memory.streamed else 0)
+    return (
+        f"{line}; peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; what would make it fit: "
+        + "; or ".join(remedies(found.stated, max(0, room)))
+    )
 
 
 def tables(found: Inspection, budgets: Budgets) -> list[tuple[str, Table]]:
@@ -159,10 +182,12 @@ def tables(found: Inspection, budgets: Budgets) -> list[tuple[str, Table]]:
         rows.append([str(m.op), m.name, *cells, schedule.describe(fused)])
     mode = "streamed" if memory.streamed else "resident"
     source = "planned now; the file has no plan" if found.planned_here else "the file's plan"
+    board = [] if budgets.fit is None else [(f"{budgets.fit.board.title}", budgets.fit.rows())]
     return [
         (f"SRAM: {mode} image, {source}, {proof}", sram),
         (f"Peak: op {memory.peak.op} {memory.peak.name}, {memory.peak.live_bytes:,} bytes", kinds),
         ("Flash", sections),
+        *board,
         ("Operators", rows),
     ]
 
@@ -234,6 +259,7 @@ def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
             for r in memory.rectangles
         ],
         "kinds": [k.value for k in Kind],
+        **({"board": budgets.fit.as_dict()} if budgets.fit else {}),
     }
 
 
@@ -255,13 +281,28 @@ def _budgets(found: Inspection) -> Budgets:
     """The flags; where they say nothing, what this toolkit's firmware reserves and declares."""
     graph = found.stated.graph
     row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
-    static = footprint.static_bytes(len(graph.operators), row_bytes, found.memory.streamed)
+    streamed = found.memory.streamed
+    static = footprint.static_bytes(len(graph.operators), row_bytes, streamed)
+    stack, fit = footprint.STACK_RESERVED_BYTES, None
+    if _BOARD.value:
+        board = get_board(_BOARD.value)
+        stack = board.stack_bytes
+        builtins = any(op is None for op in found.stated.ops)
+        fit = fit_board(
+            board,
+            Surroundings(len(graph.operators), row_bytes, streamed, builtins),
+            planned_bytes=found.memory.arena_bytes,
+            constant_bytes=found.flash.constant_bytes,
+            stack_bytes=_STACK.value,
+            static_bytes=_STATIC.value,
+        )
     return Budgets(
         _SRAM.value,
         _FLASH.value,
-        footprint.STACK_RESERVED_BYTES if _STACK.value is None else _STACK.value,
+        stack if _STACK.value is None else _STACK.value,
         static if _STATIC.value is None else _STATIC.value,
         _CODE.value,
+        fit,
     )
 
 

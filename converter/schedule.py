@@ -2,8 +2,8 @@
 """Chooses a fused operator's tiles: how many tokens, heads and hidden units at a time.
 
 A schedule never changes a result, only scratch bytes, weight traffic and instructions. Among the
-candidates that fit, the one with the fewest estimated cycles wins: instructions, plus the weights
-that are read from slow memory once per tile. docs/memory.md explains the formulas.
+candidates that fit, the one with the least effort wins: estimated instructions, plus a share for
+the weights that are read once per tile. docs/memory.md explains the formulas.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from tflm_custom_ops.scratch import ROW_GROUP, attention_kv_bytes, scratch_bytes
 SLICE_ROWS = 48
 GOOD_TOKEN_TILE = 15  # a weight is read once per so many tokens; more only if memory is left
 
-# Quad SPI at 108 MHz delivers 54 MB/s; the core runs at 216 MHz.
-SLOW_MEMORY_CYCLES_PER_BYTE = 4.0
+# How many instructions a weight byte read is worth when schedules are compared. A file has one
+# schedule for every board, so that this is a choice between internal flash (0.2 to 0.8 cycles a
+# byte) and QSPI (6), and no board's speed; times are estimated by converter.latency.
+INSTRUCTIONS_PER_WEIGHT_BYTE = 4.0
 
 # The DSP kernels on the emulated Cortex-M7, fitted to counts of vit_t_240's blocks under nine
 # schedules; they serve to compare schedules, not to predict a network's count.
@@ -47,9 +49,9 @@ class Cost:
     instructions: float
 
     @property
-    def cycles(self) -> float:
-        """Estimate with the weights in slow memory."""
-        return self.instructions + SLOW_MEMORY_CYCLES_PER_BYTE * self.weight_bytes
+    def effort(self) -> float:
+        """What schedules of the same operator are compared by."""
+        return self.instructions + INSTRUCTIONS_PER_WEIGHT_BYTE * self.weight_bytes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ class Candidate:
     @property
     def rank(self) -> tuple[float, int]:
         """Better schedules first, among those that fit."""
-        return self.cost.cycles, self.cost.scratch_bytes
+        return self.cost.effort, self.cost.scratch_bytes
 
 
 class ScheduleError(ValueError):

@@ -13,42 +13,28 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import app, flags
+
 from boards import BOARD_HELP, get_board
 from firmware.build import build
-from firmware.command import runtime_flag
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats import FORMAT_NAMES, VARIANTS, get_format
-from firmware.model import named_model, project_from_model
+from firmware.formats import FORMAT_NAMES, LAYOUTS, get_format
+from firmware.model import RUNTIMES, WEIGHTS, named_model, project_from_model
 from firmware.project import Project, check_project_name
-from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
 
-FLAGS = flags.FlagSet("export", __doc__)
-flags.model(FLAGS, "Fused and planned .tflite.")
-flags.board(FLAGS, BOARD_HELP, "stm32f746g_disco")
-FLAGS.enum("format", "cmake", FORMAT_NAMES, "Build system.")
-runtime_flag(FLAGS)
-FLAGS.enum("variant", "", VARIANTS, "Variant of --format; legacy is for mbed-tools.")
-flags.weights_in(FLAGS)
-flags.out(FLAGS, "Folder to make.")
-FLAGS.string("name", "vit_firmware", "Project and executable name.")
-flags.overwrite(FLAGS, "Replace --out when it exists.")
-FLAGS.boolean("check", True, "Build once before writing, to be sure that it fits.")
-flags.json(FLAGS)
 
-
-def _expect_free(out: Path, overwrite: bool) -> None:
+def _expect_free(out: Path, force: bool) -> None:
     """FirmwareError when `out` can not become the project's folder."""
     if out.exists() and not out.is_dir():
         raise FirmwareError(f"{out} is a file, expected a folder")
-    if out.exists() and not overwrite:
-        raise FirmwareError(f"{out} exists; choose another --out or give --overwrite")
+    if out.exists() and not force:
+        raise FirmwareError(f"{out} exists; choose another --out or give --force")
     for parent in out.absolute().parents:
         if not parent.exists():
             continue
@@ -64,9 +50,9 @@ def export_project(
     format_name: str,
     out: Path,
     *,
-    overwrite: bool = False,
+    force: bool = False,
     check: bool = True,
-    variant: str = "",
+    layout: str = "",
 ) -> MemoryUse | None:
     """Writes `project` for a build system to the folder `out`.
 
@@ -74,9 +60,9 @@ def export_project(
       project: from `firmware.project` or `firmware.model`.
       format_name: one of `FORMAT_NAMES`.
       out: folder to make; its parent is made when missing.
-      overwrite: replace `out` when it exists.
+      force: replace `out` when it exists.
       check: build the project first.
-      variant: of the format, e.g. `legacy` for mbed-tools.
+      layout: variant of the format, e.g. `legacy` for mbed-tools.
 
     Returns:
       Sizes of the image, or None without `check`.
@@ -87,8 +73,8 @@ def export_project(
     """
     check_project_name(project.name)
     out = out.absolute()
-    entry = get_format(format_name, variant)
-    _expect_free(out, overwrite)
+    entry = get_format(format_name, layout)
+    _expect_free(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
         use = build(project, Path(temporary) / "check" / "firmware.elf") if check else None
@@ -102,43 +88,46 @@ def export_project(
     return use
 
 
-def _export() -> dict[str, Any]:
-    name = FLAGS["name"].value
+def _export(values: dict[str, Any]) -> dict[str, Any]:
+    for name in ("model", "out"):
+        if not values[name]:
+            raise FirmwareError(f"--{name} is missing")
+    name = values["name"]
     try:
         check_project_name(name)
     except FirmwareError as error:
         raise FirmwareError(f"--name: {error}") from None
-    board = get_board(FLAGS.board)
-    out = Path(FLAGS.out)
-    _expect_free(out, FLAGS.overwrite)  # Before the work, not after it.
+    board = get_board(values["board"])
+    out = Path(values["out"])
+    _expect_free(out, values["force"])  # Before the work, not after it.
     work = Path(tempfile.mkdtemp(prefix="vit-export-"))
     try:
-        with named_model(FLAGS.model) as model:
+        with named_model(values["model"]) as model:
             project = project_from_model(
                 model,
                 board,
                 work,
-                weights=FLAGS.weights_in,
+                weights=values["weights"],
                 name=name,
-                runtime=FLAGS.runtime,
+                runtime=values["runtime"],
             )
-        check = FLAGS.check
+        check = values["check"]
         use = export_project(
             project,
-            FLAGS.format,
+            values["format"],
             out,
-            overwrite=FLAGS.overwrite,
+            force=values["force"],
             check=check,
-            variant=FLAGS.variant,
+            layout=values["layout"],
         )
     finally:
         shutil.rmtree(work)
     return {
         "board": board.name,
-        "format": FLAGS.format,
-        "variant": FLAGS.variant,
-        "runtime": FLAGS.runtime,
-        "out": FLAGS.out,
+        "format": values["format"],
+        "layout": values["layout"],
+        "runtime": values["runtime"],
+        "out": values["out"],
         "files": len(project.files),
         "memory": dataclasses.asdict(use) if use else None,
     }
@@ -147,22 +136,38 @@ def _export() -> dict[str, Any]:
 def _print(report: dict[str, Any]) -> None:
     for key, value in (report["memory"] or {}).items():
         print(f"{key.replace('_', ' '):<24}{value:>12,}")
-    step = get_format(report["format"], report["variant"]).next_step
+    step = get_format(report["format"], report["layout"]).next_step
     print(f"{report['out']}: {report['format']} project for {report['board']}; {step}")
 
 
 def _body() -> None:
-    expect_writable(FLAGS.json)
-    report = _export()
-    if FLAGS.json:
-        write_json(FLAGS.json, report)
+    values = flags.FLAGS.flag_values_dict()
+    expect_writable(values["json"])
+    report = _export(values)
+    if values["json"]:
+        write_json(values["json"], report)
     _print(report)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """Entry point."""
-    run(FLAGS, _body, argv)
+    run("export", argv, _body, (FirmwareError,))
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("model", "", "Fused and planned .tflite.")
+    flags.DEFINE_string("board", "stm32f746g_disco", BOARD_HELP)
+    flags.DEFINE_enum("format", "cmake", FORMAT_NAMES, "Build system.")
+    flags.DEFINE_enum("runtime", "compiled", RUNTIMES, "What runs the model; tflm needs TFLM_DIR.")
+    flags.DEFINE_enum("layout", "", LAYOUTS, "Variant of the format; legacy is for mbed-tools.")
+    flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where the weights go.")
+    flags.DEFINE_string("out", "", "Folder to make.")
+    flags.DEFINE_string("name", "vit_firmware", "Project and executable name.")
+    flags.DEFINE_bool("force", False, "Replace --out when it exists.")
+    flags.DEFINE_bool("check", True, "Build once before writing, to be sure that it fits.")
+    flags.DEFINE_string("json", "", "Write the report to this file.")
 
 
 if __name__ == "__main__":
-    main()
+    _define_flags()
+    app.run(main)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from boards import Board
+from boards import Board, Use
 from boards.core import Core
 from converter.compile import (
     CompiledModel,
@@ -18,21 +18,21 @@ from converter.compile import (
     kernel_sources,
 )
 from converter.compile.sources import CORES
+from converter.footprint import auto_room
 from converter.plan import Plan
 from firmware.build import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError
 from firmware.project import Project, make_project
 from firmware.tflm_project import tflm_project_from_model
-from tflm_vit.flags import WEIGHTS_IN
 
-WEIGHTS_EXTERNAL = "external"
+WEIGHTS_INTERNAL = "internal"
+WEIGHTS_QSPI = "qspi"
 RUNTIME_COMPILED = "compiled"
 RUNTIME_TFLM = "tflm"
 RUNTIMES = (RUNTIME_COMPILED, RUNTIME_TFLM)
 WEIGHTS_AUTO = "auto"
-# Internal flash kept for code and constants when `auto` decides where the weights go.
-_CODE_ALLOWANCE_BYTES = 96 * 1024
+WEIGHTS = (WEIGHTS_AUTO, WEIGHTS_INTERNAL, WEIGHTS_QSPI)
 
 
 @contextlib.contextmanager
@@ -40,9 +40,12 @@ def named_model(path: str) -> Iterator[bytes]:
     """The content of a `.tflite`; a ModelError raised in the block gets the file's name.
 
     Raises:
-      OSError: the file can not be read.
+      FirmwareError: the file can not be read.
     """
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise FirmwareError(f"cannot read {path}: {error.strerror}") from None
     try:
         yield content
     except ModelError as error:
@@ -69,14 +72,19 @@ def kernel_files(board: Board) -> list[Path]:
 
 
 def _compile(model: bytes, board: Board, weights: str, plan: Plan | None) -> CompiledModel:
-    if weights not in WEIGHTS_IN:
-        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS_IN)}")
-    if weights == WEIGHTS_EXTERNAL and board.external_flash() is None:
-        raise FirmwareError(f"{board.name} has no external flash; use --weights_in=internal")
+    if weights not in WEIGHTS:
+        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS)}")
+    if weights == WEIGHTS_QSPI and board.external_flash() is None:
+        raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
     try:
-        compiled = compile_model(model, plan, external_weights=weights == WEIGHTS_EXTERNAL)
+        compiled = compile_model(model, plan, external_weights=weights == WEIGHTS_QSPI)
+        if compiled.interface.image is None:
+            raise ModelError(
+                "the firmware takes models of one int8 image [1, height, width, channels] with one "
+                "int8 output; run others with open_runtime('host', ...)"
+            )
         if weights == WEIGHTS_AUTO and board.external_flash() is not None:
-            room = board.region(board.code_region).size_bytes - _CODE_ALLOWANCE_BYTES
+            room = auto_room(board.place(Use.CODE).size_bytes)
             if compiled.weights_bytes > room:
                 return compile_model(model, plan, external_weights=True)
     except CompileError as error:
@@ -98,11 +106,11 @@ def compile_to_directory(
       model: a fused and planned `.tflite`.
       board: decides where the weights can go.
       directory: made if missing.
-      weights: `internal` flash, `external`, or `auto`: internal when they fit there.
+      weights: `internal` flash, `qspi`, or `auto`: internal when they fit there.
       plan: memory plan instead of the file's own plan.
 
     Raises:
-      FirmwareError: the board has no external flash.
+      FirmwareError: the board has no QSPI flash.
       ModelError: the model is not one that the compiled runtime runs.
     """
     _compile(model, board, weights, plan).write(directory)
@@ -110,14 +118,14 @@ def compile_to_directory(
 
 def _tflm_external(model: bytes, board: Board, weights: str) -> bool:
     """Whether the model file goes to external flash."""
-    if weights not in WEIGHTS_IN:
-        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS_IN)}")
+    if weights not in WEIGHTS:
+        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS)}")
     if board.external_flash() is None:
-        if weights == WEIGHTS_EXTERNAL:
-            raise FirmwareError(f"{board.name} has no external flash; use --weights_in=internal")
+        if weights == WEIGHTS_QSPI:
+            raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
         return False
-    room = board.region(board.code_region).size_bytes - _CODE_ALLOWANCE_BYTES
-    return weights == WEIGHTS_EXTERNAL or (weights == WEIGHTS_AUTO and len(model) > room)
+    room = auto_room(board.place(Use.CODE).size_bytes)
+    return weights == WEIGHTS_QSPI or (weights == WEIGHTS_AUTO and len(model) > room)
 
 
 def project_from_model(

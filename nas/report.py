@@ -11,23 +11,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from nas import command as shared
+from absl import app, flags
+
+from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
 from nas.cost import published
-from nas.cost.census import Census, take_census
+from nas.cost.census import Census, constant_room, take_census
 from nas.cost.model import CostModel
 from nas.space import SearchSpace, SubnetConfig
 from nas.space.describe import describe
 from nas.space.presets import get_space
-from tflm_vit import flags
-from tflm_vit.files import write_json
-from tflm_vit.run import run, typed_command
-
-FLAGS = flags.FlagSet("report", __doc__)
-shared.space(FLAGS)
-FLAGS.words("srams", [], "Several SRAM sizes in bytes, each as --sram.")
-flags.json(FLAGS)
-shared.define_target_flags(FLAGS)
-
+from tflm_vit.run import typed_command
 
 EXTERNAL_FLASH_BYTES = 16 * 1024 * 1024  # of the option that is shown where nothing fits
 
@@ -50,7 +43,7 @@ def as_dict(space: SearchSpace, model: CostModel, census: Census) -> dict[str, A
 
     total = census.total
     return {
-        "target": dataclasses.asdict(model.target),
+        "target": model.target.to_dict(),
         "streamed": model.streamed,
         "networks": total,
         "fit_sram": census.fit_sram,
@@ -67,15 +60,15 @@ def as_dict(space: SearchSpace, model: CostModel, census: Census) -> dict[str, A
 
 def _print_row(space: SearchSpace, model: CostModel, census: Census) -> None:
     total, target = census.total, model.target
-    sram = "no limit" if target.sram_bytes is None else f"{target.sram_bytes:,} bytes"
     mode = "streamed" if model.streamed else "resident"
-    print(f"SRAM {sram}, image {mode}")
+    print(f"SRAM {target.describe_sram()}, image {mode}")
     print(f"  fits SRAM      {share(census.fit_sram, total)} of the networks")
-    if target.constant_bytes is not None:
+    room = constant_room(space, model, census.largest or census.least_flash)
+    if room is not None:
         where = "external" if target.external_flash_bytes is not None else "internal"
         print(
-            f"  fits flash     {share(census.fit_flash, total)} ({target.constant_bytes:,} bytes "
-            f"for constants, {where})"
+            f"  fits flash     {share(census.fit_flash, total)} ({room:,} bytes for constants, "
+            f"{where})"
         )
         print(f"  fits both      {share(census.fit_both, total)}")
     if census.largest is not None:
@@ -122,19 +115,13 @@ def _print_published(space: SearchSpace, limits: list[int | None]) -> None:
             )
 
 
-def _bytes(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise ValueError(f"--srams: got {text!r}, expected bytes")
-    return int(text)
-
-
 def _body() -> None:
     space = get_space(FLAGS.space)
-    limits: list[int | None] = [_bytes(text) for text in FLAGS.srams] or [None]
-    base = shared.cost_model(FLAGS)
+    limits: list[int | None] = [int(text) for text in FLAGS.srams] or [None]
+    base = cost_model()
     if limits == [None]:
         limits = [base.target.sram_bytes]
-    modes = [True, False] if not FLAGS["streamed"].given else [FLAGS.streamed]
+    modes = [True, False] if FLAGS["streamed"].using_default_value else [FLAGS.streamed]
     print(f"{space.name}: {space.size:,} networks")
     rows = []
     model, census = base, None
@@ -153,9 +140,17 @@ def _body() -> None:
         write_json(FLAGS.json, {"command": typed_command("nas.report"), **figures})
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    run(FLAGS, _body, argv)
+def main(argv: Sequence[str]) -> None:
+    run("nas.report", argv, _body)
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("space", "mcu_32", "name or JSON file of a space")
+    flags.DEFINE_list("srams", [], "several SRAM sizes in bytes instead of --sram")
+    flags.DEFINE_string("json", None, "file for the figures")
+    define_target_flags()
 
 
 if __name__ == "__main__":
-    main()
+    define_flags()
+    app.run(main)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 
 import numpy as np
+from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -22,12 +23,8 @@ from benchmarks.kernels.emulator import KernelEmulator
 from benchmarks.kernels.operators import run_operator
 from tflm_custom_ops import reference
 from tflm_custom_ops.options import Op
-from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
-
-FLAGS = flags.FlagSet("counts", __doc__)
-flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,10 +210,10 @@ def table(figures: Sequence[KernelFigures]) -> str:
 
 
 def _body() -> None:
-    expect_writable(FLAGS.json)
+    expect_writable(flags.FLAGS.json)
     figures = measure_kernels()
     print(table(figures))
-    if FLAGS.json:
+    if flags.FLAGS.json:
         report = {
             "command": "python -m benchmarks.kernels.counts",
             "seed": workloads.SEED,
@@ -228,15 +225,16 @@ def _body() -> None:
             },
             "kernels": {f.name: dataclasses.asdict(f) for f in figures},
         }
-        write_json(FLAGS.json, report)
-        print(f"wrote {FLAGS.json}")
+        write_json(flags.FLAGS.json, report)
+        print(f"wrote {flags.FLAGS.json}")
     if missed := [f.name for f in figures if f.missed]:
         raise ValueError(f"over the target: {', '.join(missed)}")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    run(FLAGS, _body, argv)
+def main(argv: Sequence[str]) -> None:
+    run("counts", argv, _body, (emulator.EmulationError,))
 
 
 if __name__ == "__main__":
-    main()
+    flags.DEFINE_string("json", None, "File for the figures.")
+    app.run(main)

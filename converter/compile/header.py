@@ -194,7 +194,7 @@ typedef enum {
 
 typedef struct {
   const char* name;
-  int32_t type;  // VitModelType
+  VitModelType type;
   int32_t rank;
   int32_t shape[VIT_MODEL_MAX_RANK];
   uint32_t bytes;

@@ -19,30 +19,33 @@ from numpy.typing import NDArray
 from keras_models.arch import ArchConfig
 from nas.cost.model import BLOB_ALIGNMENT, CostModel, NetworkCost
 from nas.cost.targets import BudgetError, Firmware
-from nas.space import BlockChoice, NetworkChoice, SearchSpace, SubnetConfig
+from nas.space import BlockChoice, Patch, SearchSpace, SubnetConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """The networks of a space that differ in their depth and their blocks only.
+    """The networks of a space with one patch embedding, width and (network's) rank ratio.
 
     Attributes:
-      network: what they share: patch embedding, width and (network's) rank ratio.
       blocks: every choice of a block, with the ArchConfig of a network of that block alone.
     """
 
-    network: NetworkChoice
+    patch: Patch
+    embed_dim: int
+    network_ratio: float | None
     blocks: tuple[tuple[BlockChoice, ArchConfig], ...]
 
 
 def families(space: SearchSpace) -> Iterator[Family]:
     """All families, in a fixed order."""
-    for network in space.networks():
-        blocks = tuple(
-            (choice, space.arch(space.join(network, (choice,))))
-            for choice in space.block_choices(network)
-        )
-        yield Family(network, blocks)
+    for patch in space.patches:
+        for dim in space.embed_dim:
+            for ratio in space.network_ratios:
+                blocks = tuple(
+                    (choice, space.arch(space.from_blocks(patch, dim, (choice,))))
+                    for choice in space.block_choices(ratio)
+                )
+                yield Family(patch, dim, ratio, blocks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,15 +135,15 @@ def take_census(space: SearchSpace, model: CostModel) -> Census:
         groups = _fitting(model, family, found, space.depth)
 
         def config(indices: list[int], of: Family = family, from_: Any = choices) -> SubnetConfig:
-            return space.join(of.network, tuple(from_[i] for i in indices))
+            return space.from_blocks(of.patch, of.embed_dim, tuple(from_[i] for i in indices))
 
         fastest = min(fastest, _least_latency_ms(model, family, found, space.depth[0]))
-        room = _room(model, found.rest_bytes)
-        flash += _count(found.units, space.depth, room)
+        units, room = _flash(model, family, found)
+        flash += _count(units, space.depth, room)
         for fitting, depths in groups:
             sram += sum(len(fitting) ** depth for depth in depths)
-            both += _count(found.units[fitting], depths, room)
-            best = _most_params(found, fitting, depths, room)
+            both += _count(units[fitting], depths, room)
+            best = _most_params(dataclasses.replace(found, units=units), fitting, depths, room)
             if best and (largest is None or best[0] > largest[0]):
                 largest = (best[0], config(best[1]))
         shallow = space.depth[0]
@@ -190,6 +193,8 @@ def _fitting(
 def _least_latency_ms(model: CostModel, family: Family, found: _Blocks, depth: int) -> float:
     """Of the shallowest network of a family, each operator with its fastest schedule."""
     limit = model.target.arena_bytes(_firmware(model, family, found, depth))
+    least_constants = found.rest_bytes + depth * int(found.units.min()) * BLOB_ALIGNMENT
+    external = model.target.is_external(least_constants)
     most = limit if limit is not None else 1 << 62
     blocks, rest = [np.inf], np.inf
     for _, arch in family.blocks:
@@ -197,15 +202,25 @@ def _least_latency_ms(model: CostModel, family: Family, found: _Blocks, depth: i
         ops = [op for op in model.operators(arch) if op not in block]
         chosen, others = ([op.best(most) for op in part] for part in (block, ops))
         if all(chosen) and all(others):
-            blocks.append(model.latency_ms(s for s in chosen if s))
-            rest = model.latency_ms(s for s in others if s)
+            blocks.append(model.latency_ms((s for s in chosen if s), external))
+            rest = model.latency_ms((s for s in others if s), external)
     return float(rest + depth * min(blocks))
 
 
-def _room(model: CostModel, rest_bytes: int) -> int | None:
-    """16-byte units that flash leaves for blocks; negative if not even the rest fits."""
-    limit = model.target.constant_bytes
-    return None if limit is None else (limit - rest_bytes) // BLOB_ALIGNMENT
+def _flash(
+    model: CostModel, family: Family, found: _Blocks
+) -> tuple[NDArray[np.int64], int | None]:
+    """What flash takes: 16-byte units per block choice, code of its operators included where that
+    lies beside the constants; and the units that there are, negative if not even the rest fits."""
+    rest = _firmware(model, family, found, 0)
+    limit = model.target.constant_bytes(rest)
+    units = found.units
+    if model.target.external_flash_bytes is None:
+        block = _firmware(model, family, found, 1)
+        code = model.target.code_bytes(block) - model.target.code_bytes(rest)
+        assert code % BLOB_ALIGNMENT == 0
+        units = units + code // BLOB_ALIGNMENT
+    return units, None if limit is None else (limit - found.rest_bytes) // BLOB_ALIGNMENT
 
 
 def _count(units: NDArray[np.int64], depths: tuple[int, ...], room: int | None) -> int:
@@ -282,6 +297,13 @@ def _most_params(
     return params + found.rest_params, blocks
 
 
+def constant_room(space: SearchSpace, model: CostModel, config: SubnetConfig) -> int | None:
+    """What flash leaves for a network's constants; None without a limit."""
+    arch = space.arch(config)
+    firmware = model.firmware(arch, len(model.operators(arch)))
+    return model.target.constant_bytes(firmware)
+
+
 def check_possible(space: SearchSpace, model: CostModel) -> Census:
     """The census of a space of which something fits.
 
@@ -293,14 +315,16 @@ def check_possible(space: SearchSpace, model: CostModel) -> Census:
         if target.latency_ms is not None and census.least_latency_ms > target.latency_ms:
             raise BudgetError(
                 f"no network of {space.name} is as fast as {target.latency_ms:g} ms: the fastest "
-                f"is estimated at {census.least_latency_ms:.1f} ms at {target.clock_hz:,} Hz"
+                f"is estimated at {census.least_latency_ms:.1f} ms at {target.core_hz:,} Hz"
             )
         return census
     least: NetworkCost = model.cost(space.arch(census.least_sram))
     lightest: NetworkCost = model.cost(space.arch(census.least_flash))
-    limits = [f"SRAM {target.sram_bytes:,} bytes"] if target.sram_bytes is not None else []
-    if target.constant_bytes is not None:
-        limits.append(f"{target.constant_bytes:,} bytes of flash for constants")
+    limited = target.sram_bytes is not None or target.board is not None
+    limits = [f"SRAM {target.describe_sram()}"] if limited else []
+    room = constant_room(space, model, census.least_flash)
+    if room is not None:
+        limits.append(f"{room:,} bytes of flash for constants")
     remedy = ""
     if not census.fit_flash and target.external_flash_bytes is None:
         remedy = "; weights in external QSPI flash would lift that limit (--external_flash)"

@@ -10,8 +10,8 @@ planner on random networks, and with real converted ones.
 
 SRAM is arena + streaming state + stack + static data (`converter.footprint`). Flash is the
 constants that any runtime reads (weights, biases, multipliers, tables) and, in internal flash,
-code. Latency is the estimated cycles of the schedules (`converter.schedule`), four more per weight
-byte from external flash.
+code. Latency is that of the schedules' instructions and weight traffic (`converter.schedule`) on
+the board's core and memory (`converter.latency`), as the benchmark prints it.
 """
 
 from __future__ import annotations
@@ -23,26 +23,29 @@ from typing import Any
 
 import numpy as np
 
+from converter.latency import cycles_per_instruction, milliseconds
 from converter.plan.budget import choices, padded
 from converter.plan.skeleton import skeleton
-from converter.schedule import SLOW_MEMORY_CYCLES_PER_BYTE, has_good_tile
+from converter.schedule import has_good_tile
 from keras_models.arch import ArchConfig, BlockRanks
 from nas.cost.conv import ConvShape, instructions, work_of
-from nas.cost.targets import Firmware, Target
+from nas.cost.targets import FLASH, LATENCY, Firmware, Target
 from tflm_custom_ops import options
 
 BLOB_ALIGNMENT = 16  # of arrays in an operator's constant blob (tflm_custom_ops.options)
+CONVOLUTION = "CONV_2D"
 ATTENTION, MLP = 1, 2  # operators of a network of one block: patch embedding, these two, tail
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """One schedule of an operator: bytes of scratch in the arena, and what a run costs."""
+    """One schedule of a kind of operator, e.g. "VitMlp": bytes of scratch in the arena, and what a
+    run costs."""
 
+    operator: str
     scratch_bytes: int
     instructions: float
     weight_bytes: int
-    cycles: float
     good: bool
 
 
@@ -87,8 +90,7 @@ def _convolution_schedule(shape: ConvShape, scratch_bytes: int) -> Schedule:
     """With so much of the arena left; what it takes of that is not planned."""
     estimate = instructions(shape, scratch_bytes)
     traffic = int(2 * work_of(shape, scratch_bytes).expanded)
-    cycles = estimate + SLOW_MEMORY_CYCLES_PER_BYTE * traffic
-    return Schedule(0, estimate, traffic, cycles, True)
+    return Schedule(CONVOLUTION, 0, estimate, traffic, True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +106,8 @@ class NetworkCost:
       instructions, latency_ms: estimates; infinite where the arena does not fit.
       peak: operator that needs most of the arena.
       params, macs: of the architecture.
-      excess: what is over its limit, e.g. ("SRAM",); empty if the network fits.
+      excess: what is over its limit, e.g. ("SRAM",), with the region of a board that overflows;
+        empty if the network fits.
     """
 
     arena_bytes: int
@@ -169,8 +172,7 @@ def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[Op
         ranked = sorted(found.candidates[i], key=lambda c: c.rank)
         schedules = [
             Schedule(
-                padded(c), c.cost.instructions, c.cost.weight_bytes, c.cost.cycles,
-                has_good_tile(c.op),
+                name, padded(c), c.cost.instructions, c.cost.weight_bytes, has_good_tile(c.op)
             )
             for c in ranked
         ]  # fmt: skip
@@ -187,7 +189,7 @@ def _convolutions(arch: ArchConfig) -> list[OpCost]:
     for layer, side in zip(arch.stem, arch.stem_sides, strict=True):
         weights = layer.kernel**2 * inputs * layer.channels
         shape = ConvShape(side * side, layer.kernel**2, inputs, layer.channels)
-        found.append(OpCost("CONV_2D", 0, weights + 4 * layer.channels, (), shape))
+        found.append(OpCost(CONVOLUTION, 0, weights + 4 * layer.channels, (), shape))
         inputs = layer.channels
     return found
 
@@ -206,6 +208,14 @@ class CostModel:
     streamed: bool = True
     residual_bits: int = 8
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a record."""
+        return {
+            "target": self.target.to_dict(),
+            "streamed": self.streamed,
+            "residual_bits": self.residual_bits,
+        }
+
     def operators(self, arch: ArchConfig) -> tuple[OpCost, ...]:
         """All operators of a network, from the remembered parts."""
         ends = _ends(arch, self.is_streamed(arch), self.residual_bits)
@@ -216,7 +226,8 @@ class CostModel:
 
     def firmware(self, arch: ArchConfig, operators: int) -> Firmware:
         """What surrounds a network of so many fused operators."""
-        return Firmware(operators, arch.image_size * arch.channels, self.is_streamed(arch))
+        row_bytes = arch.image_size * arch.channels
+        return Firmware(operators, row_bytes, self.is_streamed(arch), bool(arch.stem))
 
     def is_streamed(self, arch: ArchConfig) -> bool:
         return self.streamed and not arch.stem
@@ -235,13 +246,17 @@ class CostModel:
         """The cost of a network."""
         return self.total(self.operators(arch), arch)
 
-    def latency_ms(self, schedules: Iterable[Schedule]) -> float:
-        """Estimated latency of operators that run with these schedules, one after another."""
-        chosen = list(schedules)
-        cycles = sum(s.instructions for s in chosen)
-        if self.target.external_flash_bytes is not None:
-            cycles += SLOW_MEMORY_CYCLES_PER_BYTE * sum(s.weight_bytes for s in chosen)
-        return float(1e3 * cycles / self.target.clock_hz)
+    def latency_ms(self, schedules: Iterable[Schedule], external: bool) -> float:
+        """Estimated latency of operators that run with these schedules, one after another.
+
+        Args:
+          external: the weights lie in external flash.
+        """
+        chosen, target = list(schedules), self.target
+        core = target.core.name
+        cycles = sum(s.instructions * cycles_per_instruction(core, s.operator) for s in chosen)
+        traffic = sum(s.weight_bytes for s in chosen)
+        return milliseconds(cycles, target.core_hz, traffic, target.weights_region(external))
 
     def total(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> NetworkCost:
         """The cost of a chain of operators."""
@@ -253,12 +268,12 @@ class CostModel:
             limit = max(op.good_bytes for op in ops)
         chosen = [op.best(limit) for op in ops]
         constants = sum(op.constant_bytes for op in ops)
-        external = target.external_flash_bytes is not None
+        external = target.is_external(constants)
         excess = []
         if any(s is None for s in chosen):
             assert not unlimited
             arena, count, latency = peak.smallest_bytes, np.inf, np.inf
-            excess.append("SRAM")
+            excess.append(target.excess(firmware, arena))
         else:
             used = [s for s in chosen if s is not None]
             needs = [op.base_bytes + s.scratch_bytes for op, s in zip(ops, used, strict=True)]
@@ -270,17 +285,17 @@ class CostModel:
                 for op, s in zip(ops, used, strict=True)
             ]
             count = sum(s.instructions for s in used)
-            latency = self.latency_ms(used)
-        room = target.constant_bytes
+            latency = self.latency_ms(used, external)
+        room = target.constant_bytes(firmware)
         if room is not None and constants > room:
-            excess.append("flash")
+            excess.append(FLASH)
         if target.latency_ms is not None and latency > target.latency_ms:
-            excess.append("latency")
+            excess.append(LATENCY)
         return NetworkCost(
             arena_bytes=arena,
             sram_bytes=arena + target.overhead_bytes(firmware),
             constant_bytes=constants,
-            flash_bytes=constants if external else constants + target.code_bytes,
+            flash_bytes=constants if external else constants + target.code_bytes(firmware),
             instructions=float(count),
             latency_ms=latency,
             peak=peak.name,

@@ -34,8 +34,8 @@ from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
 from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
+from nas.cost.targets import same_setup
 from nas.space import SearchSpace, SubnetConfig
-from nas.space.setup import same_setup
 from nas.supernet.compiled import Objective, Steps
 from nas.supernet.data import SearchData
 from nas.supernet.distribution import Distribution
@@ -296,7 +296,7 @@ def _report(training: Training, command: str) -> dict[str, Any]:
         "recipe": dataclasses.asdict(job.recipe),
         "objective": dataclasses.asdict(job.objective),
         "sandwich": job.sandwich,
-        "target": dataclasses.asdict(job.model.target),
+        "target": job.model.target.to_dict(),
         "epochs": training.progress.epochs_done,
         "steps": training.progress.epochs_done * len(training.batches),
         "seconds": round(training.progress.seconds, 1),

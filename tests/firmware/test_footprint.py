@@ -1,27 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predicted SRAM is what the linker says: arena, .data and .bss, to the byte."""
+"""Predicted SRAM is what the linker says: arena, .data and .bss, to the byte; code is a bound."""
+
+import dataclasses
 
 import pytest
 
-from boards import get_board
+from boards import Use, board_names, get_board
+from boards.core import CPUS, CycleCounter
+from boards.placement import fill
 from converter import footprint, tflite
 from converter.plan import plan_model, read_plan
+from converter.plan.report import flash_report
+from firmware.elf import Elf
+from firmware.errors import FirmwareError
 from firmware.model import build_model
 from keras_models.presets import PRESETS
+from nas.cost.targets import Firmware, Target
+from tests.boards.board_files import FLASH, HIGH, board_of
 from tests.converter.plan.vit_models import fused_model
+
+KIB = 1024
+
+
+def surroundings(arch, model, streamed):
+    operators = len(tflite.parse(model).graph.operators)
+    return Firmware(operators, arch.image_size * arch.channels, streamed, bool(arch.stem))
+
+
+def check_image(planned, arch, board, elf, streamed, weights="internal"):
+    """Every figure of an image is the predicted one."""
+    model, target = planned.model_bytes, Target.of_board(board)
+    use = build_model(model, board, elf, weights=weights)
+    firmware = surroundings(arch, model, streamed)
+    arena = footprint.arena_bytes(read_plan(model).arena_bytes, streamed)
+    assert use.arena_bytes == arena
+    assert use.data_bytes + use.bss_bytes + firmware.state_bytes == target.static_bytes(firmware)
+    assert use.stack_reserved_bytes == board.stack_bytes == target.stack_bytes
+    image = Elf(elf)
+    systick = board.core.cycle_counter is CycleCounter.SYSTICK
+    extent = footprint.static_extent(
+        firmware.operators, firmware.row_bytes, streamed, systick=systick
+    )
+    assert image.address("__bss_end") - image.address("__data_start") == extent
+    for filled in fill(board, stack_bytes=board.stack_bytes, data_bytes=extent, arena_bytes=arena):
+        for part in filled.parts:
+            start = {
+                Use.STACK: "__stack_bottom", Use.DATA: "__data_start", Use.ARENA: "__arena_start"
+            }[part.use]  # fmt: skip
+            assert image.address(start) == filled.region.base + part.offset
+    constants = flash_report(planned.model_problem, len(model)).constant_bytes
+    bound = constants + target.code_bytes(firmware)
+    if weights == "internal":
+        assert bound - footprint.CODE_SLACK_BYTES <= use.flash_bytes <= bound
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["resident", "streamed"])
 @pytest.mark.parametrize("preset", ["vit_digits", "test_cls", "test_padding", "vit_t_240"])
 def test_prediction_equals_the_image(tmp_path, preset, streamed):
     arch = PRESETS[preset]
-    model = plan_model(fused_model(arch), streamed=streamed).model_bytes
+    planned = plan_model(fused_model(arch), streamed=streamed)
+    weights = "qspi" if preset == "vit_t_240" else "internal"
     board = get_board("stm32f746g_disco")
-    use = build_model(model, board, tmp_path / "firmware.elf")
-    operators = len(tflite.parse(model).graph.operators)
-    row_bytes = arch.image_size * arch.channels
-    arena = footprint.arena_bytes(read_plan(model).arena_bytes, streamed)
-    assert use.arena_bytes == arena
-    predicted = footprint.static_bytes(operators, row_bytes, streamed)
-    assert use.data_bytes + use.bss_bytes == predicted
-    assert use.stack_reserved_bytes == footprint.STACK_RESERVED_BYTES == board.stack_bytes
+    check_image(planned, arch, board, tmp_path / "firmware.elf", streamed, weights)
+
+
+@pytest.mark.parametrize("name", [n for n in board_names() if n != "stm32f746g_disco"])
+def test_prediction_equals_the_image_on_the_other_boards(tmp_path, name):
+    arch = PRESETS["test_cls"]
+    planned = plan_model(fused_model(arch), streamed=True)
+    check_image(planned, arch, get_board(name), tmp_path / "firmware.elf", True)
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=lambda cpu: cpu.name)
+def test_prediction_equals_the_image_on_every_core(tmp_path, cpu):
+    """Rows of 13 bytes, so that .bss does not end at a word by itself."""
+    arch = dataclasses.replace(PRESETS["test_cls"], image_size=13, channels=1, patch_size=13)
+    planned = plan_model(fused_model(arch))
+    large = HIGH | {"length": 256 * KIB}
+    board = board_of(
+        cpu=cpu.name, fpu=cpu.fpus[-1].word, mpu=cpu.mpu, regions=[FLASH, large], place={}
+    )
+    check_image(planned, arch, board, tmp_path / "firmware.elf", False)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["resident", "streamed"])
+@pytest.mark.parametrize("name", board_names())
+def test_the_largest_arena_links_and_the_next_does_not(tmp_path, name, streamed):
+    """What the search allows is exactly what the linker takes, on every built-in board."""
+    arch, board = PRESETS["test_cls"], get_board(name)
+    model = plan_model(fused_model(arch), streamed=streamed).model_bytes
+    firmware, target = surroundings(arch, model, streamed), Target.of_board(board)
+    largest = target.arena_bytes(firmware)
+    assert largest > 100 * KIB
+    plan = read_plan(model)
+
+    def link(arena_bytes):
+        grown = dataclasses.replace(plan, arena_bytes=arena_bytes)
+        return build_model(model, board, tmp_path / "firmware.elf", plan=grown)
+
+    use = link(largest)
+    assert use.arena_bytes == largest + firmware.state_bytes
+    region = board.place(Use.ARENA).name
+    for excess in (16, 35_600):
+        message = rf"does not fit {name}: region `{region}' overflowed by {excess} bytes"
+        with pytest.raises(FirmwareError, match=message):
+            link(largest + excess)
+        said = target.excess(firmware, largest + excess)
+        assert said == f"SRAM region {region} by {excess:,} bytes"

@@ -40,7 +40,7 @@ def test_census_equals_enumeration(streamed):
     every = list(enumerate_all(SPACE))
     partial = 0
     for sram, constants in limits(CostModel(Target(), streamed)):
-        target = Target(sram_bytes=sram, flash_bytes=45 * KIB + constants)
+        target = Target(sram_bytes=sram, flash_bytes=40 * KIB + constants)
         model = CostModel(target, streamed)
         costs = {c: model.cost(SPACE.arch(c)) for c in every}
         census = take_census(SPACE, model)
@@ -158,14 +158,15 @@ def test_a_slower_clock_is_a_longer_time(tmp_path):
         return json.loads(out.read_text())["rows"][0]["largest"]["latency_ms"]
 
     board = "--board=stm32f746g_disco"
-    assert latency(board, "--clock_hz=54000000") == pytest.approx(4 * latency(board), rel=1e-3)
+    # Four times the cycles' time; the flash, which has a clock of its own, is no slower.
+    assert 3.8 * latency(board) < latency(board, "--clock_hz=54000000") < 4 * latency(board)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--space=nothing"], "neither a file nor one of"),
-        (["--space=mcu_32", "--sram=4190"], "more than the firmware's"),
+        (["--space=mcu_32", "--sram=4200"], "more than the firmware's"),
         (["--space=mcu_32", "extra"], "unexpected argument"),
     ],
 )
