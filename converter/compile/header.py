@@ -298,10 +298,10 @@ def header_text(interface: Interface) -> str:
     return "\n".join([_HEAD, numbers + "\n", _COMMON, calls, _TAIL])
 
 
-def _tensor_text(tensor: TensorInterface) -> str:
+def _tensor_text(tensor: TensorInterface, name: str) -> str:
     shape = ", ".join(str(n) for n in tensor.shape) or "0"
     values = (
-        c_text.string(tensor.name),
+        name,
         _TYPES[tensor.dtype],
         str(len(tensor.shape)),
         f"{{{shape}}}",
@@ -314,11 +314,18 @@ def _tensor_text(tensor: TensorInterface) -> str:
 
 
 def tensor_tables(interface: Interface) -> list[str]:
-    """C lines that define ``vit_model_inputs`` and ``vit_model_outputs``."""
+    """C lines that define ``vit_model_inputs`` and ``vit_model_outputs``.
+
+    Names are arrays, not literals: a linker drops those of a table that nobody reads.
+    """
     lines = ["// clang-format off"]
     for what, tensors in (("INPUT", interface.inputs), ("OUTPUT", interface.outputs)):
-        name = f"vit_model_{what.lower()}s[VIT_MODEL_{what}_COUNT]"
-        lines += [f"const VitModelTensor {name} = {{", *map(_tensor_text, tensors), "};"]
+        names = [f"k{what.title()}{i}" for i in range(len(tensors))]
+        pairs = list(zip(tensors, names, strict=True))
+        lines += [f"static const char {n}[] = {c_text.string(t.name)};" for t, n in pairs]
+        table = f"vit_model_{what.lower()}s[VIT_MODEL_{what}_COUNT]"
+        lines += [f"const VitModelTensor {table} = {{"]
+        lines += [*(_tensor_text(t, n) for t, n in pairs), "};"]
     return [*lines, "// clang-format on", ""]
 
 

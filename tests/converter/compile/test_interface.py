@@ -75,7 +75,8 @@ def test_the_header_lists_every_tensor():
     assert "IMAGE_HEIGHT" not in header
     tensor = model.interface.inputs[1]
     scale = c_text.float32(tensor.scale)
-    row = f'{{"t1", VIT_MODEL_INT8, 2, {{2, 3}}, 6, {tensor.offset}, {scale}, -3}},'
+    assert 'static const char kInput1[] = "t1";' in source
+    row = f"{{kInput1, VIT_MODEL_INT8, 2, {{2, 3}}, 6, {tensor.offset}, {scale}, -3}},"
     assert row in source
     assert [t.name for t in model.interface.outputs] == ["t5", "t3", "t4"]
 
