@@ -45,7 +45,7 @@ from nas.space.describe import describe
 from nas.space.presets import SPACES
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.options import pack_dual_channel
+from tflm_custom_ops.ops import pack_dual_channel
 
 SEED = 1
 

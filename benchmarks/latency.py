@@ -15,7 +15,7 @@ from benchmarks.kernels.counts import KernelFigures
 from boards import Board, Region, Use
 from converter import schedule
 from converter.latency import milliseconds
-from tflm_custom_ops.options import Attention, LayerNorm, LinearOp, Mlp, Op, PatchEmbed
+from tflm_custom_ops.ops import Attention, LayerNorm, LinearOp, Mlp, Params, PatchEmbed
 
 # The kernel measurement that stands for each kind of operator.
 _KERNEL_OF: dict[type, str] = {
@@ -44,7 +44,7 @@ class LatencyEstimate:
     weight_bytes_read: int
 
 
-def _cycles_per_instruction(op: Op | None, kernels: Sequence[KernelFigures]) -> float:
+def _cycles_per_instruction(op: Params | None, kernels: Sequence[KernelFigures]) -> float:
     """By the kind of operator; 1 for builtin operators, which have no measurement."""
     name = _KERNEL_OF.get(type(op))
     for kernel in kernels:
@@ -54,7 +54,7 @@ def _cycles_per_instruction(op: Op | None, kernels: Sequence[KernelFigures]) -> 
 
 
 def estimate(
-    ops: Sequence[Op | None],
+    ops: Sequence[Params | None],
     instructions: Sequence[int],
     kernels: Sequence[KernelFigures],
     board: Board,

@@ -26,7 +26,7 @@ from firmware.model import build_model
 from firmware.model_info import ModelInfo
 from keras_models.arch import ArchConfig
 from keras_models.load import resolve_model
-from tflm_custom_ops.options import Op
+from tflm_custom_ops.ops import Params
 
 SEED = 1
 CALIBRATION_IMAGES = 4
@@ -148,7 +148,7 @@ def _instructions_m4(model: bytes) -> int | None:
         return None
 
 
-def _fused_ops(model: bytes) -> tuple[Op | None, ...]:
+def _fused_ops(model: bytes) -> tuple[Params | None, ...]:
     graph = tflite.parse(model).graph
     return decoded_all(graph)
 

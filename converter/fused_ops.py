@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 
 from converter.tflite import Graph, Operator, TfliteError
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import BY_CODE, OptionsError, Params, code_of, decode
 
-FUSED_CODES = frozenset(options.CUSTOM_CODES.values())
+FUSED_CODES = frozenset(BY_CODE)
 
 
 def is_fused(op: Operator) -> bool:
@@ -16,7 +16,7 @@ def is_fused(op: Operator) -> bool:
     return op.opcode == "CUSTOM" and op.custom_code in FUSED_CODES
 
 
-def decoded(graph: Graph, op: Operator) -> options.Op | None:
+def decoded(graph: Graph, op: Operator) -> Params | None:
     """The parameters of a fused operator; None for any other.
 
     Raises:
@@ -37,14 +37,14 @@ def decoded(graph: Graph, op: Operator) -> options.Op | None:
     if blob is None or blob.data is None or blob.dtype != np.uint8:
         raise TfliteError(f"{where}: got a second input that is no constant uint8 tensor")
     try:
-        params = options.decode(op.custom_options, blob.data.tobytes())
-    except options.OptionsError as error:
+        params = decode(op.custom_options, blob.data.tobytes())
+    except OptionsError as error:
         raise TfliteError(f"{where}: {error}") from error
-    if options.CUSTOM_CODES[options.kind_of(params)] != op.custom_code:
+    if code_of(params) != op.custom_code:
         raise TfliteError(f"{where}: its options are those of a {type(params).__name__}")
     return params
 
 
-def decoded_all(graph: Graph) -> tuple[options.Op | None, ...]:
+def decoded_all(graph: Graph) -> tuple[Params | None, ...]:
     """`decoded` of every operator."""
     return tuple(decoded(graph, op) for op in graph.operators)

@@ -29,7 +29,7 @@ from converter.runtimes.tflm import build
 from converter.tflite import Graph
 from firmware.errors import FirmwareError, ModelError
 from firmware.toolchain import core_flags, find_tool
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import BY_CODE
 
 ENVIRONMENT = "TFLM_DIR"
 DEFINES = ("TF_LITE_STATIC_MEMORY",)
@@ -219,7 +219,7 @@ def resolver_header(graph: Graph) -> str:
     """
     custom = sorted({op.name for op in graph.operators if op.opcode == "CUSTOM"})
     builtin = sorted({op.name for op in graph.operators if op.opcode != "CUSTOM"})
-    known = set(options.CUSTOM_CODES.values())
+    known = set(BY_CODE)
     methods = {entry.opcode: entry.method for entry in BUILTINS}
     missing = [n for n in custom if n not in known] + [n for n in builtin if n not in methods]
     if missing:

@@ -23,32 +23,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.options import (
-    CUSTOM_CODES,
-    Attention,
-    Gelu,
-    LayerNorm,
-    LinearOp,
-    Mlp,
-    Op,
-    OpKind,
-    PatchEmbed,
-    Pool,
-    encode,
-    kind_of,
-    residual_dtype,
-)
+from tflm_custom_ops.ops import BY_KIND, OPERATORS, Params, encode, operator_of
 
 KERNEL_DIR = Path(__file__).resolve().parent / "kernels"
 FLAGS = ("-std=c11", "-O3", "-march=native", "-Wall", "-Wextra", "-Werror")
-_NAMES = {
-    OpKind.PATCH_EMBED: "patch_embed",
-    OpKind.ATTENTION: "attention",
-    OpKind.MLP: "mlp",
-    OpKind.LAYER_NORM: "layer_norm",
-    OpKind.GELU: "gelu",
-    OpKind.LINEAR: "linear",
-}
 PARAMS_BYTES = 4096  # more than any parameter struct has
 
 
@@ -126,48 +104,11 @@ def aligned_bytes(size: int, alignment: int = 16) -> np.ndarray:
     return memory[start : start + size]
 
 
-def output_shape(op: Op, x: np.ndarray) -> tuple[int, ...]:
-    """Shape of the operator's output for an input x."""
-    if isinstance(op, PatchEmbed):
-        return op.tokens, op.embed_dim
-    if isinstance(op, LinearOp):
-        return op.rows, op.projection.out_features
-    if isinstance(op, Gelu):
-        return x.shape
-    if isinstance(op, LayerNorm) and op.pool is not Pool.NONE:
-        return 1, op.embed_dim
-    return op.tokens, op.embed_dim
-
-
-def output_bits(op: Op) -> int:
-    """Bits of the operator's output type."""
-    if isinstance(op, Attention | Mlp):
-        return op.residual.bits
-    return op.output_bits if isinstance(op, PatchEmbed) else 8
-
-
-def input_bits(op: Op) -> int:
-    """Bits of the operator's input type."""
-    if isinstance(op, Attention | Mlp):
-        return op.residual.bits
-    return op.input_bits if isinstance(op, LayerNorm) else 8
-
-
-def input_count(op: Op) -> int | None:
-    """Values of the operator's input; None where any number is fine."""
-    if isinstance(op, PatchEmbed):
-        return op.image_height * op.image_width * op.channels
-    if isinstance(op, LinearOp):
-        return op.rows * op.projection.in_features
-    return None if isinstance(op, Gelu) else op.tokens * op.embed_dim
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parsed:
     """Parameters as the C parser read them, with the memory that they point into."""
 
-    op: Op
-    name: str
+    op: Params
     params: np.ndarray
     blob: np.ndarray
     scratch_bytes: int
@@ -179,15 +120,16 @@ class HostLibrary:
     def __init__(self, path: Path) -> None:
         self._dll = ctypes.CDLL(str(path))
         self._dll.vit_status_message.restype = ctypes.c_char_p
-        for name in _NAMES.values():
-            if name != "gelu":
-                getattr(self._dll, f"vit_{name}_scratch_bytes").restype = ctypes.c_size_t
+        for operator in OPERATORS:
+            if operator.HAS_SCRATCH:
+                scratch_bytes = getattr(self._dll, f"vit_{operator.NAME}_scratch_bytes")
+                scratch_bytes.restype = ctypes.c_size_t
 
     def parse_into(
-        self, kind: OpKind, options: np.ndarray, blob: np.ndarray, params: np.ndarray
+        self, kind: int, options: np.ndarray, blob: np.ndarray, params: np.ndarray
     ) -> tuple[int, str]:
         """Status and message of the C parser for serialized options (all arrays uint8)."""
-        status = getattr(self._dll, f"vit_parse_{_NAMES[kind]}")(
+        status = getattr(self._dll, f"vit_parse_{BY_KIND[kind].NAME}")(
             ctypes.c_void_p(options.ctypes.data),
             ctypes.c_size_t(options.nbytes),
             ctypes.c_void_p(blob.ctypes.data),
@@ -196,74 +138,72 @@ class HostLibrary:
         )
         return status, self._dll.vit_status_message(status).decode()
 
-    def parse(self, op: Op) -> Parsed:
+    def parse(self, op: Params) -> Parsed:
         """Serializes an operator and reads it back in C; raises HostLibraryError if refused."""
         options, data = encode(op)
         blob = aligned_bytes(len(data))
         blob[:] = np.frombuffer(data, np.uint8)
         return self.parse_bytes(op, np.frombuffer(options, np.uint8), blob)
 
-    def parse_bytes(self, op: Op, options: np.ndarray, blob: np.ndarray) -> Parsed:
+    def parse_bytes(self, op: Params, options: np.ndarray, blob: np.ndarray) -> Parsed:
         """The same for an operator whose serialized form is given; blob 4-byte aligned."""
-        kind = kind_of(op)
+        operator = operator_of(op)
         params = aligned_bytes(PARAMS_BYTES)
-        status, message = self.parse_into(kind, options, blob, params)
+        status, message = self.parse_into(operator.KIND, options, blob, params)
         if status:
-            raise HostLibraryError(f"{CUSTOM_CODES[kind]} options: {message}")
+            raise HostLibraryError(f"{operator.CODE} options: {message}")
         size = 0
-        if kind is not OpKind.GELU:
-            function = getattr(self._dll, f"vit_{_NAMES[kind]}_scratch_bytes")
+        if operator.HAS_SCRATCH:
+            function = getattr(self._dll, f"vit_{operator.NAME}_scratch_bytes")
             size = int(function(ctypes.c_void_p(params.ctypes.data)))
-        return Parsed(op, _NAMES[kind], params, blob, size)
+        return Parsed(op, params, blob, size)
 
     def call(self, parsed: Parsed, x: np.ndarray, y: np.ndarray, scratch: np.ndarray) -> None:
         """Runs the kernel on raw buffers: x and y as the operator says, scratch uint8."""
         params, source, result, work = (
             ctypes.c_void_p(a.ctypes.data) for a in (parsed.params, x, y, scratch)
         )
-        function = getattr(self._dll, f"vit_{parsed.name}")
-        if parsed.name == "gelu":
-            function(params, source, result, ctypes.c_size_t(x.size))
-        else:
-            function(params, source, result, work)
+        operator = operator_of(parsed.op)
+        last = work if operator.HAS_SCRATCH else ctypes.c_size_t(x.size)
+        getattr(self._dll, f"vit_{operator.NAME}")(params, source, result, last)
 
     def embed_strips(self, parsed: Parsed, image: np.ndarray) -> np.ndarray:
         """Patch embedding in pieces, each strip from a copy of its own rows only."""
-        op = parsed.op
-        assert isinstance(op, PatchEmbed)
-        image = np.ascontiguousarray(image, np.int8)
-        image = image.reshape(op.image_height, op.image_width, op.channels)
-        tokens = np.zeros((op.tokens, op.embed_dim), residual_dtype(op.output_bits))
+        operator = operator_of(parsed.op)
+        streaming, y = operator.streaming, operator.output
+        assert streaming is not None
+        assert y.shape is not None
+        image = np.ascontiguousarray(image, np.int8).reshape(streaming.image)
+        tokens = np.zeros(y.shape, y.dtype)
         params, out = (ctypes.c_void_p(a.ctypes.data) for a in (parsed.params, tokens))
         self._dll.vit_patch_embed_begin(params, out)
-        for strip in range(op.grid_height):
-            top = strip * op.stride_y - op.pad_top
-            rows = image[max(0, top) : top + op.patch_height].copy()
+        for strip, (start, end) in enumerate(zip(streaming.starts, streaming.ends, strict=True)):
+            part = image[start:end].copy()
             work = aligned_bytes(parsed.scratch_bytes)
             self._dll.vit_patch_embed_strip(
                 params,
                 ctypes.c_int32(strip),
-                ctypes.c_void_p(rows.ctypes.data),
+                ctypes.c_void_p(part.ctypes.data),
                 out,
                 ctypes.c_void_p(work.ctypes.data),
             )
         return tokens
 
-    def run(self, op: Op, x: ArrayLike) -> np.ndarray:
-        """Runs an operator: the result that :func:`tflm_custom_ops.reference.run` defines.
+    def run(self, op: Params, x: ArrayLike) -> np.ndarray:
+        """Runs an operator: the result that :func:`tflm_custom_ops.ops.run_reference` defines.
 
         Raises ValueError for an input of another type or size.
         """
-        dtype = residual_dtype(input_bits(op))
+        operator = operator_of(op)
+        expected = operator.input
         x = np.ascontiguousarray(x)
-        count = input_count(op)
-        if x.dtype != dtype or (count is not None and x.size != count):
+        if x.dtype != expected.dtype or x.size != (expected.count or x.size):
             raise ValueError(
-                f"input: got {x.dtype} with {x.size} values, expected {dtype.__name__} with "
-                f"{'any number of' if count is None else count} values"
+                f"input: got {x.dtype} with {x.size} values, expected {expected.dtype.name} with "
+                f"{expected.count or 'any number of'} values"
             )
         parsed = self.parse(op)
-        y = np.zeros(output_shape(op, x), residual_dtype(output_bits(op)))
+        y = np.zeros(operator.output_shape(x.shape), operator.output.dtype)
         self.call(parsed, x, y, aligned_bytes(parsed.scratch_bytes))
         return y
 
@@ -274,6 +214,6 @@ def library() -> HostLibrary:
     return HostLibrary(build())
 
 
-def run(op: Op, x: ArrayLike) -> np.ndarray:
+def run(op: Params, x: ArrayLike) -> np.ndarray:
     """Runs an operator through the C kernels on the host."""
     return library().run(op, x)

@@ -21,8 +21,7 @@ from benchmarks.kernels import emulator, workloads
 from benchmarks.kernels.cycles import CycleModel
 from benchmarks.kernels.emulator import KernelEmulator
 from benchmarks.kernels.operators import run_operator
-from tflm_custom_ops import reference
-from tflm_custom_ops.options import Op
+from tflm_custom_ops.ops import Params, run_reference
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
 
@@ -92,8 +91,8 @@ def _machine(core: emulator.Core) -> Machine:
     return Machine(KernelEmulator(elf, core), CycleModel(elf))
 
 
-def _operator(op: Op, x: NDArray[np.generic]) -> Callable[[Machine], Measured]:
-    expected = reference.run(op, x)
+def _operator(op: Params, x: NDArray[np.generic]) -> Callable[[Machine], Measured]:
+    expected = run_reference(op, x)
 
     def run(machine: Machine) -> Measured:
         done = run_operator(machine.emulator, op, x, paint=True, profile=True)

@@ -9,29 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.kernels.emulator import Call, EmulationError, KernelEmulator
-from tflm_custom_ops.host_library import PARAMS_BYTES, output_bits, output_shape
-from tflm_custom_ops.options import (
-    Gelu,
-    LinearOp,
-    Op,
-    OpKind,
-    PatchEmbed,
-    encode,
-    kind_of,
-    residual_dtype,
-)
+from tflm_custom_ops.host_library import PARAMS_BYTES
+from tflm_custom_ops.ops import Params, encode, operator_of
 
 GUARD_BYTES = 64
 CANARY = 0xA5
-
-_NAMES = {
-    OpKind.PATCH_EMBED: "patch_embed",
-    OpKind.ATTENTION: "attention",
-    OpKind.MLP: "mlp",
-    OpKind.LAYER_NORM: "layer_norm",
-    OpKind.GELU: "gelu",
-    OpKind.LINEAR: "linear",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +25,9 @@ class OperatorRun:
     scratch_bytes: int
 
 
-def can_alias(op: Op) -> bool:
+def can_alias(op: Params) -> bool:
     """Whether y may equal x (kernels/vit_kernels.h)."""
-    return not isinstance(op, LinearOp | PatchEmbed)
+    return operator_of(op).IN_PLACE
 
 
 def _guarded(emulator: KernelEmulator, size: int) -> int:
@@ -61,7 +43,7 @@ def _check(emulator: KernelEmulator, address: int, size: int, what: str) -> None
 
 def run_operator(
     emulator: KernelEmulator,
-    op: Op,
+    op: Params,
     x: NDArray[np.generic],
     *,
     alias: bool = False,
@@ -71,7 +53,8 @@ def run_operator(
     """Runs ``op`` on ``x``; raises EmulationError or AssertionError if the kernel misbehaves."""
     emulator.reset_memory()
     options, blob = encode(op)
-    name = _NAMES[kind_of(op)]
+    operator = operator_of(op)
+    name = operator.NAME
     options_at = emulator.put(np.frombuffer(options, np.uint8))
     blob_at = emulator.put(np.frombuffer(blob or b"\0", np.uint8))
     params = emulator.alloc(PARAMS_BYTES)
@@ -81,16 +64,16 @@ def run_operator(
     if status:
         raise EmulationError(f"vit_parse_{name}: got status {status}, expected 0")
     scratch_bytes = 0
-    if not isinstance(op, Gelu):
+    if operator.HAS_SCRATCH:
         scratch_bytes = emulator.call(f"vit_{name}_scratch_bytes", params).result
-    shape, dtype = output_shape(op, x), np.dtype(residual_dtype(output_bits(op)))
+    shape, dtype = operator.output_shape(x.shape), operator.output.dtype
     y_bytes = int(np.prod(shape)) * dtype.itemsize
     x_bytes = x.nbytes
     source = _guarded(emulator, x_bytes)
     emulator.write(source, x)
     target = source if alias else _guarded(emulator, y_bytes)
     scratch = _guarded(emulator, scratch_bytes)
-    last = x.size if isinstance(op, Gelu) else scratch
+    last = scratch if operator.HAS_SCRATCH else x.size
     call = emulator.call(f"vit_{name}", params, source, target, last, paint=paint, profile=profile)
     _check(emulator, source, x_bytes, "x")
     _check(emulator, scratch, scratch_bytes, "scratch")

@@ -15,8 +15,7 @@ from tqdm import tqdm
 from benchmarks.kernels import emulator
 from benchmarks.kernels.operators import can_alias, run_operator
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops import reference
-from tflm_custom_ops.options import OpKind
+from tflm_custom_ops.ops import OpKind, run_reference
 from tflm_vit.run import run
 
 
@@ -29,7 +28,7 @@ def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int
     extreme = bool(seed % 2)
     op = generators.random_op(kind, rng, extreme=extreme)
     x = generators.random_input(op, rng, extreme=extreme)
-    expected = reference.run(op, x)
+    expected = run_reference(op, x)
     found = run_operator(machine, op, x, alias=seed % 3 == 0 and can_alias(op))
     return int((found.y != expected).sum())
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.kernels.emulator import Call, KernelEmulator
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.host_library import PARAMS_BYTES
-from tflm_custom_ops.options import (
+from tflm_custom_ops.ops import (
     Attention,
     Gelu,
     LayerNorm,
@@ -29,7 +29,7 @@ from tflm_custom_ops.options import (
     encode,
     residual_dtype,
 )
-from tflm_custom_ops.reference.attention import context, exponentials
+from tflm_custom_ops.ops.attention.reference import context, exponentials
 from tflm_custom_ops.reference.requant import exact_matmul
 
 SEED = 1

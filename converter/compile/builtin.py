@@ -11,53 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter import builtins
-from converter.compile import c_text
+from converter.compile import c_text, initializer
 from converter.compile.calls import Call, CallContext, address
 from converter.compile.errors import CompileError
-from converter.compile.weights import WeightsImage, pointer
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.options import pack_dual_channel
-
-_ELEMENTS = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
-
-
-def _struct(value: Any, weights: WeightsImage) -> c_text.Struct:
-    """Initializer of a dataclass whose fields are named as the C struct's members."""
-    fields = []
-    for field in dataclasses.fields(value):
-        content = getattr(value, field.name)
-        text: str | c_text.Struct
-        if isinstance(content, np.ndarray):
-            offset = weights.add(np.ascontiguousarray(content).tobytes())
-            text = pointer(_ELEMENTS[content.dtype.name], offset)
-        elif dataclasses.is_dataclass(content):
-            text = _struct(content, weights)
-        elif isinstance(content, float):
-            text = c_text.float32(content)
-        elif isinstance(content, tuple):
-            text = "{" + ", ".join(c_text.int32(n) for n in content) + "}"
-        else:
-            text = c_text.int32(int(content))
-        fields.append(c_text.Field(field.name, text))
-    return c_text.Struct(tuple(fields))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _PackedLinear:
-    """VitLinearParams: packed weights, the input zero point folded into the bias."""
-
-    in_features: int
-    out_features: int
-    weights: NDArray[np.int16]
-    bias: NDArray[np.int32]
-    multiplier: NDArray[np.int32]
-    shift: int
-    out_zero_point: int
-    out_min: int
-    out_max: int
-    k_block: int
+from tflm_custom_ops.ops import Linear
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,7 +26,7 @@ class _PackedConv2D:
 
     window: p.Window
     input_zero_point: int
-    linear: _PackedLinear
+    linear: Linear
     shift: NDArray[np.int32]
     rows: int
     inputs: int
@@ -81,17 +41,15 @@ def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
         raise CompileError(f"{name}: the sums exceed 32 bits; use the TFLM runtime")
     if rows.size and int(rows.min()) < -127:
         raise CompileError(f"{name}: got a weight of -128, expected [-127, 127]; quantize again")
-    linear = _PackedLinear(
-        rows.shape[1],
-        rows.shape[0],
-        pack_dual_channel(rows),
-        bias.astype(np.int32),
+    bias32 = bias.astype(np.int32)
+    linear = Linear(
+        rows,
+        bias32,
         op.multiplier,
-        0,
-        op.output_zero_point,
-        op.out_min,
-        op.out_max,
-        exact_k_block(rows, bias.astype(np.int32)),
+        out_zero_point=op.output_zero_point,
+        out_min=op.out_min,
+        out_max=op.out_max,
+        k_block=exact_k_block(rows, bias32),
     )
     cut = conv_schedule(rows.shape[1], rows.shape[0], scratch_bytes)
     parts = (cut.rows, cut.inputs, cut.channels)
@@ -124,7 +82,7 @@ def _unary(context: CallContext, ctype: str, function: str, params: Any, *more: 
     y = context.typed_address(context.op.outputs[0])
     arguments = ", ".join((f"&{context.params_name}", x, y, *more))
     line = f"{function}({arguments});"
-    return Call(ctype, _struct(params, context.weights), (line,))
+    return Call(ctype, initializer.of_values(params, context.weights), (line,))
 
 
 def _conv_2d(context: CallContext, params: p.Conv2D) -> Call:
@@ -182,7 +140,7 @@ def _binary(context: CallContext, ctype: str, function: str, params: Any) -> Cal
     a, b = (context.address(i, "const int8_t*") for i in context.op.inputs)
     y = context.address(context.op.outputs[0], "int8_t*")
     line = f"{function}(&{context.params_name}, {a}, {b}, {y});"
-    return Call(ctype, _struct(params, context.weights), (line,))
+    return Call(ctype, initializer.of_values(params, context.weights), (line,))
 
 
 def _add(context: CallContext, params: p.Add) -> Call:

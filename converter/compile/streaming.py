@@ -6,7 +6,7 @@ from __future__ import annotations
 from converter.compile.calls import address
 from converter.compile.errors import CompileError
 from converter.compile.planned import PlannedGraph
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import Params, operator_of
 
 _FUNCTIONS = """\
 typedef struct {{
@@ -98,19 +98,14 @@ int vit_model_finish(uint8_t* arena, VitOpHook hook, void* context) {
 }"""
 
 
-def strip_bytes(op: options.PatchEmbed) -> int:
-    """Bytes of the largest strip of image rows."""
-    rows = min(op.patch_height, op.image_height)
-    return rows * op.image_width * op.channels
-
-
-def check_streamed(planned: PlannedGraph, first: options.Op | None) -> None:
+def check_streamed(planned: PlannedGraph, first: Params | None) -> None:
     """Refuses a streamed plan whose model does not begin with a patch embedding of the image."""
     graph, strip = planned.graph, planned.plan.strip
     assert strip is not None
     if len(graph.inputs) != 1:
         raise CompileError(f"streamed input: got {len(graph.inputs)} inputs, expected one image")
-    if not isinstance(first, options.PatchEmbed) or graph.operators[0].inputs[0] != planned.image:
+    streaming = None if first is None else operator_of(first).streaming
+    if streaming is None or graph.operators[0].inputs[0] != planned.image:
         raise CompileError(
             "streamed input needs a model whose first operator is VitPatchEmbed on the image; "
             "plan it as resident"
@@ -121,10 +116,10 @@ def check_streamed(planned: PlannedGraph, first: options.Op | None) -> None:
             f"streamed input: operators {readers} read the image, expected only the first; plan "
             "it as resident"
         )
-    if strip.size_bytes < strip_bytes(first):
+    if strip.size_bytes < streaming.strip_bytes:
         raise CompileError(
             f"plan: the image strip has {strip.size_bytes} bytes, the patch embedding needs "
-            f"{strip_bytes(first)}; plan it again"
+            f"{streaming.strip_bytes}; plan it again"
         )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from converter.fuse.errors import BoundError
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.options import MAX_EMBED_DIM, Linear, Norm
+from tflm_custom_ops.ops import MAX_EMBED_DIM, Linear, Norm
 
 INT32_MAX = 2**31 - 1
 MAX_SHIFT = 15  # range of Linear.shift

@@ -13,7 +13,7 @@ from converter.fuse.lower import Match
 from converter.plan.metadata import without_plan
 from converter.tflite import Graph, GraphView, Model, Operator, Quantization, Tensor
 from converter.tflite.model import Signature
-from tflm_custom_ops.options import CUSTOM_CODES, Op, encode, kind_of
+from tflm_custom_ops.ops import Params, code_of, encode
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Replacement:
     """A match and the custom operator that takes its place."""
 
     match: Match
-    op: Op
+    op: Params
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def _retyped(tensor: Tensor, wide: Range | None) -> Tensor:
 def _custom(replacement: Replacement, tensors: list[Tensor]) -> Operator:
     """The operator; its blob is appended to `tensors`."""
     match, op = replacement.match, replacement.op
-    code = CUSTOM_CODES[kind_of(op)]
+    code = code_of(op)
     custom_options, blob = encode(op)
     data = np.frombuffer(blob, np.uint8)
     name = f"{tensors[match.y].name}/{code}"

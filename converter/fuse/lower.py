@@ -27,7 +27,7 @@ from converter.fuse.patterns.mlp import MlpMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
 from converter.fuse.patterns.pointwise import PointwiseMatch
 from converter.fuse.patterns.tail import LayerNormMatch
-from tflm_custom_ops.options import (
+from tflm_custom_ops.ops import (
     Attention,
     Gelu,
     LayerNorm,
@@ -35,7 +35,7 @@ from tflm_custom_ops.options import (
     LinearOp,
     Mlp,
     Norm,
-    Op,
+    Params,
     PatchEmbed,
     Pool,
     Projection,
@@ -89,7 +89,7 @@ def _projection(match: ProjectionMatch, what: str, target: Range | None = None) 
     if len(match.layers) == 1:
         return Projection(up)
     down = _layer(match.first, _in(match.first), _out(match.first), f"{what} (down)")
-    return Projection(up, down)
+    return Projection(up, down=down)
 
 
 def _norm(match: NormMatch, source: Range, target: Range, what: str) -> Norm:
@@ -214,7 +214,7 @@ def _lower_gelu(match: PointwiseMatch, type_of: TensorRange) -> Gelu:
     return Gelu(activation_table(match.values, type_of(match.y)))
 
 
-def lower(match: Match, type_of: TensorRange) -> Op:
+def lower(match: Match, type_of: TensorRange) -> Params:
     """The operator's parameters, unscheduled (token_tile 1).
 
     Args:

@@ -15,11 +15,10 @@ from converter.fuse.lower import lower
 from converter.fuse.report import FusedOp, FuseReport, Leftover, NotFused
 from converter.fuse.residual import Types, residual_types
 from converter.fuse.rewrite import RULES, Normalized, normalize
-from converter.fuse.schedule import default_schedule
 from converter.fuse.search import Found, find_matches
 from converter.fuse.wellformed import check_operators
 from converter.tflite import GraphView, Model, TfliteError, parse, serialize
-from tflm_custom_ops.options import CUSTOM_CODES
+from tflm_custom_ops.ops import BY_CODE, operator_of
 
 RESIDUAL_BITS = (8, 16)
 
@@ -57,7 +56,7 @@ def fuse_model(model_bytes: bytes, residual_bits: int = 8) -> FuseResult:
 
 
 def _check_plain(model: Model) -> None:
-    fused = sorted({o.name for o in model.graph.operators} & set(CUSTOM_CODES.values()))
+    fused = sorted({o.name for o in model.graph.operators} & set(BY_CODE))
     if fused:
         raise TfliteError(
             f"got a file that is fused already ({', '.join(fused)}); fuse the plain .tflite"
@@ -87,7 +86,7 @@ def _search(
             except BoundError as error:
                 refused[f.anchor] = str(error)
                 continue
-            replacements.append(Replacement(f.match, default_schedule(op)))
+            replacements.append(Replacement(f.match, operator_of(op).default_schedule()))
         if len(refused) == count:
             return found, not_fused, replacements, types
 
@@ -131,4 +130,4 @@ def _report(
     )
 
 
-_CODES = frozenset(CUSTOM_CODES.values())
+_CODES = frozenset(BY_CODE)

@@ -15,7 +15,7 @@ from converter.plan.lifetimes import is_streamable, model_problem
 from converter.plan.problem import ALIGNMENT, align_up, live_bytes
 from converter.schedule import Candidate, candidates, has_good_tile
 from converter.tflite import Graph
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import Params
 
 
 class OverBudgetError(ValueError):
@@ -64,7 +64,7 @@ def padded(candidate: Candidate) -> int:
     return align_up(candidate.cost.scratch_bytes, ALIGNMENT)
 
 
-def choices(graph: Graph, ops: tuple[options.Op | None, ...], streamed: bool) -> Choices:
+def choices(graph: Graph, ops: tuple[Params | None, ...], streamed: bool) -> Choices:
     """Candidates and base bytes of a graph; see :class:`Choices`."""
     bare = model_problem(graph, ops, streamed, with_scratch=False).problem
     live = live_bytes(bare, every_step=True)
@@ -78,10 +78,10 @@ def choices(graph: Graph, ops: tuple[options.Op | None, ...], streamed: bool) ->
 
 def schedule_graph(
     graph: Graph,
-    ops: tuple[options.Op | None, ...],
+    ops: tuple[Params | None, ...],
     streamed: bool = False,
     arena_budget: int | None = None,
-) -> tuple[options.Op | None, ...]:
+) -> tuple[Params | None, ...]:
     """Each operator with the best schedule that fits.
 
     Args:
@@ -94,7 +94,7 @@ def schedule_graph(
     limit = arena_budget
     if limit is None:
         limit = max(n.total_bytes for n in found.smallest(good=True))
-    scheduled: list[options.Op | None] = []
+    scheduled: list[Params | None] = []
     for i, (op, base) in enumerate(zip(ops, found.base, strict=True)):
         fitting = [c for c in found.candidates[i] if base + padded(c) <= limit]
         if base > limit or (op is not None and not fitting):
@@ -108,7 +108,7 @@ def smallest_arena(found: Choices) -> Need:
     return max(found.smallest(good=False), key=lambda n: n.total_bytes)
 
 
-def over_budget_message(found: Choices, ops: tuple[options.Op | None, ...], limit: int) -> str:
+def over_budget_message(found: Choices, ops: tuple[Params | None, ...], limit: int) -> str:
     """One line: the peak operator, its bytes with the smallest schedule, and what would help."""
     peak = smallest_arena(found)
     name = f"op {peak.op} {found.graph.operators[peak.op].name}"

@@ -28,7 +28,7 @@ from converter.plan.problem import Buffer, PlanError, Problem, Region
 from converter.plan.regions import spread
 from converter.plan.strip import strip_model
 from converter.tflite import parse
-from tflm_custom_ops.scratch import scratch_bytes
+from tflm_custom_ops.ops import operator_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def device_plan(planned_bytes: bytes, regions: tuple[Region, ...] | None = None)
     model = parse(planned_bytes)
     plan, graph = plan_of(model), model.graph
     ops = decoded_all(graph)
-    sizes = {i: scratch_bytes(op) for i, op in enumerate(ops) if op is not None}
+    sizes = {i: operator_of(op).scratch_bytes for i, op in enumerate(ops) if op is not None}
     if len(sizes) < len(ops):
         builtin = next(i for i, op in enumerate(ops) if op is None)
         raise PlanError(

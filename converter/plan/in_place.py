@@ -9,10 +9,9 @@ one (checked by running planned models: outputs stay identical).
 from __future__ import annotations
 
 from converter.tflite import Operator, Tensor
-from tflm_custom_ops.options import CUSTOM_CODES, OpKind
+from tflm_custom_ops.ops import OPERATORS
 
-_SAME_TOKENS = (OpKind.ATTENTION, OpKind.MLP, OpKind.GELU, OpKind.LAYER_NORM)
-CUSTOM_IN_PLACE = frozenset(CUSTOM_CODES[kind] for kind in _SAME_TOKENS)
+CUSTOM_IN_PLACE = frozenset(operator.CODE for operator in OPERATORS if operator.IN_PLACE)
 
 # Inputs that may be overwritten, by builtin operator name.
 BUILTIN_IN_PLACE: dict[str, tuple[int, ...]] = {

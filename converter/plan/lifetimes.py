@@ -13,16 +13,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from converter.plan import patch_overlap
 from converter.plan.in_place import overwritable_inputs
 from converter.plan.layout import Plan
 from converter.plan.problem import ALIGNMENT, Buffer, Overwrite, PlanError, Problem, align_up
 from converter.tflite import Graph, GraphView, Operator
-from tflm_custom_ops import options
-from tflm_custom_ops.options import CUSTOM_CODES, OpKind, PatchEmbed
-from tflm_custom_ops.scratch import scratch_bytes
+from tflm_custom_ops.ops import OPERATORS, Params, Streaming, operator_of
 
 STRIP_ID = "strip"
+STREAMABLE = " or ".join(o.CODE for o in OPERATORS if o.STREAMS)
 
 
 def tensor_id(index: int) -> str:
@@ -47,7 +45,7 @@ class ModelProblem:
     """
 
     graph: Graph
-    ops: tuple[options.Op | None, ...]
+    ops: tuple[Params | None, ...]
     streamed: bool
     problem: Problem
 
@@ -70,7 +68,7 @@ class ModelProblem:
 
 def model_problem(
     graph: Graph,
-    ops: tuple[options.Op | None, ...],
+    ops: tuple[Params | None, ...],
     streamed: bool = False,
     with_scratch: bool = True,
 ) -> ModelProblem:
@@ -94,30 +92,34 @@ def model_problem(
         for i, (lower, upper) in live.items()
     ]
     for i, op in enumerate(ops):
-        if with_scratch and op is not None and (needed := scratch_bytes(op)):
+        if with_scratch and op is not None and (needed := operator_of(op).scratch_bytes):
             size = align_up(needed, ALIGNMENT)
             buffers.append(Buffer(scratch_id(i), size, i + 1, i + 2))
-    if streamed and isinstance(ops[0], PatchEmbed):
-        size = align_up(patch_overlap.strip_bytes(ops[0]), ALIGNMENT)
+    if streamed and (streaming := _streaming(ops[0])) is not None:
+        size = align_up(streaming.strip_bytes, ALIGNMENT)
         buffers.append(Buffer(STRIP_ID, size, 1, 2))
     overwrites = _overwrites(graph, ops, live)
     return ModelProblem(graph, ops, streamed, Problem(tuple(buffers), overwrites))
 
 
-def is_streamable(graph: Graph, ops: tuple[options.Op | None, ...]) -> bool:
-    """Whether the first operator, and it alone, reads the image, and embeds patches of it."""
+def _streaming(op: Params | None) -> Streaming | None:
+    return None if op is None else operator_of(op).streaming
+
+
+def is_streamable(graph: Graph, ops: tuple[Params | None, ...]) -> bool:
+    """Whether the first operator, and it alone, reads the image, and takes it in strips."""
     readers = [i for i, op in enumerate(graph.operators) if set(op.inputs) & set(graph.inputs)]
-    return len(graph.inputs) == 1 and readers == [0] and isinstance(ops[0], PatchEmbed)
+    return len(graph.inputs) == 1 and readers == [0] and _streaming(ops[0]) is not None
 
 
-def check_streamable(graph: Graph, ops: tuple[options.Op | None, ...]) -> None:
+def check_streamable(graph: Graph, ops: tuple[Params | None, ...]) -> None:
     """Raises PlanError, with the operators that read the image, unless it can be streamed."""
     if not is_streamable(graph, ops):
         readers = [i for i, op in enumerate(graph.operators) if set(op.inputs) & set(graph.inputs)]
         names = [f"op {i} {graph.operators[i].name}" for i in readers]
         raise PlanError(
             f"streamed input: the image is read by {', '.join(names) or 'no operator'}; expected "
-            f"{CUSTOM_CODES[OpKind.PATCH_EMBED]} alone, as the first operator; plan it as resident"
+            f"{STREAMABLE} alone, as the first operator; plan it as resident"
         )
 
 
@@ -140,16 +142,16 @@ def _lifetimes(view: GraphView) -> dict[int, tuple[int, int]]:
 
 
 def _overwrites(
-    graph: Graph, ops: tuple[options.Op | None, ...], live: dict[int, tuple[int, int]]
+    graph: Graph, ops: tuple[Params | None, ...], live: dict[int, tuple[int, int]]
 ) -> tuple[Overwrite, ...]:
     """What may overwrite what: in-place operators, and tokens over the consumed image."""
     found = []
     for i, op in enumerate(graph.operators):
         fused = ops[i]
-        margin = None
+        margin = None if fused is None else operator_of(fused).overwrite_margin
         candidates = overwritable_inputs(op, graph.tensors)
-        if isinstance(fused, PatchEmbed):
-            candidates, margin = op.inputs[:1], patch_overlap.patch_embed_margin_bytes(fused)
+        if margin is not None:
+            candidates = op.inputs[:1]
         for tensor in candidates:
             dies_here = tensor in live and live[tensor][1] == i + 2
             born_here = op.outputs[0] in live and live[op.outputs[0]][0] == i + 1

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 
 from converter.fused_ops import decoded_all
 from converter.plan import metadata, planner
@@ -18,11 +17,9 @@ from converter.plan.lifetimes import (
     tensor_id,
 )
 from converter.plan.offline import NOT_PLANNED
-from converter.plan.patch_overlap import patch_embed_margin_bytes
 from converter.plan.problem import ALIGNMENT, Placement, align_up
 from converter.tflite import Graph, Operator, parse, serialize
-from tflm_custom_ops import options
-from tflm_custom_ops.options import HEADER_WORDS, OpKind
+from tflm_custom_ops.ops import Params, operator_of, with_schedule
 
 PACKING_ATTEMPTS = 4
 
@@ -77,7 +74,7 @@ def plan_model(
 
 def plan_graph(
     graph: Graph,
-    ops: tuple[options.Op | None, ...],
+    ops: tuple[Params | None, ...],
     streamed: bool = False,
     arena_budget: int | None = None,
     time_limit_s: float = planner.DEFAULT_TIME_LIMIT_S,
@@ -111,9 +108,10 @@ def _tflm_image_offset(stated: ModelProblem, plan: Plan) -> int:
     """
     first = stated.ops[0]
     tokens = plan.tensors[stated.graph.operators[0].outputs[0]]
-    if not plan.streamed or not isinstance(first, options.PatchEmbed) or tokens is None:
+    margin = None if first is None else operator_of(first).overwrite_margin
+    if not plan.streamed or margin is None or tokens is None:
         return NOT_PLANNED
-    return tokens.offset + align_up(patch_embed_margin_bytes(first), ALIGNMENT)
+    return tokens.offset + align_up(margin, ALIGNMENT)
 
 
 def plan_from(stated: ModelProblem, placement: Placement) -> Plan:
@@ -133,26 +131,12 @@ def plan_from(stated: ModelProblem, placement: Placement) -> Plan:
     )
 
 
-def with_schedules(graph: Graph, ops: tuple[options.Op | None, ...]) -> Graph:
+def with_schedules(graph: Graph, ops: tuple[Params | None, ...]) -> Graph:
     """The graph with the tiles of ``ops`` in its operators' options; nothing else changes."""
-    operators = tuple(
-        op if fused is None or not op.custom_options else _with_schedule(op, fused)
-        for op, fused in zip(graph.operators, ops, strict=True)
-    )
-    return dataclasses.replace(graph, operators=operators)
 
+    def scheduled(op: Operator, fused: Params | None) -> Operator:
+        if fused is None or not op.custom_options:
+            return op
+        return dataclasses.replace(op, custom_options=with_schedule(op.custom_options, fused))
 
-# Positions of the schedule among the option words (kernels/vit_types.h, after the header).
-_SCHEDULE_WORDS: dict[OpKind, dict[str, int]] = {
-    OpKind.ATTENTION: {"token_tile": 4, "heads_at_a_time": 5},
-    OpKind.MLP: {"token_tile": 3, "hidden_tile": 4},
-    OpKind.LINEAR: {"token_tile": 1},
-}
-
-
-def _with_schedule(op: Operator, fused: options.Op) -> Operator:
-    """Writes the schedule's words in place: offsets into the blob stay as its writer chose them."""
-    words = bytearray(op.custom_options)
-    for field, position in _SCHEDULE_WORDS.get(options.kind_of(fused), {}).items():
-        struct.pack_into("<i", words, 4 * (HEADER_WORDS + position), getattr(fused, field))
-    return dataclasses.replace(op, custom_options=bytes(words))
+    return dataclasses.replace(graph, operators=tuple(map(scheduled, graph.operators, ops)))

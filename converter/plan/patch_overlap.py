@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens that overwrite the image while the patch embedding still reads it: the proof.
 
-The kernel reads the pixels of a few patches (``scratch.ROW_GROUP``), then writes their tokens, and
-goes on with the next few, strip (row of patches) after strip. Tokens start ``margin`` bytes before
-the image. A token's byte at offset t of the tokens lies on byte t - margin of the image, so that
+The kernel reads the pixels of a few patches (``ops.scratch.ROW_GROUP``), then writes their tokens,
+and goes on with the next few, strip (row of patches) after strip. Tokens start ``margin`` bytes
+before the image. A token's byte at offset t of the tokens lies on byte t - margin of the image, so
+that
 overwriting is safe exactly if no group's tokens reach the first pixel that a later group reads:
 
     end of the tokens up to group g - margin <= first byte read after group g       for all g
 
-``scratch.patch_embed_margin_bytes`` is the maximum of the difference, the smallest safe margin.
+``PatchEmbedOperator.overwrite_margin`` is the maximum of the difference, the smallest safe margin.
 Later groups read later bytes or bytes of the same rows further right, so that the first byte read
 is the smaller one of two: the rest of this strip's first row, and the next strip's first row.
 :func:`is_safe` knows none of this: it marks for each image byte the last group that reads it, and
@@ -21,15 +22,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.options import PatchEmbed
-from tflm_custom_ops.scratch import ROW_GROUP, patch_embed_margin_bytes
-
-__all__ = ["is_safe", "patch_embed_margin_bytes", "strip_bytes"]
-
-
-def strip_bytes(op: PatchEmbed) -> int:
-    """Bytes of the buffer that a streamed image's rows are collected in: one patch high."""
-    return min(op.patch_height, op.image_height) * op.image_width * op.channels
+from tflm_custom_ops.ops import PatchEmbed
+from tflm_custom_ops.ops.scratch import ROW_GROUP
 
 
 def is_safe(op: PatchEmbed, margin: int, group: int = ROW_GROUP) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from converter.plan.budget import OverBudgetError, choices, smallest_arena
 from converter.plan.lifetimes import ModelProblem, is_streamable
 from converter.plan.model import plan_graph
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import Params, operator_of
 
 
 def remedies(stated: ModelProblem, arena_budget: int) -> list[str]:
@@ -34,16 +34,10 @@ def _attempt(stated: ModelProblem, streamed: bool, budget: int) -> list[str]:
     return [f"{', '.join(changes) or 'planning again'} (arena {placement.arena_bytes[0]} bytes)"]
 
 
-def _changes(old: tuple[options.Op | None, ...], new: tuple[options.Op | None, ...]) -> list[str]:
+def _changes(old: tuple[Params | None, ...], new: tuple[Params | None, ...]) -> list[str]:
     """How the schedules differ, in words."""
-    per_head = tile = hidden = False
+    words: dict[str, None] = {}
     for a, b in zip(old, new, strict=True):
-        if isinstance(a, options.Attention) and isinstance(b, options.Attention):
-            per_head |= b.heads_at_a_time < a.heads_at_a_time
-            tile |= b.token_tile < a.token_tile
-        if isinstance(a, options.Mlp) and isinstance(b, options.Mlp):
-            tile |= b.token_tile < a.token_tile
-            hidden |= b.hidden_tile < a.hidden_tile
-    words = (("per-head K/V", per_head), ("smaller token tiles", tile),
-             ("smaller hidden tiles", hidden))  # fmt: skip
-    return [word for word, applies in words if applies]
+        if a is not None and b is not None:
+            words |= dict.fromkeys(operator_of(a).schedule_changes(operator_of(b)))
+    return list(words)

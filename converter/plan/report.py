@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any
-
-from numpy.typing import NDArray
 
 from converter.plan.layout import Plan
 from converter.plan.lifetimes import STRIP_ID, ModelProblem, scratch_id
 from converter.plan.problem import Buffer
-from tflm_custom_ops import options
-from tflm_custom_ops.scratch import attention_kv_bytes
+from tflm_custom_ops.ops import Params, operator_of
+from tflm_custom_ops.ops.schema.writing import arrays_of
 
 
 class Kind(enum.Enum):
@@ -138,7 +135,7 @@ def _rectangles_of(stated: ModelProblem, plan: Plan, b: Buffer) -> list[Rectangl
     for i, span in enumerate(plan.scratch):
         if span is not None and b.id == scratch_id(i):
             op = stated.ops[i]
-            kept = attention_kv_bytes(op) if isinstance(op, options.Attention) else 0
+            kept = 0 if op is None else operator_of(op).kept_bytes
             parts = [rectangle(Kind.SCRATCH, span.offset + kept, span.size_bytes - kept)]
             if kept:
                 parts.append(rectangle(Kind.KEYS_VALUES, span.offset, kept, f"K/V of op {i}"))
@@ -154,10 +151,10 @@ def _tensor_kind(stated: ModelProblem, index: int) -> Kind:
         return Kind.PERSISTENT
     if index in stated.graph.inputs:
         return Kind.IMAGE
-    token_ops = (options.PatchEmbed, options.Attention, options.Mlp)
     for op, fused in zip(stated.graph.operators, stated.ops, strict=True):
         if index in op.outputs:
-            return Kind.TOKENS if isinstance(fused, token_ops) else Kind.ACTIVATIONS
+            tokens = fused is not None and operator_of(fused).WRITES_STREAM
+            return Kind.TOKENS if tokens else Kind.ACTIVATIONS
     return Kind.ACTIVATIONS
 
 
@@ -178,44 +175,21 @@ class FlashReport:
     sections: tuple[tuple[str, int], ...]
 
 
-def _linear_arrays(p: options.Linear | None) -> list[tuple[str, NDArray[Any]]]:
-    if p is None:
-        return []
-    rest = "biases and multipliers"
-    return [("weights", options.pack_dual_channel(p.weights)), (rest, p.bias), (rest, p.multiplier)]
-
-
-def _field_arrays(name: str, value: Any) -> list[tuple[str, NDArray[Any]]]:
-    """The arrays of one field of an operator, with the section that each belongs to."""
-    if isinstance(value, options.Projection):
-        return _linear_arrays(value.down) + _linear_arrays(value.up)
-    if isinstance(value, options.Linear):
-        return _linear_arrays(value)
-    if isinstance(value, options.Norm):
-        return [("LayerNorm", value.gamma), ("LayerNorm", value.beta)]
-    if name in ("exp_table", "lut"):
-        return [("tables", value)]
-    if name in ("pos", "cls") and value is not None:
-        return [("positions", value)]
-    return []
-
-
-def op_sections(op: options.Op) -> dict[str, int]:
+def op_sections(op: Params) -> dict[str, int]:
     """Constant bytes of a fused operator by section, before alignment; equal arrays count once."""
     totals: dict[str, int] = {}
     seen: set[bytes] = set()
-    for field in dataclasses.fields(op):
-        for section, array in _field_arrays(field.name, getattr(op, field.name)):
-            content = array.tobytes()
-            if content not in seen:
-                seen.add(content)
-                totals[section] = totals.get(section, 0) + len(content)
+    for kind, array in arrays_of(op):
+        content = array.tobytes()
+        if content not in seen:
+            seen.add(content)
+            totals[kind.section] = totals.get(kind.section, 0) + len(content)
     return totals
 
 
 def flash_report(stated: ModelProblem, file_bytes: int) -> FlashReport:
     """Sections of the file."""
-    blobs: dict[int, options.Op] = {
+    blobs: dict[int, Params] = {
         op.inputs[1]: fused
         for op, fused in zip(stated.graph.operators, stated.ops, strict=True)
         if fused is not None

@@ -13,106 +13,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.tflite import Graph, Operator, Tensor
-from keras_models.arch import ArchConfig, BlockRanks
-from tflm_custom_ops import options as o
+from keras_models.arch import ArchConfig
+from tflm_custom_ops.ops import Params, Pool, code_of, operator_of
+from tflm_custom_ops.ops.attention import operator as attention
+from tflm_custom_ops.ops.gelu import operator as gelu
+from tflm_custom_ops.ops.layer_norm import operator as layer_norm
+from tflm_custom_ops.ops.linear import operator as linear
+from tflm_custom_ops.ops.mlp import operator as mlp
+from tflm_custom_ops.ops.patch_embed import operator as patch_embed
+from tflm_custom_ops.ops.weightless import zeros
 
 
-def _zeros(dtype: type[np.generic], *shape: int) -> NDArray[Any]:
-    """Zeros that share one element."""
-    return np.broadcast_to(np.zeros((), dtype), shape)
-
-
-def _linear(inputs: int, outputs: int) -> o.Linear:
-    return o.Linear(
-        _zeros(np.int8, outputs, inputs), _zeros(np.int32, outputs), _zeros(np.int32, outputs)
-    )
-
-
-def _projection(inputs: int, outputs: int, rank: int) -> o.Projection:
-    if not rank:
-        return o.Projection(_linear(inputs, outputs))
-    return o.Projection(_linear(rank, outputs), _linear(inputs, rank))
-
-
-def _norm(features: int) -> o.Norm:
-    return o.Norm(_zeros(np.int32, features), _zeros(np.int32, features), 1)
-
-
-def _patch_embed(arch: ArchConfig, bits: int) -> o.PatchEmbed:
-    side, grid, dim = arch.patch_input_side, arch.grid, arch.embed_dim
-    channels, patch = arch.patch_input_channels, arch.patch_size
-    cls = _zeros(o.residual_dtype(bits), dim) if arch.pool == "cls" else None
-    return o.PatchEmbed(
-        *(side, side, channels, patch, patch, patch, patch),
-        *(arch.patch_padding, arch.patch_padding, grid, grid, dim),
-        input_zero_point=0,
-        output_bits=bits,
-        cls=cls,
-        pos=_zeros(np.int8, grid * grid, dim),
-        pos_zero_point=0,
-        pos_multiplier=1 << 30,
-        pos_shift=2,
-        linear=_linear(patch * patch * channels, dim),
-    )
-
-
-def _attention(arch: ArchConfig, block: int, bits: int) -> o.Attention:
-    dim, inner = arch.embed_dim, arch.inner_dim(block)
-    ranks: BlockRanks = arch.block_ranks(block)
-    q, k, v = (_projection(dim, inner, ranks.qkv) for _ in range(3))
-    return o.Attention(
-        *(arch.tokens, dim, arch.heads[block], arch.head_dim, 1, arch.heads[block]),
-        score_multiplier=1 << 28,
-        score_shift=0,
-        exp_table=_zeros(np.uint16, 256),
-        context_numerator=1 << 48,
-        context_zero_point=0,
+def _attention(arch: ArchConfig, block: int, bits: int) -> Params:
+    ranks = arch.block_ranks(block)
+    return attention.weightless(
+        arch.tokens,
+        arch.embed_dim,
+        arch.heads[block],
+        arch.head_dim,
+        bits=bits,
+        qkv_rank=ranks.qkv,
+        out_rank=ranks.proj,
         shared_down=bool(ranks.qkv) and arch.attention == "packed",
-        residual=o.Residual(bits, 0, 1 << 30, 2),
-        norm=_norm(dim),
-        q=q,
-        k=k,
-        v=v,
-        out=_projection(inner, dim, ranks.proj),
     )
 
 
-def _mlp(arch: ArchConfig, block: int, bits: int) -> o.Mlp:
-    dim, hidden, ranks = arch.embed_dim, arch.hidden_dim(block), arch.block_ranks(block)
-    return o.Mlp(
-        *(arch.tokens, dim, hidden, 1, hidden),
-        lut=_zeros(np.int8, 256),
-        residual=o.Residual(bits, 0, 1 << 30, 2),
-        norm=_norm(dim),
-        fc1=_projection(dim, hidden, ranks.fc1),
-        fc2=_projection(hidden, dim, ranks.fc2),
+def _mlp(arch: ArchConfig, block: int, bits: int) -> Params:
+    ranks = arch.block_ranks(block)
+    return mlp.weightless(
+        arch.tokens,
+        arch.embed_dim,
+        arch.hidden_dim(block),
+        bits=bits,
+        fc1_rank=ranks.fc1,
+        fc2_rank=ranks.fc2,
     )
 
 
-def fused_ops(arch: ArchConfig, residual_bits: int = 8) -> list[o.Op]:
+def _patch_embed(arch: ArchConfig, bits: int) -> Params:
+    return patch_embed.weightless(
+        (arch.patch_input_side, arch.patch_input_channels),
+        arch.patch_size,
+        arch.grid,
+        arch.embed_dim,
+        bits=bits,
+        padding=arch.patch_padding,
+        class_token=arch.pool == "cls",
+    )
+
+
+def fused_ops(arch: ArchConfig, residual_bits: int = 8) -> list[Params]:
     """The fused operators behind the stem, in order."""
-    ops: list[o.Op] = [_patch_embed(arch, residual_bits)]
+    ops: list[Params] = [_patch_embed(arch, residual_bits)]
     for block in range(arch.depth):
         ops += [_attention(arch, block, residual_bits), _mlp(arch, block, residual_bits)]
-    pool = o.Pool.FIRST if arch.pool == "cls" else o.Pool.MEAN
-    norm = _norm(arch.embed_dim)
-    ops.append(o.LayerNorm(arch.tokens, arch.embed_dim, residual_bits, pool, 0, 1, 0, norm))
-    ops.append(o.LinearOp(1, 1, _projection(arch.embed_dim, arch.num_classes, 0)))
+    pool = Pool.FIRST if arch.pool == "cls" else Pool.MEAN
+    ops.append(layer_norm.weightless(arch.tokens, arch.embed_dim, bits=residual_bits, pool=pool))
+    ops.append(linear.weightless(1, arch.embed_dim, arch.num_classes))
     return ops
-
-
-def output_of(op: o.Op) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of a fused operator's output."""
-    if isinstance(op, o.PatchEmbed):
-        return (1, op.tokens, op.embed_dim), np.dtype(o.residual_dtype(op.output_bits))
-    if isinstance(op, o.Attention | o.Mlp):
-        return (1, op.tokens, op.embed_dim), np.dtype(o.residual_dtype(op.residual.bits))
-    if isinstance(op, o.LayerNorm):
-        rows = (op.tokens,) if op.pool == o.Pool.NONE else ()
-        return (1, *rows, op.embed_dim), np.dtype(np.int8)
-    if isinstance(op, o.LinearOp):
-        return (op.rows, op.projection.out_features), np.dtype(np.int8)
-    raise TypeError(f"got {type(op).__name__}, expected an operator with a shape of its own")
 
 
 class _Builder:
@@ -121,10 +79,12 @@ class _Builder:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.tensors = [Tensor("image", shape, np.dtype(np.int8))]
         self.operators: list[Operator] = []
-        self.ops: list[o.Op | None] = []
+        self.ops: list[Params | None] = []
         self._last = 0
 
-    def add(self, op: o.Op | None, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def add(
+        self, op: Params | None, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
         inputs: tuple[int, ...] = (self._last,)
         if op is not None:
             self.tensors.append(
@@ -143,10 +103,10 @@ class _Builder:
 
 
 def _blob() -> NDArray[Any]:
-    return _zeros(np.uint8, 16)
+    return zeros("uint8", 16)
 
 
-def skeleton(arch: ArchConfig, residual_bits: int = 8) -> tuple[Graph, tuple[o.Op | None, ...]]:
+def skeleton(arch: ArchConfig, residual_bits: int = 8) -> tuple[Graph, tuple[Params | None, ...]]:
     """The fused graph of an architecture, and its operators' parameters (None for the stem's).
 
     The graph has no weights and no options, so that it can be planned but not run.
@@ -157,7 +117,11 @@ def skeleton(arch: ArchConfig, residual_bits: int = 8) -> tuple[Graph, tuple[o.O
         shape = (1, side, side, layer.channels)
         builder.add(None, "CONV_2D", shape, int8)
         if layer.activation == "gelu":
-            builder.add(o.Gelu(_zeros(np.int8, 256)), "VitGelu", shape, int8)
+            builder.add(gelu.weightless(), "VitGelu", shape, int8)
     for op in fused_ops(arch, residual_bits):
-        builder.add(op, o.CUSTOM_CODES[o.kind_of(op)], *output_of(op))
+        output = operator_of(op).output
+        assert output.shape is not None  # none of fused_ops() takes any shape
+        # Rows and features of one image; a row that stands for all tokens has no dimension.
+        batch = () if output.shape[0] == 1 else (1,)
+        builder.add(op, code_of(op), (*batch, *output.shape), output.dtype)
     return builder.graph(), tuple(builder.ops)

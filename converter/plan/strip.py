@@ -14,7 +14,7 @@ from converter.plan.metadata import without_plan
 from converter.plan.offline import NOT_PLANNED, offline_offsets, with_offline
 from converter.plan.problem import PlanError
 from converter.tflite import Graph, parse, serialize
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import OPERATORS, Streaming, operator_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +55,15 @@ def strip_model(data: bytes, strip_offset: int | None = None) -> StripModel:
     """
     model = parse(data)
     graph = model.graph
-    op = _patch_embed(graph)
-    if op.patch_height >= op.image_height:
+    streaming = _streaming(graph)
+    height, width, channels = streaming.image
+    if streaming.strip_rows >= height:
         raise PlanError(
-            f"strip model: the image of {op.image_height} rows is one strip of {op.patch_height}"
+            f"strip model: the image of {height} rows is one strip of {streaming.strip_rows}"
         )
     image = graph.inputs[0]
     tensors = list(graph.tensors)
-    shape = (1, op.patch_height, op.image_width, op.channels)
+    shape = (1, streaming.strip_rows, width, channels)
     tensors[image] = dataclasses.replace(tensors[image], shape=shape)
     planned = offline_offsets(model)
     if planned is not None:
@@ -74,17 +75,18 @@ def strip_model(data: bytes, strip_offset: int | None = None) -> StripModel:
         without_plan(model), graph=dataclasses.replace(graph, tensors=tuple(tensors))
     )
     content = serialize(with_offline(changed, planned))
-    starts = [max(0, s * op.stride_y - op.pad_top) for s in range(op.grid_height)]
-    strips = tuple(Strip(row, min(op.patch_height, op.image_height - row)) for row in starts)
-    return StripModel(content, strips, (1, op.image_height, op.image_width, op.channels))
+    rows = streaming.strip_rows
+    strips = tuple(Strip(start, min(rows, height - start)) for start in streaming.starts)
+    return StripModel(content, strips, (1, height, width, channels))
 
 
-def _patch_embed(graph: Graph) -> options.PatchEmbed:
+def _streaming(graph: Graph) -> Streaming:
+    """How the first operator, the only one that reads the input, takes it in strips."""
     readers = [op for op in graph.operators if set(graph.inputs) & set(op.inputs)]
     if len(graph.inputs) == 1 and len(readers) == 1 and readers[0] is graph.operators[0]:
         op = decoded(graph, readers[0])
-        if isinstance(op, options.PatchEmbed):
-            return op
-    raise PlanError(
-        "strip model: expected a fused model whose only input goes to a first VitPatchEmbed"
-    )
+        streaming = None if op is None else operator_of(op).streaming
+        if streaming is not None:
+            return streaming
+    names = " or ".join(o.CODE for o in OPERATORS if o.STREAMS)
+    raise PlanError(f"strip model: expected a fused model whose only input goes to a first {names}")

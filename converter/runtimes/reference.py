@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from converter.fused_ops import decoded
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph, Model, Operator, TfliteError, parse, serialize
-from tflm_custom_ops import reference
-from tflm_custom_ops.options import Op
+from tflm_custom_ops.ops import Params, run_reference
 
 
 def litert_interpreter(model_bytes: bytes) -> Any:
@@ -49,7 +48,7 @@ class GraphInterpreter:
           TfliteError: malformed, or with a custom operator that is not ours.
         """
         self.model: Model = parse(model_bytes)
-        self.fused: dict[int, Op] = {}
+        self.fused: dict[int, Params] = {}
         self._builtin: dict[int, Any] = {}
         graph = self.model.graph
         for index, op in enumerate(graph.operators):
@@ -81,7 +80,7 @@ class GraphInterpreter:
             values[tensor] = x.reshape(source.shape)
         for index, op in enumerate(graph.operators):
             if index in self.fused:
-                y = reference.run(self.fused[index], values[op.inputs[0]])
+                y = run_reference(self.fused[index], values[op.inputs[0]])
                 values[op.outputs[0]] = y.reshape(graph.tensors[op.outputs[0]].shape)
             else:
                 self._run_builtin(index, op, values)

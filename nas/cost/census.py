@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_models.arch import ArchConfig
-from nas.cost.model import BLOB_ALIGNMENT, CostModel, NetworkCost
+from nas.cost.model import CostModel, NetworkCost
 from nas.cost.targets import BudgetError, Firmware
 from nas.space import BlockChoice, Patch, SearchSpace, SubnetConfig
+from tflm_custom_ops.ops.schema.writing import BLOB_ALIGNMENT
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,9 +30,8 @@ from converter.schedule import has_good_tile
 from keras_models.arch import ArchConfig, BlockRanks
 from nas.cost.conv import ConvShape, instructions, work_of
 from nas.cost.targets import FLASH, LATENCY, Firmware, Target
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import operator_of
 
-BLOB_ALIGNMENT = 16  # of arrays in an operator's constant blob (tflm_custom_ops.options)
 CONVOLUTION = "CONV_2D"
 ATTENTION, MLP = 1, 2  # operators of a network of one block: patch embedding, these two, tail
 
@@ -134,30 +133,6 @@ class NetworkCost:
         )
 
 
-def _arrays(value: Any) -> list[int]:
-    """Bytes of each array that an operator's blob holds, in any order."""
-    if isinstance(value, options.Linear):
-        packed = options.pack_dual_channel(value.weights).nbytes
-        return [packed, value.bias.nbytes, value.multiplier.nbytes]
-    if isinstance(value, np.ndarray):
-        return [value.nbytes]
-    if not dataclasses.is_dataclass(value):
-        return []
-    shared = isinstance(value, options.Attention) and value.shared_down
-    sizes = []
-    for field in dataclasses.fields(value):
-        part = getattr(value, field.name)
-        if shared and field.name in ("k", "v"):  # the down half is q's
-            part = part.up
-        sizes += _arrays(part)
-    return sizes
-
-
-def constant_bytes(op: options.Op) -> int:
-    """Size of an operator's constant blob."""
-    return sum(-(-size // BLOB_ALIGNMENT) * BLOB_ALIGNMENT for size in _arrays(op))
-
-
 def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[OpCost, ...]:
     """Every operator of a (one-block) network."""
     graph, ops = skeleton(arch, residual_bits)
@@ -176,7 +151,7 @@ def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[Op
             )
             for c in ranked
         ]  # fmt: skip
-        costs.append(OpCost(name, found.base[i], constant_bytes(op), tuple(schedules)))
+        costs.append(OpCost(name, found.base[i], operator_of(op).constant_bytes, tuple(schedules)))
     return tuple(costs)
 
 
@@ -367,4 +342,4 @@ def _mlp(tokens: int, dim: int, hidden: int, fc1: int, fc2: int, residual_bits: 
     return _operators(arch, False, residual_bits)[MLP]
 
 
-__all__ = ["CostModel", "NetworkCost", "OpCost", "constant_bytes"]
+__all__ = ["CostModel", "NetworkCost", "OpCost"]

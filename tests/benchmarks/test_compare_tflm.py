@@ -86,7 +86,7 @@ def test_counts_are_of_the_right_program():
 @needs_tflm
 def test_operators_that_tflm_lacks_are_named(monkeypatch):
     model = fused_models.model_bytes(fused_models.vit_ops())
-    monkeypatch.setattr(application.tflm.options, "CUSTOM_CODES", {})
+    monkeypatch.setattr(application.tflm, "BY_CODE", {})
     with pytest.raises(FirmwareError, match="no TFLM operator for VitAttention"):
         application.run_plain(
             model, TREE, application.libraries(TREE)[0], np.zeros((1, 1), np.int8)

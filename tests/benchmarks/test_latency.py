@@ -12,7 +12,7 @@ from converter.latency import cycles_per_instruction
 from keras_models.presets import PRESETS
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
-from tflm_custom_ops.options import _KIND_OF, CUSTOM_CODES
+from tflm_custom_ops.ops import OPERATORS
 
 RECORD = json.loads((Path(__file__).parents[2] / "docs" / "results" / "bench.json").read_text())
 BOARD = get_board("stm32f746g_disco")
@@ -22,7 +22,7 @@ BOARD = get_board("stm32f746g_disco")
 def test_cycles_per_instruction_are_the_record(operator):
     kernel = RECORD["kernels"][_KERNEL_OF[operator]]
     measured = kernel["cycles_estimate"] / kernel["instructions"]
-    name = CUSTOM_CODES[_KIND_OF[operator]]
+    name = next(o.CODE for o in OPERATORS if o.PARAMS is operator)
     assert cycles_per_instruction("cortex-m7", name) == pytest.approx(measured, abs=6e-4)
     assert cycles_per_instruction("cortex-m4", name) == 1.0
 

@@ -19,16 +19,17 @@ from firmware.errors import FirmwareError
 from firmware.model import build_model
 from keras_models.presets import PRESETS
 from tests.converter.compile import fused_models
-from tflm_custom_ops.options import (
+from tflm_custom_ops.ops import (
     Attention,
     Linear,
     LinearOp,
     Mlp,
     PatchEmbed,
     Projection,
+    operator_of,
     pack_dual_channel,
 )
-from tflm_custom_ops.scratch import ROW_GROUP
+from tflm_custom_ops.ops.scratch import ROW_GROUP
 
 BOARD = get_board("stm32f746g_disco")
 ROOT = Path(__file__).parents[2]
@@ -84,7 +85,7 @@ def matrices(op) -> list[Reads]:
         case PatchEmbed():
             return [Reads(op.linear, op.grid_height * op.grid_width, ROW_GROUP)]
         case Attention():
-            keys = schedule.key_value_rows(op)
+            keys = operator_of(op).key_value_rows
             tiles = ((op.q, op.token_tile), (op.out, op.token_tile), (op.k, keys), (op.v, keys))
             return [read for p, tile in tiles for read in _of_projection(p, op.tokens, tile)]
         case Mlp():

@@ -2,7 +2,7 @@
 """Random valid operators for the tests: realistic and extreme parameters of every kind.
 
 Each generator takes a NumPy generator and optional sizes (drawn at random where left out) and
-returns a dataclass of ``tflm_custom_ops.options`` that keeps every promise of the converter: no
+returns a dataclass of ``tflm_custom_ops.ops`` that keeps every promise of the converter: no
 int32 sum overflows. ``extreme`` draws saturating weights, multipliers and inputs.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.options import (
+from tflm_custom_ops.ops import (
     Attention,
     Gelu,
     Int8Array,
@@ -24,12 +24,13 @@ from tflm_custom_ops.options import (
     LinearOp,
     Mlp,
     Norm,
-    Op,
     OpKind,
+    Params,
     PatchEmbed,
     Pool,
     Projection,
     Residual,
+    operator_of,
     residual_dtype,
 )
 
@@ -118,7 +119,7 @@ def projection(
     if not rank:
         return Projection(linear(rng, n, k, **kwargs))
     first = down or linear(rng, rank, k, extreme=bool(kwargs.get("extreme")))
-    return Projection(linear(rng, n, rank, **kwargs), first)
+    return Projection(linear(rng, n, rank, **kwargs), down=first)
 
 
 def norm(rng: Rng, d: int, extreme: bool = False) -> Norm:
@@ -336,31 +337,23 @@ GENERATORS = {
 }
 
 
-def random_op(kind: OpKind, rng: Rng, *, extreme: bool = False) -> Op:
+def random_op(kind: OpKind, rng: Rng, *, extreme: bool = False) -> Params:
     """A random operator of a kind, all sizes at random."""
-    op: Op = GENERATORS[kind](rng, extreme=extreme)  # type: ignore[operator]
+    op: Params = GENERATORS[kind](rng, extreme=extreme)  # type: ignore[operator]
     return op
 
 
-def input_shape(op: Op) -> tuple[int, ...]:
+def input_shape(op: Params) -> tuple[int, ...]:
     """Shape of the operator's input (a GELU takes any; 77 values here)."""
-    if isinstance(op, PatchEmbed):
-        return op.image_height, op.image_width, op.channels
-    if isinstance(op, LinearOp):
-        return op.rows, op.projection.in_features
-    if isinstance(op, Gelu):
-        return (77,)
-    return op.tokens, op.embed_dim
+    return operator_of(op).input.shape or (77,)
 
 
-def input_bits(op: Op) -> int:
+def input_bits(op: Params) -> int:
     """Bits of the operator's input type."""
-    if isinstance(op, Attention | Mlp):
-        return op.residual.bits
-    return op.input_bits if isinstance(op, LayerNorm) else 8
+    return operator_of(op).input.bits
 
 
-def random_input(op: Op, rng: Rng, *, extreme: bool = False) -> np.ndarray:
+def random_input(op: Params, rng: Rng, *, extreme: bool = False) -> np.ndarray:
     """A random input: bell-shaped, or extreme (ends of the range, constant rows)."""
     shape, bits = input_shape(op), input_bits(op)
     low, high = type_range(bits)
@@ -379,7 +372,7 @@ def random_input(op: Op, rng: Rng, *, extreme: bool = False) -> np.ndarray:
     return x.astype(residual_dtype(bits))
 
 
-def with_schedule(op: Op, rng: Rng) -> Op:
+def with_schedule(op: Params, rng: Rng) -> Params:
     """The same operator with another schedule (tiles, heads at a time): equal results."""
     if isinstance(op, Attention):
         tile, at_a_time = _pick(rng, None, 1, op.tokens + 1), int(rng.choice([1, op.heads]))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How vit_attention uses its scratch (tflm_custom_ops/scratch.py mirrors it).
+// How vit_attention uses its scratch (AttentionOperator.scratch_bytes mirrors it).
 //
 //   all heads at a time                 one head at a time
 //   ------------------------------     ------------------------------

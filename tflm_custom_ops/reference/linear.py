@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.options import Linear, LinearOp, Projection, Residual
+from tflm_custom_ops.ops.parts import Linear, Projection, Residual
 from tflm_custom_ops.reference.requant import (
     HALF,
     Int64Array,
@@ -52,8 +52,3 @@ def projection_residual(
     middle = x if p.down is None else linear(p.down, x)
     acc = accumulate(p.up, middle)
     return add_residual(p.up, acc, stream, residual.zero_point, residual.multiplier, residual.shift)
-
-
-def run_linear(op: LinearOp, x: ArrayLike) -> np.ndarray:
-    """x int8 ``[rows, in_features]`` -> int8 ``[rows, out_features]``."""
-    return projection(op.projection, np.asarray(x).reshape(op.rows, -1)).astype(np.int8)

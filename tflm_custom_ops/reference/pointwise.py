@@ -6,15 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.options import Gelu, Int8Array
+from tflm_custom_ops.ops.parts import Int8Array
 
 
 def lookup(lut: Int8Array, x: ArrayLike) -> Int8Array:
     """lut[x + 128] of int8 values x of any shape."""
     result: Int8Array = lut[np.asarray(x, np.int64) + 128]
     return result
-
-
-def run_gelu(op: Gelu, x: ArrayLike) -> np.ndarray:
-    """x int8 of any shape -> int8 of the same shape."""
-    return lookup(op.lut, x)

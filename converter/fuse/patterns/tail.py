@@ -14,7 +14,7 @@ from converter.fuse.patterns.linear import require_int8
 from converter.fuse.region import check_closed, frontier
 from converter.fuse.semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, VIEWS
 from converter.tflite import GraphView
-from tflm_custom_ops.options import Pool
+from tflm_custom_ops.ops import Pool
 
 ANCHORS = frozenset({"RSQRT", "SQRT", "POW"})
 _INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})

@@ -10,7 +10,7 @@ import numpy as np
 
 from converter.plan.offline import NOT_PLANNED, with_offline
 from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import Params, code_of, encode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +38,10 @@ class CustomOp:
     output: Activation
 
 
-def custom_op(op: options.Op, output: Activation) -> CustomOp:
-    """The file form of an operator of ``tflm_custom_ops.options``."""
-    custom_options, blob = options.encode(op)
-    return CustomOp(options.CUSTOM_CODES[options.kind_of(op)], custom_options, blob, output)
+def custom_op(op: Params, output: Activation) -> CustomOp:
+    """The file form of an operator of ``tflm_custom_ops.ops``."""
+    custom_options, blob = encode(op)
+    return CustomOp(code_of(op), custom_options, blob, output)
 
 
 def chain(x: Activation, ops: Sequence[CustomOp], offsets: dict[int, int] | None = None) -> Model:

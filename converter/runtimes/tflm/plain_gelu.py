@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from converter.plan.offline import NOT_PLANNED, offline_offsets, with_offline
 from converter.tflite import Operator, Tensor, TfliteError, parse, serialize
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import Gelu, encode
+from tflm_custom_ops.ops.gelu.operator import GeluOperator
 
 
 def _gelu(x: float, approximate: bool) -> float:
@@ -69,7 +70,7 @@ def replace_gelu(data: bytes) -> bytes:
             custom_options, table = _vit_gelu(tensors, op)
             tensors.append(table)
             inputs = (op.inputs[0], len(tensors) - 1)
-            code = options.CUSTOM_CODES[options.OpKind.GELU]
+            code = GeluOperator.CODE
             op = Operator("CUSTOM", inputs, op.outputs, code, custom_options=custom_options)
         operators.append(op)
     if planned is not None:
@@ -89,6 +90,6 @@ def _vit_gelu(tensors: Sequence[Tensor], op: Operator) -> tuple[bytes, Tensor]:
             )
     approximate = bool(op.options is not None and op.options.approximate)
     table = gelu_table(x.scale, x.zero_point, y.scale, y.zero_point, approximate)
-    custom_options, blob = options.encode(options.Gelu(table))
+    custom_options, blob = encode(Gelu(table))
     data = np.frombuffer(blob, np.uint8)
     return custom_options, Tensor(f"{y.name}/table", data.shape, data.dtype, None, data)

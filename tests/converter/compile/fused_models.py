@@ -10,18 +10,33 @@ import numpy as np
 
 from converter import tflite
 from converter.plan import Plan, Span
-from tflm_custom_ops import options as o
 from tflm_custom_ops.exact_sums import exact_k_block
+from tflm_custom_ops.ops import (
+    Attention,
+    LayerNorm,
+    Linear,
+    LinearOp,
+    Mlp,
+    Norm,
+    Params,
+    PatchEmbed,
+    Pool,
+    Projection,
+    Residual,
+    code_of,
+    encode,
+    residual_dtype,
+)
 
 SCRATCH_BYTES = 1 << 15  # generous: the layouts here are not planned
 
 
-def linear(rng: np.random.Generator, inputs: int, outputs: int, low: int = -128) -> o.Linear:
+def linear(rng: np.random.Generator, inputs: int, outputs: int, low: int = -128) -> Linear:
     """Weights of every size; the multiplier brings sums of int8 inputs to about +-60."""
     weights = rng.integers(-127, 128, (outputs, inputs)).astype(np.int8)
     factor = 60.0 / (70.0 * 73.0 * np.sqrt(inputs)) * rng.uniform(0.5, 1.0, outputs)
     bias = rng.integers(-2000, 2000, outputs).astype(np.int32)
-    return o.Linear(
+    return Linear(
         weights,
         bias,
         np.round(factor * 2.0**31).astype(np.int32),
@@ -34,23 +49,23 @@ def linear(rng: np.random.Generator, inputs: int, outputs: int, low: int = -128)
 
 def projection(
     rng: np.random.Generator, inputs: int, outputs: int, rank: int = 0, low: int = -128
-) -> o.Projection:
+) -> Projection:
     if not rank:
-        return o.Projection(linear(rng, inputs, outputs, low))
-    return o.Projection(linear(rng, rank, outputs, low), linear(rng, inputs, rank))
+        return Projection(linear(rng, inputs, outputs, low))
+    return Projection(linear(rng, rank, outputs, low), down=linear(rng, inputs, rank))
 
 
-def norm(rng: np.random.Generator, features: int) -> o.Norm:
+def norm(rng: np.random.Generator, features: int) -> Norm:
     gamma = rng.integers(3 << 22, 5 << 22, features).astype(np.int32)
-    return o.Norm(gamma, rng.integers(-2000, 2000, features).astype(np.int32), 1000)
+    return Norm(gamma, rng.integers(-2000, 2000, features).astype(np.int32), 1000)
 
 
-def residual(rng: np.random.Generator, bits: int) -> o.Residual:
+def residual(rng: np.random.Generator, bits: int) -> Residual:
     zero_point = int(rng.integers(-10, 10)) if bits == 8 else 0
-    return o.Residual(bits, zero_point, int(0.9 * 2**30), 2)
+    return Residual(bits, zero_point, int(0.9 * 2**30), 2)
 
 
-def _stream(p: o.Projection, bits: int) -> o.Projection:
+def _stream(p: Projection, bits: int) -> Projection:
     """The same projection, its output of the residual stream's type."""
     if bits == 8:
         return p
@@ -60,10 +75,10 @@ def _stream(p: o.Projection, bits: int) -> o.Projection:
 
 def attention(
     rng: np.random.Generator, tokens: int, dim: int, heads: int, bits: int = 8, rank: int = 0
-) -> o.Attention:
+) -> Attention:
     inner = heads * 8
     table = np.round((2**15 - 1) * 2.0 ** (-np.arange(256) / 256)).astype(np.uint16)
-    return o.Attention(
+    return Attention(
         tokens, dim, heads, 8, token_tile=3, heads_at_a_time=heads,
         score_multiplier=1 << 28, score_shift=0, exp_table=table,
         context_numerator=1 << 48, context_zero_point=3, shared_down=False,
@@ -73,10 +88,10 @@ def attention(
     )  # fmt: skip
 
 
-def mlp(rng: np.random.Generator, tokens: int, dim: int, bits: int = 8, rank: int = 0) -> o.Mlp:
+def mlp(rng: np.random.Generator, tokens: int, dim: int, bits: int = 8, rank: int = 0) -> Mlp:
     hidden = 2 * dim
     lut = np.clip(np.arange(-128, 128) * (np.arange(-128, 128) > 0), -128, 127).astype(np.int8)
-    return o.Mlp(
+    return Mlp(
         tokens, dim, hidden, 5, hidden, lut, residual(rng, bits), norm(rng, dim),
         projection(rng, dim, hidden, rank), _stream(projection(rng, hidden, dim, rank), bits),
     )  # fmt: skip
@@ -101,13 +116,13 @@ class ImageShape:
 
 def patch_embed(
     rng: np.random.Generator, image: ImageShape, dim: int, bits: int = 8, with_cls: bool = False
-) -> o.PatchEmbed:
+) -> PatchEmbed:
     down, across = image.grid
     p = linear(rng, image.patch * image.patch * image.channels, dim)
-    p = _stream(o.Projection(p), bits).up
+    p = _stream(Projection(p), bits).up
     dtype = np.int8 if bits == 8 else np.int16
     cls = rng.integers(-100, 100, dim).astype(dtype) if with_cls else None
-    return o.PatchEmbed(
+    return PatchEmbed(
         image.height, image.width, image.channels, image.patch, image.patch,
         image.stride, image.stride, image.pad, image.pad, down, across, dim,
         input_zero_point=-5, output_bits=bits, cls=cls,
@@ -124,47 +139,47 @@ def vit_ops(
     rank: int = 0,
     with_cls: bool = False,
     classes: int = 10,
-) -> list[o.Op]:
+) -> list[Params]:
     """Patch embedding, two attention and MLP blocks, pooled LayerNorm, classifier."""
     rng = np.random.default_rng(seed)
     embed = patch_embed(rng, image or ImageShape(), dim, bits, with_cls)
-    ops: list[o.Op] = [embed]
+    ops: list[Params] = [embed]
     for _ in range(2):
         ops.append(attention(rng, embed.tokens, dim, 2, bits, rank))
         ops.append(mlp(rng, embed.tokens, dim, bits, rank))
-    pool = o.Pool.FIRST if with_cls else o.Pool.MEAN
+    pool = Pool.FIRST if with_cls else Pool.MEAN
     ops.append(
-        o.LayerNorm(
+        LayerNorm(
             embed.tokens, dim, bits, pool, 4, (1 << 32) // max(3, embed.tokens), 1, norm(rng, dim)
         )
     )
-    ops.append(o.LinearOp(1, 1, projection(rng, dim, classes)))
+    ops.append(LinearOp(1, 1, projection(rng, dim, classes)))
     return ops
 
 
-def _activation(op: o.Op) -> tuple[tuple[int, ...], type[np.generic]]:
+def _activation(op: Params) -> tuple[tuple[int, ...], type[np.generic]]:
     """Shape and type of an operator's output."""
-    if isinstance(op, o.PatchEmbed):
-        return (1, op.tokens, op.embed_dim), o.residual_dtype(op.output_bits)
-    if isinstance(op, o.Attention | o.Mlp):
-        return (1, op.tokens, op.embed_dim), o.residual_dtype(op.residual.bits)
-    if isinstance(op, o.LayerNorm):
-        rows = (op.tokens,) if op.pool == o.Pool.NONE else ()
+    if isinstance(op, PatchEmbed):
+        return (1, op.tokens, op.embed_dim), residual_dtype(op.output_bits)
+    if isinstance(op, Attention | Mlp):
+        return (1, op.tokens, op.embed_dim), residual_dtype(op.residual.bits)
+    if isinstance(op, LayerNorm):
+        rows = (op.tokens,) if op.pool == Pool.NONE else ()
         return (1, *rows, op.embed_dim), np.int8
-    assert isinstance(op, o.LinearOp)
+    assert isinstance(op, LinearOp)
     return (op.rows, op.projection.out_features), np.int8
 
 
-def model_bytes(ops: list[o.Op]) -> bytes:
+def model_bytes(ops: list[Params]) -> bytes:
     """A ``.tflite`` of consecutive fused operators, the first a patch embedding."""
     first = ops[0]
-    assert isinstance(first, o.PatchEmbed)
+    assert isinstance(first, PatchEmbed)
     quantization = tflite.Quantization.per_tensor(0.05, -5)
     shape = (1, first.image_height, first.image_width, first.channels)
     tensors = [tflite.Tensor("image", shape, np.dtype(np.int8), quantization)]
     operators = []
     for i, op in enumerate(ops):
-        options, blob = o.encode(op)
+        options, blob = encode(op)
         data = np.frombuffer(blob, np.uint8)
         shape, dtype = _activation(op)
         inputs = (len(tensors) - 1, len(tensors))
@@ -175,7 +190,7 @@ def model_bytes(ops: list[o.Op]) -> bytes:
                 "CUSTOM",
                 inputs,
                 (len(tensors) - 1,),
-                custom_code=o.CUSTOM_CODES[o.kind_of(op)],
+                custom_code=code_of(op),
                 custom_options=options,
             )
         )
@@ -187,13 +202,13 @@ def _align(n: int) -> int:
     return (n + 15) // 16 * 16
 
 
-def stacked_plan(ops: list[o.Op], streamed: bool = False, in_place: bool = True) -> Plan:
+def stacked_plan(ops: list[Params], streamed: bool = False, in_place: bool = True) -> Plan:
     """Image, tokens, tail buffers and one shared scratch, one above the other.
 
     With ``in_place`` the blocks overwrite their input; else they alternate between two buffers.
     """
     first = ops[0]
-    assert isinstance(first, o.PatchEmbed)
+    assert isinstance(first, PatchEmbed)
     image = first.image_height * first.image_width * first.channels
     strip = Span(0, first.patch_height * first.image_width * first.channels) if streamed else None
     top = _align(strip.size_bytes if strip else image)
@@ -204,7 +219,7 @@ def stacked_plan(ops: list[o.Op], streamed: bool = False, in_place: bool = True)
     for i, op in enumerate(ops):
         shape, dtype = _activation(op)
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        if isinstance(op, o.LayerNorm | o.LinearOp):
+        if isinstance(op, LayerNorm | LinearOp):
             offset, top = top, top + 1024
         else:
             offset = halls[i % 2]

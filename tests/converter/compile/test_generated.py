@@ -13,7 +13,15 @@ import pytest
 from converter.compile import compile_model, include_dirs, kernel_sources
 from converter.compile.sources import KERNELS
 from tests.converter.compile import fused_models
-from tflm_custom_ops import options as o
+from tflm_custom_ops.ops import (
+    LayerNorm,
+    LinearOp,
+    Norm,
+    PatchEmbed,
+    Pool,
+    encode,
+    operator_of,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 VARIANTS = {
@@ -98,14 +106,6 @@ _ABSENT_ARRAYS = """
     if (!params.has_cls) params.cls = NULL;
     if (!params.has_pos) params.pos = NULL;
 """
-_PARSERS = {
-    o.OpKind.PATCH_EMBED: ("VitPatchEmbedParams", "vit_parse_patch_embed"),
-    o.OpKind.ATTENTION: ("VitAttentionParams", "vit_parse_attention"),
-    o.OpKind.MLP: ("VitMlpParams", "vit_parse_mlp"),
-    o.OpKind.LAYER_NORM: ("VitLayerNormParams", "vit_parse_layer_norm"),
-    o.OpKind.GELU: ("VitGeluParams", "vit_parse_gelu"),
-    o.OpKind.LINEAR: ("VitLinearOpParams", "vit_parse_linear"),
-}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -117,12 +117,12 @@ def test_parameters_are_what_the_parser_reads(tmp_path, variant):
     weights = (tmp_path / "vit_model_weights.bin").read_bytes()
     arrays, checks = "", ""
     for i, op in enumerate(ops):
-        options, blob = o.encode(op)
+        options, blob = encode(op)
         values = ", ".join(str(b) for b in options)
         arrays += f"static const uint8_t options{i}[] = {{{values}}};\n"
-        ctype, parse = _PARSERS[o.kind_of(op)]
+        ctype, parse = op.C_TYPE, f"vit_parse_{operator_of(op).NAME}"
         place = {"i": i, "at": weights.index(blob), "size": len(blob), "fix": ""}
-        if isinstance(op, o.PatchEmbed):
+        if isinstance(op, PatchEmbed):
             place["fix"] = _ABSENT_ARRAYS
         checks += _CHECK % {"ctype": ctype, "parse": parse, **place}
     (tmp_path / "main.c").write_text(_PARSER % {"arrays": arrays, "checks": checks})
@@ -150,7 +150,7 @@ def test_the_header_states_the_interface(tmp_path):
 def test_weights_are_aligned_and_shared():
     ops = fused_models.vit_ops()
     model = compiled("dense")
-    blobs = {o.encode(op)[1] for op in ops}
+    blobs = {encode(op)[1] for op in ops}
     assert model.weights_bytes == sum(len(b) for b in blobs)
     weights = next(f.content for f in model.files if f.name == "vit_model_weights.bin")
     assert all(weights.index(blob) % 16 == 0 for blob in blobs)
@@ -172,9 +172,9 @@ def test_extreme_numbers_survive_as_literals(tmp_path):
     ops = fused_models.vit_ops()
     gamma = np.full(12, -(1 << 31), np.int32)
     wide = (5 << 32) + 0xFFFFFFFE
-    norm = o.Norm(gamma, gamma, wide)
-    pooled = o.LayerNorm(12, 12, 8, o.Pool.MEAN, -128, -(1 << 31), 1, norm)
-    ops[-2:] = [pooled, o.LinearOp(1, 1, fused_models.projection(rng, 12, 10))]
+    norm = Norm(gamma, gamma, wide)
+    pooled = LayerNorm(12, 12, 8, Pool.MEAN, -128, -(1 << 31), 1, norm)
+    ops[-2:] = [pooled, LinearOp(1, 1, fused_models.projection(rng, 12, 10))]
     model = compile_model(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))
     text = next(f.content for f in model.files if f.name == "vit_model.c").decode()
     assert f".epsilon = INT64_C({wide})," in text

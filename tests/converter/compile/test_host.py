@@ -18,8 +18,7 @@ from converter.compile import compile_model
 from converter.plan import Span
 from converter.runtimes import host
 from tests.converter.compile import fused_models
-from tflm_custom_ops import options as o
-from tflm_custom_ops import reference
+from tflm_custom_ops.ops import Params, run_reference
 
 VARIANTS = {
     "dense": {},
@@ -30,14 +29,14 @@ VARIANTS = {
 }
 
 
-def images_for(ops: list[o.Op], count: int) -> np.ndarray:
+def images_for(ops: list[Params], count: int) -> np.ndarray:
     first = ops[0]
     shape = (count, first.image_height, first.image_width, first.channels)
     return np.random.default_rng(7).integers(-128, 128, shape).astype(np.int8)
 
 
-def expected_logits(ops: list[o.Op], images: np.ndarray) -> np.ndarray:
-    rows = [functools.reduce(lambda x, op: reference.run(op, x), ops, image) for image in images]
+def expected_logits(ops: list[Params], images: np.ndarray) -> np.ndarray:
+    rows = [functools.reduce(lambda x, op: run_reference(op, x), ops, image) for image in images]
     return np.stack([row.reshape(-1) for row in rows])
 
 

@@ -14,7 +14,7 @@ from converter import builtins, tflite
 from converter.compile import RUNTIME, CompiledModel, compile_model, include_dirs, kernel_sources
 from tests.converter.compile import fused_models
 from tests.tflm_custom_ops.builtins import cases, combined
-from tflm_custom_ops import reference
+from tflm_custom_ops.ops import run_reference
 
 _MAIN = """
 // Inputs on stdin, outputs on stdout.
@@ -93,7 +93,7 @@ def test_fused_models(tmp_path, kernels, options, streamed):
     images = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     layout = fused_models.stacked_plan(ops, streamed)
     model = compile_model(fused_models.model_bytes(ops), layout)
-    rows = [functools.reduce(lambda x, op: reference.run(op, x), ops, x) for x in images]
+    rows = [functools.reduce(lambda x, op: run_reference(op, x), ops, x) for x in images]
     assert run(tmp_path, kernels, model, images.tobytes()) == np.stack(rows).tobytes()
 
 

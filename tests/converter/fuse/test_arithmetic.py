@@ -24,8 +24,8 @@ from converter.fuse.arithmetic import (
 from converter.fuse.errors import BoundError, NoMatchError
 from converter.fuse.patterns.linear import integer_bias
 from converter.tflite import Quantization, Tensor
-from tflm_custom_ops.reference.layer_norm import normalize
 from tflm_custom_ops.reference.linear import linear
+from tflm_custom_ops.reference.norm import normalize
 
 _SEED = st.integers(0, 2**32 - 1)
 _ZERO = st.integers(-128, 127)

@@ -19,7 +19,7 @@ from converter.tflite.model import Signature
 from converter.tflite.writer import misaligned_buffers
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, token_input
 from tests.converter.fuse.plain_graph import PlainGraph
-from tflm_custom_ops.options import Attention, Mlp, decode
+from tflm_custom_ops.ops import Attention, Mlp, decode
 
 SPELLING = AttentionSpelling(tokens=7)
 

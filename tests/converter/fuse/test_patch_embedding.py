@@ -17,7 +17,7 @@ from converter.tflite import Operator, Quantization, Tensor, parse
 from tests.converter.fuse.blocks import mlp
 from tests.converter.fuse.checks import outcome, sqnr_db
 from tests.converter.fuse.plain_graph import Array, PlainGraph, options
-from tflm_custom_ops.options import PatchEmbed, decode
+from tflm_custom_ops.ops import PatchEmbed, decode
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ from converter.tflite import Metadata, parse, serialize
 from keras_models.arch import ArchConfig, BlockRanks
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model, plain_graph
-from tflm_custom_ops import options
+from tflm_custom_ops.ops import Attention, Mlp, decode, encode
 
 PROMISES = [  # preset, residual bits, streamed, bytes of arena
     ("vit_t_240", 8, True, 140_000),
@@ -49,7 +49,7 @@ def test_arena_of_the_presets(preset, bits, streamed, promise):
     assert placement.optimal
     assert violations(stated.problem, placement.offsets) == []
     for op in stated.ops:
-        if isinstance(op, options.Attention | options.Mlp):
+        if isinstance(op, Attention | Mlp):
             assert op.token_tile % 3 == 0
             assert op.token_tile >= 12
 
@@ -95,10 +95,10 @@ def test_the_schedule_is_written_into_the_options_and_nothing_else_changes():
     planned = plan_model(content)
     before, after = parse(content).graph, parse(planned.model_bytes).graph
     for op, fused in zip(after.operators, planned.model_problem.ops, strict=True):
-        read = options.decode(op.custom_options, after.tensors[op.inputs[1]].data.tobytes())
+        read = decode(op.custom_options, after.tensors[op.inputs[1]].data.tobytes())
         for field in ("token_tile", "heads_at_a_time", "hidden_tile"):
             assert getattr(read, field, None) == getattr(fused, field, None)
-        assert options.encode(read) == options.encode(fused)
+        assert encode(read) == encode(fused)
     for t, u in zip(before.tensors, after.tensors, strict=True):
         assert t.name == u.name
         assert (t.data is None and u.data is None) or np.array_equal(t.data, u.data)
@@ -152,7 +152,7 @@ def test_a_budget_buys_larger_tiles_and_is_kept():
     for budget in (125_000, 140_000, 180_000, 250_000):
         stated, placement = plan_graph(*skeleton(arch), True, budget)
         assert placement.arena_bytes[0] <= budget
-        tiles = [op.token_tile for op in stated.ops if isinstance(op, options.Mlp)]
+        tiles = [op.token_tile for op in stated.ops if isinstance(op, Mlp)]
         traffic.append(sum(-(-225 // tile) for tile in tiles))
     assert traffic == sorted(traffic, reverse=True)
     assert traffic[0] > traffic[-1]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.plan.patch_overlap import is_safe, patch_embed_margin_bytes, strip_bytes
-from tflm_custom_ops.options import Linear, PatchEmbed
+from converter.plan.patch_overlap import is_safe
+from tflm_custom_ops.ops import Linear, PatchEmbed, operator_of
 
 
 def patch_embed(
@@ -33,7 +33,7 @@ SPACES = [(16, 0), (20, 0), (24, 0), (28, 6), (32, 8)]  # patch and padding at 2
 @pytest.mark.parametrize("cls", [False, True])
 def test_margin_of_the_search_spaces(patch, pad, dim, bits, cls):
     op = patch_embed(patch=patch, pad=pad, dim=dim, bits=bits, cls=cls)
-    margin = patch_embed_margin_bytes(op)
+    margin = operator_of(op).overwrite_margin
     assert is_safe(op, margin)
     assert is_safe(op, margin + 1000)
     assert margin == 0 or not is_safe(op, margin - 1)
@@ -54,17 +54,17 @@ def test_margin_of_any_geometry(data):
         bits=data.draw(st.sampled_from([8, 16])),
         cls=data.draw(st.booleans()),
     )
-    margin = patch_embed_margin_bytes(op)
+    margin = operator_of(op).overwrite_margin
     assert is_safe(op, margin)
     assert margin == 0 or not is_safe(op, margin - 1)
 
 
 def test_the_check_sees_how_many_patches_the_kernel_reads_before_it_writes():
     op = patch_embed()
-    assert not is_safe(op, patch_embed_margin_bytes(op), group=1)
+    assert not is_safe(op, operator_of(op).overwrite_margin, group=1)
     assert is_safe(op, 0, group=op.grid_width)
 
 
 @pytest.mark.parametrize(("patch", "pad"), SPACES)
 def test_strip_is_one_patch_high(patch, pad):
-    assert strip_bytes(patch_embed(patch=patch, pad=pad)) == patch * 240 * 3
+    assert operator_of(patch_embed(patch=patch, pad=pad)).streaming.strip_bytes == patch * 240 * 3

@@ -15,7 +15,7 @@ from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.tflite import parse, serialize
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
-from tflm_custom_ops.options import Attention, Mlp
+from tflm_custom_ops.ops import Attention, Mlp
 
 NETWORKS = [("test_lowrank", 8), ("test_padding", 8), ("test_cls", 16), ("test_mixed", 16)]
 

@@ -14,14 +14,14 @@ import numpy as np
 from converter.plan.skeleton import skeleton
 from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
 from keras_models.arch import ArchConfig
-from tflm_custom_ops import options
 from tflm_custom_ops.exact_sums import exact_k_block
+from tflm_custom_ops.ops import Attention, Linear, Mlp, Norm, Params, PatchEmbed, Projection, encode
 
 INT8 = np.dtype(np.int8)
 QUANTIZATION = Quantization.per_tensor(0.05, -5)
 
 
-def _random_linear(rng: np.random.Generator, p: options.Linear) -> options.Linear:
+def _random_linear(rng: np.random.Generator, p: Linear) -> Linear:
     """Weights that bring sums of int8 inputs to about a quarter of the output's range."""
     n, k = p.weights.shape
     weights = rng.integers(-127, 128, (n, k)).astype(np.int8)
@@ -37,28 +37,28 @@ def _random_linear(rng: np.random.Generator, p: options.Linear) -> options.Linea
 
 
 def _random_projection(
-    rng: np.random.Generator, p: options.Projection, down: options.Linear | None = None
-) -> options.Projection:
+    rng: np.random.Generator, p: Projection, down: Linear | None = None
+) -> Projection:
     if p.down is None:
-        return options.Projection(_random_linear(rng, p.up))
-    return options.Projection(_random_linear(rng, p.up), down or _random_linear(rng, p.down))
+        return Projection(_random_linear(rng, p.up))
+    return Projection(_random_linear(rng, p.up), down=down or _random_linear(rng, p.down))
 
 
-def randomized(op: options.Op, rng: np.random.Generator) -> options.Op:
+def randomized(op: Params, rng: np.random.Generator) -> Params:
     """The operator with random weights of sensible scale."""
     changes: dict[str, object] = {}
     shared = getattr(op, "shared_down", False)
-    for field in dataclasses.fields(op):
+    for field in (f for f in dataclasses.fields(op) if f.init):
         value = getattr(op, field.name)
-        if isinstance(value, options.Projection):
+        if isinstance(value, Projection):
             down = changes["q"].down if shared and "q" in changes and field.name != "out" else None
             value = _random_projection(rng, value, down)
-        elif isinstance(value, options.Linear):
+        elif isinstance(value, Linear):
             value = _random_linear(rng, value)
-        elif isinstance(value, options.Norm):
+        elif isinstance(value, Norm):
             d = value.gamma.shape[0]
             gamma = rng.integers(3 << 22, 5 << 22, d).astype(np.int32)
-            value = options.Norm(gamma, rng.integers(-2000, 2000, d).astype(np.int32), 1000)
+            value = Norm(gamma, rng.integers(-2000, 2000, d).astype(np.int32), 1000)
         elif field.name == "lut":
             value = rng.integers(-128, 128, 256).astype(np.int8)
         elif field.name == "exp_table":
@@ -68,21 +68,21 @@ def randomized(op: options.Op, rng: np.random.Generator) -> options.Op:
         elif field.name == "pool_multiplier":
             value = (1 << 32) // max(3, op.tokens)
         changes[field.name] = value
-    if isinstance(op, options.Attention):
+    if isinstance(op, Attention):
         changes["k"] = _clamped_keys(changes["k"])
     return dataclasses.replace(op, **changes)
 
 
-def _clamped_keys(k: options.Projection) -> options.Projection:
+def _clamped_keys(k: Projection) -> Projection:
     return dataclasses.replace(k, up=dataclasses.replace(k.up, out_min=-127))
 
 
-def _stream_type(op: options.Op) -> options.Op:
+def _stream_type(op: Params) -> Params:
     """The last projection clamps to the residual stream's type."""
     wide = {"out_min": -(1 << 15), "out_max": (1 << 15) - 1}
-    if isinstance(op, options.PatchEmbed) and op.output_bits == 16:
+    if isinstance(op, PatchEmbed) and op.output_bits == 16:
         return dataclasses.replace(op, linear=dataclasses.replace(op.linear, **wide))
-    name = {options.Attention: "out", options.Mlp: "fc2"}.get(type(op))
+    name = {Attention: "out", Mlp: "fc2"}.get(type(op))
     if name is None or op.residual.bits == 8:
         return op
     last = getattr(op, name)
@@ -100,7 +100,7 @@ def fused_model(arch: ArchConfig, residual_bits: int = 8, seed: int | None = Non
     tensors, operators = list(graph.tensors), []
     for operator, op in zip(graph.operators, ops, strict=True):
         if op is not None:
-            words, blob = options.encode(op)
+            words, blob = encode(op)
             data = np.frombuffer(blob, np.uint8)
             index = operator.inputs[1]
             tensors[index] = dataclasses.replace(tensors[index], shape=data.shape, data=data)

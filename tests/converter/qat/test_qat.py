@@ -21,7 +21,7 @@ from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import parse
 from keras_models.arch import ArchConfig, BlockRanks, StemLayer
 from keras_models.datasets import Dataset, load_dataset
-from tflm_custom_ops.options import Attention, LayerNorm, Mlp, PatchEmbed
+from tflm_custom_ops.ops import Attention, LayerNorm, Mlp, PatchEmbed
 from tflm_vit.stderr import captured_stderr
 
 with captured_stderr():

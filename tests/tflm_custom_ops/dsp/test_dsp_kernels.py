@@ -15,16 +15,8 @@ from benchmarks.kernels.emulator import CORES, CORTEX_M4, CORTEX_M7, KERNELS, Ke
 from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.sweep import mismatches_of_seed
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops import reference
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.options import (
-    Attention,
-    Linear,
-    LinearOp,
-    Mlp,
-    OpKind,
-    Projection,
-)
+from tflm_custom_ops.ops import Attention, Linear, LinearOp, Mlp, OpKind, Projection, run_reference
 
 pytestmark = pytest.mark.skipif(
     subprocess.run(["which", emulator.COMPILER], capture_output=True, check=False).returncode != 0,
@@ -85,7 +77,7 @@ def _check(machine: KernelEmulator, linear: Linear, rows: int, rng: np.random.Ge
         rng.choice([-128, 127], (rows, linear.in_features)),
     ):
         x8 = x.astype(np.int8)
-        assert (run_operator(machine, op, x8).y == reference.run(op, x8)).all()
+        assert (run_operator(machine, op, x8).y == run_reference(op, x8)).all()
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 6, 7, 8, 95, 96, 97, 98, 100, 102, 192, 512, 768])
@@ -138,7 +130,7 @@ def test_large_shapes(seed: int, m7: KernelEmulator) -> None:
         if isinstance(op, Mlp | Attention):
             op = dataclasses.replace(op, token_tile=op.tokens - seed % 3)
         x = generators.random_input(op, rng)
-        assert (run_operator(m7, op, x).y == reference.run(op, x)).all()
+        assert (run_operator(m7, op, x).y == run_reference(op, x)).all()
 
 
 def test_stack_is_bounded(m7: KernelEmulator) -> None:

@@ -9,31 +9,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
-import tflm_custom_ops.options
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops import reference, scratch
 from tflm_custom_ops.host_library import (
     PARAMS_BYTES,
     HostLibrary,
     aligned_bytes,
-    input_bits,
-    output_bits,
-    output_shape,
 )
-from tflm_custom_ops.options import (
-    Gelu,
-    LinearOp,
-    Op,
+from tflm_custom_ops.ops import (
     OpKind,
     OptionsError,
-    PatchEmbed,
-    decode,
+    Params,
     encode,
-    residual_dtype,
+    operator_of,
+    parse,
+    run_reference,
 )
 
 GUARD = 64  # bytes before and after each buffer
@@ -56,20 +48,20 @@ class Guarded:
             raise AssertionError(f"{what}: the kernel wrote outside its {size} bytes")
 
 
-def can_alias(op: Op) -> bool:
+def can_alias(op: Params) -> bool:
     """Whether y may equal x (kernels/vit_kernels.h)."""
-    return not isinstance(op, LinearOp | PatchEmbed)
+    return operator_of(op).IN_PLACE
 
 
-def run_guarded(library: HostLibrary, op: Op, x: np.ndarray, *, alias: bool, fill: int):
+def run_guarded(library: HostLibrary, op: Params, x: np.ndarray, *, alias: bool, fill: int):
     """The kernel's result; raises AssertionError if it touched memory that is not its own."""
     parsed = library.parse(op)
-    if parsed.scratch_bytes != scratch.scratch_bytes(op):
+    if parsed.scratch_bytes != operator_of(op).scratch_bytes:
         raise AssertionError(
-            f"scratch: got {parsed.scratch_bytes} bytes in C, {scratch.scratch_bytes(op)} in "
-            "scratch.py"
+            f"scratch: got {parsed.scratch_bytes} bytes in C, {operator_of(op).scratch_bytes} in "
+            "Python"
         )
-    shape, dtype = output_shape(op, x), np.dtype(residual_dtype(output_bits(op)))
+    shape, dtype = operator_of(op).output_shape(x.shape), operator_of(op).output.dtype
     size = int(np.prod(shape)) * dtype.itemsize
     source, work = Guarded(x.nbytes), Guarded(parsed.scratch_bytes, fill)
     source.bytes[:] = np.ascontiguousarray(x).view(np.uint8).ravel()
@@ -82,15 +74,15 @@ def run_guarded(library: HostLibrary, op: Op, x: np.ndarray, *, alias: bool, fil
     return target.bytes[:size].copy().view(dtype).reshape(shape)
 
 
-def mismatches(library: HostLibrary, op: Op, x: np.ndarray, rng: np.random.Generator) -> int:
+def mismatches(library: HostLibrary, op: Params, x: np.ndarray, rng: np.random.Generator) -> int:
     """Values that differ from the reference: as given, in place, and with another schedule."""
-    expected = reference.run(op, x)
+    expected = run_reference(op, x)
     other = generators.with_schedule(op, rng)
     results = [
         run_guarded(library, op, x, alias=False, fill=int(rng.integers(0, 256))),
         run_guarded(library, other, x, alias=can_alias(op), fill=int(rng.integers(0, 256))),
     ]
-    if isinstance(op, PatchEmbed):
+    if operator_of(op).STREAMS:
         results.append(library.embed_strips(library.parse(op), x))
     return sum(int((y != expected).sum()) for y in results)
 
@@ -104,12 +96,12 @@ def mismatches_of_seed(library: HostLibrary, kind: OpKind, seed: int) -> int:
     return mismatches(library, op, x, rng) + differs_in_exact_memory(library, op, x)
 
 
-def differs_in_exact_memory(library: HostLibrary, op: Op, x: np.ndarray) -> bool:
+def differs_in_exact_memory(library: HostLibrary, op: Params, x: np.ndarray) -> bool:
     """Runs with every buffer in a heap block of its own size: a sanitizer sees each overrun."""
     parsed = library.parse_bytes(op, *(exact(part) for part in encode(op)))
-    y = np.empty(output_shape(op, x), residual_dtype(output_bits(op)))
+    y = np.empty(operator_of(op).output_shape(x.shape), operator_of(op).output.dtype)
     library.call(parsed, x.copy(), y, np.empty(parsed.scratch_bytes, np.uint8))
-    return not np.array_equal(y, reference.run(op, x))
+    return not np.array_equal(y, run_reference(op, x))
 
 
 INTERESTING = [0, 1, 2, 3, -1, -128, 127, 255, 256, 4096, 1 << 16, (1 << 31) - 1, -(1 << 31)]
@@ -162,17 +154,16 @@ def fuzz_seed(library: HostLibrary, kind: OpKind, seed: int) -> bool:
     try:
         # Whether sums can leave 24 bits is for whoever writes or compiles a file; a device that
         # runs one that breaks the rule gives wrong numbers, and must do nothing worse.
-        with mock.patch.object(tflm_custom_ops.options, "_check_sums"):
-            op = decode(options.tobytes(), blob.tobytes())
+        op = parse(options.tobytes(), blob.tobytes())
     except OptionsError as error:
         raise AssertionError(f"seed {seed}: C accepts what decode refuses: {error}") from error
     parsed = library.parse_bytes(op, options, blob)
-    count = 77 if isinstance(op, Gelu) else int(np.prod(generators.input_shape(op)))
+    count = int(np.prod(generators.input_shape(op)))
     if parsed.scratch_bytes > 1 << 22 or count > 1 << 16:
         return True  # valid, but too long to run in a test
-    x = np.empty(count, residual_dtype(input_bits(op)))
+    x = np.empty(count, operator_of(op).input.dtype)
     x[:] = rng.integers(-128, 128, count)
-    y = np.empty(int(np.prod(output_shape(op, x))), residual_dtype(output_bits(op)))
+    y = np.empty(operator_of(op).output_shape(x.shape), operator_of(op).output.dtype)
     library.call(parsed, x, y, np.empty(parsed.scratch_bytes, np.uint8))
     return True
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.tflm_custom_ops import generators
 from tests.tflm_custom_ops.kernels import comparison
-from tflm_custom_ops import host_library, reference
+from tflm_custom_ops import host_library
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.host_library import HostLibrary
-from tflm_custom_ops.options import Attention, Linear, LinearOp, OpKind, Projection
+from tflm_custom_ops.ops import Attention, Linear, LinearOp, OpKind, Projection, run_reference
 
 COUNT = 2000
 
@@ -132,7 +132,7 @@ def test_vit_t_240_block(heads_at_a_time: int, bits: int, library: HostLibrary) 
     )
     op = dataclasses.replace(op, token_tile=6, heads_at_a_time=heads_at_a_time)
     x = generators.random_input(op, rng)
-    assert np.array_equal(library.run(op, x), reference.run(op, x))
+    assert np.array_equal(library.run(op, x), run_reference(op, x))
 
 
 def saturated_linear(inputs: int, outputs: int, sign: int) -> LinearOp:
@@ -155,7 +155,7 @@ def test_exactness_limit(inputs: int, sign: int, library: HostLibrary) -> None:
     assert op.projection.up.k_block <= 518
     for value in (-128, 127):
         x = np.full((5, inputs), value, np.int8)
-        assert np.array_equal(library.run(op, x), reference.run(op, x))
+        assert np.array_equal(library.run(op, x), run_reference(op, x))
 
 
 @pytest.mark.parametrize("head_dim", [1, 255, 256])

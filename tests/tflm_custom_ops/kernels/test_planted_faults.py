@@ -11,7 +11,7 @@ import pytest
 from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library
 from tflm_custom_ops.host_library import HostLibrary
-from tflm_custom_ops.options import OpKind
+from tflm_custom_ops.ops import OpKind
 
 SEEDS = 60
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library
-from tflm_custom_ops.options import OpKind
+from tflm_custom_ops.ops import OpKind
 
 # Random operators of each kind; more with VIT_SANITIZER_COUNT=2000.
 COUNT = int(os.environ.get("VIT_SANITIZER_COUNT", "400"))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops import host_library, reference, scratch
+from tflm_custom_ops import host_library
 from tflm_custom_ops.host_library import HostLibrary, aligned_bytes
-from tflm_custom_ops.options import OpKind, PatchEmbed, residual_dtype
+from tflm_custom_ops.ops import OpKind, PatchEmbed, operator_of, residual_dtype, run_reference
+from tflm_custom_ops.ops.scratch import ALIGNMENT
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +27,8 @@ def test_equals_c(kind: OpKind, library: HostLibrary) -> None:
         op = generators.random_op(kind, rng)
         for _ in range(3):
             parsed = library.parse(op)
-            assert parsed.scratch_bytes == scratch.scratch_bytes(op), f"seed {seed}"
-            assert parsed.scratch_bytes % scratch.ALIGNMENT == 0
+            assert parsed.scratch_bytes == operator_of(op).scratch_bytes, f"seed {seed}"
+            assert parsed.scratch_bytes % ALIGNMENT == 0
             op = generators.with_schedule(op, rng)
 
 
@@ -95,9 +96,9 @@ def test_tokens_over_a_240_pixel_image(patch: int, bits: int, library: HostLibra
         bits=bits,
     )
     image = generators.random_input(op, rng)
-    margin = scratch.patch_embed_margin_bytes(op)
+    margin = operator_of(op).overwrite_margin
     assert margin <= 192 * bits // 8 * (240 // patch + 1)  # one strip of tokens, and the class
-    assert np.array_equal(embed_over_image(library, op, image, margin), reference.run(op, image))
+    assert np.array_equal(embed_over_image(library, op, image, margin), run_reference(op, image))
 
 
 def test_margin_is_enough_and_not_generous(library: HostLibrary) -> None:
@@ -106,8 +107,8 @@ def test_margin_is_enough_and_not_generous(library: HostLibrary) -> None:
         rng = np.random.default_rng(seed)
         op = generators.patch_embed(rng)
         image = generators.random_input(op, rng)
-        expected = reference.run(op, image)
-        margin = scratch.patch_embed_margin_bytes(op)
+        expected = run_reference(op, image)
+        margin = operator_of(op).overwrite_margin
         assert np.array_equal(embed_over_image(library, op, image, margin), expected), seed
         if margin:
             tested += 1

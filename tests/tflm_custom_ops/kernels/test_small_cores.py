@@ -10,7 +10,7 @@ from unicorn import arm_const
 
 from benchmarks.kernels import emulator
 from benchmarks.kernels.sweep import mismatches_of_seed
-from tflm_custom_ops.options import OpKind
+from tflm_custom_ops.ops import OpKind
 
 pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None, reason="no arm-none-eabi-gcc"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block, is_exact
-from tflm_custom_ops.options import (
+from tflm_custom_ops.ops import (
     Linear,
     LinearOp,
     OptionsError,

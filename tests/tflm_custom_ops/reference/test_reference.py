@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops import reference
-from tflm_custom_ops.options import (
+from tflm_custom_ops.ops import (
     Attention,
     LayerNorm,
     Linear,
@@ -23,8 +22,9 @@ from tflm_custom_ops.options import (
     decode,
     encode,
     residual_dtype,
+    run_reference,
 )
-from tflm_custom_ops.reference.attention import context, exponentials
+from tflm_custom_ops.ops.attention.reference import context, exponentials
 from tflm_custom_ops.reference.requant import mulh, requantize
 
 SEEDS = range(20)
@@ -56,7 +56,7 @@ def test_linear_is_within_half_a_unit(seed: int) -> None:
     x = generators.random_input(op, rng)
     p = op.projection.up
     expected = np.clip(float_linear(p, x), p.out_min, p.out_max)
-    assert np.abs(reference.run(op, x) - expected).max() <= 0.5 + 1e-6
+    assert np.abs(run_reference(op, x) - expected).max() <= 0.5 + 1e-6
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -70,7 +70,7 @@ def test_layer_norm_is_within_one_unit(seed: int, bits: int) -> None:
     variance = np.maximum(x.var(axis=1) + op.norm.epsilon / d**2, 1 / d**2)
     normal = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(variance)[:, None]
     expected = normal * op.norm.gamma * 2.0**-18 + op.norm.beta / 256 - 0.5
-    y = reference.run(op, x.astype(residual_dtype(bits)))
+    y = run_reference(op, x.astype(residual_dtype(bits)))
     assert np.abs(y - np.clip(expected, -128, 127)).max() <= 0.52
 
 
@@ -78,10 +78,10 @@ def test_layer_norm_pools() -> None:
     rng = np.random.default_rng(3)
     op = generators.layer_norm(rng, tokens=9, embed_dim=20, bits=8, pool=Pool.NONE)
     x = generators.random_input(op, rng)
-    rows = reference.run(op, x).astype(float)
-    first = reference.run(dataclasses.replace(op, pool=Pool.FIRST), x)
+    rows = run_reference(op, x).astype(float)
+    first = run_reference(dataclasses.replace(op, pool=Pool.FIRST), x)
     assert first.tolist() == rows[:1].tolist()
-    mean = reference.run(dataclasses.replace(op, pool=Pool.MEAN), x)
+    mean = run_reference(dataclasses.replace(op, pool=Pool.MEAN), x)
     factor = op.pool_multiplier * 9 / 2.0**32
     expected = (rows.mean(axis=0) - op.zero_point) * factor + op.pool_zero_point
     assert np.abs(mean - np.clip(expected, -128, 127)).max() <= 0.5 + 1e-6
@@ -124,11 +124,11 @@ def test_mlp(seed: int) -> None:
     op = generators.mlp(rng)
     x = generators.random_input(op, rng)
     ln = LayerNorm(op.tokens, op.embed_dim, op.residual.bits, Pool.NONE, 0, 0, 0, op.norm)
-    h = reference.run(ln, x)
+    h = run_reference(ln, x)
     f = np.floor(float_projection(op.fc1, h) + 0.5)
     hidden = op.lut[np.clip(f, op.fc1.up.out_min, op.fc1.up.out_max).astype(int) + 128]
     expected = add_stream(op, float_projection(op.fc2, hidden), x, op.fc2)
-    assert np.abs(reference.run(op, x) - expected).max() <= 0.5 + 1e-3
+    assert np.abs(run_reference(op, x) - expected).max() <= 0.5 + 1e-3
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -137,7 +137,7 @@ def test_attention_projects_the_context_of_each_head(seed: int) -> None:
     op = generators.attention(rng)
     x = generators.random_input(op, rng)
     ln = LayerNorm(op.tokens, op.embed_dim, op.residual.bits, Pool.NONE, 0, 0, 0, op.norm)
-    h = reference.run(ln, x)
+    h = run_reference(ln, x)
     parts = []
     for p in (op.q, op.k, op.v):
         rounded = np.floor(float_projection(p, h) + 0.5)
@@ -146,7 +146,7 @@ def test_attention_projects_the_context_of_each_head(seed: int) -> None:
     scores = np.einsum("ihd,jhd->hij", q - op.q.up.out_zero_point, k)
     c = [context(op, exponentials(op, scores[h]), v[:, h]) for h in range(op.heads)]
     y = add_stream(op, float_projection(op.out, np.concatenate(c, axis=1)), x, op.out)
-    assert np.abs(reference.run(op, x) - y).max() <= 0.5 + 1e-3
+    assert np.abs(run_reference(op, x) - y).max() <= 0.5 + 1e-3
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -154,7 +154,7 @@ def test_patch_embed_pixel_by_pixel(seed: int) -> None:
     rng = np.random.default_rng(seed)
     op = generators.patch_embed(rng, embed_dim=3)
     image = generators.random_input(op, rng)
-    y = reference.run(op, image)
+    y = run_reference(op, image)
     kernel = op.linear.weights.reshape(3, op.patch_height, op.patch_width, op.channels)
     first = 0 if op.cls is None else 1
     for token in range(op.grid_height * op.grid_width):
@@ -189,4 +189,4 @@ def test_serialized_operator_gives_the_same_result(kind: OpKind, extreme: bool) 
         again = decode(*encode(op))
         assert isinstance(again, type(op))
         assert not isinstance(op, PatchEmbed | LinearOp) or encode(again) == encode(op)
-        assert np.array_equal(reference.run(op, x), reference.run(again, x))
+        assert np.array_equal(run_reference(op, x), run_reference(again, x))

@@ -17,37 +17,48 @@ from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.runtimes.tflm.op_models import Activation, CustomOp
 from converter.tflite import parse, serialize
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops import options, reference, scratch
-from tflm_custom_ops.options import OpKind, Pool
+from tflm_custom_ops.ops import (
+    BY_KIND,
+    VERSION,
+    LayerNorm,
+    LinearOp,
+    OpKind,
+    Params,
+    PatchEmbed,
+    Pool,
+    kind_of,
+    operator_of,
+    run_reference,
+)
 
 KINDS = tuple(OpKind)
 IN_PLACE = (OpKind.ATTENTION, OpKind.MLP, OpKind.LAYER_NORM, OpKind.GELU)
 
 
-def input_spec(op: options.Op) -> Activation:
+def input_spec(op: Params) -> Activation:
     return Activation((1, *generators.input_shape(op)), f"int{generators.input_bits(op)}")
 
 
-def output_spec(op: options.Op) -> Activation:
-    if isinstance(op, options.PatchEmbed):
+def output_spec(op: Params) -> Activation:
+    if isinstance(op, PatchEmbed):
         return Activation((1, op.tokens, op.embed_dim), f"int{op.output_bits}")
-    if isinstance(op, options.LinearOp):
+    if isinstance(op, LinearOp):
         return Activation((1, op.rows, op.projection.out_features))
-    if isinstance(op, options.LayerNorm) and op.pool is not Pool.NONE:
+    if isinstance(op, LayerNorm) and op.pool is not Pool.NONE:
         return Activation((1, op.embed_dim))
-    if isinstance(op, options.LayerNorm):
+    if isinstance(op, LayerNorm):
         return Activation((1, op.tokens, op.embed_dim))
     return input_spec(op)
 
 
-def single(op: options.Op, offsets: dict[int, int] | None = None) -> bytes:
+def single(op: Params, offsets: dict[int, int] | None = None) -> bytes:
     """A model of one operator."""
     custom = op_models.custom_op(op, output_spec(op))
     return op_models.chain_model(input_spec(op), [custom], offsets)
 
 
-def assert_is_reference(interpreter: TflmInterpreter, op: options.Op, x: np.ndarray) -> None:
-    expected = reference.run(op, x)
+def assert_is_reference(interpreter: TflmInterpreter, op: Params, x: np.ndarray) -> None:
+    expected = run_reference(op, x)
     got = interpreter.invoke(x[np.newaxis])
     np.testing.assert_array_equal(got.reshape(expected.shape), expected)
 
@@ -99,14 +110,14 @@ def test_gelu_takes_any_shape() -> None:
         spec = Activation(shape)
         model = op_models.chain_model(spec, [op_models.custom_op(op, spec)])
         x = rng.integers(-128, 128, shape).astype(np.int8)
-        np.testing.assert_array_equal(TflmInterpreter(model).invoke(x), reference.run(op, x))
+        np.testing.assert_array_equal(TflmInterpreter(model).invoke(x), run_reference(op, x))
 
 
-def network(rng: np.random.Generator, bits: int, rank: int) -> list[options.Op]:
+def network(rng: np.random.Generator, bits: int, rank: int) -> list[Params]:
     """Patch embedding, two blocks, pooled norm, head."""
     patch = generators.patch_embed(rng, embed_dim=24, patch=4, grid=4, stride=4, pad=0, bits=bits)
     tokens = patch.tokens
-    ops: list[options.Op] = [patch]
+    ops: list[Params] = [patch]
     for _ in range(2):
         ops.append(
             generators.attention(
@@ -128,7 +139,7 @@ def test_network_is_the_reference_whatever_the_schedule(bits: int, rank: int) ->
     x = generators.random_input(ops[0], rng)
     expected = x
     for op in ops:
-        expected = reference.run(op, expected.reshape(generators.input_shape(op)))
+        expected = run_reference(op, expected.reshape(generators.input_shape(op)))
     for schedule in range(3):
         scheduled = ops if schedule == 0 else [generators.with_schedule(op, rng) for op in ops]
         chain = [op_models.custom_op(op, output_spec(op)) for op in scheduled]
@@ -143,14 +154,14 @@ def test_network_is_the_reference_whatever_the_schedule(bits: int, rank: int) ->
 @pytest.mark.parametrize("kind", [OpKind.ATTENTION, OpKind.MLP])
 def test_scratch_in_the_arena_is_what_the_kernel_needs(kind: OpKind, bits: int) -> None:
     rng = np.random.default_rng([kind, bits])
-    op: options.Op = (
+    op: Params = (
         generators.attention(rng, tokens=40, embed_dim=48, heads=4, head_dim=16, bits=bits)
         if kind is OpKind.ATTENTION
         else generators.mlp(rng, tokens=40, embed_dim=48, hidden_dim=96, bits=bits)
     )
     x_bytes = 40 * 48 * bits // 8
     head = TflmInterpreter(single(op, {0: 0, 1: 0})).arena_usage.head_bytes
-    assert head == x_bytes + -(-scratch.scratch_bytes(op) // 16) * 16
+    assert head == x_bytes + -(-operator_of(op).scratch_bytes // 16) * 16
 
 
 def test_operators_keep_nothing_in_persistent_memory() -> None:
@@ -170,7 +181,7 @@ def _message(model: bytes) -> str:
     return str(caught.value)
 
 
-def _bad_spec(op: options.Op, what: str) -> bytes:
+def _bad_spec(op: Params, what: str) -> bytes:
     x, y = input_spec(op), output_spec(op)
     custom = op_models.custom_op(op, y)
     if what == "input type":
@@ -193,11 +204,11 @@ def _bad_spec(op: options.Op, what: str) -> bytes:
         custom = dataclasses.replace(custom, blob=custom.blob[: len(custom.blob) // 2])
     elif what == "version":
         words = bytearray(custom.custom_options)
-        words[8:12] = struct.pack("<i", options.VERSION + 1)
+        words[8:12] = struct.pack("<i", VERSION + 1)
         custom = dataclasses.replace(custom, custom_options=bytes(words))
     elif what == "kind":
         words = bytearray(custom.custom_options)
-        words[4:8] = struct.pack("<i", 7 - options.kind_of(op))
+        words[4:8] = struct.pack("<i", 7 - kind_of(op))
         custom = dataclasses.replace(custom, custom_options=bytes(words))
     return op_models.chain_model(x, [custom])
 
@@ -223,7 +234,7 @@ def test_malformed_operator_is_refused_with_a_reason(kind: OpKind, what: str) ->
     if kind is OpKind.GELU and what == "input shape":
         what = "output shape"  # any input shape is right; the output must follow it
     message = _message(_bad_spec(op, what))
-    assert f"{options.CUSTOM_CODES[kind]}: {_EXPECTED[what]}" in message
+    assert f"{BY_KIND[kind].CODE}: {_EXPECTED[what]}" in message
     assert "failed to prepare" in message
 
 

@@ -20,7 +20,7 @@ from converter.runtimes.tflm import build, op_models
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.tflite import parse
 from tests.converter.runtimes.tflm.test_tflm_operators import input_spec, network, output_spec
-from tflm_custom_ops import options, reference, scratch
+from tflm_custom_ops.ops import Params, operator_of, run_reference
 
 TFLM = pathlib.Path(os.environ.get("TFLM_DIR", "/nonexistent"))
 # A tree may hold libraries for boards as well; the makefile calls this machine's linux_...
@@ -94,14 +94,14 @@ class Case:
 
 def make_case(bits: int) -> Case:
     rng = np.random.default_rng([bits, 77])
-    ops: list[options.Op] = network(rng, bits, 0)
+    ops: list[Params] = network(rng, bits, 0)
     x = rng.integers(-128, 128, input_spec(ops[0]).shape).astype(np.int8)
     expected = x[0]
     for op in ops:
-        expected = reference.run(op, expected.reshape(input_spec(op).shape[1:]))
+        expected = run_reference(op, expected.reshape(input_spec(op).shape[1:]))
     chain = [op_models.custom_op(op, output_spec(op)) for op in ops]
     model = op_models.chain_model(input_spec(ops[0]), chain)
-    sizes = {number: scratch.scratch_bytes(op) for number, op in enumerate(ops)}
+    sizes = {number: operator_of(op).scratch_bytes for number, op in enumerate(ops)}
     requests = buffer_requests(parse(model).graph, sizes)
     return Case(model, x, expected.ravel(), requests)
 

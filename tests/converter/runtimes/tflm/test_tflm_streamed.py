@@ -13,19 +13,19 @@ from converter.runtimes.tflm.errors import TflmInvokeError
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from tests.converter.runtimes.tflm.test_tflm_operators import input_spec, network, output_spec
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops import options, reference
+from tflm_custom_ops.ops import Params, PatchEmbed, run_reference
 
 
-def chain(ops: list[options.Op], offsets: dict[int, int] | None = None) -> bytes:
+def chain(ops: list[Params], offsets: dict[int, int] | None = None) -> bytes:
     custom = [op_models.custom_op(op, output_spec(op)) for op in ops]
     return op_models.chain_model(input_spec(ops[0]), custom, offsets)
 
 
-def image_for(op: options.Op, rng: np.random.Generator) -> np.ndarray:
+def image_for(op: Params, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(-128, 128, input_spec(op).shape).astype(np.int8)
 
 
-def patch_embeds() -> list[options.PatchEmbed]:
+def patch_embeds() -> list[PatchEmbed]:
     """Every mix of stride, padding and overhang, where the image has more than one strip."""
     found = []
     for seed in range(60):
@@ -45,7 +45,7 @@ def test_tokens_of_strips_are_those_of_the_image(number: int) -> None:
     interpreter = streamed.StripInterpreter(strip_model(chain([op])))
     for _ in range(2):
         image = image_for(op, rng)
-        expected = reference.run(op, image[0])
+        expected = run_reference(op, image[0])
         np.testing.assert_array_equal(interpreter.invoke(image)[0], expected)
 
 
@@ -81,7 +81,7 @@ def test_an_image_that_was_broken_off_is_forgotten() -> None:
     with pytest.raises(TflmInvokeError, match="in parts"):
         interpreter.interpreter.invoke(strip)
     image = image_for(op, rng)
-    expected = reference.run(op, image[0])
+    expected = run_reference(op, image[0])
     np.testing.assert_array_equal(interpreter.invoke(image)[0], expected)
 
 

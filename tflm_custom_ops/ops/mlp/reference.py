@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.options import Mlp, residual_dtype
-from tflm_custom_ops.reference.layer_norm import normalize
+from tflm_custom_ops.ops.mlp.params import Mlp
+from tflm_custom_ops.ops.parts import residual_dtype
 from tflm_custom_ops.reference.linear import projection, projection_residual
+from tflm_custom_ops.reference.norm import normalize
 from tflm_custom_ops.reference.pointwise import lookup
 
 

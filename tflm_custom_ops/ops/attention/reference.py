@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.options import Attention, residual_dtype
-from tflm_custom_ops.reference.layer_norm import normalize
+from tflm_custom_ops.ops.attention.params import Attention
+from tflm_custom_ops.ops.parts import residual_dtype
 from tflm_custom_ops.reference.linear import projection, projection_residual
+from tflm_custom_ops.reference.norm import normalize
 from tflm_custom_ops.reference.requant import Int64Array, check_int32, exact_matmul, mulh, shifted
 
 MAX_EXPONENT = 8191  # 32 octaves of 256 steps; the table value is 0 after 16 of them

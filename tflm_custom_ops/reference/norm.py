@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.options import LayerNorm, Norm, Pool
+from tflm_custom_ops.ops.parts import Norm
 from tflm_custom_ops.reference.requant import Int64Array, check_int32, mulh
 
 
@@ -40,15 +40,3 @@ def normalize(p: Norm, x: ArrayLike) -> Int64Array:
     u = mulh(mulh(t, r), p.gamma) + p.beta.astype(np.int64)
     y: Int64Array = np.clip(check_int32(u, "LayerNorm u") >> 8, -128, 127)
     return y
-
-
-def run_layer_norm(op: LayerNorm, x: ArrayLike) -> np.ndarray:
-    """x ``[tokens, embed_dim]`` -> int8 of the same shape, or ``[1, embed_dim]`` pooled."""
-    x = np.asarray(x).reshape(op.tokens, op.embed_dim)
-    if op.pool is Pool.FIRST:
-        x = x[:1]
-    y = normalize(op.norm, x)
-    if op.pool is Pool.MEAN:
-        total = y.sum(axis=0, keepdims=True) - op.tokens * op.zero_point
-        y = np.clip(op.pool_zero_point + mulh(total, op.pool_multiplier), -128, 127)
-    return y.astype(np.int8)

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.options import PatchEmbed, residual_dtype
+from tflm_custom_ops.ops.parts import residual_dtype
+from tflm_custom_ops.ops.patch_embed.params import PatchEmbed
 from tflm_custom_ops.reference.linear import accumulate, add_residual
 
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C initializers of parameter structs, from the dataclasses that declare them.
+
+Members are named as the dataclass's fields and stand in the same order. Arrays become pointers into
+the weights image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.compile import c_text
+from converter.compile.weights import WeightsImage, pointer
+from tflm_custom_ops.ops import HEADER_WORDS, Params
+from tflm_custom_ops.ops.schema import Array, Field, Struct, Word64, fields_of
+from tflm_custom_ops.ops.schema.writing import stored_fields
+
+# Of an array: its stored form, its C element type, and its word among the options (0 without).
+_Pointer = Callable[[NDArray[Any], str, int], str]
+
+
+def of_options(params: Params, custom_options: bytes, blob_offset: int) -> c_text.Struct:
+    """Of a fused operator whose options `tflm_custom_ops.ops.decode` accepted.
+
+    Args:
+      blob_offset: of the operator's blob in the weights image, bytes.
+    """
+    words = np.frombuffer(custom_options, "<i4")
+
+    def in_blob(values: NDArray[Any], element: str, word: int) -> str:
+        return pointer(element, blob_offset + int(words[word]))
+
+    return _struct(params, in_blob, HEADER_WORDS)
+
+
+def of_values(params: Any, weights: WeightsImage) -> c_text.Struct:
+    """Of any parameter dataclass; its arrays are added to the weights image."""
+
+    def added(values: NDArray[Any], element: str, word: int) -> str:
+        return pointer(element, weights.add(np.ascontiguousarray(values).tobytes()))
+
+    return _struct(params, added, 0)
+
+
+def _struct(value: Any, at: _Pointer, word: int) -> c_text.Struct:
+    if isinstance(value, Struct):
+        return c_text.Struct(tuple(_declared(value, at, word)))
+    fields = []
+    for field in dataclasses.fields(value):
+        content = getattr(value, field.name)
+        text: str | c_text.Struct
+        if isinstance(content, np.ndarray):
+            text = at(content, f"{content.dtype.name}_t", 0)
+        elif dataclasses.is_dataclass(content):
+            text = _struct(content, at, 0)
+        elif isinstance(content, float):
+            text = c_text.float32(content)
+        elif isinstance(content, tuple):
+            text = "{" + ", ".join(c_text.int32(n) for n in content) + "}"
+        else:
+            text = c_text.int32(int(content))
+        fields.append(c_text.Field(field.name, text))
+    return c_text.Struct(tuple(fields))
+
+
+def _declared(value: Struct, at: _Pointer, word: int) -> list[c_text.Field]:
+    """Fields of the schema; parts that are absent are left out, which C sets to zero."""
+    found = []
+    stored = stored_fields(value)
+    for field in fields_of(type(value)):
+        text = _member(field, getattr(value, field.name), stored.get(field.name), at, word)
+        if text is not None:
+            found.append(c_text.Field(field.name, text))
+        word += field.words
+    return found
+
+
+def _member(
+    field: Field, content: Any, stored: NDArray[Any] | None, at: _Pointer, word: int
+) -> str | c_text.Struct | None:
+    kind = field.kind
+    if isinstance(kind, Array):
+        return "NULL" if stored is None else at(stored, kind.c_element, word)
+    if isinstance(kind, Word64):
+        return c_text.int64(int(content))
+    if isinstance(content, Struct):
+        return _struct(content, at, word)
+    return None if content is None else c_text.int32(int(content))

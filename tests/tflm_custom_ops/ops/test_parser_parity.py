@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python and the generated C parser are one rule: the same status for the same bytes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tflm_custom_ops import generators
+from tests.tflm_custom_ops.kernels.comparison import INTERESTING, mutate
+from tflm_custom_ops import host_library
+from tflm_custom_ops.ops import OpKind, OptionsError, Status, encode, parse
+
+KINDS = list(OpKind)
+WORDS = st.one_of(
+    st.sampled_from(INTERESTING), st.integers(-4, 1030), st.integers(-(1 << 31), (1 << 31) - 1)
+)
+
+
+def python_status(kind: int, options: bytes, blob: bytes) -> Status:
+    try:
+        parse(options, blob, kind)
+    except OptionsError as error:
+        return error.status
+    return Status.OK
+
+
+def c_status(kind: int, options: bytes, blob: bytes) -> Status:
+    data = host_library.aligned_bytes(len(blob))
+    data[:] = np.frombuffer(blob, np.uint8)
+    words = np.frombuffer(options, np.uint8)
+    params = host_library.aligned_bytes(host_library.PARAMS_BYTES)
+    return Status(host_library.library().parse_into(kind, words, data, params)[0])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), extreme=st.booleans())
+def test_valid_options_are_accepted(kind, seed, extreme):
+    op = generators.random_op(kind, np.random.default_rng(seed), extreme=extreme)
+    options, blob = encode(op)
+    assert python_status(kind, options, blob) is Status.OK
+    assert c_status(kind, options, blob) is Status.OK
+    assert encode(parse(options, blob)) == (options, blob)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 50),
+    changes=st.lists(st.tuples(st.integers(0, 200), WORDS), min_size=1, max_size=3),
+    cut=st.integers(0, 24),
+)
+def test_one_damaged_word_gives_one_status(kind, seed, changes, cut):
+    """Words replaced anywhere, header included, and now and then a shorter blob."""
+    options, blob = encode(generators.random_op(kind, np.random.default_rng(seed)))
+    words = np.frombuffer(options, "<i4").copy()
+    for position, value in changes:
+        words[position % len(words)] = value
+    blob = blob[: len(blob) - 4 * cut] if cut > 16 else blob
+    damaged = words.tobytes()
+    assert python_status(kind, damaged, blob) is c_status(kind, damaged, blob)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_mutated_files_give_one_status(kind):
+    seen = set()
+    for seed in range(400):
+        rng = np.random.default_rng([int(kind), seed])
+        options, blob = mutate(*encode(generators.random_op(kind, rng)), rng)
+        status = python_status(kind, options, blob)
+        assert status is c_status(kind, options, blob), f"seed {seed}"
+        seen.add(status)
+    assert {Status.OK, Status.TRUNCATED, Status.BAD_MAGIC, Status.BAD_OFFSET} <= seen
+
+
+def test_statuses_and_messages_are_the_same():
+    for status in Status:
+        message = host_library.library()._dll.vit_status_message(int(status)).decode()
+        assert message
+        assert (message == "ok") == (status is Status.OK)

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vit_checks.h"
+
+#include "vit_math.h"
+
+int vit_is_exp_table(const uint16_t* table, int32_t tokens) {
+  int32_t largest = 0;
+  for (int i = 0; i < 256; ++i) largest = vit_max32(largest, table[i]);
+  return table[0] >= 1 && largest <= INT16_MAX && (int64_t)largest * tokens < 1 << 23;
+}
+
+static int same_bytes(const void* a, const void* b, size_t bytes) {
+  const uint8_t *p = (const uint8_t*)a, *q = (const uint8_t*)b;
+  for (size_t i = 0; i < bytes; ++i) {
+    if (p[i] != q[i]) return 0;
+  }
+  return 1;
+}
+
+int vit_same_linear(const VitLinearParams* a, const VitLinearParams* b) {
+  const size_t n = (size_t)a->out_features;
+  const size_t packed = (n + 1) / 2 * (((size_t)a->in_features + 1) / 2 * 2);
+  return a->in_features == b->in_features && a->out_features == b->out_features &&
+         a->shift == b->shift && a->out_zero_point == b->out_zero_point &&
+         a->out_min == b->out_min && a->out_max == b->out_max &&
+         same_bytes(a->weights, b->weights, packed * sizeof(int16_t)) &&
+         same_bytes(a->bias, b->bias, n * sizeof(int32_t)) &&
+         same_bytes(a->multiplier, b->multiplier, n * sizeof(int32_t));
+}

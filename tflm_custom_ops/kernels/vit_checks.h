@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks of arrays' contents for the parser; each has a twin in Python (Predicate in ops/).
+#ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_CHECKS_H_
+#define TFLM_CUSTOM_OPS_KERNELS_VIT_CHECKS_H_
+
+#include "vit_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// The sum of any row of exponentials of a table [256] is in [1, 2^23), each in 15 bits.
+int vit_is_exp_table(const uint16_t* table, int32_t tokens);
+
+// Whether two layers compute the same.
+int vit_same_linear(const VitLinearParams* a, const VitLinearParams* b);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_CHECKS_H_

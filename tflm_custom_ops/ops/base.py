@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every operator declares: one class, an instance of which is an operator with parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tflm_custom_ops.ops.parts import residual_dtype
+from tflm_custom_ops.ops.schema import Struct
+from tflm_custom_ops.ops.schema.expression import evaluate
+from tflm_custom_ops.ops.schema.limits import LIMITS
+from tflm_custom_ops.ops.schema.writing import BLOB_ALIGNMENT, stored_bytes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Params(Struct):
+    """Parameters of an operator (not of a part of one)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """An input or output, by expressions of the parameters.
+
+    Attributes:
+      shape: one expression a dimension, batch left out; None for any shape (the output then has
+        the input's).
+      bits: 8 or 16, the type's.
+      zero_point: where the parameters know it.
+    """
+
+    shape: tuple[str, ...] | None
+    bits: str = "8"
+    zero_point: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorType:
+    """An input or output of an operator with given parameters; shape None: any."""
+
+    shape: tuple[int, ...] | None
+    bits: int
+    zero_point: int | None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy type."""
+        return np.dtype(residual_dtype(self.bits))
+
+    @property
+    def count(self) -> int | None:
+        """Number of values; None where any number is fine."""
+        return None if self.shape is None else int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclasses.dataclass(frozen=True)
+class Streaming:
+    """How an operator takes an image in strips of rows.
+
+    Attributes:
+      image: height, width, channels of the whole.
+      strip_rows: rows of the largest strip.
+      starts, ends: first row of each strip and the row after its last, in order.
+    """
+
+    image: tuple[int, int, int]
+    strip_rows: int
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @property
+    def strip_bytes(self) -> int:
+        """Bytes of the largest strip."""
+        return self.strip_rows * self.image[1] * self.image[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """What a schedule costs besides scratch.
+
+    Attributes:
+      weight_bytes: int8 weights that are read from their memory in one run.
+      instructions: estimate, for comparing schedules of the same operator.
+    """
+
+    weight_bytes: int = 0
+    instructions: float = 0.0
+
+
+P = TypeVar("P", bound=Params)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Operator(Generic[P]):
+    """An operator with parameters; subclasses declare the kinds.
+
+    Class attributes:
+      KIND: number in the file format.
+      NAME: folder and C functions: vit_<NAME>, vit_parse_<NAME>, vit_<NAME>_scratch_bytes.
+      CODE: custom code in a `.tflite`.
+      PARAMS: the parameters' dataclass.
+      INPUT, OUTPUT: of the one activation that it reads, and of its result.
+      IN_PLACE: whether the output may begin where an input of the same size does.
+      HAS_SCRATCH: whether there is a scratch function; without, the last argument of the kernel
+        is the number of values.
+      STREAMS: whether it may take its input in strips of rows (`streaming`).
+      WRITES_STREAM: whether its output is the residual stream of a network.
+      C_X, C_Y: C types of x and y in the kernel's prototype.
+      C_NOTE: comment of the prototype; C_MORE: lines after it, of further entry points.
+    """
+
+    params: P
+
+    KIND: ClassVar[int]
+    NAME: ClassVar[str]
+    CODE: ClassVar[str]
+    PARAMS: ClassVar[type[Params]]
+    INPUT: ClassVar[Tensor]
+    OUTPUT: ClassVar[Tensor]
+    IN_PLACE: ClassVar[bool] = False
+    HAS_SCRATCH: ClassVar[bool] = True
+    STREAMS: ClassVar[bool] = False
+    WRITES_STREAM: ClassVar[bool] = False
+    C_X: ClassVar[str] = "const void*"
+    C_Y: ClassVar[str] = "void*"
+    C_NOTE: ClassVar[str] = ""
+    C_MORE: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def input(self) -> TensorType:
+        """Type and shape of x."""
+        return self._tensor(self.INPUT)
+
+    @property
+    def output(self) -> TensorType:
+        """Type and shape of y."""
+        return self._tensor(self.OUTPUT)
+
+    def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of y for an x of this shape."""
+        shape = self.output.shape
+        return x_shape if shape is None else shape
+
+    def reference(self, x: ArrayLike) -> NDArray[Any]:
+        """The definition: y of x, shapes and types as `input` and `output` say."""
+        raise NotImplementedError
+
+    @property
+    def scratch_bytes(self) -> int:
+        """``vit_<NAME>_scratch_bytes``."""
+        return 0
+
+    def schedules(self) -> Iterator[P]:
+        """The parameters with every schedule worth comparing."""
+        yield self.params
+
+    def default_schedule(self) -> P:
+        """The parameters with tiles that fit small memories, before a plan chooses them."""
+        return self.params
+
+    @property
+    def has_good_tile(self) -> bool:
+        """Whether the schedule reads weights seldom enough to be the first choice."""
+        return True
+
+    @property
+    def schedule_cost(self) -> Schedule:
+        """The cost of the schedule that the parameters have."""
+        return Schedule()
+
+    @property
+    def schedule_text(self) -> str:
+        """The schedule in words, e.g. "15 tokens, 1 of 3 heads"; empty where there is none."""
+        return ""
+
+    def schedule_changes(self, other: Operator[Any]) -> tuple[str, ...]:
+        """What ``other``, the same operator under another schedule, does in smaller steps."""
+        return ()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run; 0 where there are no products."""
+        return 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """Scratch bytes that hold results between its tiles (keys and values)."""
+        return 0
+
+    @property
+    def overwrite_margin(self) -> int | None:
+        """For an output that may overwrite consumed input of another size: how far before the
+        input it must begin, in bytes; None where that is not possible."""
+        return None
+
+    @property
+    def streaming(self) -> Streaming | None:
+        """How it takes its input in strips of rows; None where it needs the whole."""
+        return None
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of its constant blob."""
+        return sum(-(-size // BLOB_ALIGNMENT) * BLOB_ALIGNMENT for size in self._stored())
+
+    def _stored(self) -> list[int]:
+        """Bytes of each array in the blob, those that are certain to be equal only once."""
+        return stored_bytes(self.params)
+
+    def _tensor(self, tensor: Tensor) -> TensorType:
+        scope = _Scope(self.params)
+        shape = None
+        if tensor.shape is not None:
+            shape = tuple(evaluate(dimension, scope) for dimension in tensor.shape)
+        zero_point = evaluate(tensor.zero_point, scope) if tensor.zero_point else None
+        return TensorType(shape, evaluate(tensor.bits, scope), zero_point)
+
+
+class _Scope(dict[str, Any]):
+    """The limits and the parameters' attributes."""
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(LIMITS)
+        self._params = params
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(self._params, name)

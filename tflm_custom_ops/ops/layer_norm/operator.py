@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LayerNorm on its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from numpy.typing import ArrayLike, NDArray
+
+from tflm_custom_ops.ops.base import Operator, Params, Tensor
+from tflm_custom_ops.ops.layer_norm.params import LayerNorm, Pool
+from tflm_custom_ops.ops.layer_norm.reference import run_layer_norm
+from tflm_custom_ops.ops.scratch import area
+from tflm_custom_ops.ops.weightless import norm
+
+
+class LayerNormOperator(Operator[LayerNorm]):
+    """y = LayerNorm(x), of all tokens, of the first, or their mean."""
+
+    KIND: ClassVar[int] = 4
+    NAME: ClassVar[str] = "layer_norm"
+    CODE: ClassVar[str] = "VitLayerNorm"
+    PARAMS: ClassVar[type[Params]] = LayerNorm
+    INPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "input_bits")
+    OUTPUT: ClassVar[Tensor] = Tensor(("tokens if pool == 0 else 1", "embed_dim"))
+    IN_PLACE: ClassVar[bool] = True
+    C_Y: ClassVar[str] = "int8_t*"
+    C_NOTE: ClassVar[str] = (
+        "LayerNorm: x int8/int16 [tokens][embed_dim]; y int8, [tokens][embed_dim] or pooled\n"
+        "[embed_dim]. y may equal x (the same address)."
+    )
+
+    def reference(self, x: ArrayLike) -> NDArray[Any]:
+        """int8 y ``[tokens, embed_dim]``, or ``[1, embed_dim]`` pooled."""
+        return run_layer_norm(self.params, x)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Sums and one row, for the mean."""
+        p = self.params
+        if p.pool is not Pool.MEAN:
+            return 0
+        return area(1, p.embed_dim, 4) + area(1, p.embed_dim, 1)
+
+
+def weightless(tokens: int, embed_dim: int, *, bits: int = 8, pool: Pool = Pool.NONE) -> LayerNorm:
+    """One of these sizes without weights, to be planned but not run."""
+    return LayerNorm(tokens, embed_dim, bits, pool, 0, 1, 0, norm(embed_dim))

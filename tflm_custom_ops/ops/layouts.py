@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a layer's weights are stored: two channels in an int16 (docs/operators.md, Linear)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflm_custom_ops.ops.schema import OptionsError
+from tflm_custom_ops.ops.schema.fields import Codec
+
+Int8Array = NDArray[np.int8]
+
+
+def pack_dual_channel(weights: Int8Array) -> NDArray[np.int16]:
+    """Packs int8 ``[n, k]`` into int16 ``[(n + 1) // 2, k rounded up to even]``.
+
+    packed[p][k] = w[2p][k] + 256 * w[2p + 1][k] (docs/operators.md, Linear).
+    """
+    n, k = weights.shape
+    if weights.size and int(weights.min()) < -127:
+        raise OptionsError("weights: got -128, expected values in [-127, 127]")
+    wide = np.zeros(((n + 1) // 2 * 2, (k + 1) // 2 * 2), np.int16)
+    wide[:n, :k] = weights
+    packed: NDArray[np.int16] = (wide[0::2] + 256 * wide[1::2]).astype(np.int16)
+    return packed
+
+
+def unpack_dual_channel(packed: NDArray[np.int16], n: int, k: int) -> Int8Array:
+    """Inverse of :func:`pack_dual_channel`."""
+    low = packed.astype(np.int8)  # wraps to the sign-extended low byte
+    high = ((packed.astype(np.int32) - low) >> 8).astype(np.int8)
+    weights = np.empty((packed.shape[0] * 2, packed.shape[1]), np.int8)
+    weights[0::2], weights[1::2] = low, high
+    return np.ascontiguousarray(weights[:n, :k])
+
+
+def _pack(weights: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:
+    return pack_dual_channel(weights)
+
+
+def _unpack(packed: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:
+    return unpack_dual_channel(packed, fields["out_features"], fields["in_features"])
+
+
+DUAL_CHANNEL = Codec(_pack, _unpack)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A projection on its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from numpy.typing import ArrayLike, NDArray
+
+from tflm_custom_ops.ops import cost
+from tflm_custom_ops.ops.base import Operator, Params, Schedule, Tensor
+from tflm_custom_ops.ops.linear.params import LinearOp
+from tflm_custom_ops.ops.linear.reference import run_linear
+from tflm_custom_ops.ops.scratch import row_capacity, wide
+from tflm_custom_ops.ops.weightless import projection
+
+DEFAULT_TOKEN_TILE = 12
+
+
+class LinearOperator(Operator[LinearOp]):
+    """y = projection(x): a classifier head, a low-rank pair."""
+
+    KIND: ClassVar[int] = 6
+    NAME: ClassVar[str] = "linear"
+    CODE: ClassVar[str] = "VitLinear"
+    PARAMS: ClassVar[type[Params]] = LinearOp
+    INPUT: ClassVar[Tensor] = Tensor(("rows", "projection.in_features"))
+    OUTPUT: ClassVar[Tensor] = Tensor(
+        ("rows", "projection.out_features"), zero_point="projection.up.out_zero_point"
+    )
+    C_X: ClassVar[str] = "const int8_t*"
+    C_Y: ClassVar[str] = "int8_t*"
+    C_NOTE: ClassVar[str] = "Projection of `rows` rows. y must not overlap x."
+
+    def reference(self, x: ArrayLike) -> NDArray[Any]:
+        """int8 y ``[rows, out_features]``."""
+        return run_linear(self.params, x)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Wide rows of the input and of the low-rank middle."""
+        p = self.params
+        rows = row_capacity(min(p.token_tile, p.rows))
+        return wide(rows, p.projection.in_features) + wide(rows, p.projection.rank)
+
+    def schedules(self) -> Iterator[LinearOp]:
+        """Row tiles."""
+        for tile in cost.token_tiles(self.params.rows):
+            yield dataclasses.replace(self.params, token_tile=tile)
+
+    def default_schedule(self) -> LinearOp:
+        """A small tile."""
+        tile = min(DEFAULT_TOKEN_TILE, self.params.rows)
+        return dataclasses.replace(self.params, token_tile=tile)
+
+    @property
+    def has_good_tile(self) -> bool:
+        """Whether weights are read no more than once per GOOD_TOKEN_TILE rows."""
+        return cost.is_good_tile(self.params.token_tile, self.params.rows)
+
+    @property
+    def schedule_cost(self) -> Schedule:
+        """Of the projection."""
+        p = self.params
+        return Schedule(*cost.projection_cost(p.projection, p.rows, p.token_tile))
+
+    @property
+    def schedule_text(self) -> str:
+        """E.g. "12 rows"."""
+        return f"{self.params.token_tile} rows"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all rows."""
+        return self.params.rows * cost.weight_bytes(self.params.projection)
+
+
+def weightless(rows: int, in_features: int, out_features: int, *, rank: int = 0) -> LinearOp:
+    """One of these sizes without weights, to be planned but not run."""
+    return LinearOp(rows, 1, projection(in_features, out_features, rank))

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The MLP block."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from numpy.typing import ArrayLike, NDArray
+
+from tflm_custom_ops.ops import cost
+from tflm_custom_ops.ops.base import Operator, Params, Schedule, Tensor
+from tflm_custom_ops.ops.mlp.params import Mlp
+from tflm_custom_ops.ops.mlp.reference import run_mlp
+from tflm_custom_ops.ops.parts import Residual
+from tflm_custom_ops.ops.scratch import area, row_capacity, wide
+from tflm_custom_ops.ops.weightless import norm, projection, zeros
+
+DEFAULT_TOKEN_TILE = 12
+
+
+def hidden_tiles(hidden: int) -> tuple[int, ...]:
+    """All hidden units, or an even share of them in a multiple of 4."""
+    shares = {hidden}
+    for parts in (2, 3, 4, 6, 8, 12, 16):
+        tile = -(-hidden // parts)
+        shares.add(min(hidden, -(-tile // 4) * 4))
+    return tuple(sorted(shares, reverse=True))
+
+
+class MlpOperator(Operator[Mlp]):
+    """x -> x + fc2(lut(fc1(LayerNorm(x))))."""
+
+    KIND: ClassVar[int] = 3
+    NAME: ClassVar[str] = "mlp"
+    CODE: ClassVar[str] = "VitMlp"
+    PARAMS: ClassVar[type[Params]] = Mlp
+    INPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "residual.bits")
+    OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "residual.bits")
+    WRITES_STREAM: ClassVar[bool] = True
+    IN_PLACE: ClassVar[bool] = True
+    C_NOTE: ClassVar[str] = "MLP block. y may equal x."
+
+    def reference(self, x: ArrayLike) -> NDArray[Any]:
+        """y ``[tokens, embed_dim]`` of the residual's type."""
+        return run_mlp(self.params, x)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """vit_mlp.c describes the regions."""
+        p = self.params
+        tile = min(p.token_tile, p.tokens)
+        rows = row_capacity(tile)
+        inputs = max(wide(rows, p.embed_dim) + wide(rows, p.fc1.rank), wide(rows, p.fc2.rank))
+        total = inputs + wide(rows, min(p.hidden_tile, p.hidden_dim))
+        if p.hidden_tile < p.hidden_dim:
+            total += area(tile, p.fc2.rank or p.embed_dim, 4)
+        return total
+
+    def schedules(self) -> Iterator[Mlp]:
+        """Token tiles times shares of the hidden units."""
+        p = self.params
+        for tile in cost.token_tiles(p.tokens):
+            for hidden in hidden_tiles(p.hidden_dim):
+                yield dataclasses.replace(p, token_tile=tile, hidden_tile=hidden)
+
+    def default_schedule(self) -> Mlp:
+        """A small tile, all hidden units at a time."""
+        p = self.params
+        tile = min(DEFAULT_TOKEN_TILE, p.tokens)
+        return dataclasses.replace(p, token_tile=tile, hidden_tile=p.hidden_dim)
+
+    @property
+    def has_good_tile(self) -> bool:
+        """Weights read no more than once per GOOD_TOKEN_TILE tokens, hidden units whole."""
+        p = self.params
+        return cost.is_good_tile(p.token_tile, p.tokens) and p.hidden_tile == p.hidden_dim
+
+    @property
+    def schedule_cost(self) -> Schedule:
+        """Both layers, LayerNorm, and partial sums where the hidden units are split."""
+        p = self.params
+        parts = -(-p.hidden_dim // p.hidden_tile)
+        layers = (p.fc1, p.fc2)
+        first, second = (cost.projection_cost(x, p.tokens, p.token_tile) for x in layers)
+        instructions = first[1] + second[1] + p.tokens * p.embed_dim * cost.PER_NORM_ELEMENT
+        if parts > 1:
+            per_element = cost.PER_SPLIT_SUM + (parts - 1) * cost.PER_PARTIAL_SUM
+            instructions += p.tokens * (p.fc2.rank or p.embed_dim) * per_element
+        return Schedule(first[0] + second[0], instructions)
+
+    @property
+    def schedule_text(self) -> str:
+        """E.g. "15 tokens, 384 of 768 hidden"."""
+        p = self.params
+        return f"{p.token_tile} tokens, {p.hidden_tile} of {p.hidden_dim} hidden"
+
+    def schedule_changes(self, other: Operator[Any]) -> tuple[str, ...]:
+        """Fewer tokens or hidden units at a time."""
+        a, b = self.params, other.params
+        words = ("smaller token tiles",) if b.token_tile < a.token_tile else ()
+        return words + (("smaller hidden tiles",) if b.hidden_tile < a.hidden_tile else ())
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of both layers."""
+        p = self.params
+        return p.tokens * (cost.weight_bytes(p.fc1) + cost.weight_bytes(p.fc2))
+
+
+def weightless(
+    tokens: int,
+    embed_dim: int,
+    hidden_dim: int,
+    *,
+    bits: int = 8,
+    fc1_rank: int = 0,
+    fc2_rank: int = 0,
+) -> Mlp:
+    """A block of these sizes without weights, to be planned but not run."""
+    return Mlp(
+        *(tokens, embed_dim, hidden_dim, 1, hidden_dim),
+        lut=zeros("int8", 256),
+        residual=Residual(bits, 0, 1 << 30, 2),
+        norm=norm(embed_dim),
+        fc1=projection(embed_dim, hidden_dim, fc1_rank),
+        fc2=projection(hidden_dim, embed_dim, fc2_rank),
+    )

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of the MLP block."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, ClassVar
+
+from tflm_custom_ops.ops.base import Params
+from tflm_custom_ops.ops.parts import Int8Array, Norm, Projection, Residual
+from tflm_custom_ops.ops.schema import Array, Check, Part, Status, Word
+from tflm_custom_ops.ops.schema.fields import dimension
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mlp(Params):
+    """MLP block; x, y ``[tokens, embed_dim]`` of ``residual.bits``; ``lut`` int8 ``[256]``."""
+
+    C_TYPE: ClassVar[str] = "VitMlpParams"
+
+    tokens: Annotated[int, dimension("MAX_TOKENS")]
+    embed_dim: Annotated[int, dimension("MAX_EMBED_DIM")]
+    hidden_dim: Annotated[int, dimension("MAX_FEATURES")]
+    token_tile: Annotated[int, dimension("MAX_TOKENS", schedule=True, doc="tokens at a time")]
+    hidden_tile: Annotated[
+        int,
+        Word(
+            1,
+            "hidden_dim",
+            status=Status.BAD_DIMENSION,
+            schedule=True,
+            checks=(Check("hidden_tile % 2 == 0 or hidden_tile == hidden_dim"),),
+            doc="hidden units at a time, even or `hidden_dim`",
+        ),
+    ]
+    lut: Annotated[Int8Array, Array("int8_t", ("256",), doc="indexed by value + 128")]
+    residual: Annotated[Residual, Part()]
+    norm: Annotated[Norm, Part(checks=(Check("norm.features == embed_dim"),))]
+    fc1: Annotated[
+        Projection,
+        Part(
+            {"bits": "8"},
+            checks=(
+                Check("fc1.in_features == embed_dim"),
+                Check("fc1.out_features == hidden_dim"),
+            ),
+        ),
+    ]
+    fc2: Annotated[
+        Projection,
+        Part(
+            {"bits": "residual.bits"},
+            checks=(
+                Check("fc2.in_features == hidden_dim"),
+                Check("fc2.out_features == embed_dim"),
+            ),
+        ),
+    ]

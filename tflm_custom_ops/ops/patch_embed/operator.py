@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The patch embedding."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from numpy.typing import ArrayLike, NDArray
+
+from tflm_custom_ops.ops import cost
+from tflm_custom_ops.ops.base import Operator, Params, Schedule, Streaming, Tensor
+from tflm_custom_ops.ops.parts import residual_dtype
+from tflm_custom_ops.ops.patch_embed.params import PatchEmbed
+from tflm_custom_ops.ops.patch_embed.reference import run_patch_embed
+from tflm_custom_ops.ops.scratch import ROW_GROUP, wide
+from tflm_custom_ops.ops.weightless import linear, zeros
+
+
+class PatchEmbedOperator(Operator[PatchEmbed]):
+    """Patches of an image -> tokens, with class token and position rows."""
+
+    KIND: ClassVar[int] = 1
+    NAME: ClassVar[str] = "patch_embed"
+    CODE: ClassVar[str] = "VitPatchEmbed"
+    PARAMS: ClassVar[type[Params]] = PatchEmbed
+    INPUT: ClassVar[Tensor] = Tensor(
+        ("image_height", "image_width", "channels"), zero_point="input_zero_point"
+    )
+    OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "output_bits")
+    WRITES_STREAM: ClassVar[bool] = True
+    STREAMS: ClassVar[bool] = True
+    C_X: ClassVar[str] = "const int8_t*"
+    C_NOTE: ClassVar[str] = (
+        "Patch embedding, whole image [image_height][image_width][channels] at once. Tokens are\n"
+        "written strip by strip (one strip = one row of patches), a strip's tokens only after its\n"
+        "last pixel was read except as vit_patch_embed_strip() says, so that tokens may overlap\n"
+        "consumed image rows."
+    )
+    C_MORE: ClassVar[tuple[str, ...]] = (
+        "// The same in pieces. _begin writes the class token, if any. _strip embeds patch row",
+        "// `strip` (0 .. grid_height - 1): `rows` points at the first image row of that strip",
+        "// that lies inside the image, row max(0, strip * stride_y - pad_top), and holds the",
+        "// strip's rows up to the image's end.",
+        "void vit_patch_embed_begin(const VitPatchEmbedParams* params, void* tokens);",
+        "void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip,",
+        "                           const int8_t* rows, void* tokens, void* scratch);",
+    )
+
+    def reference(self, x: ArrayLike) -> NDArray[Any]:
+        """y ``[tokens, embed_dim]`` of ``output_bits``."""
+        return run_patch_embed(self.params, x)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Wide rows of one row group of patches."""
+        return wide(ROW_GROUP, self.params.linear.in_features)
+
+    @property
+    def schedule_cost(self) -> Schedule:
+        """Weights are read once per row group."""
+        p = self.params
+        passes = -(-p.patches // ROW_GROUP)
+        return Schedule(passes * int(p.linear.weights.size), cost.PER_MAC * self.macs)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all patches."""
+        return self.params.patches * int(self.params.linear.weights.size)
+
+    @property
+    def streaming(self) -> Streaming:
+        """The image's rows of patches, one after the other."""
+        p = self.params
+        tops = [s * p.stride_y - p.pad_top for s in range(p.grid_height)]
+        starts = tuple(max(0, top) for top in tops)
+        ends = tuple(min(p.image_height, top + p.patch_height) for top in tops)
+        rows = min(p.patch_height, p.image_height)
+        return Streaming((p.image_height, p.image_width, p.channels), rows, starts, ends)
+
+    @property
+    def overwrite_margin(self) -> int:
+        """How far before the image, at least, the tokens must begin for ``vit_patch_embed`` to
+        write them over the consumed image: ``image address - token address`` in bytes, >= 0.
+
+        The tokens of three patches are written once those patches were read, and from then on only
+        pixels from the next patch's first one on are read again. Hence the end of the tokens
+        written so far must not pass the first pixel that is still to be read.
+        """
+        op = self.params
+        token_bytes = op.embed_dim * op.output_bits // 8
+        first_patch = 0 if op.cls is None else 1
+        margin = token_bytes * first_patch  # the class token is written before anything is read
+        for strip in range(op.grid_height):
+            for column in range(0, op.grid_width, ROW_GROUP):
+                done = min(column + ROW_GROUP, op.grid_width)
+                end = (first_patch + strip * op.grid_width + done) * token_bytes
+                # What is still to be read: the rest of this strip, and the next strips.
+                still = []
+                if done < op.grid_width:
+                    still.append(self._first_pixel(strip, done))
+                if strip + 1 < op.grid_height:
+                    still.append(self._first_pixel(strip + 1, 0))
+                if still:
+                    margin = max(margin, end - min(still))
+        return margin
+
+    def _first_pixel(self, strip: int, column: int) -> int:
+        """Byte of the first pixel read by the patches from (strip, column) on in the strip."""
+        op = self.params
+        row = max(0, strip * op.stride_y - op.pad_top)
+        first = row * op.image_width * op.channels
+        return first + max(0, column * op.stride_x - op.pad_left) * op.channels
+
+
+def weightless(
+    image: tuple[int, int],
+    patch: int,
+    grid: int,
+    embed_dim: int,
+    *,
+    bits: int = 8,
+    padding: int = 0,
+    class_token: bool = False,
+) -> PatchEmbed:
+    """One of these sizes without weights, to be planned but not run.
+
+    Args:
+      image: side and channels of the square image.
+      patch, grid: side of a patch (and its stride) in pixels, of the grid in patches.
+    """
+    side, channels = image
+    cls = zeros(residual_dtype(bits).__name__, embed_dim) if class_token else None
+    return PatchEmbed(
+        *(side, side, channels, patch, patch, patch, patch, padding, padding, grid, grid),
+        embed_dim=embed_dim,
+        input_zero_point=0,
+        output_bits=bits,
+        cls=cls,
+        pos=zeros("int8", grid * grid, embed_dim),
+        pos_zero_point=0,
+        pos_multiplier=1 << 30,
+        pos_shift=2,
+        linear=linear(patch * patch * channels, embed_dim),
+    )

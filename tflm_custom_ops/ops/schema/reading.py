@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads serialized parameters: the rules of the generated C parser, in the same order.
+
+The first fault ends the reading; its status is what `vit_parse_*` returns for the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflm_custom_ops.ops.schema.expression import evaluate, names
+from tflm_custom_ops.ops.schema.fields import Array, Check, Part, Predicate, Word, Word64
+from tflm_custom_ops.ops.schema.limits import LIMITS
+from tflm_custom_ops.ops.schema.status import OptionsError, Status
+from tflm_custom_ops.ops.schema.struct import Field, Struct, fields_of, words_of
+from tflm_custom_ops.ops.schema.writing import element_dtype
+
+S = TypeVar("S", bound=Struct)
+
+
+class Reader:
+    """Option words, read in order, and the blob that arrays are taken from."""
+
+    def __init__(self, words: NDArray[np.int32], blob: bytes, first: int) -> None:
+        self._words = words
+        self._blob = blob
+        self._next = first
+
+    def struct(self, struct: type[S], **parameters: int) -> S:
+        """Reads a struct; raises OptionsError for the first fault."""
+        scope: dict[str, Any] = dict(LIMITS) | parameters
+        values: dict[str, Any] = {}
+        for field in fields_of(struct):
+            where = f"{struct.__name__}.{field.name}"
+            value = self._field(where, field, scope)
+            scope[field.name] = value
+            if not field.derived:
+                values[field.name] = value
+            for check in field.kind.checks:
+                _check(struct, check, scope)
+        return struct(**values)
+
+    def done(self) -> None:
+        """Raises OptionsError unless all words were read."""
+        if self._next != len(self._words):
+            raise OptionsError(
+                f"options: got {len(self._words)} words, expected {self._next}", Status.TRUNCATED
+            )
+
+    def _word(self) -> int:
+        if self._next >= len(self._words):
+            raise OptionsError(
+                f"options: got {len(self._words)} words, expected more", Status.TRUNCATED
+            )
+        self._next += 1
+        return int(self._words[self._next - 1])
+
+    def _field(self, where: str, field: Field, scope: dict[str, Any]) -> Any:
+        kind = field.kind
+        if isinstance(kind, Part):
+            return self._part(where, field, kind, scope)
+        if isinstance(kind, Array):
+            return self._array(where, kind, scope)
+        if isinstance(kind, Word64):
+            low = self._word() & 0xFFFFFFFF
+            value = (self._word() << 32) + low
+            _expect(0 <= value < 1 << kind.bits, where, value, f"0 .. 2**{kind.bits}", kind.status)
+            return value
+        assert isinstance(kind, Word)
+        return field.type(self._bounded(where, kind, scope))
+
+    def _bounded(self, where: str, kind: Word, scope: dict[str, Any]) -> int:
+        value = self._word()
+        if kind.choices:
+            _expect(value in kind.choices, where, value, f"one of {kind.choices}", kind.status)
+            return value
+        low, high = (evaluate(bound, scope) for bound in kind.bounds)
+        _expect(low <= value <= high, where, value, f"{low} .. {high}", kind.status)
+        return value
+
+    def _part(self, where: str, field: Field, kind: Part, scope: dict[str, Any]) -> Any:
+        if kind.present and not evaluate(kind.present, scope):
+            for _ in range(words_of(field.type)):
+                word = self._word()
+                _expect(word == 0, where, word, "0 in a part that is absent", Status.BAD_VALUE)
+            return None
+        arguments = {name: evaluate(text, scope) for name, text in kind.arguments.items()}
+        return self.struct(field.type, **arguments)
+
+    def _array(self, where: str, kind: Array, scope: dict[str, Any]) -> NDArray[Any] | None:
+        offset = self._word()
+        if kind.present and not evaluate(kind.present, scope):
+            _expect(offset == 0, where, offset, "0 for an array that is absent", Status.BAD_VALUE)
+            return None
+        shape = tuple(evaluate(part, scope) for part in kind.shape)
+        count, dtype = evaluate(kind.count, scope), element_dtype(kind.element, scope)
+        end = offset + count * dtype.itemsize
+        if offset < 0 or offset % 4 or end > len(self._blob):
+            raise OptionsError(
+                f"{where}: got a blob offset of {offset} and shape {shape}, expected a multiple of "
+                f"4 and an end <= {len(self._blob)} bytes",
+                Status.BAD_OFFSET,
+            )
+        values = np.frombuffer(self._blob, dtype, count, offset).reshape(shape)
+        return values if kind.codec is None else kind.codec.decode(values, scope)
+
+
+def _expect(ok: bool, where: str, value: int, expected: str, status: Status) -> None:
+    if not ok:
+        raise OptionsError(f"{where}: got {value}, expected {expected}", status)
+
+
+def _lookup(scope: dict[str, Any], name: str) -> Any:
+    first, *rest = name.split(".")
+    value = scope[first]
+    for attribute in rest:
+        value = getattr(value, attribute)
+    return value
+
+
+def _check(struct: type[Struct], check: Check | Predicate, scope: dict[str, Any]) -> None:
+    if isinstance(check, Check):
+        if not evaluate(check.condition, scope):
+            got = {n: _lookup(scope, n) for n in names(check.condition) if n not in LIMITS}
+            facts = ", ".join(f"{name} {value}" for name, value in got.items())
+            raise OptionsError(
+                f"{struct.__name__}: got {facts}, expected {check.condition}", check.status
+            )
+        return
+    if check.condition and not evaluate(check.condition, scope):
+        return
+    if not check.function(*(_lookup(scope, name) for name in check.arguments)):
+        raise OptionsError(
+            f"{struct.__name__}: got a bad {check.arguments[0]}, expected {check.expected}",
+            check.status,
+        )

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts without weights: zeros that take no memory, to plan a network before it is trained.
+
+Only shapes decide a schedule and a plan.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflm_custom_ops.ops.parts import Linear, Norm, Projection
+
+
+def zeros(dtype: str, *shape: int) -> NDArray[Any]:
+    """Zeros that share one element."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def linear(inputs: int, outputs: int) -> Linear:
+    """A layer of these sizes."""
+    return Linear(zeros("int8", outputs, inputs), zeros("int32", outputs), zeros("int32", outputs))
+
+
+def projection(inputs: int, outputs: int, rank: int = 0) -> Projection:
+    """A dense (rank 0) or low-rank projection."""
+    if not rank:
+        return Projection(linear(inputs, outputs))
+    return Projection(linear(rank, outputs), down=linear(inputs, rank))
+
+
+def norm(features: int) -> Norm:
+    """A LayerNorm."""
+    return Norm(zeros("int32", features), zeros("int32", features), 1)
