@@ -109,6 +109,7 @@ class Operator(Generic[P]):
         is the number of values.
       STREAMS: whether it may take its input in strips of rows (`streaming`).
       WRITES_STREAM: whether its output is the residual stream of a network.
+      TFLM_STANDARD: whether tflm/vit_<NAME>.cc can be generated.
       C_X, C_Y: C types of x and y in the kernel's prototype.
       C_NOTE: comment of the prototype; C_MORE: lines after it, of further entry points.
     """
@@ -125,6 +126,7 @@ class Operator(Generic[P]):
     HAS_SCRATCH: ClassVar[bool] = True
     STREAMS: ClassVar[bool] = False
     WRITES_STREAM: ClassVar[bool] = False
+    TFLM_STANDARD: ClassVar[bool] = True
     C_X: ClassVar[str] = "const void*"
     C_Y: ClassVar[str] = "void*"
     C_NOTE: ClassVar[str] = ""

@@ -153,6 +153,14 @@ TfLiteStatus TensorChecker::Matrix([[maybe_unused]] const char* role,
   return kTfLiteOk;
 }
 
+TfLiteStatus TensorChecker::SameShape(TfLiteType type) const {
+  const TfLiteIntArray* dims = tensors_.x->dims;
+  const int32_t columns = dims->size > 0 ? dims->data[dims->size - 1] : 1;
+  const int64_t rows = columns > 0 ? ElementCount(tensors_.x) / columns : 0;
+  const TfLiteStatus status = Input(type, rows, columns);
+  return status != kTfLiteOk ? status : Output(type, rows, columns);
+}
+
 TfLiteStatus TensorChecker::Image(int32_t height, int32_t width, int32_t channels) const {
   const TfLiteIntArray* dims = tensors_.x->dims;
   const int rank = dims->size;

@@ -78,6 +78,8 @@ class TensorChecker {
   TfLiteStatus Output(TfLiteType type, int64_t rows, int32_t columns) const {
     return Matrix("output", tensors_.y, type, rows, columns);
   }
+  // x and y have `type` and the same rows and columns.
+  TfLiteStatus SameShape(TfLiteType type) const;
   // x is an int8 image [1, height, width, channels] (the leading 1 may be absent).
   TfLiteStatus Image(int32_t height, int32_t width, int32_t channels) const;
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def _formatted(path: Path, text: str) -> str:
     """C in the style of .clang-format, where the program is there."""
-    if path.suffix not in (".c", ".h") or shutil.which("clang-format") is None:
+    if path.suffix not in (".c", ".cc", ".h") or shutil.which("clang-format") is None:
         return text
     command = ["clang-format", f"--assume-filename={path}"]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)

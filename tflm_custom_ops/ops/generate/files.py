@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tflm_custom_ops.ops.generate import docs, tflm_glue
 from tflm_custom_ops.ops.generate.kernels_h import kernels_header
 from tflm_custom_ops.ops.generate.parser_c import parser_header, parser_source
 from tflm_custom_ops.ops.generate.types_h import types_header
@@ -23,4 +24,7 @@ def generated_files(root: Path) -> dict[str, str]:
         "tflm_custom_ops/kernels/vit_parse.h": parser_header(),
         "tflm_custom_ops/kernels/vit_parse.c": parser_source(),
         "tflm_custom_ops/kernels/vit_kernels.h": kernels_header(),
+        docs.PAGE: docs.page(root),
+        "tflm_custom_ops/tflm/vit_tflm_ops.h": tflm_glue.header(),
+        **{f"tflm_custom_ops/tflm/{name}": text for name, text in tflm_glue.sources().items()},
     }

@@ -29,6 +29,7 @@ class PatchEmbedOperator(Operator[PatchEmbed]):
     OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "output_bits")
     WRITES_STREAM: ClassVar[bool] = True
     STREAMS: ClassVar[bool] = True
+    TFLM_STANDARD: ClassVar[bool] = False  # takes strips, keeps state between them
     C_X: ClassVar[str] = "const int8_t*"
     C_NOTE: ClassVar[str] = (
         "Patch embedding, whole image [image_height][image_width][channels] at once. Tokens are\n"
