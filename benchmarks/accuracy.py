@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What int8 costs a network with random weights, on real images: SQNR of the logits against float.
 
-    python -m benchmarks.accuracy --images_dir=FOLDER --json=docs/results/accuracy_vit_t_240.json
+    python -m benchmarks.accuracy --images=FOLDER --json=docs/results/accuracy_vit_t_240.json
 
 Compares the plain file in LiteRT with the fused ones, int8 and int16 residual stream, in the host
 library, for each choice of activation ranges. Calibration images and test images are different
@@ -16,7 +16,6 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from absl import app, flags
 from numpy.typing import NDArray
 
 from benchmarks.accuracy_record import (
@@ -34,19 +33,21 @@ from converter.calibration import METHODS, RangeChoice, choose_ranges
 from converter.ptq import calibrate, quantize_calibrated
 from keras_models.datasets import load_images
 from keras_models.load import resolve_arch, resolve_model
+from tflm_vit import flags
 from tflm_vit.files import expect_writable
 from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
 
-_MODEL = flags.DEFINE_string("model", "vit_t_240", "Preset, architecture JSON or trained folder.")
-_WEIGHTS = flags.DEFINE_string("weights", "random", "random, trained, or a .weights.h5 file.")
-_SEED = flags.DEFINE_integer("seed", 1, "Of the weights and of the draw of images.")
-_IMAGES_DIR = flags.DEFINE_string("images_dir", None, "Folder with images.", required=True)
-_IMAGES = flags.DEFINE_integer("images", 16, "Test images.", lower_bound=1)
-_CALIBRATION = flags.DEFINE_integer("calibration_images", 16, "Further images.", lower_bound=1)
-_CALIBRATIONS = flags.DEFINE_list("calibrations", list(METHODS), "Choices of ranges to compare.")
-_THREADS = flags.DEFINE_integer("threads", 2, "Of LiteRT and the host library.", lower_bound=1)
-_JSON = flags.DEFINE_string("json", None, "Where the result goes.")
+FLAGS = flags.FlagSet("accuracy", __doc__)
+_NETWORK = flags.network(FLAGS, default="vit_t_240")
+_WEIGHTS = flags.weights(FLAGS, "random")
+_SEED = flags.seed(FLAGS, "Of the weights and of the draw of images.", 1)
+_IMAGES = flags.images(FLAGS, required=True)
+_COUNT = flags.count(FLAGS, "Number of test images.", 16, 1)
+_CALIBRATION_COUNT = flags.calibration_count(FLAGS, 16)
+_CALIBRATIONS = FLAGS.words("calibrations", METHODS, "Choices of ranges to compare.")
+_THREADS = flags.threads(FLAGS)
+_JSON = flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,18 +128,18 @@ def _choices() -> list[RangeChoice]:
 def _run() -> Result:
     expect_writable(_JSON.value)
     choices = _choices()
-    arch = resolve_arch(_MODEL.value)
-    count = _IMAGES.value + _CALIBRATION.value
-    images = load_images(_IMAGES_DIR.value, count, arch.image_size, arch.channels, _SEED.value)
+    arch = resolve_arch(_NETWORK.value)
+    count = _COUNT.value + _CALIBRATION_COUNT.value
+    images = load_images(_IMAGES.value, count, arch.image_size, arch.channels, _SEED.value)
     with captured_stderr():  # TensorFlow talks while it is imported
-        _, model = resolve_model(_MODEL.value, _WEIGHTS.value, _SEED.value)
-    test = images[_CALIBRATION.value :]
+        _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
+    test = images[_CALIBRATION_COUNT.value :]
     data = Images(test, np.zeros(len(test), np.int32))
     logits = np.asarray(model.predict_on_batch(test), np.float32)
-    extremes = calibrate(model, arch, images[: _CALIBRATION.value], progress=True)
+    extremes = calibrate(model, arch, images[: _CALIBRATION_COUNT.value], progress=True)
     variants: list[Variant] = []
     for choice in choices:
-        ranged = choose_ranges(extremes, images[: _CALIBRATION.value], choice)
+        ranged = choose_ranges(extremes, images[: _CALIBRATION_COUNT.value], choice)
         variants += _variants(quantize_calibrated(ranged), str(choice), data, logits)
     return Result(
         recorded("benchmarks.accuracy"),
@@ -146,7 +147,7 @@ def _run() -> Result:
         _WEIGHTS.value,
         _SEED.value,
         len(test),
-        _CALIBRATION.value,
+        _CALIBRATION_COUNT.value,
         tuple(variants[:3]),
         tuple(variants[3:]),
     )
@@ -164,9 +165,9 @@ def _body() -> None:
         sys.exit("accuracy: a target is missed")
 
 
-def main(argv: Sequence[str]) -> None:
-    run("accuracy", argv, _body, (RuntimeError,))
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

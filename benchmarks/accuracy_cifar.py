@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What int8 costs a trained network: accuracy on a whole test set, with confidence intervals.
 
-    python -m benchmarks.accuracy_cifar --trained=build/cifar --dataset=image_folder \
+    python -m benchmarks.accuracy_cifar --network=build/cifar --dataset=image_folder \
         --data_dir=cifar10 --json=docs/results/accuracy_cifar10.json
 
 Float, the plain int8 file in LiteRT, and the fused ones, int8 and int16 residual stream, with and
@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -41,26 +40,26 @@ from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.datasets.core import Split
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.trained_data import chosen_dataset
+from tflm_vit import flags
 from tflm_vit.files import expect_writable
 from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
 
-_TRAINED = flags.DEFINE_string(
-    "trained", None, "Trained directory, or a preset that comes with weights.", required=True
-)
-_DATASET = flags.DEFINE_enum("dataset", None, DATASETS, "Default: what it was trained on.")
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data set.")
-_LIMIT = flags.DEFINE_integer("limit", 0, "Test images, drawn with --seed; 0: all.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 0, "Of calibration images and of fine-tuning.")
-_CALIBRATION_IMAGES = flags.DEFINE_integer("calibration_images", 128, "From train.", lower_bound=1)
-_CALIBRATION = flags.DEFINE_enum("calibration", "minmax", METHODS, "As in converter.quantize.")
-_QAT_EPOCHS = flags.DEFINE_integer("qat_epochs", 5, "0: without.", lower_bound=0)
-_QAT_RATE = flags.DEFINE_float("qat_learning_rate", 1e-4, "Of fine-tuning, at its start.")
-_QAT_BITS = flags.DEFINE_list("qat_residual_bits", ["8", "16"], "One fine-tuning for each.")
-_QAT_DIR = flags.DEFINE_string("qat_dir", None, "Where fine-tuning keeps checkpoints.")
-_RESUME = flags.DEFINE_bool("resume", False, "Go on from them.")
-_THREADS = flags.DEFINE_integer("threads", 2, "Of LiteRT and the host library.", lower_bound=1)
-_JSON = flags.DEFINE_string("json", None, "Where the result goes.")
+FLAGS = flags.FlagSet("accuracy_cifar", __doc__)
+_NETWORK = flags.network(FLAGS, default="vit_micro_32")
+_DATASET = flags.dataset(FLAGS, DATASETS, "Data set; without it what --network was trained on.")
+_DATA_DIR = flags.data_dir(FLAGS)
+_COUNT = flags.count(FLAGS, "Number of test images, drawn with --seed; 0: all.")
+_SEED = flags.seed(FLAGS, "Of calibration images and of fine-tuning.")
+_CALIBRATION_COUNT = flags.calibration_count(FLAGS, 128)
+_CALIBRATION = flags.calibration(FLAGS, METHODS)
+_QAT_EPOCHS = flags.qat_epochs(FLAGS, "Epochs of fine-tuning; 0: without.", 5, 0)
+_QAT_RATE = flags.qat_learning_rate(FLAGS)
+_QAT_BITS = FLAGS.words("qat_residual_bits", ["8", "16"], "One fine-tuning for each.")
+_QAT_DIR = flags.qat_dir(FLAGS, "Where fine-tuning keeps checkpoints.")
+_RESUME = flags.resume(FLAGS, "Go on from the checkpoints in --qat_dir.")
+_THREADS = flags.threads(FLAGS)
+_JSON = flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +205,7 @@ def _fine_tuned(
 
 def _dataset(arch: ArchConfig) -> Dataset:
     """The data set, every file of it read: a bad one is reported before anything slow."""
-    name = chosen_dataset(_DATASET.value, _DATA_DIR.value, _TRAINED.value)
+    name = chosen_dataset(_DATASET.value, _DATA_DIR.value, _NETWORK.value)
     data = load_dataset(name, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels)
     if data.num_classes != arch.num_classes:
         raise ValueError(
@@ -230,11 +229,11 @@ def _run() -> Result:
     bad = [bits for bits in _QAT_BITS.value if bits not in ("8", "16")]
     if bad:
         raise ValueError(f"--qat_residual_bits: got {bad[0]!r}, expected some of 8,16")
-    data = _dataset(resolve_arch(_TRAINED.value))
-    test = data.test.take(_LIMIT.value, _SEED.value) if _LIMIT.value else data.test
-    calibration, _ = data.train.draw(_CALIBRATION_IMAGES.value, _SEED.value).arrays()
+    data = _dataset(resolve_arch(_NETWORK.value))
+    test = data.test.take(_COUNT.value, _SEED.value) if _COUNT.value else data.test
+    calibration, _ = data.train.draw(_CALIBRATION_COUNT.value, _SEED.value).arrays()
     with captured_stderr():  # TensorFlow talks while it is imported
-        arch, model = resolve_model(_TRAINED.value)
+        arch, model = resolve_model(_NETWORK.value)
     reference = _Reference(*_float_logits(model, test))
     plain = quantize(
         model, arch, calibration, ranges=RangeChoice(_CALIBRATION.value), progress=True
@@ -282,9 +281,9 @@ def _body() -> None:
     print(result.text())
 
 
-def main(argv: Sequence[str]) -> None:
-    run("accuracy_cifar", argv, _body, (RuntimeError,))
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

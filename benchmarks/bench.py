@@ -13,21 +13,19 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from absl import app, flags
 from tqdm import tqdm
 
 from benchmarks import networks
 from benchmarks.kernels import counts
-from firmware.errors import FirmwareError
 from keras_models.arch import ArchConfig
+from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
 
-_OUT = flags.DEFINE_string("out", "build/bench", "Folder for bench.json.")
-_NETWORKS = flags.DEFINE_list(
-    "networks", sorted({job.preset for job in networks.JOBS}), "Presets to measure."
-)
-_KERNELS = flags.DEFINE_bool("kernels", True, "Measure the kernels on their own too.")
+FLAGS = flags.FlagSet("bench", __doc__)
+_OUT = flags.out(FLAGS, "Folder for bench.json.", False, "build/bench")
+_NETWORKS = flags.networks(FLAGS, list(dict.fromkeys(job.preset for job in networks.JOBS)))
+_KERNELS = FLAGS.boolean("kernels", True, "Measure the kernels on their own too.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,9 +167,9 @@ def _estimates(results: dict[str, dict[str, networks.NetworkFigures]]) -> list[s
     return lines
 
 
-def main(argv: list[str]) -> None:
-    run("bench", argv, _body, (FirmwareError,))
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One network in TFLM with its own kernels, and in this project's runtime, both executed.
 
-    TFLM_DIR=... python -m benchmarks.compare_tflm --preset=vit_t_240 --json=compare_tflm.json
+    TFLM_DIR=... python -m benchmarks.compare_tflm --network=vit_t_240 --json=compare_tflm.json
 
 TFLM_DIR names a TFLM tree whose own build made a static library for Cortex-M7, with CMSIS-NN
 (docs: firmware/README.md); every such library in it gets a column. The plain model runs on an
@@ -20,13 +20,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -41,9 +40,17 @@ from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.runtimes.tflm.plain_gelu import replace_gelu
 from firmware import tflm
 from firmware.emulator.emulator import Emulator
-from firmware.errors import FirmwareError
 from firmware.model import RUNTIME_COMPILED, RUNTIME_TFLM, build_model
 from keras_models.arch import ArchConfig
+from tflm_vit import flags
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("compare_tflm", __doc__)
+flags.network(FLAGS, "With random weights.", "vit_t_240")
+flags.count(FLAGS, "Number of images.", 1, 1)
+FLAGS.string("tflm_dir", "", "TFLM's tree; without it $TFLM_DIR.")
+FLAGS.string("tflm_revision", "", "TFLM's commit, where the tree has no .git.")
+flags.json(FLAGS)
 
 Int8Array = NDArray[np.int8]
 _FUSED_BOARD = "stm32f746g_disco"
@@ -178,21 +185,21 @@ def _table(result: Comparison) -> str:
         f"{'runtime':<24}{'instructions':>16}{'/MAC':>8}{'ratio':>8}{'arena':>11}{'stack':>8}"
         f"{'code':>10}{'flash':>10}{'model':>12}",
     ]
-    for name, run in columns:
-        ratio = run.instructions / compiled.instructions
+    for name, one in columns:
+        ratio = one.instructions / compiled.instructions
         lines.append(
-            f"{name:<24}{run.instructions:>16,}{run.instructions / result.macs:>8.3f}"
-            f"{ratio:>8.2f}{run.arena_bytes:>11,}{run.stack_bytes:>8,}{run.code_bytes:>10,}"
-            f"{run.flash_bytes:>10,}{run.model_bytes:>12,}"
+            f"{name:<24}{one.instructions:>16,}{one.instructions / result.macs:>8.3f}"
+            f"{ratio:>8.2f}{one.arena_bytes:>11,}{one.stack_bytes:>8,}{one.code_bytes:>10,}"
+            f"{one.flash_bytes:>10,}{one.model_bytes:>12,}"
         )
-    for run in result.plain:
-        if not run.operators:
-            lines.append(f"{run.kernels}: a release build, which has no figures per operator")
+    for plain in result.plain:
+        if not plain.operators:
+            lines.append(f"{plain.kernels}: a release build, which has no figures per operator")
             continue
-        lines.append(f"{run.kernels}, instructions by operator type:")
+        lines.append(f"{plain.kernels}, instructions by operator type:")
         lines += [
             f"  {total.name:<22}{total.count:>4}{total.instructions:>16,}"
-            for total in run.operators
+            for total in plain.operators
         ]
     lines.append(
         f"differing logits of {compiled.logits.size}: TFLM against its wheel on the host "
@@ -203,8 +210,8 @@ def _table(result: Comparison) -> str:
 
 
 def _revision(tree: Path) -> str:
-    if flags.FLAGS.tflm_revision:
-        return str(flags.FLAGS.tflm_revision)
+    if FLAGS.tflm_revision:
+        return str(FLAGS.tflm_revision)
     command = ["git", "-C", str(tree), "rev-parse", "HEAD"]
     if not (tree / ".git").exists():
         return "unknown"
@@ -245,7 +252,7 @@ def report(result: Comparison, tree: Path) -> dict[str, Any]:
     }
     return {
         "command": "TFLM_DIR=(TFLM's tree) python -m benchmarks.compare_tflm "
-        f"--preset={flags.FLAGS.preset} --images={flags.FLAGS.images}",
+        f"--network={FLAGS.network} --count={FLAGS.count}",
         "seed": SEED,
         "versions": _versions(),
         "tflm_revision": _revision(tree),
@@ -267,7 +274,7 @@ def report(result: Comparison, tree: Path) -> dict[str, Any]:
 
 def _find_tree() -> Path:
     """TFLM_DIR with a library; exits with one line where there is none."""
-    value = flags.FLAGS.tflm_dir or os.environ.get(tflm.ENVIRONMENT, "")
+    value = FLAGS.tflm_dir or os.environ.get(tflm.ENVIRONMENT, "")
     if not value:
         print(
             f"compare_tflm: skipped, {tflm.ENVIRONMENT} is unset (a TFLM tree whose own build made "
@@ -281,9 +288,7 @@ def _find_tree() -> Path:
     return tree
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
+def _body() -> None:
     tree = _find_tree()
     with tqdm(total=None, unit="step", disable=None) as bar:
 
@@ -292,23 +297,19 @@ def main(argv: list[str]) -> None:
             bar.update()
 
         step("quantize")
-        arch, plain = plain_model(flags.FLAGS.preset)
-        try:
-            result = compare(arch, plain, tree, flags.FLAGS.images, step)
-        except FirmwareError as error:
-            sys.exit(f"compare_tflm: {error}")
+        arch, plain = plain_model(FLAGS.network)
+        result = compare(arch, plain, tree, FLAGS.count, step)
     print(_table(result))
-    if flags.FLAGS.json:
+    if FLAGS.json:
         text = json.dumps(report(result, tree), indent=2) + "\n"
-        tflite.write_atomic(flags.FLAGS.json, text.encode())
+        tflite.write_atomic(FLAGS.json, text.encode())
     if any(result.wheel_mismatches) or result.fused_mismatches:
-        sys.exit("compare_tflm: runtimes that must agree do not; see above")
+        raise ValueError("runtimes that must agree do not; see above")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("preset", "vit_t_240", "Network, random weights.")
-    flags.DEFINE_integer("images", 1, "Images.", lower_bound=1)
-    flags.DEFINE_string("tflm_dir", "", "TFLM's tree; default $TFLM_DIR.")
-    flags.DEFINE_string("tflm_revision", "", "TFLM's commit, where the tree has no .git.")
-    flags.DEFINE_string("json", "", "Where the results go as JSON.")
-    app.run(main)
+    main()

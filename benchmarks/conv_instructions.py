@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact instruction counts of the stem's convolution, and the estimate of `nas.cost.conv`.
 
-    python -m benchmarks.conv_instructions --networks=3 --out=docs/results/conv_instructions.json
+    python -m benchmarks.conv_instructions --samples=3 --out=docs/results/conv_instructions.json
 
 Runs `vit_conv_2d` on an emulated Cortex-M7 for convolutions as stems have them, with the scratch of
 a roomy and of a full arena, fits what each part of its work costs (non-negative least squares of
 relative errors), and shows how far the estimate in `nas/cost/conv.py` is from every count. With
---networks=N it also compares whole networks, vit_micro_32 and N random ones of mcu_32 with a stem,
+--samples=N it also compares whole networks, vit_micro_32 and N random ones of mcu_32 with a stem,
 with the firmware on the emulated board.
 """
 
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 from tqdm import tqdm
@@ -37,7 +36,6 @@ from firmware.model import build_model
 from keras_models.arch import ArchConfig
 from keras_models.presets import PRESETS
 from keras_models.vit import build_vit, random_weights
-from nas.command import FLAGS, run, write_json
 from nas.cost.conv import ConvShape, Work, instructions, work_of
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
@@ -46,6 +44,13 @@ from nas.space.presets import SPACES
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import pack_dual_channel
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("conv_instructions", __doc__)
+flags.out(FLAGS, "File of the record.", required=False)
+flags.samples(FLAGS, 0, "Random networks to compare as well.", 0)
 
 SEED = 1
 
@@ -212,7 +217,7 @@ def _body() -> None:
         f"largest error {100 * np.abs(errors).max():.2f} % (of the fit "
         f"{100 * np.abs(best).max():.2f} %), mean {100 * np.abs(errors).mean():.2f} %"
     )
-    whole = network_rows(FLAGS.networks) if FLAGS.networks else []
+    whole = network_rows(FLAGS.samples) if FLAGS.samples else []
     for each in whole:
         print(
             f"{each.name}: {each.instructions:,} instructions, estimate {100 * each.error:+.2f} %, "
@@ -235,11 +240,9 @@ def _body() -> None:
         )
 
 
-def main(argv: Sequence[str]) -> None:
-    run("benchmarks.conv_instructions", argv, _body)
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("out", None, "file of the record")
-    flags.DEFINE_integer("networks", 0, "random networks to compare as well", lower_bound=0)
-    app.run(main)
+    main()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs whole networks through every runtime and compares each int8 logit.
 
-    python -m benchmarks.equality --presets=vit_t_240,test_cls --images=2 --json=equality.json
+    python -m benchmarks.equality --networks=vit_t_240,test_cls --count=2 --json=equality.json
 
 For each preset with random weights: Keras -> plain int8 -> fused, int8 and int16 residual stream,
 resident and streamed; then the NumPy reference, TFLM, the host library and the emulated board.
@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
+from collections.abc import Sequence
 
 import numpy as np
-from absl import app, flags
 from numpy.typing import NDArray
 
 from benchmarks.networks import SEED, plain_model, synthetic_images
@@ -31,8 +30,14 @@ from converter.runtimes.tflm.plain_gelu import replace_gelu
 from converter.runtimes.tflm.streamed import StripInterpreter
 from firmware.runtime import EmulatedRuntime
 from keras_models.arch import ArchConfig
+from tflm_vit import flags
 from tflm_vit.files import expect_writable
-from tflm_vit.run import typed_command
+from tflm_vit.run import run, typed_command
+
+FLAGS = flags.FlagSet("equality", __doc__)
+flags.networks(FLAGS, ["vit_t_240"])
+flags.count(FLAGS, "Number of images for each model.", 2, 1)
+flags.json(FLAGS)
 
 Int8Array = NDArray[np.int8]
 
@@ -130,18 +135,16 @@ def compare(
     )
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"got argument {argv[1]!r}, expected flags only")
-    expect_writable(flags.FLAGS.json)
+def _body() -> None:
+    expect_writable(FLAGS.json)
     results = []
     head = f"{'network':<16}{'resid.':>7}{'input':>10}{'ops':>12}{'arena':>9}{'TFLM plain':>12}"
     print(head + f"{'TFLM fused':>12}  differing logits (reference, TFLM, emulated)")
-    for preset in flags.FLAGS.presets:
+    for preset in FLAGS.networks:
         arch, plain = plain_model(preset)
         for bits in (8, 16):
             for streamed in (False, True) if not arch.stem else (False,):
-                r = compare(arch, plain, bits, streamed, flags.FLAGS.images)
+                r = compare(arch, plain, bits, streamed, FLAGS.count)
                 results.append(r)
                 tflm = r.tflm_head_bytes + r.tflm_tail_bytes
                 print(
@@ -152,19 +155,20 @@ def main(argv: list[str]) -> None:
                     f" of {r.logits}",
                     flush=True,
                 )
-    if flags.FLAGS.json:
+    if FLAGS.json:
         report = {
             "command": typed_command("benchmarks.equality"),
             "seed": SEED,
             "results": [dataclasses.asdict(r) for r in results],
         }
-        tflite.write_atomic(flags.FLAGS.json, (json.dumps(report, indent=2) + "\n").encode())
+        tflite.write_atomic(FLAGS.json, (json.dumps(report, indent=2) + "\n").encode())
     if not all(r.equal for r in results):
-        sys.exit("equality: the runtimes disagree; see above")
+        raise ValueError("the runtimes disagree; see above")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("presets", ["vit_t_240"], "Presets, random weights.")
-    flags.DEFINE_integer("images", 2, "Images per model.", lower_bound=1)
-    flags.DEFINE_string("json", None, "Where the results go as JSON.")
-    app.run(main)
+    main()

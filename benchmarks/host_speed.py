@@ -13,17 +13,23 @@ import dataclasses
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 
 import numpy as np
-from absl import app, flags
 
 from benchmarks.networks import plain_model, synthetic_images
 from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes.host import HostModel
+from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
+
+FLAGS = flags.FlagSet("host_speed", __doc__)
+flags.networks(FLAGS, ["vit_t_240", "vit_micro_32"])
+FLAGS.integer("runs", 20, "Timed runs.", 1)
+flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,32 +62,29 @@ def measure(preset: str, residual_bits: int, runs: int) -> HostSpeed:
 
 
 def _body() -> None:
-    expect_writable(flags.FLAGS.json)
+    expect_writable(FLAGS.json)
     results = []
-    for preset in flags.FLAGS.presets:
+    for preset in FLAGS.networks:
         for bits in (8, 16):
-            result = measure(preset, bits, flags.FLAGS.runs)
+            result = measure(preset, bits, FLAGS.runs)
             results.append(result)
             print(
                 f"{preset:<16} int{bits:<3} {result.least_ms:8.2f} ms least, "
                 f"{result.median_ms:8.2f} ms median of {result.runs}",
                 flush=True,
             )
-    if flags.FLAGS.json:
+    if FLAGS.json:
         report = {
             "command": typed_command("benchmarks.host_speed"),
             "machine": platform.machine(),
             "results": [dataclasses.asdict(r) for r in results],
         }
-        write_json(flags.FLAGS.json, report)
+        write_json(FLAGS.json, report)
 
 
-def main(argv: list[str]) -> None:
-    run("host_speed", argv, _body)
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("presets", ["vit_t_240", "vit_micro_32"], "Presets, random weights.")
-    flags.DEFINE_integer("runs", 20, "Timed runs.", lower_bound=1)
-    flags.DEFINE_string("json", None, "Where the results go as JSON.")
-    app.run(main)
+    main()

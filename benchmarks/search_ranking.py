@@ -19,12 +19,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from absl import app, flags
 from scipy.stats import spearmanr
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from keras_models.datasets import DATASETS
-from nas.command import FLAGS, cost_model, define_target_flags, recipe_of_flags, run, write_json
+from nas import command as shared
 from nas.cost.sampler import Sampler
 from nas.space import SubnetConfig
 from nas.space.describe import describe
@@ -34,12 +33,26 @@ from nas.supernet.evaluator import Evaluator, Source
 from nas.supernet.files import load_supernet
 from nas.supernet.net import Supernet
 from nas.supernet.retraining import Job, retrain
-from tflm_vit.run import typed_command
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run, typed_command
+
+FLAGS = flags.FlagSet("search_ranking", __doc__)
+shared.supernet(FLAGS)
+flags.dataset(FLAGS, DATASETS, "Data set of the supernet's training.", "digits")
+flags.data_dir(FLAGS)
+flags.samples(FLAGS, 12, "Random networks to train.", 3)
+flags.out(FLAGS, "File for the figures.")
+flags.seed(FLAGS, "Of networks and training.")
+flags.epochs(FLAGS)
+flags.batch_size(FLAGS)
+flags.recipe_fields(FLAGS)
+shared.define_target_flags(FLAGS)
 
 
 def _alone(net: Supernet, config: SubnetConfig, data: SearchData) -> float:
     """Accuracy on the search split of the network trained from scratch."""
-    recipe = recipe_of_flags(FLAGS.dataset)
+    recipe = shared.recipe_of_flags(FLAGS)
     with tempfile.TemporaryDirectory() as work:
         job = Job(config, "scratch", recipe, Objective(recipe.label_smoothing), FLAGS.seed, work)
         model, _ = retrain(job, net, data.dataset)
@@ -66,7 +79,7 @@ def _report(rows: list[dict[str, Any]], data: SearchData) -> dict[str, Any]:
         "seed": FLAGS.seed,
         "dataset": FLAGS.dataset,
         "search_images": len(data.search),
-        "recipe": dataclasses.asdict(recipe_of_flags(FLAGS.dataset)),
+        "recipe": dataclasses.asdict(shared.recipe_of_flags(FLAGS)),
         **_correlation(rows),
         # One kind of patch embedding may be the better one in both: how well is ranked within each.
         "without_stem": _correlation(by_stem[0]),
@@ -79,7 +92,7 @@ def _report(rows: list[dict[str, Any]], data: SearchData) -> dict[str, Any]:
 def _body() -> None:
     net = load_supernet(FLAGS.supernet)
     space = net.space
-    sampler = Sampler(space, cost_model(), FLAGS.seed)
+    sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space)
     evaluate = Evaluator(Source(FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir), space)
     rows: list[dict[str, Any]] = []
@@ -88,7 +101,7 @@ def _body() -> None:
             rows = json.load(file)["rows"]
     known = [row["config"] for row in rows]
     rng = np.random.default_rng((FLAGS.seed, 5))
-    for number in range(FLAGS.networks):
+    for number in range(FLAGS.samples):
         config = sampler.draw(rng)
         as_json = json.loads(json.dumps(config.to_dict()))
         if as_json in known:
@@ -109,23 +122,9 @@ def _body() -> None:
     print(f"Spearman's rank correlation of {len(rows)} networks: {report['spearman']:.3f}")
 
 
-def main(argv: Sequence[str]) -> None:
-    run("benchmarks.search_ranking", argv, _body)
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string("supernet", None, "directory of nas.train_supernet", required=True)
-    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set, as in training")
-    flags.DEFINE_string("data_dir", "", "folder of the data set")
-    flags.DEFINE_integer("networks", 12, "how many", lower_bound=3)
-    flags.DEFINE_string("out", None, "file for the figures", required=True)
-    flags.DEFINE_integer("seed", 0, "of networks and training")
-    flags.DEFINE_integer("epochs", None, "short for --set=epochs=N", lower_bound=1)
-    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
-    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
-    define_target_flags()
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

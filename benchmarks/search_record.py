@@ -17,11 +17,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 
 from benchmarks.search_workers import hypervolume, pareto
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
-from nas.command import FLAGS, run, write_json
+from nas import command as shared
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("search_record", __doc__)
+shared.supernet(FLAGS)
+FLAGS.string("found", "", "Folder of nas.search.")
+FLAGS.string("random", "", "Folder of nas.search --algorithm=random.")
+FLAGS.words("retrained", [], "Folders of nas.retrain, one for each seed.")
+FLAGS.words("retrained_random", [], "The same for the random search.")
+FLAGS.string("ranking", "", "File of benchmarks.search_ranking.")
+FLAGS.words("evolution", [], "Folders of nas.evolve_space, before and after.")
+FLAGS.string("rounds", "", "File of nas.evolve_space --epochs --json.")
+flags.out(FLAGS, "File of the record.")
 
 
 def _read(*parts: str) -> dict[str, Any]:
@@ -110,8 +123,8 @@ def _body() -> None:
         record["ranking"] = ranking
     if FLAGS.evolution:
         record["evolution"] = _evolution(FLAGS.evolution)
-    if FLAGS.steps:
-        steps = _read(FLAGS.steps)
+    if FLAGS.rounds:
+        steps = _read(FLAGS.rounds)
         record["steps"] = {**steps, "command": _without_folders(steps["command"])}
     if FLAGS.found and FLAGS.random:
         record["fronts"] = _fronts(record["search"]["front"], record["random"]["front"])
@@ -119,22 +132,9 @@ def _body() -> None:
     write_json(FLAGS.out, record)
 
 
-def main(argv: Sequence[str]) -> None:
-    run("benchmarks.search_record", argv, _body)
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string("supernet", None, "of nas.train_supernet", required=True)
-    flags.DEFINE_string("found", "", "of nas.search")
-    flags.DEFINE_string("random", "", "of nas.search --algorithm=random")
-    flags.DEFINE_list("retrained", [], "of nas.retrain, one for each seed")
-    flags.DEFINE_list("retrained_random", [], "the same for the random search")
-    flags.DEFINE_string("ranking", "", "of benchmarks.search_ranking")
-    flags.DEFINE_list("evolution", [], "of nas.evolve_space, before and after")
-    flags.DEFINE_string("steps", "", "--json of nas.evolve_space --epochs")
-    flags.DEFINE_string("out", None, "file", required=True)
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

@@ -23,13 +23,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 from tqdm import tqdm
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
-from nas.command import FLAGS, run, write_json
+from keras_models.datasets import DATASETS
+from nas import command as shared
 from nas.supernet.files import WEIGHTS_FILE
-from tflm_vit.run import typed_command
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run, typed_command
+
+FLAGS = flags.FlagSet("search_workers", __doc__)
+shared.supernet(FLAGS, "Without it one of the digits is trained.", False)
+flags.epochs(FLAGS, "Of that training; without it 60.")
+flags.dataset(FLAGS, DATASETS, "Data set of the supernet's training.", "digits")
+flags.data_dir(FLAGS)
+FLAGS.string("work", "", "Folder for the searches.", required=True)
+FLAGS.words("seeds", ["0", "1", "2", "3", "4"], "Seeds of the searches.")
+shared.trials(FLAGS)
+shared.population(FLAGS, 30)
+flags.count(FLAGS, "Number of images of the search split; 0: all.")
+FLAGS.words("limits", ["--sram=12288", "--flash=73728", "--streamed"], "Flags of nas.search.")
+flags.out(FLAGS, "File of the record.", required=False)
 
 SUPERNET_FLAGS = (
     "--space=digits_8",
@@ -39,6 +54,7 @@ SUPERNET_FLAGS = (
     "--set=learning_rate=4e-3",
     "--sram=16384",
     "--flash=131072",
+    "--streamed",
 )
 THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
@@ -145,7 +161,7 @@ def _call(module: str, *arguments: str) -> None:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        said = [line for line in lines if line.startswith(f"{module}:")]
+        said = [line for line in lines if line.startswith(f"{module.rpartition('.')[2]}:")]
         raise ValueError((said or [f"{module}: status {done.returncode}: {lines[-1]}"])[-1])
 
 
@@ -153,9 +169,9 @@ def _supernet() -> str:
     """The supernet to search."""
     if FLAGS.supernet:
         return str(FLAGS.supernet)
-    place = os.path.join(FLAGS.work, "supernet")
+    place, epochs = os.path.join(FLAGS.work, "supernet"), FLAGS.epochs or 60
     if not os.path.exists(os.path.join(place, WEIGHTS_FILE)):
-        _call("nas.train_supernet", *SUPERNET_FLAGS, f"--epochs={FLAGS.epochs}", f"--out={place}",
+        _call("nas.train_supernet", *SUPERNET_FLAGS, f"--epochs={epochs}", f"--out={place}",
               "--resume")  # fmt: skip
     return place
 
@@ -170,8 +186,8 @@ def _search(supernet: str, seed: int, workers: int) -> Run:
         _call(
             "nas.search", f"--supernet={supernet}", f"--out={place}", f"--seed={seed}",
             f"--workers={workers}", f"--trials={FLAGS.trials}", f"--population={FLAGS.population}",
-            f"--images={FLAGS.images}", f"--dataset={FLAGS.dataset}",
-            f"--data_dir={FLAGS.data_dir}", *FLAGS.limit,
+            f"--count={FLAGS.count}", f"--dataset={FLAGS.dataset}",
+            f"--data_dir={FLAGS.data_dir}", *FLAGS.limits,
         )  # fmt: skip
         wall = time.monotonic() - started
         with open(os.path.join(place, "search.json"), encoding="utf-8") as file:
@@ -213,8 +229,8 @@ def _body() -> None:
         "dataset": FLAGS.dataset,
         "trials": FLAGS.trials,
         "population": FLAGS.population,
-        "images": FLAGS.images,
-        "limits": FLAGS.limit,
+        "images": FLAGS.count,
+        "limits": FLAGS.limits,
         "threads_per_worker": 1,
         "processors": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
@@ -226,26 +242,9 @@ def _body() -> None:
         write_json(FLAGS.out, record)
 
 
-def main(argv: Sequence[str]) -> None:
-    run("benchmarks.search_workers", argv, _body)
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string(
-        "supernet", "", "of nas.train_supernet; empty: one of the digits is trained"
-    )
-    flags.DEFINE_integer("epochs", 60, "of that training", lower_bound=1)
-    flags.DEFINE_string("dataset", "digits", "of the supernet")
-    flags.DEFINE_string("data_dir", "", "of the data set")
-    flags.DEFINE_string("work", None, "folder for the searches", required=True)
-    flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "of the searches")
-    flags.DEFINE_integer("trials", 400, "networks of a search, all workers together", lower_bound=2)
-    flags.DEFINE_integer("population", 30, "of NSGA-II", lower_bound=2)
-    flags.DEFINE_integer("images", 0, "of the search split; 0: all", lower_bound=0)
-    flags.DEFINE_multi_string("limit", ["--sram=12288", "--flash=73728"], "flags of nas.search")
-    flags.DEFINE_string("out", None, "file of the record")
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

@@ -16,33 +16,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
 from tqdm import tqdm
 
 from boards import get_board
 from converter import tflite
 from converter.evaluate import evaluation
 from converter.plan import read_plan
-from converter.runtimes import Runtime, RuntimeUnavailableError, open_runtime
+from converter.runtimes import Runtime, open_runtime
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.runtimes.tflm.plain_gelu import replace_gelu
-from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import project_from_model
 from firmware.runtime import EmulatedRuntime
 from keras_models.datasets import load_dataset
+from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run
 
 PRESET = "vit_digits"
 BOARD = "stm32f746g_disco"
 
-_OUT = flags.DEFINE_string("out", "build/demo", "Folder for the results.")
-_EPOCHS = flags.DEFINE_integer("epochs", None, "Epochs instead of the recipe's.", lower_bound=1)
-_EMULATED_IMAGES = flags.DEFINE_integer(
-    "emulated_images", 400, "At most so many test images on the emulated board.", lower_bound=1
+FLAGS = flags.FlagSet("demo", __doc__)
+_OUT = flags.out(FLAGS, "Folder for the results.", False, "build/demo")
+_EPOCHS = flags.epochs(FLAGS, "Epochs of the training, instead of the recipe's.")
+_EMULATED_COUNT = FLAGS.integer(
+    "emulated_count", 400, "At most so many test images on the emulated board.", 1
 )
 
 
@@ -123,7 +124,9 @@ def _run(out: Path) -> Summary:
     started = time.monotonic()
     trained, plain_file, fused_file = out / "trained", out / "plain.tflite", out / "fused.tflite"
     epochs = [f"--epochs={_EPOCHS.value}"] if _EPOCHS.value else []
-    _command("keras_models.train", f"--preset={PRESET}", f"--out={trained}", "--overwrite", *epochs)
+    _command(
+        "keras_models.train", f"--network={PRESET}", f"--out={trained}", "--overwrite", *epochs
+    )
     _command("converter.quantize", f"--network={trained}", f"--out={plain_file}")
     _command("converter.fuse", f"--model={plain_file}", f"--out={fused_file}")
     print(f"\nevaluating on the test set and on the emulated {BOARD}", flush=True)
@@ -133,12 +136,12 @@ def _run(out: Path) -> Summary:
     host = _evaluate("host", open_runtime("host", fused, 2), fused, data)
     tflm = _evaluate("tflm", open_runtime("tflm", fused, 1), fused, data)
     board = EmulatedRuntime(fused, board=get_board(BOARD))
-    sample = data.take(min(_EMULATED_IMAGES.value, len(data)))
+    sample = data.take(min(_EMULATED_COUNT.value, len(data)))
     emulated = _evaluate("emulated", board, fused, sample)
     assert board.last is not None
     with tempfile.TemporaryDirectory() as work:
         project = project_from_model(fused, get_board(BOARD), Path(work), name="digits")
-        export_project(project, "cmake", out / "firmware", force=True)
+        export_project(project, "cmake", out / "firmware", overwrite=True)
     emulator = board.emulators[0]
     return Summary(
         float_accuracy=_float_accuracy(trained),
@@ -179,9 +182,9 @@ def _body() -> None:
         raise ValueError("the runtimes disagree; see the mismatches above")
 
 
-def main(argv: list[str]) -> None:
-    run("demo", argv, _body, (FirmwareError, RuntimeUnavailableError))
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

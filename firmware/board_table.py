@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-
-from absl import app, flags
 
 from boards import Board, board_names, get_board
 from boards.console import Console
 from boards.core import CPUS
 from boards.keys import CLOCK_KEYS, CONSOLE_KEYS, KEYS, QUAD_SPI_KEYS, REGION_KEYS, Key
 from firmware.template import render
+from tflm_vit import flags
 from tflm_vit.files import write_atomic
 from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("board_table", __doc__)
+_OUT = flags.out(FLAGS, "File to write; standard output without it.", required=False)
 
 _SAMPLES = Path(__file__).parents[1] / "boards" / "samples"
 _HEAD = """\
@@ -62,7 +65,7 @@ def _section(board: Board) -> str:
             if name == region.name
         ]
         if region is board.external_flash():
-            uses.append("weights with --weights=qspi")
+            uses.append("weights with --weights_in=external")
         lines.append(
             f"| {region.name} | {region.base:#010x} | {region.size_bytes:,} | "
             f"{region.read_megabytes_per_second:g} | {', '.join(uses)} | {region.source} |"
@@ -99,17 +102,16 @@ def document() -> str:
 
 
 def _body() -> None:
-    if flags.FLAGS.out:
-        write_atomic(flags.FLAGS.out, document().encode())
+    if _OUT.value:
+        write_atomic(_OUT.value, document().encode())
     else:
         print(document(), end="")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
-    run("board_table", argv, _body)
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("out", "", "File to write; standard output without it.")
-    app.run(main)
+    main()

@@ -142,3 +142,8 @@ def build(project: Project, elf: Path, *, jobs: int = 2) -> MemoryUse:
 
 
 __all__ = ["build", "compile_flags", "first_error", "link_flags"]
+
+if __name__ == "__main__":
+    from firmware.build_command import main
+
+    main()

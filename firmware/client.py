@@ -11,25 +11,41 @@ through its serial port; --noise then damages bytes on that line.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from boards import BOARD_HELP, get_board
 from converter.compile import CompileError
 from converter.runtimes.host import HostModel
+from firmware.command import elf_flag
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError, ModelError
 from firmware.images import find_images, quantize
 from firmware.model import named_model
 from firmware.transports import NoisyTransport, SerialTransport
-from tflm_vit import run as command
+from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("client", __doc__)
+FLAGS.string("port", "", "Serial port of the board, e.g. /dev/ttyACM0, or socket://host:port.")
+FLAGS.integer("baud", 115200, "Bits per second.", 1, 100_000_000)
+elf_flag(FLAGS, "Image to run on the emulated board instead.")
+flags.board(FLAGS, f"Board of --elf. {BOARD_HELP}", "stm32f746g_disco")
+FLAGS.number("noise", 0.0, "Share of damaged bytes, with --elf.", 0.0, 0.5)
+flags.seed(FLAGS, "Of the noise.")
+flags.images(FLAGS, "Also .npy files.", required=True)
+flags.count(FLAGS, "Send only the first so many images; 0: all.")
+flags.model(FLAGS, "Fused .tflite to compare with, on the host runtime.", required=False)
+FLAGS.number("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
+FLAGS.boolean("operators", False, "Print cycles per operator of the last image.")
+flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +87,12 @@ def _host_logits(options: Options, images: NDArray[np.int8]) -> NDArray[np.int8]
             raise ModelError(str(error)) from None
 
 
-def run(options: Options) -> dict[str, Any]:
+def run_client(options: Options) -> dict[str, Any]:
     """Sends every image; returns the report."""
-    if not options.images:
-        raise FirmwareError("--images is missing")
     connection = Connection(_transport(options), inference_timeout_s=options.timeout)
     info = connection.info()
     model = info.model
+    model.expect_image()
     files = find_images(options.images, model.image_shape)
     files = files[: options.count] if options.count else files
     images = np.stack([quantize(file.pixels(), model) for file in files])
@@ -137,10 +152,10 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _body() -> None:
-    values = flags.FLAGS.flag_values_dict()
-    options = Options(**{field.name: values[field.name] for field in dataclasses.fields(Options)})
+    names = [field.name for field in dataclasses.fields(Options)]
+    options = Options(**{name: FLAGS[name].value for name in names})
     expect_writable(options.json)
-    report = run(options)
+    report = run_client(options)
     if options.json:
         write_json(options.json, report)
     _print(report)
@@ -148,28 +163,10 @@ def _body() -> None:
         raise FirmwareError("the board's logits differ from the host runtime's")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Entry point; exits non-zero when a logit differs from the host's."""
-    command.run("client", argv, _body, (FirmwareError,))
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string(
-        "port", "", "Serial port of the board, e.g. /dev/ttyACM0, or socket://host:port."
-    )
-    flags.DEFINE_integer("baud", 115200, "Bits per second.", lower_bound=1)
-    flags.DEFINE_string("elf", "", "Image to run on the emulated board instead.")
-    flags.DEFINE_string("board", "stm32f746g_disco", f"With --elf. {BOARD_HELP}")
-    flags.DEFINE_float("noise", 0.0, "Share of damaged bytes, with --elf.", 0.0, 0.5)
-    flags.DEFINE_integer("seed", 0, "Seed of the noise.")
-    flags.DEFINE_list("images", [], "Image files, folders, or .npy files.")
-    flags.DEFINE_integer("count", 0, "Send only the first images; 0 = all.", lower_bound=0)
-    flags.DEFINE_string("model", "", "Fused .tflite to compare with, on the host runtime.")
-    flags.DEFINE_float("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
-    flags.DEFINE_bool("operators", False, "Print cycles per operator of the last image.")
-    flags.DEFINE_string("json", "", "Write the report to this file.")
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from boards import BOARD_HELP, get_board
+from firmware.command import elf_flag, runtime_flag
 from firmware.emulator.emulator import (
     Emulator,
     FunctionCount,
@@ -31,12 +31,27 @@ from firmware.emulator.emulator import (
 )
 from firmware.errors import FirmwareError
 from firmware.images import ImageFile, find_images, quantize
-from firmware.model import RUNTIMES, WEIGHTS, build_model, named_model
+from firmware.model import build_model, named_model
 from firmware.model_info import ModelInfo
-from tflm_vit import run as command
+from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run
 
 __all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
+
+
+FLAGS = flags.FlagSet("emulate", __doc__)
+flags.board(FLAGS, BOARD_HELP, "stm32f746g_disco")
+elf_flag(FLAGS, "Firmware image to run.")
+flags.model(FLAGS, "Fused .tflite to build and run instead of --elf.", required=False)
+flags.weights_in(FLAGS)
+runtime_flag(FLAGS)
+flags.images(FLAGS, "Also .npy files. Without it one image of zero points.")
+flags.count(FLAGS, "Classify only the first so many images; 0: all.")
+FLAGS.boolean("console", False, "Print what the firmware prints when it starts.")
+FLAGS.boolean("profile", False, "Print instructions per function.")
+FLAGS.boolean("strict", False, "Also fault on unaligned LDM, LDRD and the like; slower.")
+flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +61,7 @@ class _Options:
     board: str
     elf: str
     model: str
-    weights: str
+    weights_in: str
     runtime: str
     images: list[str]
     count: int
@@ -64,11 +79,12 @@ def _make_emulator(options: _Options, work: Path) -> Emulator:
         return Emulator(board, Path(options.elf), strict=options.strict)
     elf = work / "firmware.elf"
     with named_model(options.model) as model:
-        build_model(model, board, elf, weights=options.weights, runtime=options.runtime)
+        build_model(model, board, elf, weights=options.weights_in, runtime=options.runtime)
     return Emulator(board, elf, strict=options.strict)
 
 
 def _images(options: _Options, model: ModelInfo) -> Iterator[tuple[str, NDArray[np.int8]]]:
+    model.expect_image()
     if not options.images:
         zero = np.full(model.image_shape, model.input_zero_point, np.int8)
         yield "zero image", zero
@@ -126,7 +142,7 @@ def _print_table(report: dict[str, Any]) -> None:
     )
 
 
-def run(options: _Options) -> dict[str, Any]:
+def emulate(options: _Options) -> dict[str, Any]:
     """Classifies every image and returns the report."""
     with tempfile.TemporaryDirectory(prefix="vit-emulate-") as work:
         emulator = _make_emulator(options, Path(work))
@@ -141,34 +157,19 @@ def run(options: _Options) -> dict[str, Any]:
 
 
 def _body() -> None:
-    values = flags.FLAGS.flag_values_dict()
-    options = _Options(**{field.name: values[field.name] for field in dataclasses.fields(_Options)})
+    names = [field.name for field in dataclasses.fields(_Options)]
+    options = _Options(**{name: FLAGS[name].value for name in names})
     expect_writable(options.json)
-    report = run(options)
+    report = emulate(options)
     _print_table(report)
     if options.json:
         write_json(options.json, report)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
-    command.run("emulate", argv, _body, (FirmwareError,))
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string("board", "stm32f746g_disco", BOARD_HELP)
-    flags.DEFINE_string("elf", "", "Firmware image to run.")
-    flags.DEFINE_string("model", "", "Fused .tflite to build and run instead of --elf.")
-    flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where --model's weights go.")
-    flags.DEFINE_enum("runtime", "compiled", RUNTIMES, "What runs --model; tflm needs TFLM_DIR.")
-    flags.DEFINE_list("images", [], "Image files, folders, or .npy files.")
-    flags.DEFINE_integer("count", 0, "Classify only the first images; 0 = all.", lower_bound=0)
-    flags.DEFINE_bool("console", False, "Print what the firmware prints when it starts.")
-    flags.DEFINE_bool("profile", False, "Print instructions per function.")
-    flags.DEFINE_bool("strict", False, "Also fault on unaligned LDM, LDRD, ...; slower.")
-    flags.DEFINE_string("json", "", "Write the report to this file.")
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

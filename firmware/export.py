@@ -13,28 +13,42 @@ import dataclasses
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
-
 from boards import BOARD_HELP, get_board
 from firmware.build import build
+from firmware.command import runtime_flag
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats import FORMAT_NAMES, LAYOUTS, get_format
-from firmware.model import RUNTIMES, WEIGHTS, named_model, project_from_model
+from firmware.formats import FORMAT_NAMES, VARIANTS, get_format
+from firmware.model import named_model, project_from_model
 from firmware.project import Project, check_project_name
+from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
 
+FLAGS = flags.FlagSet("export", __doc__)
+flags.model(FLAGS, "Fused and planned .tflite.")
+flags.board(FLAGS, BOARD_HELP, "stm32f746g_disco")
+FLAGS.enum("format", "cmake", FORMAT_NAMES, "Build system.")
+runtime_flag(FLAGS)
+FLAGS.enum("variant", "", VARIANTS, "Variant of --format; legacy is for mbed-tools.")
+flags.weights_in(FLAGS)
+flags.out(FLAGS, "Folder to make.")
+FLAGS.string("name", "vit_firmware", "Project and executable name.")
+flags.overwrite(FLAGS, "Replace --out when it exists.")
+FLAGS.boolean("check", True, "Build once before writing, to be sure that it fits.")
+flags.json(FLAGS)
 
-def _expect_free(out: Path, force: bool) -> None:
+
+def _expect_free(out: Path, overwrite: bool) -> None:
     """FirmwareError when `out` can not become the project's folder."""
     if out.exists() and not out.is_dir():
         raise FirmwareError(f"{out} is a file, expected a folder")
-    if out.exists() and not force:
-        raise FirmwareError(f"{out} exists; choose another --out or give --force")
+    if out.exists() and not overwrite:
+        raise FirmwareError(f"{out} exists; choose another --out or give --overwrite")
     for parent in out.absolute().parents:
         if not parent.exists():
             continue
@@ -50,9 +64,9 @@ def export_project(
     format_name: str,
     out: Path,
     *,
-    force: bool = False,
+    overwrite: bool = False,
     check: bool = True,
-    layout: str = "",
+    variant: str = "",
 ) -> MemoryUse | None:
     """Writes `project` for a build system to the folder `out`.
 
@@ -60,9 +74,9 @@ def export_project(
       project: from `firmware.project` or `firmware.model`.
       format_name: one of `FORMAT_NAMES`.
       out: folder to make; its parent is made when missing.
-      force: replace `out` when it exists.
+      overwrite: replace `out` when it exists.
       check: build the project first.
-      layout: variant of the format, e.g. `legacy` for mbed-tools.
+      variant: of the format, e.g. `legacy` for mbed-tools.
 
     Returns:
       Sizes of the image, or None without `check`.
@@ -73,8 +87,8 @@ def export_project(
     """
     check_project_name(project.name)
     out = out.absolute()
-    entry = get_format(format_name, layout)
-    _expect_free(out, force)
+    entry = get_format(format_name, variant)
+    _expect_free(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
         use = build(project, Path(temporary) / "check" / "firmware.elf") if check else None
@@ -88,46 +102,43 @@ def export_project(
     return use
 
 
-def _export(values: dict[str, Any]) -> dict[str, Any]:
-    for name in ("model", "out"):
-        if not values[name]:
-            raise FirmwareError(f"--{name} is missing")
-    name = values["name"]
+def _export() -> dict[str, Any]:
+    name = FLAGS["name"].value
     try:
         check_project_name(name)
     except FirmwareError as error:
         raise FirmwareError(f"--name: {error}") from None
-    board = get_board(values["board"])
-    out = Path(values["out"])
-    _expect_free(out, values["force"])  # Before the work, not after it.
+    board = get_board(FLAGS.board)
+    out = Path(FLAGS.out)
+    _expect_free(out, FLAGS.overwrite)  # Before the work, not after it.
     work = Path(tempfile.mkdtemp(prefix="vit-export-"))
     try:
-        with named_model(values["model"]) as model:
+        with named_model(FLAGS.model) as model:
             project = project_from_model(
                 model,
                 board,
                 work,
-                weights=values["weights"],
+                weights=FLAGS.weights_in,
                 name=name,
-                runtime=values["runtime"],
+                runtime=FLAGS.runtime,
             )
-        check = values["check"]
+        check = FLAGS.check
         use = export_project(
             project,
-            values["format"],
+            FLAGS.format,
             out,
-            force=values["force"],
+            overwrite=FLAGS.overwrite,
             check=check,
-            layout=values["layout"],
+            variant=FLAGS.variant,
         )
     finally:
         shutil.rmtree(work)
     return {
         "board": board.name,
-        "format": values["format"],
-        "layout": values["layout"],
-        "runtime": values["runtime"],
-        "out": values["out"],
+        "format": FLAGS.format,
+        "variant": FLAGS.variant,
+        "runtime": FLAGS.runtime,
+        "out": FLAGS.out,
         "files": len(project.files),
         "memory": dataclasses.asdict(use) if use else None,
     }
@@ -136,38 +147,22 @@ def _export(values: dict[str, Any]) -> dict[str, Any]:
 def _print(report: dict[str, Any]) -> None:
     for key, value in (report["memory"] or {}).items():
         print(f"{key.replace('_', ' '):<24}{value:>12,}")
-    step = get_format(report["format"], report["layout"]).next_step
+    step = get_format(report["format"], report["variant"]).next_step
     print(f"{report['out']}: {report['format']} project for {report['board']}; {step}")
 
 
 def _body() -> None:
-    values = flags.FLAGS.flag_values_dict()
-    expect_writable(values["json"])
-    report = _export(values)
-    if values["json"]:
-        write_json(values["json"], report)
+    expect_writable(FLAGS.json)
+    report = _export()
+    if FLAGS.json:
+        write_json(FLAGS.json, report)
     _print(report)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
-    run("export", argv, _body, (FirmwareError,))
-
-
-def _define_flags() -> None:
-    flags.DEFINE_string("model", "", "Fused and planned .tflite.")
-    flags.DEFINE_string("board", "stm32f746g_disco", BOARD_HELP)
-    flags.DEFINE_enum("format", "cmake", FORMAT_NAMES, "Build system.")
-    flags.DEFINE_enum("runtime", "compiled", RUNTIMES, "What runs the model; tflm needs TFLM_DIR.")
-    flags.DEFINE_enum("layout", "", LAYOUTS, "Variant of the format; legacy is for mbed-tools.")
-    flags.DEFINE_enum("weights", "auto", WEIGHTS, "Where the weights go.")
-    flags.DEFINE_string("out", "", "Folder to make.")
-    flags.DEFINE_string("name", "vit_firmware", "Project and executable name.")
-    flags.DEFINE_bool("force", False, "Replace --out when it exists.")
-    flags.DEFINE_bool("check", True, "Build once before writing, to be sure that it fits.")
-    flags.DEFINE_string("json", "", "Write the report to this file.")
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

@@ -25,14 +25,13 @@ from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError
 from firmware.project import Project, make_project
 from firmware.tflm_project import tflm_project_from_model
+from tflm_vit.flags import WEIGHTS_IN
 
-WEIGHTS_INTERNAL = "internal"
-WEIGHTS_QSPI = "qspi"
+WEIGHTS_EXTERNAL = "external"
 RUNTIME_COMPILED = "compiled"
 RUNTIME_TFLM = "tflm"
 RUNTIMES = (RUNTIME_COMPILED, RUNTIME_TFLM)
 WEIGHTS_AUTO = "auto"
-WEIGHTS = (WEIGHTS_AUTO, WEIGHTS_INTERNAL, WEIGHTS_QSPI)
 
 
 @contextlib.contextmanager
@@ -40,12 +39,9 @@ def named_model(path: str) -> Iterator[bytes]:
     """The content of a `.tflite`; a ModelError raised in the block gets the file's name.
 
     Raises:
-      FirmwareError: the file can not be read.
+      OSError: the file can not be read.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise FirmwareError(f"cannot read {path}: {error.strerror}") from None
+    content = Path(path).read_bytes()
     try:
         yield content
     except ModelError as error:
@@ -72,17 +68,12 @@ def kernel_files(board: Board) -> list[Path]:
 
 
 def _compile(model: bytes, board: Board, weights: str, plan: Plan | None) -> CompiledModel:
-    if weights not in WEIGHTS:
-        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS)}")
-    if weights == WEIGHTS_QSPI and board.external_flash() is None:
-        raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
+    if weights not in WEIGHTS_IN:
+        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS_IN)}")
+    if weights == WEIGHTS_EXTERNAL and board.external_flash() is None:
+        raise FirmwareError(f"{board.name} has no external flash; use --weights_in=internal")
     try:
-        compiled = compile_model(model, plan, external_weights=weights == WEIGHTS_QSPI)
-        if compiled.interface.image is None:
-            raise ModelError(
-                "the firmware takes models of one int8 image [1, height, width, channels] with one "
-                "int8 output; run others with open_runtime('host', ...)"
-            )
+        compiled = compile_model(model, plan, external_weights=weights == WEIGHTS_EXTERNAL)
         if weights == WEIGHTS_AUTO and board.external_flash() is not None:
             room = auto_room(board.place(Use.CODE).size_bytes)
             if compiled.weights_bytes > room:
@@ -106,11 +97,11 @@ def compile_to_directory(
       model: a fused and planned `.tflite`.
       board: decides where the weights can go.
       directory: made if missing.
-      weights: `internal` flash, `qspi`, or `auto`: internal when they fit there.
+      weights: `internal` flash, `external`, or `auto`: internal when they fit there.
       plan: memory plan instead of the file's own plan.
 
     Raises:
-      FirmwareError: the board has no QSPI flash.
+      FirmwareError: the board has no external flash.
       ModelError: the model is not one that the compiled runtime runs.
     """
     _compile(model, board, weights, plan).write(directory)
@@ -118,14 +109,14 @@ def compile_to_directory(
 
 def _tflm_external(model: bytes, board: Board, weights: str) -> bool:
     """Whether the model file goes to external flash."""
-    if weights not in WEIGHTS:
-        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS)}")
+    if weights not in WEIGHTS_IN:
+        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS_IN)}")
     if board.external_flash() is None:
-        if weights == WEIGHTS_QSPI:
-            raise FirmwareError(f"{board.name} has no external flash; use --weights=internal")
+        if weights == WEIGHTS_EXTERNAL:
+            raise FirmwareError(f"{board.name} has no external flash; use --weights_in=internal")
         return False
     room = auto_room(board.place(Use.CODE).size_bytes)
-    return weights == WEIGHTS_QSPI or (weights == WEIGHTS_AUTO and len(model) > room)
+    return weights == WEIGHTS_EXTERNAL or (weights == WEIGHTS_AUTO and len(model) > room)
 
 
 def project_from_model(

@@ -7,6 +7,8 @@ import dataclasses
 import struct
 from typing import ClassVar
 
+from firmware.errors import FirmwareError
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
@@ -31,6 +33,24 @@ class ModelInfo:
     def from_bytes(cls, data: bytes) -> ModelInfo:
         """Reads the structure."""
         return cls(*struct.unpack(cls.FORMAT, data))
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the model takes an image; else `classes` are the bytes of all outputs."""
+        return self.image_channels > 0
+
+    def expect_image(self) -> None:
+        """Raises FirmwareError unless the model takes an image."""
+        if not self.is_image:
+            raise FirmwareError(
+                "the model takes no int8 image; run it from Python with "
+                "converter.runtimes.open_runtime"
+            )
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of all inputs."""
+        return self.image_height * self.image_width * max(self.image_channels, 1)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

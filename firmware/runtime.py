@@ -76,10 +76,11 @@ class EmulatedRuntime(Runtime):
         return results
 
     def _infer(self, emulator: Emulator, arrays: Sequence[Array]) -> list[Array]:
-        inference = emulator.classify(arrays[0].reshape(emulator.model.image_shape))
+        inference = emulator.infer(b"".join(x.tobytes() for x in arrays))
         if emulator is self.emulators[0]:
             self.last = inference
-        return [inference.logits]
+        pairs = zip(inference.outputs, self.outputs, strict=True)
+        return [np.frombuffer(y, spec.dtype) for y, spec in pairs]
 
     def stack_high_water_bytes(self) -> int:
         """Most stack that any of the boards has used."""

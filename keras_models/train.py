@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains one architecture: `python -m keras_models.train --preset=vit_digits --out=DIR`.
+"""Trains one architecture: `python -m keras_models.train --network=vit_digits --out=DIR`.
 
 Writes DIR/arch.json, DIR/model.weights.h5 and DIR/train.json (command, seed, versions, accuracies);
 while it runs also DIR/checkpoint.npz and DIR/tensorboard/. A killed training goes on with --resume.
@@ -19,12 +19,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from absl import app, flags
-
-from keras_models.arch import ArchConfig, ArchError
+from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset
-from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
-from keras_models.presets import get_preset
+from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE, resolve_arch
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
@@ -34,11 +31,26 @@ from keras_models.training.checkpoint import (
 )
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe, parse_overrides, recipe_for
+from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 from tflm_vit.stderr import captured_stderr
 
-FLAGS = flags.FLAGS
+FLAGS = flags.FlagSet("train", __doc__)
+flags.network(FLAGS, required=True)
+flags.dataset(FLAGS, DATASETS, "Data set.", "digits")
+flags.data_dir(FLAGS)
+flags.out(FLAGS, "Folder for the trained network.")
+flags.seed(FLAGS, "Of weights, shuffling and augmentation.")
+flags.epochs(FLAGS)
+flags.batch_size(FLAGS)
+flags.recipe_fields(FLAGS)
+flags.resume(FLAGS, "Go on from the checkpoint in --out if there is one.")
+flags.overwrite(FLAGS, "Discard an unfinished training in --out.")
+flags.checkpoint_every(FLAGS)
+FLAGS.enum("jit", "auto", ["auto", "on", "off"], "Whether XLA compiles the training step.")
+flags.json(FLAGS)
+
 _JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
 _VERSIONS_OF = ("keras", "tensorflow", "jax", "numpy")
 
@@ -231,29 +243,8 @@ def train(job: Job, data: Dataset, command: str, resume: bool = False) -> dict[s
 # ---- command line --------------------------------------------------------------------------------
 
 
-def _define_flags() -> None:
-    flags.DEFINE_string("preset", None, "architecture by name, e.g. vit_digits")
-    flags.DEFINE_string("arch", None, "architecture as a JSON file instead of --preset")
-    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set")
-    flags.DEFINE_string("data_dir", "", "folder of --dataset=image_folder or of the catalogue")
-    flags.DEFINE_string("out", None, "directory for the trained network")
-    flags.DEFINE_integer("seed", 0, "seed of weights, shuffling and augmentation")
-    flags.DEFINE_integer("epochs", None, "short for --set=epochs=N", lower_bound=1)
-    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
-    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
-    flags.DEFINE_boolean("resume", False, "go on from the checkpoint in --out if there is one")
-    flags.DEFINE_boolean("overwrite", False, "discard an unfinished training in --out")
-    flags.DEFINE_integer("checkpoint_every", 1, "epochs between checkpoints", lower_bound=1)
-    flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "compile the training step with XLA")
-    flags.DEFINE_string("json", None, "also write the report (train.json) here")
-
-
 def _job() -> tuple[Job, Dataset]:
-    if bool(FLAGS.preset) == bool(FLAGS.arch):
-        raise ArchError("give either --preset=NAME or --arch=FILE.json")
-    if not FLAGS.out:
-        raise ArchError("--out=DIR is needed")
-    arch = get_preset(FLAGS.preset) if FLAGS.preset else ArchConfig.load(FLAGS.arch)
+    arch = resolve_arch(FLAGS.network)
     changes = parse_overrides(FLAGS.set)
     for name in ("epochs", "batch_size"):
         if FLAGS[name].value is not None:
@@ -306,11 +297,10 @@ def _body() -> None:
     print(f"{'total time':<20} {time.monotonic() - started:.0f} s")
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Trains as the flags say."""
-    run("train", argv, _body)
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

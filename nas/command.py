@@ -4,64 +4,51 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
-from absl import flags
-
-from boards import BOARD_HELP, get_board
+from boards import get_board
+from keras_models.datasets import DATASETS
 from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Firmware, Target
-from tflm_vit.files import write_json
-from tflm_vit.run import run
-
-__all__ = [
-    "FLAGS",
-    "cost_model",
-    "define_target_flags",
-    "define_training_flags",
-    "recipe_of_flags",
-    "run",
-    "write_json",
-]
-
-FLAGS = flags.FLAGS
+from nas.supernet.data import SEARCH_FRACTION
+from tflm_vit import flags
+from tflm_vit.flag_set import FlagSet
 
 
-def define_target_flags() -> None:
+def define_target_flags(to: FlagSet) -> None:
     """--board and what may differ from it: memories, clock; limits; form of the network."""
-    flags.DEFINE_string("board", None, f"memories and clock; {BOARD_HELP}")
-    flags.DEFINE_integer("sram", None, "SRAM in bytes; with --board its regions hold as well", 1)
-    flags.DEFINE_integer("flash", None, "internal flash in bytes; with --board at most its own", 1)
-    flags.DEFINE_integer(
-        "external_flash", None, "memory-mapped flash for the weights in bytes; 0: not used", 0
-    )
-    flags.DEFINE_integer("clock_hz", None, "of the core, instead of the board's", lower_bound=1)
-    flags.DEFINE_float("latency_ms", None, "limit of the estimated latency", lower_bound=0.0)
-    flags.DEFINE_boolean("streamed", True, "image in rows; networks with a stem: always resident")
-    flags.DEFINE_enum("residual_bits", "8", ["8", "16"], "of the residual stream")
+    flags.board(to, "Board whose memories and clock are the limits; --sram and the like override.")
+    flags.sram(to)
+    flags.flash(to)
+    flags.external_flash(to)
+    flags.clock_hz(to)
+    flags.latency_ms(to)
+    flags.streamed(to)
+    flags.residual_bits(to)
 
 
-def cost_model() -> CostModel:
+def cost_model(given: FlagSet) -> CostModel:
     """The cost model that the flags describe.
 
     Raises:
       BudgetError: the SRAM does not even hold the firmware's own data.
     """
-    base = Target.of_board(get_board(FLAGS.board)) if FLAGS.board else Target()
-    external = base.external_flash_bytes if FLAGS.external_flash is None else FLAGS.external_flash
-    if FLAGS.flash and base.flash_bytes and FLAGS.flash > base.flash_bytes:
+    base = Target.of_board(get_board(given.board)) if given.board else Target()
+    external = base.external_flash_bytes if given.external_flash is None else given.external_flash
+    if given.flash and base.flash_bytes and given.flash > base.flash_bytes:
         raise BudgetError(
-            f"--flash={FLAGS.flash}: expected at most {base.flash_bytes}, the flash of {base.name}"
+            f"--flash={given.flash}: expected at most {base.flash_bytes}, the flash of {base.name}"
         )
     target = dataclasses.replace(
         base,
-        sram_bytes=FLAGS.sram,
-        flash_bytes=FLAGS.flash or base.flash_bytes,
+        sram_bytes=given.sram,
+        flash_bytes=given.flash or base.flash_bytes,
         external_flash_bytes=external or None,
-        clock_hz=FLAGS.clock_hz,
-        latency_ms=FLAGS.latency_ms,
+        clock_hz=given.clock_hz,
+        latency_ms=given.latency_ms,
     )
-    firmware = Firmware(operators=1, row_bytes=1, streamed=FLAGS.streamed)
+    firmware = Firmware(operators=1, row_bytes=1, streamed=given.streamed)
     least = target.overhead_bytes(firmware)
     if target.arena_bytes(firmware) == 0 and target.sram_bytes is None:
         raise BudgetError(
@@ -73,26 +60,58 @@ def cost_model() -> CostModel:
             f"SRAM of {target.sram_bytes} bytes: expected more than the firmware's {least} (stack "
             f"{target.stack_bytes}, static data {least - target.stack_bytes})"
         )
-    return CostModel(target, FLAGS.streamed, int(FLAGS.residual_bits))
+    return CostModel(target, given.streamed, int(given.residual_bits))
 
 
-def define_training_flags() -> None:
+def define_training_flags(to: FlagSet) -> None:
     """How a supernet is trained, but for the number of epochs."""
-    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
-    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
-    flags.DEFINE_enum("sampling", "uniform", ["uniform", "sandwich"], "sub-networks of a step")
-    flags.DEFINE_float("distill", 0.0, "share of imitation in the loss (sandwich or --teacher)")
-    flags.DEFINE_integer("checkpoint_every", 1, "epochs between checkpoints", lower_bound=1)
+    flags.batch_size(to)
+    flags.recipe_fields(to)
+    to.enum("sampling", "uniform", ["uniform", "sandwich"], "Sub-networks of a step.")
+    distill(to)
+    flags.checkpoint_every(to)
 
 
-def recipe_of_flags(dataset: str) -> Recipe:
+def distill(to: FlagSet) -> None:
+    to.number("distill", 0.0, "Share of imitation of a larger network in the loss.", 0.0, 1.0)
+
+
+def algorithm(to: FlagSet, names: Sequence[str], text: str) -> None:
+    to.enum("algorithm", names[0], names, text)
+
+
+def supernet(to: FlagSet, text: str = "", required: bool = True) -> None:
+    what = "Folder that nas.train_supernet wrote."
+    to.string("supernet", "", f"{what} {text}".strip(), required)
+
+
+def trials(to: FlagSet) -> None:
+    to.integer("trials", 400, "Networks to evaluate, all workers together.", 1)
+
+
+def population(to: FlagSet, default: int) -> None:
+    to.integer("population", default, "Networks of a generation.", 2)
+
+
+def space(to: FlagSet) -> None:
+    to.string("space", "mcu_32", "Search space: a name or a JSON file.")
+
+
+def search_data_flags(to: FlagSet) -> None:
+    """Data set, its folder, and how it is split for a search."""
+    flags.dataset(to, DATASETS, "Data set of the supernet's training.", "digits")
+    flags.data_dir(to)
+    to.number("search_fraction", SEARCH_FRACTION, "Share of training images for the search.", 0, 1)
+
+
+def recipe_of_flags(given: FlagSet) -> Recipe:
     """The data set's recipe with the changes of --set, --epochs and --batch_size.
 
     No drop path and no mixing across sub-networks' labels: a supernet underfits as it is.
     """
-    changes = parse_overrides(FLAGS.set)
+    changes = parse_overrides(given.set)
     for name in ("epochs", "batch_size"):
-        if FLAGS[name].value is not None:
-            changes[name] = FLAGS[name].value
-    base = DIGITS if dataset == "digits" else recipe_for("vit_micro_32")
+        if given[name].value is not None:
+            changes[name] = given[name].value
+    base = DIGITS if given.dataset == "digits" else recipe_for("vit_micro_32")
     return dataclasses.replace(base, **{"drop_path": 0.0, **changes})

@@ -22,19 +22,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import app, flags
 from tqdm import tqdm
 
-from keras_models.datasets import DATASETS
-from nas.command import (
-    FLAGS,
-    cost_model,
-    define_target_flags,
-    define_training_flags,
-    recipe_of_flags,
-    run,
-    write_json,
-)
+from nas import command as shared
 from nas.cost.sampler import Sampler
 from nas.evolution.mcuformer import Measure, draw_walk, grid_of, objective, walk
 from nas.evolution.mcuformer import record as record_walk
@@ -54,12 +44,31 @@ from nas.supernet.data import load_search_data
 from nas.supernet.evaluator import Evaluator, Source
 from nas.supernet.files import SPACE_FILE
 from nas.supernet.training import Job, train
-from tflm_vit.files import expect_writable
-from tflm_vit.run import typed_command
+from tflm_vit import flags
+from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run, typed_command
+
+FLAGS = flags.FlagSet("evolve_space", __doc__)
+shared.supernet(FLAGS)
+shared.algorithm(FLAGS, ("s3", "mcuformer"), "Which dimensions move, and how.")
+shared.search_data_flags(FLAGS)
+flags.out(FLAGS, "Folder for the results.")
+flags.samples(FLAGS, 200, "Random sub-networks to evaluate.", 2)
+FLAGS.integer("top", 50, "Of --samples, how many are the top ones.", 1)
+flags.count(FLAGS, "Number of images of the search split; 0: all.")
+FLAGS.integer("points", 5, "Of --algorithm=mcuformer: random pairs to begin with.", 3)
+FLAGS.integer("steps", None, "Steps; without it 1 of s3, at most 10 of mcuformer.", 1)
+flags.epochs(FLAGS, "Of --algorithm=s3: train the new space's supernet for so many.")
+FLAGS.boolean("control", False, "With --epochs: also train the old space on.")
+flags.seed(FLAGS, "Of the random sub-networks.")
+flags.resume(FLAGS, "Go on with what is in --out.")
+flags.json(FLAGS)
+shared.define_training_flags(FLAGS)
+shared.define_target_flags(FLAGS)
 
 
 def _source(supernet: str) -> Source:
-    return Source(supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.images)
+    return Source(supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.count)
 
 
 def _accuracy(supernet: str, space: SearchSpace, folder: str) -> Callable[[SubnetConfig], float]:
@@ -70,14 +79,15 @@ def _accuracy(supernet: str, space: SearchSpace, folder: str) -> Callable[[Subne
 
 def _setup() -> dict[str, Any]:
     """What must not change between a kill and --resume."""
-    names = ["algorithm", "dataset", "search_fraction", "networks", "top", "seed", "points"]
+    names = ["algorithm", "dataset", "search_fraction", "top", "seed", "points"]
     setup = {name: FLAGS[name].value for name in names}
-    setup["model"] = cost_model().to_dict()
+    setup["networks"] = FLAGS.samples
+    setup["model"] = shared.cost_model(FLAGS).to_dict()
     setup["supernet"] = supernet_mark(FLAGS.supernet)
-    if FLAGS.images:
-        setup["images"] = FLAGS.images
+    if FLAGS.count:
+        setup["images"] = FLAGS.count
     if FLAGS.epochs is not None:
-        setup["recipe"] = dataclasses.asdict(recipe_of_flags(FLAGS.dataset))
+        setup["recipe"] = dataclasses.asdict(shared.recipe_of_flags(FLAGS))
         setup["sampling"], setup["distill"] = FLAGS.sampling, FLAGS.distill
     return setup
 
@@ -92,11 +102,11 @@ def _step(supernet: str, folder: str) -> tuple[Errors, SearchSpace]:
         return Errors(*[data[name] for name in names]), SearchSpace.load(space_file)
     os.makedirs(folder, exist_ok=True)
     space = SearchSpace.load(os.path.join(supernet, SPACE_FILE))
-    sampler = Sampler(space, cost_model(), FLAGS.seed)
+    sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     census = sampler.census
     accuracy = _accuracy(supernet, space, folder)
-    with tqdm(total=FLAGS.networks, unit="network") as bar:
-        measured = measure(sampler, accuracy, FLAGS.networks, lambda: bar.update(1))
+    with tqdm(total=FLAGS.samples, unit="network") as bar:
+        measured = measure(sampler, accuracy, FLAGS.samples, lambda: bar.update(1))
     evolved = evolve_once(space, measured, FLAGS.top)
     share = census.fit_both / census.total
     draw_step(os.path.join(folder, "evolution.png"), evolved, measured, FLAGS.top)
@@ -114,10 +124,10 @@ def _step(supernet: str, folder: str) -> tuple[Errors, SearchSpace]:
 def _train(space: SearchSpace, initial: str, folder: str) -> None:
     """Trains the supernet of a space from another one's weights."""
     os.makedirs(folder, exist_ok=True)
-    recipe = recipe_of_flags(FLAGS.dataset)
+    recipe = shared.recipe_of_flags(FLAGS)
     job = Job(
         space,
-        cost_model(),
+        shared.cost_model(FLAGS),
         recipe,
         Objective(recipe.label_smoothing, FLAGS.distill),
         FLAGS.sampling == "sandwich",
@@ -155,10 +165,10 @@ def _walk() -> dict[str, Any]:
     """MCUFormer's variant."""
     space = SearchSpace.load(os.path.join(FLAGS.supernet, SPACE_FILE))
     grid_of(space)
-    sampler = Sampler(space, cost_model(), FLAGS.seed)
+    sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     sampler.census  # noqa: B018  an impossible budget is refused at once
     accuracy = _accuracy(FLAGS.supernet, space, FLAGS.out)
-    measured = Measure(sampler, accuracy, FLAGS.networks, FLAGS.top)
+    measured = Measure(sampler, accuracy, FLAGS.samples, FLAGS.top)
     steps = 10 if FLAGS.steps is None else FLAGS.steps
     with tqdm(total=FLAGS.points + steps, unit="pair") as bar:
         found = walk(measured, FLAGS.points, steps, lambda: bar.update(1))
@@ -180,8 +190,8 @@ def _walk() -> dict[str, Any]:
 
 
 def _body() -> None:
-    if not 1 <= FLAGS.top <= FLAGS.networks:
-        raise ValueError(f"--top={FLAGS.top}: expected 1 to --networks={FLAGS.networks}")
+    if not 1 <= FLAGS.top <= FLAGS.samples:
+        raise ValueError(f"--top={FLAGS.top}: expected 1 to --samples={FLAGS.samples}")
     if FLAGS.epochs is None and FLAGS.algorithm == "s3" and (FLAGS.steps or 1) > 1:
         raise ValueError(
             f"--steps={FLAGS.steps}: expected --epochs, for the supernets of the steps"
@@ -204,31 +214,9 @@ def _body() -> None:
         write_json(FLAGS.json, data)
 
 
-def main(argv: Sequence[str]) -> None:
-    run("nas.evolve_space", argv, _body)
-
-
-def define_flags() -> None:
-    flags.DEFINE_string("supernet", None, "directory of nas.train_supernet", required=True)
-    flags.DEFINE_enum("algorithm", "s3", ["s3", "mcuformer"], "which dimensions move, and how")
-    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set, as in training")
-    flags.DEFINE_string("data_dir", "", "folder of the data set")
-    flags.DEFINE_float("search_fraction", 0.2, "as in training")
-    flags.DEFINE_string("out", None, "directory for the results", required=True)
-    flags.DEFINE_integer("networks", 200, "random sub-networks to evaluate", lower_bound=2)
-    flags.DEFINE_integer("top", 50, "of them, how many are the top ones", lower_bound=1)
-    flags.DEFINE_integer("images", 0, "of the search split; 0: all", lower_bound=0)
-    flags.DEFINE_integer("points", 5, "mcuformer: random pairs to begin with", lower_bound=3)
-    flags.DEFINE_integer("steps", None, "s3: 1 unless given; mcuformer: 10 at most", lower_bound=1)
-    flags.DEFINE_integer("epochs", None, "s3: train the new space's supernet", lower_bound=1)
-    flags.DEFINE_boolean("control", False, "s3 with --epochs: also train the old space on")
-    flags.DEFINE_integer("seed", 0, "of the random sub-networks")
-    flags.DEFINE_boolean("resume", False, "go on with what is in --out")
-    flags.DEFINE_string("json", None, "also write the record here")
-    define_training_flags()
-    define_target_flags()
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    main()

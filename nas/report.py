@@ -11,16 +11,23 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from absl import app, flags
-
-from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
+from nas import command as shared
 from nas.cost import published
 from nas.cost.census import Census, constant_room, take_census
 from nas.cost.model import CostModel
 from nas.space import SearchSpace, SubnetConfig
 from nas.space.describe import describe
 from nas.space.presets import get_space
-from tflm_vit.run import typed_command
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run, typed_command
+
+FLAGS = flags.FlagSet("report", __doc__)
+shared.space(FLAGS)
+FLAGS.words("srams", [], "Several SRAM sizes in bytes, each as --sram.")
+flags.json(FLAGS)
+shared.define_target_flags(FLAGS)
+
 
 EXTERNAL_FLASH_BYTES = 16 * 1024 * 1024  # of the option that is shown where nothing fits
 
@@ -115,13 +122,19 @@ def _print_published(space: SearchSpace, limits: list[int | None]) -> None:
             )
 
 
+def _bytes(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise ValueError(f"--srams: got {text!r}, expected bytes")
+    return int(text)
+
+
 def _body() -> None:
     space = get_space(FLAGS.space)
-    limits: list[int | None] = [int(text) for text in FLAGS.srams] or [None]
-    base = cost_model()
+    limits: list[int | None] = [_bytes(text) for text in FLAGS.srams] or [None]
+    base = shared.cost_model(FLAGS)
     if limits == [None]:
         limits = [base.target.sram_bytes]
-    modes = [True, False] if FLAGS["streamed"].using_default_value else [FLAGS.streamed]
+    modes = [True, False] if not FLAGS["streamed"].given else [FLAGS.streamed]
     print(f"{space.name}: {space.size:,} networks")
     rows = []
     model, census = base, None
@@ -140,17 +153,9 @@ def _body() -> None:
         write_json(FLAGS.json, {"command": typed_command("nas.report"), **figures})
 
 
-def main(argv: Sequence[str]) -> None:
-    run("nas.report", argv, _body)
-
-
-def define_flags() -> None:
-    flags.DEFINE_string("space", "mcu_32", "name or JSON file of a space")
-    flags.DEFINE_list("srams", [], "several SRAM sizes in bytes instead of --sram")
-    flags.DEFINE_string("json", None, "file for the figures")
-    define_target_flags()
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    main()

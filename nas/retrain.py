@@ -12,31 +12,30 @@ import os
 import time
 from collections.abc import Sequence
 
-from absl import app, flags
-
 from keras_models.datasets import DATASETS, load_dataset
-from nas.command import FLAGS, recipe_of_flags, run, write_json
+from nas import command as shared
 from nas.supernet.compiled import Objective
 from nas.supernet.files import load_supernet
 from nas.supernet.retraining import WEIGHTS, Job, network_of, retrain, write
-from tflm_vit.run import typed_command
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run, typed_command
 
-
-def define_flags() -> None:
-    flags.DEFINE_string("supernet", None, "directory of nas.train_supernet", required=True)
-    flags.DEFINE_string("front", None, "front.json of nas.search", required=True)
-    flags.DEFINE_integer("trial", None, "which network of the front; default: the most accurate")
-    flags.DEFINE_enum("weights", "inherited", WEIGHTS, "what training starts from")
-    flags.DEFINE_float("distill", 0.0, "share of imitation of the supernet's largest network")
-    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set")
-    flags.DEFINE_string("data_dir", "", "folder of the data set")
-    flags.DEFINE_string("out", None, "directory for the trained network", required=True)
-    flags.DEFINE_integer("seed", 0, "of shuffling, augmentation and new weights")
-    flags.DEFINE_integer("epochs", None, "short for --set=epochs=N", lower_bound=1)
-    flags.DEFINE_integer("batch_size", None, "short for --set=batch_size=N", lower_bound=1)
-    flags.DEFINE_multi_string("set", [], "recipe field, FIELD=VALUE; may be repeated")
-    flags.DEFINE_boolean("resume", False, "go on from the checkpoint in --out if there is one")
-    flags.DEFINE_string("json", None, "also write the report (train.json) here")
+FLAGS = flags.FlagSet("retrain", __doc__)
+shared.supernet(FLAGS)
+FLAGS.string("front", "", "The file front.json that nas.search wrote.", required=True)
+FLAGS.integer("trial", None, "Which network of the front; without it the most accurate.")
+FLAGS.enum("start", "inherited", WEIGHTS, "Weights that training starts from.")
+shared.distill(FLAGS)
+flags.dataset(FLAGS, DATASETS, "Data set of the supernet's training.", "digits")
+flags.data_dir(FLAGS)
+flags.out(FLAGS, "Folder for the trained network.")
+flags.seed(FLAGS, "Of shuffling, augmentation and new weights.")
+flags.epochs(FLAGS)
+flags.batch_size(FLAGS)
+flags.recipe_fields(FLAGS)
+flags.resume(FLAGS, "Go on from the checkpoint in --out if there is one.")
+flags.json(FLAGS)
 
 
 def _body() -> None:
@@ -50,9 +49,9 @@ def _body() -> None:
     data = load_dataset(
         FLAGS.dataset, FLAGS.data_dir, image_size=space.image_size, channels=space.channels
     )
-    recipe = recipe_of_flags(FLAGS.dataset)
+    recipe = shared.recipe_of_flags(FLAGS)
     objective = Objective(recipe.label_smoothing, FLAGS.distill)
-    job = Job(config, FLAGS.weights, recipe, objective, FLAGS.seed, FLAGS.out)
+    job = Job(config, FLAGS.start, recipe, objective, FLAGS.seed, FLAGS.out)
     started = time.monotonic()
     model, progress = retrain(job, net, data, FLAGS.resume)
     command = typed_command("nas.retrain")
@@ -67,10 +66,9 @@ def _body() -> None:
     )
 
 
-def main(argv: Sequence[str]) -> None:
-    run("nas.retrain", argv, _body)
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    main()

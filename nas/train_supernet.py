@@ -12,50 +12,41 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from absl import app, flags
-
-from keras_models.datasets import DATASETS
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
 )
-from nas.command import (
-    FLAGS,
-    cost_model,
-    define_target_flags,
-    define_training_flags,
-    recipe_of_flags,
-    run,
-    write_json,
-)
+from nas import command as shared
 from nas.space.presets import get_space
 from nas.supernet.compiled import Objective
-from nas.supernet.data import SEARCH_FRACTION, load_search_data
+from nas.supernet.data import load_search_data
 from nas.supernet.distribution import KINDS, START_TIMEOUT, make_distribution
 from nas.supernet.training import Job, train
-from tflm_vit.run import typed_command
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run, typed_command
 
-
-def define_flags() -> None:
-    flags.DEFINE_string("space", "mcu_32", "name or JSON file of a space")
-    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set")
-    flags.DEFINE_string("data_dir", "", "folder of --dataset=image_folder or of the catalogue")
-    flags.DEFINE_float("search_fraction", SEARCH_FRACTION, "share of training images for search")
-    flags.DEFINE_string("out", None, "directory for the supernet", required=True)
-    flags.DEFINE_integer("seed", 0, "seed of weights, sub-networks, shuffling and augmentation")
-    flags.DEFINE_integer("epochs", None, "short for --set=epochs=N", lower_bound=1)
-    flags.DEFINE_string("initial", "", "trained network or supernet (directory) to start from")
-    flags.DEFINE_string("teacher", "", "trained directory of a plain network to imitate")
-    flags.DEFINE_boolean("resume", False, "go on from the checkpoint in --out if there is one")
-    flags.DEFINE_boolean("overwrite", False, "discard an unfinished training in --out")
-    flags.DEFINE_enum(
-        "distribution", "none", KINDS,
-        "mirrored: devices of this machine; multi_worker: processes of TF_CONFIG, same flags in all"
-    )  # fmt: skip
-    flags.DEFINE_float("start_timeout", START_TIMEOUT, "seconds to wait for other workers", 1.0)
-    flags.DEFINE_string("json", None, "also write the report (train.json) here")
-    define_training_flags()
-    define_target_flags()
+FLAGS = flags.FlagSet("train_supernet", __doc__)
+shared.space(FLAGS)
+shared.search_data_flags(FLAGS)
+flags.out(FLAGS, "Folder for the supernet.")
+flags.seed(FLAGS, "Of weights, sub-networks, shuffling and augmentation.")
+flags.epochs(FLAGS)
+FLAGS.string("initial", "", "Folder of a trained network or supernet to start from.")
+FLAGS.string("teacher", "", "Trained folder of a plain network to imitate.")
+flags.resume(FLAGS, "Go on from the checkpoint in --out if there is one.")
+flags.overwrite(FLAGS, "Discard an unfinished training in --out.")
+FLAGS.enum(
+    "distribution",
+    "none",
+    KINDS,
+    "The devices of this machine (mirrored), or the processes of TF_CONFIG (multi_worker), with "
+    "the same flags in all.",
+)
+FLAGS.number("start_timeout", START_TIMEOUT, "Seconds to wait for other workers.", 1.0)
+flags.json(FLAGS)
+shared.define_training_flags(FLAGS)
+shared.define_target_flags(FLAGS)
 
 
 def _check_out(out: str, resume: bool, overwrite: bool) -> None:
@@ -73,8 +64,8 @@ def _check_out(out: str, resume: bool, overwrite: bool) -> None:
 def _body() -> None:
     if not 0.0 <= FLAGS.distill <= 1.0:
         raise ValueError(f"--distill={FLAGS.distill}: expected 0 to 1")
-    space, model = get_space(FLAGS.space), cost_model()
-    recipe = recipe_of_flags(FLAGS.dataset)
+    space, model = get_space(FLAGS.space), shared.cost_model(FLAGS)
+    recipe = shared.recipe_of_flags(FLAGS)
     distribution = make_distribution(FLAGS.distribution, FLAGS.start_timeout)
     if distribution.chief:
         _check_out(FLAGS.out, FLAGS.resume, FLAGS.overwrite)
@@ -109,10 +100,9 @@ def _body() -> None:
     )
 
 
-def main(argv: Sequence[str]) -> None:
-    run("nas.train_supernet", argv, _body)
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    main()

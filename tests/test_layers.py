@@ -46,25 +46,3 @@ def test_no_package_imports_upward(package):
         ours = {name.split(".")[0] for name in imported(path)} & EVERYTHING
         shared = set() if package in SHARED else SHARED
         assert ours <= ALLOWED[package] | shared | {package}, path.relative_to(ROOT)
-
-
-def _defines_flags(path: Path) -> bool:
-    """Whether importing the module defines command-line flags."""
-    statements = ast.parse(path.read_text(encoding="utf-8")).body
-    top = [s for s in statements if isinstance(s, ast.Assign | ast.Expr)]
-    calls = [s.value for s in top if isinstance(s.value, ast.Call)]
-    return any(ast.unparse(call.func).startswith("flags.DEFINE") for call in calls)
-
-
-def test_a_module_with_flags_of_its_own_is_imported_by_nobody():
-    """Flags are global to a process: two such modules in one of them do not import."""
-    files = [path for package in sorted(EVERYTHING) for path in sources(package)]
-    commands = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
-        for path in files
-        if _defines_flags(path)
-    }
-    assert "benchmarks.accuracy" in commands
-    for path in files:
-        found = imported(path) & set(commands)
-        assert not found, f"{path.relative_to(ROOT)} imports {sorted(found)}"

@@ -9,7 +9,7 @@ import zlib
 
 # An exception that this toolkit defines says what was got and what to do.
 _ROOMS = frozenset(
-    {"boards", "converter", "firmware", "keras_models", "nas", "tflm_custom_ops", "tflm_vit"}
+    {"benchmarks", "boards", "converter", "firmware", "keras_models", "nas", "tflm_custom_ops"}
 )
 # Of a library that is perhaps not installed: known by the name of its package.
 _LIBRARIES = frozenset({"PIL", "h5py", "optuna", "sqlalchemy", "psycopg2", "pymysql", "serial"})

@@ -84,6 +84,11 @@ def seed(to: FlagSet, text: str, default: int = 0) -> Flag[int]:
     return to.integer("seed", default, text, 0, 2**32 - 1)
 
 
+def samples(to: FlagSet, default: int, text: str, low: int = 1) -> Flag[int]:
+    """A number of random networks or operators."""
+    return to.integer("samples", default, text, low)
+
+
 # ---- what it is for ---------------------------------------------------------------------------
 
 
@@ -111,6 +116,14 @@ def flash(to: FlagSet) -> Flag[int | None]:
 def external_flash(to: FlagSet) -> Flag[int | None]:
     text = "Memory-mapped external flash in bytes, for the weights; 0: not used."
     return to.integer("external_flash", None, text, 0)
+
+
+def clock_hz(to: FlagSet) -> Flag[int | None]:
+    return to.integer("clock_hz", None, "Clock of the core, instead of the board's.", 1)
+
+
+def latency_ms(to: FlagSet) -> Flag[float | None]:
+    return to.number("latency_ms", None, "Limit of the estimated latency.")
 
 
 def weights_in(to: FlagSet) -> Flag[str]:

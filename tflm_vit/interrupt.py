@@ -71,6 +71,11 @@ def raising() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
+def use_screen(descriptor: int) -> None:
+    """From now on the user's standard error is this file descriptor."""
+    _State.screen = descriptor
+
+
 @contextlib.contextmanager
 def screen(descriptor: int) -> Iterator[None]:
     """In the block the user's standard error is another file descriptor than 2."""

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tflm_vit import interrupt
+from tflm_vit import interrupt, start
 from tflm_vit.failures import failure_line
 from tflm_vit.flag_set import FlagError, FlagSet
 
@@ -50,6 +50,7 @@ def run(
         return end(name, argv)
     if argv is None:
         interrupt.guard_command(flags.command)
+        start.imported()
     words = sys.argv[1:] if argv is None else list(argv)
     if flags.asks_for_help(words):
         end(flags.command, lambda: print(flags.help()))

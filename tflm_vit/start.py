@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import IO
 
-from tflm_vit.interrupt import guard_command
+from tflm_vit import interrupt
 
 
 def package_of_commands(package: str) -> None:
@@ -26,4 +27,37 @@ def package_of_commands(package: str) -> None:
 def command(name: str) -> None:
     """The same for a process that is known to be the command `name`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    guard_command(name)
+    interrupt.guard_command(name)
+    _quiet()
+
+
+class _Screen:
+    """Standard error while file descriptor 2 goes nowhere."""
+
+    before: IO[str] | None = None  # what `sys.stderr` was
+
+
+def _quiet() -> None:
+    """C++ libraries write to file descriptor 2 while they are imported, whatever they are told."""
+    if _Screen.before is not None:
+        return
+    try:
+        saved = os.dup(2)
+    except OSError:
+        return  # closed: nothing to keep free
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    _Screen.before = sys.stderr
+    sys.stderr = os.fdopen(saved, "w", buffering=1, errors="backslashreplace")
+    interrupt.use_screen(saved)
+
+
+def imported() -> None:
+    """Everything is imported: standard error is file descriptor 2 again."""
+    if _Screen.before is None:
+        return
+    sys.stderr.flush()
+    os.dup2(sys.stderr.fileno(), 2)
+    interrupt.use_screen(2)
+    sys.stderr.close()
+    sys.stderr, _Screen.before = _Screen.before, None

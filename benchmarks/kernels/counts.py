@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 
 import numpy as np
-from absl import app, flags
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -22,8 +21,12 @@ from benchmarks.kernels.cycles import CycleModel
 from benchmarks.kernels.emulator import KernelEmulator
 from benchmarks.kernels.operators import run_operator
 from tflm_custom_ops.ops import Params, run_reference
+from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("counts", __doc__)
+flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,10 +212,10 @@ def table(figures: Sequence[KernelFigures]) -> str:
 
 
 def _body() -> None:
-    expect_writable(flags.FLAGS.json)
+    expect_writable(FLAGS.json)
     figures = measure_kernels()
     print(table(figures))
-    if flags.FLAGS.json:
+    if FLAGS.json:
         report = {
             "command": "python -m benchmarks.kernels.counts",
             "seed": workloads.SEED,
@@ -224,16 +227,15 @@ def _body() -> None:
             },
             "kernels": {f.name: dataclasses.asdict(f) for f in figures},
         }
-        write_json(flags.FLAGS.json, report)
-        print(f"wrote {flags.FLAGS.json}")
+        write_json(FLAGS.json, report)
+        print(f"wrote {FLAGS.json}")
     if missed := [f.name for f in figures if f.missed]:
         raise ValueError(f"over the target: {', '.join(missed)}")
 
 
-def main(argv: Sequence[str]) -> None:
-    run("counts", argv, _body, (emulator.EmulationError,))
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("json", None, "File for the figures.")
-    app.run(main)
+    main()

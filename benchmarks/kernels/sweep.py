@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random operators in the kernel emulator against the NumPy reference, bit for bit.
 
-``python -m benchmarks.kernels.sweep --count=2000 --core=cortex-m7``; exits 1 on a difference.
+``python -m benchmarks.kernels.sweep --samples=2000 --core=cortex-m7``; exits 1 on a difference.
 """
 
 from __future__ import annotations
@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from absl import app, flags
 from tqdm import tqdm
 
 from benchmarks.kernels import emulator
 from benchmarks.kernels.operators import can_alias, run_operator
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops.ops import OpKind, run_reference
+from tflm_vit import flags
 from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("sweep", __doc__)
+flags.samples(FLAGS, 2000, "Random operators of each kind.")
+FLAGS.integer("first_seed", 0, "Seed of the first one.")
+FLAGS.enum("core", "cortex-m7", sorted(emulator.CORES), "Processor.")
 
 
 def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int) -> int:
@@ -34,12 +39,12 @@ def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int
 
 
 def _body() -> None:
-    values = flags.FLAGS
+    values = FLAGS
     core = emulator.CORES[values.core]
     machine = emulator.KernelEmulator(emulator.build(core), core)
     failed = []
     for kind in OpKind:
-        seeds = range(values.first_seed, values.first_seed + values.count)
+        seeds = range(values.first_seed, values.first_seed + values.samples)
         bad = [
             s
             for s in tqdm(seeds, kind.name, leave=False, disable=None)
@@ -52,16 +57,9 @@ def _body() -> None:
         raise ValueError(f"not equal to the reference: {', '.join(failed)}")
 
 
-def main(argv: Sequence[str]) -> None:
-    run("sweep", argv, _body, (emulator.EmulationError,))
-
-
-def _define_flags() -> None:
-    flags.DEFINE_integer("count", 2000, "random operators of each kind", lower_bound=1)
-    flags.DEFINE_integer("first_seed", 0, "seed of the first one", lower_bound=0)
-    flags.DEFINE_enum("core", "cortex-m7", sorted(emulator.CORES), "processor")
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    main()

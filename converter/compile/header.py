@@ -194,7 +194,7 @@ typedef enum {
 
 typedef struct {
   const char* name;
-  VitModelType type;
+  int32_t type;  // VitModelType
   int32_t rank;
   int32_t shape[VIT_MODEL_MAX_RANK];
   uint32_t bytes;

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boards import Board
+from converter.compile.header import MAX_RANK
 from firmware.elf import Elf, MemoryUse
 from firmware.emulator.machine import Machine
 from firmware.emulator.quadspi import N25Q128A, FlashDevice
@@ -22,6 +23,9 @@ STACK_PAINT = 0xA5A5A5A5
 _WINDOW_MAGIC = 0x57494E44
 # Offsets in `Window`, firmware/src/app/window.h.
 _MAGIC, _DESTINATION, _WANTED, _LOGITS, _LOGITS_BYTES, _RESULT_COUNT = range(0, 24, 4)
+# VitModelTensor of vit_model.h: name, type, rank, shape, bytes, offset, scale, zero point.
+_TENSOR_FORMAT = f"<Iii{MAX_RANK}iIIfi"
+_TENSOR_BYTES, _TENSOR_OFFSET = 3 + MAX_RANK, 4 + MAX_RANK
 # VitDebugViolation, converter/compile/runtime/vit_model_debug.h.
 _VIOLATIONS = ("", "wrote a byte that the plan says is dead", "changed a buffer still needed")
 DEFAULT_LIMIT = 200_000_000_000
@@ -46,18 +50,20 @@ class OperatorCount:
 
 @dataclasses.dataclass(frozen=True)
 class Inference:
-    """One classified image.
+    """One classified image, or one inference of any other model.
 
     Attributes:
-      logits: int8[classes].
+      logits: int8[classes]: the first output's bytes.
       instructions: executed between entering and leaving the model, exact; the firmware's own
         measurement is not in it.
       operators: the same per operator, in the model's order.
+      outputs: the bytes of every output, in the model's order.
     """
 
     logits: NDArray[np.int8]
     instructions: int
     operators: tuple[OperatorCount, ...]
+    outputs: tuple[bytes, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,11 +214,25 @@ class Emulator:
                 f"image is {image.dtype}{list(image.shape)}, "
                 f"expected int8{list(self.model.image_shape)}"
             )
+        return self.infer(image.tobytes())
+
+    def infer(self, data: bytes) -> Inference:
+        """One inference of any model.
+
+        Args:
+          data: the bytes of all inputs, one after the other.
+
+        Raises:
+          FirmwareError: wrong number of bytes, or the model reported an error.
+          GuestFault: the firmware faulted.
+        """
+        expected = self.model.input_bytes
+        if len(data) != expected:
+            raise FirmwareError(f"inputs: got {len(data)} bytes, expected {expected}")
         self.open_window()
         counter = self.machine.counter
         counter.reset()
         done = self._window_field(_RESULT_COUNT)
-        data = image.tobytes()
         position = 0
         while self._window_field(_RESULT_COUNT) == done:
             wanted = self._window_field(_WANTED)
@@ -225,11 +245,25 @@ class Emulator:
     def _inference(self) -> Inference:
         if self._window_field(_LOGITS) == 0:
             raise FirmwareError(f"{self.elf.path}: the model reported an error")
-        logits = self.machine.read(self._window_field(_LOGITS), self._window_field(_LOGITS_BYTES))
+        outputs = self._outputs()
         return Inference(
-            logits=np.frombuffer(logits, np.int8).copy(),
+            logits=np.frombuffer(outputs[0], np.int8).copy(),
             instructions=int(self.machine.counter.head.metered),
             operators=self.operator_counts(),
+            outputs=outputs,
+        )
+
+    def _outputs(self) -> tuple[bytes, ...]:
+        """The first output is where the window says, the others as far from it as in the table."""
+        first, size = self._window_field(_LOGITS), self._window_field(_LOGITS_BYTES)
+        if self.model.is_image:
+            return (self.machine.read(first, size),)
+        name = "vit_model_outputs"
+        table = self.machine.read(self.elf.address(name), self.elf.symbol_bytes(name))
+        rows = list(struct.iter_unpack(_TENSOR_FORMAT, table))
+        arena = first - rows[0][_TENSOR_OFFSET]
+        return tuple(
+            self.machine.read(arena + row[_TENSOR_OFFSET], row[_TENSOR_BYTES]) for row in rows
         )
 
     # The memory plan, in firmware built with debug=True.

@@ -20,12 +20,12 @@ FormatFiles = Callable[[Project, MemoryUse | None], tuple[ProjectFile, ...]]
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A build system: name, layout, all files of the exported project, and the user's next step."""
+    """A build system: name, variant, all files of an exported project, and the next step."""
 
     name: str
     files: FormatFiles
     next_step: str
-    layout: str = ""
+    variant: str = ""
 
 
 FORMATS = (
@@ -38,15 +38,15 @@ FORMATS = (
     Format("mbed", mbed.files, "see README.md: clone Mbed CE beside it, then cmake"),
     Format("mbed", mbed.legacy_files, "mbed-tools deploy && mbed-tools compile", "legacy"),
 )
-FORMAT_NAMES = tuple(entry.name for entry in FORMATS if not entry.layout)
-LAYOUTS = tuple(sorted({entry.layout for entry in FORMATS}))
+FORMAT_NAMES = tuple(entry.name for entry in FORMATS if not entry.variant)
+VARIANTS = tuple(sorted({entry.variant for entry in FORMATS}))
 
 
-def get_format(name: str, layout: str = "") -> Format:
-    """The format called `name` in a layout; FirmwareError lists those that exist."""
+def get_format(name: str, variant: str = "") -> Format:
+    """The format called `name` in a variant; FirmwareError lists those that exist."""
     for entry in FORMATS:
-        if (entry.name, entry.layout) == (name, layout):
+        if (entry.name, entry.variant) == (name, variant):
             return entry
     if name in FORMAT_NAMES:
-        raise FirmwareError(f"--format={name} has no layout {layout!r}")
+        raise FirmwareError(f"--format={name} has no variant {variant!r}")
     raise FirmwareError(f"unknown format {name!r}; expected one of {', '.join(FORMAT_NAMES)}")

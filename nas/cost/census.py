@@ -19,34 +19,31 @@ from numpy.typing import NDArray
 from keras_models.arch import ArchConfig
 from nas.cost.model import CostModel, NetworkCost
 from nas.cost.targets import BudgetError, Firmware
-from nas.space import BlockChoice, Patch, SearchSpace, SubnetConfig
+from nas.space import BlockChoice, NetworkChoice, SearchSpace, SubnetConfig
 from tflm_custom_ops.ops.schema.writing import BLOB_ALIGNMENT
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """The networks of a space with one patch embedding, width and (network's) rank ratio.
+    """The networks of a space that differ in their depth and their blocks only.
 
     Attributes:
+      network: what they share: patch embedding, width and (network's) rank ratio.
       blocks: every choice of a block, with the ArchConfig of a network of that block alone.
     """
 
-    patch: Patch
-    embed_dim: int
-    network_ratio: float | None
+    network: NetworkChoice
     blocks: tuple[tuple[BlockChoice, ArchConfig], ...]
 
 
 def families(space: SearchSpace) -> Iterator[Family]:
     """All families, in a fixed order."""
-    for patch in space.patches:
-        for dim in space.embed_dim:
-            for ratio in space.network_ratios:
-                blocks = tuple(
-                    (choice, space.arch(space.from_blocks(patch, dim, (choice,))))
-                    for choice in space.block_choices(ratio)
-                )
-                yield Family(patch, dim, ratio, blocks)
+    for network in space.networks():
+        blocks = tuple(
+            (choice, space.arch(space.join(network, (choice,))))
+            for choice in space.block_choices(network)
+        )
+        yield Family(network, blocks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +133,7 @@ def take_census(space: SearchSpace, model: CostModel) -> Census:
         groups = _fitting(model, family, found, space.depth)
 
         def config(indices: list[int], of: Family = family, from_: Any = choices) -> SubnetConfig:
-            return space.from_blocks(of.patch, of.embed_dim, tuple(from_[i] for i in indices))
+            return space.join(of.network, tuple(from_[i] for i in indices))
 
         fastest = min(fastest, _least_latency_ms(model, family, found, space.depth[0]))
         units, room = _flash(model, family, found)

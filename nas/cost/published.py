@@ -24,7 +24,7 @@ def peak_bytes(space: SearchSpace, config: SubnetConfig) -> float:
         fail("SubnetConfig.rank_ratio", config.rank_ratio, "one (MCUFormer's spaces)")
     tokens = (space.image_size / config.patch.size) ** 2 + 1  # not whole where patches are padded
     dim, ratio = config.embed_dim, max(config.mlp_ratio)
-    return dim * (tokens * (1 + ratio) + dim * ratio * config.rank_ratio[0])
+    return float(dim * (tokens * (1 + ratio) + dim * ratio * config.rank_ratio[0]))
 
 
 def legal_share(
@@ -53,19 +53,14 @@ def legal_share(
 
 def block_weights(space: SearchSpace, config: SubnetConfig) -> int:
     """Weights and biases of the transformer blocks' linear layers, as three matrices each."""
-    total = 0
+    total, arch = 0, space.dense_arch(config)
     for b in range(config.depth):
-        choice = config.block(b)
-        ranks = space.block_ranks(config.embed_dim, choice)
-        inner, hidden = choice.heads * space.head_dim, round(config.embed_dim * choice.mlp_ratio)
+        ranks = space.block_ranks(config, b, arch)
         base = space.ranks.attention_base if space.ranks else 0
-        wide = int(base * (choice.rank_ratio or 0) + 1e-9)  # not limited to the layer's own rank
-        for inputs, outputs, rank in (
-            (config.embed_dim, 3 * inner, wide),
-            (inner, config.embed_dim, wide),
-            (config.embed_dim, hidden, ranks.fc1),
-            (hidden, config.embed_dim, ranks.fc2),
-        ):
+        ratio = config.rank_ratio[b] if config.rank_ratio else 0
+        wide = int(base * ratio + 1e-9)  # not limited to the layer's own rank
+        published = (wide, wide, ranks.fc1, ranks.fc2)
+        for (inputs, outputs, _), rank in zip(arch.block_linears(b), published, strict=True):
             total += rank * (inputs + rank + outputs) + outputs
     return total
 
@@ -78,5 +73,5 @@ def parameters(space: SearchSpace, config: SubnetConfig) -> int:
         for b in range(arch.depth)
         for inputs, outputs, rank in arch.block_linears(b)
     )
-    tables = config.depth * 4 * (2 * RELATIVE_DISTANCE + 2) * space.head_dim
+    tables = config.depth * 4 * (2 * RELATIVE_DISTANCE + 2) * arch.head_dim
     return arch.params - ours + block_weights(space, config) + tables

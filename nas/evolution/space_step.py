@@ -17,74 +17,39 @@ import numpy as np
 from nas.cost.sampler import Sampler
 from nas.evolution.s3 import Measured, Step, dimension_errors, et_error, moved, slope, tendency
 from nas.png import png
-from nas.space import SearchSpace, SpaceError, SubnetConfig
+from nas.space import DIMENSIONS, Dimension, SearchSpace, SpaceError, SubnetConfig
 from tflm_vit.files import write_atomic
 
 STAGES = 3
 STEPS_PER_RANGE = 0.02  # of the E-T error from a dimension's least to its largest value
 
 
-@dataclasses.dataclass(frozen=True)
-class Dimension:
-    """A dimension of a space and what its values mean.
-
-    Attributes:
-      name: attribute of `SearchSpace`.
-      unit: length of a step: the smallest distance of two choices.
-      low, high: limits that it may move to.
-      whole: values are integers.
-    """
-
-    name: str
-    unit: float
-    low: float
-    high: float
-    whole: bool
-
-
 def dimensions(space: SearchSpace) -> list[Dimension]:
-    """The dimensions that can move: those with at least two choices."""
-    found = []
-    for name, low, high, whole in (
-        ("embed_dim", 8.0, 1024.0, True),
-        ("depth", 1.0, 24.0, True),
-        ("heads", 1.0, 16.0, True),
-        ("mlp_ratio", 0.5, 6.0, False),
-        ("rank_ratio", 0.05, 1.0, False),
-    ):
-        choices = choices_of(space, name)
-        if len(choices) > 1:
-            unit = float(np.diff(choices).min())
-            found.append(Dimension(name, unit, low, high, whole))
-    return found
+    """The dimensions that can move: those with limits and at least two choices."""
+    return [d for d in space.dimensions if d.limits and len(d.choices(space)) > 1]
 
 
-def choices_of(space: SearchSpace, name: str) -> tuple[float, ...]:
-    """Choices of a dimension by name."""
-    if name == "rank_ratio":
-        return space.ranks.ratios if space.ranks else ()
-    return tuple(getattr(space, name))
-
-
-def with_choices(space: SearchSpace, name: str, choices: Sequence[float]) -> SearchSpace:
-    """The space with other choices of one dimension."""
-    if name == "rank_ratio":
-        assert space.ranks is not None
-        return space.replace(ranks=dataclasses.replace(space.ranks, ratios=tuple(choices)))
-    whole = name in ("embed_dim", "depth", "heads")
-    return space.replace(**{name: tuple(int(c) if whole else float(c) for c in choices)})
+def step_of(space: SearchSpace, dimension: Dimension) -> Step:
+    """How a dimension of a space moves: a step is the smallest distance of two choices."""
+    assert dimension.limits is not None
+    choices = dimension.choices(space)
+    tau = STEPS_PER_RANGE / (choices[-1] - choices[0])
+    return Step(tau, float(np.diff(choices).min()), *dimension.limits)
 
 
 def values_of(config: SubnetConfig) -> dict[str, float]:
     """What is fitted: the network's dimensions, and each stage's means of the blocks' ones."""
-    values: dict[str, float] = {"embed_dim": config.embed_dim, "depth": config.depth}
-    for name in ("heads", "mlp_ratio", "rank_ratio"):
-        per_block = getattr(config, name)
-        if not per_block:
+    values: dict[str, float] = {}
+    for d in DIMENSIONS:
+        value = getattr(config, d.name)
+        if d.limits is None or value == d.absent:
             continue
-        for stage, part in enumerate(np.array_split(np.asarray(per_block, float), STAGES)):
+        if not d.per_block:
+            values[d.name] = value
+            continue
+        for stage, part in enumerate(np.array_split(np.asarray(value, float), STAGES)):
             if len(part):
-                values[f"{name}/{stage}"] = float(part.mean())
+                values[f"{d.name}/{stage}"] = float(part.mean())
     return values
 
 
@@ -144,16 +109,14 @@ def evolve_once(space: SearchSpace, measured: Sequence[Measured], top: int) -> E
     errors = [m.error for m in measured]
     new, changes = space, []
     for dimension in dimensions(space):
-        choices = choices_of(space, dimension.name)
+        choices, step = dimension.choices(space), step_of(space, dimension)
         slopes = _slopes(measured, dimension, top)
-        tau = STEPS_PER_RANGE / (choices[-1] - choices[0])
-        step = Step(tau, dimension.unit, dimension.low, dimension.high)
-        w = float(np.clip(np.mean(slopes), -tau, tau))  # at most one step at a time
+        w = float(np.clip(np.mean(slopes), -step.tau, step.tau))  # at most one step at a time
         after = moved(choices, w, step)
         # A step may not make a space of it, e.g. a hidden width that is no integer: then it stays.
         with contextlib.suppress(SpaceError):
-            new = with_choices(new, dimension.name, after)
-        changes.append(Moved(dimension.name, slopes, choices, choices_of(new, dimension.name)))
+            new = dimension.with_choices(new, after)
+        changes.append(Moved(dimension.name, slopes, choices, dimension.choices(new)))
     best = sorted(errors)[:top]
     return Evolved(
         space, new, et_error(errors, top), float(np.mean(errors)), float(np.mean(best)),
@@ -218,4 +181,4 @@ def list_of(choices: Sequence[float]) -> str:
 
 def describe_space(space: SearchSpace) -> str:
     """The dimensions that can move."""
-    return ", ".join(f"{d.name} {list_of(choices_of(space, d.name))}" for d in dimensions(space))
+    return ", ".join(f"{d.name} {list_of(d.choices(space))}" for d in dimensions(space))

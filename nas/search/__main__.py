@@ -19,11 +19,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import optuna
-from absl import app, flags
 from tqdm import tqdm
 
-from keras_models.datasets import DATASETS
-from nas.command import FLAGS, cost_model, define_target_flags, run, write_json
+from nas import command as shared
 from nas.cost.sampler import Sampler
 from nas.search.autoformer import EvolutionSettings, evolve
 from nas.search.front import rows_of, write_front
@@ -40,16 +38,35 @@ from nas.search.study import (
 from nas.space import SearchSpace
 from nas.supernet.evaluator import Evaluator, Source
 from nas.supernet.files import SPACE_FILE
-from tflm_vit.run import typed_command
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run, typed_command
 
 ALGORITHMS = ("nsga2", "evolution", "random")
+
+FLAGS = flags.FlagSet("search", __doc__)
+shared.supernet(FLAGS)
+shared.search_data_flags(FLAGS)
+flags.count(FLAGS, "Number of images of the search split; 0: all.")
+flags.out(FLAGS, "Folder for the results.")
+FLAGS.string("storage", "", "Optuna database URL or journal file; without it study.log in --out.")
+shared.algorithm(FLAGS, ALGORITHMS, "How networks are proposed.")
+shared.trials(FLAGS)
+shared.population(FLAGS, 50)
+FLAGS.integer("generations", 20, "Of --algorithm=evolution.", 1)
+FLAGS.integer("workers", 1, "Processes on this machine.", 1)
+FLAGS.integer("join", 0, "Number of a worker that joins a running search.")
+flags.seed(FLAGS, "Of the search.")
+flags.resume(FLAGS, "Go on with the study.")
+flags.json(FLAGS)
+shared.define_target_flags(FLAGS)
+
+
 STUDY_FILE = "study.log"
 
 
 def _source() -> Source:
-    return Source(
-        FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.images
-    )
+    return Source(FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.count)
 
 
 def _setup(sampler: Sampler, source: Source) -> str:
@@ -107,7 +124,11 @@ def search(study: optuna.Study, sampler: Sampler, evaluator: Evaluator, worker: 
 def _start_workers(count: int) -> list[subprocess.Popen[bytes]]:
     """Processes with this command's flags that search the same study."""
     command = [sys.executable, "-m", "nas.search", *sys.argv[1:], "--resume", "--workers=1"]
-    return [subprocess.Popen([*command, f"--join={number}"]) for number in range(1, count)]
+    return [
+        # In a group of its own: Ctrl-C is this process', which then ends them.
+        subprocess.Popen([*command, f"--join={number}"], process_group=0)
+        for number in range(1, count)
+    ]
 
 
 def _finish(study: optuna.Study, sampler: Sampler, seconds: float) -> None:
@@ -151,7 +172,7 @@ def _print(front: list[Found], rejected: int, names: list[str]) -> None:
 
 def _body() -> None:
     space = SearchSpace.load(os.path.join(FLAGS.supernet, SPACE_FILE))
-    sampler = Sampler(space, cost_model(), FLAGS.seed)
+    sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     sampler.census  # noqa: B018  an impossible budget is refused at once
     if FLAGS.algorithm == "evolution" and FLAGS.workers > 1:
         raise ValueError("--algorithm=evolution: generations follow each other, give --workers=1")
@@ -179,30 +200,9 @@ def _body() -> None:
     _finish(study, sampler, time.monotonic() - started)
 
 
-def main(argv: Sequence[str]) -> None:
-    run("nas.search", argv, _body)
-
-
-def define_flags() -> None:
-    flags.DEFINE_string("supernet", None, "directory of nas.train_supernet", required=True)
-    flags.DEFINE_enum("dataset", "digits", DATASETS, "data set, as in training")
-    flags.DEFINE_string("data_dir", "", "folder of the data set")
-    flags.DEFINE_float("search_fraction", 0.2, "as in training")
-    flags.DEFINE_integer("images", 0, "images of the search split to use, 0 for all", 0)
-    flags.DEFINE_string("out", None, "directory for the results", required=True)
-    flags.DEFINE_string("storage", "", "Optuna database URL or journal file, default OUT/study.log")
-    flags.DEFINE_enum("algorithm", "nsga2", ALGORITHMS, "how networks are proposed")
-    flags.DEFINE_integer("trials", 400, "networks to evaluate, all workers together", 1)
-    flags.DEFINE_integer("population", 50, "of a generation", lower_bound=2)
-    flags.DEFINE_integer("generations", 20, "of --algorithm=evolution", lower_bound=1)
-    flags.DEFINE_integer("workers", 1, "processes on this machine", lower_bound=1)
-    flags.DEFINE_integer("join", 0, "number of a worker that joins a running search", 0)
-    flags.DEFINE_integer("seed", 0, "of the search")
-    flags.DEFINE_boolean("resume", False, "go on with the study")
-    flags.DEFINE_string("json", None, "also write the report here")
-    define_target_flags()
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    main()

@@ -15,10 +15,13 @@ from collections.abc import Callable
 import numpy as np
 
 from nas.cost.sampler import Sampler
-from nas.space import SearchSpace, SubnetConfig
+from nas.space import Dimension, NetworkChoice, SearchSpace, SubnetConfig
 
 Score = Callable[[SubnetConfig], float]
 TRIES = 1000  # of a mutation or crossover that stays within the limits and is new
+# Random numbers that a block's mutation and a crossover draw at least: as many as in searches that
+# were stored when there were three dimensions of blocks and four of networks.
+BLOCK_DRAWS, NETWORK_DRAWS = 3, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,55 +42,50 @@ class EvolutionSettings:
     block_probability: float = 0.2
 
 
+def _in_drawing_order(space: SearchSpace) -> list[Dimension]:
+    """What a network chooses once, in the order in which stored searches drew random numbers."""
+    first = ("depth", "embed_dim", "patch")
+    order = {name: place for place, name in enumerate(first)}
+    return sorted(space.network_dimensions, key=lambda d: order.get(d.name, len(first)))
+
+
 def mutate(
     space: SearchSpace, config: SubnetConfig, rng: np.random.Generator, s: EvolutionSettings
 ) -> SubnetConfig:
     """A neighbour: depth and width seldom, each block's dimensions sometimes drawn again."""
-    fresh = space.sample(rng)
-    depth = fresh.depth if rng.random() < s.depth_probability else config.depth
-    dim = fresh.embed_dim if rng.random() < s.depth_probability else config.embed_dim
-    patch = fresh.patch if rng.random() < s.block_probability else config.patch
-    ratio = None
-    if space.ranks is not None and not space.ranks.per_block:
-        again = rng.random() < s.block_probability
-        ratio = (fresh if again else config).rank_ratio[0]
-    choices = space.block_choices(ratio)
-    blocks = []
+    fresh, values = space.sample(rng), {}
+    for d in _in_drawing_order(space):
+        probability = s.depth_probability if d.seldom else s.block_probability
+        values[d.name] = d.value(fresh if rng.random() < probability else config)
+    depth, chosen = values.pop("depth"), space.block_dimensions
+    network, blocks = NetworkChoice(**values), []
     for b in range(depth):
-        drawn = choices[int(rng.integers(len(choices)))]
-        if b >= config.depth:
-            blocks.append(drawn)
-            continue
-        own = config.block(b)
-        redrawn = rng.random(3) < s.block_probability
-        blocks.append(
-            dataclasses.replace(
-                own,
-                heads=drawn.heads if redrawn[0] else own.heads,
-                mlp_ratio=drawn.mlp_ratio if redrawn[1] else own.mlp_ratio,
-                rank_ratio=drawn.rank_ratio if redrawn[2] or ratio else own.rank_ratio,
-            )
-        )
-    return space.from_blocks(patch, dim, tuple(blocks))
+        drawn = space.random_block(network, rng)
+        if b < config.depth:
+            own = config.block(b)
+            again = rng.random(max(BLOCK_DRAWS, len(chosen))) < s.block_probability
+            kept = {
+                d.name: getattr(own, d.name) for d, a in zip(chosen, again, strict=False) if not a
+            }
+            drawn = dataclasses.replace(drawn, **kept)
+        blocks.append(drawn)
+    return space.join(network, tuple(blocks))
 
 
 def cross(
     space: SearchSpace, one: SubnetConfig, two: SubnetConfig, rng: np.random.Generator
 ) -> SubnetConfig:
     """Each dimension from one of two parents; blocks from a parent that is deep enough."""
-
-    def either() -> SubnetConfig:
-        return one if rng.random() < 0.5 else two
-
-    depth, dim, patch, network = (either() for _ in range(4))
-    blocks = []
-    for b in range(depth.depth):
+    chosen = _in_drawing_order(space)
+    sources = [one if rng.random() < 0.5 else two for _ in range(max(NETWORK_DRAWS, len(chosen)))]
+    values = {d.name: d.value(parent) for d, parent in zip(chosen, sources, strict=False)}
+    depth, own = values.pop("depth"), space.block_dimensions
+    network, blocks = NetworkChoice(**values), []
+    for b in range(depth):
         able = [p for p in (one, two) if p.depth > b]
         block = able[int(rng.integers(len(able)))].block(b)
-        if space.ranks is not None and not space.ranks.per_block:
-            block = dataclasses.replace(block, rank_ratio=network.rank_ratio[0])
-        blocks.append(block)
-    return space.from_blocks(patch.patch, dim.embed_dim, tuple(blocks))
+        blocks.append(space.block(network, {d.name: getattr(block, d.name) for d in own}))
+    return space.join(network, tuple(blocks))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost.model import NetworkCost
 from nas.cost.sampler import Sampler
-from nas.cost.targets import same_setup
-from nas.space import BlockChoice, SearchSpace, SpaceError, SubnetConfig, parse_subnet
+from nas.search.encoding import config_of, distributions, params_of
+from nas.space import SpaceError, SubnetConfig, parse_subnet
+from nas.space.setup import same_setup
 
 STUDY = "search"
 CONFIG, COST, SETUP, EXCESS = "config", "cost", "setup", "excess"
@@ -108,51 +108,6 @@ def repair_journal(place: str) -> int:
         whole = content.rfind(b"\n") + 1
         file.truncate(whole)
     return len(content) - whole
-
-
-def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """The parameters of a trial; those of blocks beyond the depth have no effect."""
-    found: dict[str, BaseDistribution] = {
-        "patch": CategoricalDistribution(list(range(len(space.patches)))),
-        "embed_dim": CategoricalDistribution(list(space.embed_dim)),
-        "depth": CategoricalDistribution(list(space.depth)),
-    }
-    if space.ranks is not None and not space.ranks.per_block:
-        found["rank"] = CategoricalDistribution(list(space.ranks.ratios))
-    for b in range(max(space.depth)):
-        found[f"heads{b}"] = CategoricalDistribution(list(space.heads))
-        found[f"mlp{b}"] = CategoricalDistribution(list(space.mlp_ratio))
-        if space.ranks is not None and space.ranks.per_block:
-            found[f"rank{b}"] = CategoricalDistribution(list(space.ranks.ratios))
-    return found
-
-
-def config_of(space: SearchSpace, params: dict[str, Any]) -> SubnetConfig:
-    """The sub-network of a trial's parameters."""
-    blocks = tuple(
-        BlockChoice(
-            params[f"heads{b}"],
-            params[f"mlp{b}"],
-            params.get("rank", params.get(f"rank{b}")),
-        )
-        for b in range(params["depth"])
-    )
-    return space.from_blocks(space.patches[params["patch"]], params["embed_dim"], blocks)
-
-
-def params_of(space: SearchSpace, config: SubnetConfig) -> dict[str, Any]:
-    """The parameters of a sub-network; blocks beyond its depth repeat the last one."""
-    params: dict[str, Any] = {
-        "patch": space.patches.index(config.patch),
-        "embed_dim": config.embed_dim,
-        "depth": config.depth,
-    }
-    for b in range(max(space.depth)):
-        block = config.block(min(b, config.depth - 1))
-        params[f"heads{b}"], params[f"mlp{b}"] = block.heads, block.mlp_ratio
-        if space.ranks is not None:
-            params[f"rank{b}" if space.ranks.per_block else "rank"] = block.rank_ratio
-    return params
 
 
 @dataclasses.dataclass(frozen=True)

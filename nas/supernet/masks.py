@@ -8,78 +8,64 @@ number of tokens. Selected are always the leading channels, heads, hidden units 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.space import BlockChoice, SearchSpace, SubnetConfig
+from nas.space import DIMENSIONS, SearchSpace, SubnetConfig
 
 Mask = NDArray[np.float32]
+Masks = dict[str, Mask]  # a pytree of arrays, which is what compiled functions take
+MASKS = tuple(mask for dimension in DIMENSIONS for mask in dimension.masks)
+
+_Widths: Any = dataclasses.make_dataclass("_Widths", [(m.name, int) for m in MASKS], frozen=True)
 
 
-@dataclasses.dataclass(frozen=True)
-class Widths:
-    """Widths of the supernet: the largest of each dimension in its space; ranks 0: dense layers."""
+class Widths(_Widths):
+    """Widths of the supernet: the largest count of every mask in its space; ranks 0: dense layers.
 
-    depth: int
-    dim: int
-    heads: int
-    hidden: int
-    qkv: int
-    proj: int
-    fc1: int
-    fc2: int
+    Fields are the masks' names: `dim`, `gate` (the depth), `heads`, `hidden`, `qkv`, `proj`, `fc1`,
+    `fc2`.
+    """
+
+    @property
+    def depth(self) -> int:
+        return int(self.gate)
 
 
 def widths_of(space: SearchSpace) -> Widths:
     """The widths that hold every sub-network of a space."""
-    ratio = max(space.ranks.ratios) if space.ranks else None
+    chosen = [d for d in space.dimensions if d.stored]
     every = [
-        space.block_ranks(dim, BlockChoice(heads, mlp, ratio))
-        for dim in space.embed_dim
-        for heads in space.heads
-        for mlp in space.mlp_ratio
+        space.uniform(1, {d.name: v for d, v in zip(chosen, values, strict=True)})
+        for values in itertools.product(*(d.choices(space) for d in chosen))
     ]
-    return Widths(
-        depth=max(space.depth),
-        dim=max(space.embed_dim),
-        heads=max(space.heads),
-        hidden=max(round(d * m) for d in space.embed_dim for m in space.mlp_ratio),
-        qkv=max(r.qkv for r in every),
-        proj=max(r.proj for r in every),
-        fc1=max(r.fc1 for r in every),
-        fc2=max(r.fc2 for r in every),
-    )
-
-
-Masks = dict[str, Mask]  # a pytree of arrays, which is what compiled functions take
+    counts = []
+    for config in (*every, space.largest()):
+        arch = space.dense_arch(config)
+        counts.append([mask.count(space, config, arch, 0) for mask in MASKS])
+    return Widths(*(int(most) for most in np.max(counts, axis=0)))
 
 
 def masks_of(space: SearchSpace, widths: Widths, config: SubnetConfig) -> Masks:
     """The masks of a sub-network, float32 of zeros and ones.
 
     Returns:
-      "dim" (dim,), and per block "gate" (depth,), "heads" (depth, heads), "hidden" (depth, hidden),
-      "qkv", "proj", "fc1", "fc2" (depth, rank or 1 for dense layers).
+      Of the network "dim" (dim,) and "gate" (depth,), and per block "heads" (depth, heads),
+      "hidden" (depth, hidden), "qkv", "proj", "fc1", "fc2" (depth, rank or 1 for dense layers).
+      Blocks behind the sub-network's depth have zeros.
     """
-
-    def leading(length: int, count: int) -> Mask:
-        return (np.arange(max(1, length)) < count).astype(np.float32)
-
-    rows: dict[str, list[Mask]] = {k: [] for k in ("heads", "hidden", "qkv", "proj", "fc1", "fc2")}
-    for b in range(widths.depth):
-        used = b < config.depth
-        choice = config.block(min(b, config.depth - 1))
-        ranks = space.block_ranks(config.embed_dim, choice)
-        rows["heads"].append(leading(widths.heads, choice.heads if used else 0))
-        hidden = round(config.embed_dim * choice.mlp_ratio) if used else 0
-        rows["hidden"].append(leading(widths.hidden, hidden))
-        for name in ("qkv", "proj", "fc1", "fc2"):
-            rank = getattr(ranks, name) if used else 0
-            rows[name].append(leading(getattr(widths, name), rank))
-    masks = {name: np.stack(row) for name, row in rows.items()}
-    masks["dim"] = leading(widths.dim, config.embed_dim)
-    masks["gate"] = leading(widths.depth, config.depth)
+    arch, masks = space.dense_arch(config), {}
+    for mask in MASKS:
+        places = np.arange(max(1, getattr(widths, mask.name)))
+        if mask.per_block:
+            counts = [mask.count(space, config, arch, b) for b in range(config.depth)]
+            counts += [0] * (widths.depth - config.depth)
+            masks[mask.name] = (places < np.array(counts)[:, None]).astype(np.float32)
+        else:
+            masks[mask.name] = (places < mask.count(space, config, arch, 0)).astype(np.float32)
     return masks
 
 

@@ -284,7 +284,7 @@ class _Slices:
     def weight(self, name: str) -> Floats:
         """The weight of that name ("layer/weight") in the plain model."""
         layer, kind = name.split("/")[-2:]
-        dim = self.config.embed_dim
+        dim = self.arch.embed_dim
         if layer.startswith("stem"):
             return self._stem(layer, kind)
         if layer == "patch":
@@ -326,13 +326,13 @@ class _Slices:
 
     def _linear(self, b: int, part: str, kind: str) -> Floats:
         base = part.removesuffix("_a").removesuffix("_b")
-        name, choice = f"block{b}_{base}", self.config.block(b)
+        name = f"block{b}_{base}"
         rows, columns = self._used(b, base)
         if kind == "bias":
             return self.net.values(f"{name}/bias")[columns]
         if f"{name}/kernel" in self.net.table:
             return self.net.values(f"{name}/kernel")[rows][:, columns]
-        rank = getattr(self.space.block_ranks(self.config.embed_dim, choice), base)
+        rank = getattr(self.space.block_ranks(self.config, b, self.arch), base)
         left = self.net.values(f"{name}_a/kernel")[rows, :rank]
         right = self.net.values(f"{name}_b/kernel")[:rank][:, columns]
         if part.endswith("_a"):
@@ -342,7 +342,7 @@ class _Slices:
     def _used(self, b: int, base: str) -> tuple[slice, NDArray[np.int64]]:
         """Rows and columns of a linear layer that the sub-network uses."""
         inner = self.arch.inner_dim(b)
-        dim, hidden = self.config.embed_dim, self.arch.hidden_dim(b)
+        dim, hidden = self.arch.embed_dim, self.arch.hidden_dim(b)
         if base == "qkv":  # q, k and v each keep their leading heads
             full = self.net.widths.heads * self.space.head_dim
             thirds = [np.arange(inner) + part * full for part in range(3)]

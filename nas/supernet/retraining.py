@@ -34,6 +34,7 @@ from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
 from keras_models.vit import build_vit
 from nas.space import SpaceError, SubnetConfig, parse_subnet
+from nas.space.setup import same_setup
 from nas.supernet.compiled import Objective, Steps
 from nas.supernet.net import Supernet, extract
 from tflm_vit.files import write_json
@@ -119,7 +120,7 @@ def retrain(job: Job, net: Supernet, data: Dataset, resume: bool = False) -> tup
     start = Progress(0, 0.0, [], job.setup())
     path = job.path(CHECKPOINT_FILE)
     if resume and os.path.exists(path):
-        if read_progress(path).setup != start.setup:
+        if not same_setup(read_progress(path).setup, start.setup):
             raise CheckpointError(f"{path}: made with other settings; give the same ones")
         start = restore_checkpoint(path, model)
     batches.start_epoch(start.epochs_done)

@@ -34,8 +34,8 @@ from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
 from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
-from nas.cost.targets import same_setup
 from nas.space import SearchSpace, SubnetConfig
+from nas.space.setup import same_setup
 from nas.supernet.compiled import Objective, Steps
 from nas.supernet.data import SearchData
 from nas.supernet.distribution import Distribution

@@ -60,6 +60,9 @@ _HEADER = """\
 #define VIT_MODEL_OUTPUT_BYTES {classes}
 #define VIT_MODEL_OP_COUNT 3
 #define VIT_MODEL_STREAMED {streamed}
+#define VIT_MODEL_IS_IMAGE 1
+#define VIT_MODEL_ROW_COUNT {height}
+#define VIT_MODEL_ROW_BYTES ({width} * {channels})
 #define VIT_MODEL_IMAGE_HEIGHT {height}
 #define VIT_MODEL_IMAGE_WIDTH {width}
 #define VIT_MODEL_IMAGE_CHANNELS {channels}

@@ -14,16 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import app, flags
 
 from converter import tflite
 from converter.plan import plan_model
-from firmware import board_table, client, emulate, export
+from firmware import board_table, build_command, client, emulate, export
 from tests.converter.compile import fused_models
 from tests.firmware.fake_model import FakeModel
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = {"export": export, "emulate": emulate, "client": client}
+COMMANDS = {"build": build_command, "export": export, "emulate": emulate, "client": client}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +47,10 @@ def run_command(name: str, arguments: list[str], folder: Path, tools: str | None
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             if tools is not None:
                 os.environ["PATH"] = tools
-            module = COMMANDS[name]
-            module._define_flags()
-            app.run(module.main, [name, *arguments])
+            COMMANDS[name].main(arguments)
+            status = 0
         except SystemExit as end:
-            # What the interpreter does with a message.
-            if isinstance(end.code, str):
-                print(end.code, file=sys.stderr)
-            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            status = end.code if isinstance(end.code, int) else 99
         finally:
             sys.stderr.flush()
             os._exit(status)
@@ -108,8 +103,8 @@ def files(tmp_path_factory, build_fake):
 
 
 MODELS = [
-    ("missing.tflite", "cannot read missing.tflite: No such file or directory"),
-    ("taken", "cannot read taken: Is a directory"),
+    ("missing.tflite", "missing.tflite: No such file or directory"),
+    ("taken", "taken: Is a directory"),
     ("empty.tflite", "empty.tflite: got 0 bytes, expected a .tflite file"),
     ("head.tflite", "head.tflite: got 6 bytes, expected a .tflite file"),
     ("text.tflite", "text.tflite: got file identifier b'o, I', expected b'TFL3'"),
@@ -139,6 +134,7 @@ BOARDS = [
 EXPORT = ["--out=out", "--model=good.tflite"]
 CASES = [
     *(("export", ["--out=out", f"--model={name}"], text) for name, text in MODELS),
+    *(("build", ["--out=out.elf", f"--model={name}"], text) for name, text in MODELS),
     *(("emulate", [f"--model={name}"], text) for name, text in MODELS),
     *(
         ("client", ["--elf=good.elf", "--images=good.npy", f"--model={name}"], text)
@@ -154,21 +150,29 @@ CASES = [
     ("emulate", [], "give either --elf (a built image) or --model"),
     ("emulate", ["--elf=good.elf", "--json=taken"], "taken: got a folder"),
     ("client", ["--images=good.npy"], "give either --port"),
-    ("client", ["--elf=good.elf"], "--images is missing"),
+    ("client", ["--elf=good.elf"], "--images is missing: image files, or folders of them"),
     ("client", ["--port=/dev/no_such_port", "--images=good.npy"], "/dev/no_such_port"),
     ("client", ["--port=socket://localhost:1", "--images=good.npy"], "cannot open serial port"),
-    ("export", ["--out=out"], "--model is missing"),
-    ("export", ["--model=good.tflite"], "--out is missing"),
+    ("export", ["--out=out"], "--model is missing: fused and planned .tflite"),
+    ("export", ["--model=good.tflite"], "--out is missing: folder to make"),
     ("export", ["--out=taken", "--model=good.tflite"], "taken exists; choose another --out or"),
-    ("export", ["--out=some_file", "--model=good.tflite", "--force"], "is a file, expected a fol"),
+    (
+        "export",
+        ["--out=some_file", "--model=good.tflite", "--overwrite"],
+        "is a file, expected a fol",
+    ),
     ("export", ["--out=some_file/out", "--model=good.tflite"], "some_file is a file, expected"),
     ("export", ["--out=/proc/out", "--model=good.tflite", "--nocheck"], "/proc"),
     ("export", [*EXPORT, "--name=a b"], "--name: project name 'a b': expected 1 to 64 letters"),
     ("export", [*EXPORT, "--name=all"], "--name: project name 'all' is a target of the build"),
     ("export", [*EXPORT, "--name=-x"], "no '-' first"),
-    ("export", [*EXPORT, "--layout=legacy"], "--format=cmake has no layout 'legacy'"),
+    ("export", [*EXPORT, "--variant=legacy"], "--format=cmake has no variant 'legacy'"),
     ("export", [*EXPORT, "--runtime=tflm"], "--runtime=tflm needs TFLM_DIR"),
-    ("export", [*EXPORT, "--board=openmv_cam_m4", "--weights=qspi"], "has no external flash"),
+    (
+        "export",
+        [*EXPORT, "--board=openmv_cam_m4", "--weights_in=external"],
+        "has no external flash",
+    ),
     ("export", [*EXPORT, "--board=openmv_cam_m4", "--format=mbed"], "Mbed OS has no target for"),
     ("export", [*EXPORT, "--json=some_file/report"], "some_file"),
 ]
@@ -179,7 +183,7 @@ def test_bad_input(files, monkeypatch, name, arguments, message):
     monkeypatch.delenv("TFLM_DIR", raising=False)
     before = {path: path.stat().st_mtime_ns for path in files.rglob("*")}
     outcome = run_command(name, arguments, files)
-    assert outcome.status == 1
+    assert outcome.status == (2 if "is missing: " in message else 1)
     # A progress bar may have been begun.
     lines = [line for line in outcome.errors if "image" not in line or line.startswith(name)]
     assert len(lines) == 1, outcome.errors
@@ -187,6 +191,13 @@ def test_bad_input(files, monkeypatch, name, arguments, message):
     assert message in lines[0]
     after = {path: path.stat().st_mtime_ns for path in files.rglob("*")}
     assert after == before, "something was left behind"
+
+
+def test_build_writes_an_image_that_runs(files, tmp_path):
+    elf = tmp_path / "new" / "firmware.elf"
+    assert run_command("build", ["--model=good.tflite", f"--out={elf}"], files) == Outcome(0, [])
+    assert sorted(p.name for p in elf.parent.iterdir()) == ["firmware.elf", "firmware.map"]
+    assert run_command("emulate", [f"--elf={elf}"], files) == Outcome(0, [])
 
 
 @pytest.mark.parametrize("name", ["export", "emulate"])
@@ -205,21 +216,10 @@ def test_export_without_a_cross_compiler(files, tmp_path):
 
 
 def test_board_table_cannot_write(files, capsys):
-    with pytest.raises(SystemExit):
-        _with_flag("out", str(files / "some_file" / "boards.md"), board_table.main)
+    with pytest.raises(SystemExit) as found:
+        board_table.main([f"--out={files / 'some_file' / 'boards.md'}"])
+    assert found.value.code == 1
     assert "some_file" in capsys.readouterr().err
-
-
-def _with_flag(name: str, value: str, main: Callable[[list[str]], None]) -> None:
-    values = flags.FlagValues()
-    flags.DEFINE_string(name, value, "", flag_values=values)
-    values(["test"])
-    original, flags.FLAGS = flags.FLAGS, values
-    board_table.flags.FLAGS = values
-    try:
-        main(["board_table"])
-    finally:
-        flags.FLAGS = original
 
 
 def _wait_for(found: Callable[[], bool], seconds: float) -> None:

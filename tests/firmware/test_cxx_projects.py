@@ -136,7 +136,7 @@ def test_cube_ide_files_name_the_cxx_tools(project, tmp_path):
 @pytest.mark.parametrize("layout", ["", "legacy"], ids=["ce", "legacy"])
 def test_mbed(project, tmp_path, layout):
     out = tmp_path / "out"
-    export_project(project, "mbed", out, check=False, layout=layout)
+    export_project(project, "mbed", out, check=False, variant=layout)
     shutil.rmtree(tmp_path / "generated")
     make_stand_in(out)
     command = "cmake -S . -B build -GNinja -DMBED_TARGET=DISCO_F746NG -DCMAKE_BUILD_TYPE=Release"

@@ -113,10 +113,10 @@ def test_existing_folder_needs_force(project, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "precious.txt").write_text("mine")
-    with pytest.raises(FirmwareError, match="exists; choose another --out or give --force"):
+    with pytest.raises(FirmwareError, match="exists; choose another --out or give --overwrite"):
         export_project(project, "cmake", out)
     assert (out / "precious.txt").read_text() == "mine"
-    export_project(project, "cmake", out, force=True, check=False)
+    export_project(project, "cmake", out, overwrite=True, check=False)
     assert (out / "CMakeLists.txt").exists()
     assert not (out / "precious.txt").exists()
 

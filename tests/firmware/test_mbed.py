@@ -81,7 +81,7 @@ def make(tmp_path, board="stm32f746g_disco", model=FakeModel()):  # noqa: B008
 @pytest.mark.parametrize("layout", ["", "legacy"], ids=["ce", "legacy"])
 def test_builds_against_a_stand_in_for_mbed(tmp_path, layout):
     out = tmp_path / "out"
-    export_project(make(tmp_path), "mbed", out, check=False, layout=layout)
+    export_project(make(tmp_path), "mbed", out, check=False, variant=layout)
     shutil.rmtree(tmp_path / "generated")
     make_stand_in(out)
     command = "cmake -S . -B build -GNinja -DMBED_TARGET=DISCO_F746NG -DCMAKE_BUILD_TYPE=Release"
@@ -126,7 +126,7 @@ def test_ce_layout(tmp_path):
 
 def test_legacy_layout(tmp_path):
     out = tmp_path / "out"
-    export_project(make(tmp_path), "mbed", out, check=False, layout="legacy")
+    export_project(make(tmp_path), "mbed", out, check=False, variant="legacy")
     assert (out / "mbed-os.lib").read_text().startswith("https://github.com/ARMmbed/mbed-os/#")
     assert json.loads((out / "mbed_app.json").read_text())["requires"] == ["bare-metal"]
     assert "mbed-tools compile -m DISCO_F746NG -t GCC_ARM" in (out / "README.md").read_text()
@@ -138,6 +138,6 @@ def test_what_mbed_cannot_have_is_refused(tmp_path):
     external = make(tmp_path / "b", model=FakeModel(section=".extflash.vit_weights"))
     with pytest.raises(FirmwareError, match="internal flash only"):
         export_project(external, "mbed", tmp_path / "x", check=False)
-    with pytest.raises(FirmwareError, match="--format=cmake has no layout 'legacy'"):
-        export_project(make(tmp_path / "c"), "cmake", tmp_path / "x", layout="legacy")
+    with pytest.raises(FirmwareError, match="--format=cmake has no variant 'legacy'"):
+        export_project(make(tmp_path / "c"), "cmake", tmp_path / "x", variant="legacy")
     assert not (tmp_path / "x").exists()

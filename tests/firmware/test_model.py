@@ -37,9 +37,9 @@ def images_for(emulator, count):
     [
         ({}, "internal"),
         ({"bits": 16, "with_cls": True}, "internal"),
-        ({"rank": 4, "seed": 3}, "qspi"),
+        ({"rank": 4, "seed": 3}, "external"),
     ],
-    ids=["int8", "int16-cls", "low-rank-qspi"],
+    ids=["int8", "int16-cls", "low-rank-external"],
 )
 def test_every_logit_equals_the_host(tmp_path, streamed, parameters, weights):
     model, plan = model_and_plan(streamed, **parameters)
@@ -52,7 +52,7 @@ def test_every_logit_equals_the_host(tmp_path, streamed, parameters, weights):
     got = np.stack([emulator.classify(image).logits for image in images])
     np.testing.assert_array_equal(got, expected)
     assert len(np.unique(got, axis=0)) > 1, "the images do not tell the logits apart"
-    assert (use.external_flash_bytes > 0) == (weights == "qspi")
+    assert (use.external_flash_bytes > 0) == (weights == "external")
     assert emulator.sram_total_bytes() - use.arena_bytes < 8192
     names = [count.name for count in emulator.operator_counts()]
     assert len(names) == len(emulator.operator_names) == 7
@@ -110,7 +110,7 @@ def test_command_line(tmp_path, build_fake, capsys):
         board="stm32f746g_disco",
         elf=str(built.elf),
         model="",
-        weights="auto",
+        weights_in="auto",
         runtime="compiled",
         images=[],
         count=0,
@@ -119,7 +119,7 @@ def test_command_line(tmp_path, build_fake, capsys):
         strict=True,
         json="",
     )
-    report = emulate.run(options)
+    report = emulate.emulate(options)
     assert report["instructions_per_inference"] > 200_000
     assert [row["name"] for row in report["operators"]] == ["project", "loop", "stack"]
     assert report["functions"][0]["name"] == "fake_loop"

@@ -10,10 +10,16 @@ from boards import get_board
 from boards.generic import generic_cortex_m7
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
+from firmware.connection import Connection
+from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError
+from firmware.model import build_model
 from firmware.runtime import EmulatedRuntime
 from tests.converter.compile import fused_models
 from tests.converter.compile.fused_models import ImageShape
+from tests.converter.runtimes.edges import INT8, INT16, UINT8, Edges, random_array
+
+BOARD = get_board("stm32f746g_disco")
 
 
 def planned(**parameters) -> bytes:
@@ -45,7 +51,7 @@ def test_a_model_larger_than_the_real_board_runs():
     """An image of 480,000 bytes does not fit the STM32F746's 320 KB."""
     model = planned(image=ImageShape(400, 400, 3, 40, 40), dim=8)
     with pytest.raises(FirmwareError, match=r"SRAM.* overflowed by"):
-        EmulatedRuntime(model, board=get_board("stm32f746g_disco"))
+        EmulatedRuntime(model, board=BOARD)
     emulated, host = open_runtime("emulated", model), open_runtime("host", model)
     image = images_for(host, 1)[0]
     np.testing.assert_array_equal(emulated.run(image)[0], host.run(image)[0])
@@ -56,3 +62,52 @@ def test_more_than_the_memory_map_is_one_line():
         generic_cortex_m7(600 << 20, 0)
     with pytest.raises(ValueError, match=r"weights: got .* expected at most 402653184"):
         generic_cortex_m7(0, 400 << 20)
+
+
+def test_several_inputs_and_outputs_of_every_type():
+    """A model that takes no image: float, uint8, int16 and int8 in, and float out beside others."""
+    graph = Edges()
+    a = graph.x((3, 5), np.float32)
+    b = graph.x((15,), np.uint8, UINT8)
+    c = graph.x((1, 3, 5, 1), np.int16, INT16)
+    inner = [graph.quantize(x, np.int8, INT8) for x in (a, b, c)]
+    new_shape = {"options": "ReshapeOptions", "newShape": np.array([15], np.int32)}
+    flat = [graph.op("RESHAPE", (x,), (15,), np.int8, INT8, **new_shape) for x in inner]
+    total = graph.op("ADD", (flat[0], flat[1]), (15,), np.int8, (0.1, 4), "AddOptions")
+    last = graph.op("ADD", (total, flat[2]), (15,), np.int8, (0.1, 0), "AddOptions")
+    outputs = (graph.dequantize(last), total, graph.quantize(last, np.int16, INT16))
+    model = plan_model(graph.content(*outputs)).model_bytes
+    runtimes = [open_runtime(name, model, 2) for name in ("reference", "host", "emulated")]
+    rng = np.random.default_rng(8)
+    stacks = [random_array(rng, (3, *spec.shape), spec.dtype) for spec in runtimes[0].inputs]
+    expected, *others = [runtime.run_batch(*stacks) for runtime in runtimes]
+    assert len(np.unique(expected[0])) > 5
+    for got in others:
+        for y, z in zip(got, expected, strict=True):
+            assert y.dtype == z.dtype
+            np.testing.assert_array_equal(y, z)
+
+
+def test_the_console_serves_a_model_without_images(tmp_path):
+    """Its rows are pieces of the inputs; FINISH replies with the bytes of all outputs."""
+    graph = Edges()
+    a, b = graph.x((2, 700), np.int8, INT8), graph.x((1400,), np.uint8, UINT8)
+    y = graph.op("ADD", (a, a), (2, 700), np.int8, (0.1, 4), "AddOptions")
+    z = graph.quantize(b, np.int8, INT8)
+    model = plan_model(graph.content(z, y)).model_bytes
+    build_model(model, BOARD, tmp_path / "firmware.elf")
+    emulator = Emulator(BOARD, tmp_path / "firmware.elf")
+    connection = Connection(EmulatedSerial(emulator))
+    info = connection.info().model
+    assert (info.is_image, info.input_bytes, info.classes) == (False, 2800, 2800)
+    with pytest.raises(FirmwareError, match="takes no int8 image"):
+        info.expect_image()
+    rng = np.random.default_rng(1)
+    inputs = [random_array(rng, (2, 700), np.int8), random_array(rng, (1400,), np.uint8)]
+    rows = np.concatenate([x.reshape(-1).view(np.int8) for x in inputs])
+    result = connection.classify(rows.reshape(info.image_height, info.image_width, 1))
+    expected = open_runtime("reference", model).run(*inputs)
+    want = np.concatenate([e.reshape(-1) for e in expected])
+    np.testing.assert_array_equal(result.logits, want)
+    assert result.best_class == int(np.argmax(expected[0]))
+    assert "2 inputs of 2800 bytes, 2 outputs of 2800 bytes" in emulator.banner

@@ -118,7 +118,7 @@ def test_unplanned_models_are_refused(tmp_path):
 
 
 @needs_tflm
-@pytest.mark.parametrize("weights", ["internal", "qspi"])
+@pytest.mark.parametrize("weights", ["internal", "external"])
 def test_tflm_equals_the_compiled_runtime(model, tmp_path, weights):
     elf = tmp_path / "tflm.elf"
     use = build_model(model, BOARD, elf, weights=weights, runtime="tflm")
@@ -132,7 +132,7 @@ def test_tflm_equals_the_compiled_runtime(model, tmp_path, weights):
     assert used <= use.arena_bytes < used + 16
     assert use.arena_bytes > read_plan(model).arena_bytes
     assert all(count.instructions > 0 for count in emulator.operator_counts()) == profiles()
-    assert (use.external_flash_bytes > len(model) // 2) == (weights == "qspi")
+    assert (use.external_flash_bytes > len(model) // 2) == (weights == "external")
 
 
 @needs_tflm

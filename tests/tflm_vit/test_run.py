@@ -12,7 +12,7 @@ import sys
 import textwrap
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,14 @@ def ended(body: Callable[[], object], words: tuple[str, ...] = ()) -> object:
     with pytest.raises(SystemExit) as found:
         run.run(FlagSet("name", "Does it."), body, words)
     return found.value.code
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal; a shell's background jobs, and what they start, ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def raising(error: BaseException) -> Callable[[], object]:
@@ -90,6 +98,7 @@ def test_interrupt_has_the_status_that_shells_expect(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == "\nname: interrupted\n"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_that_a_library_turned_into_its_own_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -105,6 +114,7 @@ def test_an_interrupt_that_a_library_turned_into_its_own_error(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_in_a_destructor_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
     class Slow:
         def __del__(self) -> None:

@@ -32,6 +32,7 @@ bool classifier_begin(void) {
 
 int classifier_rows_received(void) { return rows_received; }
 
+#if VIT_MODEL_IS_IMAGE
 int8_t* classifier_row_buffer(void) {
 #if VIT_MODEL_STREAMED
   return NULL;
@@ -55,7 +56,36 @@ bool classifier_push(const int8_t* rows, int row_count) {
   return true;
 }
 
-const int8_t* classifier_finish(void) {
+const void* classifier_output(int index) {
+  (void)index;
+  return vit_model_output(arena);
+}
+#else
+void* classifier_input(int index) { return arena + vit_model_inputs[index].offset; }
+
+bool classifier_push(const int8_t* rows, int row_count) {
+  uint32_t at = (uint32_t)rows_received * CLASSIFIER_ROW_BYTES;
+  uint32_t left = (uint32_t)row_count * CLASSIFIER_ROW_BYTES;
+  for (int i = 0; i < VIT_MODEL_INPUT_COUNT && left > 0u; ++i) {
+    const uint32_t bytes = vit_model_inputs[i].bytes;
+    if (at >= bytes) {
+      at -= bytes;
+      continue;
+    }
+    const uint32_t part = left < bytes - at ? left : bytes - at;
+    memcpy((uint8_t*)classifier_input(i) + at, rows, part);
+    rows += part;
+    left -= part;
+    at = 0;
+  }
+  rows_received += row_count;
+  return true;
+}
+
+const void* classifier_output(int index) { return arena + vit_model_outputs[index].offset; }
+#endif
+
+const void* classifier_finish(void) {
   meter_start();
 #if VIT_MODEL_STREAMED
   const bool good = vit_model_finish(arena, meter_operator, NULL) == VIT_MODEL_OK;
@@ -67,13 +97,45 @@ const int8_t* classifier_finish(void) {
 #if defined(VIT_MODEL_HAS_SETUP)
   if (vit_model_failed() != 0) return NULL;
 #endif
-  return good ? vit_model_output(arena) : NULL;
+  return good ? classifier_output(0) : NULL;
 }
 
-int classifier_best(const int8_t* logits) {
+#if VIT_MODEL_IS_IMAGE
+int classifier_best(const void* output) {
+  const int8_t* logits = output;
   int best = 0;
   for (int i = 1; i < VIT_MODEL_CLASSES; ++i) {
     if (logits[i] > logits[best]) best = i;
   }
   return best;
 }
+#else
+// Whether value `i` of the first output is greater than value `j`.
+static bool is_greater(const void* values, int i, int j) {
+  switch (vit_model_outputs[0].type) {
+    case VIT_MODEL_UINT8:
+    case VIT_MODEL_BOOL:
+      return ((const uint8_t*)values)[i] > ((const uint8_t*)values)[j];
+    case VIT_MODEL_INT16:
+      return ((const int16_t*)values)[i] > ((const int16_t*)values)[j];
+    case VIT_MODEL_INT32:
+      return ((const int32_t*)values)[i] > ((const int32_t*)values)[j];
+    case VIT_MODEL_INT64:
+      return ((const int64_t*)values)[i] > ((const int64_t*)values)[j];
+    case VIT_MODEL_FLOAT32:
+      return ((const float*)values)[i] > ((const float*)values)[j];
+    default:
+      return ((const int8_t*)values)[i] > ((const int8_t*)values)[j];
+  }
+}
+
+int classifier_best(const void* output) {
+  int count = 1;
+  for (int i = 0; i < vit_model_outputs[0].rank; ++i) count *= vit_model_outputs[0].shape[i];
+  int best = 0;
+  for (int i = 1; i < count; ++i) {
+    if (is_greater(output, i, best)) best = i;
+  }
+  return best;
+}
+#endif

@@ -15,6 +15,7 @@
 static void print_banner(void) {
   console_text("\r\n" BOARD_TITLE ", ");
   console_unsigned(BOARD_CLOCK_SYSTEM_HZ / 1000000u);
+#if VIT_MODEL_IS_IMAGE
   console_text(" MHz: image ");
   console_unsigned(VIT_MODEL_IMAGE_HEIGHT);
   console_text("x");
@@ -24,6 +25,17 @@ static void print_banner(void) {
   console_text(VIT_MODEL_STREAMED ? " streamed, " : " resident, ");
   console_unsigned(VIT_MODEL_CLASSES);
   console_text(" classes, arena ");
+#else
+  console_text(" MHz: ");
+  console_unsigned(VIT_MODEL_INPUT_COUNT);
+  console_text(" inputs of ");
+  console_unsigned(VIT_MODEL_INPUT_BYTES);
+  console_text(" bytes, ");
+  console_unsigned(VIT_MODEL_OUTPUT_COUNT);
+  console_text(" outputs of ");
+  console_unsigned(VIT_MODEL_OUTPUT_BYTES);
+  console_text(" bytes, arena ");
+#endif
   console_unsigned(VIT_MODEL_ARENA_BYTES);
   console_text(" bytes\r\n");
 }

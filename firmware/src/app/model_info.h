@@ -5,7 +5,9 @@
 
 #include <stdint.h>
 
-// Twelve little-endian words; the emulator finds them by the symbol `model_info`.
+// Twelve little-endian words; the emulator finds them by the symbol `model_info`. Of a model that
+// takes no image: rows, bytes of a row and 0 as height, width and channels, bytes of all outputs
+// as classes, and 0 for scales and zero points.
 typedef struct {
   uint32_t protocol_version;
   uint32_t image_height;

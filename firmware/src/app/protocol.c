@@ -29,7 +29,7 @@ static FrameReceiver receiver = {.bytes = buffer, .capacity = sizeof(buffer)};
 static bool images_refused;
 static bool image_begun;
 static uint32_t image_number;
-static const int8_t* image_logits;  // NULL until the image is finished.
+static const void* image_logits;  // NULL until the image is finished.
 
 static uint32_t read_u16(const uint8_t* bytes) {
   return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8;
@@ -87,7 +87,7 @@ static void handle_row(const Request* request) {
   }
   const int row = (int)read_u16(request->payload);
   const int expected = classifier_rows_received();
-  if (row > expected || row >= VIT_MODEL_IMAGE_HEIGHT) {
+  if (row > expected || row >= VIT_MODEL_ROW_COUNT) {
     send_error(request, PROTOCOL_ERROR_ROW_ORDER);
     return;
   }
@@ -108,8 +108,10 @@ static void print_result(int best) {
   console_unsigned(image_number);
   console_text(": class ");
   console_unsigned((uint32_t)best);
+#if VIT_MODEL_IS_IMAGE
   console_text(", logit ");
-  console_signed(image_logits[best]);
+  console_signed(((const int8_t*)image_logits)[best]);
+#endif
   console_text(", ");
   console_unsigned(meter_total_cycles());
   console_text(" cycles, stack ");
@@ -126,7 +128,7 @@ static void handle_finish(const Request* request) {
     send_error(request, PROTOCOL_ERROR_NOT_BEGUN);
     return;
   }
-  if (classifier_rows_received() != VIT_MODEL_IMAGE_HEIGHT) {
+  if (classifier_rows_received() != VIT_MODEL_ROW_COUNT) {
     send_error(request, PROTOCOL_ERROR_INCOMPLETE);
     return;
   }
@@ -145,7 +147,13 @@ static void handle_finish(const Request* request) {
   frame_send_u16((uint32_t)best);
   frame_send_u64(meter_total_cycles());
   frame_send_u32(stack_high_water_bytes());
-  frame_send_bytes(image_logits, VIT_MODEL_CLASSES);
+#if VIT_MODEL_IS_IMAGE
+  frame_send_bytes(image_logits, VIT_MODEL_OUTPUT_BYTES);
+#else
+  for (int i = 0; i < VIT_MODEL_OUTPUT_COUNT; ++i) {
+    frame_send_bytes(classifier_output(i), vit_model_outputs[i].bytes);
+  }
+#endif
   frame_send_end();
 }
 

@@ -11,7 +11,7 @@
 //   BEGIN  image u32                 image u32
 //   ROW    row u16, int8[W*C]        rows_received u16
 //   FINISH image u32                 image u32, class u16, cycles u64, stack_used_bytes u32,
-//                                    int8[classes]
+//                                    int8[classes] (all outputs of a model without images)
 //   OPERATOR index u16               index u16, cycles u64, name (rest, UTF-8)
 //
 // A request that makes no sense now (a ROW before BEGIN, FINISH with rows missing) is answered by

@@ -59,8 +59,9 @@ class Edges:
             for name, field in fields.items():
                 setattr(value, name, field)
         kind = getattr(schema.BuiltinOptions, options) if options else 0
+        version = 1 if opcode == "RESHAPE" else 2
         self.operators.append(
-            Operator(opcode, inputs, (y,), options=value, options_type=kind, version=2)
+            Operator(opcode, inputs, (y,), options=value, options_type=kind, version=version)
         )
         return y
 

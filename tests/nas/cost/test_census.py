@@ -166,7 +166,7 @@ def test_a_slower_clock_is_a_longer_time(tmp_path):
     ("arguments", "message"),
     [
         (["--space=nothing"], "neither a file nor one of"),
-        (["--space=mcu_32", "--sram=4200"], "more than the firmware's"),
+        (["--space=mcu_32", "--sram=4190"], "more than the firmware's"),
         (["--space=mcu_32", "extra"], "unexpected argument"),
     ],
 )

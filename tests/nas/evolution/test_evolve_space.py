@@ -17,14 +17,13 @@ from nas.evolution.result_cache import Remembered, claim
 from nas.evolution.rounds import Errors, Work, alternate
 from nas.evolution.s3 import Measured, Step, et_error, moved, slope, steps_of
 from nas.evolution.space_step import (
-    STEPS_PER_RANGE,
-    choices_of,
     describe_space,
     dimensions,
     draw_step,
     evolve_once,
     measure,
     record,
+    step_of,
     values_of,
 )
 from nas.space import SpaceError
@@ -140,11 +139,9 @@ def test_a_flat_error_moves_nothing():
 def test_every_preset_can_move_both_ways():
     for space in SPACES.values():
         for dimension in dimensions(space):
-            choices = choices_of(space, dimension.name)
-            tau = STEPS_PER_RANGE / (choices[-1] - choices[0])
-            step = Step(tau, dimension.unit, dimension.low, dimension.high)
-            assert moved(choices, -tau, step)[-1] >= choices[-1]
-            assert moved(choices, tau, step)[0] <= choices[0]
+            choices, step = dimension.choices(space), step_of(space, dimension)
+            assert moved(choices, -step.tau, step)[-1] >= choices[-1]
+            assert moved(choices, step.tau, step)[0] <= choices[0]
 
 
 def test_record_and_plot(tmp_path):

@@ -15,19 +15,17 @@ from optuna.trial import TrialState
 from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
 from nas.cost.targets import BudgetError, Target
-from nas.search import study as study_module
 from nas.search.autoformer import EvolutionSettings, cross, evolve, mutate
+from nas.search.encoding import config_of, distributions, params_of
 from nas.search.front import page, write_front
 from nas.search.study import (
     EXCESS,
     Found,
     Searcher,
     StudyError,
-    config_of,
     evaluated,
     fail_unfinished,
     open_study,
-    params_of,
     pareto_front,
     repair_journal,
 )
@@ -89,8 +87,10 @@ def test_the_same_seed_finds_the_same_and_resuming_goes_on(tmp_path):
 
 def test_a_study_of_an_earlier_version_goes_on(tmp_path):
     setup = {"model": {"target": {"sram_bytes": 9, "static_bytes": 2048}}, "seed": 0}
+    setup["space"] = {"depth": [1, 2]}
     open_study(str(tmp_path / "study"), json.dumps(setup), False)
     del setup["model"]["target"]["static_bytes"]
+    setup["space"] |= {"a dimension that it lacks": None, "another": []}
     open_study(str(tmp_path / "study"), json.dumps(setup), True)
     setup["model"]["target"]["sram_bytes"] = 8
     with pytest.raises(StudyError, match="other settings"):
@@ -194,7 +194,7 @@ def test_parameters_round_trip(ranks):
     for _ in range(50):
         config = space.sample(rng)
         params = params_of(space, config)
-        assert set(params) == set(study_module.distributions(space))
+        assert set(params) == set(distributions(space))
         assert config_of(space, params) == config
 
 

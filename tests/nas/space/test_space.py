@@ -10,7 +10,6 @@ import pytest
 
 from keras_models.arch import BlockRanks
 from nas.space import (
-    BlockChoice,
     Patch,
     RankRule,
     SearchSpace,
@@ -63,28 +62,28 @@ def test_published_spaces(name):
 def test_published_ranks():
     """MLP ranks from the sampled width, attention ranks from the supernet's (but at most full)."""
     space = SPACES["mcuformer_t"]
-    ranks = space.block_ranks(168, BlockChoice(3, 3.5, 0.40))
+    config = SubnetConfig(Patch(16), 168, (3,), (3.5,), (0.40,))
+    ranks = space.block_ranks(config, 0)
     assert ranks == BlockRanks(qkv=102, proj=102, fc1=67, fc2=67)
-    ranks = space.block_ranks(216, BlockChoice(4, 4.0, 0.95))
+    config = SubnetConfig(Patch(16), 216, (3, 4), (3.5, 4.0), (0.95, 0.95))
+    ranks = space.block_ranks(config, 1)
     assert ranks == BlockRanks(qkv=216, proj=216, fc1=205, fc2=205)
-    assert space.deployed_ranks(216, BlockChoice(4, 4.0, 0.95)) == ranks
+    assert space.arch(config).ranks[1] == ranks
 
 
 def test_pairs_that_do_not_pay_are_deployed_dense():
     space = tiny()
-    choice = BlockChoice(2, 2.0, 1.0)
-    assert space.block_ranks(8, choice) == BlockRanks(8, 8, 8, 8)
-    assert space.deployed_ranks(8, choice).dense
-    half = space.deployed_ranks(8, BlockChoice(2, 2.0, 0.5))
-    assert half == BlockRanks(qkv=4, proj=0, fc1=4, fc2=4)  # proj 4 * (8 + 8) = 8 * 8
+    full = SubnetConfig(Patch(2), 8, (2,), (2.0,), (1.0,))
+    assert space.block_ranks(full, 0) == BlockRanks(8, 8, 8, 8)
+    assert space.arch(full).ranks == ()
+    half = space.arch(dataclasses.replace(full, rank_ratio=(0.5,))).ranks
+    assert half == (BlockRanks(qkv=4, proj=0, fc1=4, fc2=4),)  # proj 4 * (8 + 8) = 8 * 8
 
 
 def enumerate_all(space):
-    for patch, dim, ratio, depth in itertools.product(
-        space.patches, space.embed_dim, space.network_ratios, space.depth
-    ):
-        for blocks in itertools.product(space.block_choices(ratio), repeat=depth):
-            yield space.from_blocks(patch, dim, blocks)
+    for network, depth in itertools.product(space.networks(), space.depth):
+        for blocks in itertools.product(space.block_choices(network), repeat=depth):
+            yield space.join(network, blocks)
 
 
 @pytest.mark.parametrize("ranks", [None, RankRule((0.5, 1.0)), RankRule((0.5, 1.0), False)])
@@ -177,7 +176,7 @@ def test_networks_of_another_space_are_refused():
     ):
         with pytest.raises(SpaceError, match="SubnetConfig"):
             space.check(dataclasses.replace(config, **change))
-    with pytest.raises(SpaceError, match="one ratio"):
+    with pytest.raises(SpaceError, match="one rank ratio"):
         tiny(ranks=RankRule((0.5, 1.0), False)).check(
             SubnetConfig(Patch(2), 8, (1, 1), (1.0, 1.0), (0.5, 1.0))
         )

@@ -225,5 +225,5 @@ def test_command_without_tf_config(tmp_path):
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT)
     assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1].startswith("nas.train_supernet: TF_CONFIG: not set")
+    assert done.stderr.strip().splitlines()[-1].startswith("train_supernet: TF_CONFIG: not set")
     assert not (tmp_path / "out").exists()

@@ -184,7 +184,7 @@ def test_an_evolved_space_inherits_what_it_shares(kind, grows):
     if grows:
         shared = networks[0]  # of the old depth
         blocks = [shared.block(min(b, shared.depth - 1)) for b in range(4)]
-        deeper = large.from_blocks(shared.patch, shared.embed_dim, tuple(blocks))
+        deeper = large.join(large.network_of(shared), tuple(blocks))
         assert difference(logits(new, deeper), logits(new, shared)) < 2e-5
 
 

@@ -177,7 +177,7 @@ def test_search_command_after_training(trained, tmp_path):
     out, _ = trained
     command = [
         sys.executable, "-m", "nas.search", f"--supernet={out}", f"--out={tmp_path}",
-        "--trials=6", "--population=4", "--images=40", "--sram=16384", "--flash=65536",
+        "--trials=6", "--population=4", "--count=40", "--streamed", "--sram=16384", "--flash=65536",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

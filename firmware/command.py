@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of this package share: flags about images of a firmware."""
+
+from __future__ import annotations
+
+from firmware.model import RUNTIME_COMPILED, RUNTIMES
+from tflm_vit import flags
+from tflm_vit.flags import Flag, FlagSet
+
+
+def elf_flag(to: FlagSet, text: str) -> Flag[str]:
+    """A firmware image, as `firmware.build` makes it."""
+    return to.string("elf", "", text)
+
+
+def runtime_flag(to: FlagSet) -> Flag[str]:
+    """What runs the model on the board."""
+    text = "What runs the model on the board; tflm needs TFLM_DIR."
+    return flags.runtime(to, RUNTIMES, RUNTIME_COMPILED, text)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptions (JSON) that are stored with a training or a search: is it the same one?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def same_setup(one: str, other: str) -> bool:
+    """Whether two stored descriptions of a training or a search mean the same.
+
+    Those of earlier versions have a target with `static_bytes`, which is no choice any more, and
+    lack the dimensions that were not declared then: nothing, null and an empty list are the same.
+    """
+
+    def read(text: str) -> Any:
+        try:
+            return json.loads(text, object_hook=_chosen)
+        except ValueError:
+            return text
+
+    return bool(read(one) == read(other))
+
+
+def _chosen(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in fields.items() if k != "static_bytes" and v is not None and v != []}
