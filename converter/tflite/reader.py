@@ -32,6 +32,7 @@ from converter.tflite.schema import (
     TYPE_NAMES,
     schema,
 )
+from converter.tflite.static_shapes import STATIC_HINT, resolved
 
 # What the generated classes raise on bytes that are no valid flatbuffer.
 _PARSE_ERRORS = (
@@ -46,10 +47,6 @@ _PARSE_ERRORS = (
     RecursionError,
 )
 MAX_TENSOR_BYTES = 1 << 30  # TFLM and the kernels compute sizes in int
-_STATIC_HINT = (
-    "convert with a static batch of 1, e.g. "
-    "model.export(path, input_signature=[keras.InputSpec(shape=(1, ...))])"
-)
 
 
 def load(path: str) -> Model:
@@ -146,7 +143,11 @@ class _Reader:
         if not operators or not outputs:
             raise TfliteError("got a graph without operators or outputs, expected a network")
         _check_order(tensors, operators, inputs, outputs)
-        return Graph(tensors, operators, inputs, outputs, _text(raw.name) or "main")
+        graph = Graph(tensors, operators, inputs, outputs, _text(raw.name) or "main")
+        signatures = [_ints(t.shapeSignature) for t in raw.tensors]
+        if any(n < 0 for signature in signatures for n in signature):
+            graph = resolved(graph, signatures)
+        return graph
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
         name = _text(raw.name) or f"tensor{index}"
@@ -156,11 +157,10 @@ class _Reader:
                 f"tensor {index} {name!r}: got type {kind}, expected int8 with float32, int16, "
                 "int32, int64, uint8 or bool beside it; quantize to plain int8"
             )
-        shape, signature = _ints(raw.shape), _ints(raw.shapeSignature)
-        if any(n < 0 for n in shape + signature):
-            got = signature if any(n < 0 for n in signature) else shape
+        shape = _ints(raw.shape)
+        if any(n < 0 for n in shape):
             raise TfliteError(
-                f"tensor {index} {name!r}: got dynamic shape {list(got)}; {_STATIC_HINT}"
+                f"tensor {index} {name!r}: got dynamic shape {list(shape)}; {STATIC_HINT}"
             )
         if raw.sparsity is not None:
             raise TfliteError(f"tensor {index} {name!r}: got sparse data, expected dense")

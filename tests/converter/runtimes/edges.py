@@ -59,7 +59,7 @@ class Edges:
             for name, field in fields.items():
                 setattr(value, name, field)
         kind = getattr(schema.BuiltinOptions, options) if options else 0
-        version = 1 if opcode == "RESHAPE" else 2
+        version = 2 if opcode in ("ADD", "DEQUANTIZE", "GATHER", "QUANTIZE") else 1
         self.operators.append(
             Operator(opcode, inputs, (y,), options=value, options_type=kind, version=version)
         )

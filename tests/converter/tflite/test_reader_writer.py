@@ -156,7 +156,7 @@ def test_several_subgraphs(content: bytes) -> None:
 
 def test_dynamic_shape_says_what_to_do(content: bytes) -> None:
     tree = unpack(content)
-    tree.subgraphs[0].tensors[0].shapeSignature = [-1, 3, 6]
+    tree.subgraphs[0].tensors[0].shape = [-1, 3, 6]
     with pytest.raises(TfliteError, match=r"dynamic shape \[-1, 3, 6\].*input_signature"):
         parse(pack(tree))
 
