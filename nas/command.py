@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from boards import get_board
+from boards import BOARD_HELP, get_board
 from keras_models.datasets import DATASETS
 from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
 from nas.cost.model import CostModel
@@ -18,7 +18,7 @@ from tflm_vit.flag_set import FlagSet
 
 def define_target_flags(to: FlagSet) -> None:
     """--board and what may differ from it: memories, clock; limits; form of the network."""
-    flags.board(to, "Board whose memories and clock are the limits; --sram and the like override.")
+    flags.board(to, f"Its memories and clock are the limits; with --sram too. {BOARD_HELP}")
     flags.sram(to)
     flags.flash(to)
     flags.external_flash(to)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from typing import Any
 
 from boards import Board, Region, Use, get_board
@@ -215,23 +214,3 @@ def _default_board() -> Board:
 
 
 _USES = (Use.CODE, Use.ARENA, Use.DATA, Use.STACK)
-
-
-def same_setup(one: str, other: str) -> bool:
-    """Whether two stored descriptions (JSON) of a training or a search mean the same.
-
-    Those of earlier versions have a target with `static_bytes` and `code_bytes`, which are no
-    choices any more.
-    """
-
-    def read(text: str) -> Any:
-        try:
-            return json.loads(text, object_hook=_without_figures)
-        except ValueError:
-            return text
-
-    return bool(read(one) == read(other))
-
-
-def _without_figures(fields: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in fields.items() if k not in ("static_bytes", "code_bytes")}

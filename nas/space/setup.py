@@ -10,8 +10,9 @@ from typing import Any
 def same_setup(one: str, other: str) -> bool:
     """Whether two stored descriptions of a training or a search mean the same.
 
-    Those of earlier versions have a target with `static_bytes`, which is no choice any more, and
-    lack the dimensions that were not declared then: nothing, null and an empty list are the same.
+    Those of earlier versions have a target with `static_bytes` and `code_bytes`, which are no
+    choices any more, and lack the dimensions that were not declared then: nothing, null and an
+    empty list are the same.
     """
 
     def read(text: str) -> Any:
@@ -24,4 +25,5 @@ def same_setup(one: str, other: str) -> bool:
 
 
 def _chosen(fields: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in fields.items() if k != "static_bytes" and v is not None and v != []}
+    gone = ("static_bytes", "code_bytes")
+    return {k: v for k, v in fields.items() if k not in gone and v is not None and v != []}

@@ -86,10 +86,11 @@ def test_the_same_seed_finds_the_same_and_resuming_goes_on(tmp_path):
 
 
 def test_a_study_of_an_earlier_version_goes_on(tmp_path):
-    setup = {"model": {"target": {"sram_bytes": 9, "static_bytes": 2048}}, "seed": 0}
+    target = {"sram_bytes": 9, "static_bytes": 2048, "code_bytes": 46080}
+    setup = {"model": {"target": target}, "seed": 0}
     setup["space"] = {"depth": [1, 2]}
     open_study(str(tmp_path / "study"), json.dumps(setup), False)
-    del setup["model"]["target"]["static_bytes"]
+    del target["static_bytes"], target["code_bytes"]
     setup["space"] |= {"a dimension that it lacks": None, "another": []}
     open_study(str(tmp_path / "study"), json.dumps(setup), True)
     setup["model"]["target"]["sram_bytes"] = 8
