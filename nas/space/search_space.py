@@ -143,6 +143,11 @@ class SearchSpace(_Space):
             arch, block, config.rank_ratio[block]
         )
 
+    def allowed(self, field: str) -> tuple[Any, ...]:
+        """What networks of the space may have in a field: one value, or its choices."""
+        value = getattr(self, field)
+        return value if isinstance(value, tuple) else (value,)
+
     def check(self, config: SubnetConfig) -> None:
         """Raises SpaceError unless the sub-network is one of this space."""
         for d in DIMENSIONS:

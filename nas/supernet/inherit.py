@@ -15,6 +15,7 @@ import numpy as np
 from keras_models.arch import StemLayer
 from nas.space import SpaceError
 from nas.supernet import resize
+from nas.supernet.layout import PARTS, places
 from nas.supernet.net import Floats, Supernet
 
 SAME = ("image_size", "channels", "num_classes", "head_dim", "pool", "activation")
@@ -27,8 +28,8 @@ def inherit(new: Supernet, old: Supernet) -> None:
       SpaceError: images, classes, heads or the form of the linear layers differ.
     """
     for name in SAME:
-        got, expected = getattr(old.space, name), getattr(new.space, name)
-        if got != expected:
+        if not set(old.space.allowed(name)) & set(new.space.allowed(name)):
+            got, expected = getattr(old.space, name), getattr(new.space, name)
             raise SpaceError(
                 f"supernet of {old.space.name}: {name} {got!r}, expected {expected!r} "
                 f"({new.space.name})"
@@ -46,7 +47,6 @@ class _Copy:
     old: Supernet
 
     def run(self) -> None:
-        heads = {f"block{b}_qkv" for b in range(self.new.widths.depth)}
         for name in self.new.table:
             if name.endswith("_patch/kernel") or name.endswith("_patch/bias"):
                 continue  # belong to a stem, below
@@ -54,8 +54,8 @@ class _Copy:
                 self._positions()
             elif name not in self.old.table:
                 self._beyond(name)
-            elif name.split("/")[0].removesuffix("_b") in heads:
-                self._thirds(name)
+            elif _part(name):
+                self._linear(name, _part(name))
             else:
                 self._put(name, overlaid(self.new.values(name), self.old.values(name)))
         for stem in self.new.stems:
@@ -72,14 +72,23 @@ class _Copy:
         if layer.endswith(("_proj", "_fc2")) and name == f"{layer}{'_b' if last else ''}/kernel":
             self._put(name, np.zeros_like(self.new.values(name)))
 
-    def _thirds(self, name: str) -> None:
-        """q, k and v each keep their leading heads."""
-        new, old = self.new.values(name), self.old.values(name)
-
-        def split(value: Floats) -> Floats:
-            return value.reshape(*value.shape[:-1], 3, -1)
-
-        self._put(name, overlaid(split(new), split(old)).reshape(new.shape))
+    def _linear(self, name: str, part: str) -> None:
+        """The rows and columns that a block of both supernets has; of a pair the leading ranks."""
+        common = self.new.sizes.common(self.old.sizes)
+        mine, theirs = (places(part, net.sizes, common) for net in (self.new, self.old))
+        value, given = self.new.values(name).copy(), self.old.values(name)
+        layer, kind = name.split("/")
+        ranks = np.arange(min(value.shape[-1], given.shape[-1]))
+        if kind == "bias":
+            value[mine[1]] = given[theirs[1]]
+        elif layer.endswith("_a"):
+            value[np.ix_(mine[0], ranks)] = given[np.ix_(theirs[0], ranks)]
+        elif layer.endswith("_b"):
+            ranks = np.arange(min(len(value), len(given)))
+            value[np.ix_(ranks, mine[1])] = given[np.ix_(ranks, theirs[1])]
+        else:
+            value[np.ix_(*mine)] = given[np.ix_(*theirs)]
+        self._put(name, value)
 
     def _positions(self) -> None:
         name = "embedding/position"
@@ -106,6 +115,13 @@ class _Copy:
         self._put(f"{mine}/kernel", overlaid(self.new.values(f"{mine}/kernel"), kernel))
         bias = overlaid(self.new.values(f"{mine}/bias"), self.old.values(f"{theirs}/bias"))
         self._put(f"{mine}/bias", bias)
+
+
+def _part(name: str) -> str:
+    """Of `PARTS`, for a weight of a block's linear layer ("block0_qkv_a/kernel"); else empty."""
+    layer = name.split("/")[0].removesuffix("_a").removesuffix("_b")
+    part = layer.split("_", 1)[-1] if layer.startswith("block") else ""
+    return part if part in PARTS else ""
 
 
 def overlaid(new: Floats, old: Floats) -> Floats:

@@ -9,7 +9,6 @@ the best approximation of that rank. q, k and v are moved as thirds, so that hea
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import Any
 
@@ -23,7 +22,8 @@ from nas.space import SpaceError
 from nas.supernet import resize
 from nas.supernet.files import WEIGHTS_FILE, load_supernet
 from nas.supernet.inherit import inherit
-from nas.supernet.net import PAIRS, Floats, Supernet, split_pair
+from nas.supernet.layout import PARTS, Sizes, places
+from nas.supernet.net import Floats, Supernet, split_pair
 
 
 def init_from(supernet: Supernet, arch: ArchConfig, model: Any) -> None:
@@ -41,15 +41,6 @@ def init_from(supernet: Supernet, arch: ArchConfig, model: Any) -> None:
     _Transfer(supernet, arch, model).run()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Need:
-    """A size of the model, and what the supernet has of it."""
-
-    name: str
-    model: object
-    supernet: object
-
-
 class _Transfer:
     def __init__(self, supernet: Supernet, arch: ArchConfig, model: Any) -> None:
         self.net, self.arch = supernet, arch
@@ -61,17 +52,12 @@ class _Transfer:
 
     def _check(self) -> None:
         space, w, arch = self.net.space, self.net.widths, self.arch
-        for need in (
-            _Need("image_size", arch.image_size, space.image_size),
-            _Need("channels", arch.channels, space.channels),
-            _Need("num_classes", arch.num_classes, space.num_classes),
-            _Need("head_dim", arch.head_dim, space.head_dim),
-            _Need("pool", arch.pool, space.pool),
-        ):
-            if need.model != need.supernet:
+        for field in ("image_size", "channels", "num_classes", "head_dim", "pool"):
+            got, allowed = getattr(arch, field), space.allowed(field)
+            if got not in allowed:
                 raise SpaceError(
-                    f"initial model {arch.name}: {need.name} {need.model!r}, expected "
-                    f"{need.supernet!r} ({space.name})"
+                    f"initial model {arch.name}: {field} {got!r}, expected "
+                    f"{' or '.join(map(repr, allowed))} ({space.name})"
                 )
         if arch.attention != "packed":
             raise SpaceError(f"initial model {arch.name}: attention {arch.attention!r}, expected "
@@ -102,7 +88,7 @@ class _Transfer:
             for norm in ("norm1", "norm2"):
                 self._leading(f"block{b}_{norm}/gamma")
                 self._leading(f"block{b}_{norm}/beta")
-            for part in PAIRS:
+            for part in PARTS:
                 self._linear(b, part)
         for name in ("norm/gamma", "norm/beta", "head/kernel", "head/bias"):
             self._leading(name)
@@ -157,28 +143,21 @@ class _Transfer:
         kernel, bias = self.given[f"{up}/kernel"], self.given[f"{up}/bias"]
         if down is not None:
             kernel = down @ kernel
-        columns = self._columns(b, part, kernel.shape[1])
+        rows, columns = places(part, net.sizes, Sizes.of(self.arch, b))
         whole = net.values(f"{name}/bias").copy()
         whole[columns] = bias
         self._put(f"{name}/bias", whole)
         if f"{name}/kernel" in net.table:
             matrix = net.values(f"{name}/kernel").copy()
-            matrix[: len(kernel), columns] = kernel
+            matrix[np.ix_(rows, columns)] = kernel
             self._put(f"{name}/kernel", matrix)
             return
         left, right = net.values(f"{name}_a/kernel"), net.values(f"{name}_b/kernel")
         matrix = left @ right
-        matrix[: len(kernel), columns] = kernel
+        matrix[np.ix_(rows, columns)] = kernel
         left, right = split_pair(matrix, left.shape[1])
         self._put(f"{name}_a/kernel", left)
         self._put(f"{name}_b/kernel", right)
-
-    def _columns(self, b: int, part: str, count: int) -> Any:
-        """Columns of the supernet's matrix that the model's take."""
-        if part != "qkv":
-            return np.arange(count)
-        inner, full = self.arch.inner_dim(b), self.net.widths.heads * self.arch.head_dim
-        return np.concatenate([np.arange(inner) + third * full for third in range(3)])
 
 
 def load_initial(supernet: Supernet, directory: str) -> None:

@@ -29,10 +29,10 @@ from keras_models.layers import layers_for
 from keras_models.vit import build_vit, weight_name
 from nas.space import Patch, SearchSpace, SubnetConfig, fail
 from nas.supernet import resize
+from nas.supernet.layout import Sizes, places
 from nas.supernet.masks import Masks, Widths, masks_of, widths_of
 
 Floats = NDArray[np.float32]
-PAIRS = ("qkv", "proj", "fc1", "fc2")
 NORM_EPSILON = 1e-6  # ArchConfig's default
 
 
@@ -248,6 +248,11 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
         self.space.check(config)
         return masks_of(self.space, self.widths, config)
 
+    @property
+    def sizes(self) -> Sizes:
+        """Of every block."""
+        return Sizes(self.widths.dim, self.widths.heads, self.space.head_dim, self.widths.hidden)
+
     def values(self, name: str) -> Floats:
         """A weight as NumPy."""
         return np.asarray(ops.convert_to_numpy(self.table[name]))
@@ -327,25 +332,14 @@ class _Slices:
     def _linear(self, b: int, part: str, kind: str) -> Floats:
         base = part.removesuffix("_a").removesuffix("_b")
         name = f"block{b}_{base}"
-        rows, columns = self._used(b, base)
+        rows, columns = places(base, self.net.sizes, Sizes.of(self.arch, b))
         if kind == "bias":
             return self.net.values(f"{name}/bias")[columns]
         if f"{name}/kernel" in self.net.table:
             return self.net.values(f"{name}/kernel")[rows][:, columns]
         rank = getattr(self.space.block_ranks(self.config, b, self.arch), base)
-        left = self.net.values(f"{name}_a/kernel")[rows, :rank]
+        left = self.net.values(f"{name}_a/kernel")[rows][:, :rank]
         right = self.net.values(f"{name}_b/kernel")[:rank][:, columns]
         if part.endswith("_a"):
             return left
         return right if part.endswith("_b") else left @ right
-
-    def _used(self, b: int, base: str) -> tuple[slice, NDArray[np.int64]]:
-        """Rows and columns of a linear layer that the sub-network uses."""
-        inner = self.arch.inner_dim(b)
-        dim, hidden = self.arch.embed_dim, self.arch.hidden_dim(b)
-        if base == "qkv":  # q, k and v each keep their leading heads
-            full = self.net.widths.heads * self.space.head_dim
-            thirds = [np.arange(inner) + part * full for part in range(3)]
-            return slice(dim), np.concatenate(thirds)
-        rows, columns = {"proj": (inner, dim), "fc1": (dim, hidden), "fc2": (hidden, dim)}[base]
-        return slice(rows), np.arange(columns)

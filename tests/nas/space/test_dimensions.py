@@ -32,35 +32,47 @@ from tests.nas.space.test_space import enumerate_all
 NAS = pathlib.Path(__file__).parents[3] / "nas"
 
 
-def some(values, most=3):
-    """A few choices in ascending order."""
-    return st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True).map(
-        lambda chosen: tuple(sorted(chosen))
-    )
-
-
-def rules(ratios=(0.25, 0.5, 1.0), most=3):
-    return st.none() | st.builds(
-        RankRule, some(ratios, most), st.booleans(), st.sampled_from((0, 12)), st.booleans()
-    )
-
-
-# Choices by field of `SearchSpace`; a new dimension gets a line here, and everything below holds.
-CHOICES = {
-    "patches": st.sampled_from([(Patch(2),), (Patch(4),), (Patch(2), Patch(4))]),
-    "embed_dim": some((8, 12, 16)),
-    "depth": some((1, 2, 3)),
-    "heads": some((1, 2, 3)),
-    "mlp_ratio": some((0.5, 1.0, 2.0)),
-    "ranks": rules(),
+# The most choices of each field; a new dimension gets a line here, and everything below holds.
+POOLS = {
+    "patches": (Patch(2), Patch(4)),
+    "embed_dim": (8, 12, 16),
+    "depth": (1, 2, 3),
+    "heads": (1, 2, 3),
+    "mlp_ratio": (0.5, 1.0, 2.0),
+    "ranks": RankRule((0.25, 0.5, 1.0)),
 }
 FIXED = {"name": "any", "image_size": 8, "channels": 1, "num_classes": 3, "head_dim": 4}
-SPACES = st.builds(SearchSpace, **{k: st.just(v) for k, v in FIXED.items()}, **CHOICES)
+EVERYTHING = SearchSpace(**{**FIXED, **POOLS})
+
+
+def some(values):
+    """A few of them, in their order."""
+    places = st.sets(st.sampled_from(range(len(values))), min_size=1)
+    return places.map(lambda chosen: tuple(values[i] for i in sorted(chosen)))
+
+
+def rules(rule):
+    return st.none() | st.builds(
+        RankRule, some(rule.ratios), st.booleans(), st.sampled_from((0, 12)), st.booleans()
+    )
+
+
+def part_of(field):
+    """What spaces have in a field: a part of the pool, or what they have without the dimension."""
+    if isinstance(POOLS[field], RankRule):
+        return rules(POOLS[field])
+    choices = some(POOLS[field])
+    return choices | st.just(FIXED[field]) if field in FIXED else choices
+
+
+CHOICES = {field: part_of(field) for field in POOLS}
+SPACES = st.fixed_dictionaries(CHOICES).map(lambda chosen: SearchSpace(**{**FIXED, **chosen}))
 SEEDS = st.integers(0, 2**32 - 1)
 
 
 def test_every_dimension_is_tried_and_documented():
-    assert {d.field for d in DIMENSIONS} == set(CHOICES)
+    assert {d.field for d in DIMENSIONS} == set(POOLS)
+    assert EVERYTHING.dimensions == DIMENSIONS
     rows = (NAS.parent / "docs" / "search.md").read_text().splitlines()
     for d in DIMENSIONS:
         (row,) = [r.split(" | ") for r in rows if r.startswith(f"| `{d.name}` |")]

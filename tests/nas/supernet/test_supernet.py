@@ -16,6 +16,7 @@ from nas.supernet.compiled import Objective, Steps
 from nas.supernet.inherit import inherit
 from nas.supernet.init_dense import init_from
 from nas.supernet.net import Supernet, extract, split_pair
+from tests.nas.space.test_dimensions import EVERYTHING
 from tests.nas.space.test_space import tiny
 
 STEM = (StemLayer(3, 2, 5, "relu", True), StemLayer(3, 1, 4, "gelu"))
@@ -24,6 +25,7 @@ SPACE_KINDS = {
     "ranks": tiny(),
     "network_rank": tiny(ranks=RankRule((0.3, 0.6, 0.9), False, 10, False)),
     "stems": tiny(patches=(Patch(4), Patch(2), Patch(2, STEM), Patch(1, STEM)), channels=2),
+    "every_dimension": EVERYTHING,
     "cls_padded": tiny(patches=(Patch(2), Patch(6)), pool="cls", activation="quick_gelu"),
 }
 
@@ -51,7 +53,7 @@ def difference(a, b):
 
 @pytest.mark.parametrize("kind", SPACE_KINDS)
 def test_extracted_networks_equal_the_supernet(kind):
-    """40 random sub-networks of each space, 200 in all."""
+    """40 random sub-networks of each space."""
     space = SPACE_KINDS[kind]
     net, rng = randomized(space)
     steps, images = Steps(net), images_of(space, rng)
