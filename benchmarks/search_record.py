@@ -2,7 +2,7 @@
 """Collects the figures of a search from the folders that its commands wrote into one file.
 
     python -m benchmarks.search_record --supernet=DIR --found=DIR --random=DIR --ranking=FILE \
-        --retrained=DIR,... --retrained_random=DIR,... --evolution=DIR,DIR --steps=FILE \
+        --retrained=DIR,... --retrained_random=DIR,... --evolution=DIR,DIR --rounds=FILE \
         --out=FILE.json
 
 Commands are recorded with the last parts of their paths.

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from boards import BOARD_HELP, get_board
+from boards import BOARD_HELP, Board, get_board
 from converter import footprint, schedule, tflite
 from converter.board_fit import BoardFit, Surroundings, fit_board
 from converter.compile.header import STREAM_STATE_BYTES
@@ -120,6 +120,37 @@ def inspect_model(model_bytes: bytes, streamed: bool = False) -> Inspection:
     validate(stated.problem, offsets)  # never report, or draw, an unsafe plan as if it were one
     memory = memory_report(stated, plan)
     return Inspection(stated, memory, flash_report(stated, file_bytes), planned_here, offsets)
+
+
+def firmware_budgets(
+    found: Inspection,
+    board: Board | None = None,
+    stack_bytes: int | None = None,
+    static_bytes: int | None = None,
+) -> Budgets:
+    """What the firmware around a model takes, and whether that fits a board; no other limits.
+
+    Args:
+      stack_bytes, static_bytes: of a firmware; None for what this toolkit's reserves and declares.
+    """
+    graph = found.stated.graph
+    row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
+    streamed = found.memory.streamed
+    stack, fit = footprint.STACK_RESERVED_BYTES, None
+    static = footprint.static_bytes(len(graph.operators), row_bytes, streamed)
+    if board is not None:
+        stack = board.stack_bytes
+        builtins = any(op is None for op in found.stated.ops)
+        fit = fit_board(
+            board,
+            Surroundings(len(graph.operators), row_bytes, streamed, builtins),
+            planned_bytes=found.memory.arena_bytes,
+            constant_bytes=found.flash.constant_bytes,
+            stack_bytes=stack_bytes,
+            static_bytes=static_bytes,
+        )
+    stack = stack if stack_bytes is None else stack_bytes
+    return Budgets(None, None, stack, static if static_bytes is None else static_bytes, 0, fit)
 
 
 def over_budget(found: Inspection, budgets: Budgets) -> str | None:
@@ -278,31 +309,11 @@ def _write_files(found: Inspection, budgets: Budgets, title: str) -> None:
 
 
 def _budgets(found: Inspection) -> Budgets:
-    """The flags; where they say nothing, what this toolkit's firmware reserves and declares."""
-    graph = found.stated.graph
-    row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
-    streamed = found.memory.streamed
-    static = footprint.static_bytes(len(graph.operators), row_bytes, streamed)
-    stack, fit = footprint.STACK_RESERVED_BYTES, None
-    if _BOARD.value:
-        board = get_board(_BOARD.value)
-        stack = board.stack_bytes
-        builtins = any(op is None for op in found.stated.ops)
-        fit = fit_board(
-            board,
-            Surroundings(len(graph.operators), row_bytes, streamed, builtins),
-            planned_bytes=found.memory.arena_bytes,
-            constant_bytes=found.flash.constant_bytes,
-            stack_bytes=_STACK.value,
-            static_bytes=_STATIC.value,
-        )
-    return Budgets(
-        _SRAM.value,
-        _FLASH.value,
-        stack if _STACK.value is None else _STACK.value,
-        static if _STATIC.value is None else _STATIC.value,
-        _CODE.value,
-        fit,
+    """What the flags say."""
+    board = get_board(_BOARD.value) if _BOARD.value else None
+    budgets = firmware_budgets(found, board, _STACK.value, _STATIC.value)
+    return dataclasses.replace(
+        budgets, sram=_SRAM.value, flash=_FLASH.value, code_bytes=_CODE.value
     )
 
 

@@ -42,8 +42,8 @@ BOARD = "stm32f746g_disco"
 FLAGS = flags.FlagSet("demo", __doc__)
 _OUT = flags.out(FLAGS, "Folder for the results.", False, "build/demo")
 _EPOCHS = flags.epochs(FLAGS, "Epochs of the training, instead of the recipe's.")
-_EMULATED_COUNT = FLAGS.integer(
-    "emulated_count", 400, "At most so many test images on the emulated board.", 1
+_EMULATED_COUNT = flags.emulated_count(
+    FLAGS, 400, "At most so many test images on the emulated board.", 1
 )
 
 

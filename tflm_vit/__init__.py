@@ -1,2 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The public face of the toolkit: what its commands share."""
+"""Transformers on microcontrollers: the Python interface, and what the commands share.
+
+Importing this package imports nothing else of this toolkit; each function imports what it needs.
+"""
+
+from tflm_vit.api import (
+    Compiled,
+    Error,
+    Exported,
+    File,
+    Fused,
+    Inspection,
+    Operator,
+    Planned,
+    compile,
+    export,
+    fuse,
+    inspect,
+    plan,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Compiled",
+    "Error",
+    "Exported",
+    "File",
+    "Fused",
+    "Inspection",
+    "Operator",
+    "Planned",
+    "__version__",
+    "compile",
+    "export",
+    "fuse",
+    "inspect",
+    "plan",
+]

@@ -64,6 +64,10 @@ class FlagSet:
     def names(self) -> tuple[str, ...]:
         return tuple(self._texts)
 
+    def text(self, name: str) -> str:
+        """What the help says of a flag."""
+        return self._texts[name]
+
     def __getattr__(self, name: str) -> Any:
         """The value of a flag by its name."""
         if name.startswith("_") or name not in self._texts:

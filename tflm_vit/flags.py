@@ -65,6 +65,11 @@ def count(to: FlagSet, text: str, default: int = 0, low: int = 0) -> Flag[int]:
     return to.integer("count", default, text, low)
 
 
+def emulated_count(to: FlagSet, default: int, text: str, low: int = 0) -> Flag[int]:
+    """The same for the emulated board, which takes long for each image."""
+    return to.integer("emulated_count", default, text, low)
+
+
 def calibration_dir(to: FlagSet) -> Flag[str]:
     text = "Calibration images from anywhere under this folder instead of --dataset."
     return to.string("calibration_dir", "", text)

@@ -16,8 +16,7 @@ import re
 import select
 import shlex
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tflm_vit import interrupt, start
 from tflm_vit.failures import failure_line
@@ -27,12 +26,7 @@ _BAD_FLAGS = 2
 _BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of the output, e.g. `head`, has gone
 
 
-def run(
-    flags: FlagSet | str,
-    body: Any,
-    argv: Any = None,
-    _: Any = (),
-) -> None:
+def run(flags: FlagSet, body: Callable[[], None], argv: Sequence[str] | None = None) -> None:
     """Parses a command's flags and runs its body.
 
     Args:
@@ -43,11 +37,6 @@ def run(
     Raises:
       SystemExit: with a status; the line has been written.
     """
-    if isinstance(flags, str):  # until every command has its FlagSet
-        name, words = flags, body
-        if len(words) > 1:
-            _exit(name, f"unexpected argument {words[1]!r}; expected flags only", _BAD_FLAGS)
-        return end(name, argv)
     if argv is None:
         interrupt.guard_command(flags.command)
         start.imported()

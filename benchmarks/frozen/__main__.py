@@ -2,12 +2,12 @@
 """Records what every runtime computes today, or compares with the record.
 
     python -m benchmarks.frozen --out=docs/results/frozen.json [--cases=FOLDER]
-    python -m benchmarks.frozen --check [--cases=FOLDER] [--parts=random,faults]
+    python -m benchmarks.frozen --compare [--cases=FOLDER] [--parts=random,faults]
     python -m benchmarks.frozen --out=docs/results/frozen.json --sections=instructions
 
 With --out on an existing record only the named parts and sections are replaced. Sections other
 than logits are only replaced if the logits are still those of the record. The exit status of
---check is 1 where anything differs that is not a known fault.
+--compare is 1 where anything differs that is not a known fault.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tqdm import tqdm
 from benchmarks.frozen import compare, record
 from benchmarks.frozen.jobs import CASES, FAULT, PARTS, PRESET, RANDOM, jobs_of
 from benchmarks.frozen.measure import EMULATED, RUNTIMES, Outcome, measure
+from tflm_vit import flags
 from tflm_vit.files import expect_writable
-from tflm_vit.flag_set import FlagSet
 from tflm_vit.run import run
 
-FLAGS = FlagSet("frozen", __doc__)
-_OUT = FLAGS.string("out", "", "The record to write, or to replace parts of.")
-_CHECK = FLAGS.boolean("check", False, "Compare with --record.")
-_RECORD = FLAGS.string("record", str(record.RECORD), "The record that --check compares with.")
+FLAGS = flags.FlagSet("frozen", __doc__)
+_OUT = flags.out(FLAGS, "The record to write, or to replace parts of.", required=False)
+_COMPARE = FLAGS.boolean("compare", False, "Compare with --record.")
+_RECORD = FLAGS.string("record", str(record.RECORD), "The record that --compare compares with.")
 _PARTS = FLAGS.words("parts", [], f"Some of {', '.join(PARTS)}; default: all that can be.")
 _SECTIONS = FLAGS.words("sections", record.SECTIONS, f"Some of {', '.join(record.SECTIONS)}.")
 _CASES = FLAGS.string("cases", "", "Folder of foreign .tflite files, for the part `cases`.")
@@ -118,8 +118,8 @@ def _check(sections: tuple[str, ...], parts: Sequence[str]) -> None:
 
 
 def _body() -> None:
-    if bool(_OUT.value) == _CHECK.value:
-        raise ValueError("give either --out=FILE (record) or --check (compare)")
+    if bool(_OUT.value) == _COMPARE.value:
+        raise ValueError("give either --out=FILE (record) or --compare (compare)")
     sections = _chosen("sections", _SECTIONS.value, record.SECTIONS)
     if not sections:
         raise ValueError(f"--sections: got none, expected some of {', '.join(record.SECTIONS)}")

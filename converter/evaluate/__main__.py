@@ -52,8 +52,8 @@ _RUNTIME = flags.runtimes(
     FLAGS, ["host"], "Some of: " + "; ".join(f"{r.name} ({r.runs})" for r in RUNTIMES) + "."
 )
 _COUNT = flags.count(FLAGS, "Number of images, drawn with --seed; 0: all.")
-_EMULATED_COUNT = FLAGS.integer(
-    "emulated_count", 0, "The emulated runtime sees only the first so many of them; 0: all."
+_EMULATED_COUNT = flags.emulated_count(
+    FLAGS, 0, "The emulated runtime sees only the first so many of them; 0: all."
 )
 _SEED = flags.seed(FLAGS, "Of the draw of --count images.")
 _THREADS = flags.threads(FLAGS)

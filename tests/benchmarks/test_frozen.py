@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers are those of the frozen record: a quick part of `python -m benchmarks.frozen --check`."""
+"""Numbers are those of the frozen record, a part of it: `python -m benchmarks.frozen --compare`."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ from converter.plan import plan_graph
 from converter.plan.skeleton import skeleton
 from keras_models.presets import get_preset
 
-REMEDY = "python -m benchmarks.frozen --check names all that differs; see its last lines"
+REMEDY = "python -m benchmarks.frozen --compare names all that differs; see its last lines"
 DIRECT_COUNT = 24
 EMULATED_SEEDS = (5, 10)  # a Cortex-M4 board, and one with other clocks and memories
 PLANNED = ("vit_t_240_int8", "vit_t_240_int16", "mcuformer_t_max_int8", "vit_digits_int8")
