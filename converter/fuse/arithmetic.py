@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from converter.fuse.errors import BoundError
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import MAX_EMBED_DIM, Linear, Norm
+from tflm_custom_ops.ops.schema.residual import INT8, INT16, RESIDUAL_TYPES
 
 INT32_MAX = 2**31 - 1
 MAX_SHIFT = 15  # range of Linear.shift
 VARIANCE_LIMIT = 2**50  # of V, so that a = 9 - e stays >= 0 (docs/operators.md, LayerNorm)
-INT8_MIN, INT8_MAX = -128, 127
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Range:
 
     scale: float
     zero_point: int
-    low: int = INT8_MIN
-    high: int = INT8_MAX
+    low: int = INT8.low
+    high: int = INT8.high
 
     @classmethod
     def int16(cls, largest: float) -> Range:
         """Symmetric int16 that holds -largest..largest."""
-        return cls(largest / 32767.0, 0, -32768, 32767)
+        return cls(largest / INT16.high, 0, INT16.low, INT16.high)
 
     @property
     def bits(self) -> int:
-        return 16 if self.high > INT8_MAX else 8
+        return next(t.bits for t in RESIDUAL_TYPES if self.high <= t.high)
 
     def quantize(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
         """Real values to integers, rounded to nearest (halves up) and clamped."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ from tflm_custom_ops.ops import (
     Pool,
     Projection,
     Residual,
+    residual_dtype,
 )
 
 Match = AttentionMatch | MlpMatch | PatchEmbedMatch | LayerNormMatch | PointwiseMatch | LinearMatch
@@ -184,10 +186,10 @@ def _lower_layer_norm(match: LayerNormMatch, type_of: TensorRange) -> LayerNorm:
 def _lower_patch_embed(match: PatchEmbedMatch, type_of: TensorRange) -> PatchEmbed:
     x, y = type_of(match.x), type_of(match.y)
     layer = match.layer
-    cls: NDArray[np.int8] | NDArray[np.int16] | None = None
+    cls: NDArray[Any] | None = None
     if match.cls is not None:
         row = y.quantize(match.cls)
-        cls = row.astype(np.int16) if y.bits == 16 else row.astype(np.int8)
+        cls = row.astype(residual_dtype(y.bits))
     pos, pos_zero_point, pos_multiplier, pos_shift = None, 0, 0, 0
     if match.pos is not None:
         if match.pos_source is not None:

@@ -19,8 +19,7 @@ from converter.fuse.search import Found, find_matches
 from converter.fuse.wellformed import check_operators
 from converter.tflite import GraphView, Model, TfliteError, parse, serialize
 from tflm_custom_ops.ops import BY_CODE, operator_of
-
-RESIDUAL_BITS = (8, 16)
+from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
 
 @dataclasses.dataclass(frozen=True)

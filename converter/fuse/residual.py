@@ -18,6 +18,7 @@ from converter.fuse.patterns.mlp import MlpMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
 from converter.fuse.patterns.tail import LayerNormMatch
 from converter.tflite import GraphView
+from tflm_custom_ops.ops.schema.residual import INT8
 
 _BLOCKS = (AttentionMatch, MlpMatch)
 _WRITERS = (AttentionMatch, MlpMatch, PatchEmbedMatch)
@@ -45,7 +46,7 @@ class Types:
 
 def residual_types(view: GraphView, matches: Sequence[Match], bits: int) -> Types:
     """Decides the types; `bits` is 8 or 16."""
-    if bits == 8:
+    if bits == INT8.bits:
         return Types({}, ())
     wide: dict[int, Range] = {}
     notes: list[str] = []
@@ -56,7 +57,7 @@ def residual_types(view: GraphView, matches: Sequence[Match], bits: int) -> Type
             continue
         for tensor in group:
             t = view.tensor(tensor)
-            largest = t.scale * max(128 + t.zero_point, 127 - t.zero_point)
+            largest = t.scale * max(t.zero_point - INT8.low, INT8.high - t.zero_point)
             wide[tensor] = Range.int16(largest)
     return Types(wide, tuple(notes))
 

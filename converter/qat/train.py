@@ -43,6 +43,7 @@ from keras_models.training.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
+from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
 CHECKPOINT_FILE = "qat_checkpoint.npz"
 # XLA halves the time of a step, after half a minute or more of compiling.
@@ -68,7 +69,7 @@ class QatRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.residual_bits not in (8, 16):
+        if self.residual_bits not in RESIDUAL_BITS:
             raise QatError(f"residual_bits: got {self.residual_bits}, expected 8 or 16")
         if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
             raise QatError(f"recipe: got {self}, expected positive numbers")

@@ -14,7 +14,6 @@ from tflm_custom_ops.ops.schema import (
     Array,
     Check,
     Expression,
-    OptionsError,
     Part,
     Status,
     Struct,
@@ -22,6 +21,7 @@ from tflm_custom_ops.ops.schema import (
     Word64,
 )
 from tflm_custom_ops.ops.schema.fields import dimension, zero_point
+from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS, residual_type
 
 Int8Array = NDArray[np.int8]
 Int32Array = NDArray[np.int32]
@@ -139,7 +139,7 @@ class Residual(Struct):
 
     C_TYPE: ClassVar[str] = "VitResidual"
 
-    bits: Annotated[int, Word(choices=(8, 16), doc="type of x and y")]
+    bits: Annotated[int, Word(choices=RESIDUAL_BITS, doc="type of x and y")]
     zero_point: Annotated[int, zero_point("bits", doc="of x; that of y is in the projection")]
     multiplier: Annotated[int, Word()]
     shift: Annotated[int, Word(0, "MAX_RESIDUAL_SHIFT if bits == 8 else MAX_SHIFT")]
@@ -147,8 +147,4 @@ class Residual(Struct):
 
 def residual_dtype(bits: int) -> type[np.int8 | np.int16]:
     """NumPy type of a residual stream of ``bits`` bits."""
-    if bits == 8:
-        return np.int8
-    if bits == 16:
-        return np.int16
-    raise OptionsError(f"residual bits: got {bits}, expected 8 or 16")
+    return residual_type(bits).dtype

@@ -11,6 +11,7 @@ from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Norm
 from tflm_custom_ops.ops.schema import Check, Part, Word
 from tflm_custom_ops.ops.schema.fields import dimension, zero_point
+from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
 
 class Pool(enum.IntEnum):
@@ -29,7 +30,7 @@ class LayerNorm(Params):
 
     tokens: Annotated[int, dimension("MAX_TOKENS")]
     embed_dim: Annotated[int, dimension("MAX_EMBED_DIM")]
-    input_bits: Annotated[int, Word(choices=(8, 16))]
+    input_bits: Annotated[int, Word(choices=RESIDUAL_BITS)]
     pool: Annotated[Pool, Word(0, 2, doc="VitPool: 0 none, 1 mean, 2 first token")]
     zero_point: Annotated[int, zero_point(doc="of the normalised tensor (mean pool)")]
     pool_multiplier: Annotated[int, Word()]

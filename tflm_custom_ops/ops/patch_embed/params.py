@@ -13,6 +13,7 @@ from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Int8Array, Linear
 from tflm_custom_ops.ops.schema import Array, Check, Expression, Part, Status, Word
 from tflm_custom_ops.ops.schema.fields import dimension, zero_point
+from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
 
 def _padding(side: str) -> Word:
@@ -57,7 +58,7 @@ class PatchEmbed(Params):
     ]
     embed_dim: Annotated[int, dimension("MAX_EMBED_DIM")]
     input_zero_point: Annotated[int, zero_point()]
-    output_bits: Annotated[int, Word(choices=(8, 16))]
+    output_bits: Annotated[int, Word(choices=RESIDUAL_BITS)]
     has_cls: Annotated[
         bool,
         Word(

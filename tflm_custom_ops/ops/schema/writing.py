@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.fields import ELEMENTS, Array, Part, Word64
 from tflm_custom_ops.ops.schema.limits import LIMITS
-from tflm_custom_ops.ops.schema.status import OptionsError
+from tflm_custom_ops.ops.schema.residual import residual_type
 from tflm_custom_ops.ops.schema.struct import Field, Struct, fields_of, words_of
 
 BLOB_ALIGNMENT = 16  # bytes, of arrays in the blob
@@ -23,9 +23,7 @@ def element_dtype(element: str, scope: Mapping[str, Any]) -> np.dtype[Any]:
     if not element.startswith("bits:"):
         return np.dtype(ELEMENTS[element])
     bits = evaluate(element.removeprefix("bits:"), scope)
-    if bits not in (8, 16):
-        raise OptionsError(f"element bits: got {bits}, expected 8 or 16")
-    return np.dtype(np.int8 if bits == 8 else np.int16)
+    return np.dtype(residual_type(bits).dtype)
 
 
 class Writer:
