@@ -164,6 +164,6 @@ class CycleModel:
     def estimate(self, machine: KernelEmulator) -> int:
         """Cycles of everything since the last call with ``profile=True``."""
         return sum(
-            executions * self._cycles(start, count)
-            for start, count, executions in machine.executed_blocks()
+            block.executions * self._cycles(block.address, block.instructions)
+            for block in machine.executed_blocks()
         )

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs single kernels on an emulated Cortex-M and counts their instructions exactly.
 
-A small bare ELF (:func:`build`) is loaded into Unicorn; :meth:`KernelEmulator.call` calls one of
-its functions with arguments in registers and on the stack, as the procedure call standard (AAPCS)
-says. Counts are exact and repeatable; they are instructions, not cycles.
+A small bare ELF (:func:`build`) is loaded into the core of `firmware.emulator`;
+:meth:`KernelEmulator.call` calls one of its functions. Counts are exact and repeatable; they are
+instructions, not cycles.
 """
 
 from __future__ import annotations
 
-import bisect
-import ctypes
 import dataclasses
 import hashlib
 import os
@@ -19,11 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import unicorn
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 from numpy.typing import NDArray
-from unicorn import arm_const
+
+from firmware.elf import Elf
+from firmware.emulator.core import CortexM, stack_argument_bytes
+from firmware.emulator.counter import BlockReading
+from firmware.emulator.faults import GuestFault
+from firmware.emulator.memory import Access, Memory
+from firmware.errors import FirmwareError
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "tflm_custom_ops" / "kernels"
@@ -38,8 +39,7 @@ RAM_BYTES = 16 << 20
 STACK_BYTES = 64 << 10
 RETURN_ADDRESS = CODE_BASE + CODE_BYTES - 4  # nothing is linked here; execution stops at it
 STACK_PAINT = 0xA5
-
-_BLOCK_HOOK = 8  # UC_HOOK_BLOCK
+LIMIT = 100_000_000_000  # instructions of one call, against a kernel that hangs
 
 
 class EmulationError(RuntimeError):
@@ -52,25 +52,21 @@ class Core:
 
     name: str
     flags: tuple[str, ...]
-    model: int
 
 
 CORTEX_M7 = Core(
     "cortex-m7",
     ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-    arm_const.UC_CPU_ARM_CORTEX_M7,
 )
 CORTEX_M4 = Core(
     "cortex-m4",
     ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
-    arm_const.UC_CPU_ARM_CORTEX_M4,
 )
 CORTEX_M33 = Core(
     "cortex-m33",
     ("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-    arm_const.UC_CPU_ARM_CORTEX_M33,
 )
-CORTEX_M3 = Core("cortex-m3", ("-mcpu=cortex-m3",), arm_const.UC_CPU_ARM_CORTEX_M3)
+CORTEX_M3 = Core("cortex-m3", ("-mcpu=cortex-m3",))
 CORES = {core.name: core for core in (CORTEX_M7, CORTEX_M4, CORTEX_M33, CORTEX_M3)}
 
 
@@ -139,93 +135,32 @@ def build(
     return elf
 
 
-def _counter_library(directory: Path) -> ctypes.CDLL:
-    source = HERE / "block_counter.c"
-    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    target = directory / f"block_counter-{key}.so"
-    if not target.exists():
-        part = target.with_suffix(f".{os.getpid()}.part")
-        _run(["cc", "-O2", "-shared", "-fPIC", "-x", "c", str(source), "-o", str(part)])
-        os.replace(part, target)
-    return ctypes.CDLL(str(target))
-
-
-class _BlockCounter(ctypes.Structure):
-    _fields_ = (
-        ("instructions", ctypes.c_uint64),
-        ("code_base", ctypes.c_uint32),
-        ("code_halfwords", ctypes.c_uint32),
-        ("code", ctypes.c_void_p),
-        ("per_block", ctypes.c_void_p),
-        ("known_size", ctypes.c_void_p),
-        ("known_count", ctypes.c_void_p),
-        ("outside", ctypes.c_uint64),
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Symbol:
-    name: str
-    address: int
-    size_bytes: int
+_MEMORIES = (
+    Memory(
+        "CODE", CODE_BASE, CODE_BYTES, Access.READ | Access.WRITE | Access.EXECUTE, loadable=True
+    ),
+    Memory("RAM", RAM_BASE, RAM_BYTES, Access.READ | Access.WRITE),
+)
 
 
 class KernelEmulator:
-    """One ELF in one emulated core, with a bump allocator in its RAM."""
+    """One ELF of kernels in an emulated core, with a bump allocator in its RAM."""
 
     def __init__(self, elf: Path, core: Core = CORTEX_M7) -> None:
+        """Loads an ELF that :func:`build` linked.
+
+        Raises:
+          EmulationError: it does not lie where kernels.ld puts it.
+        """
         self.core = core
-        self._code = np.zeros(CODE_BYTES, np.uint8)
-        self._ram = np.zeros(RAM_BYTES, np.uint8)
-        self.symbols: dict[str, Symbol] = {}
-        self._load(elf)
-        self._functions = sorted(self.symbols.values(), key=lambda s: s.address)
-        uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        uc.ctl_set_cpu_model(core.model)
-        all_access = unicorn.UC_PROT_ALL
-        uc.mem_map_ptr(CODE_BASE, CODE_BYTES, all_access, self._code.ctypes.data)
-        uc.mem_map_ptr(RAM_BASE, RAM_BYTES, all_access, self._ram.ctypes.data)
-        self._uc = uc
-        self._per_block = np.zeros(CODE_BYTES // 2, np.uint64)
-        self._known = np.zeros((2, CODE_BYTES // 2), np.uint16)
-        self._counter = _BlockCounter(
-            0, CODE_BASE, CODE_BYTES // 2, self._code.ctypes.data, self._per_block.ctypes.data,
-            self._known[0].ctypes.data, self._known[1].ctypes.data, 0,
-        )  # fmt: skip
-        self._library = _counter_library(elf.parent)
-        self._install_hook()
+        self.elf = Elf(elf)
+        try:
+            self._machine = CortexM(core.name, self.elf, _MEMORIES, name=core.name)
+        except FirmwareError as error:
+            raise EmulationError(str(error)) from error
+        self._machine.counter.set_metering(True)
+        self._ram = self._machine.view(RAM_BASE, RAM_BYTES)
         self._next = RAM_BASE
-
-    def _load(self, path: Path) -> None:
-        with path.open("rb") as stream:
-            elf = ELFFile(stream)
-            for segment in elf.iter_segments("PT_LOAD"):
-                data = segment.data()
-                start = segment["p_paddr"] - CODE_BASE
-                if start < 0 or start + len(data) > CODE_BYTES:
-                    raise EmulationError(f"{path}: segment at {segment['p_paddr']:#x} outside code")
-                self._code[start : start + len(data)] = np.frombuffer(data, np.uint8)
-            table = elf.get_section_by_name(".symtab")
-            if not isinstance(table, SymbolTableSection):
-                raise EmulationError(f"{path}: no symbol table")
-            for symbol in table.iter_symbols():
-                if symbol["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT") and symbol.name:
-                    self.symbols[symbol.name] = Symbol(
-                        symbol.name, symbol["st_value"] & ~1, symbol["st_size"]
-                    )
-
-    def _install_hook(self) -> None:
-        from unicorn.unicorn_py3 import unicorn as binding
-
-        self._hook = ctypes.c_size_t()
-        status = binding.uclib.uc_hook_add(
-            self._uc._uch, ctypes.byref(self._hook), _BLOCK_HOOK,
-            ctypes.cast(self._library.count_block, ctypes.c_void_p),
-            ctypes.cast(ctypes.byref(self._counter), ctypes.c_void_p),
-            ctypes.c_uint64(1), ctypes.c_uint64(0),
-        )  # fmt: skip
-        if status:
-            raise EmulationError(f"uc_hook_add: got status {status}, expected 0")
 
     # ---- memory --------------------------------------------------------------------------------
 
@@ -270,62 +205,38 @@ class KernelEmulator:
 
         ``paint`` measures the stack, ``profile`` resets and collects :meth:`profile`.
         """
-        if name not in self.symbols:
+        if not self.elf.has_symbol(name):
             raise EmulationError(f"no function {name} in the ELF")
-        top = RAM_BASE + RAM_BYTES
-        extra = arguments[4:]
-        sp = top - ((4 * len(extra) + 7) & ~7)
+        counter = self._machine.counter
         if paint:
             self._ram[-STACK_BYTES:] = STACK_PAINT
-        if extra:
-            self.write(sp, np.array([a & 0xFFFFFFFF for a in extra], np.uint32))
         if profile:
-            self._per_block[:] = 0
-        uc = self._uc
-        for register, value in zip(
-            (arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2,
-             arm_const.UC_ARM_REG_R3), arguments, strict=False,
-        ):  # fmt: skip
-            uc.reg_write(register, value & 0xFFFFFFFF)
-        uc.reg_write(arm_const.UC_ARM_REG_SP, sp)
-        uc.reg_write(arm_const.UC_ARM_REG_LR, RETURN_ADDRESS | 1)
-        before = self._counter.instructions
+            counter.profile_reset()
+        before = int(counter.head.total)
+        top = RAM_BASE + RAM_BYTES
         try:
-            uc.emu_start(self.symbols[name].address | 1, RETURN_ADDRESS)
-        except unicorn.UcError as error:
-            pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
-            raise EmulationError(f"{name}: {error} at {pc:#x} in {self.function_at(pc)}") from error
-        if uc.reg_read(arm_const.UC_ARM_REG_SP) != sp:
-            raise EmulationError(f"{name}: stack pointer not restored")
-        if self._counter.outside:
-            raise EmulationError(f"{name}: ran code outside the ELF")
-        if uc.reg_read(arm_const.UC_ARM_REG_PC) != RETURN_ADDRESS:
-            raise EmulationError(f"{name}: stopped before its return")
-        stack = -1
-        if paint:
-            used = np.flatnonzero(self._ram[-STACK_BYTES : RAM_BYTES - (top - sp)] != STACK_PAINT)
-            stack = 0 if used.size == 0 else STACK_BYTES - (top - sp) - int(used[0])
-        result = ctypes.c_int32(uc.reg_read(arm_const.UC_ARM_REG_R0)).value
-        return Call(result, self._counter.instructions - before, stack)
+            result = self._machine.call(
+                self.elf.address(name), arguments, stack=top, back=RETURN_ADDRESS, limit=LIMIT
+            )
+        except GuestFault as fault:
+            raise EmulationError(f"{name}: {fault}") from fault
+        stack = self._stack_bytes(arguments) if paint else -1
+        return Call(result, int(counter.head.total) - before, stack)
 
-    def function_at(self, address: int) -> str:
-        index = bisect.bisect_right([s.address for s in self._functions], address) - 1
-        return self._functions[index].name if index >= 0 else "?"
+    def _stack_bytes(self, arguments: Sequence[int]) -> int:
+        """What a call used of a painted stack, below its own arguments."""
+        passed = stack_argument_bytes(arguments)
+        used = np.flatnonzero(self._ram[-STACK_BYTES : RAM_BYTES - passed] != STACK_PAINT)
+        return 0 if used.size == 0 else STACK_BYTES - passed - int(used[0])
 
-    def executed_blocks(self) -> list[tuple[int, int, int]]:
-        """(address, instructions, executions) of each block since the last ``profile=True``."""
-        blocks = []
-        for index in np.flatnonzero(self._per_block):
-            count = int(self._known[1][index])
-            blocks.append((CODE_BASE + 2 * int(index), count, int(self._per_block[index]) // count))
-        return blocks
+    def executed_blocks(self) -> tuple[BlockReading, ...]:
+        """Each block that ran since the last ``profile=True``."""
+        return self._machine.counter.profile()
 
     def profile(self) -> dict[str, int]:
         """Instructions by function since the last call with ``profile=True``, most first."""
         totals: dict[str, int] = {}
-        starts = [s.address for s in self._functions]
-        for index in np.flatnonzero(self._per_block):
-            address = CODE_BASE + 2 * int(index)
-            name = self._functions[bisect.bisect_right(starts, address) - 1].name
-            totals[name] = totals.get(name, 0) + int(self._per_block[index])
+        for block in self.executed_blocks():
+            name = self.elf.describe(block.address).split("+")[0]
+            totals[name] = totals.get(name, 0) + block.instructions * block.executions
         return dict(sorted(totals.items(), key=lambda item: -item[1]))

@@ -118,6 +118,9 @@ void counter_set_marks(Counter* counter, uint32_t start, uint32_t stop, uint32_t
   counter->meter_operator = operator_mark;
 }
 
+// Counts from now on as between meter_start and meter_stop, or not; for code without marks.
+void counter_set_metering(Counter* counter, bool metering) { counter->metering = metering; }
+
 void counter_set_stack(Counter* counter, uint32_t bottom, uint32_t top, uint32_t paint,
                        uint8_t* host) {
   counter->stack_bottom = bottom;

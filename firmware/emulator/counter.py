@@ -27,6 +27,7 @@ from unicorn.arm_const import (
 )
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
+from firmware.emulator.faults import GuestFault
 from firmware.errors import FirmwareError
 
 _SOURCE = Path(__file__).with_name("counter.c")
@@ -114,6 +115,7 @@ def _library() -> ctypes.CDLL:
         *(number, number, number, number, number),
     ]
     library.counter_set_marks.argtypes = [pointer, word, word, word]
+    library.counter_set_metering.argtypes = [pointer, ctypes.c_bool]
     library.counter_set_stack.argtypes = [pointer, word, word, word, pointer]
     library.counter_add_range.argtypes = [pointer, word, word, pointer]
     library.counter_set_operators.argtypes = [pointer, word]
@@ -199,6 +201,10 @@ class Counter:
         """Addresses of meter_start, meter_stop and meter_operator; 0 for none."""
         self._library.counter_set_marks(self._handle, start, stop, operator)
 
+    def set_metering(self, metering: bool) -> None:
+        """Meters from now on without marks, or not: for functions that are called by themselves."""
+        self._library.counter_set_metering(self._handle, metering)
+
     def set_stack(self, bottom: int, top: int, paint: int, host: int) -> None:
         """The stack's guest range, its paint, and the host address of its lowest byte."""
         self._library.counter_set_stack(self._handle, bottom, top, paint, host)
@@ -207,6 +213,21 @@ class Counter:
         """The number of operators that meter_operator may name."""
         if self._library.counter_set_operators(self._handle, count) != 0:
             raise MemoryError("counter_set_operators")
+
+    def fault(self) -> GuestFault | None:
+        """Why it stopped the emulation, if it did."""
+        head = self.head
+        match CounterError(head.error):
+            case CounterError.NONE:
+                return None
+            case CounterError.LIMIT:
+                return GuestFault(f"more than {head.limit} instructions")
+            case CounterError.ALIGNMENT:
+                address = int(head.error_address)
+                return GuestFault(f"unaligned access to {address:#010x}", address)
+            case error:
+                reason = f"instruction counter: {error.name.lower()}"
+                return GuestFault(reason, int(head.error_address))
 
     def reset(self) -> None:
         """Zeroes the counts of the current inference."""

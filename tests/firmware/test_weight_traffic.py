@@ -166,9 +166,7 @@ def test_watching_needs_a_core_that_it_leaves_alone(build_fake):
     emulator.classify(image)
     # The fake model multiplies each weight once an image.
     assert set(reads.tolist()) == {2}
-    emulator.machine.board = dataclasses.replace(
-        BOARD, core=dataclasses.replace(BOARD.core, name="cortex-m33")
-    )
+    emulator.machine.core = "cortex-m33"
     with pytest.raises(FirmwareError, match="accesses can not be watched on cortex-m33"):
         emulator.watch_weights()
 

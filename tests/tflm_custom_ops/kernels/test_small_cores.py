@@ -6,7 +6,6 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from unicorn import arm_const
 
 from benchmarks.kernels import emulator
 from benchmarks.kernels.sweep import mismatches_of_seed
@@ -16,9 +15,7 @@ pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None, reason="no arm-none-eabi-gcc"
 )
 
-CORTEX_M0PLUS = emulator.Core(
-    "cortex-m0plus", ("-mcpu=cortex-m0plus",), arm_const.UC_CPU_ARM_CORTEX_M0
-)
+CORTEX_M0PLUS = emulator.Core("cortex-m0plus", ("-mcpu=cortex-m0plus",))
 
 
 @pytest.fixture(scope="module", params=[CORTEX_M0PLUS, emulator.CORTEX_M3], ids=lambda c: c.name)
