@@ -92,6 +92,22 @@ class _RankRatio(Dimension):
         return arch if all(r.dense for r in ranks) else arch.replace(ranks=ranks)
 
 
+class _Fact(Dimension):
+    """What all networks share in most spaces (`FACTS`): its field is a value, or choices of it."""
+
+    def choices(self, space: SearchSpace) -> tuple[Any, ...]:
+        value = getattr(space, self.field)
+        return value if isinstance(value, tuple) else ()
+
+    def validate(self, space: SearchSpace) -> None:
+        value = getattr(space, self.field)
+        if isinstance(value, tuple):
+            super().validate(space)
+
+    def arch(self, space: SearchSpace, config: SubnetConfig) -> dict[str, Any]:
+        return super().arch(space, config) if self.choices(space) else {}
+
+
 def _rank(layer: str) -> Mask:
     """Mask of a layer's low rank; nothing where layers are dense."""
 
@@ -153,5 +169,14 @@ DIMENSIONS: tuple[Dimension, ...] = (
         per_block=True,
         masks=tuple(_rank(layer) for layer in ("qkv", "proj", "fc1", "fc2")),
         limits=(0.05, 1.0),
+    ),
+    _Fact(
+        name="head_dim",
+        text="heads of {}",
+        default=None,
+        high=1024,
+        arch_field="head_dim",
+        masks=(Mask("head_dim", lambda space, config, arch, block: arch.head_dim, False),),
+        limits=(8.0, 128.0),
     ),
 )

@@ -154,7 +154,7 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
             self._add("cls_position", rng.normal(0, 0.02, (1, 1, w.dim)))
         positions = rng.normal(0, 0.02, (self.stored_grid**2, w.dim))
         self._add("embedding/position", positions)
-        inner = w.heads * space.head_dim
+        inner = w.heads * w.head_dim
         for b in range(w.depth):
             self._add_norm(f"block{b}_norm1")
             self._add_linear(f"block{b}_qkv", w.dim, 3 * inner, w.qkv)
@@ -225,16 +225,24 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
         return ops.matmul(x, self.table[f"{name}_b/kernel"]) + self.table[f"{name}/bias"]
 
     def _attention(self, x: Any, masks: Masks, b: int) -> Any:
-        heads, head_dim = self.widths.heads, self.space.head_dim
+        heads, head_dim = self.widths.heads, self.widths.head_dim
         x = self._norm(x, f"block{b}_norm1", masks["dim"])
         x = self._linear(x, f"block{b}_qkv", masks["qkv"][b])
         tokens = x.shape[1]
         x = ops.transpose(ops.reshape(x, (-1, tokens, 3, heads, head_dim)), (2, 0, 3, 1, 4))
-        scores = ops.matmul(x[0] * head_dim**-0.5, ops.transpose(x[1], (0, 1, 3, 2)))
+        used, scale = self._head_width(masks)
+        scores = ops.matmul(x[0] * scale, ops.transpose(x[1], (0, 1, 3, 2)))
         x = ops.matmul(ops.softmax(scores, axis=-1), x[2])
-        x = x * ops.reshape(masks["heads"][b], (1, heads, 1, 1))
+        x = x * (ops.reshape(masks["heads"][b], (1, heads, 1, 1)) * used)
         x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, tokens, heads * head_dim))
         return self._linear(x, f"block{b}_proj", masks["proj"][b])
+
+    def _head_width(self, masks: Masks) -> tuple[Any, Any]:
+        """What of a head is used, and the scale of the query's numbers: 0 where they are not."""
+        if len(self.space.allowed("head_dim")) == 1:
+            return 1.0, self.widths.head_dim**-0.5
+        used = masks["head_dim"]
+        return used, used * ops.rsqrt(ops.sum(used))
 
     def _mlp(self, x: Any, masks: Masks, b: int) -> Any:
         x = self._norm(x, f"block{b}_norm2", masks["dim"])
@@ -251,7 +259,8 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
     @property
     def sizes(self) -> Sizes:
         """Of every block."""
-        return Sizes(self.widths.dim, self.widths.heads, self.space.head_dim, self.widths.hidden)
+        w = self.widths
+        return Sizes(w.dim, w.heads, w.head_dim, w.hidden)
 
     def values(self, name: str) -> Floats:
         """A weight as NumPy."""

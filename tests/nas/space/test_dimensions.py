@@ -40,6 +40,7 @@ POOLS = {
     "heads": (1, 2, 3),
     "mlp_ratio": (0.5, 1.0, 2.0),
     "ranks": RankRule((0.25, 0.5, 1.0)),
+    "head_dim": (2, 4, 6),
 }
 FIXED = {"name": "any", "image_size": 8, "channels": 1, "num_classes": 3, "head_dim": 4}
 EVERYTHING = SearchSpace(**{**FIXED, **POOLS})
