@@ -22,7 +22,7 @@ from nas.space.patch import Patch
 from nas.space.subnet import OF_BLOCKS, STORED, BlockChoice, NetworkChoice, SubnetConfig
 from tflm_vit.files import write_atomic
 
-# The same for all networks of a space; as in `ArchConfig`.
+# As in `ArchConfig`; the same for all networks of a space, unless a dimension makes it a choice.
 FACTS = (
     ("head_dim", int, 64),
     ("channels", int, 3),
