@@ -18,6 +18,9 @@ from tflm_vit.run import run
 FLAGS = flags.FlagSet("fuse", __doc__)
 _MODEL = flags.model(FLAGS, "Plain int8 .tflite (static batch 1).")
 _OUT = flags.out(FLAGS, "Where the fused .tflite goes.")
+_SIGNATURE = FLAGS.string(
+    "signature", "", "Inference function to fuse, where the file has several."
+)
 _RESIDUAL_BITS = flags.residual_bits(FLAGS)
 _PLAN = FLAGS.boolean("plan", True, "Choose tiles and plan the arena (docs/memory.md).")
 _STREAMED = flags.streamed(FLAGS)
@@ -51,7 +54,7 @@ def _run() -> None:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
     plain = Path(_MODEL.value).read_bytes()
-    result = fuse_model(plain, int(_RESIDUAL_BITS.value))
+    result = fuse_model(plain, int(_RESIDUAL_BITS.value), _SIGNATURE.value or None)
     content, planned = (result.model_bytes, None)
     if _PLAN.value:
         content, planned = _plan(content)

@@ -30,12 +30,15 @@ class FuseResult:
     report: FuseReport
 
 
-def fuse_model(model_bytes: bytes, residual_bits: int = 8) -> FuseResult:
+def fuse_model(
+    model_bytes: bytes, residual_bits: int = 8, signature: str | None = None
+) -> FuseResult:
     """Replaces the patterns of a plain int8 ViT by the custom operators.
 
     Args:
       model_bytes: a fully int8 `.tflite` with a static batch of 1, from any converter.
       residual_bits: 8, or 16 to widen the residual stream where everything around it is fused.
+      signature: which of several inference functions in the file; None where it has one.
 
     Raises:
       TfliteError: not such a file, or one that is fused already.
@@ -43,7 +46,7 @@ def fuse_model(model_bytes: bytes, residual_bits: int = 8) -> FuseResult:
     """
     if residual_bits not in RESIDUAL_BITS:
         raise ValueError(f"residual_bits: got {residual_bits}, expected 8 or 16")
-    model = parse(model_bytes)
+    model = parse(model_bytes, signature)
     _check_plain(model)
     check_operators(model.graph)
     normal = normalize(model.graph, RULES)

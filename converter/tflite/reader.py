@@ -32,6 +32,7 @@ from converter.tflite.schema import (
     TYPE_NAMES,
     schema,
 )
+from converter.tflite.signatures import check_no_calls, chosen_subgraph, text
 from converter.tflite.static_shapes import STATIC_HINT, resolved
 
 # What the generated classes raise on bytes that are no valid flatbuffer.
@@ -62,12 +63,17 @@ def load(path: str) -> Model:
         raise TfliteError(f"{path}: {error}") from error
 
 
-def parse(content: bytes) -> Model:
-    """Parses a model with one subgraph and static shapes.
+def parse(content: bytes, signature: str | None = None) -> Model:
+    """Parses a model with static shapes, or with an open batch of 1.
+
+    Args:
+      content: of the file.
+      signature: which of several inference functions; None where the file has one.
 
     Raises:
-      TfliteError: not a TFLite file, truncated, inconsistent, several subgraphs, dynamic shapes, a
-        tensor over `MAX_TENSOR_BYTES` or an unsupported element type.
+      TfliteError: not a TFLite file, truncated, inconsistent, several subgraphs and no signature
+        chosen, other dynamic shapes, a tensor over `MAX_TENSOR_BYTES` or an unsupported element
+        type.
     """
     if len(content) < 8:
         raise TfliteError(f"got {len(content)} bytes, expected a .tflite file")
@@ -78,7 +84,7 @@ def parse(content: bytes) -> Model:
         )
     try:
         raw = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-        return _Reader(raw, content).model()
+        return _Reader(raw, content, signature).model()
     except TfliteError:
         raise
     except _PARSE_ERRORS as error:
@@ -88,12 +94,6 @@ def parse(content: bytes) -> Model:
         ) from error
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
 def _ints(values: Any) -> tuple[int, ...]:
     return () if values is None else tuple(int(v) for v in values)
 
@@ -101,36 +101,33 @@ def _ints(values: Any) -> tuple[int, ...]:
 class _Reader:
     """Converts the generated object tree of one file."""
 
-    def __init__(self, raw: Any, content: bytes) -> None:
+    def __init__(self, raw: Any, content: bytes, signature: str | None) -> None:
         self._raw = raw
+        self._signature = signature
         self._content = content
 
     def model(self) -> Model:
         raw = self._raw
         if raw.version != SCHEMA_VERSION:
             raise TfliteError(f"got schema version {raw.version}, expected {SCHEMA_VERSION}")
-        count = 0 if raw.subgraphs is None else len(raw.subgraphs)
-        if count != 1:
-            raise TfliteError(
-                f"got {count} subgraphs, expected 1: control flow and multi-signature models are "
-                "not supported; export one inference function"
-            )
-        graph = self._graph(raw.subgraphs[0])
+        chosen = chosen_subgraph(raw, self._signature)
+        graph = self._graph(raw.subgraphs[chosen])
         metadata = tuple(
-            Metadata(_text(m.name), bytes(self._buffer(m.buffer, _text(m.name))))
+            Metadata(text(m.name), bytes(self._buffer(m.buffer, text(m.name))))
             for m in raw.metadata or ()
         )
-        return Model(graph, _text(raw.description), metadata, self._signatures(graph))
+        return Model(graph, text(raw.description), metadata, self._signatures(graph, chosen))
 
-    def _signatures(self, graph: Graph) -> tuple[Signature, ...]:
+    def _signatures(self, graph: Graph, chosen: int) -> tuple[Signature, ...]:
         def pairs(entries: Any) -> tuple[tuple[str, int], ...]:
-            result = tuple((_text(e.name), int(e.tensorIndex)) for e in entries or ())
+            result = tuple((text(e.name), int(e.tensorIndex)) for e in entries or ())
             _check_indices([i for _, i in result], len(graph.tensors), "signature", optional=False)
             return result
 
         return tuple(
-            Signature(_text(s.signatureKey), pairs(s.inputs), pairs(s.outputs))
+            Signature(text(s.signatureKey), pairs(s.inputs), pairs(s.outputs))
             for s in self._raw.signatureDefs or ()
+            if s.subgraphIndex == chosen
         )
 
     def _graph(self, raw: Any) -> Graph:
@@ -138,19 +135,20 @@ class _Reader:
         operators = tuple(
             self._operator(i, o, len(tensors)) for i, o in enumerate(raw.operators or ())
         )
+        check_no_calls(operators)
         inputs, outputs = _ints(raw.inputs), _ints(raw.outputs)
         _check_indices(inputs + outputs, len(tensors), "graph inputs and outputs", optional=False)
         if not operators or not outputs:
             raise TfliteError("got a graph without operators or outputs, expected a network")
         _check_order(tensors, operators, inputs, outputs)
-        graph = Graph(tensors, operators, inputs, outputs, _text(raw.name) or "main")
+        graph = Graph(tensors, operators, inputs, outputs, text(raw.name) or "main")
         signatures = [_ints(t.shapeSignature) for t in raw.tensors]
         if any(n < 0 for signature in signatures for n in signature):
             graph = resolved(graph, signatures)
         return graph
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
-        name = _text(raw.name) or f"tensor{index}"
+        name = text(raw.name) or f"tensor{index}"
         if raw.type not in DTYPES:
             kind = TYPE_NAMES.get(raw.type, raw.type)
             raise TfliteError(
@@ -230,7 +228,7 @@ class _Reader:
         custom = raw.customOptions
         return Operator(
             opcode=OPCODE_NAMES[value],
-            custom_code=_text(code.customCode),
+            custom_code=text(code.customCode),
             version=int(code.version),
             inputs=inputs,
             outputs=outputs,

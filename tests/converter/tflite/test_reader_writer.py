@@ -154,6 +154,43 @@ def test_several_subgraphs(content: bytes) -> None:
         parse(pack(tree))
 
 
+def two_functions(content: bytes) -> bytes:
+    """A second function without the last operator; buffers and operator codes are shared."""
+    tree, other = unpack(content), unpack(content).subgraphs[0]
+    other.operators = other.operators[:1]
+    other.outputs = other.operators[0].outputs
+    tree.subgraphs.append(other)
+    tree.signatureDefs = []
+    for index, name in enumerate(("logits", "features")):
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = name, index
+        signature.inputs, signature.outputs = [], []
+        tree.signatureDefs.append(signature)
+    return pack(tree)
+
+
+def test_one_of_several_functions_is_chosen(content: bytes) -> None:
+    several = two_functions(content)
+    with pytest.raises(TfliteError, match=r"2 signatures, 'logits', 'features', .*--signature="):
+        parse(several)
+    with pytest.raises(TfliteError, match="got signature 'x', expected one of 'logits'"):
+        parse(several, "x")
+    assert [o.name for o in parse(several, "logits").graph.operators] == ["FULLY_CONNECTED", "GELU"]
+    features = parse(several, "features")
+    assert [o.name for o in features.graph.operators] == ["FULLY_CONNECTED"]
+    assert [s.key for s in features.signatures] == ["features"]
+    again = parse(serialize(features))
+    assert [o.name for o in again.graph.operators] == ["FULLY_CONNECTED"]
+
+
+def test_a_function_that_calls_another_is_refused(content: bytes) -> None:
+    tree = unpack(two_functions(content))
+    tree.operatorCodes[0].builtinCode = schema.BuiltinOperator.WHILE
+    tree.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.WHILE
+    with pytest.raises(TfliteError, match=r"operator 0 \(WHILE\): control flow"):
+        parse(pack(tree), "logits")
+
+
 def test_dynamic_shape_says_what_to_do(content: bytes) -> None:
     tree = unpack(content)
     tree.subgraphs[0].tensors[0].shape = [-1, 3, 6]
