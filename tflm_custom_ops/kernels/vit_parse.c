@@ -37,6 +37,7 @@ static void read_linear(VitReader* r, int32_t bits, VitLinearParams* p) {
   p->out_max = vit_read_in(r, p->out_min, (INT64_C(1) << ((int64_t)bits - 1)) - 1, kVitBadValue);
   p->k_block = vit_read_in(r, 2, INT64_C(2) * VIT_MAX_FEATURES, kVitBadValue);
   vit_expect(r, (int64_t)p->k_block % 2 == 0, kVitBadValue);
+  p->layout = vit_read_in(r, 0, 0, kVitBadValue);
 }
 
 static void read_residual(VitReader* r, VitResidual* p) {
@@ -49,6 +50,7 @@ static void read_residual(VitReader* r, VitResidual* p) {
 
 static void read_norm(VitReader* r, VitNorm* p) {
   p->features = vit_read_in(r, 1, VIT_MAX_EMBED_DIM, kVitBadDimension);
+  p->kind = vit_read_in(r, 0, 0, kVitBadValue);
   p->gamma = (const int32_t*)vit_read_array(r, p->features, 4);
   p->beta = (const int32_t*)vit_read_array(r, p->features, 4);
   p->epsilon = vit_read64_in(r, 49, kVitBadValue);
@@ -59,7 +61,7 @@ static void read_projection(VitReader* r, int32_t bits, VitProjection* p) {
   if (p->rank > 0) {
     read_linear(r, 8, &p->down);
   } else {
-    vit_read_absent(r, &p->down, sizeof p->down, 10);
+    vit_read_absent(r, &p->down, sizeof p->down, 11);
   }
   vit_expect(r, p->rank == 0 || p->down.out_features == p->rank, kVitBadDimension);
   read_linear(r, bits, &p->up);
@@ -129,6 +131,43 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->context_numerator = vit_read64_in(r, 53, kVitBadValue);
   p->context_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
   p->shared_down = vit_read_in(r, 0, 1, kVitBadValue);
+  p->key_tokens = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
+  vit_expect(r, p->key_tokens == p->tokens, kVitBadValue);
+  p->key_heads = vit_read_in(r, 1, VIT_MAX_HEAD_FEATURES, kVitBadDimension);
+  vit_expect(r, p->key_heads == p->heads, kVitBadValue);
+  p->value_dim = vit_read_in(r, 1, VIT_MAX_HEAD_DIM, kVitBadDimension);
+  vit_expect(r, p->value_dim == p->head_dim, kVitBadValue);
+  p->causal = vit_read_in(r, 0, 1, kVitBadValue);
+  vit_expect(r, p->causal == 0, kVitBadValue);
+  p->norm_place = vit_read_in(r, 0, 2, kVitBadValue);
+  vit_expect(r, p->norm_place == 0, kVitBadValue);
+  p->prefix_tokens = vit_read_in(r, 0, p->tokens, kVitBadDimension);
+  vit_expect(r, p->prefix_tokens == 0, kVitBadValue);
+  p->grid_height = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
+  p->grid_width = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
+  vit_expect(r, p->grid_height == 0 && p->grid_width == 0, kVitBadValue);
+  p->window = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
+  vit_expect(r, p->window == 0, kVitBadValue);
+  p->window_shift = vit_read_in(r, 0, p->window, kVitBadDimension);
+  vit_expect(r, p->window_shift == 0, kVitBadValue);
+  p->bias_kind = vit_read_in(r, 0, 4, kVitBadValue);
+  vit_expect(r, p->bias_kind == 0, kVitBadValue);
+  p->bias_count = vit_read_in(r, 0, p->bias_kind > 0 ? (INT64_C(1) << 30) : 0, kVitBadDimension);
+  p->bias = (const int16_t*)vit_read_optional_array(r, p->bias_kind > 0, p->bias_count, 2);
+  p->bias_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
+  vit_expect(r, p->bias_shift == 0, kVitBadValue);
+  p->relative_distance = vit_read_in(r, 0, VIT_MAX_RELATIVE_DISTANCE, kVitBadDimension);
+  vit_expect(r, p->relative_distance == 0, kVitBadValue);
+  p->relative_keys = (const int8_t*)vit_read_optional_array(
+      r, p->relative_distance > 0,
+      (INT64_C(2) * ((INT64_C(2) * p->relative_distance) + 2)) * p->head_dim, 1);
+  p->relative_key_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
+  vit_expect(r, p->relative_key_shift == 0, kVitBadValue);
+  p->relative_values = (const int8_t*)vit_read_optional_array(
+      r, p->relative_distance > 0,
+      (INT64_C(2) * ((INT64_C(2) * p->relative_distance) + 2)) * p->value_dim, 1);
+  p->relative_value_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
+  vit_expect(r, p->relative_value_shift == 0, kVitBadValue);
   read_residual(r, &p->residual);
   read_norm(r, &p->norm);
   vit_expect(r, p->norm.features == p->embed_dim, kVitBadDimension);
@@ -170,6 +209,13 @@ VitStatus vit_parse_mlp(const uint8_t* options, size_t options_bytes, const uint
   p->hidden_tile = vit_read_in(r, 1, p->hidden_dim, kVitBadDimension);
   vit_expect(r, (int64_t)p->hidden_tile % 2 == 0 || p->hidden_tile == p->hidden_dim,
              kVitBadDimension);
+  p->norm_place = vit_read_in(r, 0, 2, kVitBadValue);
+  vit_expect(r, p->norm_place == 0, kVitBadValue);
+  p->gate = vit_read_in(r, 0, 1, kVitBadValue);
+  vit_expect(r, p->gate == 0, kVitBadValue);
+  p->gate_multiplier = vit_read_in(r, 0, p->gate ? VIT_MAX_INT32 : 0, kVitBadValue);
+  p->gate_shift = vit_read_in(r, 0, p->gate ? VIT_MAX_SHIFT : 0, kVitBadValue);
+  p->table_zero_point = vit_read_in(r, p->gate ? -128 : 0, p->gate ? 127 : 0, kVitBadValue);
   p->lut = (const int8_t*)vit_read_array(r, 256, 1);
   read_residual(r, &p->residual);
   read_norm(r, &p->norm);
@@ -177,7 +223,8 @@ VitStatus vit_parse_mlp(const uint8_t* options, size_t options_bytes, const uint
   read_projection(r, 8, &p->fc1);
   vit_expect(r, (p->fc1.rank > 0 ? p->fc1.down.in_features : p->fc1.up.in_features) == p->embed_dim,
              kVitBadDimension);
-  vit_expect(r, p->fc1.up.out_features == p->hidden_dim, kVitBadDimension);
+  vit_expect(r, p->fc1.up.out_features == (int64_t)p->hidden_dim * (p->gate ? 2 : 1),
+             kVitBadDimension);
   read_projection(r, p->residual.bits, &p->fc2);
   vit_expect(r,
              (p->fc2.rank > 0 ? p->fc2.down.in_features : p->fc2.up.in_features) == p->hidden_dim,

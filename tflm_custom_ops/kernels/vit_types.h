@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 #define VIT_OPTIONS_MAGIC 0x31544956 /* "VIT1" little-endian */
-#define VIT_OPTIONS_VERSION 1
+#define VIT_OPTIONS_VERSION 2
 #define VIT_OPTIONS_HEADER_WORDS 4 /* magic, kind, version, words */
 
 // Bounds that keep every product of dimensions, sum and scratch size in range.
@@ -26,6 +26,8 @@ extern "C" {
 #define VIT_MAX_FEATURES 32768
 #define VIT_MAX_IMAGE_SIDE 8192
 #define VIT_MAX_CHANNELS 1024
+#define VIT_MAX_RELATIVE_DISTANCE 14
+#define VIT_MAX_INT32 2147483647
 #define VIT_MAX_SHIFT 15
 #define VIT_MAX_RESIDUAL_SHIFT 23
 
@@ -38,9 +40,32 @@ typedef enum {
   kVitLinear = 6,
 } VitOpKind;
 
+typedef enum {
+  kVitWeightLayoutPairs8 = 0,
+  kVitWeightLayoutRows8 = 1,
+  kVitWeightLayoutPairs4 = 2,
+  kVitWeightLayoutRows4 = 3
+} VitWeightLayout;
+
+typedef enum { kVitNormKindLayer = 0, kVitNormKindRms = 1 } VitNormKind;
+
+typedef enum {
+  kVitNormPlaceBefore = 0,
+  kVitNormPlaceAfter = 1,
+  kVitNormPlaceAbsent = 2
+} VitNormPlace;
+
+typedef enum {
+  kVitBiasKindNone = 0,
+  kVitBiasKindFull = 1,
+  kVitBiasKindRelative = 2,
+  kVitBiasKindSlope = 3,
+  kVitBiasKindMask = 4
+} VitBiasKind;
+
 typedef enum { kVitPoolNone = 0, kVitPoolMean = 1, kVitPoolFirst = 2 } VitPool;
 
-// One int8 linear layer: y = clamp(z + mulh((bias + w.x) << shift, multiplier)). 10 words.
+// One int8 linear layer: y = clamp(z + mulh((bias + w.x) << shift, multiplier)). 11 words.
 typedef struct {
   int32_t in_features;
   int32_t out_features;
@@ -53,6 +78,7 @@ typedef struct {
   int32_t out_min;
   int32_t out_max;
   int32_t k_block;  // even; inputs between extractions of the packed sums
+  int32_t layout;   // 0; VitWeightLayout; no kernels yet for the others
 } VitLinearParams;
 
 // Patch embedding: image int8 `[height, width, channels]` -> tokens `[tokens, embed_dim]`.
@@ -89,15 +115,16 @@ typedef struct {
   int32_t shift;
 } VitResidual;
 
-// Integer LayerNorm: int32 `gamma` and `beta` of shape `[embed_dim]`, int64 epsilon. 5 words.
+// Integer LayerNorm: int32 `gamma` and `beta` of shape `[embed_dim]`, int64 epsilon. 6 words.
 typedef struct {
   int32_t features;
+  int32_t kind;          // 0; VitNormKind
   const int32_t* gamma;  // [features]
   const int32_t* beta;   // [features]
   int64_t epsilon;
 } VitNorm;
 
-// A dense linear (`down` is None) or a low-rank pair: `up(down(x))`. 21 words.
+// A dense linear (`down` is None) or a low-rank pair: `up(down(x))`. 23 words.
 typedef struct {
   int32_t rank;  // 0: dense, only `up` is used
   VitLinearParams down;
@@ -106,10 +133,10 @@ typedef struct {
 
 // Attention block; x and y are `[tokens, embed_dim]` of `residual.bits`.
 typedef struct {
-  int32_t tokens;
+  int32_t tokens;  // of queries
   int32_t embed_dim;
-  int32_t heads;
-  int32_t head_dim;
+  int32_t heads;            // of queries
+  int32_t head_dim;         // of queries and keys
   int32_t token_tile;       // query tokens at a time; schedule
   int32_t heads_at_a_time;  // `heads`, or 1; schedule
   int32_t score_multiplier;
@@ -118,6 +145,29 @@ typedef struct {
   int64_t context_numerator;
   int32_t context_zero_point;
   int32_t shared_down;  // 1: q, k and v share one `down`
+  int32_t key_tokens;
+  int32_t key_heads;      // of keys and values
+  int32_t value_dim;      // of values
+  int32_t causal;         // 1: no key after the query
+  int32_t norm_place;     // VitNormPlace
+  int32_t prefix_tokens;  // tokens before the grid: class token, registers
+  int32_t grid_height;    // rows of the grid that the other tokens form; 0: none
+  int32_t grid_width;     // tokens of a row of the grid; 0: none
+  int32_t window;         // side of the windows of the grid; 0: all tokens are one
+  int32_t window_shift;   // rows and columns that the grid is rolled by
+  int32_t bias_kind;      // VitBiasKind
+  int32_t bias_count;     // elements of `bias`
+  const int16_t* bias;    // [bias_count]; added to a score as bias << bias_shift
+  int32_t bias_shift;
+  int32_t relative_distance;  // largest distance in rows or columns that the relative tables tell
+                              // apart; 0: none
+  const int8_t*
+      relative_keys;  // [2][2 * relative_distance + 2][head_dim]; by row and by column distance,
+                      // entry 0 of the prefix tokens; in units of k times 2^-relative_key_shift
+  int32_t relative_key_shift;
+  const int8_t* relative_values;  // [2][2 * relative_distance + 2][value_dim]; likewise, in units
+                                  // of v times 2^-relative_value_shift
+  int32_t relative_value_shift;
   VitResidual residual;
   VitNorm norm;
   VitProjection q;
@@ -133,7 +183,12 @@ typedef struct {
   int32_t hidden_dim;
   int32_t token_tile;   // tokens at a time; schedule
   int32_t hidden_tile;  // hidden units at a time, even or `hidden_dim`; schedule
-  const int8_t* lut;    // [256]; indexed by value + 128
+  int32_t norm_place;   // VitNormPlace
+  int32_t gate;  // 1: fc1 has 2 hidden_dim outputs, the table of the first half times the second
+  int32_t gate_multiplier;  // of the product of both halves
+  int32_t gate_shift;
+  int32_t table_zero_point;  // of the table's output, where it is multiplied
+  const int8_t* lut;         // [256]; indexed by value + 128
   VitResidual residual;
   VitNorm norm;
   VitProjection fc1;

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a layer's weights are stored: two channels in an int16 (docs/operators.md, Linear)."""
+"""How a layer's weights are stored (docs/operators.md, Weight layouts)."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,19 @@ from tflm_custom_ops.ops.schema import OptionsError
 from tflm_custom_ops.ops.schema.fields import Codec
 
 Int8Array = NDArray[np.int8]
+
+
+class WeightLayout(enum.IntEnum):
+    """Bits of a weight times the order of the weights; the values are part of the file format.
+
+    Pairs (of channels) suit SMLAD, rows suit Helium. Kernels exist for PAIRS8 only; the parsers
+    refuse the others.
+    """
+
+    PAIRS8 = 0
+    ROWS8 = 1
+    PAIRS4 = 2
+    ROWS4 = 3
 
 
 def pack_dual_channel(weights: Int8Array) -> NDArray[np.int16]:

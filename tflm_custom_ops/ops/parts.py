@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.ops.layouts import DUAL_CHANNEL
+from tflm_custom_ops.ops.layouts import DUAL_CHANNEL, WeightLayout
 from tflm_custom_ops.ops.schema import (
     Array,
     Check,
@@ -37,7 +38,8 @@ class Linear(Struct):
       multiplier: int32 ``[out_features]``, real factor times 2**(32 - shift).
       shift: left shift of the accumulator, 0..15.
       out_zero_point, out_min, out_max: of the output type.
-      k_block: even number of inputs between extractions of the packed sums.
+      k_block: even; inputs between extractions of the packed sums (exact_sums.py).
+      layout: how ``weights`` are stored.
     """
 
     C_TYPE: ClassVar[str] = "VitLinearParams"
@@ -80,6 +82,10 @@ class Linear(Struct):
             doc="even; inputs between extractions of the packed sums",
         ),
     ] = 512
+    layout: Annotated[
+        WeightLayout,
+        Word(choices=(WeightLayout.PAIRS8,), doc="VitWeightLayout; no kernels yet for the others"),
+    ] = WeightLayout.PAIRS8
 
     def __post_init__(self) -> None:
         n, k = self.weights.shape
@@ -117,6 +123,21 @@ class Projection(Struct):
         self.derive(rank=0 if self.down is None else self.down.out_features)
 
 
+class NormPlace(enum.IntEnum):
+    """Where a block normalizes; the values are part of the file format."""
+
+    BEFORE = 0  # x + f(norm(x))
+    AFTER = 1  # norm(x + f(x)); no kernels yet
+    ABSENT = 2  # x + f(x); no kernels yet
+
+
+class NormKind(enum.IntEnum):
+    """What a normalization computes; the values are part of the file format."""
+
+    LAYER = 0
+    RMS = 1  # no kernels yet inside blocks
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Norm(Struct):
     """Integer LayerNorm: int32 ``gamma`` and ``beta`` of shape ``[embed_dim]``, int64 epsilon."""
@@ -124,6 +145,9 @@ class Norm(Struct):
     C_TYPE: ClassVar[str] = "VitNorm"
 
     features: Annotated[int, dimension("MAX_EMBED_DIM")] = dataclasses.field(init=False)
+    kind: Annotated[NormKind, Word(choices=(NormKind.LAYER,), doc="VitNormKind")] = (
+        dataclasses.field(default=NormKind.LAYER, kw_only=True)
+    )
     gamma: Annotated[Int32Array, Array("int32_t", ("features",), section="LayerNorm")]
     beta: Annotated[Int32Array, Array("int32_t", ("features",), section="LayerNorm")]
     # The variance of 640 int16 values is below 2**49, so V stays below 2**50 (vit_norm.c).

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tflm_custom_ops.ops.base import Params
-from tflm_custom_ops.ops.parts import Linear, Norm, Projection, Residual
+from tflm_custom_ops.ops.parts import Int8Array, Linear, Norm, NormPlace, Projection, Residual
 from tflm_custom_ops.ops.schema import (
     Array,
     Check,
@@ -42,6 +43,24 @@ def same_linear(a: Linear, b: Linear) -> bool:
     )
 
 
+class BiasKind(enum.IntEnum):
+    """What is added to the scores before the softmax; the values are part of the file format.
+
+    No kernels yet for any but NONE.
+    """
+
+    NONE = 0
+    FULL = 1  # [heads][tokens][key_tokens]
+    RELATIVE = 2  # [heads][2 height - 1][2 width - 1] by row and column distance (Swin)
+    SLOPE = 3  # [heads], times the distance of query and key (ALiBi)
+    MASK = 4  # [tokens][key_tokens], the same for all heads
+
+
+def _only(condition: str) -> Check:
+    """What the kernels can run today; a check that a later kernel relaxes."""
+    return Check(condition, Status.BAD_VALUE)
+
+
 def _projection(in_features: str, out_features: str, bits: str, name: str) -> Part:
     return Part(
         {"bits": bits},
@@ -58,12 +77,16 @@ class Attention(Params):
 
     C_TYPE: ClassVar[str] = "VitAttentionParams"
 
-    tokens: Annotated[int, dimension("MAX_TOKENS")]
+    tokens: Annotated[int, dimension("MAX_TOKENS", doc="of queries")]
     embed_dim: Annotated[int, dimension("MAX_EMBED_DIM")]
-    heads: Annotated[int, dimension("MAX_HEAD_FEATURES")]
+    heads: Annotated[int, dimension("MAX_HEAD_FEATURES", doc="of queries")]
     head_dim: Annotated[
         int,
-        dimension("MAX_HEAD_DIM", checks=(Check("heads * head_dim <= MAX_HEAD_FEATURES"),)),
+        dimension(
+            "MAX_HEAD_DIM",
+            checks=(Check("heads * head_dim <= MAX_HEAD_FEATURES"),),
+            doc="of queries and keys",
+        ),
     ]
     token_tile: Annotated[int, dimension("MAX_TOKENS", schedule=True, doc="query tokens at a time")]
     heads_at_a_time: Annotated[
@@ -95,6 +118,135 @@ class Attention(Params):
     context_numerator: Annotated[int, Word64(53)]
     context_zero_point: Annotated[int, zero_point()]
     shared_down: Annotated[bool, Word(0, 1, doc="1: q, k and v share one `down`")]
+    key_tokens: Annotated[int, dimension("MAX_TOKENS", checks=(_only("key_tokens == tokens"),))] = (
+        dataclasses.field(default=0, kw_only=True)
+    )
+    key_heads: Annotated[
+        int,
+        dimension(
+            "MAX_HEAD_FEATURES",
+            checks=(_only("key_heads == heads"),),
+            doc="of keys and values",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
+    value_dim: Annotated[
+        int,
+        dimension("MAX_HEAD_DIM", checks=(_only("value_dim == head_dim"),), doc="of values"),
+    ] = dataclasses.field(default=0, kw_only=True)
+    causal: Annotated[
+        bool, Word(0, 1, checks=(_only("causal == 0"),), doc="1: no key after the query")
+    ] = dataclasses.field(default=False, kw_only=True)
+    norm_place: Annotated[
+        NormPlace, Word(0, 2, checks=(_only("norm_place == 0"),), doc="VitNormPlace")
+    ] = dataclasses.field(default=NormPlace.BEFORE, kw_only=True)
+    prefix_tokens: Annotated[
+        int,
+        Word(
+            0,
+            "tokens",
+            status=Status.BAD_DIMENSION,
+            checks=(_only("prefix_tokens == 0"),),
+            doc="tokens before the grid: class token, registers",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
+    grid_height: Annotated[
+        int,
+        Word(
+            0,
+            "MAX_TOKENS",
+            status=Status.BAD_DIMENSION,
+            doc="rows of the grid that the other tokens form; 0: none",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
+    grid_width: Annotated[
+        int,
+        Word(
+            0,
+            "MAX_TOKENS",
+            status=Status.BAD_DIMENSION,
+            checks=(_only("grid_height == 0 and grid_width == 0"),),
+            doc="tokens of a row of the grid; 0: none",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
+    window: Annotated[
+        int,
+        Word(
+            0,
+            "MAX_TOKENS",
+            status=Status.BAD_DIMENSION,
+            checks=(_only("window == 0"),),
+            doc="side of the windows of the grid; 0: all tokens are one",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
+    window_shift: Annotated[
+        int,
+        Word(
+            0,
+            "window",
+            status=Status.BAD_DIMENSION,
+            checks=(_only("window_shift == 0"),),
+            doc="rows and columns that the grid is rolled by",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
+    bias_kind: Annotated[
+        BiasKind, Word(0, 4, checks=(_only("bias_kind == 0"),), doc="VitBiasKind")
+    ] = dataclasses.field(default=BiasKind.NONE, kw_only=True)
+    bias_count: Annotated[
+        int,
+        Word(
+            0,
+            "(1 << 30) if bias_kind > 0 else 0",
+            status=Status.BAD_DIMENSION,
+            doc="elements of `bias`",
+        ),
+    ] = dataclasses.field(init=False)
+    bias: Annotated[
+        NDArray[np.int16] | None,
+        Array(
+            "int16_t",
+            ("bias_count",),
+            present="bias_kind > 0",
+            doc="added to a score as bias << bias_shift",
+        ),
+    ] = dataclasses.field(default=None, kw_only=True)
+    bias_shift: Annotated[int, Word(0, "MAX_SHIFT", checks=(_only("bias_shift == 0"),))] = (
+        dataclasses.field(default=0, kw_only=True)
+    )
+    relative_distance: Annotated[
+        int,
+        Word(
+            0,
+            "MAX_RELATIVE_DISTANCE",
+            status=Status.BAD_DIMENSION,
+            checks=(_only("relative_distance == 0"),),
+            doc="largest distance in rows or columns that the relative tables tell apart; 0: none",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
+    relative_keys: Annotated[
+        Int8Array | None,
+        Array(
+            "int8_t",
+            ("2", "2 * relative_distance + 2", "head_dim"),
+            present="relative_distance > 0",
+            doc="by row and by column distance, entry 0 of the prefix tokens; in units of k "
+            "times 2^-relative_key_shift",
+        ),
+    ] = dataclasses.field(default=None, kw_only=True)
+    relative_key_shift: Annotated[
+        int, Word(0, "MAX_SHIFT", checks=(_only("relative_key_shift == 0"),))
+    ] = dataclasses.field(default=0, kw_only=True)
+    relative_values: Annotated[
+        Int8Array | None,
+        Array(
+            "int8_t",
+            ("2", "2 * relative_distance + 2", "value_dim"),
+            present="relative_distance > 0",
+            doc="likewise, in units of v times 2^-relative_value_shift",
+        ),
+    ] = dataclasses.field(default=None, kw_only=True)
+    relative_value_shift: Annotated[
+        int, Word(0, "MAX_SHIFT", checks=(_only("relative_value_shift == 0"),))
+    ] = dataclasses.field(default=0, kw_only=True)
     residual: Annotated[Residual, Part()]
     norm: Annotated[Norm, Part(checks=(Check("norm.features == embed_dim"),))]
     q: Annotated[Projection, _projection("embed_dim", "heads * head_dim", "8", "q")]
@@ -123,3 +275,12 @@ class Attention(Params):
     ]
 
     features = Expression("heads * head_dim")
+
+    def __post_init__(self) -> None:
+        """Sizes that are left out are those of plain self-attention."""
+        self.derive(
+            key_tokens=self.key_tokens or self.tokens,
+            key_heads=self.key_heads or self.heads,
+            value_dim=self.value_dim or self.head_dim,
+            bias_count=0 if self.bias is None else int(self.bias.size),
+        )

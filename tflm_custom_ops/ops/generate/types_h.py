@@ -51,11 +51,15 @@ def types_header() -> str:
     lines += [f"  k{operator.CODE} = {operator.KIND}," for operator in OPERATORS]
     lines += ["} VitOpKind;"]
     for kind in _enumerations():
-        members = [f"kVit{kind.__name__}{m.name.capitalize()} = {m.value}" for m in kind]
+        members = [f"kVit{kind.__name__}{_camel(m.name)} = {m.value}" for m in kind]
         lines += ["", f"typedef enum {{ {', '.join(members)} }} Vit{kind.__name__};"]
     for struct in structs():
         lines += ["", *_struct(struct)]
     return "\n".join(lines) + "\n" + _TAIL
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def _enumerations() -> tuple[type[enum.IntEnum], ...]:

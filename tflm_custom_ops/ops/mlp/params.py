@@ -7,7 +7,7 @@ import dataclasses
 from typing import Annotated, ClassVar
 
 from tflm_custom_ops.ops.base import Params
-from tflm_custom_ops.ops.parts import Int8Array, Norm, Projection, Residual
+from tflm_custom_ops.ops.parts import Int8Array, Norm, NormPlace, Projection, Residual
 from tflm_custom_ops.ops.schema import Array, Check, Part, Status, Word
 from tflm_custom_ops.ops.schema.fields import dimension
 
@@ -33,6 +33,33 @@ class Mlp(Params):
             doc="hidden units at a time, even or `hidden_dim`",
         ),
     ]
+    norm_place: Annotated[
+        NormPlace,
+        Word(0, 2, checks=(Check("norm_place == 0", Status.BAD_VALUE),), doc="VitNormPlace"),
+    ] = dataclasses.field(default=NormPlace.BEFORE, kw_only=True)
+    gate: Annotated[
+        bool,
+        Word(
+            0,
+            1,
+            checks=(Check("gate == 0", Status.BAD_VALUE),),
+            doc="1: fc1 has 2 hidden_dim outputs, the table of the first half times the second",
+        ),
+    ] = dataclasses.field(default=False, kw_only=True)
+    gate_multiplier: Annotated[
+        int, Word(0, "MAX_INT32 if gate else 0", doc="of the product of both halves")
+    ] = dataclasses.field(default=0, kw_only=True)
+    gate_shift: Annotated[int, Word(0, "MAX_SHIFT if gate else 0")] = dataclasses.field(
+        default=0, kw_only=True
+    )
+    table_zero_point: Annotated[
+        int,
+        Word(
+            "-128 if gate else 0",
+            "127 if gate else 0",
+            doc="of the table's output, where it is multiplied",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
     lut: Annotated[Int8Array, Array("int8_t", ("256",), doc="indexed by value + 128")]
     residual: Annotated[Residual, Part()]
     norm: Annotated[Norm, Part(checks=(Check("norm.features == embed_dim"),))]
@@ -42,7 +69,7 @@ class Mlp(Params):
             {"bits": "8"},
             checks=(
                 Check("fc1.in_features == embed_dim"),
-                Check("fc1.out_features == hidden_dim"),
+                Check("fc1.out_features == hidden_dim * (2 if gate else 1)"),
             ),
         ),
     ]

@@ -11,6 +11,8 @@ MAX_HEAD_FEATURES = 4096  # heads * head_dim
 MAX_FEATURES = 32768  # inputs or outputs of a layer: 2**15 * 255 * 128 < 2**31
 MAX_IMAGE_SIDE = 8192
 MAX_CHANNELS = 1024
+MAX_RELATIVE_DISTANCE = 14  # of the tables of AutoFormer and MCUFormer
+MAX_INT32 = (1 << 31) - 1
 MAX_SHIFT = 15  # of accumulators and scores
 MAX_RESIDUAL_SHIFT = 23  # of an int8 residual; int16: MAX_SHIFT
 
