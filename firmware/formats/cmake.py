@@ -128,7 +128,7 @@ def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
         TITLE=board.title,
         PART=board.part,
         MEGAHERTZ=str(board.clock.system_hz // 1_000_000),
-        USE=use_section(board),
+        USE=use_section(project),
         EXTERNAL_NOTE=note,
         PROGRAM=_program_section(board),
         EXTERNAL_PROGRAM=program,

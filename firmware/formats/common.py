@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from boards import Board
+from collections.abc import Sequence
+
 from boards.console import Console, PortableConsoleKind
 from firmware.elf import MemoryUse
 from firmware.project import Project
@@ -26,12 +27,18 @@ def memory_table(use: MemoryUse | None) -> str:
 
 
 _USE = """\
-The console ({console}) prints a line after reset and one per image. Images go in as frames with a
-CRC; `src/app/protocol.h` describes them. {how}
+The console ({console}) prints a line after reset and one per inference.
+{sending}"""
+_IMAGES = """\
+Images go in as frames with a CRC; `src/app/protocol.h` describes them. {how}
 
 ```sh
 {commands}
 ```"""
+_TENSORS = """\
+The model takes no int8 image. Its inputs go in as frames with a CRC, in pieces of equal size, one
+input after the other, and the reply holds the bytes of all outputs; `src/app/protocol.h` describes
+the frames, `model/vit_model.h` the inputs and outputs."""
 _SEMIHOSTING = """\
 The debugger has to enable semihosting: without one the firmware runs silently, and takes images
 through the window in memory (`src/app/window.h`) only. With OpenOCD its port is then that of a TCP
@@ -40,13 +47,23 @@ _FUNCTIONS = """\
 `src/generic/board_hooks.h` declares the functions; without definitions of yours (key `sources` of
 the board's file) nothing is printed, and images come through the window in memory
 (`src/app/window.h`). From the toolkit, when they drive a serial port:"""
-_CLIENT = "python -m firmware.client --port={port} --images=photos/"
+CLIENT = "python -m firmware.client --port={port} --images=photos/"
 
 
-def use_section(board: Board) -> str:
+def sending(project: Project, how: str, commands: Sequence[str]) -> str:
+    """How inputs go in, for a README."""
+    header = next(f for f in project.files if f.path.name == "vit_model.h")
+    text = header.text or ("" if header.origin is None else header.origin.read_text())
+    if "#define VIT_MODEL_IS_IMAGE 0\n" in text:
+        return _TENSORS
+    return _IMAGES.format(how=how, commands="\n".join(commands))
+
+
+def use_section(project: Project) -> str:
     """How to talk to the firmware, for a README."""
+    board = project.board
     console = board.console
-    commands = [_CLIENT.format(port="/dev/ttyACM0")]
+    commands = [CLIENT.format(port="/dev/ttyACM0")]
     how = "From the toolkit:"
     if not isinstance(console, Console):
         how = _FUNCTIONS
@@ -56,9 +73,10 @@ def use_section(board: Board) -> str:
                 f"openocd {board.flash_tool.openocd_arguments or '-f CONFIGURATION'} -c init "
                 '-c "arm semihosting enable" -c "arm semihosting_redirect tcp 2323 stdio" '
                 '-c "reset run"',
-                _CLIENT.format(port="socket://localhost:2323"),
+                CLIENT.format(port="socket://localhost:2323"),
             ]
-    return _USE.format(console=console.description, how=how, commands="\n".join(commands))
+    text = sending(project, how, commands)
+    return _USE.format(console=console.description, sending=text)
 
 
 def has_external_weights(project: Project) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from boards.core import CycleCounter
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats.common import has_external_weights
+from firmware.formats.common import CLIENT, has_external_weights, sending
 from firmware.project import INCLUDE_DIRECTORIES, Group, Project, ProjectFile
 from firmware.template import indented, render
 
@@ -168,6 +168,7 @@ def _files(project: Project, layout: Layout, configuration: str) -> tuple[Projec
                 MBED_BOARD=project.board.mbed_target or "",
                 BUILD=layout.build,
                 BAUD=str(project.board.console.baud),
+                SENDING=sending(project, "From the toolkit:", [CLIENT.format(port="/dev/ttyACM0")]),
             ),
         ),
     ]

@@ -162,7 +162,7 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
         TITLE=board.title,
         PART=board.part,
         MEGAHERTZ=str(board.clock.system_hz // 1_000_000),
-        USE=use_section(board),
+        USE=use_section(project),
         EXTERNAL_NOTE=_external_note(board, project),
         MEMORY=memory_table(use),
     )

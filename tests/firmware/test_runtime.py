@@ -13,7 +13,8 @@ from converter.runtimes import open_runtime
 from firmware.connection import Connection
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError
-from firmware.model import build_model
+from firmware.export import export_project
+from firmware.model import build_model, project_from_model
 from firmware.runtime import EmulatedRuntime
 from tests.converter.compile import fused_models
 from tests.converter.compile.fused_models import ImageShape
@@ -86,6 +87,20 @@ def test_several_inputs_and_outputs_of_every_type():
         for y, z in zip(got, expected, strict=True):
             assert y.dtype == z.dtype
             np.testing.assert_array_equal(y, z)
+
+
+@pytest.mark.parametrize("name", ["cmake", "stm32cubeide", "mbed"])
+def test_an_exported_project_says_how_its_inputs_go_in(tmp_path, name):
+    graph = Edges()
+    x = graph.x((2, 7), np.float32)
+    model = plan_model(graph.content(graph.quantize(x, np.int8, INT8))).model_bytes
+    for content, text in ((model, "takes no int8 image"), (planned(), "firmware.client")):
+        folder = tmp_path / text.replace(" ", "_")
+        project = project_from_model(content, BOARD, folder / "work", name="net")
+        export_project(project, name, folder / "out", check=False)
+        readme = (folder / "out" / "README.md").read_text()
+        assert text in readme
+        assert ("firmware.client" in readme) == (text == "firmware.client")
 
 
 def test_the_console_serves_a_model_without_images(tmp_path):
