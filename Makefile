@@ -32,7 +32,7 @@ bench: setup
 lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy tflm_vit boards tflm_custom_ops converter keras_models firmware nas
+	$(PYTHON) -m mypy tflm_vit toolchain boards tflm_custom_ops converter keras_models firmware nas
 	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' '*.cc')
 
 format: setup

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import functools
-import hashlib
 import os
 import shutil
 import tempfile
@@ -14,10 +12,9 @@ from pathlib import Path
 from firmware.elf import Elf, MemoryUse
 from firmware.errors import FirmwareError
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
-from firmware.toolchain import core_flags, find_tool, first_error, run_tool
+from toolchain import Compiler, ToolchainError, cached, cross_tool, digest, raised_as, run_tool
 
-# Object files by the hash of what they depend on; kernels take seconds to compile.
-_CACHE = Path(__file__).resolve().parents[1] / "build" / "firmware" / "objects"
+KIND = "firmware"  # in the cache; kernels take seconds to compile
 
 
 def compile_flags(project: Project, file: ProjectFile) -> list[str]:
@@ -25,7 +22,7 @@ def compile_flags(project: Project, file: ProjectFile) -> list[str]:
     flags = project.flags
     language = flags.cxx if file.path.suffix == ".cc" else (flags.c_standard,)
     return [
-        *core_flags(project.board),
+        *project.board.core.compiler_flags(),
         *language,
         project.optimization(file.group),
         *flags.common,
@@ -36,62 +33,58 @@ def compile_flags(project: Project, file: ProjectFile) -> list[str]:
 
 def link_flags(project: Project) -> list[str]:
     """Linker flags, without the linker script's path."""
-    return [*core_flags(project.board), *project.flags.link]
+    return [*project.board.core.compiler_flags(), *project.flags.link]
 
 
-def _object_key(command: list[str], project: Project, root: Path, file: ProjectFile) -> str:
-    """Hash of all that an object file depends on."""
-    digest = hashlib.sha256("\0".join([_compiler_version(command[0]), *command[1:]]).encode())
+def _object_key(
+    gcc: Compiler, command: list[str], project: Project, root: Path, file: ProjectFile
+) -> str:
+    """Digest of all that an object file depends on."""
+    parts: list[bytes | str] = [gcc.version, "\0".join(command[1:])]
     visible = (*project.include_directories(file.group), *project.system_includes)
     for other in sorted(project.files, key=lambda f: f.path):
         # TFLM's headers have several suffixes.
         is_header = other.path.suffix == ".h" or other.group is Group.LIBRARY
         if other is file or (is_header and any(d in other.path.parents for d in visible)):
-            digest.update(str(other.path).encode())
-            digest.update((root / other.path).read_bytes())
-    return digest.hexdigest()[:32]
+            parts += [str(other.path), (root / other.path).read_bytes()]
+    return digest(*parts)
 
 
-@functools.cache
-def _compiler_version(gcc: str) -> str:
-    return run_tool([gcc, "--version"], "asking the compiler's version")
-
-
-def _compile(gcc: str, project: Project, root: Path, file: ProjectFile) -> Path:
+def _compile(gcc: Compiler, project: Project, root: Path, file: ProjectFile) -> Path:
     # The suffix stays in the name: a C file and an assembly file may share a stem.
     output = Path("obj") / f"{file.path}.o"
     (root / output.parent).mkdir(parents=True, exist_ok=True)
     includes = [f"-I{directory}" for directory in project.include_directories(file.group)]
     if file.path.suffix == ".cc":
         includes += [f"-isystem{directory}" for directory in project.system_includes]
-    command = [gcc, *compile_flags(project, file), *includes, "-c", str(file.path)]
-    # The weights' assembly includes a binary file that the key does not cover.
-    cacheable = not (file.group is Group.MODEL and file.path.suffix == ".S")
-    cached = _CACHE / f"{_object_key(command, project, root, file)}.o" if cacheable else None
-    if cached is not None and cached.is_file():
-        shutil.copyfile(cached, root / output)
-        return output
+    command = [gcc.path, *compile_flags(project, file), *includes, "-c", str(file.path)]
     # Relative paths, and none in debug information: the image does not depend on where it is built.
-    command += [f"-ffile-prefix-map={root}=.", f"-Wa,--debug-prefix-map={root}=."]
-    run_tool([*command, "-o", str(output)], f"compiling {file.path}", directory=root)
-    if cached is not None:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as stream:
-            stream.write((root / output).read_bytes())
-        os.replace(stream.name, cached)
+    unplaced = [f"-ffile-prefix-map={root}=.", f"-Wa,--debug-prefix-map={root}=."]
+
+    def compile_to(target: Path) -> Path:
+        run_tool([*command, *unplaced, "-o", str(target)], f"compiling {file.path}", directory=root)
+        return target
+
+    # The weights' assembly includes a binary file that the key does not cover.
+    if file.group is Group.MODEL and file.path.suffix == ".S":
+        compile_to(root / output)
+        return output
+    key = _object_key(gcc, command, project, root, file)
+    made = cached(KIND, file.path.stem, ".o", key, lambda work: compile_to(work / "object.o"))
+    shutil.copyfile(made, root / output)
     return output
 
 
-def _compile_all(gcc: str, project: Project, root: Path, jobs: int) -> list[Path]:
+def _compile_all(gcc: Compiler, project: Project, root: Path, jobs: int) -> list[Path]:
     """All object files. After the first failure, or Ctrl-C, no further compiler is started."""
-    failures: list[FirmwareError] = []
+    failures: list[ToolchainError] = []
 
     def compile_unless_failed(file: ProjectFile) -> Path | None:
         if failures:
             return None
         try:
             return _compile(gcc, project, root, file)
-        except FirmwareError as error:
+        except ToolchainError as error:
             # Here, not in the main thread: this worker's next file would come first.
             failures.append(error)
             return None
@@ -103,13 +96,13 @@ def _compile_all(gcc: str, project: Project, root: Path, jobs: int) -> list[Path
     return [path for path in objects if path is not None]
 
 
-def _link(gcc: str, project: Project, root: Path, objects: list[Path], elf: Path) -> None:
-    command = [gcc, *link_flags(project), f"-T{LINKER_SCRIPT}"]
+def _link(gcc: Compiler, project: Project, root: Path, objects: list[Path], elf: Path) -> None:
+    command = [gcc.path, *link_flags(project), f"-T{LINKER_SCRIPT}"]
     command += [f"-Wl,-Map,{elf.with_suffix('.map').name}", *map(str, objects)]
     command += [*map(str, project.archives), *project.flags.libraries, "-o", elf.name]
     try:
         run_tool(command, "linking", directory=root)
-    except FirmwareError as error:
+    except ToolchainError as error:
         if "overflowed by" not in error.details:
             raise
         regions = [line.strip() for line in error.details.splitlines() if "overflowed by" in line]
@@ -127,10 +120,14 @@ def build(project: Project, elf: Path, *, jobs: int = 2) -> MemoryUse:
     Raises:
       FirmwareError: no cross compiler, a compiler message, or the image does not fit the board.
     """
-    gcc = find_tool("gcc")
     elf.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{elf.name}-", dir=elf.parent) as temporary:
-        root = Path(temporary)
+    with (
+        raised_as(lambda error: FirmwareError(str(error), error.details)),
+        tempfile.TemporaryDirectory(prefix=f".{elf.name}-", dir=elf.parent) as temporary,
+    ):
+        gcc = cross_tool("gcc")
+        # As the compiler sees it: else the folder's own name gets into the debug information.
+        root = Path(temporary).resolve()
         project.write(root)
         objects = _compile_all(gcc, project, root, jobs)
         linked = root / elf.name
@@ -141,7 +138,7 @@ def build(project: Project, elf: Path, *, jobs: int = 2) -> MemoryUse:
     return use
 
 
-__all__ = ["build", "compile_flags", "first_error", "link_flags"]
+__all__ = ["build", "compile_flags", "link_flags"]
 
 if __name__ == "__main__":
     from firmware.build_command import main

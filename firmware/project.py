@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from boards import Board
+from firmware.build_flags import FLAGS, BuildFlags
 from firmware.errors import FirmwareError
 from firmware.render import board_header, external_image_header, linker_script
-from firmware.toolchain import FLAGS, BuildFlags
 
 _SOURCE_ROOT = Path(__file__).parent / "src"
 _MODEL_FILES = ("vit_model.h", "vit_model.c", "vit_model_weights.S", "vit_model_weights.bin")

@@ -28,8 +28,8 @@ from converter.plan.strip import Strip, strip_model
 from converter.runtimes.tflm import build
 from converter.tflite import Graph
 from firmware.errors import FirmwareError, ModelError
-from firmware.toolchain import core_flags, find_tool
 from tflm_custom_ops.ops import BY_CODE
+from toolchain import cross_tool, raised_as
 
 ENVIRONMENT = "TFLM_DIR"
 DEFINES = ("TF_LITE_STATIC_MEMORY",)
@@ -363,7 +363,9 @@ def tree_files(
     """
     roots = tree.include_roots()
     system = [f"-isystem{path}" for _, path in roots]
-    base = [find_tool("g++"), *core_flags(board), *flags, *system, "-M"]
+    with raised_as(lambda error: FirmwareError(str(error))):
+        gxx = cross_tool("g++")
+    base = [gxx.path, *board.core.compiler_flags(), *flags, *system, "-M"]
     found: dict[PurePosixPath, Path] = {}
     for source in sources:
         for path in _dependencies([*base, str(source)], folder):

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from boards import Board
 from firmware import tflm
 from firmware.build import build
+from firmware.build_flags import FLAGS
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile, make_project
 from firmware.render import linker_script
-from firmware.toolchain import FLAGS
 
 _SOURCES = Path(__file__).parent / "src" / "tflm"
 # The arena is measured on a board with this much memory, whatever the real one has.

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What everybody may import; these import nothing of this repository.
-SHARED = {"boards", "tflm_vit"}
+SHARED = {"boards", "tflm_vit", "toolchain"}
 
 # What each package may import of this repository besides itself and the shared ones.
 ALLOWED = {

@@ -11,12 +11,6 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tflm_custom_ops.ops import BY_KIND, OPERATORS, Params, encode, operator_of
+from toolchain import cached, digest, host_c, processor, raised_as, run_tool
 
 KERNEL_DIR = Path(__file__).resolve().parent / "kernels"
 FLAGS = ("-std=c11", "-O3", "-march=native", "-Wall", "-Wextra", "-Werror")
@@ -39,62 +34,26 @@ def kernel_sources(directory: Path = KERNEL_DIR) -> list[Path]:
     return sorted(directory.glob("*.c"))
 
 
-def cache_dir() -> Path:
-    """``build/host`` of the repository, or the user's cache for an installed package."""
-    root = KERNEL_DIR.parents[1]
-    if (root / "pyproject.toml").is_file() and os.access(root, os.W_OK):
-        return root / "build" / "host"
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "tflm-vit" / "host"
-
-
-def _compiler() -> str:
-    name = os.environ.get("CC") or "gcc"
-    path = shutil.which(name) or shutil.which("cc")
-    if path is None:
-        raise HostLibraryError(f"C compiler: got no {name!r} in PATH, expected gcc; install gcc")
-    return path
-
-
-@functools.cache
-def _machine(compiler: str) -> str:
-    """What a -march=native binary depends on, besides its sources."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    cpu = ""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = info.read_text().splitlines()
-        cpu = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
-    return f"{platform.machine()}\n{version.stdout}\n{cpu}"
-
-
 def build(directory: Path = KERNEL_DIR, flags: Sequence[str] = FLAGS) -> Path:
     """Compiles the kernels in ``directory`` unless that was done before; returns the library.
 
     Raises HostLibraryError with the compiler's message if compilation fails.
     """
     sources = kernel_sources(directory)
-    compiler = _compiler()
-    digest = hashlib.sha256("\0".join([_machine(compiler), *flags]).encode())
-    for path in [*sources, *sorted(directory.glob("*.h"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    library = cache_dir() / f"libvit_{digest.hexdigest()[:24]}.so"
-    if library.is_file():
-        return library
-    library.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".so", dir=library.parent)
-    os.close(handle)
-    command = [compiler, *flags, "-fPIC", "-shared", f"-I{directory}", "-o", name]
-    try:
-        done = subprocess.run(
-            [*command, *map(str, sources)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise HostLibraryError(f"{compiler} failed on the kernels:\n{done.stderr.strip()}")
-        os.replace(name, library)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return library
+    headers = sorted(directory.glob("*.h"))
+    with raised_as(lambda error: HostLibraryError(str(error))):
+        compiler = host_c()
+        named = [part for p in (*sources, *headers) for part in (p.name, p.read_bytes())]
+        key = digest(compiler.version, processor(), " ".join(flags), *named)
+
+        def compile_into(work: Path) -> Path:
+            library = work / "library.so"
+            options = [*flags, "-fPIC", "-shared", f"-I{directory}", "-o", str(library)]
+            options.append(f"-ffile-prefix-map={directory}=kernels")
+            run_tool([compiler.path, *options, *map(str, sources)], "compiling the kernels")
+            return library
+
+        return cached("kernels", "libvit", ".so", key, compile_into)
 
 
 def aligned_bytes(size: int, alignment: int = 16) -> np.ndarray:

@@ -8,9 +8,10 @@ import zipfile
 import zlib
 
 # An exception that this toolkit defines says what was got and what to do.
-_ROOMS = frozenset(
-    {"benchmarks", "boards", "converter", "firmware", "keras_models", "nas", "tflm_custom_ops"}
-)
+_ROOMS = frozenset((
+    "benchmarks", "boards", "converter", "firmware", "keras_models", "nas", "tflm_custom_ops",
+    "toolchain",
+))  # fmt: skip
 # Of a library that is perhaps not installed: known by the name of its package.
 _LIBRARIES = frozenset({"PIL", "h5py", "optuna", "sqlalchemy", "psycopg2", "pymysql", "serial"})
 # What decoders raise on damaged bytes, besides ValueError.

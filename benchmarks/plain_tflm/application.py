@@ -19,6 +19,7 @@ from boards import Board, Region, RegionKind, get_board
 from converter.tflite import Graph, parse
 from firmware import tflm
 from firmware.build import build
+from firmware.build_flags import FLAGS
 from firmware.elf import Elf
 from firmware.emulator.machine import Machine
 from firmware.errors import FirmwareError
@@ -26,7 +27,6 @@ from firmware.model import kernel_files
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.render import linker_script
 from firmware.tflm_project import with_tree
-from firmware.toolchain import FLAGS
 
 LIBRARIES = "gen/cortex_m_generic_cortex-m7*/lib/libtensorflow-microlite.a"
 ARENA_BYTES = 4 << 20

@@ -7,11 +7,6 @@ import ctypes
 import dataclasses
 import enum
 import functools
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +24,9 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from firmware.emulator.faults import GuestFault
 from firmware.errors import FirmwareError
+from toolchain import cached, digest, host_c, raised_as, run_tool
 
 _SOURCE = Path(__file__).with_name("counter.c")
-_CACHE = Path(__file__).resolve().parents[2] / "build" / "emulator"
 _COMPILE_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
 
 
@@ -77,35 +72,25 @@ class BlockReading:
     executions: int
 
 
-def _compile(source: bytes, target: Path) -> None:
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
-    if compiler is None:
-        raise FirmwareError(
-            "no C compiler for the host found; the emulator needs one (Debian: apt install gcc)"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        code = Path(temporary) / "counter.c"
-        library = Path(temporary) / target.name
-        code.write_bytes(source)
-        command = [compiler, *_COMPILE_FLAGS, str(code), "-o", str(library)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise FirmwareError(
-                "the instruction counter does not compile with the host's compiler",
-                details=result.stderr,
-            )
-        os.replace(library, target)
+def _compiled() -> Path:
+    """The counter as a shared library."""
+    source = _SOURCE.read_bytes()
+    with raised_as(lambda error: FirmwareError(f"the emulator needs {error}", error.details)):
+        compiler = host_c()
+        key = digest(compiler.version, " ".join(_COMPILE_FLAGS), source)
+
+        def compile_into(work: Path) -> Path:
+            library = work / "counter.so"
+            command = [compiler.path, *_COMPILE_FLAGS, str(_SOURCE), "-o", str(library)]
+            run_tool(command, "the instruction counter")
+            return library
+
+        return cached("emulator", "counter", ".so", key, compile_into)
 
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    source = _SOURCE.read_bytes()
-    key = hashlib.sha256(source + " ".join(_COMPILE_FLAGS).encode()).hexdigest()[:16]
-    target = _CACHE / f"counter-{key}.so"
-    if not target.is_file():
-        _compile(source, target)
-    library = ctypes.CDLL(str(target))
+    library = ctypes.CDLL(str(_compiled()))
     word, pointer = ctypes.c_uint32, ctypes.c_void_p
     library.counter_new.restype = pointer
     library.counter_free.argtypes = [pointer]

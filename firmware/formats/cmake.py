@@ -11,7 +11,6 @@ from firmware.escape import cmake_argument
 from firmware.formats.common import has_external_weights, memory_table, use_section
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.template import indented, render
-from firmware.toolchain import core_flags
 
 
 def _sources(project: Project, group: Group) -> str:
@@ -75,7 +74,7 @@ def _lists(project: Project, external: bool) -> str:
         "cmake/CMakeLists.txt",
         TITLE=board.title,
         NAME=name,
-        CORE_FLAGS=" ".join(core_flags(board)),
+        CORE_FLAGS=" ".join(board.core.compiler_flags()),
         LINKER_SCRIPT=str(LINKER_SCRIPT),
         FIRMWARE_SOURCES=_sources(project, Group.FIRMWARE),
         MODEL_SOURCES=_sources(project, Group.MODEL),

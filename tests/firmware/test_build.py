@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
+
 import pytest
 
-from firmware import toolchain
 from firmware.build import build
 from firmware.elf import Elf
 from firmware.errors import FirmwareError
 from firmware.project import make_project
 from tests.firmware import fake_model
 from tests.firmware.fake_model import FakeModel
+from toolchain import VARIABLE
 
 
 def test_sizes_match_the_model(build_fake):
@@ -58,12 +61,12 @@ def test_weights_in_qspi_leave_internal_flash(build_fake):
 def test_warnings_are_errors(tmp_path, build_fake):
     board = build_fake(FakeModel()).board
     model, kernels = fake_model.write(tmp_path, FakeModel(operator_zero_prologue="int unused;"))
-    with pytest.raises(FirmwareError, match=r"compiling model/vit_model.c failed: .*unused"):
+    with pytest.raises(FirmwareError, match=r"compiling model/vit_model.c: .* failed: .*unused"):
         build(make_project(board, model, kernels), tmp_path / "firmware.elf")
 
 
 def test_missing_compiler_is_one_clear_line(tmp_path, build_fake, monkeypatch):
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FirmwareError, match=r"gcc not found; install .*gcc-arm-none-eabi"):
         build(build_fake(FakeModel()).project, tmp_path / "firmware.elf")
 
@@ -75,7 +78,38 @@ def test_incomplete_model_is_named(tmp_path, build_fake):
         make_project(build_fake(FakeModel()).board, model, kernels)
 
 
-def test_builds_are_reproducible(build_fake, tmp_path):
+def test_a_damaged_object_is_compiled_again(build_fake, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     built = build_fake(FakeModel())
+    build(built.project, tmp_path / "first.elf")
+    objects = sorted((tmp_path / "cache").rglob("*.o"))
+    for path, content in zip(objects, itertools.cycle((b"", b"\x7fELF")), strict=False):
+        path.write_bytes(content)
     build(built.project, tmp_path / "again.elf")
     assert (tmp_path / "again.elf").read_bytes() == built.elf.read_bytes()
+    assert sorted((tmp_path / "cache").rglob("*.o")) == objects
+
+
+def test_builds_are_reproducible(build_fake, tmp_path, monkeypatch):
+    """Wherever an image is built, however its folder is named, and with whichever cache."""
+    built = build_fake(FakeModel())
+    expected = built.elf.read_bytes()
+    work, other = tmp_path / "work", tmp_path / "quite another folder"
+    work.mkdir()
+    (tmp_path / "link").symlink_to(work)
+    for number, (cwd, elf) in enumerate((
+        (work, Path("out/again.elf")),
+        (work, Path("again.elf")),
+        (tmp_path, Path("link/deep/er/again.elf")),
+        (tmp_path, other / "again.elf"),
+    )):  # fmt: skip
+        monkeypatch.chdir(cwd)
+        for fresh in (False, True):
+            if fresh:
+                monkeypatch.setenv(VARIABLE, str(tmp_path / f"cache{number}"))
+            build(built.project, elf)
+            assert elf.read_bytes() == expected
+        # What this folder has put into its cache carries no path either.
+        made = list((tmp_path / f"cache{number}").rglob("*.o"))
+        assert made
+        assert not [p for p in made if str(tmp_path).encode() in p.read_bytes()]

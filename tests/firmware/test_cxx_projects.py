@@ -21,7 +21,6 @@ from firmware.elf import Elf
 from firmware.emulator.emulator import Emulator
 from firmware.export import export_project
 from firmware.project import Group, ProjectFile, make_project
-from firmware.toolchain import core_flags
 from tests.firmware import cproject_build, fake_model
 from tests.firmware.fake_model import FakeModel
 from tests.firmware.test_export import readme_commands, run_commands
@@ -57,7 +56,8 @@ def project(tmp_path):
         ("own.cc", SOURCE),
     ):  # fmt: skip
         (work / name).write_text(text)
-    command = ["arm-none-eabi-g++", *core_flags(BOARD), "-c", "library.cc", "-o", "library.o"]
+    flags = BOARD.core.compiler_flags()
+    command = ["arm-none-eabi-g++", *flags, "-c", "library.cc", "-o", "library.o"]
     subprocess.run(command, cwd=work, check=True)
     subprocess.run(["arm-none-eabi-ar", "rcs", "libadder.a", "library.o"], cwd=work, check=True)
     files = (

@@ -1,27 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the operators into a shared library for the PyPI wheel, with the host's compiler.
 
-The library lives in a cache folder under a key made from every source byte, the compiler and its
-options, so that an edited kernel is never mistaken for the built one.
+The library lives in the cache (toolchain/) under a key made from every source byte, the compiler
+and its options, so that an edited kernel is never mistaken for the built one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
+import functools
 import pathlib
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 
 from converter.runtimes.tflm.errors import TflmBuildError
+from toolchain import cached, digest, host_c, host_cxx, raised_as, run_tool
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 PACKAGE = REPOSITORY / "tflm_custom_ops" / "tflm"  # sources say #include "tflm_custom_ops/..."
 KERNELS = PACKAGE.parent / "kernels"
-CACHE_VARIABLE = "VIT_TFLM_CACHE"
+KIND = "tflm"  # in the cache
+_KEY_LENGTH = 16  # hexadecimal digits; the key is a name in the C++ code too
 
 _COMMON_FLAGS = (
     "-O3",
@@ -34,7 +32,6 @@ _COMMON_FLAGS = (
 )
 _C_FLAGS = ("-std=c11",)
 _CXX_FLAGS = ("-std=c++17", "-fno-exceptions", "-fno-rtti")
-_COMPILE_SECONDS = 600
 # Sources of this folder that are for a device or for the C++ tests.
 _NOT_FOR_THE_WHEEL = ("planned_memory_planner.cc", "test_console.cc")
 
@@ -45,6 +42,7 @@ class Toolchain:
 
     cc: str
     cxx: str
+    version: str
 
 
 def find_toolchain() -> Toolchain:
@@ -53,33 +51,9 @@ def find_toolchain() -> Toolchain:
     Raises:
       TflmBuildError: there is none; the message says what to install.
     """
-    cc = _first_command("CC", ("cc", "gcc", "clang"))
-    cxx = _first_command("CXX", ("c++", "g++", "clang++"))
-    if cc is None or cxx is None:
-        missing = "C" if cc is None else "C++"
-        variable = "CC" if cc is None else "CXX"
-        raise TflmBuildError(
-            f"no {missing} compiler found on PATH or in ${variable}: the TFLM operators are "
-            "compiled for this machine when first used; on Debian: apt-get install g++"
-        )
-    return Toolchain(cc, cxx)
-
-
-def _first_command(variable: str, names: Sequence[str]) -> str | None:
-    named = os.environ.get(variable)
-    candidates = (named,) if named else names
-    return next((found for name in candidates if (found := shutil.which(name))), None)
-
-
-def cache_folder() -> pathlib.Path:
-    """The libraries' place: $VIT_TFLM_CACHE, a checkout's ``build/tflm``, or the user's cache."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return pathlib.Path(named)
-    if (REPOSITORY / "pyproject.toml").is_file() and os.access(REPOSITORY, os.W_OK):
-        return REPOSITORY / "build" / "tflm"
-    base = os.environ.get("XDG_CACHE_HOME") or str(pathlib.Path.home() / ".cache")
-    return pathlib.Path(base) / "tflm-vit"
+    with raised_as(lambda error: TflmBuildError(str(error))):
+        cc, cxx = host_c(), host_cxx()
+    return Toolchain(cc.path, cxx.path, cc.version + cxx.version)
 
 
 def sources() -> list[pathlib.Path]:
@@ -93,23 +67,12 @@ def sources() -> list[pathlib.Path]:
 
 
 def _build_key(toolchain: Toolchain, flags: Sequence[str]) -> str:
-    digest = hashlib.sha256()
     headers = [*PACKAGE.rglob("*.h"), *KERNELS.rglob("*.h")]
+    contents: list[bytes | str] = []
     for path in sorted([*sources(), *headers]):
-        digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    for command in (toolchain.cc, toolchain.cxx):
-        digest.update(_compiler_version(command))
-    digest.update(" ".join([*_COMMON_FLAGS, *_C_FLAGS, *_CXX_FLAGS, *flags]).encode())
-    return digest.hexdigest()[:16]
-
-
-def _compiler_version(command: str) -> bytes:
-    try:
-        result = subprocess.run([command, "--version"], capture_output=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise TflmBuildError(f"{command}: does not run: {error}") from error
-    return result.stdout
+        contents += [str(path.relative_to(REPOSITORY)), path.read_bytes()]
+    options = " ".join([*_COMMON_FLAGS, *_C_FLAGS, *_CXX_FLAGS, *flags])
+    return digest(toolchain.version, options, *contents)[:_KEY_LENGTH]
 
 
 def build_library(extra_flags: Sequence[str] = ()) -> pathlib.Path:
@@ -129,49 +92,24 @@ def build_library(extra_flags: Sequence[str] = ()) -> pathlib.Path:
     """
     toolchain = find_toolchain()
     key = _build_key(toolchain, extra_flags)
-    folder = cache_folder()
-    library = folder / f"libvit_tflm_{key}.so"
-    if library.is_file():
-        return library
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as work:
-            built = _compile(toolchain, pathlib.Path(work), key, extra_flags)
-            os.replace(built, library)
-    except OSError as error:
-        raise TflmBuildError(
-            f"{folder}: cannot write the operator library there ({error.strerror or error}); "
-            f"set {CACHE_VARIABLE} to a writable folder"
-        ) from error
-    return library
+    with raised_as(lambda error: TflmBuildError(str(error))):
+        compile_into = functools.partial(_compile, toolchain, key, extra_flags)
+        return cached(KIND, "libvit_tflm", ".so", key, compile_into)
 
 
 def _compile(
-    toolchain: Toolchain, work: pathlib.Path, key: str, extra_flags: Sequence[str]
+    toolchain: Toolchain, key: str, extra_flags: Sequence[str], work: pathlib.Path
 ) -> pathlib.Path:
-    includes = [f"-I{REPOSITORY}", f"-I{PACKAGE / 'abi'}"]
+    includes = [f"-I{REPOSITORY}", f"-I{PACKAGE / 'abi'}", f"-ffile-prefix-map={REPOSITORY}=."]
     common = [*_COMMON_FLAGS, *includes, f"-DVIT_TFLM_BUILD_KEY={key}", *extra_flags]
     objects = []
     for source in sources():
         target = work / f"{source.name}.o"
         is_c = source.suffix == ".c"
         compiler, dialect = (toolchain.cc, _C_FLAGS) if is_c else (toolchain.cxx, _CXX_FLAGS)
-        _run([compiler, *dialect, *common, "-c", str(source), "-o", str(target)], source.name)
+        run_tool([compiler, *dialect, *common, "-c", str(source), "-o", str(target)], source.name)
         objects.append(str(target))
     library = work / "library.so"
     link = [toolchain.cxx, "-shared", "-Wl,-z,defs", *objects, *extra_flags, "-o", str(library)]
-    _run(link, "link")
+    run_tool(link, "link")
     return library
-
-
-def _run(command: Sequence[str], what: str) -> None:
-    try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise TflmBuildError(f"{what}: compiler does not run: {error}") from error
-    if result.returncode:
-        raise TflmBuildError(
-            f"{what}: {os.path.basename(command[0])} failed: {result.stderr.strip()[:4000]}"
-        )

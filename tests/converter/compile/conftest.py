@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from converter import host_build
+from toolchain import VARIABLE
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _private_cache(tmp_path_factory: pytest.TempPathFactory):
     patch = pytest.MonkeyPatch()
-    patch.setenv(host_build.CACHE_VARIABLE, str(tmp_path_factory.mktemp("host_cache")))
+    patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("host_cache")))
     yield
     patch.undo()

@@ -19,6 +19,7 @@ from converter.plan import Span
 from converter.runtimes import host
 from tests.converter.compile import fused_models
 from tflm_custom_ops.ops import Params, run_reference
+from toolchain import VARIABLE
 
 VARIANTS = {
     "dense": {},
@@ -189,7 +190,7 @@ def test_libraries_are_built_once(monkeypatch):
     ops = fused_models.vit_ops()
     compiled = compile_model(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))
     path = host_build.build_library(compiled)
-    monkeypatch.setattr(host_build, "_run", lambda *args: pytest.fail(f"built again: {args}"))
+    monkeypatch.setattr(host_build, "run_tool", lambda *args: pytest.fail(f"built again: {args}"))
     assert host_build.build_library(compiled) == path
     assert not list(path.parent.glob(".building-*"))
 
@@ -206,7 +207,7 @@ def test_an_unusable_cache_is_named(monkeypatch, tmp_path: Path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     blocked.chmod(stat.S_IRUSR)
-    monkeypatch.setenv(host_build.CACHE_VARIABLE, str(blocked / "cache"))
+    monkeypatch.setenv(VARIABLE, str(blocked / "cache"))
     ops = fused_models.vit_ops()
-    with pytest.raises(host_build.HostBuildError, match="VIT_HOST_CACHE"):
+    with pytest.raises(host_build.HostBuildError, match=rf"set \${VARIABLE} to"):
         host.HostModel(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.host_build import CACHE_VARIABLE
 from converter.plan.model import plan_model
 from keras_models.arch import ArchConfig
 from tests.converter.compile import fused_models
 from tests.tflm_custom_ops.builtins import one_op
+from toolchain import VARIABLE
 
 ARCH = ArchConfig.uniform(
     name="tiny", image_size=8, channels=1, num_classes=10, patch_size=4, embed_dim=8, depth=1,
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, *arguments: str, dataset: str = "digits") -> subprocess.CompletedProcess[str]:
     given = [f"--dataset={dataset}"] if dataset else []
-    environment = {**os.environ, CACHE_VARIABLE: str(folder / "cache")}
+    environment = {**os.environ, VARIABLE: str(folder / "cache")}
     return subprocess.run(
         [sys.executable, "-m", "converter.evaluate", *given, *arguments],
         cwd=ROOT,

@@ -10,19 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter import builtins, host_build, tflite
+from converter import builtins, tflite
 from converter.compile.sources import BUILTINS
 from converter.runtimes.host import HostModel
 from tests.tflm_custom_ops.builtins import cases, combined, one_op
 from tflm_custom_ops.builtins import reference
 from tflm_custom_ops.builtins.params import quantize_multiplier
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
+from toolchain import VARIABLE
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _private_cache(tmp_path_factory: pytest.TempPathFactory):
     patch = pytest.MonkeyPatch()
-    patch.setenv(host_build.CACHE_VARIABLE, str(tmp_path_factory.mktemp("host_cache")))
+    patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("host_cache")))
     yield
     patch.undo()
 

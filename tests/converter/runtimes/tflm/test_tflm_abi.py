@@ -13,6 +13,7 @@ import pytest
 
 from converter.runtimes.tflm import abi, abi_probe, build, interpreter
 from converter.runtimes.tflm.errors import TflmAbiError, TflmBuildError
+from toolchain import VARIABLE
 
 
 def test_probe_passes_on_the_pinned_wheel() -> None:
@@ -38,7 +39,7 @@ def test_wrong_wheel_is_one_clear_error(
 def test_wrong_abi_version_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
     planted = build.build_library(["-O0", "-DVIT_TFLM_ABI_VERSION=999"])
     with pytest.raises(TflmAbiError, match=f"got 999, expected {abi.ABI_VERSION}"):
         interpreter.open_library(planted)
@@ -98,7 +99,7 @@ def _plant_layout(
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))
     monkeypatch.setattr(build, "_COMMON_FLAGS", (f"-I{folder}/abi", *build._COMMON_FLAGS))
-    monkeypatch.setenv(build.CACHE_VARIABLE, str(folder / "cache"))
+    monkeypatch.setenv(VARIABLE, str(folder / "cache"))
 
 
 @pytest.mark.parametrize("name", _LAYOUTS)
@@ -108,7 +109,8 @@ def test_other_layout_does_not_compile(
     _plant_layout(monkeypatch, tmp_path, _LAYOUTS[name])
     with pytest.raises(TflmBuildError, match=r"abi_layout\.cc"):
         build.build_library()
-    assert not list((tmp_path / "cache").glob("*")), "a failed build left something behind"
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert not left, "a failed build left something behind"
 
 
 @pytest.mark.parametrize("name", _LAYOUTS)

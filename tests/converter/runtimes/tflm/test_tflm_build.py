@@ -10,6 +10,7 @@ import pytest
 
 from converter.runtimes.tflm import build
 from converter.runtimes.tflm.errors import TflmBuildError
+from toolchain import VARIABLE, folder
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def one_source(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathl
     source.write_text("int small(void) { return 1; }\n")
     monkeypatch.setattr(build, "sources", lambda: [source])
     monkeypatch.setattr(build, "REPOSITORY", pathlib.Path("/"))
-    monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     return source
 
 
@@ -31,7 +32,7 @@ def test_cache_follows_the_sources(one_source: pathlib.Path) -> None:
     assert build.build_library(["-DOTHER"]) != first
     one_source.write_text("int small(void) { return 2; }\n")
     assert build.build_library() != first
-    assert sorted(p.suffix for p in first.parent.iterdir()) == [".so"] * 3
+    assert sorted(p.suffix for p in folder().rglob("*") if p.is_file()) == [".so"] * 3
 
 
 def test_missing_compiler_is_one_clear_error(
@@ -40,7 +41,7 @@ def test_missing_compiler_is_one_clear_error(
     monkeypatch.setenv("PATH", str(one_source.parent))
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(TflmBuildError, match=r"no C compiler found.*apt-get install g"):
+    with pytest.raises(TflmBuildError, match=r"no C compiler: .*apt-get install g"):
         build.build_library()
 
 
@@ -48,21 +49,21 @@ def test_compiler_error_is_shown_and_leaves_nothing(one_source: pathlib.Path) ->
     one_source.write_text("this is no C\n")
     with pytest.raises(TflmBuildError, match=r"small\.c: .*failed"):
         build.build_library()
-    assert list(build.cache_folder().iterdir()) == []
+    assert not [p for p in folder().rglob("*") if p.is_file()]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_unwritable_cache_is_named(
     monkeypatch: pytest.MonkeyPatch, one_source: pathlib.Path
 ) -> None:
-    monkeypatch.setenv(build.CACHE_VARIABLE, "/proc/nowhere")
-    with pytest.raises(TflmBuildError, match="VIT_TFLM_CACHE"):
+    monkeypatch.setenv(VARIABLE, "/proc/nowhere")
+    with pytest.raises(TflmBuildError, match=rf"set \${VARIABLE} to"):
         build.build_library()
 
 
 def test_cache_that_is_a_file_is_named(
     monkeypatch: pytest.MonkeyPatch, one_source: pathlib.Path
 ) -> None:
-    monkeypatch.setenv(build.CACHE_VARIABLE, str(one_source))
-    with pytest.raises(TflmBuildError, match="VIT_TFLM_CACHE"):
+    monkeypatch.setenv(VARIABLE, str(one_source))
+    with pytest.raises(TflmBuildError, match=rf"set \${VARIABLE} to"):
         build.build_library()
