@@ -34,11 +34,16 @@ class Compiler:
 
     Attributes:
       path: of the program.
-      version: what it says of itself; part of every key.
+      says: its answer to --version.
     """
 
     path: str
-    version: str
+    says: str
+
+    @property
+    def version(self) -> str:
+        """What identifies its output; part of every key."""
+        return f"{Path(self.path).name}\n{self.says}"
 
 
 def host_c() -> Compiler:
@@ -99,7 +104,7 @@ def _identified(path: str) -> Compiler:
 @functools.cache
 def _version(path: str, modified_ns: int, size_bytes: int) -> Compiler:
     text = run_tool([path, "--version"], "asking the compiler's version")
-    return Compiler(path, f"{Path(path).name}\n{text}")
+    return Compiler(path, text)
 
 
 @functools.cache

@@ -9,10 +9,7 @@ instructions, not cycles.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
-import subprocess
-import tempfile
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,11 +22,11 @@ from firmware.emulator.counter import BlockReading
 from firmware.emulator.faults import GuestFault
 from firmware.emulator.memory import Access, Memory
 from firmware.errors import FirmwareError
+from toolchain import Compiler, cached, cross_tool, digest, raised_as, run_tool
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "tflm_custom_ops" / "kernels"
-BUILD = HERE.parents[1] / "build" / "kernels"  # objects, ELFs and the counter, by content
-COMPILER = "arm-none-eabi-gcc"
+KIND = "single_kernels"  # in the cache
 OPTIMISATION = ("-O3",)
 
 CODE_BASE = 0x00010000
@@ -79,60 +76,74 @@ class Call:
     stack_bytes: int  # -1 unless the stack was painted
 
 
-def _run(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EmulationError(f"{' '.join(command)}\n{done.stderr.strip()}")
-    return done.stdout
+def _gcc() -> Compiler:
+    with raised_as(lambda error: EmulationError(str(error))):
+        return cross_tool("gcc")
 
 
 def compiler_version() -> str:
-    return _run([COMPILER, "--version"]).splitlines()[0]
+    """The first line that the cross compiler says of itself."""
+    return _gcc().says.splitlines()[0]
 
 
 def build(
     core: Core = CORTEX_M7,
-    directory: Path = BUILD,
     sources: Sequence[Path] | None = None,
     defines: Sequence[str] = (),
     optimisation: Sequence[str] = OPTIMISATION,
 ) -> Path:
     """Links ``sources`` (default: all kernels) for ``core`` into a bare ELF; returns its path.
 
-    Objects are cached by a hash of the command and of the sources, so a second call is quick.
+    Objects are cached by the command and the sources, so a second call is quick.
+
+    Raises:
+      EmulationError: no compiler, or it failed; the message has its first error and all of it.
     """
-    sources = sorted(KERNELS.glob("*.[cS]")) if sources is None else list(sources)
+    with raised_as(lambda error: EmulationError(f"{error}\n{error.details}".strip())):
+        return _link(core, sources, defines, optimisation)
+
+
+def _link(
+    core: Core,
+    chosen: Sequence[Path] | None,
+    defines: Sequence[str],
+    optimisation: Sequence[str],
+) -> Path:
+    gcc = _gcc()
+    sources = sorted(KERNELS.glob("*.[cS]")) if chosen is None else list(chosen)
     headers = sorted({h for s in sources for h in s.parent.glob("*.h")} | set(KERNELS.glob("*.h")))
-    header_digest = hashlib.sha256(b"".join(h.read_bytes() for h in headers)).hexdigest()
     flags = [
         *core.flags, "-mthumb", *optimisation, "-std=c11", "-ffunction-sections",
-        "-fdata-sections", "-fno-common", f"-I{KERNELS}",
-        *(f"-D{d}" for d in defines),
+        "-fdata-sections", "-fno-common", *(f"-D{d}" for d in defines),
     ]  # fmt: skip
-    directory.mkdir(parents=True, exist_ok=True)
+    seen = [part for header in headers for part in (header.name, header.read_bytes())]
     objects = []
     for source in sources:
-        key = hashlib.sha256(
-            "\0".join([*flags, header_digest]).encode() + source.read_bytes()
-        ).hexdigest()[:16]
-        target = directory / f"{source.stem}-{source.suffix[1:]}-{key}.o"
-        if not target.exists():
-            with tempfile.NamedTemporaryFile(dir=directory, suffix=".o", delete=False) as part:
-                pass
-            _run([COMPILER, *flags, "-c", str(source), "-o", part.name])
-            os.replace(part.name, target)
-        objects.append(str(target))
-    key = hashlib.sha256("\0".join(objects).encode()).hexdigest()[:16]
-    elf = directory / f"kernels-{core.name}-{key}.elf"
-    if not elf.exists():
-        part_elf = elf.with_suffix(f".{os.getpid()}.part")
-        _run([
-            COMPILER, *core.flags, "-mthumb", "-nostartfiles", "--specs=nosys.specs",
-            "-Wl,-e,0", "-Wl,--no-warn-rwx-segments", f"-Wl,-T,{HERE / 'kernels.ld'}",
-            "-o", str(part_elf), *objects, "-lc", "-lgcc",
-        ])  # fmt: skip
-        os.replace(part_elf, elf)
-    return elf
+        key = digest(gcc.version, "\0".join(flags), source.name, source.read_bytes(), *seen)
+        compile_into = functools.partial(_compile, gcc, flags, source)
+        objects.append(cached(KIND, f"{source.stem}-{source.suffix[1:]}", ".o", key, compile_into))
+    script = HERE / "kernels.ld"
+    contents = [path.read_bytes() for path in objects]
+
+    def link_into(work: Path) -> Path:
+        elf = work / "kernels.elf"
+        run_tool([
+            gcc.path, *core.flags, "-mthumb", "-nostartfiles", "--specs=nosys.specs",
+            "-Wl,-e,0", "-Wl,--no-warn-rwx-segments", f"-Wl,-T,{script}",
+            "-o", str(elf), *map(str, objects), "-lc", "-lgcc",
+        ], "linking the kernels")  # fmt: skip
+        return elf
+
+    key = digest(gcc.version, *core.flags, script.read_bytes(), *contents)
+    return cached(KIND, f"kernels-{core.name}", ".elf", key, link_into)
+
+
+def _compile(gcc: Compiler, flags: Sequence[str], source: Path, work: Path) -> Path:
+    target = work / "object.o"
+    places = [f"-ffile-prefix-map={folder}=." for folder in (KERNELS, source.parent)]
+    command = [gcc.path, *flags, f"-I{KERNELS}", *places, "-c", str(source), "-o", str(target)]
+    run_tool(command, source.name)
+    return target
 
 
 _MEMORIES = (
