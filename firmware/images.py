@@ -10,9 +10,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from firmware.errors import FirmwareError
+from tflm_vit.files import reading
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
 
@@ -48,12 +49,9 @@ class ImageFile:
             return self.array
         assert self.path is not None
         height, width, channels = self.shape
-        try:
-            with Image.open(self.path) as image:
-                converted = image.convert("L" if channels == 1 else "RGB")
-                resized = converted.resize((width, height), Image.Resampling.BILINEAR)
-        except (UnidentifiedImageError, OSError) as error:
-            raise FirmwareError(f"{self.path} is not a readable image: {error}") from None
+        with reading(self.path, "an image", FirmwareError), Image.open(self.path) as image:
+            converted = image.convert("L" if channels == 1 else "RGB")
+            resized = converted.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(resized, np.uint8).reshape(self.shape)
 
 
@@ -74,10 +72,9 @@ def quantize(
 
 
 def _from_array(path: Path, shape: tuple[int, int, int]) -> list[ImageFile]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FirmwareError(f"{path} is not a readable .npy file: {error}") from None
+    with reading(path, "a .npy file", FirmwareError):
+        # Mapped: a header that promises more than the file holds allocates nothing.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.dtype not in (np.int8, np.uint8) or array.shape[1:] != shape:
         raise FirmwareError(
             f"{path} holds {array.dtype}{list(array.shape)}, "

@@ -14,7 +14,7 @@ import json
 import os
 from typing import Any
 
-from tflm_vit.files import write_atomic
+from tflm_vit.files import parse_json, write_atomic
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 STEM_ACTIVATIONS = ("relu", "gelu", "none")
@@ -356,9 +356,9 @@ class ArchConfig:
           ArchError: not JSON, a key nobody knows, or a wrong value.
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArchError(f"ArchConfig: not valid JSON: {error}") from error
+            data = parse_json(text)
+        except ValueError as error:
+            raise ArchError(f"ArchConfig: {error}") from error
         fields = _known_fields("ArchConfig", data, cls)
         for key in ("heads", "mlp_ratio", "stem", "ranks"):
             if key in fields and not isinstance(fields[key], list):

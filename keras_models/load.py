@@ -20,6 +20,7 @@ from keras_models.arch import ArchConfig, ArchError
 from keras_models.layers import is_keras_3
 from keras_models.presets import PRESETS
 from keras_models.vit import build_vit, random_weights
+from tflm_vit.files import reading
 
 ARCH_FILE = "arch.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -75,11 +76,8 @@ def load_weights(model: Any, path: str) -> Any:
     """Fills `model` from a `.weights.h5` file; a wrong file is named in the error."""
     if not os.path.isfile(path):
         raise ModelNotFoundError(f"{path}: no such weights file")
-    try:
+    with reading(path, f"weights of {model.name!r}", ModelNotFoundError):
         model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelNotFoundError(f"{path}: not weights of {model.name!r}: {reason}") from error
     return model
 
 

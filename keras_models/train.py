@@ -32,7 +32,7 @@ from keras_models.training.checkpoint import (
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe, parse_overrides, recipe_for
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, parse_json, reading, write_json
 from tflm_vit.run import run, typed_command
 from tflm_vit.stderr import captured_stderr
 
@@ -123,7 +123,9 @@ def _check_out(job: Job, resume: bool, overwrite: bool) -> None:
         raise CheckpointError(
             f"{path} exists: give --resume to go on with that training, --overwrite to start again"
         )
-    found, wanted = json.loads(read_progress(path).setup), json.loads(job.setup())
+    with reading(path, "a checkpoint of keras_models.train", CheckpointError):
+        found, wanted = parse_json(read_progress(path).setup), parse_json(job.setup())
+        found = {part: found[part] for part in wanted}
     for part, value in wanted.items():
         if found[part] == value:
             continue

@@ -7,11 +7,11 @@ in the result would show it.
 
 from __future__ import annotations
 
-import json
 import os
 
 from keras_models.datasets import DATASETS, DatasetError
 from keras_models.load import TRAIN_FILE, expect_trained_directory
+from tflm_vit.files import parse_json
 
 CHOICES = f"--dataset={'|'.join(DATASETS)}"
 
@@ -57,7 +57,7 @@ def _recorded(path: str, also: str) -> str:
     """What training wrote down."""
     try:
         with open(path, encoding="utf-8") as file:
-            tree = json.load(file)
+            tree = parse_json(file.read())
     except FileNotFoundError as error:
         raise DatasetError(
             f"{path}: no such file, so what the network was trained on is not known: give "
@@ -66,7 +66,7 @@ def _recorded(path: str, also: str) -> str:
     except OSError as error:
         raise DatasetError(f"{path}: cannot read: {error.strerror}") from error
     except ValueError as error:
-        raise DatasetError(f"{path}: not JSON: {error}; give {CHOICES}{also}") from error
+        raise DatasetError(f"{path}: {error}; give {CHOICES}{also}") from error
     name = tree.get("dataset") if isinstance(tree, dict) else None
     if name not in DATASETS:
         raise DatasetError(

@@ -17,7 +17,6 @@ Accuracies and folders are kept as they are found: a killed evolution goes on wi
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,7 +44,7 @@ from nas.supernet.evaluator import Evaluator, Source
 from nas.supernet.files import SPACE_FILE
 from nas.supernet.training import Job, train
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, read_json, reading, write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("evolve_space", __doc__)
@@ -96,10 +95,10 @@ def _step(supernet: str, folder: str) -> tuple[Errors, SearchSpace]:
     """Measures a supernet and moves its space; writes the folder, or reads one that is complete."""
     record_file, space_file = (os.path.join(folder, n) for n in ("evolution.json", SPACE_FILE))
     if os.path.exists(record_file) and os.path.exists(space_file):
-        with open(record_file, encoding="utf-8") as file:
-            data = json.load(file)
-        names = [f.name for f in dataclasses.fields(Errors)]
-        return Errors(*[data[name] for name in names]), SearchSpace.load(space_file)
+        with reading(record_file, "a record of nas.evolve_space"):
+            data = read_json(record_file)
+            values = [data[f.name] for f in dataclasses.fields(Errors)]
+        return Errors(*values), SearchSpace.load(space_file)
     os.makedirs(folder, exist_ok=True)
     space = SearchSpace.load(os.path.join(supernet, SPACE_FILE))
     sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
@@ -208,8 +207,7 @@ def _body() -> None:
         data = _alternate()
     else:
         _step(FLAGS.supernet, FLAGS.out)
-        with open(os.path.join(FLAGS.out, "evolution.json"), encoding="utf-8") as file:
-            data = json.load(file)
+        data = read_json(os.path.join(FLAGS.out, "evolution.json"))
     if FLAGS.json:
         write_json(FLAGS.json, data)
 

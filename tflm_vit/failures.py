@@ -46,7 +46,14 @@ def failure_line(error: BaseException) -> str | None:
 def is_damage(error: BaseException) -> bool:
     """Whether an exception, raised while a file was decoded, says that the file is damaged."""
     # A decoder looks up names and reads fields that a damaged file lacks.
-    looked_up = (LookupError, TypeError, AttributeError, NotImplementedError, SyntaxError)
+    looked_up = (
+        AssertionError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+        SyntaxError,
+    )
     known = (*DAMAGE, *looked_up, ValueError, OSError, MemoryError)
     return isinstance(error, known) or _package(error) in _LIBRARIES
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -22,7 +23,7 @@ class FileError(ValueError):
 
 @contextlib.contextmanager
 def reading(
-    path: str | os.PathLike[str], what: str = "", error: type[ValueError] = FileError
+    path: str | os.PathLike[str], what: str = "", error: type[Exception] = FileError
 ) -> Iterator[None]:
     """Around the decoding of a file: what it can cause becomes an error that names the file.
 
@@ -37,9 +38,10 @@ def reading(
     try:
         yield
     except Exception as found:
-        if isinstance(found, ValueError) and str(found).startswith(name):
+        if isinstance(found, ValueError | error) and str(found).startswith(name):
             raise  # says it already
-        if isinstance(found, OSError) and found.errno is not None:
+        # EINVAL: the decoder was sent to a place that a file cannot have.
+        if isinstance(found, OSError) and found.errno not in (None, errno.EINVAL):
             raise OSError(found.errno, found.strerror, name) from found
         if not is_damage(found):
             raise
@@ -62,7 +64,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def read_json(
-    path: str | os.PathLike[str], what: str = "", error: type[ValueError] = FileError
+    path: str | os.PathLike[str], what: str = "", error: type[Exception] = FileError
 ) -> Any:
     """The content of a JSON file: numbers are finite, and whole ones have at most 64 bits.
 

@@ -44,6 +44,7 @@ from keras_models.training.checkpoint import (
     save_checkpoint,
 )
 from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
+from tflm_vit.files import parse_json, reading
 
 CHECKPOINT_FILE = "qat_checkpoint.npz"
 # XLA halves the time of a step, after half a minute or more of compiling.
@@ -174,8 +175,9 @@ def _checkpoint_path(directory: str | None, resume: bool, setup: str) -> str | N
         return path
     if not resume:
         raise CheckpointError(f"{path} exists: give --resume to go on with it, or remove it")
-    found, wanted = json.loads(read_progress(path).setup), json.loads(setup)
-    changed = [key for key, value in wanted.items() if found.get(key) != value]
+    with reading(path, "a checkpoint of converter.quantize", CheckpointError):
+        found, wanted = parse_json(read_progress(path).setup), parse_json(setup)
+        changed = [key for key, value in wanted.items() if found.get(key) != value]
     if changed:
         raise CheckpointError(f"{path}: made with another {changed[0]}; give the same or remove it")
     return path

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_models.datasets.core import DatasetError, Floats, Images, normalize
+from tflm_vit.files import reading
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # MCUFormer: the shorter side is scaled to 256 for a 240 pixel crop.
@@ -45,14 +46,10 @@ def read_image(path: str, size: int, channels: int) -> Images:
     """
     from PIL import Image
 
-    # What decoders raise on damaged bytes; too many pixels are mostly a damaged size.
-    unreadable = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-    try:
-        with Image.open(path) as file:
-            file.load()
-            return fit_image(file, size, channels)
-    except unreadable as error:
-        raise DatasetError(f"{path}: cannot read image: {error}") from error
+    # Too many pixels are mostly a damaged size.
+    with reading(path, "an image", DatasetError), Image.open(path) as file:
+        file.load()
+        return fit_image(file, size, channels)
 
 
 def read_images(paths: Sequence[str], size: int, channels: int) -> Images:

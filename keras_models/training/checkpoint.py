@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import zipfile
 from typing import Any
 
 import numpy as np
+
+from tflm_vit.files import parse_json, reading
 
 CHECKPOINT_FILE = "checkpoint.npz"
 
@@ -60,11 +61,11 @@ def save_checkpoint(path: str, model: Any, progress: Progress) -> None:
 
 def read_progress(path: str) -> Progress:
     """The checkpoint's description, without touching a model."""
-    try:
-        with np.load(path) as data:
-            return Progress(**json.loads(str(data["progress"])))
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: not a checkpoint: {error}") from error
+    with reading(path, "a checkpoint", CheckpointError), np.load(path) as data:
+        found = Progress(**parse_json(str(data["progress"])))
+        if not isinstance(found.epochs_done, int) or not isinstance(found.history, list):
+            raise ValueError("its progress is none of a training")
+        return found
 
 
 def restore_checkpoint(path: str, model: Any) -> Progress:
@@ -75,7 +76,7 @@ def restore_checkpoint(path: str, model: Any) -> Progress:
     """
     progress = read_progress(path)
     model.optimizer.build(model.trainable_variables)
-    with np.load(path) as data:
+    with reading(path, "a checkpoint", CheckpointError), np.load(path) as data:
         for prefix, variables in (
             ("weight", model.weights),
             ("optimizer", model.optimizer.variables),

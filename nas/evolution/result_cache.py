@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.space import SubnetConfig
 from nas.supernet.files import WEIGHTS_FILE
-from tflm_vit.files import write_json
+from tflm_vit.files import FileError, parse_json, read_json, reading, write_json
 
 MEASURED_FILE = "measured.jsonl"
 SETUP_FILE = "setup.json"
@@ -35,9 +35,10 @@ class Remembered:
             whole = text[: text.rfind(b"\n") + 1]
             if len(whole) != len(text):
                 os.truncate(path, len(whole))
-        for line in whole.splitlines():
-            entry = json.loads(line)
-            self.known[_key(entry["config"])] = float(entry["accuracy"])
+        with reading(path, "accuracies of nas.evolve_space"):
+            for line in whole.splitlines():
+                entry = parse_json(line.decode())
+                self.known[_key(entry["config"])] = float(entry["accuracy"])
 
     def __call__(self, config: SubnetConfig) -> float:
         data = config.to_dict()
@@ -73,8 +74,9 @@ def claim(directory: str, setup: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise ValueError(f"{path}: exists; give --resume to go on with it, or another --out")
-    with open(path, encoding="utf-8") as file:
-        before = json.load(file)
+    before = read_json(path)
+    if not isinstance(before, dict):
+        raise FileError(f"{path}: got {type(before).__name__}, expected a JSON object")
     different = sorted(k for k in {*before, *setup} if before.get(k) != setup.get(k))
     if different:
         raise ValueError(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ from nas.cost.sampler import Sampler
 from nas.search.encoding import config_of, distributions, params_of
 from nas.space import SpaceError, SubnetConfig, parse_subnet
 from nas.space.setup import same_setup
+from tflm_vit.files import reading
 
 STUDY = "search"
 CONFIG, COST, SETUP, EXCESS = "config", "cost", "setup", "excess"
@@ -51,7 +53,10 @@ class Found:
 def open_storage(place: str) -> Any:
     """A database by URL, else a journal file."""
     if "://" in place:
-        return optuna.storages.RDBStorage(place)
+        try:
+            return optuna.storages.RDBStorage(place)
+        except ImportError as error:
+            raise StudyError(f"the driver is not installed: {error.__cause__ or error}") from error
     os.makedirs(os.path.dirname(os.path.abspath(place)), exist_ok=True)
     return optuna.storages.JournalStorage(JournalFileBackend(place))
 
@@ -66,21 +71,24 @@ def open_study(place: str, setup: str, resume: bool) -> optuna.Study:
     Raises:
       StudyError: it exists and `resume` is not given, or it was made with another setup.
     """
-    study = optuna.create_study(
-        storage=open_storage(place),
-        study_name=STUDY,
-        directions=["maximize", "minimize"],
-        load_if_exists=True,
-    )
-    before = study.user_attrs.get(SETUP)
+    # Without what stands before the host of a database: a user and a password.
+    shown = re.sub(r"://[^/]*@", "://", place)
+    with reading(shown, "a study", StudyError):
+        study = optuna.create_study(
+            storage=open_storage(place),
+            study_name=STUDY,
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+        before = study.user_attrs.get(SETUP)
     if before is None:
         study.set_user_attr(SETUP, setup)
     elif not same_setup(before, setup):
         raise StudyError(
-            f"{place}: a search with other settings; give the same ones or another --out"
+            f"{shown}: a search with other settings; give the same ones or another --out"
         )
     elif not resume:
-        raise StudyError(f"{place}: exists; give --resume to go on with it, or another --out")
+        raise StudyError(f"{shown}: exists; give --resume to go on with it, or another --out")
     return study
 
 

@@ -20,7 +20,7 @@ from nas.space.dimension import REQUIRED, Dimension, Scope
 from nas.space.dimensions import DIMENSIONS
 from nas.space.patch import Patch
 from nas.space.subnet import OF_BLOCKS, STORED, BlockChoice, NetworkChoice, SubnetConfig
-from tflm_vit.files import write_atomic
+from tflm_vit.files import parse_json, write_atomic
 
 # As in `ArchConfig`; the same for all networks of a space, unless a dimension makes it a choice.
 FACTS = (
@@ -266,9 +266,9 @@ class SearchSpace(_Space):
           SpaceError: not JSON, an unknown or missing key, or a wrong value.
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SpaceError(f"SearchSpace: not valid JSON: {error}") from error
+            data = parse_json(text)
+        except ValueError as error:
+            raise SpaceError(f"SearchSpace: {error}") from error
         fields = known("SearchSpace", data, cls)
         for d in DIMENSIONS:
             if d.field in data:

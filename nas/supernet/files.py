@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ import numpy as np
 
 from nas.space import SearchSpace, SpaceError
 from nas.supernet.net import Supernet
-from tflm_vit.files import write_atomic
+from tflm_vit.files import reading, write_atomic
 
 SPACE_FILE = "space.json"
 WEIGHTS_FILE = "supernet.npz"
@@ -41,15 +40,12 @@ def load_supernet(directory: str) -> Supernet:
     net = Supernet(SearchSpace.load(os.path.join(directory, SPACE_FILE)))
     net.build()
     path = os.path.join(directory, WEIGHTS_FILE)
-    try:
-        with np.load(path) as data:
-            for weight in net.weights:
-                value = data[weight.path.replace("/", "|")]
-                if value.shape != tuple(weight.shape):
-                    raise SpaceError(
-                        f"{path}: {weight.path} is {value.shape}, expected {tuple(weight.shape)}"
-                    )
-                weight.assign(value)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise SpaceError(f"{path}: not the weights of {net.space.name}: {error}") from error
+    with reading(path, f"the weights of {net.space.name}", SpaceError), np.load(path) as data:
+        for weight in net.weights:
+            value = data[weight.path.replace("/", "|")]
+            if value.shape != tuple(weight.shape):
+                raise SpaceError(
+                    f"{path}: {weight.path} is {value.shape}, expected {tuple(weight.shape)}"
+                )
+            weight.assign(value)
     return net

@@ -37,7 +37,7 @@ from nas.space import SpaceError, SubnetConfig, parse_subnet
 from nas.space.setup import same_setup
 from nas.supernet.compiled import Objective, Steps
 from nas.supernet.net import Supernet, extract
-from tflm_vit.files import write_json
+from tflm_vit.files import read_json, reading, write_json
 
 Teacher = Callable[[Any], Any]
 WEIGHTS = ("inherited", "scratch")
@@ -187,9 +187,9 @@ def network_of(path: str, trial: int | None) -> SubnetConfig:
     Raises:
       SpaceError: no such file or trial; the message lists the trials.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            front = json.load(file)["front"]
+    what = "a front.json of nas.search"
+    with reading(path, what, SpaceError):
+        front = read_json(path, what, SpaceError)["front"]
         found = {entry["trial"]: entry for entry in front}
         if trial is None:
             trial = max(found, key=lambda t: found[t]["accuracy"])
@@ -197,5 +197,3 @@ def network_of(path: str, trial: int | None) -> SubnetConfig:
             listed = ", ".join(str(t) for t in found)
             raise SpaceError(f"{path}: trial {trial} is not in the front, expected one of {listed}")
         return parse_subnet(found[trial]["config"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise SpaceError(f"{path}: not a front.json of nas.search: {error}") from error

@@ -121,8 +121,8 @@ ELFS = [
 ]
 IMAGES = [
     ("missing.png", "no such image: missing.png"),
-    ("text.png", "text.png is not a readable image"),
-    ("empty.npy", "empty.npy is not a readable .npy file"),
+    ("text.png", "text.png: not an image: "),
+    ("empty.npy", "empty.npy: not a .npy file: "),
     ("shape.npy", "shape.npy holds int8[1, 9, 6, 3], expected int8 or uint8 [N, 8, 6, 3]"),
     ("taken", "taken holds no image"),
 ]

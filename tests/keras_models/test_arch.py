@@ -21,7 +21,7 @@ def test_save_and_load_name_the_file(tmp_path):
     assert ArchConfig.load(path) == arch
     assert [p.name for p in tmp_path.iterdir()] == ["arch.json"]
     path.write_text('{"embed_dim": ')
-    with pytest.raises(ArchError, match=r"arch\.json.*not valid JSON"):
+    with pytest.raises(ArchError, match=r"arch\.json.*not JSON"):
         ArchConfig.load(path)
     with pytest.raises(ArchError, match=r"missing\.json: cannot read"):
         ArchConfig.load(tmp_path / "missing.json")

@@ -158,7 +158,7 @@ def test_missing_keys_and_no_json():
     del data["embed_dim"]
     with pytest.raises(SpaceError, match="embed_dim"):
         SearchSpace.from_json(json.dumps(data))
-    with pytest.raises(SpaceError, match="not valid JSON"):
+    with pytest.raises(SpaceError, match="not JSON"):
         SearchSpace.from_json("{")
     with pytest.raises(SpaceError, match="mcu_32"):
         get_space("mcu_33")
