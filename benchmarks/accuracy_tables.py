@@ -9,7 +9,6 @@ A test compares the file with this output.
 from __future__ import annotations
 
 import json
-import os
 import re
 import textwrap
 from collections.abc import Callable, Sequence
@@ -17,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from converter.sensitivity_run import short
+from tflm_vit import flags
+from tflm_vit.files import write_atomic
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("accuracy_tables", __doc__)
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "accuracy.md"
@@ -148,10 +152,12 @@ def render(text: str) -> str:
     return text
 
 
-def main() -> None:
-    temporary = DOCUMENT.with_suffix(".tmp")
-    temporary.write_text(render(DOCUMENT.read_text()))
-    os.replace(temporary, DOCUMENT)
+def _body() -> None:
+    write_atomic(DOCUMENT, render(DOCUMENT.read_text()).encode())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,16 @@ Every number in the README's tables comes from here; a test compares the file wi
 from __future__ import annotations
 
 import json
-import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tflm_vit import flags
+from tflm_vit.files import write_atomic
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("readme_tables", __doc__)
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -150,10 +156,12 @@ def render(text: str) -> str:
     return text
 
 
-def main() -> None:
-    temporary = README.with_suffix(".tmp")
-    temporary.write_text(render(README.read_text()))
-    os.replace(temporary, README)
+def _body() -> None:
+    write_atomic(README, render(README.read_text()).encode())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":

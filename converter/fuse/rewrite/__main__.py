@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from converter.fuse.rewrite import RULES
+from tflm_vit import flags
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("rewrite", __doc__)
 
 
-def main() -> None:
-    """Prints one line a rule."""
+def _body() -> None:
     for rule in RULES:
         print(f"{rule.name:20} {rule.summary}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tflm_custom_ops.ops.generate.files import generated_files, same_text
+from tflm_vit import flags
 from tflm_vit.files import write_atomic
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("generate", __doc__)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -23,15 +27,17 @@ def _formatted(path: Path, text: str) -> str:
     return done.stdout
 
 
-def main() -> int:
-    """Writes what differs, and says what."""
+def _body() -> None:
     for name, text in generated_files(ROOT).items():
         path = ROOT / name
         if not path.is_file() or not same_text(path.read_text(encoding="utf-8"), text):
             write_atomic(path, _formatted(path, text).encode())
             print(f"wrote {name}")
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
