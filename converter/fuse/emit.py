@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converter.fuse.arithmetic import Range
-from converter.fuse.lower import Match
+from converter.fuse.patterns.match import Match
 from converter.plan.metadata import without_plan
 from converter.tflite import Graph, GraphView, Model, Operator, Quantization, Tensor
 from converter.tflite.model import Signature

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from converter.fuse.errors import BoundError
 from converter.fuse.patterns.attention import AttentionMatch
 from converter.fuse.patterns.layer_norm import NormMatch
 from converter.fuse.patterns.linear import DenseLayer, LinearMatch, ProjectionMatch
+from converter.fuse.patterns.match import Match, OwnLowering
 from converter.fuse.patterns.mlp import MlpMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
 from converter.fuse.patterns.pointwise import PointwiseMatch
@@ -44,7 +45,6 @@ from tflm_custom_ops.ops import (
     residual_dtype,
 )
 
-Match = AttentionMatch | MlpMatch | PatchEmbedMatch | LayerNormMatch | PointwiseMatch | LinearMatch
 TensorRange = Callable[[int], Range]  # type of an activation in the fused graph
 
 _MAX_HEAD_DIM = 256
@@ -216,6 +216,20 @@ def _lower_gelu(match: PointwiseMatch, type_of: TensorRange) -> Gelu:
     return Gelu(activation_table(match.values, type_of(match.y)))
 
 
+def _lower_linear(match: LinearMatch, type_of: TensorRange) -> LinearOp:
+    return LinearOp(match.rows, 1, _projection(match.projection, "linear layer"))
+
+
+_LOWER: dict[type, Callable[..., Params]] = {
+    AttentionMatch: _lower_attention,
+    MlpMatch: _lower_mlp,
+    LayerNormMatch: _lower_layer_norm,
+    PatchEmbedMatch: _lower_patch_embed,
+    PointwiseMatch: _lower_gelu,
+    LinearMatch: _lower_linear,
+}
+
+
 def lower(match: Match, type_of: TensorRange) -> Params:
     """The operator's parameters, unscheduled (token_tile 1).
 
@@ -226,14 +240,7 @@ def lower(match: Match, type_of: TensorRange) -> Params:
     Raises:
       BoundError: an integer would overflow.
     """
-    if isinstance(match, AttentionMatch):
-        return _lower_attention(match, type_of)
-    if isinstance(match, MlpMatch):
-        return _lower_mlp(match, type_of)
-    if isinstance(match, LayerNormMatch):
-        return _lower_layer_norm(match, type_of)
-    if isinstance(match, PatchEmbedMatch):
-        return _lower_patch_embed(match, type_of)
-    if isinstance(match, PointwiseMatch):
-        return _lower_gelu(match, type_of)
-    return LinearOp(match.rows, 1, _projection(match.projection, "linear layer"))
+    known = _LOWER.get(type(match))
+    if known is None:
+        return cast(OwnLowering, match).lower(type_of)
+    return known(match, type_of)

@@ -12,17 +12,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from converter.fuse.arithmetic import Range
-from converter.fuse.lower import Match
-from converter.fuse.patterns.attention import AttentionMatch
-from converter.fuse.patterns.mlp import MlpMatch
-from converter.fuse.patterns.patch_embed import PatchEmbedMatch
-from converter.fuse.patterns.tail import LayerNormMatch
+from converter.fuse.patterns.match import Match
 from converter.tflite import GraphView
 from tflm_custom_ops.ops.schema.residual import INT8
-
-_BLOCKS = (AttentionMatch, MlpMatch)
-_WRITERS = (AttentionMatch, MlpMatch, PatchEmbedMatch)
-_READERS = (AttentionMatch, MlpMatch, LayerNormMatch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +66,8 @@ def _groups(matches: Sequence[Match]) -> list[list[int]]:
                 group_of[tensor] = left
 
     for match in matches:
-        if isinstance(match, _BLOCKS):
-            join(match.x, match.y)
-        elif isinstance(match, PatchEmbedMatch):
-            join(match.y, match.y)
+        if match.WRITES_STREAM:
+            join(match.x if match.READS_STREAM else match.y, match.y)
     unique: list[list[int]] = []
     for group in group_of.values():
         if not any(group is g for g in unique):
@@ -90,11 +80,11 @@ def _obstacle(view: GraphView, matches: Sequence[Match], tensor: int) -> str | N
     name = view.tensor(tensor).name
     if tensor in view.graph.outputs or tensor in view.graph.inputs:
         return f"{name!r} is an input or output of the network"
-    if not any(isinstance(m, _WRITERS) and m.y == tensor for m in matches):
+    if not any(m.WRITES_STREAM and m.y == tensor for m in matches):
         producer = view.producer(tensor)
         got = "a constant" if producer is None else view.label(producer)
         return f"{name!r} is written by {got}, which has no int16 form"
-    inside = {op for m in matches if isinstance(m, _READERS) and m.x == tensor for op in m.ops}
+    inside = {op for m in matches if m.READS_STREAM and m.x == tensor for op in m.ops}
     for reader in view.consumers(tensor):
         if reader not in inside:
             return f"{name!r} is read by {view.label(reader)}, which has no int16 form"

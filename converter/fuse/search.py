@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.lower import Match
 from converter.fuse.patterns.attention import is_attention, match_attention
 from converter.fuse.patterns.linear import match_linear
+from converter.fuse.patterns.match import Match
 from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
-from converter.fuse.patterns.patch_embed import PatchEmbedMatch, match_patch_embed
+from converter.fuse.patterns.patch_embed import match_patch_embed
 from converter.fuse.patterns.patches import cuts_patches
 from converter.fuse.patterns.pointwise import match_activation
 from converter.fuse.patterns.tail import ANCHORS, match_layer_norm
@@ -131,7 +131,7 @@ def _worth_reporting(entry: NotFused, found: list[Found], taken: set[int]) -> bo
     if entry.label.startswith("block"):
         return True
     if entry.label.startswith("patch embedding"):
-        return not any(isinstance(f.match, PatchEmbedMatch) for f in found)
+        return not any(f.match.WRITES_STREAM and not f.match.READS_STREAM for f in found)
     return entry.op not in taken
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import (
+    BY_KIND,
     Attention,
     Gelu,
     Int8Array,
@@ -33,6 +34,10 @@ from tflm_custom_ops.ops import (
     operator_of,
     residual_dtype,
 )
+from tflm_custom_ops.ops.schema import Array, Field, Status, Word64, fields_of
+from tflm_custom_ops.ops.schema.expression import evaluate
+from tflm_custom_ops.ops.schema.limits import LIMITS
+from tflm_custom_ops.ops.schema.writing import element_dtype
 
 Rng = np.random.Generator
 INT31 = (1 << 31) - 1
@@ -337,8 +342,43 @@ GENERATORS = {
 }
 
 
+def from_schema(kind: OpKind, rng: Rng, *, extreme: bool = False) -> Params:
+    """A random operator whose fields depend on no other: by its declaration alone.
+
+    Dimensions are small; ``extreme`` draws the ends of every range.
+    """
+    params = BY_KIND[kind].PARAMS
+    values: dict[str, Any] = {}
+    scope: dict[str, Any] = dict(LIMITS)
+    for field in fields_of(params):
+        values[field.name] = scope[field.name] = _random_field(field, scope, rng, extreme)
+    return params(**values)
+
+
+def _random_field(field: Field, scope: dict[str, Any], rng: Rng, extreme: bool) -> Any:
+    kind = field.kind
+    if isinstance(kind, Array):
+        shape = [evaluate(part, scope) for part in kind.shape]
+        dtype = element_dtype(kind.element, scope)
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if not extreme:
+            low, high = low // 256, high // 256
+        values = rng.integers(low, high, shape, endpoint=True)
+        return (rng.choice([low, high], shape) if extreme else values).astype(dtype)
+    if isinstance(kind, Word64):
+        return int(rng.choice([0, (1 << kind.bits) - 1]) if extreme else rng.integers(0, 1 << 20))
+    if kind.choices:
+        return int(rng.choice(kind.choices))
+    low, high = (evaluate(bound, scope) for bound in kind.bounds)
+    if kind.status is Status.BAD_DIMENSION:
+        return int(rng.integers(low, min(high, 48), endpoint=True))
+    return int(rng.choice([low, high]) if extreme else rng.integers(low, high, endpoint=True))
+
+
 def random_op(kind: OpKind, rng: Rng, *, extreme: bool = False) -> Params:
     """A random operator of a kind, all sizes at random."""
+    if kind not in GENERATORS:
+        return from_schema(kind, rng, extreme=extreme)
     op: Params = GENERATORS[kind](rng, extreme=extreme)  # type: ignore[operator]
     return op
 

@@ -32,11 +32,28 @@ def normalize(p: Norm, x: ArrayLike) -> Int64Array:
     x = np.asarray(x, np.int64)
     d = x.shape[1]
     s1 = x.sum(axis=1)
-    variance = np.maximum(d * (x * x).sum(axis=1) - s1 * s1 + p.epsilon, 1)
-    reciprocals = [variance_to_reciprocal(int(v)) for v in variance]
+    variance = d * (x * x).sum(axis=1) - s1 * s1 + p.epsilon
+    return scaled_rows(d * x - s1[:, None], variance, p.gamma, p.beta, "LayerNorm")
+
+
+def scaled_rows(
+    numerators: Int64Array,
+    variance: Int64Array,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    what: str,
+) -> Int64Array:
+    """int8 values (as int64) of D times each centred element and D**2 times its variance.
+
+    Args:
+      numerators: ``[tokens, embed_dim]``.
+      variance: V ``[tokens]``, raised to 1 where it is 0.
+      gamma, beta: ``[embed_dim]``, the latter with the output's zero point and half a step.
+    """
+    reciprocals = [variance_to_reciprocal(int(v)) for v in np.maximum(variance, 1)]
     r = np.array([pair[0] for pair in reciprocals], np.int64)[:, None]
     a = np.array([pair[1] for pair in reciprocals], np.int64)[:, None]
-    t = check_int32((d * x - s1[:, None]) << a, "LayerNorm t")
-    u = mulh(mulh(t, r), p.gamma) + p.beta.astype(np.int64)
-    y: Int64Array = np.clip(check_int32(u, "LayerNorm u") >> 8, -128, 127)
+    t = check_int32(numerators << a, f"{what} t")
+    u = mulh(mulh(t, r), gamma) + np.asarray(beta, np.int64)
+    y: Int64Array = np.clip(check_int32(u, f"{what} u") >> 8, -128, 127)
     return y

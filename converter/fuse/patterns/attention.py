@@ -9,6 +9,7 @@ numbers: q must hand token t's row to row t, and any order of features is undone
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,9 @@ class AttentionMatch:
       out: its input features are ordered likewise.
       ops: every operator that the block replaces.
     """
+
+    READS_STREAM: ClassVar[bool] = True
+    WRITES_STREAM: ClassVar[bool] = True
 
     x: int
     y: int

@@ -11,6 +11,7 @@ on probe values, gamma, beta and epsilon are read off the results, and the funct
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable
 
 import numpy as np
@@ -48,17 +49,26 @@ class NormMatch:
     ops: tuple[int, ...]
 
 
-def match_norm(view: GraphView, x: int, y: int) -> NormMatch:
-    """Recognises the operators between `x` and `y` as one LayerNorm.
+class Statistics(enum.Enum):
+    """What a norm divides by."""
+
+    CENTRED = "LayerNorm"  # (x - mean) / sqrt(variance + epsilon)
+    SQUARES = "RMSNorm"  # x / sqrt(mean of squares + epsilon)
+
+
+def match_norm(
+    view: GraphView, x: int, y: int, statistics: Statistics = Statistics.CENTRED
+) -> NormMatch:
+    """Recognises the operators between `x` and `y` as one LayerNorm (or RMSNorm).
 
     Raises:
       NoMatchError: another activation is involved, or they compute something else.
     """
     name = view.tensor(y).name
-    ops = between(view, x, y, _ALLOWED, f"LayerNorm output {name!r}")
+    ops = between(view, x, y, _ALLOWED, f"{statistics.value} output {name!r}")
     shape = view.tensor(x).shape
     if not ops or not shape or view.tensor(y).size != view.tensor(x).size:
-        raise NoMatchError(f"{name!r} is not a LayerNorm of its block's input")
+        raise NoMatchError(f"{name!r} is not a {statistics.value} of its block's input")
     width = shape[-1]
 
     def run(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -66,7 +76,9 @@ def match_norm(view: GraphView, x: int, y: int) -> NormMatch:
             return evaluate(view, ops, {x: values}, y).reshape(-1, width)
 
     gamma, beta, epsilon = _read_parameters(run, shape, width)
-    _verify(run, shape, gamma, beta, epsilon, name)
+    if statistics is Statistics.SQUARES and np.any(beta):
+        raise NoMatchError(f"{name!r} is an RMSNorm with an offset behind it")
+    _verify(run, shape, gamma, beta, epsilon, name, statistics)
     return NormMatch(x, y, gamma, beta, epsilon, ops)
 
 
@@ -102,18 +114,19 @@ def _verify(
     beta: NDArray[np.float64],
     epsilon: float,
     name: str,
+    statistics: Statistics,
 ) -> None:
-    """Raises NoMatchError unless the function is that LayerNorm on random values."""
+    """Raises NoMatchError unless the function is that norm on random values."""
     rng = np.random.default_rng(0)
     width = shape[-1]
     for probe in range(_PROBES):
         x = rng.normal(size=shape) * rng.uniform(0.01, 4.0, (*shape[:-1], 1))
         x += rng.normal(size=(*shape[:-1], 1)) * probe
-        mean = x.mean(axis=-1, keepdims=True)
-        variance = x.var(axis=-1, keepdims=True)
+        mean = x.mean(axis=-1, keepdims=True) if statistics is Statistics.CENTRED else 0.0
+        variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
         expected = ((x - mean) / np.sqrt(variance + epsilon)).reshape(-1, width) * gamma + beta
         error = np.max(np.abs(run(x) - expected))
         if not error <= _TOLERANCE * max(1.0, float(np.max(np.abs(expected)))):
             raise NoMatchError(
-                f"{name!r} is not a LayerNorm: differs by {error:.3g} on probe values"
+                f"{name!r} is not a {statistics.value}: differs by {error:.3g} on probe values"
             )

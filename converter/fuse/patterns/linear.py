@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Container
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,6 +200,9 @@ def match_projection(view: GraphView, output: int, what: str) -> ProjectionMatch
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearMatch:
     """A projection on its own: y [rows, out_features] of x [rows, in_features]."""
+
+    READS_STREAM: ClassVar[bool] = False
+    WRITES_STREAM: ClassVar[bool] = False
 
     x: int
     y: int

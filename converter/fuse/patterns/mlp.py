@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import same_order
@@ -24,6 +25,9 @@ class MlpMatch:
       hidden: tensor before the activation function; its scale is fc1's output scale.
       ops: every operator that the block replaces.
     """
+
+    READS_STREAM: ClassVar[bool] = True
+    WRITES_STREAM: ClassVar[bool] = True
 
     x: int
     y: int

@@ -10,6 +10,7 @@ patch t's features into row t.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,9 @@ class PatchEmbedMatch:
       pos_source: (int8 values, scale, zero point) if the graph holds exactly these positions.
       ops: every operator that the embedding replaces.
     """
+
+    READS_STREAM: ClassVar[bool] = False
+    WRITES_STREAM: ClassVar[bool] = True
 
     x: int
     y: int

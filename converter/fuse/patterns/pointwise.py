@@ -8,6 +8,7 @@ is sampled, not recognised.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ class PointwiseMatch:
       nonlinear: whether an activation function is among the operators.
       ops: operators from x to y; empty if x is y.
     """
+
+    READS_STREAM: ClassVar[bool] = False
+    WRITES_STREAM: ClassVar[bool] = False
 
     x: int
     y: int

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import element_index, trace_back
-from converter.fuse.patterns.layer_norm import NormMatch, match_norm
+from converter.fuse.patterns.layer_norm import NormMatch, Statistics, match_norm
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.region import check_closed, frontier
 from converter.fuse.semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, VIEWS
@@ -27,6 +28,9 @@ POOL_FACTOR_LIMIT = 0.499  # of s_y / (s_m * tokens), which is stored without a 
 class LayerNormMatch:
     """LayerNorm with optional pooling; `y` is its result or the pooled one."""
 
+    READS_STREAM: ClassVar[bool] = True
+    WRITES_STREAM: ClassVar[bool] = False
+
     x: int
     y: int
     tokens: int
@@ -42,7 +46,7 @@ def match_layer_norm(view: GraphView, anchor: int) -> LayerNormMatch:
     Raises:
       NoMatchError: with the reason.
     """
-    norm = _find(view, anchor)
+    norm = find_norm(view, anchor)
     require_int8(view, norm.x, "LayerNorm input")
     require_int8(view, norm.y, "LayerNorm output")
     check_closed(view, norm.ops, {norm.y})
@@ -55,14 +59,16 @@ def match_layer_norm(view: GraphView, anchor: int) -> LayerNormMatch:
     return LayerNormMatch(norm.x, y, tokens, width, norm, pool, ops)
 
 
-def _find(view: GraphView, anchor: int) -> NormMatch:
-    """The longest LayerNorm through the anchor: gamma and beta behind it are taken along."""
+def find_norm(
+    view: GraphView, anchor: int, statistics: Statistics = Statistics.CENTRED
+) -> NormMatch:
+    """The longest norm through the anchor: gamma and beta behind it are taken along."""
     best: NormMatch | None = None
     reason = "its operands are not a mean and a variance of one tensor"
     for x in _sources(view, anchor):
         for y in _sinks(view, anchor, view.tensor(x).size):
             try:
-                found = match_norm(view, x, y)
+                found = match_norm(view, x, y, statistics)
                 check_closed(view, found.ops, {y})
             except NoMatchError as error:
                 reason = str(error)
@@ -70,7 +76,7 @@ def _find(view: GraphView, anchor: int) -> NormMatch:
             if best is None or _computing(view, found) > _computing(view, best):
                 best = found
     if best is None:
-        raise NoMatchError(f"{view.label(anchor)} is not part of a LayerNorm: {reason}")
+        raise NoMatchError(f"{view.label(anchor)} is not part of a {statistics.value}: {reason}")
     return best
 
 
@@ -93,9 +99,19 @@ def _sources(view: GraphView, anchor: int) -> list[int]:
         inputs = [i for i in view.op(op).inputs if i >= 0 and not view.is_constant(i)]
         if view.op(op).opcode in REDUCTIONS:
             candidates += inputs
+            candidates += [base for i in inputs for base in _squared(view, i)]
         pending += inputs
     # The walk back does not stop at a residual ADD, so its ends alone are not enough.
     return list(dict.fromkeys([*candidates, *ends]))
+
+
+def _squared(view: GraphView, tensor: int) -> list[int]:
+    """The tensor that this one is the square of."""
+    op = view.producer(tensor)
+    if op is None or view.op(op).opcode not in ("MUL", "SQUARE"):
+        return []
+    bases = set(view.op(op).inputs)
+    return list(bases) if len(bases) == 1 else []
 
 
 def _sinks(view: GraphView, anchor: int, size: int) -> list[int]:

@@ -42,13 +42,13 @@ FAULTS = {
         OpKind.MLP,
     ),
     "square root of 15 bits": Fault(
-        "vit_norm.c",
+        "vit_norm_math.h",
         "for (uint32_t bit = 0x4000; bit;",
         "for (uint32_t bit = 0x4000; bit > 1;",
         OpKind.LAYER_NORM,
     ),
     "variance shifted by one": Fault(
-        "vit_norm.c", "((bits + 1) >> 1) - 16", "(bits >> 1) - 16", OpKind.LAYER_NORM
+        "vit_norm_math.h", "((bits + 1) >> 1) - 16", "(bits >> 1) - 16", OpKind.LAYER_NORM
     ),
     "last score not in the maximum": Fault(
         "vit_softmax.c",

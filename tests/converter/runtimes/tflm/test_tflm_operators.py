@@ -20,11 +20,8 @@ from tests.tflm_custom_ops import generators
 from tflm_custom_ops.ops import (
     BY_KIND,
     VERSION,
-    LayerNorm,
-    LinearOp,
     OpKind,
     Params,
-    PatchEmbed,
     Pool,
     kind_of,
     operator_of,
@@ -40,15 +37,9 @@ def input_spec(op: Params) -> Activation:
 
 
 def output_spec(op: Params) -> Activation:
-    if isinstance(op, PatchEmbed):
-        return Activation((1, op.tokens, op.embed_dim), f"int{op.output_bits}")
-    if isinstance(op, LinearOp):
-        return Activation((1, op.rows, op.projection.out_features))
-    if isinstance(op, LayerNorm) and op.pool is not Pool.NONE:
-        return Activation((1, op.embed_dim))
-    if isinstance(op, LayerNorm):
-        return Activation((1, op.tokens, op.embed_dim))
-    return input_spec(op)
+    y = operator_of(op).output
+    shape = operator_of(op).output_shape(generators.input_shape(op))
+    return Activation((1, *shape), y.dtype.name)
 
 
 def single(op: Params, offsets: dict[int, int] | None = None) -> bytes:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every match of a pattern says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+from converter.fuse.arithmetic import Range
+from tflm_custom_ops.ops import Params
+
+
+class Match(Protocol):
+    """Operators of the plain graph that one fused operator replaces.
+
+    Class attributes:
+      READS_STREAM, WRITES_STREAM: whether x (y) is the residual stream and may be int16. Both: x
+        and y have one type.
+    Attributes:
+      x, y: tensor indices.
+      ops: operators that are replaced.
+    """
+
+    READS_STREAM: ClassVar[bool]
+    WRITES_STREAM: ClassVar[bool]
+
+    @property
+    def x(self) -> int: ...
+
+    @property
+    def y(self) -> int: ...
+
+    @property
+    def ops(self) -> tuple[int, ...]: ...
+
+
+class OwnLowering(Match, Protocol):
+    """A match whose operator no other shares code with."""
+
+    def lower(self, type_of: Callable[[int], Range]) -> Params:
+        """The operator's parameters.
+
+        Args:
+          type_of: types of the activations in the fused graph.
+
+        Raises:
+          BoundError: an integer would overflow.
+        """
+        ...
