@@ -14,6 +14,7 @@ from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
 from converter.fuse.patterns.patch_embed import match_patch_embed
 from converter.fuse.patterns.patches import cuts_patches
 from converter.fuse.patterns.pointwise import match_activation
+from converter.fuse.patterns.rms_norm import match_rms_norm
 from converter.fuse.patterns.tail import ANCHORS, match_layer_norm
 from converter.fuse.patterns.unmatched import explain_residual, residual_at
 from converter.fuse.report import NotFused
@@ -72,6 +73,7 @@ _PATTERNS = (
         lambda view, op, _: match_patch_embed(view, op),
     ),
     _Pattern("LayerNorm", _opcode(*ANCHORS), lambda view, op, _: match_layer_norm(view, op)),
+    _Pattern("RMSNorm", _opcode(*ANCHORS), lambda view, op, _: match_rms_norm(view, op)),
     _Pattern("activation", _opcode(*NONLINEAR), lambda view, op, _: match_activation(view, op)),
     _Pattern("linear", _opcode("FULLY_CONNECTED"), match_linear, reverse=True),
 )

@@ -23,9 +23,9 @@ extern "C" {
 size_t vit_patch_embed_scratch_bytes(const VitPatchEmbedParams* params);
 void vit_patch_embed(const VitPatchEmbedParams* params, const int8_t* x, void* y, void* scratch);
 // The same in pieces. _begin writes the class token, if any. _strip embeds patch row
-// `strip` (0 .. grid_height - 1): `rows` points at the first image row of that strip that
-// lies inside the image, row max(0, strip * stride_y - pad_top), and holds the strip's rows
-// up to the image's end.
+// `strip` (0 .. grid_height - 1): `rows` points at the first image row of that strip
+// that lies inside the image, row max(0, strip * stride_y - pad_top), and holds the
+// strip's rows up to the image's end.
 void vit_patch_embed_begin(const VitPatchEmbedParams* params, void* tokens);
 void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, const int8_t* rows,
                            void* tokens, void* scratch);
@@ -49,6 +49,10 @@ void vit_gelu(const VitGeluParams* params, const int8_t* x, int8_t* y, size_t co
 // Projection of `rows` rows. y must not overlap x.
 size_t vit_linear_scratch_bytes(const VitLinearOpParams* params);
 void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, void* scratch);
+
+// RMSNorm: x int8/int16 [tokens][embed_dim]; y int8. y may equal x (the same address).
+size_t vit_rms_norm_scratch_bytes(const VitRmsNormParams* params);
+void vit_rms_norm(const VitRmsNormParams* params, const void* x, int8_t* y, void* scratch);
 
 #ifdef __cplusplus
 }

@@ -270,3 +270,20 @@ VitStatus vit_parse_linear(const uint8_t* options, size_t options_bytes, const u
   read_projection(r, 8, &p->projection);
   return vit_reader_finish(r);
 }
+
+VitStatus vit_parse_rms_norm(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
+                             size_t blob_bytes, VitRmsNormParams* params) {
+  VitReader reader = vit_reader(options, options_bytes, blob, blob_bytes, kVitRmsNorm);
+  VitReader* const r = &reader;
+  VitRmsNormParams* const p = params;
+  p->tokens = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
+  p->embed_dim = vit_read_in(r, 1, VIT_MAX_EMBED_DIM, kVitBadDimension);
+  p->input_bits = vit_read_in(r, 8, 16, kVitBadValue);
+  vit_expect(r, p->input_bits == 8 || p->input_bits == 16, kVitBadValue);
+  p->input_zero_point =
+      vit_read_in(r, p->input_bits == 8 ? -128 : 0, p->input_bits == 8 ? 127 : 0, kVitBadValue);
+  p->out_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
+  p->gamma = (const int32_t*)vit_read_array(r, p->embed_dim, 4);
+  p->epsilon = vit_read64_in(r, 49, kVitBadValue);
+  return vit_reader_finish(r);
+}

@@ -43,6 +43,8 @@ VitStatus vit_parse_gelu(const uint8_t* options, size_t options_bytes, const uin
                          size_t blob_bytes, VitGeluParams* params);
 VitStatus vit_parse_linear(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
                            size_t blob_bytes, VitLinearOpParams* params);
+VitStatus vit_parse_rms_norm(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
+                             size_t blob_bytes, VitRmsNormParams* params);
 
 #ifdef __cplusplus
 }

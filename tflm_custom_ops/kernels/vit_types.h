@@ -38,6 +38,7 @@ typedef enum {
   kVitLayerNorm = 4,
   kVitGelu = 5,
   kVitLinear = 6,
+  kVitRmsNorm = 7,
 } VitOpKind;
 
 typedef enum {
@@ -218,6 +219,17 @@ typedef struct {
   int32_t token_tile;  // rows at a time; schedule
   VitProjection projection;
 } VitLinearOpParams;
+
+// RMSNorm on its own: x `[tokens, embed_dim]` int8/int16 -> int8 of the same shape.
+typedef struct {
+  int32_t tokens;
+  int32_t embed_dim;
+  int32_t input_bits;  // 8 or 16
+  int32_t input_zero_point;
+  int32_t out_zero_point;
+  const int32_t* gamma;  // [embed_dim]
+  int64_t epsilon;
+} VitRmsNormParams;
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@ from tflm_custom_ops.ops.layer_norm.operator import LayerNormOperator
 from tflm_custom_ops.ops.linear.operator import LinearOperator
 from tflm_custom_ops.ops.mlp.operator import MlpOperator
 from tflm_custom_ops.ops.patch_embed.operator import PatchEmbedOperator
+from tflm_custom_ops.ops.rms_norm.operator import RmsNormOperator
 
 OPERATORS: tuple[type[Operator[Any]], ...] = (
     PatchEmbedOperator,
@@ -24,6 +25,7 @@ OPERATORS: tuple[type[Operator[Any]], ...] = (
     LayerNormOperator,
     GeluOperator,
     LinearOperator,
+    RmsNormOperator,
 )
 
 BY_KIND = {operator.KIND: operator for operator in OPERATORS}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RMSNorm on its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from numpy.typing import ArrayLike, NDArray
+
+from tflm_custom_ops.ops.base import Operator, Params, Tensor
+from tflm_custom_ops.ops.rms_norm.params import RmsNorm
+from tflm_custom_ops.ops.rms_norm.reference import run_rms_norm
+from tflm_custom_ops.ops.weightless import zeros
+
+
+class RmsNormOperator(Operator[RmsNorm]):
+    """y = x / sqrt(mean(x**2) + epsilon) * gamma."""
+
+    KIND: ClassVar[int] = 7
+    NAME: ClassVar[str] = "rms_norm"
+    CODE: ClassVar[str] = "VitRmsNorm"
+    PARAMS: ClassVar[type[Params]] = RmsNorm
+    INPUT: ClassVar[Tensor] = Tensor(
+        ("tokens", "embed_dim"), "input_bits", zero_point="input_zero_point"
+    )
+    OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), zero_point="out_zero_point")
+    IN_PLACE: ClassVar[bool] = True
+    C_Y: ClassVar[str] = "int8_t*"
+    C_NOTE: ClassVar[str] = (
+        "RMSNorm: x int8/int16 [tokens][embed_dim]; y int8. y may equal x (the same address)."
+    )
+
+    def reference(self, x: ArrayLike) -> NDArray[Any]:
+        """int8 y ``[tokens, embed_dim]``."""
+        return run_rms_norm(self.params, x)
+
+
+def weightless(tokens: int, embed_dim: int, *, bits: int = 8) -> RmsNorm:
+    """One of these sizes without weights, to be planned but not run."""
+    return RmsNorm(tokens, embed_dim, bits, 0, 0, zeros("int32", embed_dim), 1)
