@@ -23,7 +23,7 @@ _KERNEL_OF: dict[type, str] = {
     Mlp: "MLP block, int8 stream",
     PatchEmbed: "patch embedding 240x240x3",
     LayerNorm: "LayerNorm, int8",
-    LinearOp: "linear 225x192x192, 45 rows at a time",
+    LinearOp: "linear 46x192x192",
 }
 
 

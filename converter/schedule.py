@@ -61,7 +61,7 @@ def candidates(op: Params) -> tuple[Candidate, ...]:
 
 
 def has_good_tile(op: Params) -> bool:
-    """Whether weights are read no more than once per 15 tokens, hidden units whole."""
+    """Whether weights are read no more than once per 16 tokens, hidden units whole."""
     return operator_of(op).has_good_tile
 
 
@@ -102,5 +102,5 @@ def macs(op: Params | None) -> int:
 
 
 def describe(op: Params | None) -> str:
-    """The schedule in words, e.g. "15 tokens, 1 of 3 heads"; empty where there is none."""
+    """The schedule in words, e.g. "16 tokens, 1 of 3 heads"; empty where there is none."""
     return "" if op is None else operator_of(op).schedule_text

@@ -172,6 +172,7 @@ class KernelEmulator:
         self._machine.counter.set_metering(True)
         self._ram = self._machine.view(RAM_BASE, RAM_BYTES)
         self._next = RAM_BASE
+        self._reads: NDArray[np.uint32] | None = None
 
     # ---- memory --------------------------------------------------------------------------------
 
@@ -233,6 +234,16 @@ class KernelEmulator:
             raise EmulationError(f"{name}: {fault}") from fault
         stack = self._stack_bytes(arguments) if paint else -1
         return Call(result, int(counter.head.total) - before, stack)
+
+    def read_counts(self, address: int, count_bytes: int) -> NDArray[np.uint32]:
+        """How often each byte was read since the last call of this; the first one begins to count
+        and slows the core down."""
+        if self._reads is None:
+            self._reads = self._machine.watch_reads(RAM_BASE, RAM_BYTES)
+        start = address - RAM_BASE
+        found = self._reads[start : start + count_bytes].copy()
+        self._reads[:] = 0
+        return found
 
     def _stack_bytes(self, arguments: Sequence[int]) -> int:
         """What a call used of a painted stack, below its own arguments."""

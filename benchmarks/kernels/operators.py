@@ -49,8 +49,12 @@ def run_operator(
     alias: bool = False,
     paint: bool = False,
     profile: bool = False,
+    watch: bool = False,
 ) -> OperatorRun:
-    """Runs ``op`` on ``x``; raises EmulationError or AssertionError if the kernel misbehaves."""
+    """Runs ``op`` on ``x``; raises EmulationError or AssertionError if the kernel misbehaves.
+
+    ``watch`` also looks at reads right behind the scratch, which no loop that loads ahead may make.
+    """
     emulator.reset_memory()
     options, blob = encode(op)
     operator = operator_of(op)
@@ -74,7 +78,11 @@ def run_operator(
     target = source if alias else _guarded(emulator, y_bytes)
     scratch = _guarded(emulator, scratch_bytes)
     last = scratch if operator.HAS_SCRATCH else x.size
+    if watch:
+        emulator.read_counts(scratch, 0)
     call = emulator.call(f"vit_{name}", params, source, target, last, paint=paint, profile=profile)
+    if watch and emulator.read_counts(scratch + scratch_bytes, GUARD_BYTES).any():
+        raise AssertionError(f"scratch: the kernel read after its {scratch_bytes} bytes")
     _check(emulator, source, x_bytes, "x")
     _check(emulator, scratch, scratch_bytes, "scratch")
     if not alias:

@@ -34,7 +34,9 @@ from tflm_custom_ops.reference.requant import exact_matmul
 
 SEED = 1
 TOKENS, EMBED_DIM, HEADS, HEAD_DIM, HIDDEN = 225, 192, 3, 64, 768
-CORE_TILE = 45  # queries at a time in the attention core
+CORE_TILE = 46  # queries at a time in the attention core
+CORE_STRIDE = (TOKENS + 3) // 4 * 4  # elements of a row of scores, exponentials and values
+VALUE_TOKENS = 264  # VIT_VALUE_TOKENS of vit_attention_plan.h
 
 Array = NDArray[np.generic]
 
@@ -86,9 +88,9 @@ def _bytes(*shape: int) -> Array:
     return _rng().integers(-128, 128, shape).astype(np.int8)
 
 
-def linear(k: int, n: int, tile: int) -> tuple[LinearOp, Array]:
-    """225 x k x n, ``tile`` rows at a time."""
-    return LinearOp(TOKENS, tile, _projection(n, k)), _bytes(TOKENS, k)
+def linear(k: int, n: int, rows: int) -> tuple[LinearOp, Array]:
+    """rows x k x n, all at a time."""
+    return LinearOp(rows, rows, _projection(n, k)), _bytes(rows, k)
 
 
 def layer_norm(bits: int) -> tuple[LayerNorm, Array]:
@@ -180,6 +182,32 @@ def _pack_keys(keys: Array) -> Array:
     return (even[0::2] + 256 * even[1::2]).astype(np.int16)
 
 
+def _tiled(rows: Array) -> Array:
+    """int16 [row, k] -> a tile, [row / 2][k / 2][2][2]; an odd last row is followed by zeros."""
+    k = rows.shape[1]
+    even = np.zeros((len(rows) + len(rows) % 2, k), np.int16)
+    even[: len(rows)] = rows
+    return np.ascontiguousarray(even.reshape(-1, 2, k // 2, 2).transpose(0, 2, 1, 3))
+
+
+def scores(machine: KernelEmulator, rows: int) -> Call:
+    """The scores of ``rows`` queries and all keys of a head, checked."""
+    machine.reset_memory()
+    rng = _rng()
+    q = rng.integers(-128, 128, (rows, HEAD_DIM))
+    k = rng.integers(-127, 128, (TOKENS, HEAD_DIM)).astype(np.int8)
+    packed = _pack_keys(k)
+    out = machine.alloc(rows * CORE_STRIDE * 4)
+    call = machine.call(
+        "vit_dsp_scores", machine.put(_tiled(q)), rows // 2, HEAD_DIM, machine.put(packed),
+        len(packed), machine.alloc(6 * HEAD_DIM + 16), out, paint=True, profile=True,
+    )  # fmt: skip
+    got = machine.get(out, np.int32, (rows // 2, CORE_STRIDE // 4, 2, 4)).transpose(0, 2, 1, 3)
+    if (got.reshape(rows, CORE_STRIDE)[:, :TOKENS] != exact_matmul(q, k.T)).any():
+        raise AssertionError("scores: differ from the reference")
+    return call
+
+
 def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, Call]]:
     """QK^T, softmax and PV of all heads, by the functions that vit_attention calls.
 
@@ -198,29 +226,30 @@ def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, Call]]:
             "vit_parse_attention", machine.put(np.frombuffer(options, np.uint8)), len(options),
             machine.put(np.frombuffer(blob, np.uint8)), len(blob), params,
         )  # fmt: skip
-        stride = (TOKENS + 3) // 4 * 4
-        q_at, k_at, v_at = machine.put(q), machine.put(_pack_keys(k)), machine.put(v.T.copy())
-        row = machine.alloc(3 * HEAD_DIM * 2)
-        scores = machine.alloc(3 * (TOKENS + 1) // 2 * 2 * 4 + 64)
-        e = machine.alloc(CORE_TILE * stride * 2)
+        values = np.zeros((HEAD_DIM, CORE_STRIDE), np.int8)
+        values[:, :TOKENS] = v.T
+        q_at, k_at, v_at = machine.put(q), machine.put(_pack_keys(k)), machine.put(values)
+        row = machine.alloc(CORE_TILE * HEAD_DIM * 2)
+        scores_at = machine.alloc(CORE_TILE * CORE_STRIDE * 4)
+        e = machine.alloc(CORE_TILE * CORE_STRIDE * 2)
+        expanded = machine.alloc(6 * VALUE_TOKENS + 16)
         totals = machine.alloc(CORE_TILE * 4)
         out = machine.alloc(TOKENS * HEAD_DIM)
         zero_point = op.q.up.out_zero_point
         for token in range(0, TOKENS, CORE_TILE):
-            for group in range(0, CORE_TILE, 3):
-                at = q_at + (token + group) * HEAD_DIM
-                yield "widen", machine.call(
-                    "vit_widen_rows", at, HEAD_DIM, HEAD_DIM, zero_point, row, HEAD_DIM, 3,
-                    paint=True, profile=True,
-                )  # fmt: skip
-                yield "exponentials", machine.call(
-                    "vit_dsp_exponentials", params, row, HEAD_DIM, 3, k_at, scores,
-                    e + group * stride * 2, totals + 4 * group, paint=True, profile=True,
-                )  # fmt: skip
+            count = min(CORE_TILE, TOKENS - token)
+            yield "widen", machine.call(
+                "vit_widen_rows", q_at + token * HEAD_DIM, HEAD_DIM, HEAD_DIM, zero_point, row,
+                HEAD_DIM, count, paint=True, profile=True,
+            )  # fmt: skip
+            yield "exponentials", machine.call(
+                "vit_dsp_exponentials", params, row, HEAD_DIM, count, k_at, expanded, scores_at,
+                e, CORE_STRIDE, count, totals, paint=True, profile=True,
+            )  # fmt: skip
             target = np.array([out + token * HEAD_DIM, HEAD_DIM, 0, 0, 0, 0], np.int64)
             yield "context", machine.call(
-                "vit_context", params, e, stride, CORE_TILE, totals, v_at,
-                machine.put(target.astype(np.int32)), paint=True, profile=True,
+                "vit_context", params, e, CORE_STRIDE, count, totals, v_at, expanded,
+                VALUE_TOKENS, machine.put(target.astype(np.int32)), paint=True, profile=True,
             )  # fmt: skip
         weights = exponentials(op, exact_matmul(q.astype(np.int64) - zero_point, k.T))
         expected = context(op, weights, v.astype(np.int64))

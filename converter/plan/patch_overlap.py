@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens that overwrite the image while the patch embedding still reads it: the proof.
 
-The kernel reads the pixels of a few patches (``ops.scratch.ROW_GROUP``), then writes their tokens,
+The kernel reads the pixels of a few patches (``PATCH_ROWS``), then writes their tokens,
 and goes on with the next few, strip (row of patches) after strip. Tokens start ``margin`` bytes
 before the image. A token's byte at offset t of the tokens lies on byte t - margin of the image, so
 that
@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflm_custom_ops.ops import PatchEmbed
-from tflm_custom_ops.ops.scratch import ROW_GROUP
+from tflm_custom_ops.ops.patch_embed.operator import PATCH_ROWS
 
 
-def is_safe(op: PatchEmbed, margin: int, group: int = ROW_GROUP) -> bool:
+def is_safe(op: PatchEmbed, margin: int, group: int = PATCH_ROWS) -> bool:
     """Byte by byte: whether no token lands on a pixel that is read after the token is written.
 
     Args:

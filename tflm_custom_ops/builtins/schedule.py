@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 
-ROW_GROUP = 3  # rows that the matrix core computes together (kernels/vit_gemm.h)
-ROWS = (18, 15, 12, 9, 6)  # output pixels at a time; weights are expanded once for all of them
+from tflm_custom_ops.ops.scratch import ROW_GROUP, expansion
+
+__all__ = ["ROWS", "ROW_GROUP", "STACK_BYTES", "ConvSchedule", "conv_schedule"]
+
+ROWS = (18, 16, 14, 12, 10, 8, 6, 4)  # output pixels at a time; they share expanded weights
+CHANNELS = 4  # that the matrix core computes together
 STACK_BYTES = 768  # VIT_CONV_2D_STACK_BYTES of vit_builtins.h
 
 
@@ -26,8 +30,8 @@ class ConvSchedule:
 
     @property
     def scratch_bytes(self) -> int:
-        """int16 [rows][inputs] and int32 [rows][channels]."""
-        return self.rows * (2 * self.inputs + 4 * self.channels)
+        """int16 [rows][inputs], int32 [rows][channels] and the expanded weights."""
+        return self.rows * (2 * self.inputs + 4 * self.channels) + expansion(self.inputs)
 
 
 def _even(n: int) -> int:
@@ -35,7 +39,9 @@ def _even(n: int) -> int:
 
 
 def conv_schedule(in_features: int, out_features: int, budget_bytes: int) -> ConvSchedule:
-    """The schedule with the most rows that needs no cut, else six rows and even cuts.
+    """The schedule with the most rows that needs no cut, else four rows and cuts.
+
+    The channels are cut first: the inputs stay for all of them.
 
     Args:
       in_features: kernel_height * kernel_width * input_channels.
@@ -48,6 +54,12 @@ def conv_schedule(in_features: int, out_features: int, budget_bytes: int) -> Con
         if whole.scratch_bytes <= budget_bytes:
             return whole
     rows = ROWS[-1]
-    channels = min(channels, budget_bytes // 2 // (4 * rows) // 2 * 2)
-    rest = budget_bytes - 4 * rows * channels
-    return ConvSchedule(rows, min(inputs, rest // (2 * rows) // 2 * 2), channels)
+    kept = ConvSchedule(rows, inputs, CHANNELS)  # gathered once, kept for all channels
+    if kept.scratch_bytes <= budget_bytes:
+        more = (budget_bytes - kept.scratch_bytes) // (4 * rows * CHANNELS)
+        return ConvSchedule(rows, inputs, min(channels, (1 + more) * CHANNELS))
+    channels = min(channels, budget_bytes // 2 // (4 * rows * CHANNELS) * CHANNELS)
+    cut = ConvSchedule(rows, inputs, channels)
+    while cut.scratch_bytes > budget_bytes:
+        cut = dataclasses.replace(cut, inputs=cut.inputs - 2)
+    return cut

@@ -44,12 +44,12 @@ typedef struct {
                            // multiplier is TFLite's, its shift is not used
   const int32_t* shift;    // [output_channels]
   // Schedule (schedule.py), never changes the result:
-  int32_t rows;      // output pixels at a time, a multiple of 3
+  int32_t rows;      // output pixels at a time, even
   int32_t inputs;    // gathered at a time, even
   int32_t channels;  // output channels at a time, even
 } VitConv2DParams;
 
-// Bytes of the scratch: rows * (2 * inputs + 4 * channels).
+// Bytes of the scratch: rows * (2 * inputs + 4 * channels), and vit_expansion_bytes(inputs).
 size_t vit_conv_2d_scratch_bytes(const VitConv2DParams* params);
 
 // `scratch` is 4-byte aligned.

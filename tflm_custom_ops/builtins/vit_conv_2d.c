@@ -10,6 +10,7 @@
 typedef struct {
   int16_t* values;  // wide rows: [rows][inputs]
   int32_t* sums;    // [rows][channels]
+  VitExpansion expansion;
 } Buffers;
 
 // Writes elements [at, at + count) of a wide row, in pairs where they are adjacent there.
@@ -87,7 +88,7 @@ static void convolve(const VitConv2DParams* p, const int8_t* x, int32_t pixel, i
     if (p->inputs < k_all || n.begin == 0) {
       for (int32_t r = 0; r < rows; ++r) gather(p, x, pixel + r, k, vit_wide_row(patches, r));
     }
-    vit_linear_rows(&p->linear, patches, n, k, &sums);
+    vit_linear_rows(&p->linear, patches, n, k, buffers->expansion, &sums);
   }
   store(p, buffers->sums, sums.out_stride, rows, n, y + (ptrdiff_t)pixel * p->linear.out_features);
 }
@@ -96,8 +97,12 @@ static size_t values_bytes(const VitConv2DParams* p) {
   return sizeof(int16_t) * (size_t)(p->rows * p->inputs);
 }
 
+static size_t sums_bytes(const VitConv2DParams* p) {
+  return sizeof(int32_t) * (size_t)(p->rows * p->channels);
+}
+
 size_t vit_conv_2d_scratch_bytes(const VitConv2DParams* params) {
-  return values_bytes(params) + sizeof(int32_t) * (size_t)(params->rows * params->channels);
+  return values_bytes(params) + sums_bytes(params) + vit_expansion_bytes(params->inputs);
 }
 
 void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void* scratch) {
@@ -105,7 +110,9 @@ void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void
   const int32_t channels = params->linear.out_features;
   Buffers buffers;
   buffers.values = (int16_t*)scratch;
-  buffers.sums = (int32_t*)(void*)((uint8_t*)scratch + values_bytes(params));
+  uint8_t* sums = (uint8_t*)scratch + values_bytes(params);
+  buffers.sums = (int32_t*)(void*)sums;
+  buffers.expansion = vit_expansion(sums + sums_bytes(params), params->inputs);
   memset(scratch, 0, values_bytes(params));  // rows past the last pixel are computed too
   for (int32_t pixel = 0; pixel < pixels; pixel += params->rows) {
     const int32_t rows = vit_min32(params->rows, pixels - pixel);

@@ -29,6 +29,9 @@ static VitRows context_rows(const Run* run, int32_t count) {
   return (VitRows){(int16_t*)(run->scratch + run->plan.rows), vit_even(features), count};
 }
 
+// Elements of a row of the int8 context: of all heads but the last.
+static int32_t narrow_stride(const VitAttentionParams* p) { return (p->heads - 1) * p->head_dim; }
+
 // LayerNorm of `count` tokens into the row buffer.
 static VitRows normalized_rows(const Run* run, int32_t token, int32_t count) {
   const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), vit_even(run->p->embed_dim),
@@ -37,17 +40,24 @@ static VitRows normalized_rows(const Run* run, int32_t token, int32_t count) {
   return rows;
 }
 
-static void low_rank(const VitProjection* p, VitRows* rows, int16_t* middle) {
+static void low_rank(const VitProjection* p, VitRows* rows, int16_t* middle,
+                     VitExpansion expansion) {
   if (!p->rank) return;
   const VitRows low = {middle, vit_even(p->rank), rows->rows};
-  vit_project_down(p, *rows, low);
+  vit_project_down(p, *rows, low, expansion);
   *rows = low;
+}
+
+// The memory for the weights of a projection's layers.
+static VitExpansion expansion_at(const Run* run, size_t offset, const VitProjection* p) {
+  return vit_expansion(run->scratch + offset, vit_projection_inputs(p));
 }
 
 // Keys and values of some heads, for the tokens in `rows`. One call of the layer per head, since
 // each head has a buffer of its own.
 static void store_keys(const Run* run, VitRows rows, int32_t token, Heads heads) {
   const VitAttentionParams* p = run->p;
+  const VitExpansion expansion = expansion_at(run, run->plan.kv_expansion, &p->k);
   VitStore store = {0};
   store.function = vit_store_key;
   store.out_stride = run->plan.dh_even;
@@ -56,7 +66,8 @@ static void store_keys(const Run* run, VitRows rows, int32_t token, Heads heads)
     int16_t* keys = (int16_t*)(run->scratch + run->plan.key_head_bytes * (size_t)(h - heads.begin));
     store.out = keys;
     store.first_channel = h * p->head_dim;
-    vit_project_up(&p->k, rows, (VitRange){h * p->head_dim, (h + 1) * p->head_dim}, &store);
+    vit_project_up(&p->k, rows, (VitRange){h * p->head_dim, (h + 1) * p->head_dim}, expansion,
+                   &store);
   }
 }
 
@@ -65,10 +76,10 @@ static void store_values(const Run* run, VitRows rows, int32_t token, Heads head
   VitStore store = {0};
   store.function = vit_store_value;
   store.out = (int8_t*)(run->scratch + run->plan.values) + token;
-  store.out_stride = p->tokens;
+  store.out_stride = run->plan.token_stride;
   store.first_channel = heads.begin * p->head_dim;
   vit_project_up(&p->v, rows, (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim},
-                 &store);
+                 expansion_at(run, run->plan.kv_expansion, &p->v), &store);
 }
 
 static void keys_and_values(const Run* run, Heads heads) {
@@ -78,11 +89,11 @@ static void keys_and_values(const Run* run, Heads heads) {
     const VitRows rows =
         normalized_rows(run, token, vit_min32(run->plan.kv_rows, p->tokens - token));
     VitRows inputs = rows;
-    low_rank(&p->k, &inputs, middle);
+    low_rank(&p->k, &inputs, middle, expansion_at(run, run->plan.kv_expansion, &p->k));
     store_keys(run, inputs, token, heads);
     if (!p->shared_down) {
       inputs = rows;
-      low_rank(&p->v, &inputs, middle);
+      low_rank(&p->v, &inputs, middle, expansion_at(run, run->plan.kv_expansion, &p->v));
     }
     store_values(run, inputs, token, heads);
   }
@@ -94,29 +105,30 @@ static VitRows tile_exponentials(const Run* run, const int8_t* queries, int32_t 
   const VitAttentionParams* p = run->p;
   const VitAttentionPlan* plan = &run->plan;
   int32_t* scores = (int32_t*)(run->scratch + plan->scores);
-  VitRows e = {(int16_t*)(run->scratch + plan->exponentials), plan->exponential_stride, count};
+  VitRows e = {(int16_t*)(run->scratch + plan->exponentials), plan->token_stride, count};
   VitRows q = {(int16_t*)(run->scratch + plan->query_rows), plan->dh_even, 0};
-  for (int32_t row = 0; row < count; row += VIT_ROW_GROUP) {
-    q.rows = vit_min32(VIT_ROW_GROUP, count - row);
+  for (int32_t row = 0; row < count; row += plan->score_rows) {
+    q.rows = vit_min32(plan->score_rows, count - row);
     vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim, p->q.up.out_zero_point,
                    q);
 #if VIT_USE_DSP
-    vit_dsp_exponentials(p, q, keys, scores, vit_wide_row(e, row), totals + row);
+    const VitRows part = {vit_wide_row(e, row), e.stride, q.rows};
+    vit_dsp_exponentials(p, q, keys, (uint32_t*)(run->scratch + plan->key_expansion), scores, part,
+                         totals + row);
 #else
-    // head_dim <= 256: sums of |q - z| <= 255 times |k| <= 127 separate without blocks.
-    vit_gemm_rows(q.data, q.stride, q.rows, keys, plan->dh_even, plan->dh_even, plan->dh_even,
-                  plan->key_rows, scores, plan->key_rows);
+    vit_gemm_rows(q.data, q.stride, q.rows, keys, plan->dh_even, plan->dh_even, vit_even(p->tokens),
+                  scores, plan->token_stride);
     for (int32_t r = 0; r < q.rows; ++r) {
       totals[row + r] =
-          vit_exponentials(p, scores + r * plan->key_rows, e.data + (row + r) * e.stride);
+          vit_exponentials(p, scores + r * plan->token_stride, e.data + (row + r) * e.stride);
     }
 #endif
   }
   return e;
 }
 
-// The context of `count` queries from `token` on, for some heads: to wide rows (all heads), or to
-// the int8 context of all tokens (one head).
+// The context of `count` queries from `token` on, for some heads: to wide rows (all heads, or the
+// last one), or to the int8 context of all tokens (one head).
 static void tile_context(const Run* run, int32_t token, int32_t count, Heads heads) {
   const VitAttentionParams* p = run->p;
   const VitAttentionPlan* plan = &run->plan;
@@ -128,9 +140,11 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
   store.out = queries;
   store.out_stride = columns;
   store.first_channel = heads.begin * p->head_dim;
+  store.has_whole_groups = 1;
   const VitRows rows = normalized_rows(run, token, count);
   vit_project(&p->q, rows, (int16_t*)(run->scratch + plan->middle),
-              (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim}, &store);
+              (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim},
+              expansion_at(run, plan->expansion, &p->q), &store);
   for (int32_t h = heads.begin; h < heads.end; ++h) {
     const int32_t i = h - heads.begin;
     const int16_t* keys = (const int16_t*)(run->scratch + plan->key_head_bytes * (size_t)i);
@@ -138,12 +152,14 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
         (const int8_t*)(run->scratch + plan->values) + plan->value_head_bytes * (size_t)i;
     const VitRows e =
         tile_exponentials(run, queries + i * p->head_dim, columns, count, keys, totals);
-    VitContext out = {NULL, p->heads * p->head_dim, context_rows(run, count), h * p->head_dim};
-    if (plan->group_heads != p->heads) {
+    VitContext out = {NULL, narrow_stride(p), context_rows(run, count), h * p->head_dim};
+    if (heads.end < p->heads) {
       out.narrow =
           (int8_t*)(run->scratch + plan->context) + (ptrdiff_t)token * out.stride + out.column;
     }
-    vit_context(p, e, totals, values, &out);
+    vit_context(p, e, totals, values,
+                (VitExpansion){(uint32_t*)(run->scratch + plan->value_expansion), VIT_VALUE_TOKENS},
+                &out);
   }
 }
 
@@ -155,45 +171,35 @@ static void project_out(const Run* run, int32_t token, int32_t count) {
   void* y = (void*)vit_stream_row(run->y, p->residual.bits, token, p->embed_dim);
   const VitStore store = vit_residual_store(&p->residual, input_row(run, token), y, p->embed_dim);
   vit_project(&p->out, rows, (int16_t*)(run->scratch + run->plan.middle),
-              (VitRange){0, p->embed_dim}, &store);
+              (VitRange){0, p->embed_dim}, expansion_at(run, run->plan.expansion, &p->out), &store);
 }
 
+// The context of all heads but the last joins that of the last one.
 static void widen_context(const Run* run, int32_t token, int32_t count) {
-  const int32_t features = run->p->heads * run->p->head_dim;
+  const int32_t stride = narrow_stride(run->p);
   const int8_t* context = (const int8_t*)(run->scratch + run->plan.context);
-  vit_widen_rows(context + (ptrdiff_t)token * features, features, features, 0,
-                 context_rows(run, count));
+  vit_widen_columns(context + (ptrdiff_t)token * stride, stride, stride, 0,
+                    context_rows(run, count));
 }
 
 size_t vit_attention_scratch_bytes(const VitAttentionParams* params) {
   return vit_attention_plan(params).bytes;
 }
 
+// A tile's tokens are overwritten as soon as its queries of the last heads are done: keys and
+// values of all tokens exist by then.
 void vit_attention(const VitAttentionParams* params, const void* x, void* y, void* scratch) {
   const Run run = {params, vit_attention_plan(params), x, y, (uint8_t*)scratch};
-  const int32_t tokens = params->tokens, tile = run.plan.tile;
-  if (run.plan.group_heads == params->heads) {
-    // A tile's tokens are overwritten as soon as its queries are done: keys and values of all
-    // tokens exist by then.
-    const Heads all = {0, params->heads};
-    keys_and_values(&run, all);
+  const int32_t tokens = params->tokens, tile = run.plan.tile, group = run.plan.group_heads;
+  for (int32_t h = 0; h < params->heads; h += group) {
+    const Heads heads = {h, h + group};
+    keys_and_values(&run, heads);
     for (int32_t token = 0; token < tokens; token += tile) {
       const int32_t count = vit_min32(tile, tokens - token);
-      tile_context(&run, token, count, all);
+      tile_context(&run, token, count, heads);
+      if (heads.end < params->heads) continue;
+      if (h > 0) widen_context(&run, token, count);
       project_out(&run, token, count);
     }
-    return;
-  }
-  for (int32_t h = 0; h < params->heads; ++h) {
-    const Heads one = {h, h + 1};
-    keys_and_values(&run, one);
-    for (int32_t token = 0; token < tokens; token += tile) {
-      tile_context(&run, token, vit_min32(tile, tokens - token), one);
-    }
-  }
-  for (int32_t token = 0; token < tokens; token += tile) {
-    const int32_t count = vit_min32(tile, tokens - token);
-    widen_context(&run, token, count);
-    project_out(&run, token, count);
   }
 }

@@ -6,63 +6,40 @@
 
 #if VIT_USE_DSP
 
+#include "vit_expand_dsp.h"
 #include "vit_gemm_dsp.h"
 #include "vit_simd.h"
 #include "vit_softmax.h"
-#include "vit_widen_dsp.h"
 
 void vit_dsp_exponentials(const VitAttentionParams* p, VitRows q, const int16_t* keys,
-                          int32_t* scores, int16_t* e, int32_t* totals) {
+                          uint32_t* expanded, int32_t* scores, VitRows e, int32_t* totals) {
   const VitDspSoftmax softmax = {p->score_multiplier, p->exp_table, p->score_shift};
-  vit_dsp_scores(q.data, q.stride, keys, vit_even(p->tokens) / 2, scores);
+  const int32_t group_scores = VIT_ROW_GROUP * vit_round_up(p->tokens, VIT_DSP_CHANNELS);
+  vit_dsp_scores(q.data, vit_dsp_groups(q.rows), q.stride, keys, vit_even(p->tokens) / 2, expanded,
+                 scores);
   for (int32_t r = 0; r < q.rows; ++r) {
-    totals[r] = vit_dsp_softmax_row(scores + 2 * r, e + 2 * r, p->tokens, &softmax);
+    const int32_t* row =
+        scores + (r / VIT_ROW_GROUP) * group_scores + (r % VIT_ROW_GROUP) * VIT_DSP_CHANNELS;
+    totals[r] = vit_dsp_softmax_row(row, vit_wide_row(e, r), p->tokens, &softmax);
   }
 }
 
-// Tokens whose values are widened at a time, on the stack, and query rows that share them.
-#define TOKEN_BLOCK 272
-#define QUERY_BLOCK (VIT_DSP_MAX_GROUPS * VIT_DSP_GROUP)
+// Channels of the values at a time: one for each stream of the core.
+#define CHANNELS 3
+// Query rows that share the expanded values.
+#define QUERY_BLOCK (VIT_DSP_MAX_GROUPS * VIT_ROW_GROUP)
 
-// out = [count / 2][2 columns] words: the values of two channels, four tokens at a time, padded
-// with 0.
-static void widen_values(const int8_t* v0, const int8_t* v1, int32_t count, uint32_t* out) {
-  const int32_t i = count & ~3;
-  vit_dsp_widen_values(v0, v1, count / 4, out);
-  out += i;
-  if (i < count) {
-    uint32_t a = 0, b = 0;
-    for (int32_t j = i; j < count; ++j) {
-      a |= (uint32_t)(uint8_t)v0[j] << (8 * (j - i));
-      b |= (uint32_t)(uint8_t)v1[j] << (8 * (j - i));
-    }
-    out[0] = vit_even_bytes(a);
-    out[1] = vit_even_bytes(b);
-    out[2] = vit_odd_bytes(a);
-    out[3] = vit_odd_bytes(b);
-  }
-}
-
-// sums[groups][3][2] = exponentials x two channels of the values.
-static void weighted_sums(const int16_t* e, int32_t groups, const int8_t* v0, const int8_t* v1,
-                          int32_t tokens, int32_t* sums) {
-  uint32_t columns[TOKEN_BLOCK];
-  const int32_t stride = vit_round_up(tokens, 4);
-  if (tokens <= TOKEN_BLOCK) {
-    widen_values(v0, v1, tokens, columns);
-    vit_dsp_wide(e, groups, stride, (const int16_t*)columns, sums);
-    return;
-  }
-  for (int32_t i = 0; i < groups * 6; ++i) sums[i] = 0;
-  for (int32_t j = 0; j < tokens; j += TOKEN_BLOCK) {
-    const int32_t count = vit_min32(TOKEN_BLOCK, tokens - j);
-    widen_values(v0 + j, v1 + j, count, columns);
-    for (int32_t g = 0; g < groups; ++g) {
-      int32_t part[6];
-      vit_dsp_wide(e + (g * stride + j) * VIT_DSP_GROUP, 1, vit_round_up(count, 4),
-                   (const int16_t*)columns, part);
-      for (int32_t i = 0; i < 6; ++i) sums[6 * g + i] = vit_add32(sums[6 * g + i], part[i]);
-    }
+// sums[rows][3] = exponentials x three channels of the values, from `v` on, of which `channels`
+// exist.
+static void weighted_sums(VitRows e, const int8_t* v, int32_t channels, VitExpansion expansion,
+                          int32_t* sums) {
+  const int32_t stride = e.stride;
+  const int8_t* v1 = channels > 1 ? v + stride : v;
+  const int8_t* v2 = channels > 2 ? v1 + stride : v;
+  for (int32_t j = 0; j < stride; j += expansion.inputs) {
+    const int32_t count = vit_min32(expansion.inputs, stride - j);
+    vit_dsp_expand_values(v + j, v1 + j, v2 + j, expansion.words, count / 4);
+    vit_dsp_weighted(e.data, vit_dsp_groups(e.rows), stride, j, count, expansion.words, sums);
   }
 }
 
@@ -80,69 +57,77 @@ static Division division_of(const VitAttentionParams* p, int32_t total) {
   return (Division){vit_mul32(p->v.up.out_zero_point, total), shift, multiplier};
 }
 
-static inline int32_t divide(const Division* d, int32_t bias, int32_t sum) {
-  const int32_t a = vit_shl32(vit_sub32(sum, d->zero), d->shift);
-  return vit_sat8(vit_mulh_add(bias, a, d->multiplier) >> 16);
+static inline int32_t divide(Division d, int32_t bias, int32_t sum) {
+  const int32_t a = vit_shl32(vit_sub32(sum, d.zero), d.shift);
+  return vit_sat8(vit_mulh_add(bias, a, d.multiplier) >> 16);
 }
 
-// Two channels of up to QUERY_BLOCK rows to wide rows, from an even column on.
-static void store_wide_pair(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
-                            VitRows wide, int32_t first, int32_t column) {
+// Three channels of int8 rows.
+static void store_narrow(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
+                         int8_t* out, int32_t stride) {
+  for (int32_t r = 0; r < rows; ++r, sums += CHANNELS, out += stride) {
+    const Division division = d[r];
+    out[0] = (int8_t)divide(division, bias, sums[0]);
+    out[1] = (int8_t)divide(division, bias, sums[1]);
+    out[2] = (int8_t)divide(division, bias, sums[2]);
+  }
+}
+
+// Three channels of wide rows, which begin at the tile's elements at[0..2] of each row.
+static void store_wide(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
+                       VitRows wide, int32_t first, const int32_t* at) {
   const int32_t group_elements = VIT_ROW_GROUP * wide.stride;
-  int16_t* out = vit_wide_row(wide, first) + vit_wide_at(column);
+  int16_t* out = vit_wide_row(wide, first);
+  const int32_t at0 = at[0], at1 = at[1], at2 = at[2];
   for (int32_t r = 0; r < rows; r += VIT_ROW_GROUP, out += group_elements) {
-    for (int32_t i = 0; i < VIT_ROW_GROUP; ++i, ++d, sums += 2) {
-      const int32_t a = divide(d, bias, sums[0]), b = divide(d, bias, sums[1]);
-      vit_store32(out + 2 * i, vit_low_halves((uint32_t)a, (uint32_t)b));
+    for (int32_t i = 0; i < VIT_ROW_GROUP; ++i, ++d, sums += CHANNELS) {
+      const Division division = *d;
+      out[2 * i + at0] = (int16_t)divide(division, bias, sums[0]);
+      out[2 * i + at1] = (int16_t)divide(division, bias, sums[1]);
+      out[2 * i + at2] = (int16_t)divide(division, bias, sums[2]);
     }
   }
 }
 
-// One channel, or two neighbours, of int8 rows.
-static void store_narrow(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
-                         int8_t* out, int32_t stride, int32_t two) {
-  for (int32_t r = 0; r < rows; ++r, ++d, sums += 2, out += stride) {
-    out[0] = (int8_t)divide(d, bias, sums[0]);
-    if (two) out[1] = (int8_t)divide(d, bias, sums[1]);
-  }
-}
-
-// One channel of wide rows, at any column.
-static void store_wide_channel(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
-                               VitRows wide, int32_t first, int32_t column) {
-  const int32_t at = vit_wide_at(column);
+// One channel, as the last ones of a head that are not three.
+static void store_channel(const Division* d, int32_t bias, const int32_t* sums, int32_t rows,
+                          const VitContext* out, int32_t first, int32_t channel) {
+  const int32_t at = vit_wide_at(out->column + channel);
   for (int32_t r = 0; r < rows; ++r) {
-    vit_wide_row(wide, first + r)[at] = (int16_t)divide(&d[r], bias, sums[2 * r]);
+    const int32_t c = divide(d[r], bias, sums[CHANNELS * r]);
+    if (out->narrow) {
+      out->narrow[(first + r) * out->stride + channel] = (int8_t)c;
+    } else {
+      vit_wide_row(out->wide, first + r)[at] = (int16_t)c;
+    }
   }
 }
 
 void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                 const int8_t* values, const VitContext* out) {
+                 const int8_t* values, VitExpansion expansion, const VitContext* out) {
   Division divisions[QUERY_BLOCK];
-  int32_t sums[2 * QUERY_BLOCK];
+  int32_t sums[CHANNELS * QUERY_BLOCK];
   const int32_t bias = p->context_zero_point * 65536 + 32768;
   for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {
     const int32_t rows = vit_min32(QUERY_BLOCK, e.rows - first);
+    const VitRows block = {vit_wide_row(e, first), e.stride, rows};
     for (int32_t r = 0; r < rows; ++r) divisions[r] = division_of(p, totals[first + r]);
-    // The rows that fill the last group are computed too, and nobody reads them.
-    for (int32_t r = rows; r < vit_dsp_groups(rows) * VIT_DSP_GROUP; ++r)
-      divisions[r] = divisions[0];
-    for (int32_t d = 0; d < p->head_dim; d += 2) {
-      const int32_t two = d + 1 < p->head_dim;
-      const int8_t* v = values + (ptrdiff_t)d * p->tokens;
-      weighted_sums(e.data + first * e.stride, vit_dsp_groups(rows), v, two ? v + p->tokens : v,
-                    p->tokens, sums);
-      const int32_t column = out->column + d;
-      if (out->narrow) {
-        store_narrow(divisions, bias, sums, rows, out->narrow + first * out->stride + d,
-                     out->stride, two);
-      } else if (two && !(column & 1)) {
-        store_wide_pair(divisions, bias, sums, rows, out->wide, first, column);
-      } else {
-        store_wide_channel(divisions, bias, sums, rows, out->wide, first, column);
-        if (two) {
-          store_wide_channel(divisions, bias, sums + 1, rows, out->wide, first, column + 1);
+    // The row that fills the last group is computed too, and nobody reads it.
+    if (rows & 1) divisions[rows] = divisions[0];
+    for (int32_t d = 0; d < p->head_dim; d += CHANNELS) {
+      const int32_t channels = vit_min32(CHANNELS, p->head_dim - d), column = out->column + d;
+      weighted_sums(block, values + (ptrdiff_t)d * e.stride, channels, expansion, sums);
+      if (channels < CHANNELS) {
+        for (int32_t i = 0; i < channels; ++i) {
+          store_channel(divisions, bias, sums + i, rows, out, first, d + i);
         }
+      } else if (out->narrow) {
+        store_narrow(divisions, bias, sums, rows, out->narrow + first * out->stride + d,
+                     out->stride);
+      } else {
+        const int32_t at[CHANNELS] = {vit_wide_at(column), vit_wide_at(column + 1),
+                                      vit_wide_at(column + 2)};
+        store_wide(divisions, bias, sums, rows, out->wide, first, at);
       }
     }
   }

@@ -11,11 +11,12 @@
 extern "C" {
 #endif
 
-// Exponentials of one group of queries (q.rows <= 3, a tile of stride head_dim rounded up to
-// even), and their sums. keys: int16 [tokens even / 2][stride], packed in token pairs. scores:
-// int32 [tokens even / 2][3][2], scratch. e: one group of a tile of stride tokens rounded up to 4.
+// Exponentials of some queries q (a tile of stride head_dim rounded up to even) to `e` (as many
+// rows of a tile of stride tokens rounded up to 4), and their sums. keys: int16 [tokens even /
+// 2][stride], packed in token pairs. Scratch: expanded (vit_expansion_bytes of head_dim), scores
+// int32 [q.rows even][tokens rounded up to 4].
 void vit_dsp_exponentials(const VitAttentionParams* p, VitRows q, const int16_t* keys,
-                          int32_t* scores, int16_t* e, int32_t* totals);
+                          uint32_t* expanded, int32_t* scores, VitRows e, int32_t* totals);
 
 #ifdef __cplusplus
 }

@@ -8,31 +8,56 @@ static size_t middle_bytes(const VitProjection* p, int32_t rows) {
   return vit_area(rows, vit_even(p->rank), sizeof(int16_t));
 }
 
+static size_t expansion_bytes(const VitProjection* a, const VitProjection* b) {
+  return vit_expansion_bytes(vit_max32(vit_projection_inputs(a), vit_projection_inputs(b)));
+}
+
 static size_t kv_middle_bytes(const VitAttentionParams* p, int32_t rows) {
   return vit_max_size(middle_bytes(&p->k, rows), middle_bytes(&p->v, rows));
 }
 
 static size_t kv_bytes(const VitAttentionParams* p, const VitAttentionPlan* plan, int32_t rows) {
-  return vit_area(rows, plan->row_stride, sizeof(int16_t)) + kv_middle_bytes(p, rows);
+  return vit_area(rows, plan->row_stride, sizeof(int16_t)) + kv_middle_bytes(p, rows) +
+         expansion_bytes(&p->k, &p->v);
+}
+
+static int32_t score_rows(const VitAttentionPlan* plan, size_t bytes) {
+  const int32_t rows = (int32_t)(bytes / (sizeof(int32_t) * (size_t)plan->token_stride));
+  return vit_clamp(rows & ~1, VIT_ROW_GROUP, vit_row_capacity(plan->tile));
+}
+
+// Rows and scores; returns their end.
+static size_t place_scores(VitAttentionPlan* plan, size_t base) {
+  const size_t rows = vit_area(vit_row_capacity(plan->tile), plan->row_stride, sizeof(int16_t));
+  const int one = plan->group_heads == 1;
+  plan->score_rows = score_rows(plan, one ? vit_max_size(rows, VIT_SCORE_BYTES) : VIT_SCORE_BYTES);
+  const size_t scores = vit_area(plan->score_rows, plan->token_stride, sizeof(int32_t));
+  plan->rows = base;
+  plan->scores = one ? base : base + rows;
+  return one ? base + vit_max_size(rows, scores) : plan->scores + scores;
 }
 
 // Places the tile region from `base` on, and sets the size of the whole.
 static void place_tile(const VitAttentionParams* p, VitAttentionPlan* plan, size_t base) {
   const int32_t rows = vit_row_capacity(plan->tile);
-  const int32_t columns = plan->group_heads * p->head_dim;
-  plan->rows = base;
-  plan->queries = plan->rows + vit_area(rows, plan->row_stride, sizeof(int16_t));
-  plan->query_rows = plan->queries + vit_area(plan->tile, columns, sizeof(int8_t));
-  plan->totals = plan->query_rows + vit_area(VIT_ROW_GROUP, plan->dh_even, sizeof(int16_t));
-  plan->scores = plan->totals + vit_area(plan->tile, 1, sizeof(int32_t));
-  plan->exponentials = plan->scores + vit_area(VIT_ROW_GROUP, plan->key_rows, sizeof(int32_t));
-  plan->middle = plan->scores;
-  const size_t exponentials_end =
-      plan->exponentials + vit_area(rows, plan->exponential_stride, sizeof(int16_t));
-  const size_t middle_end =
+  const int one = plan->group_heads == 1;
+  const size_t values = vit_expansion_bytes(vit_min32(plan->token_stride, VIT_VALUE_TOKENS));
+  size_t end = place_scores(plan, base);
+  if (!one) end = vit_max_size(end, plan->scores + values);
+  plan->totals = end;
+  plan->exponentials = plan->totals + vit_area(plan->tile, 1, sizeof(int32_t));
+  plan->middle = plan->exponentials;
+  plan->expansion =
       plan->middle + vit_max_size(middle_bytes(&p->q, rows), middle_bytes(&p->out, rows));
-  plan->bytes =
-      vit_max_size(vit_max_size(exponentials_end, middle_end), base + kv_bytes(p, plan, rows));
+  plan->queries =
+      vit_max_size(plan->exponentials + vit_area(rows, plan->token_stride, sizeof(int16_t)),
+                   plan->expansion + expansion_bytes(&p->q, &p->out));
+  plan->query_rows = plan->queries + vit_area(rows, plan->group_heads * p->head_dim, 1);
+  plan->key_expansion = plan->query_rows + vit_area(plan->score_rows, plan->dh_even, 2);
+  plan->bytes = plan->key_expansion + vit_expansion_bytes(p->head_dim);
+  plan->value_expansion = one ? plan->queries : plan->scores;
+  if (one) plan->bytes = vit_max_size(plan->bytes, plan->value_expansion + values);
+  plan->bytes = vit_max_size(plan->bytes, base + kv_bytes(p, plan, rows));
 }
 
 VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
@@ -41,15 +66,14 @@ VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
   plan.tile = vit_min32(p->token_tile, p->tokens);
   plan.group_heads = p->heads_at_a_time == p->heads ? p->heads : 1;
   plan.dh_even = vit_even(p->head_dim);
-  plan.key_rows = vit_even(p->tokens);
   plan.row_stride = vit_even(vit_max32(p->embed_dim, features));
-  plan.exponential_stride = vit_round_up(p->tokens, 4);
-  plan.key_head_bytes = (size_t)plan.key_rows * (size_t)plan.dh_even;
-  plan.value_head_bytes = (size_t)p->head_dim * (size_t)p->tokens;
+  plan.token_stride = vit_round_up(p->tokens, 4);
+  plan.key_head_bytes = (size_t)vit_even(p->tokens) * (size_t)plan.dh_even;
+  plan.value_head_bytes = (size_t)p->head_dim * (size_t)plan.token_stride;
   plan.values = vit_align(plan.key_head_bytes * (size_t)plan.group_heads);
   plan.context = plan.values + vit_align(plan.value_head_bytes * (size_t)plan.group_heads);
   size_t base = plan.context;
-  if (plan.group_heads != p->heads) base += vit_area(p->tokens, features, sizeof(int8_t));
+  if (plan.group_heads == 1) base += vit_area(p->tokens, features - p->head_dim, sizeof(int8_t));
   place_tile(p, &plan, base);
   // Keys and values are projected with as many rows as fit where the queries' buffers come later:
   // their weights are fetched less often at no cost in memory.
@@ -60,5 +84,6 @@ VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
     plan.kv_rows += VIT_ROW_GROUP;
   }
   plan.kv_middle = base + vit_area(plan.kv_rows, plan.row_stride, sizeof(int16_t));
+  plan.kv_expansion = plan.kv_middle + kv_middle_bytes(p, plan.kv_rows);
   return plan;
 }

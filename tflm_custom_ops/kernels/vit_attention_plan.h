@@ -5,14 +5,19 @@
 //   ------------------------------     ------------------------------
 //   keys of all heads, packed           keys of one head, packed
 //   values of all heads, transposed     values of one head, transposed
-//                                       context of all tokens, int8
+//                                       context of all heads but the last, of all tokens, int8
 //   tile ...                            tile ...
 //
 // The tile region holds, while keys and values are projected (kv_rows tokens at a time),
-//   rows (LayerNorm), middle (low rank)
-// and while queries are processed (tile_rows tokens at a time)
-//   rows (LayerNorm, later the context), queries int8, queries of three rows widened, totals,
-//   work: { scores of three rows, exponentials } or middle
+//   rows (LayerNorm), middle (low rank), expansion
+// and while queries are processed (tile tokens at a time)
+//   rows (LayerNorm, later the context)
+//   scores of score_rows queries; one head at a time has them in place of its rows, which are
+//     needed neither after the queries nor before the context
+//   totals
+//   exponentials, or middle (low rank) and expansion
+//   queries int8, score_rows of them widened, expansion of keys; later the expansion of values,
+//     which all heads at a time have in place of the scores, since other heads' queries stay
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_PLAN_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_PLAN_H_
 
@@ -22,14 +27,20 @@
 extern "C" {
 #endif
 
+// Scores of as many queries as this many bytes hold are computed at once, at least of two: the
+// DSP core expands the keys once for all of them.
+#define VIT_SCORE_BYTES 8192
+// Tokens whose values are expanded at a time.
+#define VIT_VALUE_TOKENS 264
+
 typedef struct {
-  int32_t tile;         // query tokens at a time
-  int32_t kv_rows;      // tokens at a time while keys and values are projected
-  int32_t group_heads;  // heads at a time
-  int32_t dh_even;      // elements of a packed key
-  int32_t key_rows;     // tokens, even
-  int32_t row_stride;   // elements of LayerNorm and of context rows
-  int32_t exponential_stride;
+  int32_t tile;             // query tokens at a time
+  int32_t score_rows;       // query tokens at a time while scores are computed, even
+  int32_t kv_rows;          // tokens at a time while keys and values are projected
+  int32_t group_heads;      // heads at a time
+  int32_t dh_even;          // elements of a packed key
+  int32_t row_stride;       // elements of LayerNorm and of context rows
+  int32_t token_stride;     // elements of a row of scores, of exponentials and of values
   size_t key_head_bytes;    // packed keys of one head
   size_t value_head_bytes;  // values of one head
   // Byte offsets into the scratch, multiples of 16.
@@ -37,12 +48,16 @@ typedef struct {
   size_t context;
   size_t rows;
   size_t kv_middle;
-  size_t queries;
-  size_t query_rows;
-  size_t totals;
+  size_t kv_expansion;
   size_t scores;
+  size_t totals;
   size_t exponentials;
   size_t middle;
+  size_t expansion;
+  size_t queries;
+  size_t query_rows;
+  size_t key_expansion;
+  size_t value_expansion;
   size_t bytes;
 } VitAttentionPlan;
 

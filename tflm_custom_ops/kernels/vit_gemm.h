@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two matrix cores of the portable kernels (vit_gemm_reference.c). Cores with the DSP
 // extension have their own, with other operand layouts, behind vit_linear_rows and
-// vit_attention_dsp (vit_gemm_dsp.h). docs/operators.md, Linear, defines the packed layout.
+// vit_attention_dsp.h (vit_gemm_dsp.h). docs/operators.md, Linear, defines the packed layout.
 //
 // Common to both cores:
 //  * `rows` >= 1 activation rows. The memory of `a` and of `acc` exists for `rows` rounded up to a
@@ -27,14 +27,25 @@ extern "C" {
 // 1 where the DSP kernels are compiled instead; VIT_NO_DSP forces the portable ones.
 #define VIT_USE_DSP VIT_DSP_ASM
 
-#define VIT_ROW_GROUP 3            // rows that a core computes together
+#define VIT_ROW_GROUP 2            // rows that a core computes together
 #define VIT_GEMM_STACK_BYTES 1024  // stack that a core may use
 
 // Shape of one call by the linear layers (vit_linear_rows.c): at most VIT_GEMM_ROWS rows (a
 // multiple of VIT_ROW_GROUP), and as many channels as VIT_GEMM_ACCUMULATORS int32 sums, which live
 // on the caller's stack, allow. Results do not depend on them.
-#define VIT_GEMM_ROWS 3
+#define VIT_GEMM_ROWS 4
 #define VIT_GEMM_ACCUMULATORS 192
+
+// Where the DSP core keeps the weights of four channels while it multiplies them with all rows of
+// a call: `inputs` inputs (even) at a time, three words for two inputs, and the words that the core
+// loads ahead. The portable cores do not touch it; memory plans are the same for all cores.
+typedef struct {
+  uint32_t* words;
+  int32_t inputs;
+} VitExpansion;
+
+#define VIT_EXPANSION_INPUTS 768  // more are multiplied in parts
+#define VIT_EXPANSION_AHEAD_BYTES 12
 
 // acc[r][2p]     = sum_k a[r][k] * low(w[p][k])
 // acc[r][2p + 1] = sum_k a[r][k] * high(w[p][k])     where w[p][k] = low + 256 * high
@@ -42,12 +53,10 @@ extern "C" {
 // Dual-channel weights: int8 layers, and q x K with K packed in token pairs.
 //   a          int16 [rows][k_even], |a| <= 255
 //   w          int16 [channels / 2][k_even]
-//   k_block    even, >= 2; the sums of each block of `k_block` products, counted from the row's
-//              begin, separate exactly (|S1| < 2^23); may exceed k_even
 //   acc        int32 [rows][channels], overwritten
 void vit_gemm_rows(const int16_t* a, int32_t a_stride, int32_t rows, const int16_t* w,
-                   int32_t w_stride, int32_t k_even, int32_t k_block, int32_t channels,
-                   int32_t* acc, int32_t acc_stride);
+                   int32_t w_stride, int32_t k_even, int32_t channels, int32_t* acc,
+                   int32_t acc_stride);
 
 // acc[r][c] += sum_k a[r][k] * b[c][k]
 //

@@ -1,166 +1,212 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packed matrix cores for Armv7E-M and Armv8-M Mainline with the DSP extension: int8 weights, two
-// channels in one int16 (docs/operators.md, Linear). docs/kernels.md draws the layouts and counts
-// the instructions; vit_gemm_dsp.h states the contract; vit_gemm_dsp.c fills the jobs.
+// The matrix core for Armv7E-M and Armv8-M Mainline with the DSP extension: two rows times three
+// streams of weights. A stream holds one channel (probabilities x V), or the sums of two channels,
+// four channels in three streams (docs/operators.md, Linear). docs/kernels.md draws the layouts
+// and counts the instructions; vit_gemm_dsp.c fills the jobs.
 
 #include "vit_gemm_dsp_layout.h"
 
 #if VIT_DSP_ASM
 
+#include "vit_gemm_dsp_loop.h"
 #include "vit_gemm_dsp_macros.h"
 
-// Two inputs of a packed pair: 4 weights in \w, 3 rows x 2 activations in r6-r8.
-.macro PAIR_PACKED w
-  smlad r1, r6, \w, r1
-  smlad r3, r7, \w, r3
-  smlad r5, r8, \w, r5
-  sxtb16 \w, \w
-  smlad r0, r6, \w, r0
-  smlad r2, r7, \w, r2
-  smlad r4, r8, \w, r4
+// ---- separation and requantization -------------------------------------------------------------
+
+// T1 T2 T3 = S0 + 256 S1, S1 + 256 S2, S2 + 256 S3 -> S0 in \s0, S1 S2 S3 in place of the streams.
+// The first two lines leave S0 + 2^24 S3.
+.macro SEPARATE t1, t2, t3, s0
+  sub \s0, \t1, \t2, lsl #8
+  add \s0, \s0, \t3, lsl #16
+  sbfx \s0, \s0, #0, #24
+  sub \t1, \t1, \s0
+  asr \t1, \t1, #8
+  sub \t2, \t2, \t1
+  asr \t2, \t2, #8
+  sub \t3, \t3, \t2
+  asr \t3, \t3, #8
 .endm
 
-// Six inputs: 25 instructions, 100 bytes, 36 multiply-accumulates.
-.macro STEP6_PACKED a, w
-  ldmia.w \w!, {r9-r11}
-  ldmia.w \a!, {r6-r8}
-  PAIR_PACKED r9
-  ldmia.w \a!, {r6-r8}
-  PAIR_PACKED r10
-  ldmia.w \a!, {r6-r8}
-  PAIR_PACKED r11
+// Four sums of row 0 in r6 r0 r1 r2, of row 1 in r7 r3 r4 r5.
+.macro SEPARATE_ROWS
+  SEPARATE r0, r1, r2, r6
+  SEPARATE r3, r4, r5, r7
 .endm
 
-.macro STEP2_PACKED a, w
-  ldr.w r9, [\w], #4
-  ldmia.w \a!, {r6-r8}
-  PAIR_PACKED r9
+// ... in [-128, 127]; r8 = out, r9 = the store's parameter, r10 = bytes to the next group, r11 =
+// end of the activations.
+.macro REQUANTIZE
+  SEPARATE_ROWS
+  add r8, sp, #VIT_DSP_JOB_MULTIPLIERS
+  ldm r8, {r8-r12}
+  smmlar r6, r6, r8, r12
+  smmlar r0, r0, r9, r12
+  smmlar r1, r1, r10, r12
+  smmlar r2, r2, r11, r12
+  smmlar r7, r7, r8, r12
+  smmlar r3, r3, r9, r12
+  smmlar r4, r4, r10, r12
+  smmlar r5, r5, r11, r12
+  add r8, sp, #VIT_DSP_JOB_OUT
+  ldm r8, {r8-r11}
+  ssat r6, #8, r6
+  ssat r0, #8, r0
+  ssat r1, #8, r1
+  ssat r2, #8, r2
+  ssat r7, #8, r7
+  ssat r3, #8, r3
+  ssat r4, #8, r4
+  ssat r5, #8, r5
 .endm
 
-// T = S0 + 256 S1: S1 * 256 replaces T.
-.macro SEPARATE
-  sub r1, r1, r0
-  sub r3, r3, r2
-  sub r5, r5, r4
+// Four bytes of each row: r6, r7.
+.macro PACK_BYTES
+  bfi r6, r0, #8, #8
+  bfi r1, r2, #8, #8
+  pkhbt r6, r6, r1, lsl #16
+  bfi r7, r3, #8, #8
+  bfi r4, r5, #8, #8
+  pkhbt r7, r7, r4, lsl #16
 .endm
 
-// S1 and its bias, in r6. S0 starts from its bias, which T has too.
-.macro ADD_BIAS1
-  add r1, r6, r1, asr #8
-  add r3, r6, r3, asr #8
-  add r5, r6, r5, asr #8
+// Words of a tile: channels 0 1 of both rows, channels 2 3 of both rows: r0-r3.
+.macro PACK_TILE
+  pkhbt r0, r6, r0, lsl #16
+  pkhbt r2, r1, r2, lsl #16
+  pkhbt r1, r7, r3, lsl #16
+  pkhbt r3, r4, r5, lsl #16
 .endm
 
-.macro FINISH_PACKED
-  add r6, sp, #VIT_DSP_JOB_BIAS1
-  ldm r6, {r6-r12}
-  SEPARATE
-  ADD_BIAS1
-.endm
-
-.macro FINISH_PACKED_SUMS
-  ldr r6, [sp, #VIT_DSP_JOB_BIAS1]
-  SEPARATE
-  ADD_BIAS1
-.endm
-
-// ---- vit_dsp_gemm_columns: one pair of channels for all row groups ----------------------------
-// r12 = weights, lr = activations.
-
-BEGIN_FUNCTION vit_dsp_gemm_columns
-  ENTER
-columns_block:
-  START_BLOCK
-  CHUNK_LOOP columns_chunk, STEP6_PACKED, lr, r12
-  STORES columns, columns_block, STEP2_PACKED, FINISH_PACKED, FINISH_PACKED_SUMS
-
-// The same in blocks of inputs, where 256 S1 of the whole row would leave 32 bits: S1 is taken
-// out after each block. The job's entry is columns_blocked for each group.
-columns_blocked:
-  ldr r6, [sp, #VIT_DSP_JOB_BIAS1]
-  strd r6, r6, [sp, #VIT_DSP_JOB_PARTIAL_S1]
-  str r6, [sp, #VIT_DSP_JOB_PARTIAL_S1 + 8]
-  ldr r7, [sp, #VIT_DSP_JOB_BLOCKS]
-  str r7, [sp, #VIT_DSP_JOB_BLOCKS_LEFT]
-  ldr r7, [sp, #VIT_DSP_JOB_BLOCK_CHUNK_END]
-  ldr r8, [sp, #VIT_DSP_JOB_BLOCK_TAIL]
-  str r7, [sp, #VIT_DSP_JOB_CHUNK_END]
-  str r8, [sp, #VIT_DSP_JOB_TAIL]
-  ldr.w pc, [sp, #VIT_DSP_JOB_BLOCK_ENTRY]
-
-  TAILS columns_blocked, STEP2_PACKED
-  add r6, sp, #VIT_DSP_JOB_PARTIAL_S1
-  ldm r6, {r7-r9}
-  ldr r10, [sp, #VIT_DSP_JOB_BLOCKS_LEFT]
-  SEPARATE
-  add r7, r7, r1, asr #8
-  add r8, r8, r3, asr #8
-  add r9, r9, r5, asr #8
-  mov r1, r0
-  mov r3, r2
-  mov r5, r4
-  subs r10, r10, #1
-  beq columns_blocked_done
-  stm r6, {r7-r9}
-  str r10, [sp, #VIT_DSP_JOB_BLOCKS_LEFT]
-  cmp r10, #1
-  beq columns_last_block
-  ldr r6, [sp, #VIT_DSP_JOB_CHUNK_END]
-  ldr r7, [sp, #VIT_DSP_JOB_BLOCK_BYTES]
-  add r6, r6, r7
-  str r6, [sp, #VIT_DSP_JOB_CHUNK_END]
-  ldr.w pc, [sp, #VIT_DSP_JOB_BLOCK_ENTRY]
-columns_last_block:
-  ldr r6, [sp, #VIT_DSP_JOB_LAST_CHUNK_END]
-  ldr r7, [sp, #VIT_DSP_JOB_LAST_TAIL]
-  str r6, [sp, #VIT_DSP_JOB_CHUNK_END]
-  str r7, [sp, #VIT_DSP_JOB_TAIL]
-  ldr.w pc, [sp, #VIT_DSP_JOB_LAST_ENTRY]
-columns_blocked_done:
-  ldr r10, [sp, #VIT_DSP_JOB_OUT]
-  ldr r11, [sp, #VIT_DSP_JOB_RUNNING_END]
-  mov r1, r7
-  mov r3, r8
-  mov r5, r9
-  stmia r10!, {r0-r5}
-  str r10, [sp, #VIT_DSP_JOB_OUT]
+.macro NEXT_GROUP
+  add r8, r8, r10
+  str r8, [sp, #VIT_DSP_JOB_OUT]
   cmp lr, r11
-  bne.w columns_block
+  bne.w gemm_block
   LEAVE
-END_FUNCTION vit_dsp_gemm_columns
+.endm
 
-// ---- vit_dsp_gemm_rows: one row group, all pairs of channels, sums without bias ----------------
-// r12 = activations, lr = weights.
+// ---- void vit_dsp_gemm(const VitDspJob* job) ---------------------------------------------------
+// One group of streams' weights for all row groups.
 
-BEGIN_FUNCTION vit_dsp_gemm_rows
+BEGIN_FUNCTION vit_dsp_gemm
   ENTER
-rows_block:
-  START_BLOCK
-  CHUNK_LOOP rows_chunk, STEP6_PACKED, r12, lr
-rows_tail4:
-  STEP2_PACKED r12, lr
-rows_tail2:
-  STEP2_PACKED r12, lr
-rows_tail0:
-  ldr r7, [sp, #VIT_DSP_JOB_OUT]
-  ldr r8, [sp, #VIT_DSP_JOB_RUNNING_END]
-  SEPARATE
-  asr r1, r1, #8
-  asr r3, r3, #8
-  asr r5, r5, #8
-  stmia r7!, {r0-r5}
-  str r7, [sp, #VIT_DSP_JOB_OUT]
-  cmp lr, r8
-  bne.w rows_block
-  LEAVE
-END_FUNCTION vit_dsp_gemm_rows
+gemm_block:
+  ldm sp, {r0-r5, r12, pc}  // streams, weights, and into the code
 
-BEGIN_LABELS vit_dsp_columns_labels
-  STORE_LABELS columns
-  TAIL_LABELS columns_blocked
-  .word columns_blocked + 1
-BEGIN_LABELS vit_dsp_rows_labels
-  .word rows_chunk_end + 1
-  TAIL_LABELS rows
+gemm_resume:
+  ldr r6, [sp, #VIT_DSP_JOB_STREAMS]
+  ldr lr, [sp, #VIT_DSP_JOB_RUNNING]
+  ldr r7, [sp, #VIT_DSP_JOB_GROUP_BYTES]
+  ldmia r6!, {r0-r5}
+  str r6, [sp, #VIT_DSP_JOB_STREAMS]
+  add r7, r7, lr
+  str r7, [sp, #VIT_DSP_JOB_RUNNING]
+#if VIT_DSP_SINGLE_LOADS
+gemm_begin:
+  LOADS_AHEAD
+#endif
+  ldr.w pc, [sp, #VIT_DSP_JOB_LOOP_ENTRY]
+
+gemm_chunk:
+  .rept VIT_DSP_CHUNK_STEPS
+  STEP6
+  .endr
+gemm_chunk_end:
+  ldr r6, [sp, #VIT_DSP_JOB_CHUNK_END]
+  cmp r12, r6
+  RESTORE_R6
+  bne.w gemm_chunk
+  ldr.w pc, [sp, #VIT_DSP_JOB_TAIL]
+  TAILS
+
+gemm_int8:
+  REQUANTIZE
+  PACK_BYTES
+  str r7, [r8, r9]  // first: with a stride of 0 a row by itself stays
+  str r6, [r8]
+  NEXT_GROUP
+
+gemm_turned:
+  REQUANTIZE
+  bfi r6, r7, #8, #8
+  bfi r0, r3, #8, #8
+  bfi r1, r4, #8, #8
+  bfi r2, r5, #8, #8
+  strh r6, [r8]
+  strh r0, [r8, r9]
+  strh r1, [r8, r9, lsl #1]
+  add r9, r9, r9, lsl #1
+  strh r2, [r8, r9]
+  NEXT_GROUP
+
+gemm_tile:
+  REQUANTIZE
+  PACK_TILE
+  stm r8, {r0-r3}
+  NEXT_GROUP
+
+gemm_lut:
+  REQUANTIZE
+  ldrsb r6, [r9, r6]
+  ldrsb r0, [r9, r0]
+  ldrsb r1, [r9, r1]
+  ldrsb r2, [r9, r2]
+  ldrsb r7, [r9, r7]
+  ldrsb r3, [r9, r3]
+  ldrsb r4, [r9, r4]
+  ldrsb r5, [r9, r5]
+  PACK_TILE
+  stm r8, {r0-r3}
+  NEXT_GROUP
+
+// [-127, 127] by a saturating subtraction and an addition of 1 to four bytes at once, then
+// k0 + 256 k1 in each halfword.
+gemm_keys:
+  REQUANTIZE
+  PACK_BYTES
+  mov r12, #0x01010101
+  qsub8 r6, r6, r12
+  qsub8 r7, r7, r12
+  sadd8 r6, r6, r12
+  sadd8 r7, r7, r12
+  lsl r3, r7, #8
+  bic r7, r7, #0x00FF00FF
+  bic r3, r3, #0x00FF00FF
+  sxtb16 r0, r6
+  sxtb16 r1, r6, ror #8
+  sadd16 r0, r0, r3
+  sadd16 r1, r1, r7
+  pkhbt r2, r0, r1, lsl #16
+  pkhtb r3, r1, r0, asr #16
+  strd r2, r3, [r8]
+  NEXT_GROUP
+
+gemm_sums:
+  SEPARATE_ROWS
+  add r8, sp, #VIT_DSP_JOB_OUT
+  ldm r8, {r8-r11}
+  strd r6, r0, [r8]
+  strd r1, r2, [r8, #8]
+  strd r7, r3, [r8, #16]
+  strd r4, r5, [r8, #24]
+  NEXT_GROUP
+
+gemm_streams:
+  add r8, sp, #VIT_DSP_JOB_OUT
+  ldm r8, {r8-r11}
+  stm r8, {r0-r5}
+  NEXT_GROUP
+END_FUNCTION vit_dsp_gemm
+
+BEGIN_LABELS vit_dsp_labels
+#if VIT_DSP_SINGLE_LOADS
+  .word gemm_begin + 1, gemm_resume + 1, gemm_chunk_end + 1
+  .word gemm_tail0 + 1, gemm_tail2 + 1, gemm_tail4 + 1
+#else
+  .word 0, gemm_resume + 1, gemm_chunk_end + 1
+  .word 0, gemm_tail2 + 1, gemm_tail4 + 1
+#endif
+  .word gemm_int8 + 1, gemm_turned + 1, gemm_tile + 1, gemm_lut + 1, gemm_keys + 1, gemm_sums + 1
+  .word gemm_streams + 1
 
 #endif  // VIT_DSP_ASM

@@ -1,289 +1,344 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fills the jobs of the assembly cores and finishes what they leave in sums.
+// Fills the jobs of the assembly core.
 #include "vit_gemm_dsp.h"
 
 #if VIT_DSP_ASM
 
 #include <stddef.h>
-#include <string.h>
+
+#include "vit_expand_dsp.h"
+#include "vit_math.h"
 
 #define AT(field, offset) \
   _Static_assert(offsetof(VitDspJob, field) == (offset), "layout of " #field)
-AT(bias1, VIT_DSP_JOB_BIAS1);
 AT(multipliers, VIT_DSP_JOB_MULTIPLIERS);
 AT(out, VIT_DSP_JOB_OUT);
-AT(running, VIT_DSP_JOB_RUNNING);
 AT(running_end, VIT_DSP_JOB_RUNNING_END);
+AT(running, VIT_DSP_JOB_RUNNING);
 AT(chunk_end, VIT_DSP_JOB_CHUNK_END);
 AT(tail, VIT_DSP_JOB_TAIL);
-AT(more.blocked.blocks, VIT_DSP_JOB_BLOCKS);
-AT(more.blocked.block_bytes, VIT_DSP_JOB_BLOCK_BYTES);
-AT(more.blocked.block_entry, VIT_DSP_JOB_BLOCK_ENTRY);
-AT(more.blocked.block_tail, VIT_DSP_JOB_BLOCK_TAIL);
-AT(more.blocked.block_chunk_end, VIT_DSP_JOB_BLOCK_CHUNK_END);
-AT(more.blocked.last_entry, VIT_DSP_JOB_LAST_ENTRY);
-AT(more.blocked.last_tail, VIT_DSP_JOB_LAST_TAIL);
-AT(more.blocked.last_chunk_end, VIT_DSP_JOB_LAST_CHUNK_END);
-AT(more.resumed.partial, VIT_DSP_JOB_PARTIAL);
-AT(more.resumed.group_bytes, VIT_DSP_JOB_GROUP_BYTES);
-AT(more.resumed.entry, VIT_DSP_JOB_RESUMED_ENTRY);
-_Static_assert(sizeof(VitDspJob) == VIT_DSP_JOB_WORDS * 4, "layout of VitDspJob");
+AT(store, VIT_DSP_JOB_STORE);
+AT(loop_entry, VIT_DSP_JOB_LOOP_ENTRY);
+AT(streams, VIT_DSP_JOB_STREAMS);
+AT(group_bytes, VIT_DSP_JOB_GROUP_BYTES);
+_Static_assert(sizeof(VitDspJob) == VIT_DSP_JOB_BYTES, "layout of VitDspJob");
+_Static_assert(VIT_ROW_GROUP == 2, "the core multiplies two rows");
 
-extern const VitDspColumnsLabels vit_dsp_columns_labels;
-extern const VitDspRowsLabels vit_dsp_rows_labels;
-extern const VitDspWideLabels vit_dsp_wide_labels;
-void vit_dsp_gemm_columns(const VitDspJob* job);
-void vit_dsp_gemm_rows(const VitDspJob* job);
-void vit_dsp_gemm_wide(const VitDspJob* job);
-void vit_dsp_expand(const int16_t* packed, uint32_t* out, int32_t words);
+extern const VitDspLabels vit_dsp_labels;
+void vit_dsp_gemm(const VitDspJob* job);
+
+#define NOT_INLINE __attribute__((noinline))  // keeps what is frequent short
 
 #define STEP_INPUTS 6
-#define PACKED_STEP_BYTES 12  // of packed weights
-#define WIDE_STEP_BYTES 24    // of expanded weights
-#define ROWS_STEP_BYTES 36    // of the activations of a group
-
-// How a number of inputs runs through a core: whole steps, where a block enters, what follows.
-typedef struct {
-  uint32_t steps;
-  uint32_t entry;
-  uint32_t tail;
-} Path;
-
-static Path path_of(int32_t inputs, int32_t step_code_bytes, uint32_t loop_end,
-                    const uint32_t* tails) {
-  const int32_t steps = inputs / STEP_INPUTS;
-  const int32_t first = steps % VIT_DSP_CHUNK_STEPS;
-  Path path;
-  path.steps = (uint32_t)steps;
-  path.tail = tails[(inputs - steps * STEP_INPUTS) / 2];
-  path.entry = steps == 0
-                   ? path.tail
-                   : loop_end - (uint32_t)((first ? first : VIT_DSP_CHUNK_STEPS) * step_code_bytes);
-  return path;
-}
+#define INPUT_BYTES 4                                      // of the activations of a group
+#define STEP_WEIGHT_BYTES 36                               // of three streams
+#define AHEAD_BYTES (VIT_DSP_SINGLE_LOADS ? 12 : 0)        // of the weights, in the loop
+#define SUMS_BYTES (VIT_ROW_GROUP * VIT_DSP_CHANNELS * 4)  // of a group
+#define STREAMS_BYTES (VIT_ROW_GROUP * 3 * 4)              // of a group
 
 static uint32_t address(const void* pointer) { return (uint32_t)(uintptr_t)pointer; }
 
-static void set_init(VitDspJob* job, int32_t even, int32_t odd) {
-  for (int i = 0; i < 6; i += 2) {
-    job->init[i] = (uint32_t)even;
-    job->init[i + 1] = (uint32_t)odd;
-  }
+static VitDspPath path_of(int32_t inputs) {
+  const VitDspLabels* labels = &vit_dsp_labels;
+  const int32_t steps = inputs / STEP_INPUTS, first = steps % VIT_DSP_CHUNK_STEPS;
+  const int32_t entered = first ? first : VIT_DSP_CHUNK_STEPS;
+  VitDspPath path;
+  path.tail = labels->tails[(inputs - steps * STEP_INPUTS) / 2];
+  path.entry = steps ? labels->loop_end - (uint32_t)(entered * VIT_DSP_STEP_BYTES) : path.tail;
+  path.weight_bytes = (uint32_t)steps * STEP_WEIGHT_BYTES + AHEAD_BYTES;
+  return path;
 }
 
-// A block of packed sums that starts inside a k_block is exact if it is at most this long.
+// Blocks start along `path` and end in `store`.
+static void set_path(VitDspJob* job, VitDspPath path, VitDspStore store) {
+  job->store = vit_dsp_labels.stores[store];
+  job->tail = path.tail ? path.tail : job->store;
+  job->loop_entry = path.entry;
+  job->entry = vit_dsp_labels.begin ? vit_dsp_labels.begin : path.entry;
+  job->chunk_end = job->weights + path.weight_bytes;
+}
+
+static const int32_t zeros[VIT_DSP_CHANNELS] = {0, 0, 0, 0};
+
+// What the streams of four sums start from.
+static void set_init(VitDspJob* job, const int32_t* bias) {
+  const uint32_t b0 = (uint32_t)bias[0], b1 = (uint32_t)bias[1], b2 = (uint32_t)bias[2];
+  job->init[0] = job->init[3] = b0 + 256 * b1;
+  job->init[1] = job->init[4] = b1 + 256 * b2;
+  job->init[2] = job->init[5] = b2 + 256 * (uint32_t)bias[3];
+}
+
+// ---- which inputs the streams may add up (tflm_custom_ops/exact_sums.py) -----------------------
+
+// A block that starts inside a k_block is exact if it is at most this long.
 #define ALWAYS_EXACT_BLOCK 512
 
-static int32_t block_inputs(const VitLinearParams* linear, int32_t k_begin) {
-  const int aligned = k_begin % linear->k_block == 0;
-  return aligned || linear->k_block < ALWAYS_EXACT_BLOCK ? linear->k_block : ALWAYS_EXACT_BLOCK;
+static int32_t block_of(const VitDspProduct* product) {
+  const int32_t k_block = product->linear->k_block, all = product->k_end - product->k_begin;
+  if (k_block >= vit_dsp_k_even(product->linear->in_features)) return all;
+  const int aligned = product->k_begin % k_block == 0;
+  return vit_min32(all, aligned ? k_block : vit_min32(k_block, ALWAYS_EXACT_BLOCK));
 }
 
-static int is_wide(int32_t groups) { return groups >= VIT_DSP_EXPAND_GROUPS; }
-
-int vit_dsp_can_inline(const VitLinearParams* linear, int32_t k_begin, int32_t k_end,
-                       int32_t groups) {
-  const int exact = is_wide(groups) || block_inputs(linear, k_begin) >= k_end - k_begin;
-  return exact && linear->shift == 0 && linear->out_min == -128 && linear->out_max == 127;
+int vit_dsp_is_whole(const VitDspProduct* product) {
+  if (block_of(product) < product->k_end - product->k_begin) return 0;
+  return !product->has_bias ||
+         product->linear->k_block > vit_dsp_k_even(product->linear->in_features);
 }
 
-static void begin_packed(VitDspColumns* columns, int32_t block, VitDspStore store) {
-  const VitDspColumnsLabels* labels = &vit_dsp_columns_labels;
-  const uint32_t loop_end = labels->stores.chunk_end;
-  const int32_t k = columns->inputs;
+// ---- linear layers -----------------------------------------------------------------------------
+
+// Inputs [from, from + inputs) of groups [begin, end).
+static void set_groups(VitDspColumns* columns, int32_t from, int32_t inputs, int32_t begin,
+                       int32_t end) {
   VitDspJob* job = &columns->job;
-  columns->chunk_bytes = columns->block_chunk_bytes = columns->last_chunk_bytes = 0;
-  if (block >= k) {
-    const Path path = path_of(k, VIT_DSP_STEP_BYTES, loop_end, labels->stores.tails[store]);
-    columns->chunk_bytes = path.steps * PACKED_STEP_BYTES;
-    job->entry = path.entry;
-    job->tail = path.tail;
-    return;
-  }
-  const int32_t blocks = (k + block - 1) / block;
-  const Path each = path_of(block, VIT_DSP_STEP_BYTES, loop_end, labels->blocked_tails);
-  const Path last =
-      path_of(k - (blocks - 1) * block, VIT_DSP_STEP_BYTES, loop_end, labels->blocked_tails);
-  job->entry = labels->blocked_entry;
-  job->more.blocked.blocks = (uint32_t)blocks;
-  job->more.blocked.block_bytes = (uint32_t)block * 2;
-  job->more.blocked.block_entry = each.entry;
-  job->more.blocked.block_tail = each.tail;
-  job->more.blocked.last_entry = last.entry;
-  job->more.blocked.last_tail = last.tail;
-  columns->block_chunk_bytes = each.steps * PACKED_STEP_BYTES;
-  columns->last_chunk_bytes =
-      (uint32_t)(blocks - 1) * (uint32_t)block * 2 + last.steps * PACKED_STEP_BYTES;
+  job->running = columns->tile + (uint32_t)begin * job->group_bytes + (uint32_t)from * INPUT_BYTES;
+  job->running_end = job->running + (uint32_t)(end - begin - 1) * job->group_bytes +
+                     (uint32_t)inputs * INPUT_BYTES;
 }
 
-// Parts of about equal size, each a multiple of the unrolled step.
-static void begin_wide(VitDspColumns* columns, VitDspStore store) {
-  const VitDspStoreLabels* labels = &vit_dsp_wide_labels.stores;
-  const int32_t k = columns->inputs;
-  const int32_t parts = (k + VIT_DSP_EXPAND_INPUTS - 1) / VIT_DSP_EXPAND_INPUTS;
-  const int32_t steps = (k + parts * STEP_INPUTS - 1) / (parts * STEP_INPUTS);
-  const int32_t part = parts == 1 ? k : steps * STEP_INPUTS;
-  const Path each =
-      path_of(part, VIT_DSP_WIDE_STEP_BYTES, labels->chunk_end, labels->tails[kVitDspSums]);
-  const Path last = path_of(k - (k - 1) / part * part, VIT_DSP_WIDE_STEP_BYTES, labels->chunk_end,
-                            labels->tails[store]);
-  columns->part_inputs = part;
-  columns->part_entry = each.entry;
-  columns->part_tail = each.tail;
-  columns->part_steps = each.steps;
-  columns->last_entry = last.entry;
-  columns->last_tail = last.tail;
-  columns->last_steps = last.steps;
+// Where all groups go one way and all inputs are expanded at once, the job is the same for all
+// channels but for what it starts from and where it stores.
+static void prepare(VitDspColumns* columns) {
+  columns->is_prepared = !columns->is_blocked && columns->part >= columns->inputs &&
+                         (!columns->is_inline || columns->whole_groups == columns->groups);
+  if (!columns->is_prepared) return;
+  set_path(&columns->job, columns->whole, columns->is_inline ? columns->store : kVitDspSums);
+  set_groups(columns, 0, columns->inputs, 0, columns->groups);
+  columns->job.out_step = columns->is_inline ? columns->out_step : SUMS_BYTES;
 }
 
-static void run_packed(VitDspColumns* columns, const int16_t* weights, int32_t bias0,
-                       int32_t bias1) {
-  VitDspJob* job = &columns->job;
-  set_init(job, bias0, bias0);
-  job->bias1 = (uint32_t)bias1;
-  job->reload = address(weights);
-  job->chunk_end = job->reload + columns->chunk_bytes;
-  if (columns->last_chunk_bytes) {
-    job->more.blocked.block_chunk_end = job->reload + columns->block_chunk_bytes;
-    job->more.blocked.last_chunk_end = job->reload + columns->last_chunk_bytes;
-  }
-  vit_dsp_gemm_columns(job);
+void vit_dsp_columns_sums(VitDspColumns* columns) {
+  columns->is_inline = 0;
+  prepare(columns);
 }
 
-// Inputs from `from` on, a part of all; `out` is where the last part goes.
-static void run_part(VitDspColumns* columns, const int16_t* weights, int32_t from, uint32_t out) {
-  VitDspJob* job = &columns->job;
-  const int32_t rest = columns->inputs - from;
-  const int is_last = rest <= columns->part_inputs;
-  const int32_t inputs = is_last ? rest : columns->part_inputs;
-  vit_dsp_expand(weights + from, columns->expanded, inputs / 2);
-  job->entry = vit_dsp_wide_labels.resumed_entry;
-  job->more.resumed.partial = address(columns->partial);
-  job->more.resumed.group_bytes = (uint32_t)columns->inputs * (VIT_DSP_GROUP * 2);
-  job->more.resumed.entry = is_last ? columns->last_entry : columns->part_entry;
-  job->tail = is_last ? columns->last_tail : columns->part_tail;
-  job->chunk_end =
-      job->reload + WIDE_STEP_BYTES * (is_last ? columns->last_steps : columns->part_steps);
-  job->running = columns->tile + (uint32_t)from * (VIT_DSP_GROUP * 2);
-  job->running_end = job->running +
-                     (uint32_t)(columns->groups - 1) * job->more.resumed.group_bytes +
-                     (uint32_t)inputs * (VIT_DSP_GROUP * 2);
-  job->out = is_last ? out : job->more.resumed.partial;
-  vit_dsp_gemm_wide(job);
+void vit_dsp_columns_inline(VitDspColumns* columns, VitDspStore store, int32_t whole_groups,
+                            uint32_t parameter, uint32_t out_step) {
+  columns->is_inline = 1;
+  columns->store = store;
+  // One row, and no more: the parameter of a half group for all.
+  columns->whole_groups = whole_groups ? whole_groups : columns->groups;
+  columns->out_step = out_step;
+  columns->job.zero_point = (uint32_t)columns->linear->out_zero_point;
+  columns->job.parameter = whole_groups ? parameter : 0;
+  prepare(columns);
 }
 
-static void run_wide(VitDspColumns* columns, const int16_t* weights, int32_t bias0, int32_t bias1) {
-  VitDspJob* job = &columns->job;
-  const uint32_t out = job->out;
-  job->reload = address(columns->expanded);
-  if (columns->part_inputs >= columns->inputs) {
-    set_init(job, bias0, bias1);
-    vit_dsp_expand(weights, columns->expanded, columns->inputs / 2);
-    job->entry = columns->last_entry;
-    job->tail = columns->last_tail;
-    job->chunk_end = job->reload + WIDE_STEP_BYTES * columns->last_steps;
-    vit_dsp_gemm_wide(job);
-    return;
-  }
-  int32_t* partial = columns->partial;
-  for (int32_t i = 0; i < columns->groups * VIT_DSP_GROUP; ++i) {
-    partial[2 * i] = bias0;
-    partial[2 * i + 1] = bias1;
-  }
-  for (int32_t from = 0; from < columns->inputs; from += columns->part_inputs) {
-    run_part(columns, weights, from, out);
-  }
-}
-
-void vit_dsp_columns_begin(VitDspColumns* columns, const VitLinearParams* linear, int32_t pair,
-                           int32_t k_begin, int32_t k_end, const int16_t* tile, int32_t groups,
-                           VitDspStore store) {
-  VitDspJob* job = &columns->job;
+void vit_dsp_columns_begin(VitDspColumns* columns, const VitDspProduct* product, int32_t channel) {
+  const VitLinearParams* linear = product->linear;
   columns->linear = linear;
-  columns->weights_step = vit_dsp_k_even(linear->in_features);
-  columns->weights = linear->weights + (ptrdiff_t)pair * columns->weights_step + k_begin;
-  columns->multiplier = linear->multiplier + 2 * pair;
-  columns->bias = linear->bias + 2 * pair;
-  columns->bias_step = 2;
-  columns->channels = linear->out_features - 2 * pair;
-  columns->inputs = vit_dsp_k_even(k_end - k_begin);
-  columns->groups = groups;
-  columns->tile = address(tile);
-  job->running = columns->tile;
-  job->running_end =
-      job->running + (uint32_t)groups * (uint32_t)columns->inputs * (VIT_DSP_GROUP * 2);
-  columns->run = is_wide(groups) ? run_wide : run_packed;
-  if (is_wide(groups)) {
-    begin_wide(columns, store);
-  } else {
-    begin_packed(columns, block_inputs(linear, k_begin), store);
+  columns->pair_step = vit_dsp_k_even(linear->in_features);
+  columns->weights =
+      linear->weights + (ptrdiff_t)(channel / 2) * columns->pair_step + product->k_begin;
+  columns->channel = channel;
+  columns->inputs = vit_dsp_k_even(product->k_end - product->k_begin);
+  columns->input_words = columns->inputs / 2;
+  columns->groups = product->groups;
+  columns->block = vit_dsp_k_even(block_of(product));
+  columns->has_bias = product->has_bias;
+  columns->is_blocked = !vit_dsp_is_whole(product);
+  columns->store = kVitDspSums;
+  columns->tile = address(product->tile);
+  columns->expansion = product->expansion;
+  columns->job.weights = address(product->expansion.words);
+  columns->job.group_bytes = (uint32_t)columns->inputs * INPUT_BYTES;
+  // Parts of about equal size, each a multiple of the unrolled step.
+  const int32_t most = product->expansion.inputs;
+  const int32_t parts = (columns->inputs + most - 1) / most;
+  const int32_t steps = (columns->inputs + parts * STEP_INPUTS - 1) / (parts * STEP_INPUTS);
+  columns->part = parts == 1 ? columns->inputs : vit_min32(steps * STEP_INPUTS, most);
+  columns->whole = path_of(columns->inputs);
+  vit_dsp_columns_sums(columns);
+}
+
+// Inputs from `from` on of groups [begin, end), to `store`.
+static void run_groups(VitDspColumns* columns, int32_t from, int32_t inputs, int32_t begin,
+                       int32_t end, VitDspStore store, uint32_t out, uint32_t out_step) {
+  VitDspJob* job = &columns->job;
+  set_path(job, path_of(inputs), store);
+  if (columns->part < columns->inputs || columns->is_blocked) job->entry = vit_dsp_labels.resume;
+  job->streams = address(columns->streams + 6 * begin);
+  job->out = out;
+  job->out_step = out_step;
+  set_groups(columns, from, inputs, begin, end);
+  vit_dsp_gemm(job);
+}
+
+// The last inputs of sums that stay in the streams.
+static void finish(VitDspColumns* columns, int32_t from, uint32_t out) {
+  const int32_t inputs = columns->inputs - from, whole = columns->whole_groups;
+  if (!columns->is_inline) {
+    run_groups(columns, from, inputs, 0, columns->groups, kVitDspSums, address(columns->sums),
+               SUMS_BYTES);
+    return;
+  }
+  run_groups(columns, from, inputs, 0, whole, columns->store, out, columns->out_step);
+  if (whole == columns->groups) return;
+  const uint32_t stride = columns->job.parameter;
+  columns->job.parameter = 0;
+  run_groups(columns, from, inputs, whole, columns->groups, columns->store,
+             out + (uint32_t)whole * columns->out_step, columns->out_step);
+  columns->job.parameter = stride;
+}
+
+// Inputs [from, from + inputs) of all groups: the streams go on, in columns->streams.
+static void continue_streams(VitDspColumns* columns, int32_t from, int32_t inputs) {
+  run_groups(columns, from, inputs, 0, columns->groups, kVitDspStreams, address(columns->streams),
+             STREAMS_BYTES);
+}
+
+static void begin_streams(VitDspColumns* columns) {
+  uint32_t* streams = columns->streams;
+  for (int32_t g = 0; g < columns->groups; ++g) {
+    for (int32_t i = 0; i < 6; ++i) *streams++ = columns->job.init[i];
   }
 }
 
-void vit_dsp_columns_without_bias(VitDspColumns* columns) {
-  static const int32_t zeros[2] = {0, 0};
-  columns->bias = zeros;
-  columns->bias_step = 0;
+// Adds the four sums of each row's streams.
+static void take_out(VitDspColumns* columns) {
+  const uint32_t* t = columns->streams;
+  int32_t* sums = columns->sums;
+  for (int32_t r = 0; r < columns->groups * VIT_ROW_GROUP; ++r, t += 3, sums += 4) {
+    const int32_t s0 = (int32_t)((t[0] - (t[1] << 8) + (t[2] << 16)) << 8) >> 8;
+    const int32_t s1 = (int32_t)(t[0] - (uint32_t)s0) >> 8;
+    const int32_t s2 = (int32_t)(t[1] - (uint32_t)s1) >> 8;
+    const int32_t s3 = (int32_t)(t[2] - (uint32_t)s2) >> 8;
+    sums[0] = vit_add32(sums[0], s0);
+    sums[1] = vit_add32(sums[1], s1);
+    sums[2] = vit_add32(sums[2], s2);
+    sums[3] = vit_add32(sums[3], s3);
+  }
 }
 
-void vit_dsp_columns_inline(VitDspColumns* columns, uint32_t parameter, uint32_t out_step) {
-  VitDspJob* job = &columns->job;
-  job->zero_point = (uint32_t)columns->linear->out_zero_point;
-  job->parameter = parameter;
-  job->out_step = out_step;
+// Two packed pairs of channels, a part of their inputs.
+static void expand(VitDspColumns* columns, const int16_t* pair0, const int16_t* pair1, int32_t from,
+                   int32_t inputs) {
+  vit_dsp_expand(pair0 + from, pair1 + from, columns->expansion.words, inputs / 2);
+}
+
+static void run_parts(VitDspColumns* columns, const int16_t* pair0, const int16_t* pair1,
+                      uint32_t out) {
+  const int32_t part = columns->part, inputs = columns->inputs;
+  int32_t from = 0;
+  begin_streams(columns);
+  for (; from + part < inputs; from += part) {
+    expand(columns, pair0, pair1, from, part);
+    continue_streams(columns, from, part);
+  }
+  expand(columns, pair0, pair1, from, inputs - from);
+  finish(columns, from, out);
+}
+
+static void run_blocks(VitDspColumns* columns, const int16_t* pair0, const int16_t* pair1,
+                       const int32_t* bias) {
+  for (int32_t i = 0; i < columns->groups * VIT_ROW_GROUP * VIT_DSP_CHANNELS; ++i) {
+    columns->sums[i] = bias[i % VIT_DSP_CHANNELS];
+  }
+  set_init(&columns->job, zeros);
+  for (int32_t begin = 0; begin < columns->inputs; begin += columns->block) {
+    const int32_t end = vit_min32(begin + columns->block, columns->inputs);
+    begin_streams(columns);
+    for (int32_t from = begin; from < end; from += columns->part) {
+      const int32_t inputs = vit_min32(columns->part, end - from);
+      expand(columns, pair0, pair1, from, inputs);
+      continue_streams(columns, from, inputs);
+    }
+    take_out(columns);
+  }
+}
+
+// Multipliers of the next channels, some of which the layer may not have, and their bias.
+static void load_channels(VitDspColumns* columns, int32_t* bias) {
+  const VitLinearParams* linear = columns->linear;
+  const int32_t channel = columns->channel, left = linear->out_features - channel;
+  for (int32_t i = 0; i < VIT_DSP_CHANNELS; ++i) {
+    bias[i] = i < left && columns->has_bias ? linear->bias[channel + i] : 0;
+    columns->job.multipliers[i] = i < left ? (uint32_t)linear->multiplier[channel + i] : 0;
+  }
+}
+
+// Any four channels, any way.
+static NOT_INLINE void next_in_general(VitDspColumns* columns, void* out) {
+  const int16_t* pair0 = columns->weights;
+  const int has_second = columns->linear->out_features - columns->channel > 2;
+  const int16_t* pair1 = has_second ? pair0 + columns->pair_step : pair0;
+  int32_t bias[VIT_DSP_CHANNELS];
+  load_channels(columns, bias);
+  if (columns->is_blocked) {
+    run_blocks(columns, pair0, pair1, bias);
+    return;
+  }
+  set_init(&columns->job, bias);
+  if (columns->part < columns->inputs) {
+    run_parts(columns, pair0, pair1, address(out));
+    return;
+  }
+  expand(columns, pair0, pair1, 0, columns->inputs);
+  finish(columns, 0, address(out));
 }
 
 void vit_dsp_columns_next(VitDspColumns* columns, void* out) {
-  const int16_t* weights = columns->weights;
-  const int32_t *multiplier = columns->multiplier, *bias = columns->bias;
-  const int32_t bias0 = bias[0], multiplier0 = multiplier[0];
-  int32_t bias1 = 0, multiplier1 = 0;
-  if (columns->channels > 1) {  // an odd last channel has no second one
-    bias1 = bias[1];
-    multiplier1 = multiplier[1];
-  }
+  const VitLinearParams* linear = columns->linear;
+  const int32_t channel = columns->channel;
+  const int16_t* pair0 = columns->weights;
   VitDspJob* job = &columns->job;
-  job->multipliers[0] = (uint32_t)multiplier0;
-  job->multipliers[1] = (uint32_t)multiplier1;
-  job->out = address(out);
-  columns->weights = weights + columns->weights_step;
-  columns->multiplier = multiplier + 2;
-  columns->bias = bias + columns->bias_step;
-  columns->channels -= 2;
-  columns->run(columns, weights, bias0, bias1);
+  if (columns->is_prepared && linear->out_features - channel >= VIT_DSP_CHANNELS) {
+    const int32_t* multipliers = linear->multiplier + channel;
+    set_init(job, columns->has_bias ? linear->bias + channel : zeros);
+    job->multipliers[0] = (uint32_t)multipliers[0];
+    job->multipliers[1] = (uint32_t)multipliers[1];
+    job->multipliers[2] = (uint32_t)multipliers[2];
+    job->multipliers[3] = (uint32_t)multipliers[3];
+    job->out = address(columns->is_inline ? out : columns->sums);
+    vit_dsp_expand(pair0, pair0 + columns->pair_step, columns->expansion.words,
+                   columns->input_words);
+    vit_dsp_gemm(job);
+  } else {
+    next_in_general(columns, out);
+  }
+  columns->channel = channel + VIT_DSP_CHANNELS;
+  columns->weights = pair0 + 2 * columns->pair_step;
 }
 
-void vit_dsp_scores(const int16_t* tile, int32_t k_even, const int16_t* packed, int32_t pairs,
-                    int32_t* sums) {
-  const Path path =
-      path_of(k_even, VIT_DSP_STEP_BYTES, vit_dsp_rows_labels.chunk_end, vit_dsp_rows_labels.tails);
-  VitDspJob job;
-  set_init(&job, 0, 0);
-  job.reload = address(tile);
-  job.entry = path.entry;
-  job.out = address(sums);
-  job.running = address(packed);
-  job.running_end = address(packed + pairs * k_even);
-  job.chunk_end = job.reload + path.steps * ROWS_STEP_BYTES;
-  job.tail = path.tail;
-  vit_dsp_gemm_rows(&job);
-}
+// ---- attention ---------------------------------------------------------------------------------
 
-void vit_dsp_wide(const int16_t* tile, int32_t groups, int32_t k_even, const int16_t* columns,
-                  int32_t* sums) {
-  const VitDspStoreLabels* labels = &vit_dsp_wide_labels.stores;
-  const Path path =
-      path_of(k_even, VIT_DSP_WIDE_STEP_BYTES, labels->chunk_end, labels->tails[kVitDspSums]);
+void vit_dsp_scores(const int16_t* tile, int32_t groups, int32_t k_even, const int16_t* packed,
+                    int32_t pairs, uint32_t* expanded, int32_t* sums) {
+  const int32_t quads = (pairs + 1) / 2;
   VitDspJob job;
-  set_init(&job, 0, 0);
-  job.reload = address(columns);
-  job.entry = path.entry;
-  job.out = address(sums);
+  set_init(&job, zeros);
+  job.weights = address(expanded);
+  job.out_step = (uint32_t)quads * SUMS_BYTES;
   job.running = address(tile);
-  job.running_end = address(tile + groups * k_even * VIT_DSP_GROUP);
-  job.chunk_end = job.reload + path.steps * WIDE_STEP_BYTES;
-  job.tail = path.tail;
-  vit_dsp_gemm_wide(&job);
+  job.running_end = job.running + (uint32_t)(groups * k_even) * INPUT_BYTES;
+  set_path(&job, path_of(k_even), kVitDspSums);
+  for (int32_t pair = 0; pair < pairs; pair += 2, packed += 2 * k_even, sums += 8) {
+    vit_dsp_expand(packed, pair + 1 < pairs ? packed + k_even : packed, expanded, k_even / 2);
+    job.out = address(sums);
+    vit_dsp_gemm(&job);
+  }
+}
+
+void vit_dsp_weighted(const int16_t* tile, int32_t groups, int32_t k_even, int32_t from,
+                      int32_t count, const uint32_t* expanded, int32_t* sums) {
+  VitDspJob job;
+  set_init(&job, zeros);
+  job.weights = address(expanded);
+  set_path(&job, path_of(count), kVitDspStreams);
+  job.out = job.streams = address(sums);
+  job.out_step = STREAMS_BYTES;
+  job.group_bytes = (uint32_t)k_even * INPUT_BYTES;
+  job.running = address(tile) + (uint32_t)from * INPUT_BYTES;
+  job.running_end =
+      job.running + (uint32_t)(groups - 1) * job.group_bytes + (uint32_t)count * INPUT_BYTES;
+  if (count < k_even) {
+    if (from == 0) {
+      for (int32_t i = 0; i < 6 * groups; ++i) sums[i] = 0;
+    }
+    job.entry = vit_dsp_labels.resume;
+  }
+  vit_dsp_gemm(&job);
 }
 
 #endif  // VIT_DSP_ASM

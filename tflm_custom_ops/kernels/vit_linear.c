@@ -15,15 +15,21 @@ static size_t input_bytes(const VitLinearOpParams* p) {
                   sizeof(int16_t));
 }
 
+static size_t middle_bytes(const VitLinearOpParams* p) {
+  return vit_area(vit_row_capacity(tile_of(p)), vit_even(p->projection.rank), sizeof(int16_t));
+}
+
 size_t vit_linear_scratch_bytes(const VitLinearOpParams* params) {
-  return input_bytes(params) + vit_area(vit_row_capacity(tile_of(params)),
-                                        vit_even(params->projection.rank), sizeof(int16_t));
+  return input_bytes(params) + middle_bytes(params) +
+         vit_expansion_bytes(vit_projection_inputs(&params->projection));
 }
 
 void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, void* scratch) {
   const VitProjection* p = &params->projection;
   const int32_t k = in_features(p), n = p->up.out_features, tile = tile_of(params);
-  int16_t* middle = (int16_t*)((uint8_t*)scratch + input_bytes(params));
+  uint8_t* middle = (uint8_t*)scratch + input_bytes(params);
+  const VitExpansion expansion =
+      vit_expansion(middle + middle_bytes(params), vit_projection_inputs(p));
   VitStore store = {0};
   store.function = vit_store_int8;
   store.out_stride = n;
@@ -31,6 +37,6 @@ void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, voi
     const VitRows inputs = {(int16_t*)scratch, vit_even(k), vit_min32(tile, params->rows - row)};
     vit_widen_rows(x + (ptrdiff_t)row * k, k, k, 0, inputs);
     store.out = y + (ptrdiff_t)row * n;
-    vit_project(p, inputs, middle, (VitRange){0, n}, &store);
+    vit_project(p, inputs, (int16_t*)middle, (VitRange){0, n}, expansion, &store);
   }
 }

@@ -2,16 +2,21 @@
 #include "vit_linear_rows.h"
 
 #if !VIT_USE_DSP
-void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
-                    VitRows out) {
+void vit_widen_columns(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
+                       VitRows out) {
   for (int32_t r = 0; r < out.rows; ++r) {
     const int8_t* from = in + (ptrdiff_t)r * in_stride;
     int16_t* to = out.data + r * out.stride;
     for (int32_t i = 0; i < features; ++i) to[i] = (int16_t)(from[i] - zero_point);
   }
-  vit_pad_rows(out, features);
 }
 #endif  // !VIT_USE_DSP
+
+void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
+                    VitRows out) {
+  vit_widen_columns(in, in_stride, features, zero_point, out);
+  vit_pad_rows(out, features);
+}
 
 void vit_pad_rows(VitRows rows, int32_t features) {
   if (!(features & 1)) return;
@@ -19,16 +24,12 @@ void vit_pad_rows(VitRows rows, int32_t features) {
 }
 
 #if !VIT_USE_DSP
-// A block of packed sums that starts inside a row is exact if it is at most this long.
-#define ALWAYS_EXACT_BLOCK 512
-
 void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k,
-                     const VitStore* store) {
+                     VitExpansion expansion, const VitStore* store) {
+  (void)expansion;
   int32_t acc[VIT_GEMM_ACCUMULATORS];
   const int32_t w_stride = vit_even(p->in_features);
   const int32_t k_even = vit_even(k.end - k.begin);
-  const int32_t k_block =
-      k.begin % p->k_block ? vit_min32(p->k_block, ALWAYS_EXACT_BLOCK) : p->k_block;
   const int32_t most_rows = vit_min32(vit_row_capacity(a.rows), VIT_GEMM_ROWS);
   const int32_t step = VIT_GEMM_ACCUMULATORS / most_rows & ~1;
   // Channels outside, rows inside: a weight is fetched once for all the rows of the call.
@@ -42,8 +43,8 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
     sums.acc_stride = channels;
     for (int32_t row = 0; row < a.rows; row += most_rows) {
       const int32_t rows = vit_min32(most_rows, a.rows - row);
-      vit_gemm_rows(a.data + row * a.stride, a.stride, rows, w, w_stride, k_even, k_block, channels,
-                    acc, channels);
+      vit_gemm_rows(a.data + row * a.stride, a.stride, rows, w, w_stride, k_even, channels, acc,
+                    channels);
       for (int32_t r = 0; r < rows; r += VIT_ROW_GROUP) {
         sums.row = row + r;
         sums.rows = vit_min32(VIT_ROW_GROUP, rows - r);
@@ -56,29 +57,30 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
 
 #endif  // !VIT_USE_DSP
 
-void vit_project_down(const VitProjection* p, VitRows a, VitRows middle) {
+void vit_project_down(const VitProjection* p, VitRows a, VitRows middle, VitExpansion expansion) {
   VitStore store = {0};
   store.function = vit_store_wide;
   store.out = middle.data;
   store.out_stride = middle.stride;
   const VitRange n = {0, p->rank}, k = {0, p->down.in_features};
-  vit_linear_rows(&p->down, a, n, k, &store);
+  vit_linear_rows(&p->down, a, n, k, expansion, &store);
   vit_pad_rows(middle, p->rank);
 }
 
-void vit_project_up(const VitProjection* p, VitRows a, VitRange n, const VitStore* store) {
+void vit_project_up(const VitProjection* p, VitRows a, VitRange n, VitExpansion expansion,
+                    const VitStore* store) {
   const VitRange k = {0, p->up.in_features};
-  vit_linear_rows(&p->up, a, n, k, store);
+  vit_linear_rows(&p->up, a, n, k, expansion, store);
 }
 
 void vit_project(const VitProjection* p, VitRows a, int16_t* middle, VitRange n,
-                 const VitStore* store) {
+                 VitExpansion expansion, const VitStore* store) {
   if (p->rank) {
     const VitRows low = {middle, vit_even(p->rank), a.rows};
-    vit_project_down(p, a, low);
+    vit_project_down(p, a, low, expansion);
     a = low;
   }
-  vit_project_up(p, a, n, store);
+  vit_project_up(p, a, n, expansion, store);
 }
 
 VitStore vit_residual_store(const VitResidual* residual, const void* x, void* y, int32_t features) {

@@ -3,11 +3,12 @@
 //
 // Activation rows ("wide rows"): int16 [rows][features rounded up to even], the element after an
 // odd number of features 0, memory for `rows` rounded up to a multiple of VIT_ROW_GROUP. With the
-// DSP cores three rows are interleaved, two elements at a time (a tile: vit_gemm_dsp.h), in the
-// same number of bytes. A VitRows may start at any row that is a multiple of VIT_ROW_GROUP.
+// DSP core two rows are interleaved, two elements at a time (a tile: vit_gemm_dsp.h), in the same
+// number of bytes. A VitRows may start at any row that is a multiple of VIT_ROW_GROUP.
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_
 
+#include "vit_layout.h"
 #include "vit_math.h"
 #include "vit_store.h"
 #include "vit_types.h"
@@ -51,23 +52,44 @@ static inline int32_t vit_row_capacity(int32_t rows) { return vit_round_up(rows,
 void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
                     VitRows out);
 
+// The same without the padding element: the first columns of rows that have more.
+void vit_widen_columns(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
+                       VitRows out);
+
 // Writes the padding element of each row, if `features` is odd.
 void vit_pad_rows(VitRows rows, int32_t features);
+
+// Inputs of a layer of k inputs that are expanded at a time, and the bytes of memory for them.
+static inline int32_t vit_expansion_inputs(int32_t k) {
+  return vit_min32(vit_even(k), VIT_EXPANSION_INPUTS);
+}
+static inline size_t vit_expansion_bytes(int32_t k) {
+  return vit_align((size_t)vit_expansion_inputs(k) * 6 + VIT_EXPANSION_AHEAD_BYTES);
+}
+static inline VitExpansion vit_expansion(void* memory, int32_t k) {
+  return (VitExpansion){(uint32_t*)memory, vit_expansion_inputs(k)};
+}
+
+// The most inputs of a projection's layers.
+static inline int32_t vit_projection_inputs(const VitProjection* p) {
+  return p->rank ? vit_max32(p->down.in_features, p->rank) : p->up.in_features;
+}
 
 // Channels `n` of one layer. `k` is the part of the inputs that `a` holds (k.begin even): the
 // whole, or, with vit_store_add, a part.
 void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k,
-                     const VitStore* store);
+                     VitExpansion expansion, const VitStore* store);
 
 // The `down` half of a low-rank projection: middle [rows][rank], its rows and stride set.
-void vit_project_down(const VitProjection* p, VitRows a, VitRows middle);
+void vit_project_down(const VitProjection* p, VitRows a, VitRows middle, VitExpansion expansion);
 
 // The `up` half (or the dense layer), on `a` or on the result of vit_project_down.
-void vit_project_up(const VitProjection* p, VitRows a, VitRange n, const VitStore* store);
+void vit_project_up(const VitProjection* p, VitRows a, VitRange n, VitExpansion expansion,
+                    const VitStore* store);
 
 // Both halves. `middle` has room for a.rows rows of rank values; unused when dense.
 void vit_project(const VitProjection* p, VitRows a, int16_t* middle, VitRange n,
-                 const VitStore* store);
+                 VitExpansion expansion, const VitStore* store);
 
 // The store of a block's last projection: adds x, writes y.
 VitStore vit_residual_store(const VitResidual* residual, const void* x, void* y, int32_t features);

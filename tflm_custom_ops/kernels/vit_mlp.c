@@ -6,16 +6,20 @@
 #include "vit_norm.h"
 
 // Scratch of one tile of tokens: byte offsets, multiples of 16.
-//   inputs:  { LayerNorm rows, low-rank rows of fc1 }, later the low-rank rows of fc2
-//   hidden:  hidden_tile hidden units, wide rows
-//   partial: int32 sums of fc2 over the hidden units so far, where hidden_tile < hidden_dim
+//   inputs:        { LayerNorm rows, low-rank rows of fc1 }, later { low-rank rows of fc2,
+//                  expansion of fc2 }
+//   hidden:        hidden_tile hidden units, wide rows
+//   fc1_expansion: and fc2's where hidden_tile < hidden_dim, since the inputs stay then
+//   partial:       int32 sums of fc2 over the hidden units so far, where hidden_tile < hidden_dim
 typedef struct {
   int32_t tile;
   int32_t hidden_stride;
   int32_t partial_stride;
   size_t rows;
   size_t fc1_middle;
+  size_t fc1_expansion;
   size_t fc2_middle;
+  size_t fc2_expansion;
   size_t hidden;
   size_t partial;
   size_t bytes;
@@ -37,11 +41,22 @@ static Plan plan_of(const VitMlpParams* p) {
   plan.fc1_middle = vit_area(rows, vit_even(p->embed_dim), sizeof(int16_t));
   const size_t fc1_end = plan.fc1_middle + vit_area(rows, vit_even(p->fc1.rank), sizeof(int16_t));
   const size_t fc2_end = vit_area(rows, vit_even(p->fc2.rank), sizeof(int16_t));
-  plan.hidden = vit_max_size(fc1_end, fc2_end);
-  plan.partial = plan.hidden + vit_area(rows, plan.hidden_stride, sizeof(int16_t));
+  const size_t fc1_bytes = vit_expansion_bytes(vit_projection_inputs(&p->fc1));
+  const size_t fc2_bytes = vit_expansion_bytes(vit_projection_inputs(&p->fc2));
+  const size_t hidden_bytes = vit_area(rows, plan.hidden_stride, sizeof(int16_t));
+  plan.hidden = vit_max_size(fc1_end, is_split(p) ? fc2_end : fc2_end + fc2_bytes);
+  plan.fc1_expansion = plan.hidden + hidden_bytes;
+  plan.fc2_expansion = is_split(p) ? plan.fc1_expansion : fc2_end;
+  plan.partial =
+      plan.fc1_expansion + (is_split(p) ? vit_max_size(fc1_bytes, fc2_bytes) : fc1_bytes);
   plan.bytes = plan.partial;
   if (is_split(p)) plan.bytes += vit_area(plan.tile, plan.partial_stride, sizeof(int32_t));
   return plan;
+}
+
+// The memory for the weights of a projection's layers.
+static VitExpansion expansion_at(uint8_t* scratch, size_t offset, const VitProjection* p) {
+  return vit_expansion(scratch + offset, vit_projection_inputs(p));
 }
 
 // Hidden units [n.begin, n.end) after the activation function, as wide rows.
@@ -55,7 +70,7 @@ static VitRows hidden_units(const VitMlpParams* p, const Plan* plan, VitRows inp
   store.out = hidden.data;
   store.out_stride = hidden.stride;
   store.first_channel = n.begin;
-  vit_project_up(&p->fc1, inputs, n, &store);
+  vit_project_up(&p->fc1, inputs, n, expansion_at(scratch, plan->fc1_expansion, &p->fc1), &store);
   vit_pad_rows(hidden, n.end - n.begin);
   return hidden;
 }
@@ -78,6 +93,7 @@ static void store_partial(const VitLinearParams* p, const int32_t* partial, int3
 static void split_tile(const VitMlpParams* p, const Plan* plan, VitRows inputs,
                        const VitStore* residual, uint8_t* scratch) {
   const VitLinearParams* reader = hidden_reader(p);
+  const VitExpansion expansion = expansion_at(scratch, plan->fc2_expansion, &p->fc2);
   int32_t* partial = (int32_t*)(scratch + plan->partial);
   VitStore add = {0};
   add.function = vit_store_add;
@@ -87,7 +103,7 @@ static void split_tile(const VitMlpParams* p, const Plan* plan, VitRows inputs,
   for (int32_t h = 0; h < p->hidden_dim; h += p->hidden_tile) {
     const VitRange part = {h, vit_min32(h + p->hidden_tile, p->hidden_dim)};
     const VitRows hidden = hidden_units(p, plan, inputs, part, scratch);
-    vit_linear_rows(reader, hidden, (VitRange){0, reader->out_features}, part, &add);
+    vit_linear_rows(reader, hidden, (VitRange){0, reader->out_features}, part, expansion, &add);
   }
   if (!p->fc2.rank) {
     store_partial(reader, partial, inputs.rows, residual);
@@ -101,7 +117,7 @@ static void split_tile(const VitMlpParams* p, const Plan* plan, VitRows inputs,
   wide.out_stride = middle.stride;
   store_partial(reader, partial, inputs.rows, &wide);
   vit_pad_rows(middle, p->fc2.rank);
-  vit_project_up(&p->fc2, middle, (VitRange){0, p->embed_dim}, residual);
+  vit_project_up(&p->fc2, middle, (VitRange){0, p->embed_dim}, expansion, residual);
 }
 
 static void mlp_tile(const VitMlpParams* p, const Plan* plan, const void* x, void* y, int32_t count,
@@ -110,7 +126,7 @@ static void mlp_tile(const VitMlpParams* p, const Plan* plan, const void* x, voi
   vit_norm_rows(&p->norm, x, p->residual.bits, inputs);
   if (p->fc1.rank) {
     const VitRows middle = {(int16_t*)(scratch + plan->fc1_middle), vit_even(p->fc1.rank), count};
-    vit_project_down(&p->fc1, inputs, middle);
+    vit_project_down(&p->fc1, inputs, middle, expansion_at(scratch, plan->fc1_expansion, &p->fc1));
     inputs = middle;
   }
   const VitStore residual = vit_residual_store(&p->residual, x, y, p->embed_dim);
@@ -121,7 +137,7 @@ static void mlp_tile(const VitMlpParams* p, const Plan* plan, const void* x, voi
   const VitRange all = {0, p->hidden_dim};
   const VitRows hidden = hidden_units(p, plan, inputs, all, scratch);
   vit_project(&p->fc2, hidden, (int16_t*)(scratch + plan->fc2_middle), (VitRange){0, p->embed_dim},
-              &residual);
+              expansion_at(scratch, plan->fc2_expansion, &p->fc2), &residual);
 }
 
 size_t vit_mlp_scratch_bytes(const VitMlpParams* params) { return plan_of(params).bytes; }

@@ -36,7 +36,7 @@
 
 .macro STORE_TILE
   pkhbt r8, r8, r9, lsl #16
-  str r8, [OUT], #12
+  str r8, [OUT], #8
 .endm
 
 .macro STORE_BYTES

@@ -6,8 +6,17 @@
 #include "vit_linear_rows.h"
 #include "vit_math.h"
 
+// Patches at a time, and inputs of theirs whose weights are expanded at a time.
+#define PATCH_ROWS 4
+#define PATCH_INPUTS 192
+
+static size_t rows_bytes(const VitPatchEmbedParams* p) {
+  return vit_area(PATCH_ROWS, vit_even(p->linear.in_features), sizeof(int16_t));
+}
+
 size_t vit_patch_embed_scratch_bytes(const VitPatchEmbedParams* params) {
-  return vit_area(VIT_ROW_GROUP, vit_even(params->linear.in_features), sizeof(int16_t));
+  return rows_bytes(params) +
+         vit_expansion_bytes(vit_min32(params->linear.in_features, PATCH_INPUTS));
 }
 
 // Image row that the strip's first patch row reads, which padding may put above the image.
@@ -105,12 +114,15 @@ void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, con
   const VitLinearParams* linear = &params->linear;
   const int32_t top = strip_top(params, strip), k = linear->in_features;
   VitRows patches = {(int16_t*)scratch, vit_even(k), 0};
-  for (int32_t gx = 0; gx < params->grid_width; gx += VIT_ROW_GROUP) {
-    patches.rows = vit_min32(VIT_ROW_GROUP, params->grid_width - gx);
+  const VitExpansion expansion =
+      vit_expansion((uint8_t*)scratch + rows_bytes(params), vit_min32(k, PATCH_INPUTS));
+  for (int32_t gx = 0; gx < params->grid_width; gx += PATCH_ROWS) {
+    patches.rows = vit_min32(PATCH_ROWS, params->grid_width - gx);
     gather_patches(params, rows, top, gx, patches);
     vit_pad_rows(patches, k);
     const VitStore store = token_store(params, strip * params->grid_width + gx, tokens);
-    vit_linear_rows(linear, patches, (VitRange){0, linear->out_features}, (VitRange){0, k}, &store);
+    vit_linear_rows(linear, patches, (VitRange){0, linear->out_features}, (VitRange){0, k},
+                    expansion, &store);
   }
 }
 

@@ -102,7 +102,8 @@ static inline int32_t divide(const VitAttentionParams* p, int32_t sum, int32_t t
 }
 
 void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                 const int8_t* values, const VitContext* out) {
+                 const int8_t* values, VitExpansion expansion, const VitContext* out) {
+  (void)expansion;
   int32_t acc[2 * QUERY_BLOCK];
   int32_t multiplier[QUERY_BLOCK];
   for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {
@@ -116,8 +117,8 @@ void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
     }
     for (int32_t d = 0; d < p->head_dim; d += 2) {
       const int32_t two = d + 1 < p->head_dim;
-      const int8_t* v = values + (ptrdiff_t)d * p->tokens;
-      weighted_sums(block, v, two ? v + p->tokens : v, p->tokens, acc);
+      const int8_t* v = values + (ptrdiff_t)d * e.stride;
+      weighted_sums(block, v, two ? v + e.stride : v, p->tokens, acc);
       for (int32_t r = 0; r < block.rows; ++r) {
         const int32_t total = totals[first + r];
         const int32_t g = vit_clz32((uint32_t)total) - 9;

@@ -29,9 +29,11 @@ typedef struct {
 } VitContext;
 
 // Context of one head for a tile of queries: e.rows rows of exponentials with sums `totals`, and
-// the head's values, int8 [head_dim][tokens].
+// the head's values, int8 [head_dim][e.stride], in a row the tokens and then anything. The tokens
+// that `expansion` holds are a multiple of 4. Wide rows have memory for whole groups, and the row
+// after an odd last one is undefined.
 void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                 const int8_t* values, const VitContext* out);
+                 const int8_t* values, VitExpansion expansion, const VitContext* out);
 
 #ifdef __cplusplus
 }

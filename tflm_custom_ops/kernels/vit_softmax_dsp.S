@@ -6,8 +6,8 @@
 //   uint32_t vit_dsp_softmax_row(const int32_t* scores, uint32_t* tile, int32_t tokens,
 //                                const VitDspSoftmax* softmax);
 //
-// scores: one row of int32 [pair][3][2] (24 bytes from pair to pair). tile: the same row of int16
-// [pair][3][2] (12 bytes), four tokens in the order (0, 2), (1, 3), in which SXTB16 widens the
+// scores: one row of int32 [quad][2][4] (32 bytes from quad to quad of tokens). tile: one row of
+// int16 [pair][2][2] (8 bytes), four tokens in the order (0, 2), (1, 3), in which SXTB16 widens the
 // values; the last four are padded with 0. Returns the sum.
 
 #include "vit_gemm_dsp_layout.h"
@@ -32,15 +32,23 @@
   movgt MAXIMUM, \value
 .endm
 
-.macro MAXIMUM_PAIR
-  ldrd r8, r9, [SCORES], #24
+.macro MAXIMUM_QUAD
+  ldrd r8, r9, [SCORES], #8
+  ldrd r10, r11, [SCORES], #24
   LARGER r8
   LARGER r9
+  LARGER r10
+  LARGER r11
 .endm
 
-// t of two scores: \a, \b.
-.macro ARGUMENTS a, b, shifted
-  ldrd \a, \b, [SCORES], #24
+.macro MAXIMUM_ONE
+  ldr r8, [SCORES], #4
+  LARGER r8
+.endm
+
+// t of two scores: \a, \b; \step bytes to the next two.
+.macro ARGUMENTS a, b, step, shifted
+  ldrd \a, \b, [SCORES], #\step
   sub \a, MAXIMUM, \a
   sub \b, MAXIMUM, \b
   .if \shifted
@@ -63,18 +71,18 @@
 
 // Four tokens: 36 instructions, 40 with a shift.
 .macro EXP_QUAD shifted
-  ARGUMENTS r8, r9, \shifted
+  ARGUMENTS r8, r9, 8, \shifted
   EXPONENTIAL r10, r8
   EXPONENTIAL r11, r9
-  ARGUMENTS r8, r12, \shifted
+  ARGUMENTS r8, r12, 24, \shifted
   EXPONENTIAL r9, r8
   EXPONENTIAL r8, r12
   pkhbt r10, r10, r9, lsl #16
   pkhbt r11, r11, r8, lsl #16
   smlad SUM, r10, ONES, SUM
   smlad SUM, r11, ONES, SUM
-  str r10, [TILE], #12
-  str r11, [TILE], #12
+  str r10, [TILE], #8
+  str r11, [TILE], #8
 .endm
 
 // One of the last tokens: its score and its place in the tile.
@@ -93,18 +101,15 @@ BEGIN_FUNCTION vit_dsp_softmax_row
   push {r0, r2, r4-r11, lr}
   ldm r3, {r4, r5, lr}  // multiplier, table, shift
   ldr MAXIMUM, [SCORES]
-  lsr COUNT, r2, #1
-  REPEAT maximum, COUNT, 8, MAXIMUM_PAIR
-  ldrd r8, r2, [sp]
-  tst r2, #1
-  beq softmax_maximum_known
-  ldr r9, [SCORES]
-  LARGER r9
-softmax_maximum_known:
-  mov SCORES, r8
+  lsr COUNT, r2, #2
+  REPEAT maximum, COUNT, 4, MAXIMUM_QUAD
+  ldr COUNT, [sp, #4]
+  and COUNT, COUNT, #3
+  REPEAT maximum_last, COUNT, 4, MAXIMUM_ONE
+  ldrd SCORES, COUNT, [sp]
   mov SUM, #0
   mov ONES, #0x00010001
-  lsr COUNT, r2, #2
+  lsr COUNT, COUNT, #2
   cmp SHIFT, #0
   bne.w softmax_shifted
   REPEAT plain, COUNT, 4, EXP_QUAD, 0
@@ -114,14 +119,14 @@ softmax_last:
   beq softmax_done
   mov r8, #0
   str r8, [TILE]
-  str r8, [TILE, #12]
+  str r8, [TILE, #8]
   EXP_LAST 0, 0
   subs r2, r2, #1
   beq softmax_done
-  EXP_LAST 4, 12
+  EXP_LAST 4, 8
   subs r2, r2, #1
   beq softmax_done
-  EXP_LAST 24, 2
+  EXP_LAST 8, 2
 softmax_done:
   mov r0, SUM
   add sp, sp, #8

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three-row forms load bias and multiplier once per three results and clamp with one
+// The two-row forms load bias and multiplier once per two results and clamp with one
 // saturating instruction; they serve layers whose output takes the whole int8 (or int16) range.
 // Everything else goes through the one-row forms, which clamp to any range.
 #include "vit_store.h"
@@ -37,18 +37,16 @@ static inline int32_t requantize_int8(int32_t acc, int32_t bias, int32_t multipl
 
 void vit_store_int8(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
   int8_t* out = (int8_t*)store->out + sums->row * store->out_stride + column(store, sums);
-  if (sums->rows == 3 && is_full_int8(p)) {
-    const int32_t *acc0 = sums->acc, *acc1 = acc0 + sums->acc_stride,
-                  *acc2 = acc1 + sums->acc_stride;
+  if (sums->rows == 2 && is_full_int8(p)) {
+    const int32_t *acc0 = sums->acc, *acc1 = acc0 + sums->acc_stride;
     const int32_t *bias = p->bias + sums->n, *multiplier = p->multiplier + sums->n;
     const int32_t shift = p->shift, zero_point = p->out_zero_point, count = sums->count;
-    int8_t *out0 = out, *out1 = out0 + store->out_stride, *out2 = out1 + store->out_stride;
+    int8_t *out0 = out, *out1 = out0 + store->out_stride;
     VIT_INDEPENDENT
     for (int32_t i = 0; i < count; ++i) {
       const int32_t b = bias[i], m = multiplier[i];
       out0[i] = (int8_t)requantize_int8(acc0[i], b, m, shift, zero_point);
       out1[i] = (int8_t)requantize_int8(acc1[i], b, m, shift, zero_point);
-      out2[i] = (int8_t)requantize_int8(acc2[i], b, m, shift, zero_point);
     }
     return;
   }
@@ -62,18 +60,16 @@ void vit_store_int8(const VitStore* store, const VitLinearParams* p, const VitSu
 
 void vit_store_int16(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
   int16_t* out = (int16_t*)store->out + sums->row * store->out_stride + column(store, sums);
-  if (sums->rows == 3 && is_full_int8(p)) {
-    const int32_t *acc0 = sums->acc, *acc1 = acc0 + sums->acc_stride,
-                  *acc2 = acc1 + sums->acc_stride;
+  if (sums->rows == 2 && is_full_int8(p)) {
+    const int32_t *acc0 = sums->acc, *acc1 = acc0 + sums->acc_stride;
     const int32_t *bias = p->bias + sums->n, *multiplier = p->multiplier + sums->n;
     const int32_t shift = p->shift, zero_point = p->out_zero_point, count = sums->count;
-    int16_t *out0 = out, *out1 = out0 + store->out_stride, *out2 = out1 + store->out_stride;
+    int16_t *out0 = out, *out1 = out0 + store->out_stride;
     VIT_INDEPENDENT
     for (int32_t i = 0; i < count; ++i) {
       const int32_t b = bias[i], m = multiplier[i];
       out0[i] = (int16_t)requantize_int8(acc0[i], b, m, shift, zero_point);
       out1[i] = (int16_t)requantize_int8(acc1[i], b, m, shift, zero_point);
-      out2[i] = (int16_t)requantize_int8(acc2[i], b, m, shift, zero_point);
     }
     return;
   }
@@ -93,18 +89,16 @@ void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSu
 void vit_store_lut(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
   int16_t* out = (int16_t*)store->out + sums->row * store->out_stride + column(store, sums);
   const int8_t* lut = store->lut + 128;
-  if (sums->rows == 3 && is_full_int8(p)) {
-    const int32_t *acc0 = sums->acc, *acc1 = acc0 + sums->acc_stride,
-                  *acc2 = acc1 + sums->acc_stride;
+  if (sums->rows == 2 && is_full_int8(p)) {
+    const int32_t *acc0 = sums->acc, *acc1 = acc0 + sums->acc_stride;
     const int32_t *bias = p->bias + sums->n, *multiplier = p->multiplier + sums->n;
     const int32_t shift = p->shift, zero_point = p->out_zero_point, count = sums->count;
-    int16_t *out0 = out, *out1 = out0 + store->out_stride, *out2 = out1 + store->out_stride;
+    int16_t *out0 = out, *out1 = out0 + store->out_stride;
     VIT_INDEPENDENT
     for (int32_t i = 0; i < count; ++i) {
       const int32_t b = bias[i], m = multiplier[i];
       out0[i] = lut[requantize_int8(acc0[i], b, m, shift, zero_point)];
       out1[i] = lut[requantize_int8(acc1[i], b, m, shift, zero_point)];
-      out2[i] = lut[requantize_int8(acc2[i], b, m, shift, zero_point)];
     }
     return;
   }

@@ -13,7 +13,8 @@ extern "C" {
 
 typedef struct VitStore VitStore;
 
-// Sums of `rows` (1..3) rows starting at `row`, and of `count` channels starting at `n`.
+// Sums of `rows` (1..VIT_ROW_GROUP) rows starting at `row`, and of `count` channels starting at
+// `n`.
 typedef struct {
   int32_t row;
   int32_t rows;
@@ -29,9 +30,10 @@ typedef void (*VitStoreFunction)(const VitStore* store, const VitLinearParams* p
 struct VitStore {
   VitStoreFunction function;
   void* out;
-  int32_t out_stride;     // elements from row to row (from channel to channel: vit_store_value)
-  int32_t first_channel;  // channel that is stored in column 0
-  int32_t first_row;      // token that row 0 is (vit_store_key)
+  int32_t out_stride;        // elements from row to row (from channel to channel: vit_store_value)
+  int32_t first_channel;     // channel that is stored in column 0
+  int32_t first_row;         // token that row 0 is (vit_store_key)
+  int32_t has_whole_groups;  // out has memory for whole groups of rows (vit_store_int8)
   // Residual forms: the tensor that is added, at [row][n], and how.
   const void* in;
   int32_t in_stride;
@@ -56,7 +58,8 @@ void vit_store_residual_8_16(const VitStore* store, const VitLinearParams* p, co
 // out int16 [token / 2][n], token 2p + 256 * token 2p+1, token = first_row + row: the keys of a
 // head, packed as weights. Tokens of a pair are stored in order, the even one first.
 void vit_store_key(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
-// out int8 [n][row]: the values of a head, transposed.
+// out int8 [n][row]: the values of a head, transposed. The stride is even, and a last row that is
+// even may bring an undefined one after it.
 void vit_store_value(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
 // out int32 [row][n] += the sums (no bias): a part of the inputs.
 void vit_store_add(const VitStore* store, const VitLinearParams* p, const VitSums* sums);

@@ -29,7 +29,7 @@ static void int8_column(const VitDspColumn* c) {
   const Requant q = requant_of(c);
   const int32_t stride = c->store->out_stride;
   int8_t* out = (int8_t*)c->store->out + c->first * stride + position(c);
-  for (int32_t r = 0; r < c->rows; ++r, out += stride) *out = (int8_t)requantize(q, c->sums[2 * r]);
+  for (int32_t r = 0; r < c->rows; ++r, out += stride) *out = (int8_t)requantize(q, c->sums[4 * r]);
 }
 
 static void int16_column(const VitDspColumn* c) {
@@ -37,7 +37,7 @@ static void int16_column(const VitDspColumn* c) {
   const int32_t stride = c->store->out_stride;
   int16_t* out = (int16_t*)c->store->out + c->first * stride + position(c);
   for (int32_t r = 0; r < c->rows; ++r, out += stride) {
-    *out = (int16_t)requantize(q, c->sums[2 * r]);
+    *out = (int16_t)requantize(q, c->sums[4 * r]);
   }
 }
 
@@ -46,7 +46,7 @@ static void tile_column(const VitDspColumn* c, const int8_t* lut) {
   const VitRows out = {(int16_t*)c->store->out, c->store->out_stride, 0};
   const int32_t at = vit_wide_at(position(c));
   for (int32_t r = 0; r < c->rows; ++r) {
-    const int32_t value = requantize(q, c->sums[2 * r]);
+    const int32_t value = requantize(q, c->sums[4 * r]);
     vit_wide_row(out, c->first + r)[at] = (int16_t)(lut ? lut[vit_sat8(value) + 128] : value);
   }
 }
@@ -54,7 +54,7 @@ static void tile_column(const VitDspColumn* c, const int8_t* lut) {
 static void value_column(const VitDspColumn* c) {
   const Requant q = requant_of(c);
   int8_t* out = (int8_t*)c->store->out + position(c) * c->store->out_stride + c->first;
-  for (int32_t r = 0; r < c->rows; ++r) out[r] = (int8_t)requantize(q, c->sums[2 * r]);
+  for (int32_t r = 0; r < c->rows; ++r) out[r] = (int8_t)requantize(q, c->sums[4 * r]);
 }
 
 // Rows in pairs, the even one in the low byte. An odd first row completes a pair.
@@ -69,15 +69,15 @@ static void key_column(const VitDspColumn* c) {
     r = 1;
   }
   for (; r + 1 < c->rows; r += 2, out += stride) {
-    *out = (int16_t)(requantize(q, c->sums[2 * r]) + 256 * requantize(q, c->sums[2 * r + 2]));
+    *out = (int16_t)(requantize(q, c->sums[4 * r]) + 256 * requantize(q, c->sums[4 * r + 4]));
   }
-  if (r < c->rows) *out = (int16_t)requantize(q, c->sums[2 * r]);
+  if (r < c->rows) *out = (int16_t)requantize(q, c->sums[4 * r]);
 }
 
 static void add_column(const VitDspColumn* c) {
   const int32_t stride = c->store->out_stride;
   int32_t* out = (int32_t*)c->store->out + c->first * stride + position(c);
-  for (int32_t r = 0; r < c->rows; ++r, out += stride) *out = vit_add32(*out, c->sums[2 * r]);
+  for (int32_t r = 0; r < c->rows; ++r, out += stride) *out = vit_add32(*out, c->sums[4 * r]);
 }
 
 // The residual forms: constants joined in 64 bits, so that a result is two SMLAL.
@@ -110,7 +110,7 @@ static inline int32_t add_residual(const Residual* r, int32_t sum, int32_t in) {
   const in_type* in = (const in_type*)store->in + c->first * in_stride + position(c); \
   out_type* out = (out_type*)store->out + c->first * out_stride + position(c);        \
   for (int32_t r = 0; r < c->rows; ++r, in += in_stride, out += out_stride) {         \
-    *out = (out_type)add_residual(&residual, c->sums[2 * r], *in);                    \
+    *out = (out_type)add_residual(&residual, c->sums[4 * r], *in);                    \
   }
 
 static void residual_8_8_column(const VitDspColumn* c) { RESIDUAL_COLUMN(int8_t, int8_t) }
@@ -144,22 +144,23 @@ static int is_full_range(const VitLinearParams* p, int32_t low, int32_t high) {
   return p->shift == 0 && p->out_min == low && p->out_max == high;
 }
 
-static void residual_pair(const VitDspColumn* c, int32_t bytes) {
+static void residual_quad(const VitDspColumn* c, int32_t bytes) {
   const VitStore* store = c->store;
   const Residual r = residual_of(c);
   const int32_t stride = store->in_stride * bytes;
   const int8_t* in = (const int8_t*)store->in + c->first * stride + position(c) * bytes;
   const int8_t* out = (const int8_t*)store->out + c->first * stride + position(c) * bytes;
+  const int32_t* multiplier = c->p->multiplier + c->channel;
   const VitDspResidual job = {c->sums,
                               in,
                               (int32_t)((uintptr_t)out - (uintptr_t)in),
-                              stride - bytes,
-                              {r.q.multiplier, c->p->multiplier[c->channel + 1]},
+                              {multiplier[0], multiplier[1], multiplier[2], multiplier[3]},
                               (uint32_t)r.offset,
                               (int32_t)(r.offset >> 32),
                               r.in_multiplier,
                               r.in_shift,
-                              c->sums + 2 * c->rows};
+                              stride - 3 * bytes,
+                              c->sums + 4 * c->rows};
   if (bytes == 1) {
     vit_dsp_residual_8(&job);
   } else {
@@ -167,65 +168,43 @@ static void residual_pair(const VitDspColumn* c, int32_t bytes) {
   }
 }
 
-// Whole pairs of rows by the assembly, the ends one channel at a time.
-static void key_pair(const VitDspColumn* c) {
-  const int32_t stride = c->store->out_stride, row = c->store->first_row + c->first;
-  const int32_t head = row & 1, rows = (c->rows - head) & ~1;
-  if (rows > 0) {
-    int16_t* out = (int16_t*)c->store->out + ((row + head) >> 1) * stride + position(c);
-    const VitDspKeys job = {
-        c->sums + 2 * head,   out,
-        stride * 2,           {c->p->multiplier[c->channel], c->p->multiplier[c->channel + 1]},
-        c->p->out_zero_point, c->sums + 2 * (head + rows)};
-    vit_dsp_keys(&job);
-  }
-  for (int32_t i = 0; i < 2; ++i) {
-    VitDspColumn end = *c;
-    end.channel += i;
-    end.sums += i;
-    if (head) {
-      end.rows = 1;
-      key_column(&end);
-    }
-    if (head + rows < c->rows) {
-      end.first += head + rows;
-      end.sums += 2 * (head + rows);
-      end.rows = 1;
-      key_column(&end);
-    }
+static void add_quad(const VitDspColumn* c) {
+  const int32_t stride = c->store->out_stride;
+  const int32_t* sums = c->sums;
+  int32_t* out = (int32_t*)c->store->out + c->first * stride + position(c);
+  for (int32_t r = 0; r < c->rows; ++r, out += stride, sums += 4) {
+    out[0] = vit_add32(out[0], sums[0]);
+    out[1] = vit_add32(out[1], sums[1]);
+    out[2] = vit_add32(out[2], sums[2]);
+    out[3] = vit_add32(out[3], sums[3]);
   }
 }
 
-// Both channels of a pair at once; returns 0 where the store or its parameters need the general
-// loops.
-static int both_channels(const VitDspColumn* c) {
+// Four channels at once; returns 0 where the store or its parameters need the general loops.
+static int all_channels(const VitDspColumn* c) {
   const VitStore* store = c->store;
+  if (store->function == vit_store_add) {
+    add_quad(c);
+    return 1;
+  }
+  if (store->in_stride != store->out_stride) return 0;
   if (store->function == vit_store_residual_8_8 && is_full_range(c->p, -128, 127)) {
-    if (store->in_stride != store->out_stride) return 0;
-    residual_pair(c, 1);
+    residual_quad(c, 1);
     return 1;
   }
   if (store->function == vit_store_residual_16_16 && is_full_range(c->p, -32768, 32767)) {
-    if (store->in_stride != store->out_stride) return 0;
-    residual_pair(c, 2);
-    return 1;
-  }
-  if (store->function == vit_store_key && is_full_range(c->p, -127, 127)) {
-    if ((position(c) | store->out_stride) & 1) return 0;
-    key_pair(c);
+    residual_quad(c, 2);
     return 1;
   }
   return 0;
 }
 
-void vit_dsp_store_pair(const VitDspColumn* column, VitRange n) {
+void vit_dsp_store_quad(const VitDspColumn* column, VitRange n) {
   VitDspColumn one = *column;
-  const int two = one.channel >= n.begin && one.channel + 1 < n.end;
-  if (two && both_channels(column)) return;
-  if (one.channel >= n.begin) store_column(&one);
-  ++one.channel;
-  ++one.sums;
-  if (one.channel < n.end) store_column(&one);
+  if (one.channel >= n.begin && one.channel + 4 <= n.end && all_channels(column)) return;
+  for (int32_t i = 0; i < 4; ++i, ++one.channel, ++one.sums) {
+    if (one.channel >= n.begin && one.channel < n.end) store_column(&one);
+  }
 }
 
 // The stores to tiles, as functions of their own for sums that are complete elsewhere.

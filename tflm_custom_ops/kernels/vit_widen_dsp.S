@@ -7,53 +7,41 @@
 
 #include "vit_gemm_dsp_macros.h"
 
-// ---- vit_dsp_widen_values: 7 instructions for eight values -------------------------------------
+// ---- vit_dsp_widen_group: 15 instructions for eight values, 11 without zero points -------------
+// r0 r1 the two rows, r2 the tile, r3 the zero points, r4 quads.
 
-.macro WIDEN_VALUES
-  ldr r4, [r0], #4
-  ldr r5, [r1], #4
-  sxtb16 r6, r4
-  sxtb16 r7, r5
-  sxtb16 r8, r4, ror #8
-  sxtb16 r9, r5, ror #8
-  stmia r3!, {r6-r9}
-.endm
-
-BEGIN_FUNCTION vit_dsp_widen_values
-  push {r4-r9}
-  REPEAT values, r2, 8, WIDEN_VALUES
-  pop {r4-r9}
-  bx lr
-END_FUNCTION vit_dsp_widen_values
-
-// ---- vit_dsp_widen_group: 22 instructions for twelve values ------------------------------------
-// r0 r1 r2 the three rows, r3 the tile, r4 the zero points, r5 quads.
-
-.macro WIDEN_ROW row, low, high
+.macro WIDEN_ROW row, low, high, subtract
   ldr \low, [\row], #4
   sxtb16 r12, \low
   sxtb16 lr, \low, ror #8
-  ssub16 r12, r12, r4
-  ssub16 lr, lr, r4
+  .if \subtract
+  ssub16 r12, r12, r3
+  ssub16 lr, lr, r3
+  .endif
   pkhbt \low, r12, lr, lsl #16
   pkhtb \high, lr, r12, asr #16
 .endm
 
-.macro WIDEN_GROUP
-  WIDEN_ROW r0, r6, r9
-  WIDEN_ROW r1, r7, r10
-  WIDEN_ROW r2, r8, r11
-  stmia r3!, {r6-r11}
+.macro WIDEN_GROUP subtract
+  WIDEN_ROW r0, r6, r8, \subtract
+  WIDEN_ROW r1, r7, r9, \subtract
+  stmia r2!, {r6-r9}
 .endm
 
 BEGIN_FUNCTION vit_dsp_widen_group
-  push {r4-r11, lr}
-  mov r4, r2
-  ldr r5, [sp, #36]
-  add r2, r0, r1, lsl #1
+  push {r4, r6-r9, lr}
+  mov r12, r2
+  ldr r4, [sp, #24]
+  mov r2, r3
+  mov r3, r12
   add r1, r0, r1
-  REPEAT group, r5, 2, WIDEN_GROUP
-  pop {r4-r11, pc}
+  cmp r3, #0
+  bne.w widen_shifted
+  REPEAT group, r4, 4, WIDEN_GROUP, 0
+  pop {r4, r6-r9, pc}
+widen_shifted:
+  REPEAT shifted_group, r4, 4, WIDEN_GROUP, 1
+  pop {r4, r6-r9, pc}
 END_FUNCTION vit_dsp_widen_group
 
 #endif  // VIT_DSP_ASM

@@ -14,11 +14,7 @@
 extern "C" {
 #endif
 
-// Four tokens of two channels at a time, in the order (0, 2), (1, 3): out[quad] = { v0 even, v1
-// even, v0 odd, v1 odd }, pairs of int16. quads >= 0.
-void vit_dsp_widen_values(const int8_t* v0, const int8_t* v1, int32_t quads, uint32_t* out);
-
-// Four inputs of three rows, `stride` bytes apart, at a time, to one group of a tile: in minus the
+// Four inputs of two rows, `stride` bytes apart, at a time, to one group of a tile: in minus the
 // zero point, which `zero_points` has in both halves. quads >= 0.
 void vit_dsp_widen_group(const int8_t* in, int32_t stride, uint32_t zero_points, int16_t* tile,
                          int32_t quads);

@@ -176,7 +176,7 @@ class Operator(Generic[P]):
 
     @property
     def schedule_text(self) -> str:
-        """The schedule in words, e.g. "15 tokens, 1 of 3 heads"; empty where there is none."""
+        """The schedule in words, e.g. "16 tokens, 1 of 3 heads"; empty where there is none."""
         return ""
 
     def schedule_changes(self, other: Operator[Any]) -> tuple[str, ...]:

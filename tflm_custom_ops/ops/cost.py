@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernels cost: facts that the operators' own costs are made of.
 
-The DSP kernels on the emulated Cortex-M7, fitted to counts of vit_t_240's blocks under nine
-schedules; they serve to compare schedules, not to predict a network's count.
+The DSP kernels on the emulated Cortex-M7. docs/kernels.md counts the first five in the assembly;
+all fit the counts of vit_t_240's blocks under fifteen schedules. They serve to compare schedules,
+not to predict a network's count.
 """
 
 from __future__ import annotations
@@ -10,19 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tflm_custom_ops.ops.parts import Projection
-from tflm_custom_ops.ops.scratch import ROW_GROUP, row_capacity
+from tflm_custom_ops.ops.scratch import ROW_GROUP, expansion, row_capacity
 
-# The DSP cores multiply at most so many rows at a time (VIT_DSP_MAX_GROUPS groups of ROW_GROUP): a
+# The DSP core multiplies at most so many rows at a time (VIT_DSP_MAX_GROUPS groups of ROW_GROUP): a
 # larger tile reads its weights once for each slice.
 SLICE_ROWS = 48
-GOOD_TOKEN_TILE = 15  # a weight is read once per so many tokens; more only if memory is left
+GOOD_TOKEN_TILE = 16  # a weight is read once per so many tokens; more only if memory is left
 
-PER_MAC = 0.70
-PER_NORM_ELEMENT = 13.3  # LayerNorm is repeated for each head at a time
-PER_CHANNEL_PASS = 42.0  # starting a channel of a layer on a tile of tokens
-PER_VALUE_PASS = 1.9  # widening one element of V for a tile of queries
-PER_PARTIAL_SUM = 12.0  # adding a hidden tile's share to one element of the output
-PER_SPLIT_SUM = 26.0  # clearing and storing those sums, if the hidden units are split at all
+PER_MAC = 23 / 48
+PER_RESULT = 7.3  # separating, requantizing and storing one
+PER_SCORE = 4.2  # separating and storing one
+PER_WEIGHT_PASS = 0.57  # expanding a weight, once for all rows of a call
+PER_WIDE_MAC = 23 / 36  # probabilities x values
+PER_CHANNEL_PASS = 28.0  # starting a channel of a layer on a tile of tokens
+PER_KEY_PASS = 22.0  # starting a key for some queries
+PER_SOFTMAX_ELEMENT = 12.9
+PER_CONTEXT = 15.0  # one sum's share of its block, and its division
+PER_RESIDUAL = 7.1  # what the residual add costs more than another store
+PER_NORM_ELEMENT = 10.4  # LayerNorm is repeated for each head at a time
+PER_VALUE_PASS = 1.2  # expanding one element of V for a tile of queries
+PER_PARTIAL_SUM = 12.8  # adding a hidden tile's share to one element of the output
+PER_SPLIT_SUM = 41.0  # clearing and storing those sums, if the hidden units are split at all
 
 
 def token_tiles(tokens: int) -> Iterator[int]:
@@ -44,13 +53,20 @@ def weight_bytes(p: Projection) -> int:
     return int(up + (0 if p.down is None else p.down.weights.size))
 
 
+def projection_expansion(*projections: Projection) -> int:
+    """Scratch bytes of the expanded weights of projections that run one after another."""
+    layers = (layer for p in projections for layer in (p.up, p.down) if layer is not None)
+    return max(expansion(layer.in_features) for layer in layers)
+
+
 def projection_cost(p: Projection, rows: int, tile: int) -> tuple[int, float]:
     """(weight bytes, instructions) of a projection of ``rows`` rows, ``tile`` at a time."""
     passes = (rows // tile) * _slices(tile) + _slices(rows % tile)
     filled = (rows // tile) * row_capacity(tile) + row_capacity(rows % tile)
-    products = filled * weight_bytes(p) * PER_MAC
     channels = p.rank + p.out_features
-    return passes * weight_bytes(p), products + passes * channels * PER_CHANNEL_PASS
+    per_row = weight_bytes(p) * PER_MAC + channels * PER_RESULT
+    per_pass = weight_bytes(p) * PER_WEIGHT_PASS + channels * PER_CHANNEL_PASS
+    return passes * weight_bytes(p), filled * per_row + passes * per_pass
 
 
 def _slices(rows: int) -> int:

@@ -7,7 +7,9 @@ Each operator states its scratch with these; tests compare them with the C funct
 from __future__ import annotations
 
 ALIGNMENT = 16  # bytes, of a scratch buffer and of every region in it
-ROW_GROUP = 3  # rows that a matrix core computes together
+ROW_GROUP = 2  # rows that a matrix core computes together
+EXPANSION_INPUTS = 768  # of a layer whose weights are expanded at a time (kernels/vit_gemm.h)
+EXPANSION_AHEAD_BYTES = 12
 
 
 def align(size: int) -> int:
@@ -33,3 +35,12 @@ def area(rows: int, stride: int, element_bytes: int) -> int:
 def wide(rows: int, features: int) -> int:
     """Bytes of int16 activation rows."""
     return area(rows, even(features), 2)
+
+
+def expansion(inputs: int) -> int:
+    """Bytes of the weights that the DSP core makes ready for a layer of so many inputs.
+
+    Three int16 streams of four channels, and the words that the core loads ahead
+    (kernels/vit_gemm.h, VitExpansion).
+    """
+    return align(6 * min(even(inputs), EXPANSION_INPUTS) + EXPANSION_AHEAD_BYTES)

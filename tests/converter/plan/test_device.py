@@ -100,5 +100,5 @@ def test_regions_are_filled_fastest_first_and_hold_less_each():
         assert (there[:, 4] + there[:, 0]).max() <= device.region_bytes[region]
     assert device.region_bytes[0] <= 128 * 1024
     assert max(device.region_bytes) <= planned.plan.arena_bytes
-    with pytest.raises(PlanError, match=r"regions: t0 .172800 bytes. .* dtcm 131072, sram 65536"):
-        device_plan(planned.model_bytes, (Region("dtcm", 131072), Region("sram", 65536)))
+    with pytest.raises(PlanError, match=r"regions: t0 .172800 bytes. .* dtcm 163840, sram 65536"):
+        device_plan(planned.model_bytes, (Region("dtcm", 163840), Region("sram", 65536)))

@@ -30,13 +30,13 @@ from tests.converter.plan.vit_models import fused_model, plain_graph
 from tflm_custom_ops.ops import Attention, Mlp, decode, encode
 
 PROMISES = [  # preset, residual bits, streamed, bytes of arena
-    ("vit_t_240", 8, True, 140_000),
+    ("vit_t_240", 8, True, 120_000),
     ("vit_t_240", 8, False, 190_000),
     ("vit_t_240", 16, True, 185_000),
     ("vit_t_240", 16, False, 230_000),
-    ("mcuformer_t_max", 8, True, 175_000),
+    ("mcuformer_t_max", 8, True, 140_000),
     ("mcuformer_t_max", 8, False, 225_000),
-    ("vit_s_240", 8, True, 320_000),
+    ("vit_s_240", 8, True, 212_000),
 ]
 PATCHES = [(16, 0), (20, 0), (24, 0), (28, 6), (32, 8)]
 FUSED_PRESETS = [n for n in PRESETS if not PRESETS[n].stem]
@@ -50,7 +50,7 @@ def test_arena_of_the_presets(preset, bits, streamed, promise):
     assert violations(stated.problem, placement.offsets) == []
     for op in stated.ops:
         if isinstance(op, Attention | Mlp):
-            assert op.token_tile % 3 == 0
+            assert op.token_tile % 2 == 0
             assert op.token_tile >= 12
 
 
@@ -163,7 +163,7 @@ def test_over_budget_names_the_peak_the_bytes_and_a_remedy():
     with pytest.raises(OverBudgetError) as resident:
         plan_model(content, arena_budget=150_000)
     message = str(resident.value)
-    assert "op 0 VitPatchEmbed needs 179136 bytes" in message
+    assert "op 0 VitPatchEmbed needs 181840 bytes" in message
     assert "150000" in message
     assert "streamed input (smallest arena" in message
     with pytest.raises(OverBudgetError, match=r"VitAttention needs .* a smaller network"):

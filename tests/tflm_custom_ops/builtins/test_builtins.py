@@ -69,7 +69,7 @@ def test_c_equals_the_reference(free_bytes):
 def test_convolution_schedules_fit(inputs, outputs, budget):
     cut = conv_schedule(inputs, outputs, budget)
     assert cut.scratch_bytes <= budget
-    assert cut.rows % 3 == 0
+    assert cut.rows % 2 == 0
     assert cut.inputs % 2 == cut.channels % 2 == 0
     assert min(cut.rows, cut.inputs, cut.channels) > 0
 

@@ -15,8 +15,8 @@ from benchmarks.kernels import emulator
 from benchmarks.kernels.emulator import CORES, CORTEX_M4, CORTEX_M7, KERNELS, KernelEmulator
 from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.sweep import mismatches_of_seed
-from tests.tflm_custom_ops import generators
-from tflm_custom_ops.exact_sums import exact_k_block
+from tests.tflm_custom_ops import extreme_sums, generators
+from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, Mlp, OpKind, Projection, run_reference
 
 pytestmark = pytest.mark.skipif(
@@ -29,6 +29,11 @@ COUNT = 2000  # random operators of each kind on the Cortex-M7
 @pytest.fixture(scope="module")
 def m7() -> KernelEmulator:
     return KernelEmulator(emulator.build(CORTEX_M7), CORTEX_M7)
+
+
+@pytest.fixture(scope="module")
+def m7_single_loads() -> KernelEmulator:
+    return KernelEmulator(emulator.build(CORTEX_M7, defines=["VIT_DSP_SINGLE_LOADS=1"]), CORTEX_M7)
 
 
 def test_counts_are_exact() -> None:
@@ -61,7 +66,7 @@ def test_portable_kernels_on_a_dsp_core() -> None:
     """VIT_NO_DSP keeps the portable kernels, which then use single DSP instructions."""
     elf = emulator.build(CORTEX_M7, defines=["VIT_NO_DSP"])
     machine = KernelEmulator(elf, CORTEX_M7)
-    assert not machine.elf.has_symbol("vit_dsp_gemm_columns")
+    assert not machine.elf.has_symbol("vit_dsp_gemm")
     for kind in OpKind:
         for seed in range(6000, 6040):
             assert mismatches_of_seed(machine, kind, seed) == 0, f"{kind} seed {seed}"
@@ -80,10 +85,13 @@ def _check(machine: KernelEmulator, linear: Linear, rows: int, rng: np.random.Ge
         assert (run_operator(machine, op, x8).y == run_reference(op, x8)).all()
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 6, 7, 8, 95, 96, 97, 98, 100, 102, 192, 512, 768])
+@pytest.mark.parametrize(
+    "k", [1, 2, 3, 5, 6, 7, 8, 95, 96, 98, 191, 192, 193, 195, 198, 384, 512, 768, 771, 1550]
+)
 @pytest.mark.parametrize("blocked", [False, True])
 def test_inputs_and_blocks(k: int, blocked: bool, m7: KernelEmulator) -> None:
-    """Every remainder of the unrolled loops, with and without extraction after each k_block."""
+    """Every remainder of the unrolled loop, inputs in parts (more than 768), and with and without
+    extraction after each k_block."""
     rng = np.random.default_rng(k)
     for n in (1, 2, 5):
         linear = generators.linear(rng, n, k)
@@ -96,7 +104,7 @@ def test_inputs_and_blocks(k: int, blocked: bool, m7: KernelEmulator) -> None:
 
 @pytest.mark.parametrize("k", [514, 516, 640, 1024, 3072])
 def test_exactness_limit(k: int, m7: KernelEmulator) -> None:
-    """The largest sums: -128 times weights of 127 need blocks, and 127 fewer do not."""
+    """The largest weights: -128 times weights of 127 need blocks, and 127 fewer do not."""
     rng = np.random.default_rng(k)
     for fill in (127, -127):
         weights = np.full((4, k), fill, np.int8)
@@ -112,9 +120,23 @@ def test_exactness_limit(k: int, m7: KernelEmulator) -> None:
             _check(m7, linear, 4, rng)
 
 
+@pytest.mark.parametrize("target", [SUM_LIMIT - 1, SUM_LIMIT, -SUM_LIMIT, -SUM_LIMIT - 1])
+@pytest.mark.parametrize("machine", ["m7", "m7_single_loads"])
+def test_sums_next_to_the_limit(target: int, machine: str, request: pytest.FixtureRequest) -> None:
+    """Each channel, and all at once, has a sum next to 2^23 while the others' are anywhere."""
+    core = request.getfixturevalue(machine)
+    rng = np.random.default_rng(abs(target))
+    for n in (1, 2, 3, 4, 6, 7):
+        for channels in [*([c] for c in range(n)), list(range(n))]:
+            op = extreme_sums.layer(rng, n, channels, target, rows=5)
+            x = np.full((5, op.projection.up.in_features), -128, np.int8)
+            x[1] = rng.integers(-128, 128, x.shape[1])
+            assert (run_operator(core, op, x).y == run_reference(op, x)).all()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_large_shapes(seed: int, m7: KernelEmulator) -> None:
-    """Expanded weights in parts, in every store; more tokens than one block of values."""
+    """Weights in parts, in every store; more tokens than one block of values or of scores."""
     rng = np.random.default_rng(seed)
     rank, bits = int(rng.choice([0, 0, 285])), int(rng.choice([8, 16]))
     tokens, d = int(rng.integers(20, 60)), int(rng.integers(265, 400))
@@ -123,7 +145,11 @@ def test_large_shapes(seed: int, m7: KernelEmulator) -> None:
         generators.attention(
             rng, tokens=tokens, embed_dim=d, heads=2, head_dim=70, rank=rank, bits=bits
         ),
-        generators.attention(rng, tokens=273 + 40 * seed, embed_dim=24, heads=1, head_dim=13),
+        generators.mlp(rng, tokens=23, embed_dim=30, hidden_dim=790 + seed, rank=rank, bits=bits),
+        generators.attention(rng, tokens=257 + 40 * seed, embed_dim=24, heads=1, head_dim=13),
+        generators.attention(
+            rng, tokens=520, embed_dim=24, heads=3, head_dim=257 - 8 * seed - (seed == 0)
+        ),
         generators.layer_norm(rng, tokens=3, embed_dim=640 - seed % 2),
     ]
     for op in ops:
@@ -153,6 +179,35 @@ def test_same_counts_on_m4(m7: KernelEmulator) -> None:
     a = run_operator(m7, op, x).call.instructions
     b = run_operator(m4, op, x).call.instructions
     assert abs(a - b) <= 0.05 * a
+
+
+def test_the_two_forms_of_the_loop_are_equal(m7: KernelEmulator, m7_single_loads) -> None:
+    """VIT_DSP_SINGLE_LOADS: other instructions, the same bits, on every core that has them."""
+    for kind in OpKind:
+        for seed in range(7000, 7150):
+            assert mismatches_of_seed(m7_single_loads, kind, seed) == 0, f"{kind} seed {seed}"
+    for core in ("cortex-m4", "cortex-m33"):
+        elf = emulator.build(CORES[core], defines=["VIT_DSP_SINGLE_LOADS=1"])
+        machine = KernelEmulator(elf, CORES[core])
+        for kind in OpKind:
+            for seed in range(7000, 7020):
+                assert mismatches_of_seed(machine, kind, seed) == 0, f"{kind} seed {seed}"
+    op = LinearOp(48, 48, Projection(generators.linear(np.random.default_rng(1), 16, 192)))
+    x = generators.random_input(op, np.random.default_rng(2))
+    counts = [run_operator(m, op, x).call.instructions for m in (m7, m7_single_loads)]
+    assert counts[0] < counts[1]
+
+
+def test_loading_ahead_stays_in_the_scratch() -> None:
+    """What lies behind an operator's scratch may be no memory at all."""
+    elf = emulator.build(CORTEX_M7, defines=["VIT_DSP_SINGLE_LOADS=1"])
+    machine = KernelEmulator(elf, CORTEX_M7)
+    for kind in OpKind:
+        for seed in range(8000, 8060):
+            rng = np.random.default_rng(seed)
+            op = generators.random_op(kind, rng)
+            x = generators.random_input(op, rng)
+            assert (run_operator(machine, op, x, watch=True).y == run_reference(op, x)).all()
 
 
 TARGETS = {name: core.flags for name, core in CORES.items()} | {

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tflm_custom_ops import generators
+from tests.tflm_custom_ops import extreme_sums, generators
 from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library
-from tflm_custom_ops.exact_sums import exact_k_block
+from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block
 from tflm_custom_ops.host_library import HostLibrary
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, OpKind, Projection, run_reference
 
@@ -156,6 +156,16 @@ def test_exactness_limit(inputs: int, sign: int, library: HostLibrary) -> None:
     for value in (-128, 127):
         x = np.full((5, inputs), value, np.int8)
         assert np.array_equal(library.run(op, x), run_reference(op, x))
+
+
+@pytest.mark.parametrize("target", [SUM_LIMIT - 1, SUM_LIMIT, -SUM_LIMIT, -SUM_LIMIT - 1])
+def test_sums_next_to_the_limit(target: int, library: HostLibrary) -> None:
+    rng = np.random.default_rng(abs(target))
+    for n in (1, 3, 4, 7):
+        for channels in [*([c] for c in range(n)), list(range(n))]:
+            op = extreme_sums.layer(rng, n, channels, target, rows=5)
+            x = np.full((5, op.projection.up.in_features), -128, np.int8)
+            assert np.array_equal(library.run(op, x), run_reference(op, x))
 
 
 @pytest.mark.parametrize("head_dim", [1, 255, 256])

@@ -16,10 +16,20 @@ from tflm_custom_ops.ops.attention.reference import run_attention
 from tflm_custom_ops.ops.base import Operator, Params, Schedule, Tensor
 from tflm_custom_ops.ops.parts import Residual
 from tflm_custom_ops.ops.schema.writing import stored_bytes
-from tflm_custom_ops.ops.scratch import ROW_GROUP, align, area, even, row_capacity, wide
+from tflm_custom_ops.ops.scratch import (
+    ROW_GROUP,
+    align,
+    area,
+    even,
+    expansion,
+    row_capacity,
+    wide,
+)
 from tflm_custom_ops.ops.weightless import norm, projection
 
 DEFAULT_TOKEN_TILE = 6
+SCORE_BYTES = 8192  # scores of as many queries as fit (kernels/vit_attention_plan.h)
+VALUE_TOKENS = 264  # whose values are expanded at a time
 
 
 class AttentionOperator(Operator[Attention]):
@@ -46,28 +56,62 @@ class AttentionOperator(Operator[Attention]):
         return p.heads if p.heads_at_a_time == p.heads else 1
 
     @property
+    def _row_bytes(self) -> int:
+        """LayerNorm rows of a tile, later its context."""
+        p = self.params
+        return wide(row_capacity(min(p.token_tile, p.tokens)), max(p.embed_dim, p.features))
+
+    @property
+    def _token_stride(self) -> int:
+        """Elements of a row of values, scores and exponentials."""
+        return -(-self.params.tokens // 4) * 4
+
+    @property
     def kept_bytes(self) -> int:
         """Keys and values that exist at a time."""
         p = self.params
         keys = even(p.tokens) * even(p.head_dim) * self._heads
-        return align(keys) + align(p.head_dim * p.tokens * self._heads)
+        return align(keys) + align(p.head_dim * self._token_stride * self._heads)
+
+    @property
+    def _base_bytes(self) -> int:
+        """What all tiles share: keys, values, and the context of the heads before the last."""
+        p = self.params
+        if self._heads > 1:
+            return self.kept_bytes
+        return self.kept_bytes + align(p.tokens * (p.heads - 1) * p.head_dim)
+
+    @property
+    def score_rows(self) -> int:
+        """Queries whose scores are computed at a time."""
+        rows = row_capacity(min(self.params.token_tile, self.params.tokens))
+        space = SCORE_BYTES if self._heads > 1 else max(SCORE_BYTES, self._row_bytes)
+        fitting = space // (4 * self._token_stride) // ROW_GROUP * ROW_GROUP
+        return min(max(fitting, ROW_GROUP), rows)
+
+    def _key_value_bytes(self, rows: int) -> int:
+        """Beside the base, while keys and values of ``rows`` tokens are projected."""
+        p = self.params
+        middle = max(wide(rows, p.k.rank), wide(rows, p.v.rank))
+        tokens = wide(rows, max(p.embed_dim, p.features))
+        return tokens + middle + cost.projection_expansion(p.k, p.v)
 
     @property
     def scratch_bytes(self) -> int:
         """kernels' vit_attention_plan.h describes the regions."""
-        p = self.params
+        p, one = self.params, self._heads == 1
         tile = min(p.token_tile, p.tokens)
-        rows, row_features = row_capacity(tile), max(p.embed_dim, p.features)
-        base = self.kept_bytes
-        if self._heads != p.heads:
-            base += align(p.tokens * p.features)
-        work = base + wide(rows, row_features)
-        work += align(tile * self._heads * p.head_dim)
-        work += wide(ROW_GROUP, p.head_dim) + align(4 * tile)
-        exponentials = area(ROW_GROUP, even(p.tokens), 4) + area(rows, -(-p.tokens // 4) * 4, 2)
+        rows, stride = row_capacity(tile), self._token_stride
+        scores, values = area(self.score_rows, stride, 4), expansion(min(stride, VALUE_TOKENS))
+        total = self._base_bytes
+        total += max(self._row_bytes, scores) if one else self._row_bytes + max(scores, values)
         middle = max(wide(rows, p.q.rank), wide(rows, p.out.rank))
-        kv_middle = max(wide(rows, p.k.rank), wide(rows, p.v.rank))
-        return max(work + max(exponentials, middle), base + wide(rows, row_features) + kv_middle)
+        middle += cost.projection_expansion(p.q, p.out)
+        total += area(tile, 1, 4) + max(area(rows, stride, 2), middle)
+        queries = area(rows, p.head_dim * self._heads, 1) + wide(self.score_rows, p.head_dim)
+        queries += expansion(p.head_dim)
+        total += max(queries, values) if one else queries
+        return max(total, self._base_bytes + self._key_value_bytes(rows))
 
     def schedules(self) -> Iterator[Attention]:
         """Token tiles, with the keys and values of all heads or of one at a time."""
@@ -92,12 +136,11 @@ class AttentionOperator(Operator[Attention]):
         """Tokens at a time while keys and values are projected: as many as the scratch has room
         for that queries need later (vit_attention_plan.c)."""
         p = self.params
-        base = self.kept_bytes
-        if p.heads_at_a_time != p.heads:
-            base += p.tokens * p.features
-        row_bytes = 2 * (max(p.embed_dim, p.features) + max(p.k.rank, p.v.rank))
-        fitting = (self.scratch_bytes - base) // row_bytes // ROW_GROUP * ROW_GROUP
-        return min(max(fitting, row_capacity(p.token_tile)), row_capacity(p.tokens))
+        rows, most = row_capacity(p.token_tile), row_capacity(p.tokens)
+        space = self.scratch_bytes - self._base_bytes
+        while rows < most and self._key_value_bytes(rows + ROW_GROUP) <= space:
+            rows += ROW_GROUP
+        return min(rows, most)
 
     @property
     def schedule_cost(self) -> Schedule:
@@ -110,19 +153,34 @@ class AttentionOperator(Operator[Attention]):
         parts = [query, cost.projection_cost(p.out, tokens, p.token_tile)]
         parts += [cost.projection_cost(x, tokens, self.key_value_rows) for x in (p.k, p.v)]
         traffic = sum(part[0] for part in parts)
-        instructions = sum(part[1] for part in parts)
+        instructions = sum(part[1] for part in parts) + tokens * p.embed_dim * cost.PER_RESIDUAL
         for x in (p.q, p.k, p.v):
             if x.down is not None:
                 again = (rounds - 1) * int(x.down.weights.size)
                 traffic += again * passes
-                instructions += again * tokens * cost.PER_MAC
+                instructions += again * (tokens * cost.PER_MAC + passes * cost.PER_WEIGHT_PASS)
         instructions += 2 * rounds * tokens * p.embed_dim * cost.PER_NORM_ELEMENT
         instructions += passes * tokens * inner * cost.PER_VALUE_PASS
-        return Schedule(traffic, instructions + 2 * tokens**2 * inner * cost.PER_MAC)
+        return Schedule(traffic, instructions + p.heads * self._head_instructions)
+
+    @property
+    def _head_instructions(self) -> float:
+        """The scores, the softmax and the context of one head."""
+        p, keys = self.params, self._token_stride
+        tile, at_once = min(p.token_tile, p.tokens), self.score_rows
+        tiles, rest = divmod(p.tokens, tile)
+        passes = tiles * -(-tile // at_once) + -(-rest // at_once)
+        queries = tiles * row_capacity(tile) + row_capacity(rest)
+        channels = -(-p.head_dim // 3) * 3
+        per_query = keys * (
+            p.head_dim * cost.PER_MAC + cost.PER_SCORE + cost.PER_SOFTMAX_ELEMENT
+        ) + channels * (keys * cost.PER_WIDE_MAC + cost.PER_CONTEXT)
+        per_pass = keys * (p.head_dim * cost.PER_WEIGHT_PASS + cost.PER_KEY_PASS)
+        return queries * per_query + passes * per_pass
 
     @property
     def schedule_text(self) -> str:
-        """E.g. "15 tokens, 1 of 3 heads"."""
+        """E.g. "16 tokens, 1 of 3 heads"."""
         p = self.params
         return f"{p.token_tile} tokens, {p.heads_at_a_time} of {p.heads} heads"
 

@@ -40,10 +40,11 @@ class LinearOperator(Operator[LinearOp]):
 
     @property
     def scratch_bytes(self) -> int:
-        """Wide rows of the input and of the low-rank middle."""
+        """Wide rows of the input and of the low-rank middle, and expanded weights."""
         p = self.params
         rows = row_capacity(min(p.token_tile, p.rows))
-        return wide(rows, p.projection.in_features) + wide(rows, p.projection.rank)
+        tile = wide(rows, p.projection.in_features) + wide(rows, p.projection.rank)
+        return tile + cost.projection_expansion(p.projection)
 
     def schedules(self) -> Iterator[LinearOp]:
         """Row tiles."""

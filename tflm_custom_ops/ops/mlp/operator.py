@@ -51,12 +51,15 @@ class MlpOperator(Operator[Mlp]):
         """vit_mlp.c describes the regions."""
         p = self.params
         tile = min(p.token_tile, p.tokens)
-        rows = row_capacity(tile)
-        inputs = max(wide(rows, p.embed_dim) + wide(rows, p.fc1.rank), wide(rows, p.fc2.rank))
-        total = inputs + wide(rows, min(p.hidden_tile, p.hidden_dim))
-        if p.hidden_tile < p.hidden_dim:
-            total += area(tile, p.fc2.rank or p.embed_dim, 4)
-        return total
+        rows, is_split = row_capacity(tile), p.hidden_tile < p.hidden_dim
+        first, second = cost.projection_expansion(p.fc1), cost.projection_expansion(p.fc2)
+        inputs = wide(rows, p.embed_dim) + wide(rows, p.fc1.rank)
+        later = wide(rows, p.fc2.rank)
+        hidden = wide(rows, min(p.hidden_tile, p.hidden_dim))
+        if not is_split:
+            return max(inputs, later + second) + hidden + first
+        partial = area(tile, p.fc2.rank or p.embed_dim, 4)
+        return max(inputs, later) + hidden + max(first, second) + partial
 
     def schedules(self) -> Iterator[Mlp]:
         """Token tiles times shares of the hidden units."""
@@ -84,7 +87,8 @@ class MlpOperator(Operator[Mlp]):
         parts = -(-p.hidden_dim // p.hidden_tile)
         layers = (p.fc1, p.fc2)
         first, second = (cost.projection_cost(x, p.tokens, p.token_tile) for x in layers)
-        instructions = first[1] + second[1] + p.tokens * p.embed_dim * cost.PER_NORM_ELEMENT
+        instructions = first[1] + second[1]
+        instructions += p.tokens * p.embed_dim * (cost.PER_NORM_ELEMENT + cost.PER_RESIDUAL)
         if parts > 1:
             per_element = cost.PER_SPLIT_SUM + (parts - 1) * cost.PER_PARTIAL_SUM
             instructions += p.tokens * (p.fc2.rank or p.embed_dim) * per_element
@@ -92,7 +96,7 @@ class MlpOperator(Operator[Mlp]):
 
     @property
     def schedule_text(self) -> str:
-        """E.g. "15 tokens, 384 of 768 hidden"."""
+        """E.g. "16 tokens, 384 of 768 hidden"."""
         p = self.params
         return f"{p.token_tile} tokens, {p.hidden_tile} of {p.hidden_dim} hidden"
 

@@ -9,11 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
 from tflm_custom_ops.ops.base import Operator, Params, Schedule, Streaming, Tensor
-from tflm_custom_ops.ops.parts import residual_dtype
+from tflm_custom_ops.ops.parts import Projection, residual_dtype
 from tflm_custom_ops.ops.patch_embed.params import PatchEmbed
 from tflm_custom_ops.ops.patch_embed.reference import run_patch_embed
-from tflm_custom_ops.ops.scratch import ROW_GROUP, wide
+from tflm_custom_ops.ops.scratch import expansion, wide
 from tflm_custom_ops.ops.weightless import linear, zeros
+
+PATCH_ROWS = 4  # patches at a time (kernels/vit_patch_embed.c)
+PATCH_INPUTS = 192  # whose weights are expanded at a time
 
 
 class PatchEmbedOperator(Operator[PatchEmbed]):
@@ -53,15 +56,18 @@ class PatchEmbedOperator(Operator[PatchEmbed]):
 
     @property
     def scratch_bytes(self) -> int:
-        """Wide rows of one row group of patches."""
-        return wide(ROW_GROUP, self.params.linear.in_features)
+        """Wide rows of a few patches, and expanded weights of a part of their inputs."""
+        inputs = self.params.linear.in_features
+        return wide(PATCH_ROWS, inputs) + expansion(min(inputs, PATCH_INPUTS))
 
     @property
     def schedule_cost(self) -> Schedule:
-        """Weights are read once per row group."""
+        """Weights are read once per PATCH_ROWS patches of a strip."""
         p = self.params
-        passes = -(-p.patches // ROW_GROUP)
-        return Schedule(passes * int(p.linear.weights.size), cost.PER_MAC * self.macs)
+        layer = Projection(p.linear)
+        traffic, instructions = cost.projection_cost(layer, p.grid_width, PATCH_ROWS)
+        stores = p.patches * p.embed_dim * cost.PER_RESIDUAL
+        return Schedule(p.grid_height * traffic, p.grid_height * instructions + stores)
 
     @property
     def macs(self) -> int:
@@ -83,7 +89,7 @@ class PatchEmbedOperator(Operator[PatchEmbed]):
         """How far before the image, at least, the tokens must begin for ``vit_patch_embed`` to
         write them over the consumed image: ``image address - token address`` in bytes, >= 0.
 
-        The tokens of three patches are written once those patches were read, and from then on only
+        The tokens of PATCH_ROWS patches are written once those were read, and from then on only
         pixels from the next patch's first one on are read again. Hence the end of the tokens
         written so far must not pass the first pixel that is still to be read.
         """
@@ -92,8 +98,8 @@ class PatchEmbedOperator(Operator[PatchEmbed]):
         first_patch = 0 if op.cls is None else 1
         margin = token_bytes * first_patch  # the class token is written before anything is read
         for strip in range(op.grid_height):
-            for column in range(0, op.grid_width, ROW_GROUP):
-                done = min(column + ROW_GROUP, op.grid_width)
+            for column in range(0, op.grid_width, PATCH_ROWS):
+                done = min(column + PATCH_ROWS, op.grid_width)
                 end = (first_patch + strip * op.grid_width + done) * token_bytes
                 # What is still to be read: the rest of this strip, and the next strips.
                 still = []
