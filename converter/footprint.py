@@ -22,15 +22,15 @@ AUTO_ALLOWANCE_BYTES = 96 * 1024
 
 # Flash beside the constants, measured: tests/firmware/test_footprint.py builds images. Kernels,
 # application and drivers, in units of 16 bytes; the cores with DSP have assembly for four kernels.
-CODE_SLACK_BYTES = 640
+CODE_SLACK_BYTES = 704
 _CODE_BYTES = {
-    "cortex-m0plus": 19_200,
-    "cortex-m3": 16_640,
-    "cortex-m4": 32_992,
-    "cortex-m7": 33_264,
-    "cortex-m33": 32_480,
+    "cortex-m0plus": 19_168,
+    "cortex-m3": 16_576,
+    "cortex-m4": 32_944,
+    "cortex-m7": 33_232,
+    "cortex-m33": 32_448,
 }
-_OPERATOR_CODE_BYTES = 476  # parameters, and the call
+_OPERATOR_CODE_BYTES = 464  # parameters, and the call; a multiple of 8 (nas/cost/census.py)
 _STREAMED_CODE_BYTES = 704
 _STEM_CODE_BYTES = 1136
 

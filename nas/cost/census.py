@@ -216,7 +216,7 @@ def _flash(
     if model.target.external_flash_bytes is None:
         block = _firmware(model, family, found, 1)
         code = model.target.code_bytes(block) - model.target.code_bytes(rest)
-        assert code % BLOB_ALIGNMENT == 0
+        assert code % BLOB_ALIGNMENT == 0, "converter.footprint: bytes of two operators"
         units = units + code // BLOB_ALIGNMENT
     return units, None if limit is None else (limit - found.rest_bytes) // BLOB_ALIGNMENT
 

@@ -14,6 +14,7 @@ from converter.plan.report import flash_report
 from firmware.elf import Elf
 from firmware.errors import FirmwareError
 from firmware.model import build_model
+from keras_models.arch import ArchConfig
 from keras_models.presets import PRESETS
 from nas.cost.targets import Firmware, Target
 from tests.boards.board_files import FLASH, HIGH, board_of
@@ -59,9 +60,19 @@ def check_image(planned, arch, board, elf, streamed, weights="internal"):
 def test_prediction_equals_the_image(tmp_path, preset, streamed):
     arch = PRESETS[preset]
     planned = plan_model(fused_model(arch), streamed=streamed)
-    weights = "qspi" if preset == "vit_t_240" else "internal"
+    weights = "external" if preset == "vit_t_240" else "internal"
     board = get_board("stm32f746g_disco")
     check_image(planned, arch, board, tmp_path / "firmware.elf", streamed, weights)
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_code_grows_with_the_operators_as_predicted(tmp_path, name):
+    arch = ArchConfig.uniform(
+        image_size=8, channels=1, num_classes=4, patch_size=4, embed_dim=8, depth=12, heads=2,
+        mlp_ratio=2.0, head_dim=4,
+    )  # fmt: skip
+    planned = plan_model(fused_model(arch), streamed=True)
+    check_image(planned, arch, get_board(name), tmp_path / "firmware.elf", True)
 
 
 @pytest.mark.parametrize("name", [n for n in board_names() if n != "stm32f746g_disco"])
