@@ -115,7 +115,8 @@ def compare(
         new = section_of(section, part, jobs, outcomes)
         for name in new:
             if name not in old:
-                found.append(Difference(section, part, name, Kind.CHANGED, "is not in the record"))
+                kind = Kind.GAINED if _was_refused(record, part, name) else Kind.CHANGED
+                found.append(Difference(section, part, name, kind, f"{new[name]}, not recorded"))
                 continue
             outcome = outcomes.get(name)
             messages = outcome.messages if outcome else {}
@@ -127,6 +128,12 @@ def compare(
             if reason := _why_lost(outcomes.get(name)):
                 found.append(Difference(section, part, name, Kind.CHANGED, reason))
     return found
+
+
+def _was_refused(record: dict[str, Any], part: str, name: str) -> bool:
+    """Whether a network that has no recorded count could not be emulated then."""
+    logits = record[LOGITS].get(part, {}).get("networks", {}).get(name, {})
+    return "fuse" in logits or str(logits.get(EMULATED, "")).startswith(REFUSED)
 
 
 def _why_lost(outcome: Outcome | None) -> str:

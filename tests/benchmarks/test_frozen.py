@@ -152,3 +152,14 @@ def test_what_was_refused_and_runs_now_is_a_gain():
     found = compare.compare(old, CASES, {"case": job}, {"case": outcome}, (record.LOGITS,))
     assert [d.kind for d in found] == [Kind.GAINED]
     assert "more runs than did: case" in compare.verdict(found)
+
+
+def test_a_first_count_is_a_gain_only_where_it_could_not_be_counted(frozen, jobs, recorded_outcome):
+    name = "random_005"
+    without = {**frozen, record.INSTRUCTIONS: {RANDOM: {"networks": {}}}}
+    found = compare.compare(without, RANDOM, jobs, {name: recorded_outcome})
+    assert [(d.section, d.kind) for d in found] == [(record.INSTRUCTIONS, Kind.CHANGED)]
+    logits = {**recorded_outcome.logits, EMULATED: "refused: ModelError"}
+    without[record.LOGITS] = {RANDOM: {"networks": {name: logits}}}
+    found = compare.compare(without, RANDOM, jobs, {name: recorded_outcome})
+    assert {d.kind for d in found} == {Kind.GAINED}
