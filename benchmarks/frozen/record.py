@@ -36,6 +36,8 @@ SEEDS = (
     "the CRC-32 of a network's name (benchmarks/frozen/plain_files.py)"
 )
 
+_NOT_MEASURED = ("benchmarks", "docs", "tests")
+
 Values = dict[str, dict[str, Any]]  # by network
 Outcomes = Mapping[str, Outcome]  # by network
 Jobs = Mapping[str, Job]
@@ -96,17 +98,21 @@ def _benched(jobs: Jobs) -> Values:
     return values
 
 
+def _revision() -> str:
+    """The commit of the measured code: the last one of more than records and their tests."""
+    words = ("git", "log", "-1", "--format=%H", "--", ".", *(f":!{f}" for f in _NOT_MEASURED))
+    git = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return git.stdout.strip() or "not a git checkout"
+
+
 def _made() -> dict[str, Any]:
     """How a section is made: command, revision, versions."""
     from benchmarks.kernels.emulator import compiler_version
 
-    git = subprocess.run(
-        ("git", "-C", str(ROOT), "rev-parse", "HEAD"), capture_output=True, text=True, check=False
-    )
     packages = ("tensorflow", "keras", "numpy", "ai-edge-litert", "tflite-micro", "unicorn")
     return {
         "command": typed_command("benchmarks.frozen"),
-        "revision": git.stdout.strip() or "not a git checkout",
+        "revision": _revision(),
         "versions": {**versions_of(*packages), "arm-none-eabi-gcc": compiler_version()},
     }
 
