@@ -5,10 +5,53 @@ from __future__ import annotations
 
 import numpy as np
 
-from converter.tflite import Graph, Operator, TfliteError
-from tflm_custom_ops.ops import BY_CODE, OptionsError, Params, code_of, decode
+from converter.tflite import Graph, Operator, Tensor, TfliteError
+from tflm_custom_ops.ops import (
+    BY_CODE,
+    OptionsError,
+    Params,
+    TensorType,
+    code_of,
+    decode,
+    operator_of,
+)
 
 FUSED_CODES = frozenset(BY_CODE)
+
+
+class InterfaceError(ValueError):
+    """An operator's parameters and the tensors around it disagree."""
+
+
+def check_interface(params: Params, x: Tensor, y: Tensor) -> None:
+    """The rule of TFLM's operators (tflm/op_support.cc, TensorChecker), for every runtime.
+
+    Raises:
+      InterfaceError: a tensor has another type or shape than the parameters imply.
+    """
+    operator = operator_of(params)
+    _check("x", x, operator.input, x.shape)
+    _check("y", y, operator.output, operator.output_shape(x.shape))
+
+
+def _check(role: str, tensor: Tensor, expected: TensorType, any_shape: tuple[int, ...]) -> None:
+    """Same type and number of elements; the last dimension, or the three of an image, as well."""
+    shape = any_shape if expected.shape is None else expected.shape
+    kept = 3 if len(shape) == 3 and expected.shape is not None else 1
+    same = tensor.size == int(np.prod(shape, dtype=np.int64)) and (
+        tensor.shape[-kept:] == shape[-kept:]
+    )
+    if tensor.dtype != expected.dtype or not same:
+        raise InterfaceError(
+            f"{role}: got {tensor.dtype} {list(tensor.shape)}, expected {expected.dtype} "
+            f"{list(shape)}"
+        )
+    q = tensor.quantization
+    known = q is not None and len(q.zero_point) == 1 and expected.zero_point is not None
+    if known and tensor.zero_point != expected.zero_point:
+        raise InterfaceError(
+            f"{role}: got zero point {tensor.zero_point}, expected {expected.zero_point}"
+        )
 
 
 def is_fused(op: Operator) -> bool:
@@ -42,6 +85,12 @@ def decoded(graph: Graph, op: Operator) -> Params | None:
         raise TfliteError(f"{where}: {error}") from error
     if code_of(params) != op.custom_code:
         raise TfliteError(f"{where}: its options are those of a {type(params).__name__}")
+    if op.inputs[0] < 0:
+        raise TfliteError(f"{where}: got no x, expected a tensor")
+    try:
+        check_interface(params, graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]])
+    except InterfaceError as error:
+        raise TfliteError(f"{where}: {error}; fuse the plain model again") from error
     return params
 
 

@@ -7,3 +7,5 @@ import os
 # drivers of a GPU. Set before anything imports TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+# One process a core already: BLAS threads that wait for each other only take time from the others.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

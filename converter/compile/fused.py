@@ -11,18 +11,6 @@ from converter.tflite import TfliteError
 from tflm_custom_ops.ops import Params, operator_of
 
 
-def _check_interface(context: CallContext, params: Params) -> None:
-    x, y = context.tensor(context.op.inputs[0]), context.tensor(context.op.outputs[0])
-    operator = operator_of(params)
-    for role, got, expected in (("input", x, operator.input), ("output", y, operator.output)):
-        count = x.size if expected.count is None else expected.count
-        if (got.size, got.dtype) != (count, expected.dtype):
-            raise CompileError(
-                f"{context.where}: tensors and options disagree: got an {role} of {got.size} "
-                f"{got.dtype} values, expected {count} {expected.dtype}; fuse the model again"
-            )
-
-
 def decode(context: CallContext) -> Params:
     """The parameters of a fused operator, checked against its tensors."""
     try:
@@ -30,7 +18,6 @@ def decode(context: CallContext) -> Params:
     except TfliteError as error:
         raise CompileError(str(error)) from error
     assert params is not None
-    _check_interface(context, params)
     return params
 
 

@@ -6,16 +6,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converter.fuse.emit import Emitted, Replacement, emit
 from converter.fuse.errors import BoundError
+from converter.fuse.gate import Feeds, Gate, Lowered, PlainGraph, checked_normal_form
 from converter.fuse.lower import lower
 from converter.fuse.report import FusedOp, FuseReport, Leftover, NotFused
 from converter.fuse.residual import Types, residual_types
-from converter.fuse.rewrite import RULES, Normalized, normalize
-from converter.fuse.search import Found, find_matches
+from converter.fuse.rewrite import RULES, Normalized
+from converter.fuse.search import Found, Refused, find_matches
 from converter.fuse.wellformed import check_operators
 from converter.tflite import GraphView, Model, TfliteError, parse, serialize
 from tflm_custom_ops.ops import BY_CODE, operator_of
@@ -31,29 +34,40 @@ class FuseResult:
 
 
 def fuse_model(
-    model_bytes: bytes, residual_bits: int = 8, signature: str | None = None
+    model_bytes: bytes,
+    residual_bits: int = 8,
+    signature: str | None = None,
+    probes: Sequence[Sequence[NDArray[Any]]] | None = None,
 ) -> FuseResult:
     """Replaces the patterns of a plain int8 ViT by the custom operators.
+
+    What is replaced was checked (`converter.fuse.gate`): the device takes it, and on probe inputs
+    it is no farther from the float network than the plain operators are.
 
     Args:
       model_bytes: a fully int8 `.tflite` with a static batch of 1, from any converter.
       residual_bits: 8, or 16 to widen the residual stream where everything around it is fused.
       signature: which of several inference functions in the file; None where it has one.
+      probes: inputs to check on, calibration images for example: for each one value an input of the
+        network, of its type and number of elements. None makes some from the tensors' ranges.
 
     Raises:
       TfliteError: not such a file, or one that is fused already.
-      ValueError: residual_bits is neither 8 nor 16.
+      ValueError: residual_bits is neither 8 nor 16, or probes that are no inputs of the network.
     """
     if residual_bits not in RESIDUAL_BITS:
         raise ValueError(f"residual_bits: got {residual_bits}, expected 8 or 16")
     model = parse(model_bytes, signature)
     _check_plain(model)
     check_operators(model.graph)
-    normal = normalize(model.graph, RULES)
-    view = normal.view
-    found, not_fused, replacements, types = _search(view, residual_bits)
-    emitted = emit(dataclasses.replace(model, graph=normal.graph), view, replacements, types.wide)
-    report = _report(model, normal, emitted, found, not_fused, types, residual_bits)
+    plain = PlainGraph(GraphView(model.graph))
+    feeds = Feeds(plain.view, probes)
+    normal = checked_normal_form(plain, feeds, RULES)
+    gate = Gate(plain, normal.view, feeds)
+    search = _search(normal.view, residual_bits, gate)
+    graph = dataclasses.replace(model, graph=normal.graph)
+    emitted = emit(graph, normal.view, search.replacements, search.types.wide)
+    report = _report(model, normal, emitted, search, gate, residual_bits)
     return FuseResult(serialize(emitted.model), report)
 
 
@@ -72,34 +86,45 @@ def _check_plain(model: Model) -> None:
         )
 
 
-def _search(
-    view: GraphView, residual_bits: int
-) -> tuple[list[Found], list[NotFused], list[Replacement], Types]:
-    """Matches until every one of them can be expressed in integers."""
-    refused: dict[int, str] = {}
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Search:
+    """What was found and is kept."""
+
+    found: tuple[Found, ...]
+    not_fused: tuple[NotFused, ...]
+    replacements: tuple[Replacement, ...]
+    types: Types
+
+
+def _search(view: GraphView, residual_bits: int, gate: Gate) -> _Search:
+    """Matches until every one of them can be expressed in integers and passes the gate."""
+    refused: Refused = {}
     while True:
         found, not_fused = find_matches(view, refused)
         types = residual_types(view, [f.match for f in found], residual_bits)
-        replacements: list[Replacement] = []
+        type_of = functools.partial(types.of, view)
+        lowered: list[Lowered] = []
         count = len(refused)
         for f in found:
             try:
-                op = lower(f.match, functools.partial(types.of, view))
+                op = operator_of(lower(f.match, type_of)).default_schedule()
             except BoundError as error:
-                refused[f.anchor] = str(error)
+                refused[f.place] = str(error)
                 continue
-            replacements.append(Replacement(f.match, operator_of(op).default_schedule()))
+            lowered.append(Lowered(f.place, f.match, op))
         if len(refused) == count:
-            return found, not_fused, replacements, types
+            refused |= {r.place: r.reason for r in gate.refusals(lowered, type_of)}
+        if len(refused) == count:
+            replacements = tuple(Replacement(entry.match, entry.op) for entry in lowered)
+            return _Search(tuple(found), tuple(not_fused), replacements, types)
 
 
 def _report(
     model: Model,
     normal: Normalized,
     emitted: Emitted,
-    found: Sequence[Found],
-    not_fused: Sequence[NotFused],
-    types: Types,
+    search: _Search,
+    gate: Gate,
     residual_bits: int,
 ) -> FuseReport:
     graph = emitted.model.graph
@@ -114,9 +139,9 @@ def _report(
             residual_bits=8 * graph.tensors[op.outputs[0]].dtype.itemsize,
             parameter_bytes=graph.tensors[op.inputs[1]].nbytes,
         )
-        for f, op in zip(found, custom, strict=True)
+        for f, op in zip(search.found, custom, strict=True)
     )
-    reasons = {n.op: n.reason for n in not_fused}
+    reasons = {n.op: n.reason for n in search.not_fused}
     leftovers = tuple(
         Leftover(new, graph.operators[new].name, reasons.get(old, "no fused operator does this"))
         for new, old in emitted.kept.items()
@@ -125,10 +150,14 @@ def _report(
         ops_before=len(model.graph.operators),
         ops_after=len(graph.operators),
         fused=fused,
-        not_fused=tuple(dataclasses.replace(n, op=normal.origin[n.op][-1]) for n in not_fused),
+        not_fused=tuple(
+            dataclasses.replace(n, op=normal.origin[n.op][-1]) for n in search.not_fused
+        ),
         leftovers=leftovers,
         residual_bits=residual_bits,
-        notes=types.notes,
+        notes=search.types.notes,
+        accuracy=gate.accuracy,
+        remarks=gate.notes,
     )
 
 

@@ -65,6 +65,14 @@ class Leftover:
 
 
 @dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Distance of the network's outputs from the float network's, on probe inputs, SQNR in dB."""
+
+    plain_db: float
+    fused_db: float
+
+
+@dataclasses.dataclass(frozen=True)
 class FuseReport:
     """Result of fusing one graph.
 
@@ -75,6 +83,8 @@ class FuseReport:
       leftovers: builtin operators that remain.
       residual_bits: as asked for.
       notes: why residual tensors are int8 although int16 was asked for.
+      accuracy: of the whole network; None where it was not compared.
+      remarks: what could not be checked, and why.
     """
 
     ops_before: int
@@ -84,6 +94,8 @@ class FuseReport:
     leftovers: tuple[Leftover, ...]
     residual_bits: int
     notes: tuple[str, ...]
+    accuracy: Accuracy | None = None
+    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -103,6 +115,12 @@ class FuseReport:
         lines.append(f"operators: {self.ops_before} -> {self.ops_after}")
         lines += [str(entry) for entry in self.not_fused]
         lines += [f"residual stays int8: {note}" for note in self.notes]
+        lines += list(self.remarks)
+        if self.accuracy is not None:
+            lines.append(
+                f"from the float network, on probe inputs: plain {self.accuracy.plain_db:.1f} dB, "
+                f"fused {self.accuracy.fused_db:.1f} dB"
+            )
         return "\n".join(lines)
 
 

@@ -22,12 +22,23 @@ from converter.fuse.semantics import NONLINEAR
 from converter.tflite import GraphView
 
 
+@dataclasses.dataclass(frozen=True, order=True)
+class Place:
+    """Where a pattern was looked for: its name and the anchor, an operator."""
+
+    pattern: str
+    anchor: int
+
+
+Refused = dict[Place, str]  # why a match is not used, though it was found
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Found:
     """A match at its place in the network."""
 
     label: str
-    anchor: int
+    place: Place
     match: Match
 
 
@@ -83,11 +94,11 @@ _PATTERNS = (
 _MALFORMED = (ValueError, IndexError, TypeError, AttributeError, KeyError)
 
 
-def find_matches(view: GraphView, refused: dict[int, str]) -> tuple[list[Found], list[NotFused]]:
+def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[NotFused]]:
     """All matches, and the anchors where a pattern was looked for in vain.
 
     Args:
-      refused: anchors whose match cannot be expressed in integers, with the reason.
+      refused: matches that cannot be expressed in integers or did not pass the gate.
     """
     taken: set[int] = set()
     found: list[Found] = []
@@ -96,9 +107,10 @@ def find_matches(view: GraphView, refused: dict[int, str]) -> tuple[list[Found],
         for label, anchor in _anchors(view, pattern):
             if anchor in taken:
                 continue
+            place = Place(pattern.name, anchor)
             try:
-                if anchor in refused:
-                    raise NoMatchError(refused[anchor])
+                if place in refused:
+                    raise NoMatchError(refused[place])
                 match = pattern.match(view, anchor, taken)
                 _check_free(view, match.ops, taken)
             except NoMatchError as error:
@@ -109,7 +121,7 @@ def find_matches(view: GraphView, refused: dict[int, str]) -> tuple[list[Found],
                 not_fused.append(NotFused(label, anchor, f"malformed operator: {error}"))
                 continue
             taken.update(match.ops)
-            found.append(Found(label, anchor, match))
+            found.append(Found(label, place, match))
     found.sort(key=lambda f: max(f.match.ops))
     not_fused = [n for n in not_fused if _worth_reporting(n, found, taken)]
     return found, not_fused + _residuals(view, taken, {n.op for n in not_fused})

@@ -221,6 +221,12 @@ def fused_activation(op: Operator) -> str:
     return ACTIVATION_NAMES[getattr(op.options, "fusedActivationFunction", 0)]
 
 
+def apply_activation(op: Operator, result: Array) -> Array:
+    """The result behind the activation that is fused into the operator."""
+    activation = fused_activation(op)
+    return result if activation == "NONE" else _FUSED[activation](result)
+
+
 def _constant(view: GraphView, tensor: int) -> Array:
     value = view.tensor(tensor)
     if value.data is not None and value.dtype in INDEX_TYPES:
@@ -248,9 +254,7 @@ def evaluate(
             results = [args[0] if flat else args[0].reshape(view.tensor(op.outputs[0]).shape)]
         else:
             results = _TABLE[op.opcode](op, args)
-        activation = fused_activation(op)
-        if activation != "NONE":
-            results = [_FUSED[activation](r) for r in results]
+        results = [apply_activation(op, r) for r in results]
         values.update(zip(op.outputs, results, strict=False))
     return values[sink]
 

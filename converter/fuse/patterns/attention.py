@@ -72,6 +72,13 @@ class AttentionMatch:
     out: ProjectionMatch
     ops: tuple[int, ...]
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Tensors inside that the fused operator has in the same type; scores and the result of
+        the output projection are none."""
+        inputs = [t for p in (self.q, self.k, self.v, self.out) for t in p.tensors]
+        return (self.norm.y, *inputs, *(p.last.output for p in (self.q, self.k, self.v)))
+
 
 def is_attention(view: GraphView, softmax: int) -> bool:
     """Whether a SOFTMAX's input is a product of activations (scaled, masked, rearranged).
@@ -100,6 +107,11 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
     """
     scores = _match_scores(view, softmax)
     context = _match_context(view, softmax, scores)
+    width = context.value.index.shape[2]
+    if width != scores.head_dim:
+        raise NoMatchError(
+            f"v has {width} features a head, q and k have {scores.head_dim}: expected as many"
+        )
     output = _match_output(view, context)
     projections = [
         _match_heads(view, operand, name)

@@ -79,6 +79,13 @@ class ProjectionMatch:
     def last(self) -> DenseLayer:
         return self.layers[-1]
 
+    @property
+    def tensors(self) -> tuple[int, ...]:
+        """What its layers read, and the result between them."""
+        return tuple(layer.input for layer in self.layers) + tuple(
+            layer.output for layer in self.layers[:-1]
+        )
+
     def rows(self, features: NDArray[np.int64]) -> ProjectionMatch:
         return dataclasses.replace(self, layers=(*self.layers[:-1], self.last.rows(features)))
 
@@ -209,6 +216,11 @@ class LinearMatch:
     rows: int
     projection: ProjectionMatch
     ops: tuple[int, ...]
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Tensors inside, besides x and y, that the fused operator has in the same type."""
+        return self.projection.tensors[1:]
 
 
 def match_linear(view: GraphView, op: int, taken: Container[int]) -> LinearMatch:

@@ -19,6 +19,8 @@ class Match(Protocol):
     Attributes:
       x, y: tensor indices.
       ops: operators that are replaced.
+      kept: tensors inside, besides x and y, that the fused operator has in the same type. The gate
+        limits the float result to their ranges, as both graphs do.
     """
 
     READS_STREAM: ClassVar[bool]
@@ -32,6 +34,9 @@ class Match(Protocol):
 
     @property
     def ops(self) -> tuple[int, ...]: ...
+
+    @property
+    def kept(self) -> tuple[int, ...]: ...
 
 
 class OwnLowering(Match, Protocol):

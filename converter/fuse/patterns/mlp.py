@@ -40,6 +40,11 @@ class MlpMatch:
     fc2: ProjectionMatch
     ops: tuple[int, ...]
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Tensors inside that the fused operator has in the same type; fc2's result is none."""
+        return (self.norm.y, *self.fc1.tensors, self.fc1.last.output, *self.fc2.tensors)
+
 
 def residual_operands(view: GraphView, add: int) -> tuple[int, int]:
     """The two activations of a residual ADD.

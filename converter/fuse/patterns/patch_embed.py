@@ -53,6 +53,11 @@ class PatchEmbedMatch:
     pos_source: tuple[NDArray[np.int8], float, int] | None
     ops: tuple[int, ...]
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Tensors inside that the fused operator has: positions are added to the accumulator."""
+        return ()
+
 
 def match_patch_embed(view: GraphView, anchor: int) -> PatchEmbedMatch:
     """The patch embedding that starts at a CONV_2D, or a FULLY_CONNECTED on cut-out patches.

@@ -44,6 +44,11 @@ class PointwiseMatch:
     nonlinear: bool
     ops: tuple[int, ...]
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Tensors inside that the fused operator has: a table has none."""
+        return ()
+
 
 def match_pointwise(view: GraphView, x: int, y: int) -> PointwiseMatch:
     """The function between two int8 tensors.
@@ -92,6 +97,8 @@ def match_activation(view: GraphView, anchor: int) -> PointwiseMatch:
     reason = ""
     for y in _behind(view, anchor):
         for x in _before(view, anchor, y):
+            if view.tensor(x).shape != view.tensor(y).shape:
+                continue  # a RESHAPE at an end is not part of the function
             try:
                 found = match_pointwise(view, x, y)
                 require_int8(view, x, "the activation function's input")
@@ -103,7 +110,7 @@ def match_activation(view: GraphView, anchor: int) -> PointwiseMatch:
             if best is None or len(found.ops) > len(best.ops):
                 best = found
     if best is None:
-        raise NoMatchError(reason)
+        raise NoMatchError(reason or "the activation function changes its tensor's shape")
     return best
 
 

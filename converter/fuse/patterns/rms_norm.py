@@ -33,6 +33,11 @@ class RmsNormMatch:
     norm: NormMatch
     ops: tuple[int, ...]
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Nothing lies between x and y."""
+        return ()
+
     def lower(self, type_of: TensorRange) -> RmsNorm:
         """The operator; raises BoundError where an integer would overflow."""
         x, y = type_of(self.x), type_of(self.y)

@@ -39,6 +39,11 @@ class LayerNormMatch:
     pool: Pool
     ops: tuple[int, ...]
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Tensors inside that the fused operator has in the same type: what is pooled."""
+        return (self.norm.y,)
+
 
 def match_layer_norm(view: GraphView, anchor: int) -> LayerNormMatch:
     """The LayerNorm around a square root.

@@ -56,8 +56,10 @@ def test_truncated_options(cut):
 
 
 def test_tensors_that_do_not_fit_the_options():
-    attention = dataclasses.replace(OPS[1], tokens=11)
-    with pytest.raises(CompileError, match=r"operator 1 VitAttention.*disagree"):
+    attention = dataclasses.replace(OPS[1], tokens=11, key_tokens=11)
+    with pytest.raises(
+        CompileError, match=r"operator 1 VitAttention: x: got .*, expected int8 \[11, 12\]"
+    ):
         compile_model(with_operator(1, custom_options=encode(attention)[0]), PLAN)
 
 
@@ -67,7 +69,17 @@ def test_a_fused_operator_takes_no_other_type(dtype):
     tensors = list(model.graph.tensors)
     tensors[0] = dataclasses.replace(tensors[0], dtype=np.dtype(dtype))
     graph = dataclasses.replace(model.graph, tensors=tuple(tensors))
-    with pytest.raises(CompileError, match=f"input of .* {np.dtype(dtype)} values, expected"):
+    with pytest.raises(CompileError, match=f"x: got {np.dtype(dtype)} .*, expected int8"):
+        compile_model(tflite.serialize(dataclasses.replace(model, graph=graph)), PLAN)
+
+
+def test_a_neighbour_with_another_zero_point():
+    model = tflite.parse(CONTENT)
+    tensors = list(model.graph.tensors)
+    quantization = tflite.Quantization.per_tensor(0.1, OPS[0].input_zero_point + 1)
+    tensors[0] = dataclasses.replace(tensors[0], quantization=quantization)
+    graph = dataclasses.replace(model.graph, tensors=tuple(tensors))
+    with pytest.raises(CompileError, match=r"operator 0 VitPatchEmbed: x: got zero point"):
         compile_model(tflite.serialize(dataclasses.replace(model, graph=graph)), PLAN)
 
 

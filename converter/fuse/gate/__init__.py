@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate: what was lowered is checked before it is kept.
+
+Each fused operator is encoded, read back by the rules of the device, compared in shape and type
+with its tensors, and run on probe inputs against the part of the plain graph that it replaces. Then
+the whole fused graph is run against the whole plain one. What fails goes back to builtin operators,
+with the reason.
+
+    normal.py    the normal form is the plain graph's function
+    device.py    encoding, the device's parser, tensors
+    plain.py     the plain graph on real numbers, with and without rounding to its types
+    probes.py    inputs to run it on
+    noise.py     the threshold
+    regions.py   one pass over the fused graph
+"""
+
+from converter.fuse.gate.normal import checked_normal_form
+from converter.fuse.gate.plain import PlainGraph
+from converter.fuse.gate.probes import Feeds
+from converter.fuse.gate.regions import Gate, Lowered, Refusal
+
+__all__ = ["Feeds", "Gate", "Lowered", "PlainGraph", "Refusal", "checked_normal_form"]

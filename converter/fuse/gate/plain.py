@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a plain graph in NumPy: as float with dequantized weights, or brought to its types.
+
+Values are real numbers in float32 in every case; what happens to an operator's result is a `Form`:
+
+* none: the float network.
+* `rounding`: the integers of its tensor. That is the int8 graph, but for the last unit where a
+  kernel's own arithmetic rounds otherwise (fixed-point multipliers, tables).
+* `Limits`: the range of its tensor, without rounding, for some tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from converter.fuse.errors import NoMatchError
+from converter.fuse.layers import LAYERS
+from converter.fuse.semantics import (
+    BROADCASTS,
+    INDEX_TYPES,
+    JOINS,
+    POINTWISE,
+    REDUCTIONS,
+    RESHAPES,
+    SOFTMAX_PARTS,
+    VIEWS,
+    Array,
+    apply_activation,
+)
+from converter.tflite import GraphView, Tensor
+
+_TABLE = {
+    **LAYERS, **VIEWS, **JOINS, **POINTWISE, **BROADCASTS, **REDUCTIONS, **SOFTMAX_PARTS,
+}  # fmt: skip
+# What an operator raises whose operands or options are not those of its kind.
+_MALFORMED = (ValueError, IndexError, TypeError, AttributeError, KeyError)
+
+
+def is_quantized(tensor: Tensor) -> bool:
+    """An integer activation with one scale."""
+    q = tensor.quantization
+    return tensor.dtype.kind in "iu" and q is not None and len(q.scale) == 1 and q.scale[0] > 0
+
+
+def to_integers(tensor: Tensor, real: Array) -> Array:
+    """Real values as integers of the tensor's type."""
+    info = np.iinfo(tensor.dtype)
+    q = np.rint(real / np.float32(tensor.scale)) + tensor.zero_point
+    return np.asarray(np.clip(q, info.min, info.max).astype(tensor.dtype))
+
+
+def to_real(tensor: Tensor, q: Array) -> Array:
+    """Integers of the tensor's type as real values, float32."""
+    values = q.astype(np.float32) - np.float32(tensor.zero_point)
+    return np.asarray(values * np.float32(tensor.scale))
+
+
+Form = Callable[[int, Tensor, Array], Array]  # of (tensor's index, tensor, real values)
+
+
+def rounding(index: int, tensor: Tensor, real: Array) -> Array:
+    """The real values that the tensor can hold, where it is quantized."""
+    del index
+    return to_real(tensor, to_integers(tensor, real)) if is_quantized(tensor) else real
+
+
+class Limits:
+    """Clips some tensors to a range.
+
+    Attributes:
+      clipped: whether a value was outside.
+    """
+
+    def __init__(self, ranges: Mapping[int, tuple[float, float]]) -> None:
+        self._ranges = ranges
+        self.clipped = False
+
+    def __call__(self, index: int, tensor: Tensor, real: Array) -> Array:
+        if index not in self._ranges:
+            return real
+        low, high = self._ranges[index]
+        if real.size and (float(real.min()) < low or float(real.max()) > high):
+            self.clipped = True
+            return np.clip(real, np.float32(low), np.float32(high))
+        return real
+
+
+class PlainGraph:
+    """A plain graph that is run again and again; constants are dequantized once.
+
+    Args:
+      first: another graph whose tensors this one begins with; constants are shared with it.
+    """
+
+    def __init__(self, view: GraphView, first: PlainGraph | None = None) -> None:
+        self.view = view
+        self._first = first
+        self._constants: dict[int, Array] = {}
+
+    def can_run(self, op: int) -> bool:
+        """Whether the operator has a meaning here."""
+        return self.view.op(op).opcode in _TABLE
+
+    def run(self, ops: Sequence[int], values: dict[int, Array], form: Form | None = None) -> None:
+        """Runs operators in order; their results, in that form, are added to `values`.
+
+        Raises:
+          NoMatchError: an operator has no meaning here, or not with its operands.
+        """
+        for op in ops:
+            self._run(op, values, form)
+
+    def _run(self, index: int, values: dict[int, Array], form: Form | None) -> None:
+        op = self.view.op(index)
+        if op.opcode not in _TABLE:
+            raise NoMatchError(f"{self.view.label(index)} is not evaluated")
+        try:
+            args = [self._value(values, i) for i in op.inputs if i >= 0]
+            with np.errstate(all="ignore"):
+                results = [args[0]] if op.opcode in RESHAPES else _TABLE[op.opcode](op, args)
+                for tensor, result in zip(op.outputs, results, strict=True):
+                    t = self.view.tensor(tensor)
+                    y = apply_activation(op, np.asarray(result)).reshape(t.shape)
+                    if y.dtype == np.float64:
+                        y = y.astype(np.float32)
+                    values[tensor] = y if form is None else form(tensor, t, y)
+        except _MALFORMED as error:
+            raise NoMatchError(f"{self.view.label(index)} cannot be evaluated: {error}") from error
+
+    def ops_between(self, x: int, y: int) -> tuple[int, ...]:
+        """The operators that compute tensor y from tensor x, in execution order."""
+        found: set[int] = set()
+        pending = [y]
+        while pending:
+            tensor = pending.pop()
+            op = None if tensor == x else self.view.producer(tensor)
+            if op is None or op in found:
+                continue
+            found.add(op)
+            pending += [i for i in self.view.op(op).inputs if i >= 0]
+        return tuple(sorted(found))
+
+    def _value(self, values: dict[int, Array], tensor: int) -> Array:
+        return values[tensor] if tensor in values else self.constant(tensor)
+
+    def constant(self, tensor: int) -> Array:
+        """A constant's real values (or its integers where it counts elements)."""
+        if self._first is not None and tensor < len(self._first.view.graph.tensors):
+            return self._first.constant(tensor)
+        if tensor not in self._constants:
+            t = self.view.tensor(tensor)
+            if t.data is not None and t.quantization is None:
+                self._constants[tensor] = t.data
+            elif t.dtype in INDEX_TYPES:
+                self._constants[tensor] = t.real().astype(np.float32)
+            else:
+                self._constants[tensor] = _dequantized(t)
+        return self._constants[tensor]
+
+
+def _dequantized(t: Tensor) -> Array:
+    if t.data is None or t.quantization is None:
+        raise NoMatchError(f"tensor {t.name!r} has no value")
+    scale, zero_point = t.quantization.along(t.data.ndim)
+    values = t.data.astype(np.float32)
+    if np.any(zero_point):
+        values -= np.float32(zero_point)
+    return np.asarray(values * scale.astype(np.float32))

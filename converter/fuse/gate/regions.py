@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a fused graph next to the plain one, operator by operator, and says what to give back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from converter.fuse.arithmetic import Range
+from converter.fuse.errors import BoundError, NoMatchError
+from converter.fuse.gate.device import accepted, retyped
+from converter.fuse.gate.noise import Noise
+from converter.fuse.gate.plain import (
+    Limits,
+    PlainGraph,
+    is_quantized,
+    rounding,
+    to_integers,
+    to_real,
+)
+from converter.fuse.gate.probes import Feeds, probe
+from converter.fuse.patterns.match import Match
+from converter.fuse.report import Accuracy
+from converter.fuse.search import Place
+from converter.fuse.semantics import Array
+from converter.tflite import GraphView, Tensor
+from tflm_custom_ops.ops import Params, operator_of
+
+Values = dict[int, Array]
+
+_LEAST_VALUES = 512  # results of a region that a verdict rests on, if there are probes for them
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lowered:
+    """A match, the operator for it, and where it was found."""
+
+    place: Place
+    match: Match
+    op: Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """A match that is given back, with the reason."""
+
+    place: Place
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Region:
+    """A fused operator as it is run.
+
+    Attributes:
+      op: as read back from its encoded form.
+      x, y: its tensors in the fused graph.
+      plain, ops: the graph that it is compared with, and the operators there.
+      ranges: real values that tensors inside can hold which the fused operator has as well.
+      noise: against the float result.
+      limited: against the float result whose tensors are limited to those ranges. Where a probe
+        leaves a range both results are clipped alike; here that does not hide a fault.
+      residual: whether x is added to the result.
+    """
+
+    lowered: Lowered
+    op: Params
+    x: Tensor
+    y: Tensor
+    plain: PlainGraph
+    ops: tuple[int, ...]
+    ranges: dict[int, tuple[float, float]]
+    noise: Noise
+    limited: Noise
+
+    @property
+    def residual(self) -> bool:
+        return self.lowered.match.READS_STREAM and self.lowered.match.WRITES_STREAM
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Whole:
+    """One probe through the whole plain graph: exact and rounded values of the outputs."""
+
+    exact: Values
+    rounded: Values
+
+
+class Gate:
+    """The checks of one network; the plain network's results are kept between calls.
+
+    Args:
+      plain: the graph as it was read.
+      normal: the graph in normal form; its tensors begin with those of `plain`.
+      feeds: the inputs to run on.
+
+    Attributes:
+      notes: what could not be checked.
+      accuracy: of the whole network, from the last call that refused nothing.
+    """
+
+    def __init__(self, plain: PlainGraph, normal: GraphView, feeds: Feeds) -> None:
+        self._plain = plain
+        self._normal = PlainGraph(normal, plain)
+        self._feeds = feeds
+        self._wholes: list[_Whole | None] = []
+        self.accuracy: Accuracy | None = None
+        self.notes: tuple[str, ...] = ()
+        operators = plain.view.graph.operators
+        missing = sorted({o.name for i, o in enumerate(operators) if not plain.can_run(i)})
+        if missing:
+            self.notes = (
+                f"the whole network is not compared: {', '.join(missing)} cannot be evaluated",
+            )
+
+    def refusals(
+        self, lowered: Sequence[Lowered], type_of: Callable[[int], Range]
+    ) -> list[Refusal]:
+        """The matches that must be given back, with the reason; none if all may stay.
+
+        Args:
+          type_of: type of an activation in the fused graph.
+        """
+        refused: list[Refusal] = []
+        regions: dict[int, _Region] = {}
+        for entry in lowered:
+            try:
+                region = self._region(entry, type_of)
+            except BoundError as error:
+                refused.append(Refusal(entry.place, str(error)))
+                continue
+            producer = self._normal.view.producer(entry.match.y)
+            assert producer is not None
+            regions[producer] = region
+        if refused:
+            return refused
+        outputs = {
+            t: Noise(_columns(self._normal.view.tensor(t)), 0.0)
+            for t in self._normal.view.graph.outputs
+            if self._normal.view.producer(t) is not None
+        }
+        for number in range(self._feeds.count):
+            failed = self._run(number, regions, outputs)
+            if failed:
+                return failed
+            if self._is_decided(regions, outputs):
+                break
+        return self._verdict(regions, outputs)
+
+    def _region(self, entry: Lowered, type_of: Callable[[int], Range]) -> _Region:
+        match, view = entry.match, self._normal.view
+        x, y = (retyped(view.tensor(t), type_of(t)) for t in (match.x, match.y))
+        op = accepted(entry.op, x, y)
+        count = len(self._plain.view.graph.tensors)
+        shared = match.x < count and match.y < count
+        graph = self._plain if shared else self._normal
+        ops = graph.ops_between(match.x, match.y)
+        kept = [t for t in match.kept if is_quantized(view.tensor(t))]
+        ranges = {t: _range(view.tensor(t)) for t in kept} | {match.y: _range(y)}
+        noise = (Noise(_columns(y), y.scale) for _ in range(2))
+        return _Region(entry, op, x, y, graph, ops, ranges, *noise)
+
+    # ---- one probe -------------------------------------------------------------------------------
+
+    def _run(
+        self, number: int, regions: dict[int, _Region], outputs: dict[int, Noise]
+    ) -> list[Refusal]:
+        """One probe through the fused graph; a region that cannot be run is refused at once."""
+        whole = self._whole(number)
+        values = dict(self._feeds.values(number))
+        rng = self._feeds.generator(number, "substitutes")
+        inner = {op for r in regions.values() for op in r.lowered.match.ops}
+        for op in range(len(self._normal.view.graph.operators)):
+            if op in regions:
+                try:
+                    self._run_region(regions[op], values)
+                except (NoMatchError, OverflowError, ValueError) as error:
+                    return [Refusal(regions[op].lowered.place, f"it cannot be run: {error}")]
+            elif op not in inner:
+                self._run_builtin(op, values, rng)
+        if whole is not None:
+            for tensor, noise in outputs.items():
+                noise.add(whole.exact[tensor], values[tensor], whole.rounded[tensor])
+        return []
+
+    def _run_region(self, region: _Region, values: Values) -> None:
+        match = region.lowered.match
+        x = values[match.x].reshape(region.x.shape)
+        y = operator_of(region.op).reference(to_integers(region.x, x)).reshape(region.y.shape)
+        fused = to_real(region.y, y)
+        rounded, limited = ({match.x: x} for _ in range(2))
+        limits = Limits(region.ranges)
+        region.plain.run(region.ops, rounded, rounding)
+        region.plain.run(region.ops, limited, limits)
+        exact = limited
+        if limits.clipped:
+            exact = {match.x: x}
+            region.plain.run(region.ops, exact)
+        added = x if region.residual else None
+        region.noise.add(exact[match.y], fused, rounded[match.y])
+        region.limited.add(limited[match.y], fused, rounded[match.y], added)
+        values[match.y] = fused
+
+    def _run_builtin(self, op: int, values: Values, rng: np.random.Generator) -> None:
+        """A builtin operator; numbers of its results' types where it has no meaning here."""
+        try:
+            self._normal.run([op], values, rounding)
+        except NoMatchError:
+            for tensor in self._normal.view.op(op).outputs:
+                values[tensor] = probe(self._normal.view.tensor(tensor), rng)
+
+    # ---- the plain network -----------------------------------------------------------------------
+
+    def _whole(self, number: int) -> _Whole | None:
+        """The plain network's results for a probe; None where it cannot be evaluated."""
+        if self.notes:
+            return None
+        while len(self._wholes) <= number:
+            self._wholes.append(self._plain_results(len(self._wholes)))
+        return self._wholes[number]
+
+    def _plain_results(self, number: int) -> _Whole | None:
+        graph = self._plain.view.graph
+        inputs = self._feeds.values(number)
+        exact, rounded = dict(inputs), dict(inputs)
+        try:
+            self._plain.run(range(len(graph.operators)), exact)
+            self._plain.run(range(len(graph.operators)), rounded, rounding)
+        except NoMatchError as error:
+            self.notes = (f"the whole network is not compared: {error}",)
+            return None
+        written = [t for t in graph.outputs if self._plain.view.producer(t) is not None]
+        return _Whole(*({t: v[t] for t in written} for v in (exact, rounded)))
+
+    # ---- the verdict -----------------------------------------------------------------------------
+
+    def _is_decided(self, regions: dict[int, _Region], outputs: dict[int, Noise]) -> bool:
+        noises = [n for r in regions.values() for n in (r.noise, r.limited)]
+        noises += [n for n in outputs.values() if n.count]
+        return all(n.count >= _LEAST_VALUES and n.decided for n in noises)
+
+    def _verdict(self, regions: dict[int, _Region], outputs: dict[int, Noise]) -> list[Refusal]:
+        refused = [
+            Refusal(r.lowered.place, reason)
+            for r in regions.values()
+            if (reason := r.noise.over_threshold() or r.limited.refusal()) is not None
+        ]
+        if refused or not regions:
+            return refused
+        for noise in outputs.values():
+            reason = noise.over_threshold() if noise.count else None
+            if reason is not None:
+                worst = max(regions.values(), key=lambda r: r.noise.plain_db - r.noise.fused_db)
+                return [Refusal(worst.lowered.place, f"of the whole network: {reason}")]
+        compared = [n for n in outputs.values() if n.count]
+        if compared:
+            worst_db = [min(getattr(n, k) for n in compared) for k in ("plain_db", "fused_db")]
+            self.accuracy = Accuracy(*worst_db)
+        return []
+
+
+def _range(tensor: Tensor) -> tuple[float, float]:
+    """The least and the greatest real value of a quantized tensor."""
+    info = np.iinfo(tensor.dtype)
+    low, high = (tensor.scale * (end - tensor.zero_point) for end in (info.min, info.max))
+    return low, high
+
+
+def _columns(tensor: Tensor) -> int:
+    return tensor.shape[-1] if tensor.shape else 1

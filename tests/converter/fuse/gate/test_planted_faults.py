@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is lowered wrongly is given back by the gate, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from converter.fuse import fuse_model, pipeline
+from converter.fuse.arithmetic import Range
+from converter.fuse.lower import lower
+from converter.fuse.patterns.match import Match
+from tests.converter.fuse.gate.faults import FAULTS, Fault
+from tests.converter.fuse.gate.networks import network
+from tflm_custom_ops.ops import BY_CODE, Params, code_of
+
+
+def test_the_network_has_every_operator() -> None:
+    report = fuse_model(network()).report
+    assert {op.custom_code for op in report.fused} == set(BY_CODE) - {"VitRmsNorm"}
+    assert report.not_fused == ()
+    assert report.leftovers == ()
+    assert report.accuracy is not None
+    assert report.accuracy.fused_db >= report.accuracy.plain_db
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_planted_fault_is_refused(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted: set[str] = set()
+
+    def wrong(match: Match, type_of: Callable[[int], Range]) -> Params:
+        op = lower(match, type_of)
+        if not isinstance(op, fault.kind):
+            return op
+        planted.add(code_of(op))
+        return fault.plant(op)
+
+    monkeypatch.setattr(pipeline, "lower", wrong)
+    report = fuse_model(network()).report
+    (code,) = planted
+    assert code not in {op.custom_code for op in report.fused}
+    reasons = [n.reason for n in report.not_fused]
+    assert any("probe inputs" in r or "would be refused" in r for r in reasons), reasons
+
+
+def test_there_are_thirty_faults() -> None:
+    assert len(FAULTS) >= 30
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
