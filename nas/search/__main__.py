@@ -24,16 +24,16 @@ from tqdm import tqdm
 from nas import command as shared
 from nas.cost.sampler import Sampler
 from nas.search.autoformer import EvolutionSettings, evolve
+from nas.search.encoding import distributions
 from nas.search.front import rows_of, write_front
+from nas.search.lost import repeat_all
+from nas.search.storage import open_study, patiently, repair_journal
 from nas.search.study import (
     EXCESS,
     Found,
     Searcher,
     evaluated,
-    fail_unfinished,
-    open_study,
     pareto_front,
-    repair_journal,
 )
 from nas.space import SearchSpace
 from nas.supernet.evaluator import Evaluator, Source
@@ -133,7 +133,7 @@ def _start_workers(count: int) -> list[subprocess.Popen[bytes]]:
 
 def _finish(study: optuna.Study, sampler: Sampler, seconds: float) -> None:
     """Writes the front and the report."""
-    trials = study.get_trials(deepcopy=False)
+    trials = patiently(lambda: study.get_trials(deepcopy=False))
     every = evaluated(trials)
     front = pareto_front(every)
     space = sampler.space
@@ -186,14 +186,15 @@ def _body() -> None:
     if FLAGS.join:
         search(study, sampler, evaluator, FLAGS.join)
         return
-    lost = fail_unfinished(study)
-    if lost:
-        print(f"{lost} trials of a killed search were unfinished and are made again")
+    repeated = repeat_all(study, set(distributions(space)))
+    if repeated:
+        print(f"{repeated} trials of a killed search were unfinished and are made again")
     workers = _start_workers(FLAGS.workers)
     try:
         search(study, sampler, evaluator, 0)
-        for worker in workers:
-            worker.wait()
+        for number, worker in enumerate(workers, 1):
+            if status := worker.wait():
+                print(f"worker {number} ended with status {status}", file=sys.stderr)
     finally:
         for worker in workers:
             worker.terminate()

@@ -2,41 +2,34 @@
 """The search as an Optuna study: what is stored, asked and told.
 
 A trial is a sub-network; its values are accuracy (up) and estimated latency (down). A sub-network
-over a limit is told as pruned, with what it exceeds, and never evaluated. The storage is a journal
-file, safe for several processes, or any database that Optuna knows by URL. A trial's proposal
-depends on the seed, the worker and the number of trials before it, so that one worker always finds
-the same, also after a restart.
+over a limit is told as pruned, with what it exceeds, and never evaluated. A trial's proposal
+depends on the seed, the worker and the number of trials that were finished before it, so that one
+worker always finds the same, also after a restart. A trial whose process died is made again
+(`lost`), a database that is silent for a while is waited for (`storage`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-import os
-import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost.model import NetworkCost
 from nas.cost.sampler import Sampler
+from nas.search import lost
 from nas.search.encoding import config_of, distributions, params_of
+from nas.search.storage import STORAGE_ERRORS, patiently
 from nas.space import SpaceError, SubnetConfig, parse_subnet
-from nas.space.setup import same_setup
-from tflm_vit.files import reading
 
-STUDY = "search"
-CONFIG, COST, SETUP, EXCESS = "config", "cost", "setup", "excess"
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-class StudyError(ValueError):
-    """A storage that cannot be used; the message says why and what to do."""
+CONFIG, COST, EXCESS = "config", "cost", "excess"
+WAIT_S = 0.2  # between two looks at what others still evaluate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,74 +41,6 @@ class Found:
     accuracy: float
     latency_ms: float
     cost: dict[str, Any]
-
-
-def open_storage(place: str) -> Any:
-    """A database by URL, else a journal file."""
-    if "://" in place:
-        try:
-            return optuna.storages.RDBStorage(place)
-        except ImportError as error:
-            raise StudyError(f"the driver is not installed: {error.__cause__ or error}") from error
-    os.makedirs(os.path.dirname(os.path.abspath(place)), exist_ok=True)
-    return optuna.storages.JournalStorage(JournalFileBackend(place))
-
-
-def open_study(place: str, setup: str, resume: bool) -> optuna.Study:
-    """Creates the study, or goes on with it.
-
-    Args:
-      setup: JSON of what must not change.
-      resume: an existing study is wanted; otherwise it is an error.
-
-    Raises:
-      StudyError: it exists and `resume` is not given, or it was made with another setup.
-    """
-    # Without what stands before the host of a database: a user and a password.
-    shown = re.sub(r"://[^/]*@", "://", place)
-    with reading(shown, "a study", StudyError):
-        study = optuna.create_study(
-            storage=open_storage(place),
-            study_name=STUDY,
-            directions=["maximize", "minimize"],
-            load_if_exists=True,
-        )
-        before = study.user_attrs.get(SETUP)
-    if before is None:
-        study.set_user_attr(SETUP, setup)
-    elif not same_setup(before, setup):
-        raise StudyError(
-            f"{shown}: a search with other settings; give the same ones or another --out"
-        )
-    elif not resume:
-        raise StudyError(f"{shown}: exists; give --resume to go on with it, or another --out")
-    return study
-
-
-def fail_unfinished(study: optuna.Study) -> int:
-    """Marks trials that a killed worker left running; call it when no worker runs."""
-    left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    for trial in left:
-        study.tell(trial.number, state=TrialState.FAIL)
-    return len(left)
-
-
-def repair_journal(place: str) -> int:
-    """Removes the line that a machine losing power left unfinished at the end of a journal file.
-
-    Optuna reads around it, but the next entry would be joined to it and the journal be lost. Call
-    it when no worker runs, before `open_study`; databases need none.
-
-    Returns:
-      Bytes removed.
-    """
-    if "://" in place or not os.path.exists(place):
-        return 0
-    with open(place, "r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        file.truncate(whole)
-    return len(content) - whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,40 +66,90 @@ class Searcher:
         Args:
           on_trial: told how many there are.
         """
-        while (done := self._count()) < trials:
+        while (done := patiently(lambda: self._round(trials))) < trials:
             on_trial(done)
-            self.step()
         on_trial(done)
 
-    def _count(self) -> int:
-        states = (TrialState.COMPLETE,)
-        return len(self.study.get_trials(deepcopy=False, states=states))
+    def _round(self, trials: int) -> int:
+        """One trial, unless those that run may be enough; the number of evaluated ones."""
+        lost.repeat_lost(self.study, set(distributions(self.sampler.space)))
+        every = self.study.get_trials(deepcopy=False)
+        done = sum(t.state is TrialState.COMPLETE for t in every)
+        if done >= trials:
+            return done
+        if done + sum(t.state is TrialState.RUNNING for t in every) >= trials:
+            time.sleep(WAIT_S)
+            return done
+        return done + (self.step(trials) is not None)
 
-    def step(self) -> Found | None:
-        """One trial; None if its network is over a limit."""
+    def step(self, most: int | None = None) -> Found | None:
+        """One trial; None if its network is over a limit, or is not needed.
+
+        Args:
+          most: evaluated trials that are wanted; of two workers that begin the last one at the same
+            time, the later one gives it up.
+        """
         before = self.study.get_trials(deepcopy=False)
-        entropy = (self.seed, self.worker, len(before))
+        finished = [t for t in before if t.state in lost.FINISHED]
+        entropy = (self.seed, self.worker, len(finished))
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         self.study.sampler = optuna.samplers.NSGAIISampler(
             population_size=self.population, seed=seed
         )
         space = self.sampler.space
-        if len(before) < self.population:
-            drawn = self.sampler.draw(np.random.default_rng(seed))
-            self.study.enqueue_trial(params_of(space, drawn))
-        trial = self.study.ask(distributions(space))
-        config = config_of(space, trial.params)
-        cost = self.sampler.model.cost(space.arch(config))
-        trial.set_user_attr(CONFIG, json.dumps(config.to_dict()))
-        trial.set_user_attr(COST, _cost_dict(cost))
-        if not cost.fits:
-            trial.set_user_attr(EXCESS, list(cost.excess))
-            self.study.tell(trial, state=TrialState.PRUNED)
+        if not any(lost.waits_for_anyone(t) for t in before):
+            params = {}
+            if len(finished) < self.population:
+                params = params_of(space, self.sampler.draw(np.random.default_rng(seed)))
+            self.study.enqueue_trial(params, user_attrs={lost.QUEUED: lost.here()})
+        try:
+            trial = self._ask()
+            if most is not None and self._is_surplus(trial, most):
+                self.study.tell(trial, state=TrialState.FAIL)
+                if lost.REPEATS in trial.user_attrs:
+                    lost.requeue(self.study, trial.params, trial.number)
+                return None
+            return self._evaluate(trial, finished)
+        except optuna.exceptions.UpdateFinishedTrialError:  # another worker took it for lost
             return None
-        accuracy = self._known(before).get(config)
+
+    def _ask(self) -> optuna.Trial:
+        """Takes a trial out of the queue; what a storage gave without saying so is given back."""
+        parameters = distributions(self.sampler.space)
+        try:
+            trial = self.study.ask(parameters)
+        except STORAGE_ERRORS:
+            patiently(lambda: lost.repeat_lost(self.study, set(parameters), in_vain=True))
+            raise
+        patiently(lambda: trial.set_user_attr(lost.OWNER, lost.here()))
+        return trial
+
+    def _is_surplus(self, trial: optuna.Trial, most: int) -> bool:
+        """Whether enough trials were begun before this one."""
+        states = (TrialState.COMPLETE, TrialState.RUNNING)
+        begun = self.study.get_trials(deepcopy=False, states=states)
+        complete = sum(t.state is TrialState.COMPLETE for t in begun)
+        earlier = sum(t.state is TrialState.RUNNING and t.number < trial.number for t in begun)
+        return complete + earlier >= most
+
+    def _evaluate(self, trial: optuna.Trial, finished: list[FrozenTrial]) -> Found | None:
+        config = config_of(self.sampler.space, trial.params)
+        cost = self.sampler.model.cost(self.sampler.space.arch(config))
+        attributes = {CONFIG: json.dumps(config.to_dict()), COST: _cost_dict(cost)}
+        if not cost.fits:
+            attributes[EXCESS] = list(cost.excess)
+        for name, value in attributes.items():
+            patiently(functools.partial(trial.set_user_attr, name, value))
+        if not cost.fits:
+            patiently(
+                lambda: self.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+            )
+            return None
+        accuracy = self._known(finished).get(config)
         if accuracy is None:
             accuracy = self.accuracy(config)
-        self.study.tell(trial, [accuracy, cost.latency_ms])
+        values = [accuracy, cost.latency_ms]
+        patiently(lambda: self.study.tell(trial, values, skip_if_finished=True))
         return Found(trial.number, config, accuracy, cost.latency_ms, _cost_dict(cost))
 
     def _known(self, before: list[FrozenTrial]) -> dict[SubnetConfig, float]:
@@ -183,22 +158,26 @@ class Searcher:
     def add(self, config: SubnetConfig) -> float:
         """Accuracy of a sub-network that another algorithm proposes; stored like a trial."""
         space = self.sampler.space
-        before = self._known(self.study.get_trials(deepcopy=False))
+        before = patiently(lambda: self._known(self.study.get_trials(deepcopy=False)))
         if config in before:
             return before[config]
         cost = self.sampler.model.cost(space.arch(config))
         if not cost.fits:
             raise SpaceError(f"sub-network over {' and '.join(cost.excess)}: not evaluated")
         accuracy = self.accuracy(config)
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                params=params_of(space, config),
-                distributions=distributions(space),
-                values=[accuracy, cost.latency_ms],
-                user_attrs={CONFIG: json.dumps(config.to_dict()), COST: _cost_dict(cost)},
-            )
+        trial = optuna.trial.create_trial(
+            params=params_of(space, config),
+            distributions=distributions(space),
+            values=[accuracy, cost.latency_ms],
+            user_attrs={CONFIG: json.dumps(config.to_dict()), COST: _cost_dict(cost)},
         )
+        patiently(lambda: self._store(trial, config))
         return accuracy
+
+    def _store(self, trial: FrozenTrial, config: SubnetConfig) -> None:
+        """Adds a finished trial, unless that was done before the storage fell silent."""
+        if config not in self._known(self.study.get_trials(deepcopy=False)):
+            self.study.add_trial(trial)
 
 
 def _cost_dict(cost: NetworkCost) -> dict[str, Any]:

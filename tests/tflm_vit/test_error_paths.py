@@ -24,7 +24,7 @@ from keras_models.arch import ArchConfig
 from keras_models.datasets.core import DatasetError
 from keras_models.datasets.images import read_image
 from keras_models.training.checkpoint import CheckpointError, Progress, read_progress
-from nas.search.study import StudyError, open_study
+from nas.search.storage import StudyError, open_study
 from nas.space import SpaceError
 from nas.space.presets import get_space
 from nas.supernet.retraining import network_of

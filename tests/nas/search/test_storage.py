@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may happen to a study: workers die, databases fall silent, places are none."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import sqlalchemy
+from optuna.trial import TrialState
+
+from nas.search import lost
+from nas.search.storage import StudyError, open_study, patiently, shown
+from nas.search.study import evaluated
+from tests.nas.search.test_search import accuracy, refuse_over_budget, results, searcher
+
+
+def _hang(config):
+    """A worker that is killed in its second trial."""
+    _hang.calls += 1
+    if _hang.calls == 2:
+        time.sleep(600)
+    return accuracy(config)
+
+
+_hang.calls = 0
+
+
+def _work(place, worker, trials, score):
+    searcher(place, resume=True, worker=worker, score=score).run(trials)
+
+
+def _slow(config):
+    time.sleep(0.02)
+    return accuracy(config)
+
+
+def start(place, worker, trials, score):
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_work, args=(place, worker, trials, score))
+    process.start()
+    return process
+
+
+def until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_trial_of_a_killed_worker_is_made_again_in_the_same_search(tmp_path):
+    place = tmp_path / "study"
+    study = open_study(str(place), "setup", False)
+    worker = start(place, 1, 100, _hang)
+
+    def claimed():
+        running = study.get_trials(states=(TrialState.RUNNING,))
+        return [t for t in running if lost.OWNER in t.user_attrs]
+
+    until(lambda: evaluated(study.get_trials()) and claimed())
+    (running,) = claimed()
+    assert not lost.is_lost(running, [])
+    os.kill(worker.pid, signal.SIGKILL)
+    until(lambda: lost.is_lost(running, []))  # a zombie: its parent has not waited for it
+    s = searcher(place, resume=True)
+    s.run(8)
+    worker.join(60)
+    trials = s.study.get_trials()
+    assert trials[running.number].state is TrialState.FAIL
+    (again,) = [t for t in trials if t.user_attrs.get(lost.REPEATS) == running.number]
+    assert again.state in lost.FINISHED
+    assert again.params == running.params
+    assert len(results(s)) == 8
+
+
+def test_workers_tell_no_more_than_what_was_asked_for(tmp_path):
+    place = tmp_path / "study"
+    study = open_study(str(place), "setup", False)
+    workers = [start(place, number, 15, _slow) for number in range(3)]
+    for worker in workers:
+        worker.join(240)
+        assert worker.exitcode == 0
+    assert len(evaluated(study.get_trials())) == 15
+    assert not study.get_trials(states=(TrialState.RUNNING,))
+
+
+@pytest.mark.parametrize("at", [3, 17])  # within the random population of 12, and behind it
+def test_a_search_that_is_killed_within_a_trial_finds_the_same(tmp_path, at):
+    whole = searcher(tmp_path / "whole")
+    whole.run(22)
+    calls = []
+
+    def killed(config):
+        calls.append(config)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return refuse_over_budget(config)
+
+    with pytest.raises(KeyboardInterrupt):
+        searcher(tmp_path / "parts", score=killed).run(22)
+    parts = searcher(tmp_path / "parts", resume=True)
+    parts.run(22)
+    assert [r[0] for r in results(parts)] == [r[0] for r in results(whole)]
+
+
+class Silence:
+    """A database that fails for a while, again and again, as one that is restarted."""
+
+    def __init__(self, study, every, seconds):
+        self.every, self.seconds, self.statements, self.until = every, seconds, 0, 0.0
+        engine = study._storage._backend.engine
+        sqlalchemy.event.listen(engine, "before_cursor_execute", self)
+        self.failed = 0
+
+    def __call__(self, *arguments):
+        self.statements += 1
+        if self.statements % self.every == 0:
+            self.until = time.monotonic() + self.seconds
+        if time.monotonic() < self.until:
+            self.failed += 1
+            raise sqlalchemy.exc.OperationalError("select", {}, Exception("server closed\nhint"))
+
+
+def test_a_database_that_restarts_costs_no_finished_trial(tmp_path, capsys):
+    calm = searcher(f"sqlite:///{tmp_path}/calm.db")
+    calm.run(6)
+    restarted = searcher(f"sqlite:///{tmp_path}/restarted.db")
+    silence = Silence(restarted.study, 149, 0.1)
+    restarted.run(6)
+    silence.every = 1 << 60
+    assert silence.failed >= 3
+    assert len(results(restarted)) == 6
+    assert {r[0] for r in results(restarted)} == {r[0] for r in results(calm)}
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert not [x for x in lines if "does not answer (" not in x or "server closed" not in x]
+
+
+def test_a_database_that_stays_silent_ends_a_search_with_one_line(tmp_path):
+    s = searcher(f"sqlite:///{tmp_path}/study.db")
+    Silence(s.study, 1, 60)
+    with pytest.raises(
+        StudyError, match=r"did not answer for 0.3 s .*go on with --resume"
+    ) as caught:
+        patiently(s.study.get_trials, 0.3)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (
+            "mysql://user:secret@host/x",
+            r"^mysql://host/x: not a study: the driver .* is not installed",
+        ),
+        ("nosuch://user:secret@host/x", "no URL of a database"),
+        ("sqlite:////no/such/folder/x.db", "does not answer"),
+        ("://", "no URL of a database"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_one_line(place, message):
+    with pytest.raises(StudyError, match=message) as caught:
+        open_study(place, "setup", False)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_password_is_never_shown():
+    assert shown("postgresql://user:secret@host/x") == "postgresql://host/x"
+    assert shown("/tmp/study.log") == "/tmp/study.log"
+    assert "secret" not in shown("no url://:secret@[")
