@@ -43,7 +43,10 @@ from nas.space.describe import describe
 from nas.space.presets import SPACES
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.ops import pack_dual_channel
+from tflm_custom_ops.ops import Linear
+from tflm_custom_ops.ops.schema import fields_of
+from tflm_custom_ops.ops.schema.writing import stored_fields
+from tflm_custom_ops.sources import KERNELS, kernel_files
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run
@@ -91,8 +94,7 @@ def convolutions() -> list[Convolution]:
 
 def machine() -> KernelEmulator:
     """An emulated Cortex-M7 with the kernels and the convolution."""
-    builtins = emulator.KERNELS.parent / "builtins"
-    sources = [*sorted(emulator.KERNELS.glob("*.[cS]")), builtins / "vit_conv_2d.c"]
+    sources = [*kernel_files(".c", ".S"), KERNELS.parent / "builtins" / "vit_conv_2d.c"]
     return KernelEmulator(emulator.build(sources=sources))
 
 
@@ -107,11 +109,18 @@ def count(core: KernelEmulator, conv: Convolution) -> int:
     pad = max(0, (out - 1) * conv.stride + conv.kernel - conv.side) // 2
     window = [conv.side, conv.side, conv.inputs, out, out, n, conv.kernel, conv.kernel,
               conv.stride, conv.stride, 1, 1, pad, pad]  # fmt: skip
+    layer = Linear(
+        weights,
+        bias,
+        np.full(n, 1 << 30, np.int32),
+        out_zero_point=3,
+        k_block=exact_k_block(weights, bias),
+    )
+    stored = stored_fields(layer)
     linear = [
-        k, n, core.put(pack_dual_channel(weights)), core.put(bias),
-        core.put(np.full(n, 1 << 30, np.int32)), 0, 3, -128, 127,
-        exact_k_block(weights, bias),
-    ]  # fmt: skip
+        core.put(stored[field.name]) if field.is_array else int(getattr(layer, field.name))
+        for field in fields_of(Linear)
+    ]
     shift = core.put(np.full(n, -8, np.int32))
     words = [*window, -4, *linear, shift, cut.rows, cut.inputs, cut.channels]
     params = core.put(np.array(words, np.int64).astype(np.uint32))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from converter.compile import RUNTIME, CompiledModel, include_dirs, kernel_sources
+from converter.compile import RUNTIME, CompiledModel, include_dirs, kernel_headers, kernel_sources
 from toolchain import cached, digest, host_c, processor, raised_as, run_tool
 
 KIND = "host"  # in the cache
@@ -36,7 +36,7 @@ def _kernels(extra_flags: Sequence[str]) -> tuple[Path, str]:
     """Static library of the kernels, and its key."""
     compiler = host_c()
     sources = kernel_sources("host")
-    headers = [h for folder in include_dirs() for h in sorted(folder.rglob("*.h"))]
+    headers = kernel_headers()
     flags = [*FLAGS, *extra_flags]
     contents = [part for p in (*sources, *headers) for part in (p.name, p.read_bytes())]
     key = digest(compiler.version, processor(), " ".join(flags), *contents)

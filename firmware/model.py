@@ -14,7 +14,7 @@ from converter.compile import (
     CompiledModel,
     CompileError,
     compile_model,
-    include_dirs,
+    kernel_headers,
     kernel_sources,
 )
 from converter.compile.sources import CORES
@@ -57,7 +57,7 @@ def _kernel_core(core: Core) -> str:
 
 def kernel_files(board: Board) -> list[Path]:
     """Sources and headers of the kernels for the board's core, with distinct names."""
-    headers = [path for folder in include_dirs() for path in sorted(folder.glob("vit_*.h"))]
+    headers = kernel_headers()
     files = [*kernel_sources(_kernel_core(board.core)), *headers]
     names: dict[str, Path] = {}
     for path in files:

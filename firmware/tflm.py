@@ -29,6 +29,7 @@ from converter.runtimes.tflm import build
 from converter.tflite import Graph
 from firmware.errors import FirmwareError, ModelError
 from tflm_custom_ops.ops import BY_CODE
+from tflm_custom_ops.sources import KERNELS, kernel_files
 from toolchain import cross_tool, raised_as
 
 ENVIRONMENT = "TFLM_DIR"
@@ -328,15 +329,14 @@ def operator_files() -> list[tuple[PurePosixPath, Path]]:
     for origin in sorted(_OPERATOR_SOURCES.iterdir()):
         if origin.suffix in (".cc", ".h") and not _NOT_FOR_DEVICE.search(origin.name):
             files.append((PROJECT_INCLUDE / "tflm_custom_ops/tflm" / origin.name, origin))
-    kernels = _OPERATOR_SOURCES.parent / "kernels"
-    for origin in sorted(kernels.glob("vit_*.h")):
+    for origin in kernel_files(".h"):
         files.append((PROJECT_INCLUDE / "tflm_custom_ops/kernels" / origin.name, origin))
     return files
 
 
 def parser_source() -> Path:
     """The parser of serialized options, which only the interpreter needs."""
-    return _OPERATOR_SOURCES.parent / "kernels" / "vit_parse.c"
+    return KERNELS / "vit_parse.c"
 
 
 def _dependencies(command: list[str], folder: Path) -> list[Path]:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tflm_custom_ops.ops import BY_KIND, OPERATORS, Params, encode, operator_of
+from tflm_custom_ops.sources import KERNELS, kernel_files
 from toolchain import cached, digest, host_c, processor, raised_as, run_tool
 
-KERNEL_DIR = Path(__file__).resolve().parent / "kernels"
 FLAGS = ("-std=c11", "-O3", "-march=native", "-Wall", "-Wextra", "-Werror")
 PARAMS_BYTES = 4096  # more than any parameter struct has
 
@@ -29,18 +29,24 @@ class HostLibraryError(RuntimeError):
     """The library cannot be compiled, or it refuses an operator; the message says why."""
 
 
-def kernel_sources(directory: Path = KERNEL_DIR) -> list[Path]:
+def kernel_sources() -> list[Path]:
     """The C files of the kernels. Assembly files are for Arm only."""
-    return sorted(directory.glob("*.c"))
+    return kernel_files(".c")
 
 
-def build(directory: Path = KERNEL_DIR, flags: Sequence[str] = FLAGS) -> Path:
-    """Compiles the kernels in ``directory`` unless that was done before; returns the library.
+def build(directory: Path | None = None, flags: Sequence[str] = FLAGS) -> Path:
+    """Compiles the kernels unless that was done before; returns the library.
+
+    Args:
+      directory: a copy of all kernel files; None takes the package's own.
 
     Raises HostLibraryError with the compiler's message if compilation fails.
     """
-    sources = kernel_sources(directory)
-    headers = sorted(directory.glob("*.h"))
+    if directory is None:
+        sources, headers, include = kernel_sources(), kernel_files(".h"), KERNELS
+    else:
+        sources, headers = sorted(directory.glob("*.c")), sorted(directory.glob("*.h"))
+        include = directory
     with raised_as(lambda error: HostLibraryError(str(error))):
         compiler = host_c()
         named = [part for p in (*sources, *headers) for part in (p.name, p.read_bytes())]
@@ -48,8 +54,9 @@ def build(directory: Path = KERNEL_DIR, flags: Sequence[str] = FLAGS) -> Path:
 
         def compile_into(work: Path) -> Path:
             library = work / "library.so"
-            options = [*flags, "-fPIC", "-shared", f"-I{directory}", "-o", str(library)]
-            options.append(f"-ffile-prefix-map={directory}=kernels")
+            options = [*flags, "-fPIC", "-shared", f"-I{include}", "-o", str(library)]
+            folders = {path.parent for path in (*sources, *headers)}
+            options += [f"-ffile-prefix-map={folder}=kernels" for folder in sorted(folders)]
             run_tool([compiler.path, *options, *map(str, sources)], "compiling the kernels")
             return library
 

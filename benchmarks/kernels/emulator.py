@@ -22,10 +22,10 @@ from firmware.emulator.counter import BlockReading
 from firmware.emulator.faults import GuestFault
 from firmware.emulator.memory import Access, Memory
 from firmware.errors import FirmwareError
+from tflm_custom_ops.sources import KERNELS, kernel_files
 from toolchain import Compiler, cached, cross_tool, digest, raised_as, run_tool
 
 HERE = Path(__file__).parent
-KERNELS = HERE.parents[1] / "tflm_custom_ops" / "kernels"
 KIND = "single_kernels"  # in the cache
 OPTIMISATION = ("-O3",)
 
@@ -110,8 +110,8 @@ def _link(
     optimisation: Sequence[str],
 ) -> Path:
     gcc = _gcc()
-    sources = sorted(KERNELS.glob("*.[cS]")) if chosen is None else list(chosen)
-    headers = sorted({h for s in sources for h in s.parent.glob("*.h")} | set(KERNELS.glob("*.h")))
+    sources = kernel_files(".c", ".S") if chosen is None else list(chosen)
+    headers = sorted({h for s in sources for h in s.parent.glob("*.h")} | set(kernel_files(".h")))
     flags = [
         *core.flags, "-mthumb", *optimisation, "-std=c11", "-ffunction-sections",
         "-fdata-sections", "-fno-common", *(f"-D{d}" for d in defines),

@@ -7,7 +7,7 @@ The generated files have no interpreter and no heap; arena offsets are fixed at 
 
 from converter.compile.compiler import CompiledModel, compile_graph, compile_model
 from converter.compile.errors import CompileError
-from converter.compile.sources import RUNTIME, include_dirs, kernel_sources
+from converter.compile.sources import RUNTIME, include_dirs, kernel_headers, kernel_sources
 
 __all__ = [
     "RUNTIME",
@@ -16,5 +16,6 @@ __all__ = [
     "compile_graph",
     "compile_model",
     "include_dirs",
+    "kernel_headers",
     "kernel_sources",
 ]

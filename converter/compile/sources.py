@@ -6,8 +6,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from tflm_custom_ops import sources
+
 _ROOT = Path(__file__).resolve().parents[2]
-KERNELS = _ROOT / "tflm_custom_ops" / "kernels"
 BUILTINS = _ROOT / "tflm_custom_ops" / "builtins"
 RUNTIME = Path(__file__).resolve().parent / "runtime"
 
@@ -33,7 +34,12 @@ _NOT_FOR_FIRMWARE = ("vit_parse.c",)
 
 def include_dirs() -> list[Path]:
     """Directories for the compiler's ``-I``."""
-    return [KERNELS, BUILTINS]
+    return [*sources.include_dirs(), BUILTINS]
+
+
+def kernel_headers() -> list[Path]:
+    """Headers that the kernels' files include."""
+    return [*sources.kernel_files(".h"), *sorted(BUILTINS.glob("vit_*.h"))]
 
 
 def kernel_sources(core: str) -> list[Path]:
@@ -48,8 +54,8 @@ def kernel_sources(core: str) -> list[Path]:
     known = {c.name: c for c in CORES}
     if core not in known:
         raise ValueError(f"core: got {core!r}, expected one of {', '.join(known)}")
-    found = [p for folder in (KERNELS, BUILTINS) for p in sorted(folder.glob("*.c"))]
-    sources = [p for p in found if p.name not in _NOT_FOR_FIRMWARE]
+    found = [*sources.kernel_files(".c"), *sorted(BUILTINS.glob("*.c"))]
+    chosen = [p for p in found if p.name not in _NOT_FOR_FIRMWARE]
     if known[core].dsp:
-        sources += sorted(KERNELS.rglob("*.S"))
-    return sources
+        chosen += sources.kernel_files(".S")
+    return chosen

@@ -13,11 +13,11 @@ import pathlib
 from collections.abc import Sequence
 
 from converter.runtimes.tflm.errors import TflmBuildError
+from tflm_custom_ops.sources import KERNELS, kernel_files
 from toolchain import cached, digest, host_c, host_cxx, raised_as, run_tool
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 PACKAGE = REPOSITORY / "tflm_custom_ops" / "tflm"  # sources say #include "tflm_custom_ops/..."
-KERNELS = PACKAGE.parent / "kernels"
 KIND = "tflm"  # in the cache
 _KEY_LENGTH = 16  # hexadecimal digits; the key is a name in the C++ code too
 
@@ -63,11 +63,11 @@ def sources() -> list[pathlib.Path]:
         for path in PACKAGE.glob("*.cc")
         if path.name not in _NOT_FOR_THE_WHEEL and not path.name.endswith("_test.cc")
     ]
-    return sorted(operators) + sorted(KERNELS.glob("*.c"))
+    return sorted(operators) + kernel_files(".c")
 
 
 def _build_key(toolchain: Toolchain, flags: Sequence[str]) -> str:
-    headers = [*PACKAGE.rglob("*.h"), *KERNELS.rglob("*.h")]
+    headers = [*PACKAGE.rglob("*.h"), *kernel_files(".h")]
     contents: list[bytes | str] = []
     for path in sorted([*sources(), *headers]):
         contents += [str(path.relative_to(REPOSITORY)), path.read_bytes()]
@@ -100,7 +100,12 @@ def build_library(extra_flags: Sequence[str] = ()) -> pathlib.Path:
 def _compile(
     toolchain: Toolchain, key: str, extra_flags: Sequence[str], work: pathlib.Path
 ) -> pathlib.Path:
-    includes = [f"-I{REPOSITORY}", f"-I{PACKAGE / 'abi'}", f"-ffile-prefix-map={REPOSITORY}=."]
+    includes = [
+        f"-I{REPOSITORY}",
+        f"-I{PACKAGE / 'abi'}",
+        f"-I{KERNELS}",
+        f"-ffile-prefix-map={REPOSITORY}=.",
+    ]
     common = [*_COMMON_FLAGS, *includes, f"-DVIT_TFLM_BUILD_KEY={key}", *extra_flags]
     objects = []
     for source in sources():

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from converter.compile import compile_model, include_dirs, kernel_sources
-from converter.compile.sources import KERNELS
 from tests.converter.compile import fused_models
 from tflm_custom_ops.ops import (
     LayerNorm,
@@ -22,6 +21,7 @@ from tflm_custom_ops.ops import (
     encode,
     operator_of,
 )
+from tflm_custom_ops.sources import kernel_files
 
 ROOT = Path(__file__).resolve().parents[3]
 VARIANTS = {
@@ -126,7 +126,7 @@ def test_parameters_are_what_the_parser_reads(tmp_path, variant):
             place["fix"] = _ABSENT_ARRAYS
         checks += _CHECK % {"ctype": ctype, "parse": parse, **place}
     (tmp_path / "main.c").write_text(_PARSER % {"arrays": arrays, "checks": checks})
-    sources = ["main.c", "vit_model_weights.S", *(str(p) for p in sorted(KERNELS.glob("*.c")))]
+    sources = ["main.c", "vit_model_weights.S", *(str(p) for p in kernel_files(".c"))]
     includes = ["-I.", *(f"-I{p}" for p in include_dirs())]
     run(["cc", "-std=c11", "-O0", *includes, *sources, "-o", "check"], tmp_path)
     run(["./check"], tmp_path)

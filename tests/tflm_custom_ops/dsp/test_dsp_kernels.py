@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from benchmarks.kernels import emulator
-from benchmarks.kernels.emulator import CORES, CORTEX_M4, CORTEX_M7, KERNELS, KernelEmulator
+from benchmarks.kernels.emulator import CORES, CORTEX_M4, CORTEX_M7, KernelEmulator
 from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.sweep import mismatches_of_seed
 from tests.tflm_custom_ops import extreme_sums, generators
 from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, Mlp, OpKind, Projection, run_reference
+from tflm_custom_ops.sources import KERNELS, kernel_files
 
 pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed"
@@ -218,8 +219,8 @@ TARGETS = {name: core.flags for name, core in CORES.items()} | {
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_no_warnings(target: str, tmp_path: Path) -> None:
-    flags = ["-mthumb", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wvla"]
-    for source in sorted(KERNELS.glob("*.[cS]")):
+    flags = ["-mthumb", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wvla", f"-I{KERNELS}"]
+    for source in kernel_files(".c", ".S"):
         command = ["arm-none-eabi-gcc", *TARGETS[target], *flags, "-c", str(source)]
         done = subprocess.run(
             [*command, "-o", str(tmp_path / "out.o")], capture_output=True, text=True, check=False

@@ -12,6 +12,7 @@ from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library
 from tflm_custom_ops.host_library import HostLibrary
 from tflm_custom_ops.ops import OpKind
+from tflm_custom_ops.sources import kernel_files
 
 SEEDS = 60
 
@@ -86,7 +87,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_caught(name: str, tmp_path: Path) -> None:
     fault = FAULTS[name]
-    for path in host_library.KERNEL_DIR.glob("*.[ch]"):
+    for path in kernel_files(".c", ".h"):
         text = path.read_text()
         if path.name == fault.file:
             assert text.count(fault.before) == 1, f"{fault.file} no longer has {fault.before!r}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tflm_custom_ops import host_library
-from tflm_custom_ops.host_library import KERNEL_DIR
+from tflm_custom_ops.sources import KERNELS, kernel_files
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wvla", "-Wshadow")
 CPUS = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
@@ -32,7 +32,7 @@ def portable_sources() -> list[Path]:
 
 
 def test_includes() -> None:
-    for path in [*portable_sources(), *KERNEL_DIR.glob("vit_*.h")]:
+    for path in [*portable_sources(), *kernel_files(".h")]:
         for name in re.findall(r"#include <(.*)>", path.read_text()):
             assert name in ALLOWED_INCLUDES, f"{path.name} includes <{name}>"
 
@@ -48,7 +48,7 @@ def compile_arm(directory: Path, cpu: str, *extra: str) -> list[Path]:
     objects = []
     sources = portable_sources()
     if "-DVIT_NO_DSP" not in extra:
-        sources = [*sources, *sorted(KERNEL_DIR.glob("*.S"))]
+        sources = [*sources, *kernel_files(".S")]
     for source in sources:
         target = directory / f"{source.stem}_{source.suffix[1:]}.o"
         standard = ("-std=c11", *WARNINGS) if source.suffix == ".c" else ()
@@ -61,7 +61,7 @@ def compile_arm(directory: Path, cpu: str, *extra: str) -> list[Path]:
                 "-ffreestanding",
                 *standard,
                 *extra,
-                f"-I{KERNEL_DIR}",
+                f"-I{KERNELS}",
                 "-c",
                 str(source),
                 "-o",

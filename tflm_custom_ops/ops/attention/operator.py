@@ -98,7 +98,7 @@ class AttentionOperator(Operator[Attention]):
 
     @property
     def scratch_bytes(self) -> int:
-        """kernels' vit_attention_plan.h describes the regions."""
+        """vit_attention_plan.h describes the regions."""
         p, one = self.params, self._heads == 1
         tile = min(p.token_tile, p.tokens)
         rows, stride = row_capacity(tile), self._token_stride

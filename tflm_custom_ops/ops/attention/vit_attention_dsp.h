@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scores and exponentials of one head on the DSP cores (docs/operators.md, Attention block).
-#ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_DSP_H_
-#define TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_DSP_H_
+#ifndef TFLM_CUSTOM_OPS_OPS_ATTENTION_VIT_ATTENTION_DSP_H_
+#define TFLM_CUSTOM_OPS_OPS_ATTENTION_VIT_ATTENTION_DSP_H_
 
 #include "vit_linear_rows.h"
 
@@ -22,4 +22,4 @@ void vit_dsp_exponentials(const VitAttentionParams* p, VitRows q, const int16_t*
 }
 #endif
 #endif  // VIT_USE_DSP
-#endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_DSP_H_
+#endif  // TFLM_CUSTOM_OPS_OPS_ATTENTION_VIT_ATTENTION_DSP_H_

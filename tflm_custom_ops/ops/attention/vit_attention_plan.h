@@ -18,8 +18,8 @@
 //   exponentials, or middle (low rank) and expansion
 //   queries int8, score_rows of them widened, expansion of keys; later the expansion of values,
 //     which all heads at a time have in place of the scores, since other heads' queries stay
-#ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_PLAN_H_
-#define TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_PLAN_H_
+#ifndef TFLM_CUSTOM_OPS_OPS_ATTENTION_VIT_ATTENTION_PLAN_H_
+#define TFLM_CUSTOM_OPS_OPS_ATTENTION_VIT_ATTENTION_PLAN_H_
 
 #include "vit_linear_rows.h"
 
@@ -66,4 +66,4 @@ VitAttentionPlan vit_attention_plan(const VitAttentionParams* p);
 #ifdef __cplusplus
 }
 #endif
-#endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_ATTENTION_PLAN_H_
+#endif  // TFLM_CUSTOM_OPS_OPS_ATTENTION_VIT_ATTENTION_PLAN_H_

@@ -21,6 +21,7 @@ from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.tflite import parse
 from tests.converter.runtimes.tflm.test_tflm_operators import input_spec, network, output_spec
 from tflm_custom_ops.ops import Params, operator_of, run_reference
+from tflm_custom_ops.sources import KERNELS, kernel_files
 
 TFLM = pathlib.Path(os.environ.get("TFLM_DIR", "/nonexistent"))
 # A tree may hold libraries for boards as well; the makefile calls this machine's linux_...
@@ -47,9 +48,17 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     work = tmp_path_factory.mktemp("real")
     tools = build.find_toolchain()
     objects = []
-    for source in sorted(build.KERNELS.glob("*.c")):
+    for source in kernel_files(".c"):
         target = work / f"{source.name}.o"
-        command = [tools.cc, "-std=c11", "-O2", f"-I{build.REPOSITORY}", "-c", str(source)]
+        command = [
+            tools.cc,
+            "-std=c11",
+            "-O2",
+            f"-I{build.REPOSITORY}",
+            f"-I{KERNELS}",
+            "-c",
+            str(source),
+        ]
         subprocess.run([*command, "-o", str(target)], check=True)
         objects.append(str(target))
     downloads = TFLM / "tensorflow/lite/micro/tools/make/downloads"
