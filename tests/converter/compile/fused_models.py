@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from tflm_custom_ops.ops import (
     Residual,
     code_of,
     encode,
-    residual_dtype,
+    operator_of,
 )
 
 SCRATCH_BYTES = 1 << 15  # generous: the layouts here are not planned
@@ -157,17 +156,13 @@ def vit_ops(
     return ops
 
 
-def _activation(op: Params) -> tuple[tuple[int, ...], type[np.generic]]:
-    """Shape and type of an operator's output."""
-    if isinstance(op, PatchEmbed):
-        return (1, op.tokens, op.embed_dim), residual_dtype(op.output_bits)
-    if isinstance(op, Attention | Mlp):
-        return (1, op.tokens, op.embed_dim), residual_dtype(op.residual.bits)
-    if isinstance(op, LayerNorm):
-        rows = (op.tokens,) if op.pool == Pool.NONE else ()
-        return (1, *rows, op.embed_dim), np.int8
-    assert isinstance(op, LinearOp)
-    return (op.rows, op.projection.out_features), np.int8
+def _result(op: Params, name: str) -> tflite.Tensor:
+    """The tensor of an operator's output; a row that stands for all tokens has no dimension."""
+    y = operator_of(op).output
+    assert y.shape is not None
+    shape = y.shape if y.shape[0] == 1 else (1, *y.shape)
+    zero_point = -5 if y.zero_point is None else y.zero_point
+    return tflite.Tensor(name, shape, y.dtype, tflite.Quantization.per_tensor(0.05, zero_point))
 
 
 def model_bytes(ops: list[Params]) -> bytes:
@@ -181,10 +176,9 @@ def model_bytes(ops: list[Params]) -> bytes:
     for i, op in enumerate(ops):
         options, blob = encode(op)
         data = np.frombuffer(blob, np.uint8)
-        shape, dtype = _activation(op)
         inputs = (len(tensors) - 1, len(tensors))
         tensors.append(tflite.Tensor(f"blob{i}", data.shape, data.dtype, None, data))
-        tensors.append(tflite.Tensor(f"op{i}", shape, np.dtype(dtype), quantization))
+        tensors.append(_result(op, f"op{i}"))
         operators.append(
             tflite.Operator(
                 "CUSTOM",
@@ -217,8 +211,7 @@ def stacked_plan(ops: list[Params], streamed: bool = False, in_place: bool = Tru
     top = halls[1] + tokens
     tensors = [None if streamed else Span(0, image)]
     for i, op in enumerate(ops):
-        shape, dtype = _activation(op)
-        size = math.prod(shape) * np.dtype(dtype).itemsize
+        size = _result(op, "").nbytes
         if isinstance(op, LayerNorm | LinearOp):
             offset, top = top, top + 1024
         else:
