@@ -24,13 +24,13 @@ AUTO_ALLOWANCE_BYTES = 96 * 1024
 # application and drivers, in units of 16 bytes; the cores with DSP have assembly for four kernels.
 CODE_SLACK_BYTES = 704
 _CODE_BYTES = {
-    "cortex-m0plus": 19_168,
-    "cortex-m3": 16_576,
-    "cortex-m4": 32_944,
-    "cortex-m7": 33_232,
-    "cortex-m33": 32_448,
+    "cortex-m0plus": 20_640,
+    "cortex-m3": 17_824,
+    "cortex-m4": 33_056,
+    "cortex-m7": 33_408,
+    "cortex-m33": 32_560,
 }
-_OPERATOR_CODE_BYTES = 464  # parameters, and the call; a multiple of 8 (nas/cost/census.py)
+_OPERATOR_CODE_BYTES = 472  # parameters, and the call; a multiple of 8 (nas/cost/census.py)
 _STREAMED_CODE_BYTES = 704
 _STEM_CODE_BYTES = 1136
 

@@ -15,7 +15,17 @@ from converter.plan.skeleton import skeleton
 from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
 from keras_models.arch import ArchConfig
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.ops import Attention, Linear, Mlp, Norm, Params, PatchEmbed, Projection, encode
+from tflm_custom_ops.ops import (
+    Attention,
+    Linear,
+    Mlp,
+    Norm,
+    Params,
+    PatchEmbed,
+    Projection,
+    encode,
+    operator_of,
+)
 
 INT8 = np.dtype(np.int8)
 QUANTIZATION = Quantization.per_tensor(0.05, -5)
@@ -98,17 +108,25 @@ def fused_model(arch: ArchConfig, residual_bits: int = 8, seed: int | None = Non
         rng = np.random.default_rng(seed)
         ops = tuple(None if op is None else randomized(_stream_type(op), rng) for op in ops)
     tensors, operators = list(graph.tensors), []
+    zero_points: dict[int, int] = {}  # that the operators state of the tensors around them
     for operator, op in zip(graph.operators, ops, strict=True):
         if op is not None:
+            around = ((operator.inputs[0], "input"), (operator.outputs[0], "output"))
+            for index, side in around:
+                stated = getattr(operator_of(op), side).zero_point
+                if stated is not None:
+                    zero_points[index] = stated
             words, blob = encode(op)
             data = np.frombuffer(blob, np.uint8)
             index = operator.inputs[1]
             tensors[index] = dataclasses.replace(tensors[index], shape=data.shape, data=data)
             operator = dataclasses.replace(operator, custom_options=words)
         operators.append(operator)
-    tensors = [
-        t if t.is_constant else dataclasses.replace(t, quantization=QUANTIZATION) for t in tensors
-    ]
+    for index, tensor in enumerate(tensors):
+        if not tensor.is_constant:
+            zero = zero_points.get(index, QUANTIZATION.zero_point[0])
+            quantization = Quantization.per_tensor(0.05, zero)
+            tensors[index] = dataclasses.replace(tensor, quantization=quantization)
     graph = dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(operators))
     return serialize(Model(graph))
 
