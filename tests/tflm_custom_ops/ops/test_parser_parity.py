@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python and the generated C parser are one rule: the same status for the same bytes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from tests.tflm_custom_ops import generators
 from tests.tflm_custom_ops.kernels.comparison import INTERESTING, mutate
 from tflm_custom_ops import host_library
 from tflm_custom_ops.ops import OpKind, OptionsError, Status, encode, parse
+from tflm_custom_ops.ops.schema.limits import LIMITS
 
 KINDS = list(OpKind)
 WORDS = st.one_of(
@@ -72,6 +75,52 @@ def test_mutated_files_give_one_status(kind):
         assert status is c_status(kind, options, blob), f"seed {seed}"
         seen.add(status)
     assert {Status.OK, Status.TRUNCATED, Status.BAD_MAGIC, Status.BAD_OFFSET} <= seen
+
+
+EDGES = sorted(
+    {edge + d for edge in (0, 2, 8, 16, 128, *LIMITS.values()) for d in (-1, 0, 1)}
+    | {-127, -128, -129, -(1 << 15), -(1 << 15) - 1, 1 << 15}
+    | {(1 << 17) - 1, 1 << 17, (1 << 21) - 1, 1 << 21}  # high words of 2**49 and 2**53
+)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_word_has_one_range(kind):
+    """Each word at the edges of every limit, and next to its own value."""
+    options, blob = encode(generators.random_op(kind, np.random.default_rng(3)))
+    words = np.frombuffer(options, "<i4")
+    accepted = 0
+    for position, value in enumerate(words):
+        for edge in {*EDGES, int(value) - 1, int(value) + 1}:
+            changed = words.astype(np.int64)
+            changed[position] = np.clip(edge, -(1 << 31), (1 << 31) - 1)
+            damaged = changed.astype("<i4").tobytes()
+            status = python_status(kind, damaged, blob)
+            assert status is c_status(kind, damaged, blob), (position, edge)
+            accepted += status is Status.OK
+    assert accepted
+
+
+@pytest.mark.parametrize(
+    ("tokens", "first", "largest", "status"),
+    [
+        (256, 32767, 32767, Status.OK),  # 256 * 32767 < 2**23
+        (257, 32767, 32767, Status.BAD_VALUE),
+        (8388607, 1, 1, Status.BAD_DIMENSION),
+        (16384, 511, 511, Status.OK),
+        (16384, 512, 512, Status.BAD_VALUE),
+        (2, 0, 5, Status.BAD_VALUE),  # a sum of 0
+        (2, 32767, 32768, Status.BAD_VALUE),  # 16 bits
+    ],
+)
+def test_bounds_of_the_table_of_exponentials(tokens, first, largest, status):
+    op = generators.attention(np.random.default_rng(1), tokens=2, embed_dim=4, rank=0)
+    table = np.full(256, first, np.uint16)
+    table[7] = largest
+    op = dataclasses.replace(op, tokens=tokens, key_tokens=tokens, exp_table=table)
+    options, blob = encode(op)
+    assert python_status(OpKind.ATTENTION, options, blob) is status
+    assert c_status(OpKind.ATTENTION, options, blob) is status
 
 
 def test_statuses_and_messages_are_the_same():
