@@ -27,7 +27,17 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "PAD": moves.pad,
     "PADV2": moves.pad,
     "STRIDED_SLICE": moves.strided_slice,
+    "SLICE": moves.slice_,
+    "TRANSPOSE": moves.transpose,
+    "SPLIT": moves.split,
+    "SPLIT_V": moves.split_v,
+    "UNPACK": moves.unpack,
+    "PACK": moves.pack,
     "CONCATENATION": moves.concatenation,
+    "TILE": moves.tile,
+    "BROADCAST_TO": moves.broadcast_to,
+    "SPACE_TO_DEPTH": moves.space_to_depth,
+    "DEPTH_TO_SPACE": moves.depth_to_space,
     "MEAN": elementwise.mean,
     "QUANTIZE": elementwise.quantize,
     "DEQUANTIZE": elementwise.dequantize,
@@ -39,6 +49,11 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
 }
 SUPPORTED = tuple(_READERS)
 _WITHOUT_OPTIONS = (
+    "TRANSPOSE",
+    "SLICE",
+    "TILE",
+    "BROADCAST_TO",
+    "SPLIT_V",
     "RESHAPE",
     "SQUEEZE",
     "EXPAND_DIMS",
@@ -70,7 +85,10 @@ def params_of(tensors: Tensors, op: Operator) -> Any:
         raise BuiltinError(f"{op.name}: {error}") from error
 
 
-def run_builtin(tensors: Tensors, op: Operator, *inputs: NDArray[Any]) -> NDArray[Any]:
-    """The operator's output on its non-constant ``inputs``, in the output tensor's shape."""
-    output = tensors[op.outputs[0]]
-    return reference.run(params_of(tensors, op), *inputs).reshape(output.shape)
+def run_builtin(tensors: Tensors, op: Operator, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """The operator's outputs on its non-constant ``inputs``, each in its tensor's shape."""
+    activations = iter(inputs)
+    values = (tensors[i].data for i in op.inputs if i >= 0)
+    operands = [next(activations) if data is None else data for data in values]
+    results = reference.run(params_of(tensors, op), *operands)
+    return tuple(y.reshape(tensors[i].shape) for y, i in zip(results, op.outputs, strict=True))

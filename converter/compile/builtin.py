@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from converter import builtins
 from converter.compile import c_text, initializer
-from converter.compile.calls import Call, CallContext, address
+from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
+from converter.compile.moves import moves
 from tflm_custom_ops.builtins import params as p
+from tflm_custom_ops.builtins.moves import Moves
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Linear
@@ -107,14 +109,6 @@ def _pool_2d(context: CallContext, params: p.Pool2D) -> Call:
     return _unary(context, "VitPool2DParams", "vit_pool_2d", params)
 
 
-def _pad(context: CallContext, params: p.Pad) -> Call:
-    return _unary(context, "VitPadParams", "vit_pad", params)
-
-
-def _strided_slice(context: CallContext, params: p.StridedSlice) -> Call:
-    return _unary(context, "VitStridedSliceParams", "vit_strided_slice", params)
-
-
 def _mean(context: CallContext, params: p.Mean) -> Call:
     return _unary(context, "VitMeanParams", "vit_mean", params)
 
@@ -151,17 +145,6 @@ def _mul(context: CallContext, params: p.Mul) -> Call:
     return _binary(context, "VitMulParams", "vit_mul", params)
 
 
-def _concatenation(context: CallContext, params: p.Concatenation) -> Call:
-    lines, column, stride = [], 0, sum(params.inner)
-    start = context.planned.span(context.op.outputs[0]).offset
-    for tensor, columns in zip(context.op.inputs, params.inner, strict=True):
-        x = context.address(tensor, "const int8_t*")
-        y = address(start + column, "int8_t*")
-        lines.append(f"vit_copy_columns({x}, {y}, {params.outer}, {columns}, {stride});")
-        column += columns
-    return Call("", c_text.Struct(()), tuple(lines))
-
-
 def _reshape(context: CallContext, params: p.Reshape) -> Call:
     x, y = context.op.inputs[0], context.op.outputs[0]
     size = context.tensor(y).nbytes
@@ -182,9 +165,7 @@ _CALLS: dict[type, Callable[..., Call]] = {
     p.Add: _add,
     p.Mul: _mul,
     p.Pool2D: _pool_2d,
-    p.Pad: _pad,
-    p.StridedSlice: _strided_slice,
-    p.Concatenation: _concatenation,
+    Moves: moves,
     p.Mean: _mean,
     p.Table: _table,
     p.Quantize: _quantize,

@@ -36,8 +36,13 @@ def _lines(struct: Struct, indent: int) -> list[str]:
     return lines
 
 
-def definition(ctype: str, name: str, struct: Struct) -> str:
-    """``static const ctype name = {...};`` with a line per field."""
+def definition(ctype: str, name: str, struct: Struct | tuple[Struct, ...]) -> str:
+    """``static const ctype name = {...};`` with a line per field; an array of a tuple."""
+    if isinstance(struct, tuple):
+        lines = [f"static const {ctype} {name}[] = {{"]
+        for element in struct:
+            lines += ["    {", *_lines(element, 8), "    },"]
+        return "\n".join([*lines, "};"])
     return "\n".join([f"static const {ctype} {name} = {{", *_lines(struct, 4), "};"])
 
 

@@ -17,10 +17,13 @@ from converter.tflite import Graph, Operator, Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """C of one operator: its parameter struct (``ctype`` empty: none) and its statements."""
+    """C of one operator: its parameter struct (``ctype`` empty: none) and its statements.
+
+    A tuple of structs is an array.
+    """
 
     ctype: str
-    params: c_text.Struct
+    params: c_text.Struct | tuple[c_text.Struct, ...]
     statements: tuple[str, ...]
 
 
@@ -79,7 +82,7 @@ class CallContext:
 
 def element(dtype: np.dtype[Any]) -> str:
     """The C type of a tensor's elements."""
-    return "float" if dtype == np.float32 else f"{dtype.name}_t"
+    return {"float32": "float", "bool": "uint8_t"}.get(dtype.name, f"{dtype.name}_t")
 
 
 def address(offset: int, cast: str = "") -> str:

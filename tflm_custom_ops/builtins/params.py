@@ -180,34 +180,6 @@ class Pool2D:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pad:
-    """PAD, PADV2: the input inside a larger tensor of ``value``."""
-
-    input_shape: Shape4
-    output_shape: Shape4
-    before: Shape4
-    value: int
-
-
-@dataclasses.dataclass(frozen=True)
-class StridedSlice:
-    """STRIDED_SLICE, SLICE: every ``step``-th element from ``begin``; in elements, 4 dimensions."""
-
-    input_shape: Shape4
-    output_shape: Shape4
-    begin: Shape4
-    step: Shape4
-
-
-@dataclasses.dataclass(frozen=True)
-class Concatenation:
-    """CONCATENATION of equal quantization: ``outer`` rows of the inputs' ``inner`` parts."""
-
-    outer: int
-    inner: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class Mean:
     """MEAN over adjacent dimensions: x is [outer, count, inner], y [outer, inner].
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tflm_custom_ops.builtins import moves
 from tflm_custom_ops.builtins import params as p
 
 Int64Array = NDArray[np.int64]
@@ -121,28 +122,6 @@ def pool_2d(op: p.Pool2D, x: Array) -> NDArray[np.int8]:
     return result
 
 
-def pad(op: p.Pad, x: Array) -> Array:
-    """``op.output_shape``."""
-    y = np.full(op.output_shape, op.value, x.dtype)
-    places = zip(op.before, op.input_shape, strict=True)
-    y[tuple(slice(b, b + n) for b, n in places)] = x.reshape(op.input_shape)
-    return y
-
-
-def strided_slice(op: p.StridedSlice, x: Array) -> Array:
-    """``op.output_shape``."""
-    axes = [
-        b + s * np.arange(n) for b, s, n in zip(op.begin, op.step, op.output_shape, strict=True)
-    ]
-    return x.reshape(op.input_shape)[np.ix_(*axes)]
-
-
-def concatenation(op: p.Concatenation, *inputs: Array) -> Array:
-    """[outer, sum of inner]."""
-    rows = [x.reshape(op.outer, n) for x, n in zip(inputs, op.inner, strict=True)]
-    return np.concatenate(rows, axis=1)
-
-
 def mean(op: p.Mean, x: Array) -> NDArray[np.int8]:
     """int8 [outer, inner]."""
     wide = x.reshape(op.outer, op.count, op.inner).astype(np.int64) - op.input_zero_point
@@ -181,25 +160,36 @@ def dequantize(op: p.Dequantize, x: Array) -> NDArray[np.float32]:
     return result
 
 
-_RUN: dict[type, Callable[..., Array]] = {
+_UNARY: dict[type, Callable[..., Array]] = {
     p.Conv2D: conv_2d,
     p.DepthwiseConv2D: depthwise_conv_2d,
     p.FullyConnected: fully_connected,
     p.Reshape: reshape,
-    p.Add: add,
-    p.Mul: mul,
     p.Pool2D: pool_2d,
-    p.Pad: pad,
-    p.StridedSlice: strided_slice,
-    p.Concatenation: concatenation,
     p.Mean: mean,
     p.Table: table,
     p.Quantize: quantize,
     p.Requantize: requantize,
     p.Dequantize: dequantize,
 }
+_BINARY: dict[type, Callable[..., Array]] = {
+    p.Add: add,
+    p.Mul: mul,
+}
 
 
-def run(op: object, *inputs: Array) -> Array:
-    """Runs a builtin operator; the result has the parameter's shape without the batch of 1."""
-    return _RUN[type(op)](op, *inputs)
+def run(op: object, *operands: Array) -> tuple[Array, ...]:
+    """Runs a builtin operator.
+
+    Args:
+      op: its parameters.
+      operands: all of its inputs, constants included, in order.
+
+    Returns:
+      Each output, of any shape of its size.
+    """
+    if isinstance(op, moves.Moves):
+        return moves.run(op, *operands)
+    if type(op) in _BINARY:
+        return (_BINARY[type(op)](op, *operands[:2]),)
+    return (_UNARY[type(op)](op, operands[0]),)

@@ -125,25 +125,20 @@ typedef struct {
 
 void vit_pool_2d(const VitPool2DParams* params, const int8_t* x, int8_t* y);
 
-// PAD: the input at `before` inside an output of `value`.
+// Operators that move values: y[y_offset + i . y_strides] = x[x_offset + i . x_strides] for each
+// index i of `shape`, block_bytes at a time. All in bytes; an x stride of 0 repeats. For elements
+// of any type.
+#define VIT_COPY_RANK 6
 typedef struct {
-  int32_t input_shape[4];
-  int32_t output_shape[4];
-  int32_t before[4];
-  int32_t value;
-} VitPadParams;
+  int32_t shape[VIT_COPY_RANK];
+  int32_t x_strides[VIT_COPY_RANK];
+  int32_t y_strides[VIT_COPY_RANK];
+  int32_t x_offset;
+  int32_t y_offset;
+  int32_t block_bytes;
+} VitCopyParams;
 
-void vit_pad(const VitPadParams* params, const int8_t* x, int8_t* y);
-
-// STRIDED_SLICE: every step-th element (step >= 1) from `begin`.
-typedef struct {
-  int32_t input_shape[4];
-  int32_t output_shape[4];
-  int32_t begin[4];
-  int32_t step[4];
-} VitStridedSliceParams;
-
-void vit_strided_slice(const VitStridedSliceParams* params, const int8_t* x, int8_t* y);
+void vit_copy(const VitCopyParams* params, const void* x, void* y);
 
 // MEAN: x [outer][count][inner], y [outer][inner]; the division is part of the factor.
 typedef struct {
@@ -201,9 +196,6 @@ typedef struct {
 } VitDequantizeParams;
 
 void vit_dequantize(const VitDequantizeParams* params, const void* x, float* y);
-
-// One input of a CONCATENATION: `rows` rows of `columns` values, y_stride apart in the output.
-void vit_copy_columns(const int8_t* x, int8_t* y, int32_t rows, int32_t columns, int32_t y_stride);
 
 #ifdef __cplusplus
 }

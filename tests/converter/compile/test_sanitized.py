@@ -13,7 +13,8 @@ import pytest
 from converter import builtins, tflite
 from converter.compile import RUNTIME, CompiledModel, compile_model, include_dirs, kernel_sources
 from tests.converter.compile import fused_models
-from tests.tflm_custom_ops.builtins import cases, combined
+from tests.tflm_custom_ops.builtins import combined
+from tests.tflm_custom_ops.builtins.generators import GENERATORS
 from tflm_custom_ops.ops import run_reference
 
 _MAIN = """
@@ -100,10 +101,10 @@ def test_fused_models(tmp_path, kernels, options, streamed):
 @pytest.mark.parametrize("free_bytes", [0, 1 << 15])
 def test_builtin_operators(tmp_path, kernels, free_bytes):
     rng = np.random.default_rng(100 + free_bytes)
-    group = [generate(rng) for generate in cases.GENERATORS for _ in range(5)]
+    group = [generate(rng) for generate in GENERATORS for _ in range(5)]
     content, inputs = combined.combine(group)
     plan = combined.separate_buffers(content.graph, free_bytes)
     model = compile_model(tflite.serialize(content), plan)
     got = run(tmp_path, kernels, model, b"".join(x.tobytes() for x in inputs))
     want = [builtins.run_builtin(c.tensors, c.operator, *c.inputs) for c in group]
-    assert got == b"".join(y.tobytes() for y in want)
+    assert got == b"".join(y.tobytes() for ys in want for y in ys)

@@ -19,10 +19,15 @@ NONE, RELU, RELU_N1_TO_1, RELU6 = 0, 1, 2, 3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """A model of one operator and the values of its activations."""
+    """A model of one operator and the values of its activations.
+
+    ``wheel``, ``litert``: whether the TFLM wheel, LiteRT's reference kernels run it.
+    """
 
     model: tflite.Model
     inputs: tuple[np.ndarray, ...]
+    wheel: bool = True
+    litert: bool = True
 
     @property
     def operator(self) -> tflite.Operator:
@@ -115,7 +120,7 @@ def conv_2d(rng: Rng, channels: int | None = None, outputs: int | None = None) -
     inputs = _layer_inputs(rng, layer, (1, *size, c), 0)
     y = one_op.activation("y", (1, *out, o), *layer.y)
     model = one_op.model("CONV_2D", options, inputs, y)
-    return Case(model, (_values(rng, (1, *size, c)),))
+    return Case(model, (_values(rng, (1, *size, c)),), litert=len(inputs) == 3)
 
 
 def depthwise_conv_2d(rng: Rng) -> Case:
@@ -141,7 +146,8 @@ def fully_connected(rng: Rng) -> Case:
     inputs = _layer_inputs(rng, layer, (rows, k), 0)
     y = one_op.activation("y", (rows, n), *layer.y)
     model = one_op.model("FULLY_CONNECTED", options, inputs, y, version=4)
-    return Case(model, (_values(rng, (rows, k)),))
+    # LiteRT's kernel rounds once, TFLM's twice.
+    return Case(model, (_values(rng, (rows, k)),), litert=False)
 
 
 def _shape(rng: Rng, low: int = 1) -> tuple[int, ...]:
@@ -308,7 +314,7 @@ def _of_type(name: str, shape: tuple[int, ...], typed: Any) -> tflite.Tensor:
     return tflite.Tensor(name, shape, np.dtype(kind), quantization)
 
 
-def _any_values(rng: Rng, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
+def any_values(rng: Rng, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
     info = np.iinfo(kind)
     return rng.integers(info.min, info.max, shape, kind, endpoint=True)
 
@@ -321,7 +327,9 @@ def quantize_float(rng: Rng) -> Case:
     values = (steps * scale * rng.choice([1, 1, 1, 500], shape)).astype(np.float32)
     inputs = [_of_type("x", shape, (np.float32, None))]
     output = _of_type("y", shape, y)
-    return Case(one_op.model("QUANTIZE", schema.QuantizeOptionsT(), inputs, output, 1), (values,))
+    return Case(
+        one_op.model("QUANTIZE", schema.QuantizeOptionsT(), inputs, output, version=1), (values,)
+    )
 
 
 def requantize(rng: Rng) -> Case:
@@ -336,14 +344,14 @@ def requantize(rng: Rng) -> Case:
     model = one_op.model(
         "QUANTIZE", schema.QuantizeOptionsT(), inputs, _of_type("y", shape, y), version=2
     )
-    return Case(model, (_any_values(rng, shape, x[0]),))
+    return Case(model, (any_values(rng, shape, x[0]),))
 
 
 def dequantize(rng: Rng) -> Case:
     shape, x = _shape(rng), _typed(rng, rng.choice([np.int8, np.uint8, np.int16]))
     inputs, y = [_of_type("x", shape, x)], _of_type("y", shape, (np.float32, None))
     model = one_op.model("DEQUANTIZE", schema.DequantizeOptionsT(), inputs, y, version=2)
-    return Case(model, (_any_values(rng, shape, x[0]),))
+    return Case(model, (any_values(rng, shape, x[0]),))
 
 
 def relu(rng: Rng) -> Case:
