@@ -10,6 +10,7 @@ from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Int32Array
 from tflm_custom_ops.ops.schema import Array, Word, Word64
 from tflm_custom_ops.ops.schema.fields import dimension, zero_point
+from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class RmsNorm(Params):
 
     tokens: Annotated[int, dimension("MAX_TOKENS")]
     embed_dim: Annotated[int, dimension("MAX_EMBED_DIM")]
-    input_bits: Annotated[int, Word(choices=(8, 16))]
+    input_bits: Annotated[int, Word(choices=RESIDUAL_BITS)]
     input_zero_point: Annotated[int, zero_point("input_bits")]
     out_zero_point: Annotated[int, zero_point()]
     gamma: Annotated[Int32Array, Array("int32_t", ("embed_dim",), section="RMSNorm")]
