@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from converter.builtins import elementwise, layers, moves
+from converter.builtins import elementwise, layers, moves, products
 from converter.builtins.common import BuiltinError, Tensors
 from converter.tflite import Operator
 from tflm_custom_ops.builtins import reference
@@ -19,6 +19,8 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "CONV_2D": layers.conv_2d,
     "DEPTHWISE_CONV_2D": layers.depthwise_conv_2d,
     "FULLY_CONNECTED": layers.fully_connected,
+    "BATCH_MATMUL": products.batch_matmul,
+    "SOFTMAX": products.softmax,
     "ADD": elementwise.add,
     "SUB": elementwise.add,
     "MUL": elementwise.mul,

@@ -18,7 +18,7 @@ from converter.builtins.common import (
 from converter.tflite import Operator, Tensor
 from converter.tflite.schema import schema
 from tflm_custom_ops.builtins import params as p
-from tflm_custom_ops.builtins import reference
+from tflm_custom_ops.builtins.rescale import rescale
 
 
 def _strides(shape: tuple[int, ...], output: p.Shape4) -> p.Shape4:
@@ -90,7 +90,7 @@ _INT8 = np.arange(-128, 128, dtype=np.int64)
 def _rescaled(x: Tensor, y: Tensor, low: int) -> p.Table:
     """All int8 inputs in the output's scale, clamped from below."""
     factor = p.quantize_multiplier(x.scale / y.scale)
-    values = reference.rescale(_INT8 - x.zero_point, factor.multiplier, factor.shift)
+    values = rescale(_INT8 - x.zero_point, factor.multiplier, factor.shift)
     return p.Table(np.clip(values + y.zero_point, low, 127).astype(np.int8))
 
 

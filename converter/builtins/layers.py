@@ -14,11 +14,13 @@ from converter.builtins.common import (
     activation_range,
     constant,
     ends,
+    int8_tensor,
     same_quantization,
 )
 from converter.tflite import Operator, Tensor
 from converter.tflite.schema import schema
 from tflm_custom_ops.builtins import params as p
+from tflm_custom_ops.builtins.products import LARGEST_DEPTH, BatchMatMul
 
 
 def _bias(tensors: Tensors, op: Operator, channels: int) -> NDArray[np.int32]:
@@ -105,9 +107,34 @@ def depthwise_conv_2d(tensors: Tensors, op: Operator) -> p.DepthwiseConv2D:
     )
 
 
-def fully_connected(tensors: Tensors, op: Operator) -> p.FullyConnected:
+def _symmetric(weights: Tensor) -> bool:
+    quantization = weights.quantization
+    return quantization is None or not np.any(quantization.zero_point)
+
+
+def _product(tensors: Tensors, op: Operator, x: Tensor, y: Tensor) -> BatchMatMul:
+    """A layer whose weights are computed or have a zero point, as the product that it is."""
+    weights = int8_tensor(tensors[op.inputs[1]], "weights")
+    columns, depth = weights.shape
+    bias = _bias(tensors, op, columns)
+    if depth > LARGEST_DEPTH or int(np.abs(bias.astype(np.int64)).max(initial=0)) >= 1 << 30:
+        raise BuiltinError(f"got sums of {depth} products, expected 32 bits to hold them")
+    factor = p.quantize_multiplier(x.scale * weights.scale / y.scale)
+    return BatchMatMul(
+        *((1, 1, 1), (0, 0, 0), (0, 0, 0)),
+        *(x.size // depth, columns, depth, depth, 1, depth, 1),
+        *(x.zero_point, weights.zero_point, y.zero_point, factor.multiplier, factor.shift),
+        *activation_range(op.options.fusedActivationFunction, y),
+        bias if np.any(bias) else None,
+    )
+
+
+def fully_connected(tensors: Tensors, op: Operator) -> p.FullyConnected | BatchMatMul:
     """As TFLM's fully_connected_common.cc."""
     x, y = ends(tensors, op)
+    tensor = tensors[op.inputs[1]]
+    if tensor.data is None or not _symmetric(tensor):
+        return _product(tensors, op, x, y)
     weights = constant(tensors, op.inputs[1], "weights")
     if weights.dtype != np.int8:
         raise BuiltinError(f"weights: got {weights.dtype}, expected int8")

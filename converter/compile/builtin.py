@@ -17,6 +17,7 @@ from converter.compile.errors import CompileError
 from converter.compile.moves import moves
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.moves import Moves
+from tflm_custom_ops.builtins.products import BatchMatMul, Softmax
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Linear
@@ -131,7 +132,7 @@ def _dequantize(context: CallContext, params: p.Dequantize) -> Call:
 
 
 def _binary(context: CallContext, ctype: str, function: str, params: Any) -> Call:
-    a, b = (context.address(i, "const int8_t*") for i in context.op.inputs)
+    a, b = (context.address(i, "const int8_t*") for i in context.op.inputs[:2])
     y = context.address(context.op.outputs[0], "int8_t*")
     line = f"{function}(&{context.params_name}, {a}, {b}, {y});"
     return Call(ctype, initializer.of_values(params, context.weights), (line,))
@@ -143,6 +144,14 @@ def _add(context: CallContext, params: p.Add) -> Call:
 
 def _mul(context: CallContext, params: p.Mul) -> Call:
     return _binary(context, "VitMulParams", "vit_mul", params)
+
+
+def _batch_matmul(context: CallContext, params: BatchMatMul) -> Call:
+    return _binary(context, "VitBatchMatMulParams", "vit_batch_matmul", params)
+
+
+def _softmax(context: CallContext, params: Softmax) -> Call:
+    return _unary(context, "VitSoftmaxInt8Params", "vit_softmax_int8", params)
 
 
 def _reshape(context: CallContext, params: p.Reshape) -> Call:
@@ -166,6 +175,8 @@ _CALLS: dict[type, Callable[..., Call]] = {
     p.Mul: _mul,
     p.Pool2D: _pool_2d,
     Moves: moves,
+    BatchMatMul: _batch_matmul,
+    Softmax: _softmax,
     p.Mean: _mean,
     p.Table: _table,
     p.Quantize: _quantize,

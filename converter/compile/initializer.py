@@ -58,6 +58,8 @@ def _struct(value: Any, at: _Pointer, word: int) -> c_text.Struct:
             text = at(content, f"{content.dtype.name}_t", 0)
         elif dataclasses.is_dataclass(content):
             text = _struct(content, at, 0)
+        elif content is None:
+            text = "NULL"
         elif isinstance(content, float):
             text = c_text.float32(content)
         elif isinstance(content, tuple):

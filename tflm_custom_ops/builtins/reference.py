@@ -9,27 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.builtins import moves
+from tflm_custom_ops.builtins import moves, products
 from tflm_custom_ops.builtins import params as p
+from tflm_custom_ops.builtins.rescale import rescale
 
 Int64Array = NDArray[np.int64]
 Array = NDArray[np.generic]
-
-
-def rescale(x: Int64Array, multiplier: Any, shift: Any) -> Int64Array:
-    """TFLite's MultiplyByQuantizedMultiplier: doubling high product, then a rounding shift.
-
-    Both round: the product half away from zero, the shift half away from zero.
-    """
-    m, s = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
-    left, right = np.maximum(s, 0), np.maximum(-s, 0)
-    product = (x << left) * m
-    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    high = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))
-    mask = (np.int64(1) << right) - 1
-    threshold = (mask >> 1) + (high < 0)
-    result: Int64Array = (high >> right) + ((high & mask) > threshold)
-    return result
 
 
 def _patches(x: Array, w: p.Window, outside: int) -> Int64Array:
@@ -171,10 +156,12 @@ _UNARY: dict[type, Callable[..., Array]] = {
     p.Quantize: quantize,
     p.Requantize: requantize,
     p.Dequantize: dequantize,
+    products.Softmax: products.softmax,
 }
 _BINARY: dict[type, Callable[..., Array]] = {
     p.Add: add,
     p.Mul: mul,
+    products.BatchMatMul: products.batch_matmul,
 }
 
 

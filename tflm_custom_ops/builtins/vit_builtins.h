@@ -76,6 +76,42 @@ typedef struct {
 
 void vit_depthwise_conv_2d(const VitDepthwiseConv2DParams* params, const int8_t* x, int8_t* y);
 
+// BATCH_MATMUL: y [batch][rows][columns] = sum over depth of a * b. Strides count elements; 0
+// repeats a matrix. |sum| < 2^31.
+typedef struct {
+  int32_t batch[3];
+  int32_t a_batch_strides[3];
+  int32_t b_batch_strides[3];
+  int32_t rows;
+  int32_t columns;
+  int32_t depth;
+  int32_t a_row_stride;
+  int32_t a_stride;  // along depth
+  int32_t b_column_stride;
+  int32_t b_stride;  // along depth
+  int32_t a_zero_point;
+  int32_t b_zero_point;
+  int32_t output_zero_point;
+  int32_t out_multiplier;
+  int32_t out_shift;
+  int32_t out_min;
+  int32_t out_max;
+  const int32_t* bias;  // [columns], or NULL
+} VitBatchMatMulParams;
+
+void vit_batch_matmul(const VitBatchMatMulParams* params, const int8_t* a, const int8_t* b,
+                      int8_t* y);
+
+// SOFTMAX of each row, int8 to int8 of scale 1/256 and zero point -128. y may equal x.
+typedef struct {
+  int32_t rows;
+  int32_t columns;              // < 4096
+  int32_t steps;                // of the table; beyond it exp() counts as 0
+  const int32_t* exponentials;  // [steps], Q0.31 of steps below the row's maximum
+} VitSoftmaxInt8Params;
+
+void vit_softmax_int8(const VitSoftmaxInt8Params* params, const int8_t* x, int8_t* y);
+
 // Shapes and strides below have 4 dimensions and count elements; a stride of 0 repeats.
 
 // ADD and SUB (sign -1) with broadcasting. y may equal an operand that is not broadcast.

@@ -38,13 +38,13 @@ class Case:
         return self.model.graph.tensors
 
 
-def _scale(rng: Rng) -> tuple[float, int]:
+def any_scale(rng: Rng) -> tuple[float, int]:
     """A scale, and a zero point that is often at an end."""
     zero_point = int(rng.choice([-128, 127, 0, rng.integers(-128, 128), rng.integers(-128, 128)]))
     return float(np.float32(rng.uniform(0.005, 0.1))), zero_point
 
 
-def _values(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+def int8_values(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
     if rng.random() < 0.2:
         return rng.choice(np.array([-128, 127], np.int8), shape)
     return rng.integers(-128, 128, shape).astype(np.int8)
@@ -68,13 +68,13 @@ class _Layer:
 def _layer(rng: Rng, shape: tuple[int, ...], channels: int, fan_in: int) -> _Layer:
     per_channel = rng.random() < 0.7
     weight_scale = rng.uniform(0.001, 0.01, channels if per_channel else 1).astype(np.float32)
-    x = _scale(rng)
+    x = any_scale(rng)
     # Outputs fill about the int8 range; sometimes the factor is above one.
     spread = 0.02 if rng.random() < 0.1 else rng.uniform(0.3, 2)
     y_scale = x[0] * float(weight_scale.mean()) * 80 * 73 * np.sqrt(fan_in) / 100 * spread
     weights = rng.integers(-127, 128, shape).astype(np.int8)
     bias = rng.integers(-3000, 3000, channels).astype(np.int32)
-    return _Layer(x, (float(np.float32(y_scale)), _scale(rng)[1]), weight_scale, weights, bias)
+    return _Layer(x, (float(np.float32(y_scale)), any_scale(rng)[1]), weight_scale, weights, bias)
 
 
 def _layer_inputs(
@@ -120,7 +120,7 @@ def conv_2d(rng: Rng, channels: int | None = None, outputs: int | None = None) -
     inputs = _layer_inputs(rng, layer, (1, *size, c), 0)
     y = one_op.activation("y", (1, *out, o), *layer.y)
     model = one_op.model("CONV_2D", options, inputs, y)
-    return Case(model, (_values(rng, (1, *size, c)),), litert=len(inputs) == 3)
+    return Case(model, (int8_values(rng, (1, *size, c)),), litert=len(inputs) == 3)
 
 
 def depthwise_conv_2d(rng: Rng) -> Case:
@@ -134,7 +134,7 @@ def depthwise_conv_2d(rng: Rng) -> Case:
     inputs = _layer_inputs(rng, layer, (1, *size, c), 3)
     y = one_op.activation("y", (1, *out, c * multiplier), *layer.y)
     model = one_op.model("DEPTHWISE_CONV_2D", options, inputs, y)
-    return Case(model, (_values(rng, (1, *size, c)),))
+    return Case(model, (int8_values(rng, (1, *size, c)),))
 
 
 def fully_connected(rng: Rng) -> Case:
@@ -147,7 +147,7 @@ def fully_connected(rng: Rng) -> Case:
     y = one_op.activation("y", (rows, n), *layer.y)
     model = one_op.model("FULLY_CONNECTED", options, inputs, y, version=4)
     # LiteRT's kernel rounds once, TFLM's twice.
-    return Case(model, (_values(rng, (rows, k)),), litert=False)
+    return Case(model, (int8_values(rng, (rows, k)),), litert=False)
 
 
 def _shape(rng: Rng, low: int = 1) -> tuple[int, ...]:
@@ -161,11 +161,11 @@ def _elementwise(rng: Rng, opcode: str, options: Any) -> Case:
         other = other[len(other) // 2 :]
     shapes = [shape, other] if rng.random() < 0.5 else [other, shape]
     names = ("a", "b")
-    inputs = [one_op.activation(n, s, *_scale(rng)) for n, s in zip(names, shapes, strict=True)]
+    inputs = [one_op.activation(n, s, *any_scale(rng)) for n, s in zip(names, shapes, strict=True)]
     options.fusedActivationFunction = _activation(rng)
-    y = one_op.activation("y", shape, *_scale(rng))
+    y = one_op.activation("y", shape, *any_scale(rng))
     model = one_op.model(opcode, options, inputs, y, version=2)
-    return Case(model, tuple(_values(rng, s) for s in shapes))
+    return Case(model, tuple(int8_values(rng, s) for s in shapes))
 
 
 def add(rng: Rng) -> Case:
@@ -187,10 +187,10 @@ def _pool(rng: Rng, opcode: str) -> Case:
     options.filterHeight, options.filterWidth = kernel
     options.fusedActivationFunction = _activation(rng)
     size, out = _spatial(rng, options, kernel, dilated=False)
-    scale = _scale(rng)
+    scale = any_scale(rng)
     x = one_op.activation("x", (1, *size, c), *scale)
     y = one_op.activation("y", (1, *out, c), *scale)
-    return Case(one_op.model(opcode, options, [x], y, version=2), (_values(rng, x.shape),))
+    return Case(one_op.model(opcode, options, [x], y, version=2), (int8_values(rng, x.shape),))
 
 
 def max_pool(rng: Rng) -> Case:
@@ -202,17 +202,17 @@ def average_pool(rng: Rng) -> Case:
 
 
 def pad(rng: Rng) -> Case:
-    shape, scale = _shape(rng), _scale(rng)
+    shape, scale = _shape(rng), any_scale(rng)
     paddings = rng.integers(0, 3, (len(shape), 2)).astype(np.int32)
     out = tuple(int(n + p.sum()) for n, p in zip(shape, paddings, strict=True))
     inputs = [one_op.activation("x", shape, *scale), one_op.constant("paddings", paddings)]
     y = one_op.activation("y", out, *scale)
     model = one_op.model("PAD", schema.PadOptionsT(), inputs, y, version=2)
-    return Case(model, (_values(rng, shape),))
+    return Case(model, (int8_values(rng, shape),))
 
 
 def strided_slice(rng: Rng) -> Case:
-    shape, scale = _shape(rng, low=2), _scale(rng)
+    shape, scale = _shape(rng, low=2), any_scale(rng)
     options = schema.StridedSliceOptionsT()
     options.beginMask = options.endMask = options.shrinkAxisMask = 0
     options.ellipsisMask = options.newAxisMask = 0
@@ -242,12 +242,12 @@ def strided_slice(rng: Rng) -> Case:
     inputs = [one_op.activation("x", shape, *scale), *bounds]
     y = one_op.activation("y", tuple(out), *scale)
     return Case(
-        one_op.model("STRIDED_SLICE", options, inputs, y, version=2), (_values(rng, shape),)
+        one_op.model("STRIDED_SLICE", options, inputs, y, version=2), (int8_values(rng, shape),)
     )
 
 
 def concatenation(rng: Rng) -> Case:
-    shape, scale = _shape(rng), _scale(rng)
+    shape, scale = _shape(rng), any_scale(rng)
     axis = int(rng.integers(0, len(shape)))
     shapes = []
     for _ in range(int(rng.integers(2, 5))):
@@ -259,11 +259,11 @@ def concatenation(rng: Rng) -> Case:
     inputs = [one_op.activation(f"x{i}", s, *scale) for i, s in enumerate(shapes)]
     y = one_op.activation("y", out, *scale)
     model = one_op.model("CONCATENATION", options, inputs, y, version=2)
-    return Case(model, tuple(_values(rng, s) for s in shapes))
+    return Case(model, tuple(int8_values(rng, s) for s in shapes))
 
 
 def mean(rng: Rng) -> Case:
-    shape, x = _shape(rng), _scale(rng)
+    shape, x = _shape(rng), any_scale(rng)
     first = int(rng.integers(0, len(shape)))
     axes = list(range(first, int(rng.integers(first, len(shape))) + 1))
     options = schema.ReducerOptionsT()
@@ -271,28 +271,28 @@ def mean(rng: Rng) -> Case:
     out = tuple(
         1 if i in axes else n for i, n in enumerate(shape) if options.keepDims or i not in axes
     )
-    y = x if rng.random() < 0.3 else (x[0] * float(rng.uniform(0.2, 1.5)), _scale(rng)[1])
+    y = x if rng.random() < 0.3 else (x[0] * float(rng.uniform(0.2, 1.5)), any_scale(rng)[1])
     inputs = [one_op.activation("x", shape, *x), one_op.constant("axes", np.array(axes, np.int32))]
     model = one_op.model("MEAN", options, inputs, one_op.activation("y", out, *y), version=2)
-    return Case(model, (_values(rng, shape),))
+    return Case(model, (int8_values(rng, shape),))
 
 
 def reshape(rng: Rng) -> Case:
-    shape, scale = _shape(rng), _scale(rng)
+    shape, scale = _shape(rng), any_scale(rng)
     out = (int(np.prod(shape)),)
     target = one_op.constant("shape", np.array(out, np.int32))
     inputs = [one_op.activation("x", shape, *scale), target]
     y = one_op.activation("y", out, *scale)
     model = one_op.model("RESHAPE", schema.ReshapeOptionsT(), inputs, y, version=1)
-    return Case(model, (_values(rng, shape),))
+    return Case(model, (int8_values(rng, shape),))
 
 
 def _pointwise(rng: Rng, opcode: str, options: Any, same_scale: bool) -> Case:
-    shape, x = _shape(rng), _scale(rng)
-    y = x if same_scale else (float(np.float32(x[0] * rng.uniform(0.3, 3))), _scale(rng)[1])
+    shape, x = _shape(rng), any_scale(rng)
+    y = x if same_scale else (float(np.float32(x[0] * rng.uniform(0.3, 3))), any_scale(rng)[1])
     inputs = [one_op.activation("x", shape, *x)]
     model = one_op.model(opcode, options, inputs, one_op.activation("y", shape, *y), version=2)
-    return Case(model, (_values(rng, shape),))
+    return Case(model, (int8_values(rng, shape),))
 
 
 def quantize(rng: Rng) -> Case:

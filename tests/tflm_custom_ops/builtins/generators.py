@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from tests.tflm_custom_ops.builtins import cases, move_cases
+from tests.tflm_custom_ops.builtins import cases, move_cases, product_cases
 
-GENERATORS = (*cases.GENERATORS, *move_cases.GENERATORS)
+GENERATORS = (*cases.GENERATORS, *move_cases.GENERATORS, *product_cases.GENERATORS)

@@ -15,8 +15,8 @@ from converter.compile.sources import BUILTINS
 from converter.runtimes.host import HostModel
 from tests.tflm_custom_ops.builtins import cases, combined, one_op
 from tests.tflm_custom_ops.builtins.generators import GENERATORS
-from tflm_custom_ops.builtins import reference
 from tflm_custom_ops.builtins.params import quantize_multiplier
+from tflm_custom_ops.builtins.rescale import rescale
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from toolchain import VARIABLE
 
@@ -101,7 +101,7 @@ def test_rescale_rounds_twice():
     one = quantize_multiplier(0.5)
     just_below = dataclasses.replace(one, multiplier=one.multiplier - 1)
     x = np.array([1, -1, 3, -3], np.int64)
-    got = reference.rescale(x << 20, just_below.multiplier, just_below.shift - 20)
+    got = rescale(x << 20, just_below.multiplier, just_below.shift - 20)
     np.testing.assert_array_equal(got, [1, -1, 2, -2])
 
 
