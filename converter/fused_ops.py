@@ -46,12 +46,20 @@ def _check(role: str, tensor: Tensor, expected: TensorType, any_shape: tuple[int
             f"{role}: got {tensor.dtype} {list(tensor.shape)}, expected {expected.dtype} "
             f"{list(shape)}"
         )
-    q = tensor.quantization
-    known = q is not None and len(q.zero_point) == 1 and expected.zero_point is not None
-    if known and tensor.zero_point != expected.zero_point:
-        raise InterfaceError(
-            f"{role}: got zero point {tensor.zero_point}, expected {expected.zero_point}"
-        )
+
+
+def check_zero_points(params: Params, x: Tensor, y: Tensor) -> None:
+    """That the zero points which the parameters know are those of the tensors.
+
+    Raises:
+      InterfaceError: they are another tensor's.
+    """
+    operator = operator_of(params)
+    for role, tensor, known in (("x", x, operator.input), ("y", y, operator.output)):
+        if known.zero_point is not None and tensor.zero_point != known.zero_point:
+            raise InterfaceError(
+                f"{role}: got zero point {tensor.zero_point}, expected {known.zero_point}"
+            )
 
 
 def is_fused(op: Operator) -> bool:

@@ -27,6 +27,7 @@ from converter.plan.problem import PlanError
 from converter.plan.remedies import remedies
 from converter.plan.report import FlashReport, Kind, MemoryReport, flash_report, memory_report
 from converter.plan.validate import validate
+from converter.support import text, verdicts
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, naming, write_atomic, write_json
 from tflm_vit.run import run
@@ -325,6 +326,7 @@ def _run() -> None:
     budgets = _budgets(found)
     for heading, rows in tables(found, budgets):
         print(f"{heading}\n\n{text_table(rows)}\n")
+    print(text(verdicts(tflite.parse(path.read_bytes()).graph)))
     arena = f"{found.memory.arena_bytes:,} bytes of arena"
     _write_files(found, budgets, f"{path.name}: {arena}")
     failure = over_budget(found, budgets)

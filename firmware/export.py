@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from boards import BOARD_HELP, get_board
+from converter.support import verdicts
+from converter.tflite import parse
 from firmware.build import build
 from firmware.command import runtime_flag
 from firmware.elf import MemoryUse
@@ -122,6 +124,7 @@ def _export() -> dict[str, Any]:
                 name=name,
                 runtime=FLAGS.runtime,
             )
+            runtimes = verdicts(parse(model).graph)
         check = FLAGS.check
         use = export_project(
             project,
@@ -141,12 +144,14 @@ def _export() -> dict[str, Any]:
         "out": FLAGS.out,
         "files": len(project.files),
         "memory": dataclasses.asdict(use) if use else None,
+        "runtimes": [str(entry) for entry in runtimes],
     }
 
 
 def _print(report: dict[str, Any]) -> None:
     for key, value in (report["memory"] or {}).items():
         print(f"{key.replace('_', ' '):<24}{value:>12,}")
+    print("\n".join(report["runtimes"]))
     step = get_format(report["format"], report["variant"]).next_step
     print(f"{report['out']}: {report['format']} project for {report['board']}; {step}")
 

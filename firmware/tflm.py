@@ -26,6 +26,7 @@ from converter.plan.device import device_plan
 from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
 from converter.plan.strip import Strip, strip_model
 from converter.runtimes.tflm import build
+from converter.support import BUILTINS
 from converter.tflite import Graph
 from firmware.errors import FirmwareError, ModelError
 from tflm_custom_ops.ops import BY_CODE
@@ -44,43 +45,6 @@ _INCLUDE = PurePosixPath("tflm/include")
 _LIBRARY = PurePosixPath("tflm/lib/libtensorflow-microlite.a")
 SYSTEM_INCLUDES = tuple(_INCLUDE / name for name in ("tflm", "flatbuffers", "gemmlowp", "ruy"))
 PROJECT_INCLUDE = PurePosixPath("tflm")
-
-
-@dataclasses.dataclass(frozen=True)
-class Builtin:
-    """A builtin operator that TFLM has: its name in the file, and the resolver's method."""
-
-    opcode: str
-    method: str
-
-
-# What a fused ViT may still have. TFLM knows more; a missing one is named in the error.
-BUILTINS = (
-    Builtin("ADD", "AddAdd"),
-    Builtin("AVERAGE_POOL_2D", "AddAveragePool2D"),
-    Builtin("BATCH_MATMUL", "AddBatchMatMul"),
-    Builtin("CONCATENATION", "AddConcatenation"),
-    Builtin("CONV_2D", "AddConv2D"),
-    Builtin("DEPTHWISE_CONV_2D", "AddDepthwiseConv2D"),
-    Builtin("DEQUANTIZE", "AddDequantize"),
-    Builtin("FULLY_CONNECTED", "AddFullyConnected"),
-    Builtin("LOGISTIC", "AddLogistic"),
-    Builtin("MAX_POOL_2D", "AddMaxPool2D"),
-    Builtin("MEAN", "AddMean"),
-    Builtin("MUL", "AddMul"),
-    Builtin("PAD", "AddPad"),
-    Builtin("QUANTIZE", "AddQuantize"),
-    Builtin("RESHAPE", "AddReshape"),
-    Builtin("RSQRT", "AddRsqrt"),
-    Builtin("SLICE", "AddSlice"),
-    Builtin("SOFTMAX", "AddSoftmax"),
-    Builtin("SPLIT", "AddSplit"),
-    Builtin("SQUARED_DIFFERENCE", "AddSquaredDifference"),
-    Builtin("STRIDED_SLICE", "AddStridedSlice"),
-    Builtin("SUB", "AddSub"),
-    Builtin("SUM", "AddSum"),
-    Builtin("TRANSPOSE", "AddTranspose"),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +185,7 @@ def resolver_header(graph: Graph) -> str:
     custom = sorted({op.name for op in graph.operators if op.opcode == "CUSTOM"})
     builtin = sorted({op.name for op in graph.operators if op.opcode != "CUSTOM"})
     known = set(BY_CODE)
-    methods = {entry.opcode: entry.method for entry in BUILTINS}
+    methods = {entry.name: entry.method for entry in BUILTINS if entry.method}
     missing = [n for n in custom if n not in known] + [n for n in builtin if n not in methods]
     if missing:
         raise ModelError(f"no TFLM operator for {', '.join(missing)}")

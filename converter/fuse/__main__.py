@@ -11,6 +11,8 @@ from pathlib import Path
 
 from converter.fuse.pipeline import fuse_model
 from converter.fuse.report import FuseReport
+from converter.support import Verdict, text, verdicts
+from converter.tflite import TfliteError, parse
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, naming, write_atomic
 from tflm_vit.run import run
@@ -25,6 +27,9 @@ _RESIDUAL_BITS = flags.residual_bits(FLAGS)
 _PLAN = FLAGS.boolean("plan", True, "Choose tiles and plan the arena (docs/memory.md).")
 _STREAMED = flags.streamed(FLAGS)
 _ARENA = flags.arena(FLAGS)
+_ALLOW_UNFUSED = FLAGS.boolean(
+    "allow_unfused", False, "Write the file although nothing was fused or no runtime runs it."
+)
 _JSON = flags.json(FLAGS)
 
 
@@ -43,11 +48,33 @@ def _plan(content: bytes) -> tuple[bytes, Planned]:
     return result.model_bytes, Planned(result.plan.arena_bytes, result.plan.lower_bound_bytes)
 
 
-def _json(report: FuseReport, size: int, planned: Planned | None) -> bytes:
+def _json(
+    report: FuseReport, size: int, planned: Planned | None, runtimes: tuple[Verdict, ...]
+) -> bytes:
     tree = dataclasses.asdict(report) | {"model_bytes": size}
+    tree |= {"runtimes": [dataclasses.asdict(entry) | {"runs": entry.runs} for entry in runtimes]}
     if planned is not None:
         tree |= dataclasses.asdict(planned)
     return (json.dumps(tree, indent=2) + "\n").encode()
+
+
+def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
+    """Refuses what would be of no use.
+
+    Raises:
+      TfliteError: nothing was fused, or no runtime runs the result.
+    """
+    if _ALLOW_UNFUSED.value:
+        return
+    if not report.fused:
+        reasons = "; ".join(str(entry) for entry in report.not_fused[:3])
+        raise TfliteError(
+            f"nothing was fused{': ' if reasons else ''}{reasons}; --allow_unfused writes the file "
+            "all the same"
+        )
+    if not any(entry.runs for entry in runtimes):
+        reasons = "; ".join(str(entry) for entry in runtimes)
+        raise TfliteError(f"no runtime runs it ({reasons}); --allow_unfused writes it all the same")
 
 
 def _run() -> None:
@@ -58,13 +85,16 @@ def _run() -> None:
     content, planned = (result.model_bytes, None)
     if _PLAN.value:
         content, planned = _plan(content)
+    runtimes = verdicts(parse(content).graph)
+    _expect_use(result.report, runtimes)
     write_atomic(_OUT.value, content)
     if _JSON.value:
-        write_atomic(_JSON.value, _json(result.report, len(content), planned))
+        write_atomic(_JSON.value, _json(result.report, len(content), planned, runtimes))
     print(result.report.table())
     if planned is not None:
         proof = "optimal" if planned.arena_bytes == planned.lower_bound_bytes else "not proven"
         print(f"arena: {planned.arena_bytes:,} B ({proof})")
+    print(text(runtimes))
     seconds = time.monotonic() - started
     print(f"{_OUT.value}: {len(content):,} B, residual int{_RESIDUAL_BITS.value}, {seconds:.1f} s")
 

@@ -8,19 +8,19 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.emit import Emitted, Replacement, emit
 from converter.fuse.errors import BoundError
 from converter.fuse.gate import Feeds, Gate, Lowered, PlainGraph, checked_normal_form
+from converter.fuse.kind import check_kind
 from converter.fuse.lower import lower
 from converter.fuse.report import FusedOp, FuseReport, Leftover, NotFused
 from converter.fuse.residual import Types, residual_types
 from converter.fuse.rewrite import RULES, Normalized
 from converter.fuse.search import Found, Refused, find_matches
 from converter.fuse.wellformed import check_operators
-from converter.tflite import GraphView, Model, TfliteError, parse, serialize
+from converter.tflite import GraphView, Model, parse, serialize
 from tflm_custom_ops.ops import BY_CODE, operator_of
 from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
@@ -58,7 +58,7 @@ def fuse_model(
     if residual_bits not in RESIDUAL_BITS:
         raise ValueError(f"residual_bits: got {residual_bits}, expected 8 or 16")
     model = parse(model_bytes, signature)
-    _check_plain(model)
+    check_kind(model.graph)
     check_operators(model.graph)
     plain = PlainGraph(GraphView(model.graph))
     feeds = Feeds(plain.view, probes)
@@ -69,21 +69,6 @@ def fuse_model(
     emitted = emit(graph, normal.view, search.replacements, search.types.wide)
     report = _report(model, normal, emitted, search, gate, residual_bits)
     return FuseResult(serialize(emitted.model), report)
-
-
-def _check_plain(model: Model) -> None:
-    fused = sorted({o.name for o in model.graph.operators} & set(BY_CODE))
-    if fused:
-        raise TfliteError(
-            f"got a file that is fused already ({', '.join(fused)}); fuse the plain .tflite"
-        )
-    graph = model.graph
-    if not any(tensor.dtype == np.int8 for tensor in graph.tensors):
-        types = ", ".join(sorted({str(graph.tensors[i].dtype) for i in graph.inputs}))
-        raise TfliteError(
-            f"got a model of {types} without int8 tensors, expected a fully int8 one; quantize it "
-            "first (converter.quantize)"
-        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

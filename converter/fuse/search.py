@@ -123,7 +123,10 @@ def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[N
             taken.update(match.ops)
             found.append(Found(label, place, match))
     found.sort(key=lambda f: max(f.match.ops))
-    not_fused = [n for n in not_fused if _worth_reporting(n, found, taken)]
+    given_back = {(place.anchor, reason) for place, reason in refused.items()}
+    not_fused = [
+        n for n in not_fused if (n.op, n.reason) in given_back or _worth_reporting(n, found, taken)
+    ]
     return found, not_fused + _residuals(view, taken, {n.op for n in not_fused})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from converter.fuse.arithmetic import Range
 from converter.fuse.errors import BoundError
-from converter.fused_ops import InterfaceError, check_interface
+from converter.fused_ops import InterfaceError, check_interface, check_zero_points
 from converter.tflite import Quantization, Tensor
 from tflm_custom_ops.ops import OptionsError, Params, code_of, decode, encode, residual_dtype
 
@@ -33,6 +33,7 @@ def accepted(op: Params, x: Tensor, y: Tensor) -> Params:
     try:
         decoded = decode(*encode(op))
         check_interface(decoded, x, y)
+        check_zero_points(decoded, x, y)
     except (OptionsError, InterfaceError, ValueError, OverflowError) as error:
         raise BoundError(f"{code_of(op)} would be refused: {error}") from error
     return decoded

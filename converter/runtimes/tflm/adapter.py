@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.runtimes.tflm.errors import TflmError
 from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.support.verdict import WHEEL, reasons_of
 from converter.tflite import Graph
 
 
@@ -25,6 +26,9 @@ class TflmRuntime(Runtime):
 def create(model_bytes: bytes, graph: Graph, threads: int) -> TflmRuntime:
     """Factory of `converter.runtimes.registry`; ``threads`` has no effect."""
     del threads
+    missing = reasons_of(WHEEL, graph)  # the wheel aborts on some forms that it does not have
+    if missing:
+        raise RuntimeUnavailableError(f"tflm: TFLM does not run it: {'; '.join(missing)}")
     try:
         return TflmRuntime(model_bytes, graph)
     except TflmError as error:

@@ -73,16 +73,6 @@ def test_a_fused_operator_takes_no_other_type(dtype):
         compile_model(tflite.serialize(dataclasses.replace(model, graph=graph)), PLAN)
 
 
-def test_a_neighbour_with_another_zero_point():
-    model = tflite.parse(CONTENT)
-    tensors = list(model.graph.tensors)
-    quantization = tflite.Quantization.per_tensor(0.1, OPS[0].input_zero_point + 1)
-    tensors[0] = dataclasses.replace(tensors[0], quantization=quantization)
-    graph = dataclasses.replace(model.graph, tensors=tuple(tensors))
-    with pytest.raises(CompileError, match=r"operator 0 VitPatchEmbed: x: got zero point"):
-        compile_model(tflite.serialize(dataclasses.replace(model, graph=graph)), PLAN)
-
-
 def test_not_a_model():
     with pytest.raises(CompileError, match="tflite"):
         compile_model(b"not a flatbuffer", PLAN)

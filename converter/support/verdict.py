@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs a file, and why the rest does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+
+from converter import builtins
+from converter.fused_ops import decoded_all, is_fused
+from converter.support.table import TABLE, Builtin, Form
+from converter.tflite import Graph, Operator, TfliteError
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether a runtime runs a file.
+
+    Attributes:
+      runtime: its name for people.
+      reasons: why not; empty if it does.
+    """
+
+    runtime: str
+    reasons: tuple[str, ...]
+
+    @property
+    def runs(self) -> bool:
+        return not self.reasons
+
+    def __str__(self) -> str:
+        if self.runs:
+            return f"{self.runtime}: runs it"
+        return f"{self.runtime}: does not run it: {'; '.join(self.reasons)}"
+
+
+COMPILED, WHEEL, DEVICE = "compiled runtime", "TFLM wheel", "TFLM on a device"
+
+
+def verdicts(graph: Graph) -> tuple[Verdict, ...]:
+    """One for each runtime that a user may mean, in the order of the page."""
+    broken = _broken(graph)
+    return (
+        Verdict(COMPILED, broken or _reasons(graph, lambda b: b.compiled, _not_compiled)),
+        Verdict(WHEEL, broken or _reasons(graph, lambda b: b.wheel)),
+        Verdict(DEVICE, broken or _reasons(graph, lambda b: b.wheel if b.method else None)),
+    )
+
+
+def reasons_of(runtime: str, graph: Graph) -> tuple[str, ...]:
+    """Why a runtime does not run a file; empty if it does."""
+    (entry,) = (v for v in verdicts(graph) if v.runtime == runtime)
+    return entry.reasons
+
+
+def text(entries: tuple[Verdict, ...]) -> str:
+    """Lines for people."""
+    return "\n".join(str(entry) for entry in entries)
+
+
+def _broken(graph: Graph) -> tuple[str, ...]:
+    """Why no runtime takes the file: a fused operator that is not one."""
+    try:
+        decoded_all(graph)
+    except TfliteError as error:
+        return (str(error),)
+    return ()
+
+
+def _reasons(
+    graph: Graph,
+    form_of: Callable[[Builtin], Form | None],
+    refusal: Callable[[Graph, Operator], str | None] = lambda graph, op: None,
+) -> tuple[str, ...]:
+    """Every operator that the runtime lacks, each reason once with the number of operators."""
+    found: Counter[str] = Counter()
+    for op in graph.operators:
+        if is_fused(op):
+            continue
+        reason = _missing(graph, op, form_of) or refusal(graph, op)
+        if reason is not None:
+            found[reason] += 1
+    return tuple(f"{r} ({n} of them)" if n > 1 else r for r, n in found.items())
+
+
+def _missing(graph: Graph, op: Operator, form_of: Callable[[Builtin], Form | None]) -> str | None:
+    entry = TABLE.get(op.name)
+    form = None if entry is None or op.opcode == "CUSTOM" else form_of(entry)
+    if form is None:
+        return f"no {op.name}"
+    tensors = [graph.tensors[i] for i in (*op.inputs, *op.outputs) if i >= 0]
+    first = next((t for t in tensors if not t.is_constant), None)
+    if form.types and first is not None and str(first.dtype) not in form.types:
+        return f"{op.name} of {first.dtype}, it has {'/'.join(form.types)}"
+    rank = max((len(t.shape) for t in tensors), default=0)
+    if form.rank and rank > form.rank:
+        return f"{op.name} of {rank} dimensions, it has up to {form.rank}"
+    if form.version and op.version > form.version:
+        return f"{op.name} version {op.version}, it has up to {form.version}"
+    return None
+
+
+def _not_compiled(graph: Graph, op: Operator) -> str | None:
+    """What the compiled runtime says when it reads the operator's parameters."""
+    try:
+        builtins.params_of(graph.tensors, op)
+    except (builtins.BuiltinError, TfliteError) as error:
+        return str(error)
+    return None

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict on a file agrees with the runtimes, and the commands act on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converter.fuse import fuse_model
+from converter.plan import plan_model
+from converter.runtimes import open_runtime
+from converter.runtimes.interface import RuntimeUnavailableError
+from converter.support import verdicts
+from converter.support.verdict import COMPILED, DEVICE, WHEEL
+from converter.tflite import parse, serialize
+from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, token_input
+from tests.converter.fuse.plain_graph import PlainGraph
+from tests.converter.support.models import moved
+
+SPELLING = AttentionSpelling()
+
+
+def block(mask: bool = False) -> bytes:
+    g = PlainGraph(np.random.default_rng(1))
+    x = token_input(g, SPELLING.tokens, SPELLING.embed_dim)
+    return g.finish(mlp(g, attention(g, x, dataclasses.replace(SPELLING, mask=mask))))
+
+
+def runs(content: bytes) -> dict[str, bool]:
+    return {v.runtime: v.runs for v in verdicts(parse(content).graph)}
+
+
+def test_fused_blocks_run_everywhere() -> None:
+    assert runs(fuse_model(block()).model_bytes) == {COMPILED: True, WHEEL: True, DEVICE: True}
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_verdict_is_what_the_runtimes_do(mask: bool) -> None:
+    content = plan_model(fuse_model(block(mask)).model_bytes).model_bytes
+    said = runs(content)
+    for name, runtime in (("host", COMPILED), ("tflm", WHEEL)):
+        try:
+            open_runtime(name, content)
+        except RuntimeUnavailableError:
+            assert not said[runtime]
+        else:
+            assert said[runtime]
+    if mask:
+        (compiled, *_) = verdicts(parse(content).graph)
+        assert "no BATCH_MATMUL (2 of them)" in compiled.reasons
+
+
+def test_reasons_name_types_and_ranks() -> None:
+    content, _ = moved("TRANSPOSE", 6)
+    _, wheel, device = verdicts(parse(content).graph)
+    assert wheel.reasons == ("TRANSPOSE of 6 dimensions, it has up to 5",)
+    assert device.reasons == wheel.reasons
+    assert "does not run it" in str(wheel)
+
+
+def test_damaged_fused_operator_runs_nowhere() -> None:
+    model = parse(fuse_model(block()).model_bytes)
+    op = dataclasses.replace(model.graph.operators[0], custom_options=b"\0" * 16)
+    graph = dataclasses.replace(model.graph, operators=(op, *model.graph.operators[1:]))
+    assert not any(v.runs for v in verdicts(graph))
+    serialize(dataclasses.replace(model, graph=graph))
+
+
+def fuse(tmp_path: Path, plain: bytes, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = tmp_path / "plain.tflite"
+    path.write_bytes(plain)
+    command = [sys.executable, "-m", "converter.fuse", f"--model={path}",
+               f"--out={tmp_path / 'fused.tflite'}", *arguments]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_command_prints_what_runs_the_file(tmp_path: Path) -> None:
+    done = fuse(tmp_path, block(), f"--json={tmp_path / 'report.json'}")
+    assert done.returncode == 0, done.stderr
+    for runtime in (COMPILED, WHEEL, DEVICE):
+        assert f"{runtime}: runs it" in done.stdout
+    assert "from the float network, on probe inputs: plain" in done.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [entry["runs"] for entry in report["runtimes"]] == [True] * 3
+    inspect = [sys.executable, "-m", "converter.inspect", f"--model={tmp_path / 'fused.tflite'}"]
+    shown = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout
+    assert f"{COMPILED}: runs it" in shown
+
+
+def nothing_to_fuse() -> bytes:
+    g = PlainGraph(np.random.default_rng(1))
+    x = token_input(g, 4, 6)
+    return g.finish(g.add(x, g.constant(np.array(1.0))))
+
+
+def test_nothing_fused_writes_nothing(tmp_path: Path) -> None:
+    done = fuse(tmp_path, nothing_to_fuse())
+    assert done.returncode == 1
+    assert "nothing was fused" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "fused.tflite").exists()
+    allowed = fuse(tmp_path, nothing_to_fuse(), "--allow_unfused")  # the remedy that is printed
+    assert allowed.returncode == 0, allowed.stderr
+    assert (tmp_path / "fused.tflite").exists()
+
+
+def test_file_that_nothing_runs_is_not_written(tmp_path: Path) -> None:
+    g = PlainGraph(np.random.default_rng(1))
+    x = token_input(g, 4, 6)
+    y = g.linear(g.op("LSH_PROJECTION", [x], g.value(x)), 3)
+    done = fuse(tmp_path, g.finish(y), "--plan=false")
+    assert done.returncode == 1
+    assert "no runtime runs it" in done.stderr
+    assert "no LSH_PROJECTION" in done.stderr
+    assert not (tmp_path / "fused.tflite").exists()
+    done = fuse(tmp_path, g.finish(y), "--plan=false", "--allow_unfused")
+    assert done.returncode == 0, done.stderr
+    assert "does not run it: no LSH_PROJECTION" in done.stdout
