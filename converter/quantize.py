@@ -19,10 +19,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
+from converter.contract import Contract, ContractError, ContractFlags, with_contract
 from converter.ptq import Floats, QuantizeError, check_calibration, quantize
-from converter.tflite import parse
+from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
-from keras_models.datasets import DATASETS, Dataset, load_dataset, load_images
+from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
+from keras_models.datasets.normalization import OWN
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.trained_data import chosen_dataset
 from tflm_vit import flags
@@ -55,6 +57,7 @@ _QAT_RATE = flags.qat_learning_rate(FLAGS)
 _RESIDUAL_BITS = flags.residual_bits(FLAGS)
 _QAT_DIR = flags.qat_dir(FLAGS, "Where checkpoints are kept; without it --out with .qat appended.")
 _RESUME = flags.resume(FLAGS, "Go on from the checkpoint in --qat_dir.")
+_CONTRACT = ContractFlags(FLAGS, labels=True)
 _OUT = flags.out(FLAGS, "Where the plain .tflite goes.")
 _JSON = flags.json(FLAGS)
 
@@ -139,19 +142,40 @@ def _dataset(arch: ArchConfig) -> Dataset | None:
     return load_dataset(name, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels)
 
 
-def _calibration_images(arch: ArchConfig, data: Dataset | None) -> Floats:
-    """Images of the folder or of the training split, float32 in [-1, 1], as the flags say."""
+def _calibration_images(arch: ArchConfig, data: Dataset | None, contract: Contract) -> Floats:
+    """Images of the folder or of the training split, as the network takes them."""
     count = _CALIBRATION_COUNT.value
     if _CALIBRATION_DIR.value or data is None:
-        return load_images(
+        pixels = load_pixels(
             _CALIBRATION_DIR.value,
             count,
             arch.image_size,
             arch.channels,
             _SEED.value,
         )
-    images, _ = data.train.draw(count, _SEED.value).arrays()
-    return images
+        return contract.real(pixels)
+    pixels, _ = data.train.draw(count, _SEED.value).load(slice(None))
+    return contract.real(pixels)
+
+
+def _contract(arch: ArchConfig, data: Dataset | None) -> Contract:
+    """What goes into the file: the flags', where they do not contradict the network's training."""
+    given = _CONTRACT.given()
+    normalization = given.normalization or OWN
+    order = given.color_order or Contract.color_order
+    own = normalization == OWN and order == Contract.color_order
+    if not own and (_WEIGHTS.value == "trained" or _QAT.value):
+        what = "--qat trains" if _QAT.value else f"--network={_NETWORK.value} was trained"
+        raise ContractError(
+            f"{what} on images as {OWN} in the order {Contract.color_order}, got {normalization} "
+            f"in the order {order}: leave --mean, --std and --color_order out"
+        )
+    names = given.class_names
+    if not names and data is not None and data.num_classes == arch.num_classes:
+        names = data.class_names
+    contract = Contract(normalization, order, names)
+    contract.check(arch.channels, arch.num_classes)
+    return contract
 
 
 def _qat_directory() -> str:
@@ -215,7 +239,8 @@ def _run() -> QuantizeReport:
     # Images first: whatever is wrong with them is known before TensorFlow is imported.
     arch = resolve_arch(_NETWORK.value)
     data = _dataset(arch)
-    images = check_calibration(_calibration_images(arch, data), arch)
+    contract = _contract(arch, data)
+    images = check_calibration(_calibration_images(arch, data, contract), arch)
     with captured_stderr():  # TensorFlow talks while it is imported
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
     if _QAT.value and data is not None:
@@ -225,6 +250,7 @@ def _run() -> QuantizeReport:
         content = quantize(
             model, arch, images, per_channel=_PER_CHANNEL.value, ranges=ranges, progress=True
         )
+    content = serialize(with_contract(parse(content), contract))
     report = QuantizeReport(
         name=arch.name,
         parameters=arch.params,

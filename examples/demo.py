@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from boards import get_board
 from converter import tflite
+from converter.contract import contract_of
 from converter.evaluate import evaluation
 from converter.plan import read_plan
 from converter.runtimes import Runtime, open_runtime
@@ -104,7 +105,7 @@ def _command(module: str, *arguments: str) -> None:
 
 
 def _evaluate(
-    name: str, runtime: Runtime, model: bytes, data: evaluation.ImageBatches
+    name: str, runtime: Runtime, model: bytes, data: evaluation.PixelBatches
 ) -> evaluation.RuntimeResult:
     with tqdm(total=len(data), desc=f"{name:>8}", unit="image") as bar:
 
@@ -112,7 +113,8 @@ def _evaluate(
             bar.update(done - bar.n)
 
         ends = evaluation.ends_of(model)
-        return evaluation.evaluate_runtime(name, runtime, ends, data, None, progress)
+        images = evaluation.ContractImages(data, contract_of(model))
+        return evaluation.evaluate_runtime(name, runtime, ends, images, None, progress)
 
 
 def _mismatches(a: evaluation.RuntimeResult, b: evaluation.RuntimeResult) -> int:

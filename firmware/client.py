@@ -21,16 +21,18 @@ from tqdm import tqdm
 
 from boards import BOARD_HELP, get_board
 from converter.compile import CompileError
+from converter.contract import ContractFlags, Stated
 from converter.runtimes.host import HostModel
 from firmware.command import elf_flag
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError, ModelError
-from firmware.images import find_images, quantize
+from firmware.images import InputSteps, find_images
 from firmware.model import named_model
+from firmware.model_info import ModelInfo
 from firmware.transports import NoisyTransport, SerialTransport
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, naming, write_json
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("client", __doc__)
@@ -43,6 +45,7 @@ flags.seed(FLAGS, "Of the noise.")
 flags.images(FLAGS, "Also .npy files.", required=True)
 flags.count(FLAGS, "Send only the first so many images; 0: all.")
 flags.model(FLAGS, "Fused .tflite to compare with, on the host runtime.", required=False)
+_CONTRACT = ContractFlags(FLAGS)
 FLAGS.number("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
 FLAGS.boolean("operators", False, "Print cycles per operator of the last image.")
 flags.json(FLAGS)
@@ -64,6 +67,7 @@ class Options:
     timeout: float
     operators: bool
     json: str
+    given: Stated = dataclasses.field(default_factory=Stated)
 
 
 def _transport(options: Options) -> Transport:
@@ -87,6 +91,13 @@ def _host_logits(options: Options, images: NDArray[np.int8]) -> NDArray[np.int8]
             raise ModelError(str(error)) from None
 
 
+def _input_steps(options: Options, model: ModelInfo) -> InputSteps:
+    if not options.model:
+        return InputSteps.of(model, None, options.given)
+    with naming(options.model):
+        return InputSteps.of(model, Path(options.model).read_bytes(), options.given)
+
+
 def run_client(options: Options) -> dict[str, Any]:
     """Sends every image; returns the report."""
     connection = Connection(_transport(options), inference_timeout_s=options.timeout)
@@ -95,7 +106,11 @@ def run_client(options: Options) -> dict[str, Any]:
     model.expect_image()
     files = find_images(options.images, model.image_shape)
     files = files[: options.count] if options.count else files
-    images = np.stack([quantize(file.pixels(), model) for file in files])
+    arrays = [file.pixels() for file in files]
+    if any(array.dtype == np.uint8 for array in arrays):
+        steps = _input_steps(options, model)
+        arrays = [steps.steps(array) for array in arrays]
+    images = np.stack([array.astype(np.int8) for array in arrays])
     expected = _host_logits(options, images)
     if expected is not None and expected.shape[1] != model.classes:
         raise FirmwareError(
@@ -152,8 +167,8 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _body() -> None:
-    names = [field.name for field in dataclasses.fields(Options)]
-    options = Options(**{name: FLAGS[name].value for name in names})
+    names = [field.name for field in dataclasses.fields(Options) if field.name != "given"]
+    options = Options(**{name: FLAGS[name].value for name in names}, given=_CONTRACT.given())
     expect_writable(options.json)
     report = run_client(options)
     if options.json:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from boards import BOARD_HELP, get_board
+from converter.contract import ContractFlags, Stated
 from firmware.command import elf_flag, runtime_flag
 from firmware.emulator.emulator import (
     Emulator,
@@ -30,11 +31,11 @@ from firmware.emulator.emulator import (
     OperatorCount,
 )
 from firmware.errors import FirmwareError
-from firmware.images import ImageFile, find_images, quantize
+from firmware.images import ImageFile, InputSteps, find_images
 from firmware.model import build_model, named_model
 from firmware.model_info import ModelInfo
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, naming, write_json
 from tflm_vit.run import run
 
 __all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
@@ -48,6 +49,7 @@ flags.weights_in(FLAGS)
 runtime_flag(FLAGS)
 flags.images(FLAGS, "Also .npy files. Without it one image of zero points.")
 flags.count(FLAGS, "Classify only the first so many images; 0: all.")
+_CONTRACT = ContractFlags(FLAGS)
 FLAGS.boolean("console", False, "Print what the firmware prints when it starts.")
 FLAGS.boolean("profile", False, "Print instructions per function.")
 FLAGS.boolean("strict", False, "Also fault on unaligned LDM, LDRD and the like; slower.")
@@ -69,6 +71,7 @@ class _Options:
     profile: bool
     strict: bool
     json: str
+    given: Stated = dataclasses.field(default_factory=Stated)
 
 
 def _make_emulator(options: _Options, work: Path) -> Emulator:
@@ -91,8 +94,21 @@ def _images(options: _Options, model: ModelInfo) -> Iterator[tuple[str, NDArray[
         return
     found: list[ImageFile] = find_images(options.images, model.image_shape)
     chosen = found[: options.count] if options.count else found
+    steps = None
     for file in tqdm(chosen, unit="image", disable=len(chosen) < 2):
-        yield file.name, quantize(file.pixels(), model)
+        pixels = file.pixels()
+        if pixels.dtype == np.int8:
+            yield file.name, pixels.astype(np.int8)
+            continue
+        steps = steps or _input_steps(options, model)
+        yield file.name, steps.steps(pixels)
+
+
+def _input_steps(options: _Options, model: ModelInfo) -> InputSteps:
+    if not options.model:
+        return InputSteps.of(model, None, options.given)
+    with naming(options.model):
+        return InputSteps.of(model, Path(options.model).read_bytes(), options.given)
 
 
 def _record(name: str, inference: Inference) -> dict[str, Any]:
@@ -157,8 +173,8 @@ def emulate(options: _Options) -> dict[str, Any]:
 
 
 def _body() -> None:
-    names = [field.name for field in dataclasses.fields(_Options)]
-    options = _Options(**{name: FLAGS[name].value for name in names})
+    names = [field.name for field in dataclasses.fields(_Options) if field.name != "given"]
+    options = _Options(**{name: FLAGS[name].value for name in names}, given=_CONTRACT.given())
     expect_writable(options.json)
     report = emulate(options)
     _print_table(report)

@@ -6,28 +6,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from converter.contract import Contract, Stated, chosen, input_range, quantized, stated_by
+from converter.tflite import parse
 from firmware.errors import FirmwareError
+from firmware.model_info import ModelInfo
 from tflm_vit.files import reading
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
-
-
-class InputQuantization(Protocol):
-    """What `quantize` needs to know about a model."""
-
-    @property
-    def input_scale(self) -> float:
-        """Real value of one step."""
-
-    @property
-    def input_zero_point(self) -> int:
-        """Quantized value of 0.0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,20 +45,39 @@ class ImageFile:
         return np.asarray(resized, np.uint8).reshape(self.shape)
 
 
-def quantize(
-    pixels: NDArray[np.uint8] | NDArray[np.int8], model: InputQuantization
-) -> NDArray[np.int8]:
-    """uint8 pixels -> the model's int8 input; int8 passes unchanged.
+@dataclasses.dataclass(frozen=True)
+class InputSteps:
+    """How pixels become the steps of a model's int8 input."""
 
-    Pixels become real values u / 127.5 - 1 (keras_models.datasets), then steps of the input scale,
-    rounded to nearest even.
-    """
-    if pixels.dtype == np.int8:
-        return pixels.astype(np.int8)
-    real = pixels.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
-    steps = np.rint(real / np.float32(model.input_scale)) + model.input_zero_point
-    quantized: NDArray[np.int8] = np.clip(steps, -128, 127).astype(np.int8)
-    return quantized
+    contract: Contract
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def of(cls, model: ModelInfo, file: bytes | None, given: Stated) -> InputSteps:
+        """Of a model on a board.
+
+        Args:
+          model: what the board says.
+          file: the `.tflite` that it was made from, if that is at hand; its metadata counts.
+          given: by flags.
+
+        Raises:
+          ContractError: neither says how, and the input takes other values than would be assumed.
+        """
+        stated = Stated() if file is None else stated_by(parse(file))
+        scale, zero_point = model.input_scale, model.input_zero_point
+        got = input_range(scale, zero_point, -128, 127)
+        contract = chosen(given, stated, got, model.image_channels, model.classes)
+        return cls(contract, scale, zero_point)
+
+    def steps(self, pixels: NDArray[np.uint8] | NDArray[np.int8]) -> NDArray[np.int8]:
+        """uint8 pixels -> the model's int8 input; int8 passes unchanged."""
+        if pixels.dtype == np.int8:
+            return pixels.astype(np.int8)
+        real = self.contract.real(pixels.astype(np.uint8))
+        found: NDArray[np.int8] = quantized(real, self.scale, self.zero_point)
+        return found
 
 
 def _from_array(path: Path, shape: tuple[int, int, int]) -> list[ImageFile]:

@@ -21,6 +21,7 @@ __all__ = ["Flag", "FlagError", "FlagSet"]
 
 RESIDUAL_BITS = ("8", "16")
 WEIGHTS_IN = ("auto", "internal", "external")
+COLOR_ORDERS = ("RGB", "BGR")
 
 # ---- what goes in -----------------------------------------------------------------------------
 
@@ -87,6 +88,30 @@ def calibration(to: FlagSet, methods: Sequence[str]) -> Flag[str]:
 
 def seed(to: FlagSet, text: str, default: int = 0) -> Flag[int]:
     return to.integer("seed", default, text, 0, 2**32 - 1)
+
+
+def mean(to: FlagSet) -> Flag[list[str]]:
+    """With `std`: how an image's bytes become the values that a network takes."""
+    text = (
+        "Mean of --std: a byte u of an image becomes (u - mean) / std. One number, or one for each "
+        "channel of the network; without both what the model says."
+    )
+    return to.words("mean", [], text)
+
+
+def std(to: FlagSet) -> Flag[list[str]]:
+    text = "Standard deviation in steps of a byte: --mean=0 --std=255 is u / 255. See --mean."
+    return to.words("std", [], text)
+
+
+def color_order(to: FlagSet) -> Flag[str]:
+    text = "Order of three channels in the network; without it what the model says, or RGB."
+    return to.enum("color_order", "", COLOR_ORDERS, text)
+
+
+def labels(to: FlagSet) -> Flag[str]:
+    text = "Text file with the name of a class on each line, in the order of the outputs."
+    return to.string("labels", "", text)
 
 
 def samples(to: FlagSet, default: int, text: str, low: int = 1) -> Flag[int]:

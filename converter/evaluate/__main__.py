@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from converter.contract import Contract, ContractError, ContractFlags, contract_of
 from converter.evaluate import metrics, report
 from converter.evaluate.evaluation import (
+    ContractImages,
     Floats,
     ModelEnds,
     RuntimeResult,
@@ -56,6 +58,7 @@ _EMULATED_COUNT = flags.emulated_count(
     FLAGS, 0, "The emulated runtime sees only the first so many of them; 0: all."
 )
 _SEED = flags.seed(FLAGS, "Of the draw of --count images.")
+_CONTRACT = ContractFlags(FLAGS)
 _THREADS = flags.threads(FLAGS)
 _JSON = flags.json(FLAGS)
 
@@ -85,14 +88,16 @@ class _File:
     path: str
     content: bytes
     ends: ModelEnds
+    contract: Contract
 
     @classmethod
     def read(cls, path: str) -> _File:
         content = Path(path).read_bytes()
         try:
-            return cls(path, content, ends_of(content))
-        except TfliteError as error:
-            raise TfliteError(f"{path}: {error}") from error
+            ends = ends_of(content)
+            return cls(path, content, ends, contract_of(content, _CONTRACT.given()))
+        except (TfliteError, ContractError) as error:
+            raise type(error)(f"{path}: {error}") from error
 
 
 def _files() -> dict[str, _File]:
@@ -188,7 +193,9 @@ def _evaluate() -> report.Report:
     for name, runtime in runtimes:
         count = _EMULATED_COUNT.value if name == "emulated" else 0
         data = split.take(count) if count else split
-        results.append(evaluate_runtime(name, runtime, files[name].ends, data, float_logits, bars))
+        file = files[name]
+        images = ContractImages(data, file.contract)
+        results.append(evaluate_runtime(name, runtime, file.ends, images, float_logits, bars))
     float_scores = None
     if float_logits is not None:
         float_scores = metrics.classification(float_logits, split.labels())

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter import tflite
+from converter.contract import Contract, quantized
 from converter.evaluate import metrics
 from converter.runtimes import TensorSpec, entry_of
 
@@ -37,11 +38,8 @@ class ModelEnds:
     classes: int
 
     def quantize(self, images: Floats) -> Int8Array:
-        """float32 images to the model's int8, rounding to nearest (ties away from zero)."""
-        scaled = images.astype(np.float64) / self.input_scale
-        rounded = np.trunc(scaled + np.copysign(0.5, scaled))
-        clipped: Int8Array = np.clip(rounded + self.input_zero_point, -128, 127).astype(np.int8)
-        return clipped
+        """Real values of images to the model's int8, see `converter.contract.quantized`."""
+        return quantized(images, self.input_scale, self.input_zero_point)
 
     def dequantize(self, logits: Int8Array) -> NDArray[np.float64]:
         """Logits in real numbers."""
@@ -112,8 +110,31 @@ class ImageBatches(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, batch_size: int) -> Iterable[tuple[Floats, Labels]]:
-        """Normalized float32 ``[n, height, width, channels]`` and labels ``[n]``, in order."""
+        """float32 ``[n, height, width, channels]`` as a network takes them, labels ``[n]``."""
         ...
+
+
+class PixelBatches(Protocol):
+    """Labelled images as bytes (`keras_models.datasets.Split`)."""
+
+    def __len__(self) -> int: ...
+
+    def uint8_batches(self, batch_size: int) -> Iterable[tuple[NDArray[np.uint8], Labels]]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ContractImages:
+    """Images as a network takes them: `ImageBatches` of its contract."""
+
+    pixels: PixelBatches
+    contract: Contract
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def batches(self, batch_size: int) -> Iterable[tuple[Floats, Labels]]:
+        for pixels, labels in self.pixels.uint8_batches(batch_size):
+            yield self.contract.real(pixels), labels
 
 
 class BatchRuntime(Protocol):

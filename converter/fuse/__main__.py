@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from converter.contract import ContractFlags, rewritten
 from converter.fuse.pipeline import fuse_model
 from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
@@ -30,6 +31,7 @@ _ARENA = flags.arena(FLAGS)
 _ALLOW_UNFUSED = FLAGS.boolean(
     "allow_unfused", False, "Write the file although nothing was fused or no runtime runs it."
 )
+_CONTRACT = ContractFlags(FLAGS, labels=True)
 _JSON = flags.json(FLAGS)
 
 
@@ -80,7 +82,7 @@ def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
 def _run() -> None:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
-    plain = Path(_MODEL.value).read_bytes()
+    plain = rewritten(Path(_MODEL.value).read_bytes(), _CONTRACT.given())
     result = fuse_model(plain, int(_RESIDUAL_BITS.value), _SIGNATURE.value or None)
     content, planned = (result.model_bytes, None)
     if _PLAN.value:

@@ -2,6 +2,8 @@
 """Reading, holding and writing `.tflite` graphs."""
 
 from converter.tflite.model import (
+    METADATA_NAME,
+    AssociatedFile,
     Graph,
     Metadata,
     Model,
@@ -16,6 +18,8 @@ from converter.tflite.writer import save, serialize
 from tflm_vit.files import write_atomic
 
 __all__ = [
+    "METADATA_NAME",
+    "AssociatedFile",
     "Graph",
     "GraphView",
     "Metadata",

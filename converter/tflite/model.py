@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+METADATA_NAME = "TFLITE_METADATA"  # the entry that holds TFLite Metadata
+
 
 class TfliteError(ValueError):
     """A `.tflite` file cannot be used; the message says what was got and what to do."""
@@ -161,6 +163,14 @@ class Metadata:
 
 
 @dataclasses.dataclass(frozen=True)
+class AssociatedFile:
+    """A file in the zip archive behind the flatbuffer, which TFLite Metadata refers to by name."""
+
+    name: str
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True)
 class Signature:
     """A signature: (name, tensor index) pairs."""
 
@@ -171,9 +181,14 @@ class Signature:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A file: one graph, and what goes with it."""
+    """A file: one graph, and what goes with it.
+
+    Attributes:
+      files: those that an entry `METADATA_NAME` describes; without the entry there are none.
+    """
 
     graph: Graph
     description: str = ""
     metadata: tuple[Metadata, ...] = ()
     signatures: tuple[Signature, ...] = ()
+    files: tuple[AssociatedFile, ...] = ()

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.tflite.associated import associated_files
 from converter.tflite.model import (
+    METADATA_NAME,
     Graph,
     Metadata,
     Model,
@@ -116,7 +118,14 @@ class _Reader:
             Metadata(text(m.name), bytes(self._buffer(m.buffer, text(m.name))))
             for m in raw.metadata or ()
         )
-        return Model(graph, text(raw.description), metadata, self._signatures(graph, chosen))
+        described = any(m.name == METADATA_NAME for m in metadata)
+        return Model(
+            graph,
+            text(raw.description),
+            metadata,
+            self._signatures(graph, chosen),
+            associated_files(self._content) if described else (),
+        )
 
     def _signatures(self, graph: Graph, chosen: int) -> tuple[Signature, ...]:
         def pairs(entries: Any) -> tuple[tuple[str, int], ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from converter.tflite.associated import with_files
 from converter.tflite.model import Model, Operator, Quantization, Tensor, TfliteError
 from converter.tflite.schema import (
     BUFFER_ALIGNMENT,
@@ -156,7 +157,7 @@ def serialize(model: Model) -> bytes:
     misplaced = misaligned_buffers(content)
     if misplaced:
         raise TfliteError(f"got buffers {misplaced} off a multiple of {BUFFER_ALIGNMENT} bytes")
-    return content
+    return with_files(content, model.files)
 
 
 def misaligned_buffers(content: bytes) -> list[int]:

@@ -15,7 +15,7 @@ from keras_models.datasets.core import (
 )
 from keras_models.datasets.digits import load_digits
 from keras_models.datasets.folder import load_folder
-from keras_models.datasets.images import load_images
+from keras_models.datasets.images import load_images, load_pixels
 from keras_models.datasets.tfds import TFDS, load_tfds
 
 DATASETS = ("digits", "image_folder", *TFDS)
@@ -50,5 +50,6 @@ __all__ = [
     "Split",
     "load_dataset",
     "load_images",
+    "load_pixels",
     "normalize",
 ]

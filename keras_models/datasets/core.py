@@ -15,6 +15,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from keras_models.datasets.normalization import OWN
+
 # Splits are made with this seed whatever the seed of a training, so that a network never meets its
 # test images in a training with another seed.
 SPLIT_SEED = 20231
@@ -31,7 +33,7 @@ class DatasetError(ValueError):
 
 def normalize(images: Images | Floats) -> Floats:
     """Pixels 0..255 -> float32 in [-1, 1], same shape."""
-    return np.asarray(images, np.float32) / np.float32(127.5) - np.float32(1.0)
+    return OWN.apply(images)
 
 
 class Source(Protocol):

@@ -89,6 +89,13 @@ def list_images(folder: str) -> list[str]:
 def load_images(
     where: str | Sequence[str], count: int, size: int, channels: int = 3, seed: int = 0
 ) -> Floats:
+    """The images of `load_pixels` as float32 in [-1, 1]."""
+    return normalize(load_pixels(where, count, size, channels, seed))
+
+
+def load_pixels(
+    where: str | Sequence[str], count: int, size: int, channels: int = 3, seed: int = 0
+) -> Images:
     """`count` images from files and from anywhere under folders, for calibration and measurements.
 
     Args:
@@ -99,7 +106,7 @@ def load_images(
       seed: of the draw.
 
     Returns:
-      float32 (count, size, size, channels) in [-1, 1].
+      uint8 (count, size, size, channels).
 
     Raises:
       DatasetError: no such file, fewer images than asked for, or an unreadable file, named.
@@ -112,4 +119,4 @@ def load_images(
             f"{','.join(named)}: {count} images asked for, expected 1 to {len(paths)}"
         )
     order = np.random.default_rng(seed).permutation(len(paths))[:count]
-    return normalize(read_images([paths[i] for i in order], size, channels))
+    return read_images([paths[i] for i in order], size, channels)

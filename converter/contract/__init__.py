@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an image becomes a network's input and what its outputs mean, in the `.tflite` itself
+(docs/contract.md)."""
+
+from converter.contract.choice import ContractFlags, chosen, contract_of, rewritten
+from converter.contract.contract import Contract, ContractError, input_range, quantized
+from converter.contract.metadata import Stated, stated_by, with_contract
+
+__all__ = [
+    "Contract",
+    "ContractError",
+    "ContractFlags",
+    "Stated",
+    "chosen",
+    "contract_of",
+    "input_range",
+    "quantized",
+    "rewritten",
+    "stated_by",
+    "with_contract",
+]

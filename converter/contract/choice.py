@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which contract holds: the flags', else the file's, else the one that this project trains with,
+if the input's range allows it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converter.contract.contract import (
+    Contract,
+    ContractError,
+    check_assumed,
+    check_stated,
+    clean_names,
+    input_range,
+)
+from converter.contract.metadata import Stated, image_and_output, stated_by, with_contract
+from converter.tflite import Model, Tensor, parse, serialize
+from keras_models.datasets.normalization import OWN, Normalization
+from tflm_vit import flags
+from tflm_vit.files import reading
+
+_MAX_LABELS_BYTES = 1 << 24
+
+
+class ContractFlags:
+    """--mean, --std, --color_order and, where class names are of use, --labels of a command."""
+
+    def __init__(self, to: flags.FlagSet, labels: bool = False) -> None:
+        self._mean = flags.mean(to)
+        self._std = flags.std(to)
+        self._color_order = flags.color_order(to)
+        self._labels = flags.labels(to) if labels else None
+
+    @property
+    def any(self) -> bool:
+        """Whether one of them is given."""
+        named = bool(self._labels and self._labels.value)
+        return named or bool(self._mean.value or self._std.value or self._color_order.value)
+
+    def given(self) -> Stated:
+        """What they say.
+
+        Raises:
+          ContractError: numbers that are none, one of --mean and --std alone, or no label file.
+        """
+        normalization = None
+        if self._mean.value or self._std.value:
+            if not (self._mean.value and self._std.value):
+                missing = "std" if self._mean.value else "mean"
+                raise ContractError(f"--{missing} is missing: --mean and --std go together")
+            try:
+                normalization = Normalization(_floats(self._mean), _floats(self._std))
+            except ValueError as error:
+                raise ContractError(f"--{error}") from error
+        names = read_labels(self._labels.value) if self._labels and self._labels.value else ()
+        return Stated(normalization, self._color_order.value or None, names)
+
+
+def _floats(flag: flags.Flag[list[str]]) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in flag.value)
+    except ValueError as error:
+        raise ContractError(
+            f"--{flag.name}: got {','.join(flag.value)!r}, expected numbers with commas between"
+        ) from error
+
+
+def read_labels(path: str) -> tuple[str, ...]:
+    """Class names of a label file; blank lines at its end do not count.
+
+    Raises:
+      ContractError: no text file, or an unusable name.
+    """
+    with reading(path, "a text file of class names", ContractError), open(path, "rb") as file:
+        content = file.read(_MAX_LABELS_BYTES + 1)
+        if len(content) > _MAX_LABELS_BYTES:
+            raise ContractError(f"more than {_MAX_LABELS_BYTES} bytes")
+        text = content.decode("utf-8-sig")
+        return clean_names(text.rstrip().splitlines())
+
+
+def chosen(
+    given: Stated, stated: Stated, got: tuple[float, float], channels: int, classes: int
+) -> Contract:
+    """The contract of a network.
+
+    Args:
+      given: by flags.
+      stated: by the file.
+      got: the least and the greatest real value that the input can hold.
+      channels, classes: of the network.
+
+    Raises:
+      ContractError: nobody says how bytes become the input and its range is another than this
+        project's, or what was said does not go with the network.
+    """
+    normalization = given.normalization or stated.normalization
+    if normalization is None:
+        check_assumed(got)
+    elif given.normalization is None:
+        check_stated(normalization, got)
+    contract = Contract(
+        normalization or OWN,
+        given.color_order or stated.color_order or Contract.color_order,
+        given.class_names or stated.class_names,
+    )
+    contract.check(channels, classes)
+    return contract
+
+
+def range_of(tensor: Tensor) -> tuple[float, float]:
+    """The real values that a quantized tensor can hold."""
+    limits = np.iinfo(tensor.dtype)
+    return input_range(tensor.scale, tensor.zero_point, int(limits.min), int(limits.max))
+
+
+def contract_of(model: Model | bytes, given: Stated | None = None) -> Contract:
+    """The contract of an image classifier with a quantized input; see `chosen`.
+
+    Raises:
+      TfliteError, ContractError: not such a model, or see `chosen`.
+    """
+    model = parse(model) if isinstance(model, bytes) else model
+    image, output = image_and_output(model)
+    given = given or Stated()
+    return chosen(given, stated_by(model), range_of(image), image.shape[-1], output.size)
+
+
+def rewritten(content: bytes, given: Stated) -> bytes:
+    """A file whose metadata says what was given, and what it said before where nothing was."""
+    if given == Stated():
+        return content
+    model = parse(content)
+    return serialize(with_contract(model, contract_of(model, given)))
