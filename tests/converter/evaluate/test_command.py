@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converter.contract import Contract, with_contract
 from converter.plan.model import plan_model
+from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
+from keras_models.datasets.normalization import Normalization
 from tests.converter.compile import fused_models
 from tests.tflm_custom_ops.builtins import one_op
 from toolchain import VARIABLE
@@ -43,11 +46,17 @@ def run(folder: Path, *arguments: str, dataset: str = "digits") -> subprocess.Co
     )
 
 
+def with_images(content: bytes) -> bytes:
+    """The file, whose input takes -6 to 6, with how images become that."""
+    contract = Contract(Normalization((123.0,), (20.0,)))
+    return serialize(with_contract(parse(content), contract))
+
+
 @pytest.fixture(scope="module")
 def fused(folder: Path) -> Path:
     ops = fused_models.vit_ops(image=fused_models.ImageShape(8, 8, 1, 2, 2, 0))
     path = folder / "fused.tflite"
-    path.write_bytes(plan_model(fused_models.model_bytes(ops)).model_bytes)
+    path.write_bytes(plan_model(with_images(fused_models.model_bytes(ops))).model_bytes)
     return path
 
 
@@ -56,7 +65,7 @@ def seven(folder: Path) -> Path:
     """A network of 7 classes, which digits are not."""
     ops = fused_models.vit_ops(image=fused_models.ImageShape(8, 8, 1, 2, 2, 0), classes=7)
     path = folder / "seven.tflite"
-    path.write_bytes(plan_model(fused_models.model_bytes(ops)).model_bytes)
+    path.write_bytes(plan_model(with_images(fused_models.model_bytes(ops))).model_bytes)
     return path
 
 
