@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from boards import Board, Use
-from boards.core import Core
 from converter.compile import (
     CompiledModel,
     CompileError,
@@ -17,7 +16,6 @@ from converter.compile import (
     kernel_headers,
     kernel_sources,
 )
-from converter.compile.sources import CORES
 from converter.footprint import auto_room
 from converter.plan import Plan
 from firmware.build import build
@@ -48,17 +46,10 @@ def named_model(path: str) -> Iterator[bytes]:
         raise ModelError(f"{path}: {error}", error.details) from error
 
 
-def _kernel_core(core: Core) -> str:
-    """The name under which converter.compile knows the core, or one with the same kernels."""
-    known = [other for other in CORES if other.name != "host"]
-    same_name = [other.name for other in known if other.name == core.name]
-    return (same_name or [other.name for other in known if other.dsp == core.dsp])[0]
-
-
 def kernel_files(board: Board) -> list[Path]:
     """Sources and headers of the kernels for the board's core, with distinct names."""
     headers = kernel_headers()
-    files = [*kernel_sources(_kernel_core(board.core)), *headers]
+    files = [*kernel_sources(board.core.name), *headers]
     names: dict[str, Path] = {}
     for path in files:
         if path.name in names:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from boards.core import CPU_OF, NO_FPU, Core
 from firmware.elf import Elf
 from firmware.emulator.core import CortexM, stack_argument_bytes
 from firmware.emulator.counter import BlockReading
@@ -43,28 +44,14 @@ class EmulationError(RuntimeError):
     """The compiler failed, a symbol is missing, or the core faulted; the message says which."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Core:
-    """A processor to compile for and to emulate."""
-
-    name: str
-    flags: tuple[str, ...]
+def core_of(name: str) -> Core:
+    """A core with the floating-point unit of single precision, if it can have one."""
+    cpu = CPU_OF[name]
+    return Core(cpu, next((fpu for fpu in cpu.fpus if fpu.word == "single"), NO_FPU))
 
 
-CORTEX_M7 = Core(
-    "cortex-m7",
-    ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-)
-CORTEX_M4 = Core(
-    "cortex-m4",
-    ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
-)
-CORTEX_M33 = Core(
-    "cortex-m33",
-    ("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-)
-CORTEX_M3 = Core("cortex-m3", ("-mcpu=cortex-m3",))
-CORES = {core.name: core for core in (CORTEX_M7, CORTEX_M4, CORTEX_M33, CORTEX_M3)}
+CORTEX_M7, CORTEX_M4 = core_of("cortex-m7"), core_of("cortex-m4")
+CORES = {name: core_of(name) for name in CPU_OF}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +100,7 @@ def _link(
     sources = kernel_files(".c", ".S") if chosen is None else list(chosen)
     headers = sorted({h for s in sources for h in s.parent.glob("*.h")} | set(kernel_files(".h")))
     flags = [
-        *core.flags, "-mthumb", *optimisation, "-std=c11", "-ffunction-sections",
+        *core.compiler_flags(), *optimisation, "-std=c11", "-ffunction-sections",
         "-fdata-sections", "-fno-common", *(f"-D{d}" for d in defines),
     ]  # fmt: skip
     seen = [part for header in headers for part in (header.name, header.read_bytes())]
@@ -128,13 +115,13 @@ def _link(
     def link_into(work: Path) -> Path:
         elf = work / "kernels.elf"
         run_tool([
-            gcc.path, *core.flags, "-mthumb", "-nostartfiles", "--specs=nosys.specs",
+            gcc.path, *core.compiler_flags(), "-nostartfiles", "--specs=nosys.specs",
             "-Wl,-e,0", "-Wl,--no-warn-rwx-segments", f"-Wl,-T,{script}",
             "-o", str(elf), *map(str, objects), "-lc", "-lgcc",
         ], "linking the kernels")  # fmt: skip
         return elf
 
-    key = digest(gcc.version, *core.flags, script.read_bytes(), *contents)
+    key = digest(gcc.version, *core.compiler_flags(), script.read_bytes(), *contents)
     return cached(KIND, f"kernels-{core.name}", ".elf", key, link_into)
 
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
+from boards.core import CPUS
 from tflm_custom_ops import sources
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -13,21 +13,7 @@ BUILTINS = _ROOT / "tflm_custom_ops" / "builtins"
 RUNTIME = Path(__file__).resolve().parent / "runtime"
 
 
-@dataclasses.dataclass(frozen=True)
-class Core:
-    """A processor core; ``dsp`` tells whether it has the Armv7E-M DSP instructions."""
-
-    name: str
-    dsp: bool
-
-
-CORES = (
-    Core("host", dsp=False),
-    Core("cortex-m7", dsp=True),
-    Core("cortex-m4", dsp=True),
-    Core("cortex-m3", dsp=False),
-    Core("cortex-m0plus", dsp=False),
-)
+HOST = "host"
 # Not linked into firmware: reads serialized options, which the compiled runtime does offline.
 _NOT_FOR_FIRMWARE = ("vit_parse.c",)
 
@@ -46,16 +32,16 @@ def kernel_sources(core: str) -> list[Path]:
     """Files to build with a compiled model: portable C, and the assembly of DSP cores.
 
     Args:
-      core: a name in `CORES`.
+      core: "host", or a core of boards/core.py.
 
     Raises:
       ValueError: unknown core.
     """
-    known = {c.name: c for c in CORES}
+    known = {HOST: False, **{cpu.name: cpu.dsp for cpu in CPUS}}
     if core not in known:
         raise ValueError(f"core: got {core!r}, expected one of {', '.join(known)}")
     found = [*sources.kernel_files(".c"), *sorted(BUILTINS.glob("*.c"))]
     chosen = [p for p in found if p.name not in _NOT_FOR_FIRMWARE]
-    if known[core].dsp:
+    if known[core]:
         chosen += sources.kernel_files(".S")
     return chosen

@@ -211,8 +211,7 @@ def test_loading_ahead_stays_in_the_scratch() -> None:
             assert (run_operator(machine, op, x, watch=True).y == run_reference(op, x)).all()
 
 
-TARGETS = {name: core.flags for name, core in CORES.items()} | {
-    "cortex-m0plus": ("-mcpu=cortex-m0plus",),
+TARGETS = {name: core.compiler_flags() for name, core in CORES.items()} | {
     "cortex-m55": ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
 }
 

@@ -15,12 +15,11 @@ pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None, reason="no arm-none-eabi-gcc"
 )
 
-CORTEX_M0PLUS = emulator.Core("cortex-m0plus", ("-mcpu=cortex-m0plus",))
 
-
-@pytest.fixture(scope="module", params=[CORTEX_M0PLUS, emulator.CORTEX_M3], ids=lambda c: c.name)
+@pytest.fixture(scope="module", params=["cortex-m0plus", "cortex-m3"])
 def machine(request: pytest.FixtureRequest) -> emulator.KernelEmulator:
-    return emulator.KernelEmulator(emulator.build(request.param), request.param)
+    core = emulator.CORES[request.param]
+    return emulator.KernelEmulator(emulator.build(core), core)
 
 
 @pytest.mark.parametrize("kind", list(OpKind), ids=lambda kind: kind.name)
