@@ -15,6 +15,7 @@ from converter.contract import Contract, Stated, chosen, input_range, quantized,
 from converter.tflite import parse
 from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
+from keras_models.datasets.images import fit_image
 from tflm_vit.files import reading
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
@@ -39,10 +40,9 @@ class ImageFile:
             return self.array
         assert self.path is not None
         height, width, channels = self.shape
+        # As the data sets of training and evaluation are read: the same file, the same pixels.
         with reading(self.path, "an image", FirmwareError), Image.open(self.path) as image:
-            converted = image.convert("L" if channels == 1 else "RGB")
-            resized = converted.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(resized, np.uint8).reshape(self.shape)
+            return fit_image(image, (height, width), channels)
 
 
 @dataclasses.dataclass(frozen=True)

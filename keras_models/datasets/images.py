@@ -16,26 +16,62 @@ from tflm_vit.files import reading
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # MCUFormer: the shorter side is scaled to 256 for a 240 pixel crop.
 RESIZE_RATIO = 256 / 240
+_SIXTEEN_BITS = 65535
+_STEP = _SIXTEEN_BITS // 255  # 257, exactly
 DECODE_THREADS = min(8, os.cpu_count() or 1)
 
 
-def fit_image(image: Any, size: int, channels: int) -> Images:
-    """A PIL image as (size, size, channels) uint8: shorter side scaled, centre cropped.
+def eight_bits(image: Any, channels: int) -> Any:
+    """A PIL image of any mode as one of bytes, grey for one channel, else red, green, blue.
 
-    An image that already has that size is taken as it is. Any other is scaled so that its shorter
-    side is size * 256/240 (bicubic) before the crop.
+    Samples of 16 bits are scaled by 255 / 65535 (PNG specification, section 12.5), where Pillow's
+    own `convert` clips them. Transparency is left out: a pixel is the color that the file gives it.
+
+    Raises:
+      DatasetError: real numbers, or integers outside 0..65535, whose white is not known.
     """
     from PIL import Image
 
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (size, size):
-        short = max(size, round(size * RESIZE_RATIO))
-        scale = short / min(image.size)
-        width, height = (max(short, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-        left, top = (width - size) // 2, (height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
-    return np.asarray(image, np.uint8).reshape(size, size, channels)
+    if image.mode == "F":
+        raise DatasetError(f"got mode {image.mode}, pixels of real numbers; expected integers")
+    if image.mode.startswith("I"):
+        wide = np.asarray(image).astype(np.int64)
+        if wide.min() < 0 or wide.max() > _SIXTEEN_BITS:
+            raise DatasetError(
+                f"got mode {image.mode} with pixels {wide.min()} to {wide.max()}, expected 0 to "
+                f"{_SIXTEEN_BITS}"
+            )
+        image = Image.fromarray(((wide + _STEP // 2) // _STEP).astype(np.uint8))
+    if image.mode in ("La", "RGBa"):  # colors that are multiplied by their opacity
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def fit_image(image: Any, size: int | tuple[int, int], channels: int) -> Images:
+    """A PIL image as uint8 (height, width, channels): scaled to cover it, centre cropped.
+
+    An image that already has that size is taken as it is. Any other is scaled so that its shorter
+    side is size * 256/240 (bicubic) before the crop.
+
+    Args:
+      image: of any mode, see `eight_bits`.
+      size: side in pixels, or (height, width).
+      channels: 1 or 3.
+    """
+    from PIL import Image
+
+    image = eight_bits(image, channels)
+    height, width = (size, size) if isinstance(size, int) else size
+    if image.size != (width, height):
+        least = [max(side, round(side * RESIZE_RATIO)) for side in (width, height)]
+        scale = max(low / side for low, side in zip(least, image.size, strict=True))
+        scaled = [
+            max(low, round(side * scale)) for low, side in zip(least, image.size, strict=True)
+        ]
+        image = image.resize(tuple(scaled), Image.Resampling.BICUBIC)
+        left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+        image = image.crop((left, top, left + width, top + height))
+    return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
 def read_image(path: str, size: int, channels: int) -> Images:
