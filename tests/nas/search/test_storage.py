@@ -4,6 +4,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -11,9 +12,10 @@ import sqlalchemy
 from optuna.trial import TrialState
 
 from nas.search import lost
+from nas.search.encoding import distributions
 from nas.search.storage import StudyError, open_study, patiently, shown
 from nas.search.study import evaluated
-from tests.nas.search.test_search import accuracy, refuse_over_budget, results, searcher
+from tests.nas.search.test_search import SPACE, accuracy, refuse_over_budget, results, searcher
 
 
 def _hang(config):
@@ -84,6 +86,17 @@ def test_workers_tell_no_more_than_what_was_asked_for(tmp_path):
         assert worker.exitcode == 0
     assert len(evaluated(study.get_trials())) == 15
     assert not study.get_trials(states=(TrialState.RUNNING,))
+
+
+def test_of_two_that_begin_the_last_trial_the_later_one_gives_up(tmp_path):
+    s = searcher(tmp_path / "study")
+    s.run(3)
+    before = s.study.ask(distributions(SPACE))  # another worker's, which lives
+    before.set_user_attr(lost.OWNER, [socket.gethostname(), os.getppid(), time.time()])
+    assert s.step(4) is None
+    assert s.study.get_trials()[-1].state is TrialState.FAIL
+    assert s.step(5) is not None
+    assert len(results(s)) == 4
 
 
 @pytest.mark.parametrize("at", [3, 17])  # within the random population of 12, and behind it
