@@ -134,7 +134,7 @@ def test_resumed_training_is_the_uninterrupted_one(trained, data, tmp_path):
 
 
 def test_an_impossible_budget_is_refused_before_training(tmp_path, data):
-    model = CostModel(Target(sram_bytes=16 * 1024, flash_bytes=46 * 1024))
+    model = CostModel(Target(sram_bytes=16 * 1024, flash_bytes=36 * 1024))
     with pytest.raises(BudgetError, match=r"least constants are [\d,]+ bytes \([\d,]+ parameters"):
         Training(job(tmp_path, model=model), data)
 
