@@ -9,8 +9,7 @@ share a kernel and the positions (`nas.supernet.resize`); each stem has convolut
 Sub-networks are selected by masks (`nas.supernet.masks`), so that the computation has the same
 shapes for all of them and is compiled once per patch embedding, that is once per number of tokens.
 Masked computation is exact: LayerNorm divides by the sub-network's width, unused heads and units
-add zero.
-`extract` takes a sub-network out as a plain model of `keras_models` that gives the same logits.
+add zero. `nas.supernet.extract` takes a sub-network out as a plain model with the same logits.
 
 Everything is `keras.ops`, for any Keras 3 backend.
 """
@@ -26,10 +25,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from keras_models.layers import layers_for
-from keras_models.vit import build_vit, weight_name
 from nas.space import Patch, SearchSpace, SubnetConfig, fail
 from nas.supernet import resize
-from nas.supernet.layout import Sizes, places
+from nas.supernet.layout import Sizes
 from nas.supernet.masks import Masks, Widths, masks_of, widths_of
 
 Floats = NDArray[np.float32]
@@ -49,6 +47,7 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
       space: the space.
       widths: of the weights.
       table: every weight that sub-networks share, by the name that it has in a plain model.
+      resizing: of each patch, the matrices that make its kernel and positions from the stored ones.
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0, synchronized: bool = False) -> None:
@@ -69,7 +68,7 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
         self.table: dict[str, Any] = {}
         self.stems = {stem: self._stem_layers(stem) for stem in self.stem_names}
         self._stem_tracker = [layer for stem in self.stems.values() for layer in stem if stem]
-        self._resizing = {p: self._matrices(p) for p in space.patches}
+        self.resizing = {p: self._matrices(p) for p in space.patches}
 
     # ---- weights -------------------------------------------------------------------------------
 
@@ -198,7 +197,7 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
         x = ops.reshape(x, (-1, grid, size, grid, size, channels))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
         x = ops.reshape(x, (-1, grid * grid, size * size * channels))
-        kernel_matrix, position_matrix = self._resizing[patch]
+        kernel_matrix, position_matrix = self.resizing[patch]
         name = f"{self.stem_names[patch.stem]}_patch"
         kernel = ops.reshape(self.table[f"{name}/kernel"], (kernel_matrix.shape[1], -1))
         kernel = ops.reshape(ops.matmul(kernel_matrix, kernel), (-1, self.widths.dim))
@@ -277,78 +276,3 @@ def split_pair(matrix: Floats, rank: int) -> tuple[Floats, Floats]:
         fail("rank", rank, f"at most {len(s)} for a matrix of {matrix.shape}")
     root = np.sqrt(s[:rank])
     return (u[:, :rank] * root).astype(np.float32), (root[:, None] * vt[:rank]).astype(np.float32)
-
-
-def extract(supernet: Supernet, config: SubnetConfig) -> Any:
-    """A sub-network as a model of its own (`keras_models.vit.build_vit`), with the same logits."""
-    supernet.space.check(config)
-    model = build_vit(supernet.space.arch(config))
-    source = _Slices(supernet, config)
-    model.set_weights([source.weight(weight_name(w)) for w in model.weights])
-    return model
-
-
-class _Slices:
-    """Cuts the weights of one sub-network out of the supernet's."""
-
-    def __init__(self, supernet: Supernet, config: SubnetConfig) -> None:
-        self.net, self.config = supernet, config
-        self.space, self.arch = supernet.space, supernet.space.arch(config)
-
-    def weight(self, name: str) -> Floats:
-        """The weight of that name ("layer/weight") in the plain model."""
-        layer, kind = name.split("/")[-2:]
-        dim = self.arch.embed_dim
-        if layer.startswith("stem"):
-            return self._stem(layer, kind)
-        if layer == "patch":
-            return self._patch(kind)[..., :dim]
-        if layer == "embedding":
-            return self._embedding(kind)[..., :dim]
-        if layer == "norm" or layer.endswith(("_norm1", "_norm2")):
-            return self.net.values(f"{layer}/{kind}")[:dim]
-        if layer == "head":
-            value = self.net.values(f"{layer}/{kind}")
-            return value[:dim] if kind == "kernel" else value
-        block, part = layer.removeprefix("block").split("_", 1)
-        return self._linear(int(block), part, kind)
-
-    def _stem(self, layer: str, kind: str) -> Floats:
-        stem = self.config.patch.stem
-        wanted = f"{self.net.stem_names[stem]}_{layer}"
-        found = next(each for each in self.net.stems[stem] if each.name == wanted)
-        weight = next(w for w in found.weights if w.path.endswith(kind))
-        return np.asarray(ops.convert_to_numpy(weight))
-
-    def _patch(self, kind: str) -> Floats:
-        patch = self.config.patch
-        value = self.net.values(f"{self.net.stem_names[patch.stem]}_patch/{kind}")
-        if kind == "bias":
-            return value
-        matrix = self.net._resizing[patch][0]
-        channels = self.arch.patch_input_channels
-        small = matrix @ value.reshape(matrix.shape[1], -1)
-        return small.reshape(patch.size, patch.size, channels, -1)
-
-    def _embedding(self, kind: str) -> Floats:
-        if kind == "cls":
-            return self.net.values("embedding/cls")
-        positions = self.net._resizing[self.config.patch][1] @ self.net.values("embedding/position")
-        if self.arch.pool == "cls":
-            return np.concatenate([self.net.values("cls_position"), positions[None]], axis=1)
-        return np.asarray(positions[None])
-
-    def _linear(self, b: int, part: str, kind: str) -> Floats:
-        base = part.removesuffix("_a").removesuffix("_b")
-        name = f"block{b}_{base}"
-        rows, columns = places(base, self.net.sizes, Sizes.of(self.arch, b))
-        if kind == "bias":
-            return self.net.values(f"{name}/bias")[columns]
-        if f"{name}/kernel" in self.net.table:
-            return self.net.values(f"{name}/kernel")[rows][:, columns]
-        rank = getattr(self.space.block_ranks(self.config, b, self.arch), base)
-        left = self.net.values(f"{name}_a/kernel")[rows][:, :rank]
-        right = self.net.values(f"{name}_b/kernel")[:rank][:, columns]
-        if part.endswith("_a"):
-            return left
-        return right if part.endswith("_b") else left @ right

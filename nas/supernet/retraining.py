@@ -36,7 +36,8 @@ from keras_models.vit import build_vit
 from nas.space import SpaceError, SubnetConfig, parse_subnet
 from nas.space.setup import same_setup
 from nas.supernet.compiled import Objective, Steps
-from nas.supernet.net import Supernet, extract
+from nas.supernet.extract import extract
+from nas.supernet.net import Supernet
 from tflm_vit.files import read_json, reading, write_json
 
 Teacher = Callable[[Any], Any]

@@ -13,9 +13,10 @@ from nas.space import Patch, RankRule, SpaceError
 from nas.space.presets import SPACES
 from nas.supernet import resize
 from nas.supernet.compiled import Objective, Steps
+from nas.supernet.extract import extract
 from nas.supernet.inherit import inherit
 from nas.supernet.init_dense import init_from
-from nas.supernet.net import Supernet, extract, split_pair
+from nas.supernet.net import Supernet, split_pair
 from tests.nas.space.test_dimensions import EVERYTHING
 from tests.nas.space.test_space import tiny
 

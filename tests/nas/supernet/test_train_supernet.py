@@ -21,8 +21,8 @@ from nas.space import Patch, SpaceError
 from nas.space.presets import SPACES
 from nas.supernet.compiled import Objective, Steps
 from nas.supernet.data import load_search_data, with_search_split
+from nas.supernet.extract import extract
 from nas.supernet.files import load_supernet
-from nas.supernet.net import extract
 from nas.supernet.retraining import Job as RetrainJob
 from nas.supernet.retraining import network_of, retrain, write
 from nas.supernet.training import Job, Training, train
