@@ -40,12 +40,16 @@ def load_supernet(directory: str) -> Supernet:
     net = Supernet(SearchSpace.load(os.path.join(directory, SPACE_FILE)))
     net.build()
     path = os.path.join(directory, WEIGHTS_FILE)
-    with reading(path, f"the weights of {net.space.name}", SpaceError), np.load(path) as data:
-        for weight in net.weights:
-            value = data[weight.path.replace("/", "|")]
-            if value.shape != tuple(weight.shape):
-                raise SpaceError(
-                    f"{path}: {weight.path} is {value.shape}, expected {tuple(weight.shape)}"
-                )
-            weight.assign(value)
+    try:
+        with reading(path, f"the weights of {net.space.name}", SpaceError), np.load(path) as data:
+            for weight in net.weights:
+                value = data[weight.path.replace("/", "|")]
+                if value.shape != tuple(weight.shape):
+                    raise SpaceError(
+                        f"{path}: {weight.path} is {value.shape}, expected {tuple(weight.shape)}"
+                    )
+                weight.assign(value)
+    except OSError as error:
+        what = f"not the weights of {net.space.name}"
+        raise SpaceError(f"{path}: {what}: {error.strerror}") from error
     return net
