@@ -8,7 +8,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from converter.builtins import elementwise, layers, moves, products
+from converter.builtins import (
+    broadcast,
+    elementwise,
+    images,
+    layers,
+    lookups,
+    moves,
+    products,
+    reductions,
+    tables,
+)
 from converter.builtins.common import BuiltinError, Tensors
 from converter.tflite import Operator
 from tflm_custom_ops.builtins import reference
@@ -24,6 +34,31 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "ADD": elementwise.add,
     "SUB": elementwise.add,
     "MUL": elementwise.mul,
+    "SQUARED_DIFFERENCE": broadcast.squared_difference,
+    "MAXIMUM": broadcast.extreme,
+    "MINIMUM": broadcast.extreme,
+    "EQUAL": broadcast.compare,
+    "NOT_EQUAL": broadcast.compare,
+    "LESS": broadcast.compare,
+    "LESS_EQUAL": broadcast.compare,
+    "GREATER": broadcast.compare,
+    "GREATER_EQUAL": broadcast.compare,
+    "SELECT": broadcast.select,
+    "SELECT_V2": broadcast.select,
+    "LOGISTIC": tables.logistic,
+    "TANH": tables.tanh,
+    "RSQRT": tables.rsqrt,
+    "ABS": tables.absolute,
+    "EXP": tables.exp,
+    "LOG": tables.log,
+    "NEG": lookups.negate,
+    "GATHER": lookups.gather,
+    "SUM": reductions.total,
+    "REDUCE_MAX": reductions.extreme,
+    "REDUCE_MIN": reductions.extreme,
+    "RESIZE_BILINEAR": images.resize_bilinear,
+    "RESIZE_NEAREST_NEIGHBOR": images.resize_nearest,
+    "TRANSPOSE_CONV": images.transpose_conv,
     "MAX_POOL_2D": layers.pool_2d,
     "AVERAGE_POOL_2D": layers.pool_2d,
     "PAD": moves.pad,
@@ -50,21 +85,13 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "EXPAND_DIMS": moves.reshape,
 }
 SUPPORTED = tuple(_READERS)
-_WITHOUT_OPTIONS = (
-    "TRANSPOSE",
-    "SLICE",
-    "TILE",
-    "BROADCAST_TO",
-    "SPLIT_V",
-    "RESHAPE",
-    "SQUEEZE",
-    "EXPAND_DIMS",
-    "QUANTIZE",
-    "DEQUANTIZE",
-    "RELU",
-    "RELU6",
-    "PAD",
-    "PADV2",
+_WITH_OPTIONS = frozenset(
+    (
+        *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"),
+        *("ADD", "SUB", "MUL", "SOFTMAX", "MAX_POOL_2D", "AVERAGE_POOL_2D", "STRIDED_SLICE"),
+        *("UNPACK", "PACK", "CONCATENATION", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "GATHER"),
+        *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
+    )
 )
 
 
@@ -79,7 +106,7 @@ def params_of(tensors: Tensors, op: Operator) -> Any:
     """
     if op.name not in _READERS:
         raise BuiltinError(f"{op.name} is not supported; expected {', '.join(SUPPORTED)}")
-    if op.options is None and op.name not in _WITHOUT_OPTIONS:
+    if op.options is None and op.name in _WITH_OPTIONS:
         raise BuiltinError(f"{op.name}: has no options")
     try:
         return _READERS[op.name](tensors, op)

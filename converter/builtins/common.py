@@ -73,3 +73,14 @@ def same_quantization(x: Tensor, y: Tensor) -> None:
     """Refuses an operator that would have to rescale."""
     if x.scale != y.scale or x.zero_point != y.zero_point:
         raise BuiltinError(f"input and output {y.name} have different scales")
+
+
+def broadcast_strides(shape: tuple[int, ...], output: p.Shape4) -> p.Shape4:
+    """Element strides of an operand that is broadcast to ``output``."""
+    extended, stride, strides = shape_4(shape), 1, [0, 0, 0, 0]
+    for axis in (3, 2, 1, 0):
+        if extended[axis] not in (1, output[axis]):
+            raise BuiltinError(f"got shape {list(shape)}, which does not broadcast to {output}")
+        strides[axis] = 0 if extended[axis] == 1 else stride
+        stride *= extended[axis]
+    return strides[0], strides[1], strides[2], strides[3]

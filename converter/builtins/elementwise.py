@@ -5,31 +5,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from converter.builtins import broadcast, reductions
 from converter.builtins.common import (
     BuiltinError,
     Tensors,
     activation_range,
-    constant,
     ends,
     int8_tensor,
     same_quantization,
-    shape_4,
 )
 from converter.tflite import Operator, Tensor
 from converter.tflite.schema import schema
 from tflm_custom_ops.builtins import params as p
+from tflm_custom_ops.builtins.broadcast import ArithmeticInt32
+from tflm_custom_ops.builtins.reductions import Reduce
 from tflm_custom_ops.builtins.rescale import rescale
-
-
-def _strides(shape: tuple[int, ...], output: p.Shape4) -> p.Shape4:
-    """Element strides of an operand that is broadcast to ``output``."""
-    extended, stride, strides = shape_4(shape), 1, [0, 0, 0, 0]
-    for axis in (3, 2, 1, 0):
-        if extended[axis] not in (1, output[axis]):
-            raise BuiltinError(f"got shape {list(shape)}, which does not broadcast to {output}")
-        strides[axis] = 0 if extended[axis] == 1 else stride
-        stride *= extended[axis]
-    return strides[0], strides[1], strides[2], strides[3]
 
 
 def _operands(tensors: Tensors, op: Operator) -> tuple[Tensor, Tensor, Tensor]:
@@ -37,15 +27,17 @@ def _operands(tensors: Tensors, op: Operator) -> tuple[Tensor, Tensor, Tensor]:
     return a, b, int8_tensor(tensors[op.outputs[0]], "output")
 
 
-def add(tensors: Tensors, op: Operator) -> p.Add:
+def add(tensors: Tensors, op: Operator) -> p.Add | ArithmeticInt32:
     """As TFLM's CalculateOpDataAdd; SUB differs in the sign only."""
+    if broadcast.is_int32(tensors, op):
+        return broadcast.arithmetic_int32(tensors, op)
     a, b, y = _operands(tensors, op)
-    shape = shape_4(y.shape)
+    spread = broadcast.over(a, b, y)
     twice_max = 2 * max(a.scale, b.scale)
     factors = [p.quantize_multiplier(t.scale / twice_max) for t in (a, b)]
     out = p.quantize_multiplier(twice_max / ((1 << 20) * y.scale))
     return p.Add(
-        *(shape, _strides(a.shape, shape), _strides(b.shape, shape)),
+        *(spread.shape, spread.a_strides, spread.b_strides),
         -1 if op.name == "SUB" else 1,
         *(a.zero_point, factors[0].multiplier, factors[0].shift),
         *(b.zero_point, factors[1].multiplier, factors[1].shift),
@@ -54,26 +46,28 @@ def add(tensors: Tensors, op: Operator) -> p.Add:
     )
 
 
-def mul(tensors: Tensors, op: Operator) -> p.Mul:
+def mul(tensors: Tensors, op: Operator) -> p.Mul | ArithmeticInt32:
     """As TFLM's mul_common.cc."""
+    if broadcast.is_int32(tensors, op):
+        return broadcast.arithmetic_int32(tensors, op)
     a, b, y = _operands(tensors, op)
-    shape = shape_4(y.shape)
+    spread = broadcast.over(a, b, y)
     out = p.quantize_multiplier(a.scale * b.scale / y.scale)
     return p.Mul(
-        *(shape, _strides(a.shape, shape), _strides(b.shape, shape)),
+        *(spread.shape, spread.a_strides, spread.b_strides),
         *(a.zero_point, b.zero_point, y.zero_point, out.multiplier, out.shift),
         *activation_range(op.options.fusedActivationFunction, y),
     )
 
 
-def mean(tensors: Tensors, op: Operator) -> p.Mean:
-    """As TFLM's reduce_common.cc, over adjacent axes."""
+def mean(tensors: Tensors, op: Operator) -> p.Mean | Reduce:
+    """As TFLM's reduce_common.cc; adjacent axes have a kernel of their own."""
     x, y = ends(tensors, op)
-    rank = len(x.shape)
-    named = constant(tensors, op.inputs[1], "axes").reshape(-1)
-    axes = sorted({int(a) % rank for a in named})
-    if not axes or axes != list(range(axes[0], axes[-1] + 1)):
-        raise BuiltinError(f"got axes {axes}, expected adjacent ones")
+    axes = reductions.axes_of(tensors, op)
+    if not axes:
+        raise BuiltinError("got no axes, expected at least one")
+    if axes != list(range(axes[0], axes[-1] + 1)):
+        return reductions.mean(tensors, op)
     outer, count, inner = (
         int(np.prod(part, dtype=np.int64))
         for part in (x.shape[: axes[0]], x.shape[axes[0] : axes[-1] + 1], x.shape[axes[-1] + 1 :])

@@ -23,16 +23,17 @@ from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.products import LARGEST_DEPTH, BatchMatMul
 
 
-def _bias(tensors: Tensors, op: Operator, channels: int) -> NDArray[np.int32]:
-    if len(op.inputs) < 3 or op.inputs[2] < 0:
+def bias_of(tensors: Tensors, op: Operator, channels: int, at: int = 2) -> NDArray[np.int32]:
+    """int32 [channels], the constant input number ``at``; zeros where there is none."""
+    if len(op.inputs) <= at or op.inputs[at] < 0:
         return np.zeros(channels, np.int32)
-    data = constant(tensors, op.inputs[2], "bias")
+    data = constant(tensors, op.inputs[at], "bias")
     if data.dtype != np.int32 or data.size != channels:
         raise BuiltinError(f"bias: got {data.dtype} [{data.size}], expected int32 [{channels}]")
     return data.reshape(-1)
 
 
-def _factors(
+def factors_of(
     x: Tensor, weights: Tensor, y: Tensor, channels: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Multiplier and shift of each output channel, from float scales in double precision."""
@@ -47,7 +48,7 @@ def _factors(
     )
 
 
-def _padding(size: int, kernel: int, stride: int, dilation: int, padding: int) -> tuple[int, int]:
+def padding_of(size: int, kernel: int, stride: int, dilation: int, padding: int) -> tuple[int, int]:
     """(output size, pixels before the first) of TFLite's ComputePaddingHeightWidth."""
     reach = (kernel - 1) * dilation + 1
     if padding == schema.Padding.VALID:
@@ -61,8 +62,8 @@ def _window(x: Tensor, y: Tensor, kernel: tuple[int, int], options: Any, dilated
         raise BuiltinError(f"got input {x.shape} and output {y.shape}, expected [1, h, w, c]")
     dy = options.dilationHFactor if dilated else 1
     dx = options.dilationWFactor if dilated else 1
-    height, top = _padding(x.shape[1], kernel[0], options.strideH, dy, options.padding)
-    width, left = _padding(x.shape[2], kernel[1], options.strideW, dx, options.padding)
+    height, top = padding_of(x.shape[1], kernel[0], options.strideH, dy, options.padding)
+    width, left = padding_of(x.shape[2], kernel[1], options.strideW, dx, options.padding)
     if y.shape[1:3] != (height, width):
         raise BuiltinError(f"output: got {y.shape[1:3]}, expected {(height, width)}")
     return p.Window(
@@ -84,8 +85,8 @@ def conv_2d(tensors: Tensors, op: Operator) -> p.Conv2D:
         y.zero_point,
         *activation_range(op.options.fusedActivationFunction, y),
         weights,
-        _bias(tensors, op, channels),
-        *_factors(x, tensors[op.inputs[1]], y, channels),
+        bias_of(tensors, op, channels),
+        *factors_of(x, tensors[op.inputs[1]], y, channels),
     )
 
 
@@ -102,8 +103,8 @@ def depthwise_conv_2d(tensors: Tensors, op: Operator) -> p.DepthwiseConv2D:
         y.zero_point,
         *activation_range(op.options.fusedActivationFunction, y),
         weights[0],
-        _bias(tensors, op, channels),
-        *_factors(x, tensors[op.inputs[1]], y, channels),
+        bias_of(tensors, op, channels),
+        *factors_of(x, tensors[op.inputs[1]], y, channels),
     )
 
 
@@ -116,7 +117,7 @@ def _product(tensors: Tensors, op: Operator, x: Tensor, y: Tensor) -> BatchMatMu
     """A layer whose weights are computed or have a zero point, as the product that it is."""
     weights = int8_tensor(tensors[op.inputs[1]], "weights")
     columns, depth = weights.shape
-    bias = _bias(tensors, op, columns)
+    bias = bias_of(tensors, op, columns)
     if depth > LARGEST_DEPTH or int(np.abs(bias.astype(np.int64)).max(initial=0)) >= 1 << 30:
         raise BuiltinError(f"got sums of {depth} products, expected 32 bits to hold them")
     factor = p.quantize_multiplier(x.scale * weights.scale / y.scale)
@@ -147,8 +148,8 @@ def fully_connected(tensors: Tensors, op: Operator) -> p.FullyConnected | BatchM
         y.zero_point,
         *activation_range(op.options.fusedActivationFunction, y),
         weights,
-        _bias(tensors, op, out_features),
-        *_factors(x, tensors[op.inputs[1]], y, out_features),
+        bias_of(tensors, op, out_features),
+        *factors_of(x, tensors[op.inputs[1]], y, out_features),
     )
 
 

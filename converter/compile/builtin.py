@@ -15,9 +15,12 @@ from converter.compile import c_text, initializer
 from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
 from converter.compile.moves import moves
+from tflm_custom_ops.builtins import broadcast as b
+from tflm_custom_ops.builtins import images, lookups
 from tflm_custom_ops.builtins import params as p
+from tflm_custom_ops.builtins import products as q
 from tflm_custom_ops.builtins.moves import Moves
-from tflm_custom_ops.builtins.products import BatchMatMul, Softmax
+from tflm_custom_ops.builtins.reductions import Reduce
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Linear
@@ -34,6 +37,15 @@ class _PackedConv2D:
     rows: int
     inputs: int
     channels: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kernel:
+    """A C function: its struct, its name, and which inputs of the operator it takes."""
+
+    ctype: str
+    function: str
+    operands: tuple[int, ...] = (0,)
 
 
 def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
@@ -80,78 +92,37 @@ def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
     )
 
 
-def _unary(context: CallContext, ctype: str, function: str, params: Any, *more: str) -> Call:
-    x = context.typed_address(context.op.inputs[0], const=True)
+def _direct(
+    context: CallContext,
+    params: Any,
+    kernel: _Kernel,
+    *more: str,
+) -> Call:
+    """function(&params, operands..., output, more...)"""
+    operands = [context.typed_address(context.op.inputs[i], const=True) for i in kernel.operands]
     y = context.typed_address(context.op.outputs[0])
-    arguments = ", ".join((f"&{context.params_name}", x, y, *more))
-    line = f"{function}({arguments});"
-    return Call(ctype, initializer.of_values(params, context.weights), (line,))
+    arguments = ", ".join((f"&{context.params_name}", *operands, y, *more))
+    line = f"{kernel.function}({arguments});"
+    return Call(kernel.ctype, initializer.of_values(params, context.weights), (line,))
 
 
 def _conv_2d(context: CallContext, params: p.Conv2D) -> Call:
-    scratch, ctype = context.scratch_span, "VitConv2DParams"
+    scratch = context.scratch_span
     if scratch is None or scratch.size_bytes < STACK_BYTES:
         packed = _pack(params, context.op.name, STACK_BYTES)
-        return _unary(context, ctype, "vit_conv_2d_on_stack", packed)
+        return _direct(context, packed, _Kernel("VitConv2DParams", "vit_conv_2d_on_stack"))
     packed = _pack(params, context.op.name, scratch.size_bytes)
-    return _unary(context, ctype, "vit_conv_2d", packed, context.scratch())
+    kernel = _Kernel("VitConv2DParams", "vit_conv_2d")
+    return _direct(context, packed, kernel, context.scratch())
 
 
 def _fully_connected(context: CallContext, params: p.FullyConnected) -> Call:
     return _conv_2d(context, _as_convolution(params))
 
 
-def _depthwise(context: CallContext, params: p.DepthwiseConv2D) -> Call:
-    ctype, function = "VitDepthwiseConv2DParams", "vit_depthwise_conv_2d"
-    return _unary(context, ctype, function, params)
-
-
-def _pool_2d(context: CallContext, params: p.Pool2D) -> Call:
-    return _unary(context, "VitPool2DParams", "vit_pool_2d", params)
-
-
-def _mean(context: CallContext, params: p.Mean) -> Call:
-    return _unary(context, "VitMeanParams", "vit_mean", params)
-
-
 def _table(context: CallContext, params: p.Table) -> Call:
     count = context.tensor(context.op.outputs[0]).size
-    return _unary(context, "VitGeluParams", "vit_gelu", params, str(count))
-
-
-def _quantize(context: CallContext, params: p.Quantize) -> Call:
-    return _unary(context, "VitQuantizeParams", "vit_quantize", params)
-
-
-def _requantize(context: CallContext, params: p.Requantize) -> Call:
-    return _unary(context, "VitRequantizeParams", "vit_requantize", params)
-
-
-def _dequantize(context: CallContext, params: p.Dequantize) -> Call:
-    return _unary(context, "VitDequantizeParams", "vit_dequantize", params)
-
-
-def _binary(context: CallContext, ctype: str, function: str, params: Any) -> Call:
-    a, b = (context.address(i, "const int8_t*") for i in context.op.inputs[:2])
-    y = context.address(context.op.outputs[0], "int8_t*")
-    line = f"{function}(&{context.params_name}, {a}, {b}, {y});"
-    return Call(ctype, initializer.of_values(params, context.weights), (line,))
-
-
-def _add(context: CallContext, params: p.Add) -> Call:
-    return _binary(context, "VitAddParams", "vit_add", params)
-
-
-def _mul(context: CallContext, params: p.Mul) -> Call:
-    return _binary(context, "VitMulParams", "vit_mul", params)
-
-
-def _batch_matmul(context: CallContext, params: BatchMatMul) -> Call:
-    return _binary(context, "VitBatchMatMulParams", "vit_batch_matmul", params)
-
-
-def _softmax(context: CallContext, params: Softmax) -> Call:
-    return _unary(context, "VitSoftmaxInt8Params", "vit_softmax_int8", params)
+    return _direct(context, params, _Kernel("VitGeluParams", "vit_gelu"), str(count))
 
 
 def _reshape(context: CallContext, params: p.Reshape) -> Call:
@@ -166,22 +137,38 @@ def _reshape(context: CallContext, params: p.Reshape) -> Call:
     return Call("", c_text.Struct(()), (line,))
 
 
+_BOTH = (0, 1)
+_KERNELS: dict[type, _Kernel] = {
+    p.DepthwiseConv2D: _Kernel("VitDepthwiseConv2DParams", "vit_depthwise_conv_2d"),
+    p.Pool2D: _Kernel("VitPool2DParams", "vit_pool_2d"),
+    p.Mean: _Kernel("VitMeanParams", "vit_mean"),
+    p.Quantize: _Kernel("VitQuantizeParams", "vit_quantize"),
+    p.Requantize: _Kernel("VitRequantizeParams", "vit_requantize"),
+    p.Dequantize: _Kernel("VitDequantizeParams", "vit_dequantize"),
+    p.Add: _Kernel("VitAddParams", "vit_add", _BOTH),
+    p.Mul: _Kernel("VitMulParams", "vit_mul", _BOTH),
+    q.BatchMatMul: _Kernel("VitBatchMatMulParams", "vit_batch_matmul", _BOTH),
+    q.Softmax: _Kernel("VitSoftmaxInt8Params", "vit_softmax_int8"),
+    b.SquaredDifference: _Kernel("VitSquaredDifferenceParams", "vit_squared_difference", _BOTH),
+    b.CompareInt8: _Kernel("VitCompareInt8Params", "vit_compare_int8", _BOTH),
+    b.CompareInt32: _Kernel("VitCompareInt32Params", "vit_compare_int32", _BOTH),
+    b.ArithmeticInt32: _Kernel("VitArithmeticInt32Params", "vit_arithmetic_int32", _BOTH),
+    b.ExtremeInt8: _Kernel("VitExtremeInt8Params", "vit_extreme_int8", _BOTH),
+    b.Select: _Kernel("VitSelectParams", "vit_select", (0, 1, 2)),
+    Reduce: _Kernel("VitReduceParams", "vit_reduce"),
+    lookups.Gather: _Kernel("VitGatherParams", "vit_gather", _BOTH),
+    lookups.NegateFloat: _Kernel("VitNegateFloatParams", "vit_negate_float"),
+    images.ResizeBilinear: _Kernel("VitResizeBilinearParams", "vit_resize_bilinear"),
+    images.ResizeNearest: _Kernel("VitResizeNearestParams", "vit_resize_nearest"),
+    images.TransposeConv: _Kernel("VitTransposeConvParams", "vit_transpose_conv", (2,)),
+}
+# What needs more than the call that a `_Kernel` says.
 _CALLS: dict[type, Callable[..., Call]] = {
     p.Conv2D: _conv_2d,
-    p.DepthwiseConv2D: _depthwise,
     p.FullyConnected: _fully_connected,
     p.Reshape: _reshape,
-    p.Add: _add,
-    p.Mul: _mul,
-    p.Pool2D: _pool_2d,
-    Moves: moves,
-    BatchMatMul: _batch_matmul,
-    Softmax: _softmax,
-    p.Mean: _mean,
     p.Table: _table,
-    p.Quantize: _quantize,
-    p.Requantize: _requantize,
-    p.Dequantize: _dequantize,
+    Moves: moves,
 }
 # Operators whose calls take scratch if there is some.
 WANTS_SCRATCH = ("CONV_2D", "FULLY_CONNECTED")
@@ -194,4 +181,7 @@ def call(context: CallContext) -> Call:
         params = builtins.params_of(context.graph.tensors, context.op)
     except builtins.BuiltinError as error:
         raise CompileError(f"operator {context.index}: {error}") from error
+    kernel = _KERNELS.get(type(params))
+    if kernel is not None:
+        return _direct(context, params, kernel)
     return _CALLS[type(params)](context, params)

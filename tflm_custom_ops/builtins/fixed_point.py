@@ -35,7 +35,8 @@ def high_product(a: Int64Array, b: Any) -> Int64Array:
     return result
 
 
-def _saturated(x: Int64Array) -> Int64Array:
+def saturated(x: Int64Array) -> Int64Array:
+    """Of 32 bits."""
     return np.clip(x, -(1 << 31), ONE)
 
 
@@ -54,7 +55,7 @@ def exp_of_negative(a: Int64Array, integer_bits: int) -> Int64Array:
     fraction = 31 - integer_bits
     quarter = 1 << (fraction - 2)
     last = (a & (quarter - 1)) - quarter
-    result = _exp_of_a_quarter(_saturated(last << integer_bits))
+    result = _exp_of_a_quarter(saturated(last << integer_bits))
     rest = last - a
     for exponent, power in enumerate(_POWERS, -2):
         if exponent < integer_bits:
@@ -68,13 +69,13 @@ def _quotient(a: Int64Array) -> Int64Array:
     half = (a + ONE + 1) >> 1
     x = 1515870810 + high_product(half, -1010580540)
     for _ in range(3):
-        x = x + _saturated(high_product(x, (1 << 29) - high_product(half, x)) << 2)
+        x = x + saturated(high_product(x, (1 << 29) - high_product(half, x)) << 2)
     return x
 
 
 def one_over_one_plus(a: Int64Array) -> Int64Array:
     """1 / (1 + a) in Q0.31 of a in [0, 1], Q0.31."""
-    return _saturated(_quotient(a) << 1)
+    return saturated(_quotient(a) << 1)
 
 
 def logistic(a: Int64Array, integer_bits: int) -> Int64Array:
@@ -87,7 +88,7 @@ def logistic(a: Int64Array, integer_bits: int) -> Int64Array:
 def tanh(a: Int64Array, integer_bits: int) -> Int64Array:
     """tanh(a) in Q0.31; ``integer_bits`` of a <= 4."""
     power = exp_of_negative(-np.abs(a), integer_bits + 1)  # exp(-2 |a|)
-    size = _saturated((_quotient(power) - (1 << 29)) << 2)
+    size = saturated((_quotient(power) - (1 << 29)) << 2)
     return np.where(a == 0, 0, np.sign(a) * size)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.builtins import moves, products
+from tflm_custom_ops.builtins import broadcast, images, lookups, moves, products, reductions
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.rescale import rescale
 
@@ -157,11 +157,21 @@ _UNARY: dict[type, Callable[..., Array]] = {
     p.Requantize: requantize,
     p.Dequantize: dequantize,
     products.Softmax: products.softmax,
+    reductions.Reduce: reductions.reduce,
+    lookups.NegateFloat: lookups.negate_float,
+    images.ResizeBilinear: images.resize_bilinear,
+    images.ResizeNearest: images.resize_nearest,
 }
 _BINARY: dict[type, Callable[..., Array]] = {
     p.Add: add,
     p.Mul: mul,
     products.BatchMatMul: products.batch_matmul,
+    broadcast.SquaredDifference: broadcast.squared_difference,
+    broadcast.CompareInt8: broadcast.compare_int8,
+    broadcast.CompareInt32: broadcast.compare_int32,
+    broadcast.ArithmeticInt32: broadcast.arithmetic_int32,
+    broadcast.ExtremeInt8: broadcast.extreme_int8,
+    lookups.Gather: lookups.gather,
 }
 
 
@@ -177,6 +187,10 @@ def run(op: object, *operands: Array) -> tuple[Array, ...]:
     """
     if isinstance(op, moves.Moves):
         return moves.run(op, *operands)
+    if isinstance(op, broadcast.Select):
+        return (broadcast.select(op, *operands),)
+    if isinstance(op, images.TransposeConv):
+        return (images.transpose_conv(op, operands[2]),)
     if type(op) in _BINARY:
         return (_BINARY[type(op)](op, *operands[:2]),)
     return (_UNARY[type(op)](op, operands[0]),)

@@ -151,6 +151,94 @@ typedef struct {
 
 void vit_mul(const VitMulParams* params, const int8_t* a, const int8_t* b, int8_t* y);
 
+// The result's shape, and where operands are broadcast to it.
+typedef struct {
+  int32_t shape[4];
+  int32_t a_strides[4];
+  int32_t b_strides[4];
+} VitBroadcast;
+
+// SQUARED_DIFFERENCE with broadcasting.
+typedef struct {
+  VitBroadcast over;
+  int32_t a_zero_point;
+  int32_t a_multiplier;
+  int32_t a_shift;
+  int32_t b_zero_point;
+  int32_t b_multiplier;
+  int32_t b_shift;
+  int32_t output_zero_point;
+  int32_t out_multiplier;
+  int32_t out_shift;
+} VitSquaredDifferenceParams;
+
+void vit_squared_difference(const VitSquaredDifferenceParams* params, const int8_t* a,
+                            const int8_t* b, int8_t* y);
+
+// Comparisons with broadcasting; y is bool, 0 or 1.
+#define VIT_COMPARE_EQUAL 0
+#define VIT_COMPARE_NOT_EQUAL 1
+#define VIT_COMPARE_LESS 2
+#define VIT_COMPARE_LESS_EQUAL 3
+#define VIT_COMPARE_GREATER 4
+#define VIT_COMPARE_GREATER_EQUAL 5
+
+typedef struct {
+  VitBroadcast over;
+  int32_t kind;
+  int32_t a_zero_point;
+  int32_t a_multiplier;
+  int32_t a_shift;
+  int32_t b_zero_point;
+  int32_t b_multiplier;
+  int32_t b_shift;
+} VitCompareInt8Params;
+
+void vit_compare_int8(const VitCompareInt8Params* params, const int8_t* a, const int8_t* b,
+                      uint8_t* y);
+
+typedef struct {
+  VitBroadcast over;
+  int32_t kind;
+} VitCompareInt32Params;
+
+void vit_compare_int32(const VitCompareInt32Params* params, const int32_t* a, const int32_t* b,
+                       uint8_t* y);
+
+// ADD, SUB, MUL, MAXIMUM, MINIMUM of int32 with broadcasting, modulo 2^32.
+#define VIT_INT32_ADD 0
+#define VIT_INT32_SUB 1
+#define VIT_INT32_MUL 2
+#define VIT_INT32_MAXIMUM 3
+#define VIT_INT32_MINIMUM 4
+
+typedef struct {
+  VitBroadcast over;
+  int32_t kind;
+} VitArithmeticInt32Params;
+
+void vit_arithmetic_int32(const VitArithmeticInt32Params* params, const int32_t* a,
+                          const int32_t* b, int32_t* y);
+
+// MAXIMUM (largest 1) and MINIMUM of one scale, with broadcasting.
+typedef struct {
+  VitBroadcast over;
+  int32_t largest;
+} VitExtremeInt8Params;
+
+void vit_extreme_int8(const VitExtremeInt8Params* params, const int8_t* a, const int8_t* b,
+                      int8_t* y);
+
+// SELECT, SELECT_V2: a where the condition is not 0, else b; elements of any type.
+typedef struct {
+  VitBroadcast over;
+  int32_t condition_strides[4];
+  int32_t element_bytes;
+} VitSelectParams;
+
+void vit_select(const VitSelectParams* params, const uint8_t* condition, const void* a,
+                const void* b, void* y);
+
 // MAX_POOL_2D, AVERAGE_POOL_2D; only pixels inside the image count.
 typedef struct {
   VitWindow window;
@@ -190,6 +278,88 @@ typedef struct {
 } VitMeanParams;
 
 void vit_mean(const VitMeanParams* params, const int8_t* x, int8_t* y);
+
+// MEAN, SUM, REDUCE_MAX, REDUCE_MIN over any dimensions; strides count elements.
+#define VIT_REDUCE_SUM 0
+#define VIT_REDUCE_MAXIMUM 1
+#define VIT_REDUCE_MINIMUM 2
+
+typedef struct {
+  int32_t kind;
+  int32_t kept[4];
+  int32_t kept_strides[4];
+  int32_t reduced[4];
+  int32_t reduced_strides[4];
+  int32_t input_zero_point;
+  int32_t output_zero_point;
+  int32_t out_multiplier;
+  int32_t out_shift;
+} VitReduceParams;
+
+void vit_reduce(const VitReduceParams* params, const int8_t* x, int8_t* y);
+
+// GATHER: x [batches][outer][axis] parts of inner_bytes, indices [batches][indices]. An index
+// outside of the axis takes the nearest part.
+typedef struct {
+  int32_t batches;
+  int32_t outer;
+  int32_t axis;
+  int32_t indices;
+  int32_t inner_bytes;
+} VitGatherParams;
+
+void vit_gather(const VitGatherParams* params, const void* x, const int32_t* indices, void* y);
+
+// NEG of float. y may equal x.
+typedef struct {
+  int32_t count;
+} VitNegateFloatParams;
+
+void vit_negate_float(const VitNegateFloatParams* params, const float* x, float* y);
+
+// RESIZE_BILINEAR; scales are input pixels per output pixel, times 2^10.
+typedef struct {
+  int32_t batches;
+  int32_t input_height;
+  int32_t input_width;
+  int32_t channels;
+  int32_t output_height;
+  int32_t output_width;
+  int32_t height_scale;
+  int32_t width_scale;
+  int32_t half_pixel;
+} VitResizeBilinearParams;
+
+void vit_resize_bilinear(const VitResizeBilinearParams* params, const int8_t* x, int8_t* y);
+
+// RESIZE_NEAREST_NEIGHBOR: y[i][j] = x[rows[i]][columns[j]], pixels of any type.
+typedef struct {
+  int32_t batches;
+  int32_t input_height;
+  int32_t input_width;
+  int32_t pixel_bytes;
+  int32_t output_height;
+  int32_t output_width;
+  const int32_t* rows;
+  const int32_t* columns;
+} VitResizeNearestParams;
+
+void vit_resize_nearest(const VitResizeNearestParams* params, const void* x, void* y);
+
+// TRANSPOSE_CONV; the window is that of the convolution from output to input.
+typedef struct {
+  VitWindow window;
+  int32_t input_zero_point;
+  int32_t output_zero_point;
+  int32_t out_min;
+  int32_t out_max;
+  const int8_t* weights;      // [output_channels][kernel_height][kernel_width][input_channels]
+  const int32_t* bias;        // [output_channels]
+  const int32_t* multiplier;  // [output_channels]
+  const int32_t* shift;       // [output_channels]
+} VitTransposeConvParams;
+
+void vit_transpose_conv(const VitTransposeConvParams* params, const int8_t* x, int8_t* y);
 
 // Element types of the operators below.
 #define VIT_ELEMENT_INT8 0

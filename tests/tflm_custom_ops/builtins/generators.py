@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
-from tests.tflm_custom_ops.builtins import cases, move_cases, product_cases
+from tests.tflm_custom_ops.builtins import cases, more_cases, move_cases, product_cases
 
-GENERATORS = (*cases.GENERATORS, *move_cases.GENERATORS, *product_cases.GENERATORS)
+_FILES = (cases, move_cases, product_cases, more_cases)
+GENERATORS = tuple(generate for file in _FILES for generate in file.GENERATORS)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +129,14 @@ def test_forms_that_are_not_supported_are_named():
     floats = [dataclasses.replace(t, dtype=np.dtype(np.float32)) for t in case.tensors]
     with pytest.raises(builtins.BuiltinError, match="expected quantized int8"):
         builtins.params_of(floats, case.operator)
+
+
+def test_the_documentation_lists_what_is_supported():
+    text = (Path(__file__).parents[3] / "docs" / "compiled_runtime.md").read_text()
+    section = text.split("## Builtin operators")[1].split("##")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+    assert sorted(named) == sorted(builtins.SUPPORTED)
+    assert set(builtins.SUPPORTED) == {
+        g(np.random.default_rng(s)).operator.opcode for g in GENERATORS for s in range(40)
+    } | {"SQUEEZE", "EXPAND_DIMS"}
