@@ -88,7 +88,8 @@ def test_export_and_emulate_run_on_it(folder):
     done = run(folder, "firmware.export", model, "--format=cmake", f"--out={folder / 'fw'}")
     assert done.returncode == 0, done.stderr
     assert "SLOW (rw) : ORIGIN = 0x20010000" in (folder / "fw" / "board" / "linker.ld").read_text()
-    done = run(folder, "firmware.emulate", model, f"--images={folder / 'images.npy'}")
+    scaling = ("--mean=128", "--std=20")  # of a made-up model
+    done = run(folder, "firmware.emulate", model, f"--images={folder / 'images.npy'}", *scaling)
     assert done.returncode == 0, done.stderr
 
 
