@@ -24,9 +24,10 @@ from converter.ptq import Floats, QuantizeError, check_calibration, quantize
 from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
+from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
 from keras_models.datasets.normalization import OWN
 from keras_models.load import resolve_arch, resolve_model
-from keras_models.trained_data import chosen_dataset
+from keras_models.trained_data import chosen_dataset, recorded_classes, recorded_identity
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic, write_json
 from tflm_vit.run import run
@@ -43,6 +44,7 @@ _DATASET = flags.dataset(
     "trained on.",
 )
 _DATA_DIR = flags.data_dir(FLAGS)
+_ALLOW = flags.allow_other_data(FLAGS)
 _CALIBRATION_DIR = flags.calibration_dir(FLAGS)
 _CALIBRATION_COUNT = flags.calibration_count(FLAGS)
 _CALIBRATION = flags.calibration(FLAGS, METHODS)
@@ -158,6 +160,27 @@ def _calibration_images(arch: ArchConfig, data: Dataset | None, contract: Contra
     return contract.real(pixels)
 
 
+def _trained_on(data: Dataset | None) -> Identity | None:
+    """The data set of the weights, if they have been trained."""
+    if _QAT.value and data is not None:
+        return identity_of(data)
+    return recorded_identity(_NETWORK.value) if _WEIGHTS.value == "trained" else None
+
+
+def _trained_classes(data: Dataset | None) -> tuple[str, ...]:
+    """Class names of the network's training; () where they are not known.
+
+    Raises:
+      DatasetError: the images are of other classes.
+    """
+    if _WEIGHTS.value != "trained":
+        return ()
+    names = recorded_classes(_NETWORK.value)
+    if data is not None:
+        expect_same_classes(f"--network={_NETWORK.value}", names, data, _ALLOW.value)
+    return names
+
+
 def _contract(arch: ArchConfig, data: Dataset | None) -> Contract:
     """What goes into the file: the flags', where they do not contradict the network's training."""
     given = _CONTRACT.given()
@@ -170,10 +193,11 @@ def _contract(arch: ArchConfig, data: Dataset | None) -> Contract:
             f"{what} on images as {OWN} in the order {Contract.color_order}, got {normalization} "
             f"in the order {order}: leave --mean, --std and --color_order out"
         )
-    names = given.class_names
+    trained = _trained_classes(data)
+    names = given.class_names or trained
     if not names and data is not None and data.num_classes == arch.num_classes:
         names = data.class_names
-    contract = Contract(normalization, order, names)
+    contract = Contract(normalization, order, names, _trained_on(data))
     contract.check(arch.channels, arch.num_classes)
     return contract
 

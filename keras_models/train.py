@@ -21,6 +21,7 @@ from typing import Any
 
 from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset
+from keras_models.datasets.identity import RECORD, identity_of
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE, resolve_arch
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -218,6 +219,7 @@ def _report(
         "params": job.arch.params,
         "macs": job.arch.macs,
         "dataset": job.dataset,
+        RECORD: dataclasses.asdict(identity_of(data)),
         "images": {s.name: len(s) for s in (data.train, data.validation, data.test)},
         "recipe": dataclasses.asdict(job.recipe),
         "epochs": progress.epochs_done,

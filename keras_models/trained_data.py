@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 
 from keras_models.datasets import DATASETS, DatasetError
-from keras_models.load import TRAIN_FILE, expect_trained_directory
+from keras_models.datasets.identity import Identity, recorded_in
+from keras_models.load import TRAIN_FILE, expect_trained_directory, trained_directory
 from tflm_vit.files import parse_json
 
 CHOICES = f"--dataset={'|'.join(DATASETS)}"
@@ -51,6 +52,28 @@ def chosen_dataset(
             f"{path}: trained on digits, without a folder: leave --data_dir out, or give {CHOICES}"
         )
     return name
+
+
+def recorded_identity(model: str) -> Identity | None:
+    """The data set that a network's weights were trained on, as far as its train.json says it.
+
+    Args:
+      model: preset name, architecture JSON file or trained directory.
+    """
+    directory = trained_directory(model)
+    if directory is None:
+        return None
+    try:
+        with open(os.path.join(directory, TRAIN_FILE), encoding="utf-8") as file:
+            return recorded_in(parse_json(file.read()))
+    except (OSError, ValueError):
+        return None  # nothing that could be compared; who needs the record reports it
+
+
+def recorded_classes(model: str) -> tuple[str, ...]:
+    """The class names of the same; () where they are not known."""
+    identity = recorded_identity(model)
+    return () if identity is None else identity.class_names
 
 
 def _recorded(path: str, also: str) -> str:

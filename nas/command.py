@@ -101,6 +101,7 @@ def search_data_flags(to: FlagSet) -> None:
     """Data set, its folder, and how it is split for a search."""
     flags.dataset(to, DATASETS, "Data set of the supernet's training.", "digits")
     flags.data_dir(to)
+    flags.allow_other_data(to)
     to.number("search_fraction", SEARCH_FRACTION, "Share of training images for the search.", 0, 1)
 
 

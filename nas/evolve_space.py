@@ -72,7 +72,7 @@ def _source(supernet: str) -> Source:
 
 def _accuracy(supernet: str, space: SearchSpace, folder: str) -> Callable[[SubnetConfig], float]:
     """Measures sub-networks; the folder keeps what was found."""
-    evaluator = Evaluator(_source(supernet), space)
+    evaluator = Evaluator(_source(supernet), space, FLAGS.allow_other_data)
     return Remembered(os.path.join(folder, MEASURED_FILE), evaluator)
 
 

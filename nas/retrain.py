@@ -13,9 +13,10 @@ import time
 from collections.abc import Sequence
 
 from keras_models.datasets import DATASETS, load_dataset
+from keras_models.datasets.identity import expect_same_data, identity_of
 from nas import command as shared
 from nas.supernet.compiled import Objective
-from nas.supernet.files import load_supernet
+from nas.supernet.files import load_supernet, trained_on
 from nas.supernet.retraining import WEIGHTS, Job, network_of, retrain, write
 from tflm_vit import flags
 from tflm_vit.files import write_json
@@ -29,6 +30,7 @@ FLAGS.enum("start", "inherited", WEIGHTS, "Weights that training starts from.")
 shared.distill(FLAGS)
 flags.dataset(FLAGS, DATASETS, "Data set of the supernet's training.", "digits")
 flags.data_dir(FLAGS)
+flags.allow_other_data(FLAGS)
 flags.out(FLAGS, "Folder for the trained network.")
 flags.seed(FLAGS, "Of shuffling, augmentation and new weights.")
 flags.epochs(FLAGS)
@@ -49,6 +51,8 @@ def _body() -> None:
     data = load_dataset(
         FLAGS.dataset, FLAGS.data_dir, image_size=space.image_size, channels=space.channels
     )
+    allowed = FLAGS.allow_other_data
+    expect_same_data(FLAGS.supernet, trained_on(FLAGS.supernet), identity_of(data), allowed)
     recipe = shared.recipe_of_flags(FLAGS)
     objective = Objective(recipe.label_smoothing, FLAGS.distill)
     job = Job(config, FLAGS.start, recipe, objective, FLAGS.seed, FLAGS.out)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from keras_models.datasets.identity import expect_same_classes
+from keras_models.trained_data import recorded_classes
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
@@ -73,6 +75,9 @@ def _body() -> None:
     if data.dataset.num_classes != space.num_classes:
         space = space.replace(num_classes=data.dataset.num_classes)
         print(f"classifier set to the {space.num_classes} classes of {FLAGS.dataset}")
+    if FLAGS.teacher:
+        names = recorded_classes(FLAGS.teacher)
+        expect_same_classes(FLAGS.teacher, names, data.dataset, FLAGS.allow_other_data)
     job = Job(
         space,
         model,

@@ -55,6 +55,11 @@ def data_dir(to: FlagSet) -> Flag[str]:
     return to.string("data_dir", "", "Folder of --dataset, where it is one of files.")
 
 
+def allow_other_data(to: FlagSet) -> Flag[bool]:
+    text = "Go on although the data set is not the one of the training."
+    return to.boolean("allow_other_data", False, text)
+
+
 def images(to: FlagSet, text: str = "", required: bool = False) -> Flag[list[str]]:
     """Files, never a number: that is `count`."""
     what = "Image files, or folders of them."

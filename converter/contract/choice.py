@@ -104,6 +104,7 @@ def chosen(
         normalization or OWN,
         given.color_order or stated.color_order or Contract.color_order,
         given.class_names or stated.class_names,
+        stated.trained_on,
     )
     contract.check(channels, classes)
     return contract

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_models.datasets.identity import Identity
 from keras_models.datasets.normalization import OWN, Normalization
 from tflm_vit.flags import COLOR_ORDERS
 
@@ -35,11 +36,13 @@ class Contract:
       normalization: of bytes, in the order in which the network takes channels.
       color_order: of three channels: RGB, or BGR where the first one is blue.
       class_names: of the outputs, in order; () where they are not known.
+      trained_on: the data set; None where it is not known.
     """
 
     normalization: Normalization = OWN
     color_order: str = RGB
     class_names: tuple[str, ...] = ()
+    trained_on: Identity | None = None
 
     def __post_init__(self) -> None:
         if self.color_order not in COLOR_ORDERS:

@@ -2,20 +2,26 @@
 """The contract as TFLite Metadata: the entry TFLITE_METADATA of a file, and its label file.
 
 The fields are those of metadata_schema.fbs (tflite-support, file identifier M001), so that other
-tools read them. What that schema cannot say, the order BGR, is an entry of its own beside it.
+tools read them. What that schema cannot say, the order BGR and the data set of the training, is an
+entry of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import struct
+from typing import Any
 
 from converter.contract.contract import BGR, RGB, Contract, ContractError, clean_names
 from converter.contract.flat import READ_ERRORS, FlatTable, FlatWriter
 from converter.tflite import METADATA_NAME, AssociatedFile, Metadata, Model, Tensor
+from keras_models.datasets.identity import RECORD, Identity, recorded_in
 from keras_models.datasets.normalization import OWN, Normalization
+from tflm_vit.files import parse_json
 
+_ORDER = "color_order"  # in the entry OWN_NAME
 IDENTIFIER = b"M001"
 OWN_NAME = "VitContract"
 LABEL_FILE = "labels.txt"
@@ -114,13 +120,38 @@ def with_contract(model: Model, contract: Contract) -> Model:
     contract = dataclasses.replace(contract, class_names=clean_names(contract.class_names))
     kept = tuple(m for m in model.metadata if m.name not in (METADATA_NAME, OWN_NAME))
     added = [Metadata(METADATA_NAME, _encode(model, image, output, contract))]
-    if contract.color_order != RGB:
-        added.append(Metadata(OWN_NAME, contract.color_order.encode()))
+    own = _encode_own(contract)
+    if own:
+        added.append(Metadata(OWN_NAME, own))
     files = tuple(f for f in model.files if f.name != LABEL_FILE)
     if contract.class_names:
         text = "".join(f"{name}\n" for name in contract.class_names)
         files += (AssociatedFile(LABEL_FILE, text.encode()),)
     return dataclasses.replace(model, metadata=(*kept, *added), files=files)
+
+
+def _encode_own(contract: Contract) -> bytes:
+    """What the schema cannot say, as JSON; nothing where there is nothing."""
+    tree: dict[str, Any] = {}
+    if contract.color_order != RGB:
+        tree[_ORDER] = contract.color_order
+    if contract.trained_on is not None:
+        tree[RECORD] = dataclasses.asdict(contract.trained_on)
+    return json.dumps(tree, sort_keys=True).encode() if tree else b""
+
+
+def _decode_own(data: bytes) -> tuple[str | None, Identity | None]:
+    """The order of colors and the data set of an entry `OWN_NAME`."""
+    try:
+        tree = parse_json(data.decode())
+        if not isinstance(tree, dict):
+            raise ValueError("expected an object")
+    except ValueError as error:
+        raise ContractError(f"{OWN_NAME}: {error}; make the file again") from error
+    order = tree.get(_ORDER, RGB)
+    if order not in (RGB, BGR):
+        raise ContractError(f"{OWN_NAME}: got color order {order!r}, expected {RGB} or {BGR}")
+    return order, recorded_in(tree)
 
 
 def image_and_output(model: Model) -> tuple[Tensor, Tensor]:
@@ -205,6 +236,7 @@ class Stated:
     normalization: Normalization | None = None
     color_order: str | None = None
     class_names: tuple[str, ...] = ()
+    trained_on: Identity | None = None
 
 
 def stated_by(model: Model) -> Stated:
@@ -230,8 +262,8 @@ def stated_by(model: Model) -> Stated:
             f"{METADATA_NAME}: got {len(data)} bytes that are no TFLite Metadata ({error}); make "
             "the file again"
         ) from error
-    order = own.decode("ascii", "replace") if own else found.color_order
-    checked = dataclasses.replace(found, color_order=order)
+    order, identity = _decode_own(own) if own else (found.color_order, None)
+    checked = dataclasses.replace(found, color_order=order, trained_on=identity)
     image, output = image_and_output(model) if _has_image(model) else (None, None)
     if image is not None and output is not None:
         Contract(checked.normalization or OWN, order or RGB, checked.class_names).check(

@@ -34,8 +34,9 @@ from converter.runtimes import (
 )
 from converter.tflite import TfliteError
 from keras_models.datasets import DATASETS, Dataset, DatasetError, Split, load_dataset
+from keras_models.datasets.identity import expect_same_classes
 from keras_models.load import resolve_arch, resolve_model
-from keras_models.trained_data import CHOICES, chosen_dataset
+from keras_models.trained_data import CHOICES, chosen_dataset, recorded_classes
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic
 from tflm_vit.run import run
@@ -49,6 +50,7 @@ _NETWORK = flags.network(
 )
 _DATASET = flags.dataset(FLAGS, DATASETS, "Data set; without it what --network was trained on.")
 _DATA_DIR = flags.data_dir(FLAGS)
+_ALLOW = flags.allow_other_data(FLAGS)
 _SPLIT = FLAGS.enum("split", "test", ("train", "validation", "test"), "Which images.")
 _RUNTIME = flags.runtimes(
     FLAGS, ["host"], "Some of: " + "; ".join(f"{r.name} ({r.runs})" for r in RUNTIMES) + "."
@@ -136,6 +138,16 @@ def _check(file: _File, dataset: Dataset) -> None:
         )
 
 
+def _check_classes(files: dict[str, _File], dataset: Dataset) -> None:
+    """Refuses a data set whose labels mean other classes than the file's or the network's."""
+    allowed = _ALLOW.value
+    for file in files.values():
+        expect_same_classes(file.path, file.contract.class_names, dataset, allowed)
+    if _NETWORK.value:
+        names = recorded_classes(_NETWORK.value)
+        expect_same_classes(f"--network={_NETWORK.value}", names, dataset, allowed)
+
+
 def _dataset(files: dict[str, _File]) -> Dataset:
     first = next(iter(files.values()))
     height, width, channels = first.ends.input_shape
@@ -145,6 +157,7 @@ def _dataset(files: dict[str, _File]) -> Dataset:
     dataset = load_dataset(name, _DATA_DIR.value, image_size=height, channels=channels)
     for file in files.values():
         _check(file, dataset)
+    _check_classes(files, dataset)
     if _NETWORK.value:
         arch = resolve_arch(_NETWORK.value)
         got = (arch.image_size, arch.channels, arch.num_classes)

@@ -66,6 +66,11 @@ class FileSource:
     def key(self, index: int) -> str:
         return self._paths[index]
 
+    def content_key(self, index: int) -> str:
+        """Class folder, file name and size: what stays when the folder moves."""
+        folder, name = os.path.split(self._paths[index])
+        return f"{os.path.basename(folder)}/{name} {os.path.getsize(self._paths[index])}"
+
     def preload(self, indices: Indices) -> None:
         """Fills the cache, so that an unreadable file is reported before a training starts."""
         if self._cached is None:

@@ -178,7 +178,8 @@ def _body() -> None:
         raise ValueError("--algorithm=evolution: generations follow each other, give --workers=1")
     os.makedirs(FLAGS.out, exist_ok=True)
     source = _source()
-    evaluator = Evaluator(source, space)
+    evaluator = Evaluator(source, space, FLAGS.allow_other_data)
+    evaluator.load()  # other images than the supernet's are refused before a study is made
     if FLAGS.resume and not FLAGS.join:
         repair_journal(_storage())
     study = open_study(_storage(), _setup(sampler, source), FLAGS.resume)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from keras_models.datasets import Dataset, Split, load_dataset, normalize
 from keras_models.datasets.core import partition
+from keras_models.datasets.identity import Identity, identity_of
 from nas.space import SearchSpace, SpaceError
 
 SEARCH_FRACTION = 0.2
@@ -25,10 +26,12 @@ class SearchData:
     Attributes:
       dataset: its `train` split lacks the images of `search`.
       search: where the accuracy of sub-networks is measured.
+      identity: of the data set without that division.
     """
 
     dataset: Dataset
     search: Split
+    identity: Identity
 
     def arrays(self, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """All images of a split in [-1, 1], and labels."""
@@ -45,6 +48,7 @@ def with_search_split(data: Dataset, fraction: float = SEARCH_FRACTION) -> Searc
     return SearchData(
         dataclasses.replace(data, train=dataclasses.replace(train, indices=train.indices[rest])),
         Split("search", train.source, train.indices[chosen]),
+        identity_of(data),
     )
 
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+from keras_models.datasets.identity import expect_same_data
 from nas.space import SearchSpace, SubnetConfig
 from nas.supernet.compiled import Steps
 from nas.supernet.data import load_search_data
-from nas.supernet.files import load_supernet
+from nas.supernet.files import load_supernet, trained_on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,10 @@ class Source:
 class Evaluator:
     """Measures sub-networks; loads and compiles on first use."""
 
-    def __init__(self, source: Source, space: SearchSpace) -> None:
+    def __init__(self, source: Source, space: SearchSpace, allow_other_data: bool = False) -> None:
+        """Reads nothing yet; `allow_other_data` than the supernet was trained on, see `load`."""
         self.source, self.space = source, space
+        self._allowed = allow_other_data
         self.evaluated = 0
 
     @functools.cached_property
@@ -47,8 +50,17 @@ class Evaluator:
     def _images(self):  # type: ignore[no-untyped-def]
         source = self.source
         data = load_search_data(source.dataset, source.data_dir, self.space, source.search_fraction)
+        expect_same_data(source.supernet, trained_on(source.supernet), data.identity, self._allowed)
         split = data.search
         return data.arrays(split.take(source.images) if source.images else split)
+
+    def load(self) -> None:
+        """Reads the images now.
+
+        Raises:
+          DatasetError: they cannot be read, or are not those of the supernet's training.
+        """
+        self._images  # noqa: B018
 
     def __call__(self, config: SubnetConfig) -> float:
         """Top-1 accuracy 0..1."""

@@ -10,9 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_models.datasets.identity import Identity, recorded_in
 from nas.space import SearchSpace, SpaceError
 from nas.supernet.net import Supernet
-from tflm_vit.files import reading, write_atomic
+from tflm_vit.files import read_json, reading, write_atomic
 
 SPACE_FILE = "space.json"
 WEIGHTS_FILE = "supernet.npz"
@@ -29,6 +30,18 @@ def save_supernet(directory: str, net: Supernet) -> None:
     os.makedirs(directory, exist_ok=True)
     net.space.save(os.path.join(directory, SPACE_FILE))
     write_atomic(os.path.join(directory, WEIGHTS_FILE), buffer.getvalue())
+
+
+def trained_on(directory: str) -> Identity | None:
+    """The data set of a supernet's training; None where its train.json does not say it.
+
+    Raises:
+      SpaceError: a train.json that is no JSON.
+    """
+    path = os.path.join(directory, TRAIN_FILE)
+    if not os.path.exists(path):
+        return None
+    return recorded_in(read_json(path, "a record of nas.train_supernet", SpaceError))
 
 
 def load_supernet(directory: str) -> Supernet:

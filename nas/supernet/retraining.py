@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 
 from keras_models.datasets import Dataset
+from keras_models.datasets.identity import RECORD, identity_of
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.train import accuracy
 from keras_models.training import callbacks
@@ -162,6 +163,7 @@ def write(job: Job, net: Supernet, data: Dataset, model: Any, progress: Progress
         "params": arch.params,
         "macs": arch.macs,
         "dataset": data.name,
+        RECORD: dataclasses.asdict(identity_of(data)),
         "weights": job.weights,
         "config": job.config.to_dict(),
         "recipe": dataclasses.asdict(job.recipe),

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from keras_models.datasets.identity import RECORD
 from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -292,6 +293,7 @@ def _report(training: Training, command: str) -> dict[str, Any]:
         "networks": census.total,
         "networks_that_fit": census.fit_both,
         "dataset": data.dataset.name,
+        RECORD: dataclasses.asdict(data.identity),
         "images": {"train": len(data.dataset.train), "search": len(data.search)},
         "recipe": dataclasses.asdict(job.recipe),
         "objective": dataclasses.asdict(job.objective),

@@ -18,6 +18,7 @@ from converter.contract import Contract, ContractError, Stated, contract_of, sta
 from converter.contract.metadata import OWN_NAME, with_contract
 from converter.plan.model import plan_model
 from converter.tflite import METADATA_NAME, AssociatedFile, Metadata, TfliteError, parse, serialize
+from keras_models.datasets.identity import Identity
 from keras_models.datasets.normalization import OWN, Normalization
 from tests.converter.compile import fused_models
 
@@ -161,6 +162,20 @@ def test_a_contract_replaces_the_one_before() -> None:
 def test_a_contract_of_another_network_is_refused(contract, reason) -> None:
     with pytest.raises(ContractError, match=reason):
         file_of(contract)
+
+
+def test_the_data_set_of_the_training_is_kept() -> None:
+    data = Identity("image_folder", NAMES, 700, "0123456789abcdef")
+    contract = Contract(IMAGENET, "RGB", NAMES, data)
+    assert contract_of(plan_model(file_of(contract)).model_bytes) == contract
+
+
+@pytest.mark.parametrize("own", [b"BGR", b"[]", b'{"color_order": "GBR"}', b"\xff", b"[" * 100000])
+def test_a_damaged_entry_of_ours_is_refused(own: bytes) -> None:
+    model = parse(file_of(Contract()))
+    model = dataclasses.replace(model, metadata=(*model.metadata, Metadata(OWN_NAME, own)))
+    with pytest.raises(ContractError, match=r"^VitContract: "):
+        stated_by(model)
 
 
 def test_names_cannot_become_two_lines() -> None:
