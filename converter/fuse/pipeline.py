@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from converter.fuse.emit import Emitted, Replacement, emit
 from converter.fuse.errors import BoundError
-from converter.fuse.gate import Feeds, Gate, Lowered, PlainGraph, checked_normal_form
+from converter.fuse.gate import (
+    Feeds,
+    Gate,
+    Lowered,
+    PlainGraph,
+    checked_normal_form,
+    one_blas_thread,
+)
 from converter.fuse.kind import check_kind
 from converter.fuse.lower import lower
 from converter.fuse.report import FusedOp, FuseReport, Leftover, NotFused
@@ -62,9 +69,10 @@ def fuse_model(
     check_operators(model.graph)
     plain = PlainGraph(GraphView(model.graph))
     feeds = Feeds(plain.view, probes)
-    normal = checked_normal_form(plain, feeds, RULES)
-    gate = Gate(plain, normal.view, feeds)
-    search = _search(normal.view, residual_bits, gate)
+    with one_blas_thread():
+        normal = checked_normal_form(plain, feeds, RULES)
+        gate = Gate(plain, normal.view, feeds)
+        search = _search(normal.view, residual_bits, gate)
     graph = dataclasses.replace(model, graph=normal.graph)
     emitted = emit(graph, normal.view, search.replacements, search.types.wide)
     report = _report(model, normal, emitted, search, gate, residual_bits)

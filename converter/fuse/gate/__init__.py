@@ -12,11 +12,21 @@ with the reason.
     probes.py    inputs to run it on
     noise.py     the threshold
     regions.py   one pass over the fused graph
+    threads.py   NumPy on one core meanwhile
 """
 
 from converter.fuse.gate.normal import checked_normal_form
 from converter.fuse.gate.plain import PlainGraph
 from converter.fuse.gate.probes import Feeds
 from converter.fuse.gate.regions import Gate, Lowered, Refusal
+from converter.fuse.gate.threads import one_blas_thread
 
-__all__ = ["Feeds", "Gate", "Lowered", "PlainGraph", "Refusal", "checked_normal_form"]
+__all__ = [
+    "Feeds",
+    "Gate",
+    "Lowered",
+    "PlainGraph",
+    "Refusal",
+    "checked_normal_form",
+    "one_blas_thread",
+]

@@ -63,7 +63,14 @@ Form = Callable[[int, Tensor, Array], Array]  # of (tensor's index, tensor, real
 def rounding(index: int, tensor: Tensor, real: Array) -> Array:
     """The real values that the tensor can hold, where it is quantized."""
     del index
-    return to_real(tensor, to_integers(tensor, real)) if is_quantized(tensor) else real
+    if not is_quantized(tensor):
+        return real
+    info, scale = np.iinfo(tensor.dtype), np.float32(tensor.scale)
+    q = np.asarray(real / scale)
+    np.rint(q, out=q)
+    np.clip(q, info.min - tensor.zero_point, info.max - tensor.zero_point, out=q)
+    q *= scale
+    return q
 
 
 class Limits:
