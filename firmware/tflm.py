@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 from boards import Board
 from converter import tflite
 from converter.compile import CompileError
-from converter.compile.header import Interface, header_text, interface_of
+from converter.compile.compiler import class_names_of
+from converter.compile.header import Interface, class_names_text, header_text, interface_of
 from converter.compile.planned import PlannedGraph, read_graph
 from converter.plan import Plan, PlanError, read_plan
 from converter.plan.device import device_plan
@@ -247,7 +248,7 @@ def write_model(
     try:
         plan = read_plan(model)
         graph = read_graph(model)
-        interface = interface_of(PlannedGraph(graph, plan))
+        interface = interface_of(PlannedGraph(graph, plan), class_names_of(model))
         if interface.image is None:
             raise ModelError(
                 "TFLM firmware takes models of one int8 image [1, height, width, channels] with "
@@ -261,7 +262,7 @@ def write_model(
     directory.mkdir(parents=True, exist_ok=True)
     texts = (
         ("vit_model.h", _header(dataclasses.replace(interface, arena_bytes=arena))),
-        ("vit_model.c", _names(graph)),
+        ("vit_model.c", _names(graph) + class_names_text(interface.class_names)),
         ("vit_model_plan.h", _plan_header(embedded)),
         (RESOLVER_HEADER, resolver_header(graph)),
         ("vit_model_weights.S", model_assembly(section)),

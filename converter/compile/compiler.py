@@ -18,9 +18,10 @@ from converter.compile.source import source_text, weights_assembly
 from converter.compile.sources import RUNTIME
 from converter.compile.streaming import check_streamed
 from converter.compile.weights import WeightsImage
+from converter.contract import ContractError, stated_by
 from converter.fused_ops import is_fused
 from converter.plan.layout import Plan
-from converter.tflite import Graph, Operator
+from converter.tflite import Graph, Operator, parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,9 @@ def _check_streamed(planned: PlannedGraph, weights: WeightsImage) -> None:
         check_streamed(planned, fused.decode(first) if is_fused(first.op) else None)
 
 
-def compile_graph(graph: Graph, plan: Plan, external_weights: bool) -> CompiledModel:
+def compile_graph(
+    graph: Graph, plan: Plan, external_weights: bool, class_names: tuple[str, ...] = ()
+) -> CompiledModel:
     """Compiles a graph under a given memory plan; see `compile_model`."""
     _check_supported(graph)
     planned = PlannedGraph(graph, plan)
@@ -92,7 +95,7 @@ def compile_graph(graph: Graph, plan: Plan, external_weights: bool) -> CompiledM
     image = WeightsImage()
     _check_streamed(planned, image)
     calls = [_call(CallContext(planned, image, i)) for i in range(len(graph.operators))]
-    interface = interface_of(planned)
+    interface = interface_of(planned, class_names)
     if interface.streamed and interface.image is None:
         raise CompileError("streamed input needs an int8 image and an int8 output")
     weights = image.bytes()
@@ -126,4 +129,13 @@ def compile_model(
     """
     graph = read_graph(model_bytes)
     _check_supported(graph)  # before a plan is asked for: the reason that helps
-    return compile_graph(graph, plan or plan_from_model(model_bytes), external_weights)
+    names = class_names_of(model_bytes)
+    return compile_graph(graph, plan or plan_from_model(model_bytes), external_weights, names)
+
+
+def class_names_of(model_bytes: bytes) -> tuple[str, ...]:
+    """The class names of the file's metadata; CompileError where that is damaged."""
+    try:
+        return stated_by(parse(model_bytes)).class_names
+    except ContractError as error:
+        raise CompileError(str(error)) from error

@@ -15,6 +15,8 @@ from converter.plan.layout import Plan
 
 STREAM_STATE_BYTES = 16  # of the streaming functions, at the end of the arena
 MAX_RANK = 6
+CLASS_NAME_BYTES = 48
+_FRAME_BYTES = str.maketrans("}~", "??")
 _LARGEST_ROW_BYTES = 1024
 _TYPES: dict[np.dtype[Any], str] = {
     np.dtype(np.int8): "VIT_MODEL_INT8",
@@ -71,6 +73,7 @@ class Interface:
       streamed: the image is pushed row by row.
       inputs, outputs: in the file's order.
       image: None unless the model is an image classifier.
+      class_names: of an image classifier's outputs; () where the file does not say them.
     """
 
     arena_bytes: int
@@ -79,6 +82,7 @@ class Interface:
     inputs: tuple[TensorInterface, ...]
     outputs: tuple[TensorInterface, ...]
     image: ImageInterface | None
+    class_names: tuple[str, ...] = ()
 
     @property
     def input_bytes(self) -> int:
@@ -134,8 +138,8 @@ def _image(
     return ImageInterface(*x.shape[1:], y.size_bytes, x.scale, x.zero_point, y.scale, y.zero_point)
 
 
-def interface_of(planned: PlannedGraph) -> Interface:
-    """Reads the interface from the model.
+def interface_of(planned: PlannedGraph, class_names: tuple[str, ...] = ()) -> Interface:
+    """Reads the interface from the model, but for the names of its classes.
 
     Raises:
       CompileError: an input or output of a type or rank that the header cannot express.
@@ -145,13 +149,15 @@ def interface_of(planned: PlannedGraph) -> Interface:
     outputs = tuple(_tensor(planned, i, "output") for i in graph.outputs)
     if not inputs:
         raise CompileError("got a model without inputs, expected at least one")
+    image = _image(inputs, outputs)
     return Interface(
         arena_bytes(planned.plan),
         len(graph.operators),
         planned.plan.streamed,
         inputs,
         outputs,
-        _image(inputs, outputs),
+        image,
+        class_names if image is not None and len(class_names) == image.classes else (),
     )
 
 
@@ -272,6 +278,25 @@ def _image_defines(image: ImageInterface) -> list[tuple[str, str]]:
     ]
 
 
+_CLASS_NAMES = """\
+// Names of the classes in the order of the outputs, at most {bytes} bytes each; braces that close,
+// tildes and what is not ASCII are question marks.
+#define VIT_MODEL_HAS_CLASS_NAMES 1
+extern const char* const vit_model_class_names[VIT_MODEL_CLASSES];
+"""
+
+
+def class_names_text(class_names: tuple[str, ...]) -> str:
+    """C that defines ``vit_model_class_names``; nothing without names."""
+    if not class_names:
+        return ""
+    # '}' and '~' begin and escape frames on the line between a board and its client.
+    shown = [name.translate(_FRAME_BYTES)[:CLASS_NAME_BYTES] for name in class_names]
+    lines = [f"    {c_text.string(name)}," for name in shown]
+    table = "const char* const vit_model_class_names[VIT_MODEL_CLASSES] = {"
+    return "\n".join(["// clang-format off", table, *lines, "};", "// clang-format on", ""])
+
+
 def header_text(interface: Interface) -> str:
     """The whole file."""
     i = interface
@@ -295,7 +320,8 @@ def header_text(interface: Interface) -> str:
         calls = _TENSORS
     else:
         calls = _STREAMED if i.streamed else _RESIDENT
-    return "\n".join([_HEAD, numbers + "\n", _COMMON, calls, _TAIL])
+    names = [_CLASS_NAMES.format(bytes=CLASS_NAME_BYTES)] if i.class_names else []
+    return "\n".join([_HEAD, numbers + "\n", _COMMON, *names, calls, _TAIL])
 
 
 def _tensor_text(tensor: TensorInterface, name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from converter.compile import c_text, debug_tables
 from converter.compile.arena import op_spans
 from converter.compile.calls import Call, address
-from converter.compile.header import Interface, tensor_tables
+from converter.compile.header import Interface, class_names_text, tensor_tables
 from converter.compile.planned import PlannedGraph
 from converter.compile.streaming import FINISH, streaming_text
 from converter.compile.weights import SYMBOL
@@ -95,6 +95,8 @@ def source_text(planned: PlannedGraph, interface: Interface, calls: Sequence[Cal
             lines += [c_text.definition(call.ctype, f"kOp{i}", call.params), ""]
     lines += _names(planned.graph)
     lines += tensor_tables(interface)
+    if interface.class_names:
+        lines.append(class_names_text(interface.class_names))
     lines += _debug_lines(planned)
     lines.append(_HOOKS)
     if interface.image is not None:

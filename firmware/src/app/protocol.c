@@ -108,6 +108,11 @@ static void print_result(int best) {
   console_unsigned(image_number);
   console_text(": class ");
   console_unsigned((uint32_t)best);
+#if defined(VIT_MODEL_HAS_CLASS_NAMES)
+  console_text(" (");
+  console_text(vit_model_class_names[best]);
+  console_text(")");
+#endif
 #if VIT_MODEL_IS_IMAGE
   console_text(", logit ");
   console_signed(((const int8_t*)image_logits)[best]);
