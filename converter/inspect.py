@@ -18,7 +18,8 @@ from typing import Any
 from boards import BOARD_HELP, Board, get_board
 from converter import footprint, schedule, tflite
 from converter.board_fit import BoardFit, Surroundings, fit_board
-from converter.compile.header import STREAM_STATE_BYTES
+from converter.compile.header import STREAM_STATE_BYTES, class_names_bytes
+from converter.contract import Stated, stated_by
 from converter.fused_ops import decoded_all
 from converter.plan import draw, metadata, minimalloc_csv
 from converter.plan.lifetimes import ModelProblem, model_problem, offsets_of
@@ -53,6 +54,7 @@ _HTML = FLAGS.string("html", "", "File for the report as a page.")
 _CSV = FLAGS.string("csv", "", "File for the buffers in minimalloc's CSV format.")
 
 Table = list[list[str]]
+_NAMES_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Inspection:
       stated: buffers and schedules.
       planned_here: the file has no plan; this is the one that it would get.
       offsets: of ``stated.problem.buffers``.
+      contract: what the file says of its input and output.
     """
 
     stated: ModelProblem
@@ -86,6 +89,12 @@ class Inspection:
     flash: FlashReport
     planned_here: bool
     offsets: tuple[int, ...]
+    contract: Stated
+
+    @property
+    def constant_bytes(self) -> int:
+        """What a firmware holds of the file: constants of the graph, and names of classes."""
+        return self.flash.constant_bytes + class_names_bytes(self.contract.class_names)
 
     def sram_parts(self, budgets: Budgets) -> tuple[tuple[str, int], ...]:
         """What SRAM holds: (name, bytes); parts of no bytes are left out, the arena is first."""
@@ -120,7 +129,9 @@ def inspect_model(model_bytes: bytes, streamed: bool = False) -> Inspection:
     offsets = offsets_of(stated, plan)
     validate(stated.problem, offsets)  # never report, or draw, an unsafe plan as if it were one
     memory = memory_report(stated, plan)
-    return Inspection(stated, memory, flash_report(stated, file_bytes), planned_here, offsets)
+    return Inspection(
+        stated, memory, flash_report(stated, file_bytes), planned_here, offsets, stated_by(model)
+    )
 
 
 def firmware_budgets(
@@ -146,7 +157,7 @@ def firmware_budgets(
             board,
             Surroundings(len(graph.operators), row_bytes, streamed, builtins),
             planned_bytes=found.memory.arena_bytes,
-            constant_bytes=found.flash.constant_bytes,
+            constant_bytes=found.constant_bytes,
             stack_bytes=stack_bytes,
             static_bytes=static_bytes,
         )
@@ -168,11 +179,11 @@ def over_budget(found: Inspection, budgets: Budgets) -> str | None:
             f"peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; what would make it fit: "
             + "; or ".join(remedies(found.stated, left))
         )
-    needed = flash.constant_bytes + budgets.code_bytes
+    needed = found.constant_bytes + budgets.code_bytes
     if budgets.flash is not None and needed > budgets.flash:
         name, size = flash.sections[0]
         return (
-            f"over budget: flash needs {needed} bytes (constants {flash.constant_bytes}, code "
+            f"over budget: flash needs {needed} bytes (constants {found.constant_bytes}, code "
             f"{budgets.code_bytes}), the budget is {budgets.flash}; the largest section is "
             f"{name}, {size} bytes; what would make it fit: weights in external flash, or a "
             "smaller network"
@@ -219,9 +230,24 @@ def tables(found: Inspection, budgets: Budgets) -> list[tuple[str, Table]]:
         (f"SRAM: {mode} image, {source}, {proof}", sram),
         (f"Peak: op {memory.peak.op} {memory.peak.name}, {memory.peak.live_bytes:,} bytes", kinds),
         ("Flash", sections),
+        *_contract_table(found.contract),
         *board,
         ("Operators", rows),
     ]
+
+
+def _contract_table(stated: Stated) -> list[tuple[str, Table]]:
+    """What the file says of images and classes; nothing where it says nothing."""
+    names = ", ".join(stated.class_names[:_NAMES_SHOWN])
+    more = ", ..." if len(stated.class_names) > _NAMES_SHOWN else ""
+    rows = [
+        ["a byte becomes", "" if stated.normalization is None else str(stated.normalization)],
+        ["order of colors", stated.color_order or ""],
+        ["classes", f"{len(stated.class_names)}: {names}{more}" if names else ""],
+        ["trained on", "" if stated.trained_on is None else str(stated.trained_on)],
+    ]
+    said = [row for row in rows if row[1]]
+    return [("Input and output", [["the file", "says"], *said])] if said else []
 
 
 def text_table(rows: Table) -> str:
@@ -290,6 +316,7 @@ def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
             }
             for r in memory.rectangles
         ],
+        "contract": dataclasses.asdict(found.contract),
         "kinds": [k.value for k in Kind],
         **({"board": budgets.fit.as_dict()} if budgets.fit else {}),
     }

@@ -297,6 +297,11 @@ def class_names_text(class_names: tuple[str, ...]) -> str:
     return "\n".join(["// clang-format off", table, *lines, "};", "// clang-format on", ""])
 
 
+def class_names_bytes(class_names: tuple[str, ...]) -> int:
+    """Flash that they take: the texts and a table of pointers of 4 bytes."""
+    return sum(min(len(name), CLASS_NAME_BYTES) + 1 + 4 for name in class_names)
+
+
 def header_text(interface: Interface) -> str:
     """The whole file."""
     i = interface

@@ -11,8 +11,10 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from converter import inspect as inspect_command
+from converter.contract import Contract, with_contract
 from converter.plan import draw, minimalloc_csv, plan_model
 from converter.plan.report import Kind
+from converter.tflite import parse, serialize
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
 
@@ -156,3 +158,18 @@ def test_bad_input_is_one_clear_line(arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_contract_is_shown_and_class_names_take_flash(tiny):
+    content = tiny.read_bytes()
+    model = parse(content)
+    names = tuple(f"class {n}" for n in range(model.graph.tensors[model.graph.outputs[0]].size))
+    bare = inspect_command.inspect_model(content)
+    stated = serialize(with_contract(model, Contract(class_names=names)))
+    named = inspect_command.inspect_model(stated)
+    assert named.constant_bytes - bare.constant_bytes == sum(len(n) + 1 + 4 for n in names)
+    assert named.flash.constant_bytes == bare.flash.constant_bytes
+    shown = dict(dict(inspect_command.tables(named, NO_BUDGET))["Input and output"])
+    assert shown["classes"].startswith(f"{len(names)}: class 0, class 1")
+    assert shown["a byte becomes"] == "mean 127.5, std 127.5 (bytes become -1 to 1)"
+    assert "Input and output" not in dict(inspect_command.tables(bare, NO_BUDGET))
