@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from converter.builtins.common import BuiltinError, Tensors, ends, int8_tensor
+from converter.builtins.common import BuiltinError, Tensors, int8_tensor
 from converter.tflite import Operator
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins import products as q
 
+_OUTPUT_BITS = {np.dtype(np.int8): 8, np.dtype(np.int16): 16}
 _LARGEST_ROW = (1 << 12) - 1  # of a softmax: its sum has 12 integer bits
 
 
@@ -65,10 +66,20 @@ def batch_matmul(tensors: Tensors, op: Operator) -> q.BatchMatMul:
 
 
 def softmax(tensors: Tensors, op: Operator) -> q.Softmax:
-    """As TFLM's softmax_common.cc, int8 to int8."""
-    x, y = ends(tensors, op)
-    if y.scale != 1 / 256 or y.zero_point != -128:
-        raise BuiltinError(f"output {y.name}: got scale {y.scale}, expected 1/256 and -128")
+    """As TFLM's softmax_common.cc, int8 to int8 or int16."""
+    x, y = int8_tensor(tensors[op.inputs[0]], "input"), tensors[op.outputs[0]]
+    bits = _OUTPUT_BITS.get(y.dtype)
+    if bits is None or y.quantization is None:
+        raise BuiltinError(f"output {y.name}: got {y.dtype}, expected quantized int8 or int16")
+    step = 2.0**-bits
+    if (
+        abs(y.scale - step) > (0.001 * step if bits == 16 else 0)
+        or y.zero_point != -(1 << bits) // 2
+    ):
+        raise BuiltinError(
+            f"output {y.name}: got scale {y.scale} and zero point {y.zero_point}, expected "
+            f"1/{1 << bits} and {-(1 << bits) // 2}"
+        )
     columns = x.shape[-1]
     if columns > _LARGEST_ROW:
         raise BuiltinError(f"got {columns} values a row, expected at most {_LARGEST_ROW}")
@@ -76,4 +87,4 @@ def softmax(tensors: Tensors, op: Operator) -> q.Softmax:
         table = q.exponentials(x.scale, op.options.beta)
     except ValueError as error:
         raise BuiltinError(str(error)) from error
-    return q.Softmax(x.size // columns, columns, len(table), table)
+    return q.Softmax(x.size // columns, columns, bits, len(table), table)

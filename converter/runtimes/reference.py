@@ -3,7 +3,8 @@
 
 Fused operators are computed by their definition (`tflm_custom_ops.reference`), builtin ones by
 LiteRT's reference kernels (the documented integer semantics of the TFLite quantization spec), each
-as a model of one operator. Slow; it is what the other runtimes are compared with.
+as a model of one operator; where those are not what TFLM computes, by `converter.builtins`. Slow;
+it is what the other runtimes are compared with.
 """
 
 from __future__ import annotations
@@ -14,10 +15,26 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from converter.builtins import BuiltinError, params_of, run_builtin
 from converter.fused_ops import decoded
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph, Model, Operator, TfliteError, parse, serialize
 from tflm_custom_ops.ops import Params, run_reference
+
+# Operators whose definition is ours (converter.builtins): LiteRT's reference kernels round a
+# FULLY_CONNECTED once where TFLM does so twice, add int8 values in SUM without their scales, and
+# have no TILE of int8.
+_OURS = ("FULLY_CONNECTED", "SUM", "TILE")
+
+
+def _is_ours(graph: Graph, op: Operator) -> bool:
+    if op.name not in _OURS:
+        return False
+    try:
+        params_of(graph.tensors, op)
+    except BuiltinError:
+        return False  # of another type: LiteRT's
+    return True
 
 
 def litert_interpreter(model_bytes: bytes) -> Any:
@@ -57,7 +74,7 @@ class GraphInterpreter:
                 self.fused[index] = fused
             elif op.opcode == "CUSTOM":
                 raise TfliteError(f"operator {index}: got custom operator {op.name!r}, not ours")
-            else:
+            elif not _is_ours(graph, op):
                 self._builtin[index] = litert_interpreter(serialize(_one_op(graph, op)))
 
     def tensors(self, *inputs: NDArray[Any]) -> dict[int, NDArray[Any]]:
@@ -100,8 +117,14 @@ class GraphInterpreter:
         return values[tensor] if constant is None else constant
 
     def _run_builtin(self, index: int, op: Operator, values: dict[int, NDArray[Any]]) -> None:
+        graph = self.model.graph
+        if index not in self._builtin:
+            inputs = [values[i] for i in op.inputs if i >= 0 and not graph.tensors[i].is_constant]
+            for tensor, y in zip(op.outputs, run_builtin(graph.tensors, op, *inputs), strict=True):
+                values[tensor] = y
+            return
         interpreter = self._builtin[index]
-        activations = _activations(self.model.graph, op)
+        activations = _activations(graph, op)
         for tensor, detail in zip(activations, interpreter.get_input_details(), strict=True):
             interpreter.set_tensor(detail["index"], values[tensor])
         interpreter.invoke()

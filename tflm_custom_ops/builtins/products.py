@@ -50,7 +50,9 @@ class BatchMatMul:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Softmax:
-    """SOFTMAX over the last dimension, int8 to int8 of scale 1/256 and zero point -128.
+    """SOFTMAX over the last dimension, of int8.
+
+    ``output_bits``: 8 of int8 (scale 1/256, zero point -128), 16 of int16 (1/65536, -32768).
 
     ``exponentials``: int32 [steps], exp(-d * scale * beta) in Q0.31 of d steps below a row's
     maximum; 0 from there on.
@@ -58,6 +60,7 @@ class Softmax:
 
     rows: int
     columns: int
+    output_bits: int
     steps: int
     exponentials: Int32Array
 
@@ -99,8 +102,8 @@ def batch_matmul(op: BatchMatMul, a: Array, b: Array) -> NDArray[np.int8]:
     return result
 
 
-def softmax(op: Softmax, x: Array) -> NDArray[np.int8]:
-    """int8 [rows, columns]."""
+def softmax(op: Softmax, x: Array) -> Array:
+    """int8 or int16 [rows, columns]."""
     wide = x.reshape(op.rows, op.columns).astype(np.int64)
     below = wide.max(axis=1, keepdims=True) - wide
     table = np.concatenate([op.exponentials.astype(np.int64), [0]])
@@ -108,6 +111,7 @@ def softmax(op: Softmax, x: Array) -> NDArray[np.int8]:
     sums = fx.rounding_shift(powers, _SUM_BITS).sum(axis=1, keepdims=True)
     zeros = fx.leading_zeros(sums)
     scale = fx.one_over_one_plus((sums << zeros) - (1 << 31))
-    y = fx.rounding_shift(fx.high_product(powers, scale), _SUM_BITS - zeros + 31 - 8) - 128
-    result: NDArray[np.int8] = np.clip(y, -128, 127).astype(np.int8)
-    return result
+    shift = _SUM_BITS - zeros + 31 - op.output_bits
+    low = -(1 << (op.output_bits - 1))
+    y = fx.rounding_shift(fx.high_product(powers, scale), shift) + low
+    return np.clip(y, low, -low - 1).astype(np.int8 if op.output_bits == 8 else np.int16)

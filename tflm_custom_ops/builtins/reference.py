@@ -54,8 +54,9 @@ def depthwise_conv_2d(op: p.DepthwiseConv2D, x: Array) -> NDArray[np.int8]:
 
 def fully_connected(op: p.FullyConnected, x: Array) -> NDArray[np.int8]:
     """int8 [rows, out_features]."""
-    rows = x.reshape(op.rows, op.in_features).astype(np.int64) - op.input_zero_point
-    return _requantized(rows @ op.weights.astype(np.int64).T, op)
+    rows = x.reshape(op.rows, op.in_features).astype(np.float64) - op.input_zero_point
+    # float64 sums are exact here: |sum| < 2**53.
+    return _requantized(np.rint(rows @ op.weights.astype(np.float64).T).astype(np.int64), op)
 
 
 def reshape(op: p.Reshape, x: Array) -> Array:

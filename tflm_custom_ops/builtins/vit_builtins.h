@@ -102,15 +102,17 @@ typedef struct {
 void vit_batch_matmul(const VitBatchMatMulParams* params, const int8_t* a, const int8_t* b,
                       int8_t* y);
 
-// SOFTMAX of each row, int8 to int8 of scale 1/256 and zero point -128. y may equal x.
+// SOFTMAX of each row, int8 to int8 of scale 1/256 and zero point -128, or to int16 of 1/65536 and
+// -32768. y may equal x where it is int8.
 typedef struct {
   int32_t rows;
   int32_t columns;              // < 4096
+  int32_t output_bits;          // 8 or 16
   int32_t steps;                // of the table; beyond it exp() counts as 0
   const int32_t* exponentials;  // [steps], Q0.31 of steps below the row's maximum
 } VitSoftmaxInt8Params;
 
-void vit_softmax_int8(const VitSoftmaxInt8Params* params, const int8_t* x, int8_t* y);
+void vit_softmax_int8(const VitSoftmaxInt8Params* params, const int8_t* x, void* y);
 
 // Shapes and strides below have 4 dimensions and count elements; a stride of 0 repeats.
 

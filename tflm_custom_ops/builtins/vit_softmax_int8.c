@@ -35,8 +35,11 @@ static int32_t power(const VitSoftmaxInt8Params* p, int32_t below) {
   return below < p->steps ? p->exponentials[below] : 0;
 }
 
-static void softmax_row(const VitSoftmaxInt8Params* p, const int8_t* x, int8_t* y) {
+// Row number `row`.
+static void softmax_row(const VitSoftmaxInt8Params* p, const int8_t* x, void* y, size_t row) {
+  const size_t start = row * (size_t)p->columns;
   int32_t largest = INT8_MIN;
+  x += start;
   for (int32_t i = 0; i < p->columns; ++i) largest = x[i] > largest ? x[i] : largest;
   uint32_t sum = 0;
   for (int32_t i = 0; i < p->columns; ++i) {
@@ -44,15 +47,19 @@ static void softmax_row(const VitSoftmaxInt8Params* p, const int8_t* x, int8_t* 
   }
   const int32_t zeros = leading_zeros(sum);
   const int32_t scale = one_over_one_plus((int32_t)((sum << zeros) - 0x80000000u));
-  const int32_t shift = SUM_BITS - zeros + 31 - 8;
+  const int32_t shift = SUM_BITS - zeros + 31 - p->output_bits;
+  const int32_t low = -(1 << (p->output_bits - 1));
   for (int32_t i = 0; i < p->columns; ++i) {
-    const int32_t value = vit_rescale(scale, power(p, largest - x[i]), -shift) - 128;
-    y[i] = (int8_t)vit_clamp_i32(value, INT8_MIN, INT8_MAX);
+    const int32_t value = vit_rescale(scale, power(p, largest - x[i]), -shift) + low;
+    const int32_t clamped = vit_clamp_i32(value, low, -low - 1);
+    if (p->output_bits == 8) {
+      ((int8_t*)y)[start + i] = (int8_t)clamped;
+    } else {
+      ((int16_t*)y)[start + i] = (int16_t)clamped;
+    }
   }
 }
 
-void vit_softmax_int8(const VitSoftmaxInt8Params* params, const int8_t* x, int8_t* y) {
-  for (int32_t row = 0; row < params->rows; ++row) {
-    softmax_row(params, x + (size_t)row * params->columns, y + (size_t)row * params->columns);
-  }
+void vit_softmax_int8(const VitSoftmaxInt8Params* params, const int8_t* x, void* y) {
+  for (int32_t row = 0; row < params->rows; ++row) softmax_row(params, x, y, (size_t)row);
 }

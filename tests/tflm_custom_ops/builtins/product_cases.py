@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from converter import tflite
 from converter.tflite.schema import schema
 from tests.tflm_custom_ops.builtins import one_op
 from tests.tflm_custom_ops.builtins.cases import Case, Rng, any_scale, int8_values
@@ -41,7 +42,12 @@ def softmax(rng: Rng) -> Case:
     scale = float(np.float32(10 ** rng.uniform(-5, 1)))
     x = one_op.activation("x", shape, scale, any_scale(rng)[1])
     y = one_op.activation("y", shape, 1 / 256, -128)
-    return Case(one_op.model("SOFTMAX", options, [x], y, version=2), (int8_values(rng, shape),))
+    wide = rng.random() < 0.3
+    if wide:
+        quantization = tflite.Quantization.per_tensor(1 / 65536, -32768)
+        y = tflite.Tensor("y", shape, np.dtype(np.int16), quantization)
+    model = one_op.model("SOFTMAX", options, [x], y, version=2)
+    return Case(model, (int8_values(rng, shape),))
 
 
 def fully_connected_of_any_weights(rng: Rng) -> Case:

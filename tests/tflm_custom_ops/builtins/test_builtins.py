@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from converter import builtins, tflite
 from converter.compile.sources import BUILTINS
+from converter.runtimes import open_runtime
 from converter.runtimes.host import HostModel
-from tests.tflm_custom_ops.builtins import cases, combined, one_op
+from tests.tflm_custom_ops.builtins import cases, combined, more_cases, move_cases, one_op
 from tests.tflm_custom_ops.builtins.generators import GENERATORS
 from tflm_custom_ops.builtins.params import quantize_multiplier
 from tflm_custom_ops.builtins.rescale import rescale
@@ -45,6 +46,23 @@ def test_the_reference_equals_tflm_and_litert(generate, seed):
     for run in (run for run, there in runs if there):
         for y, z in zip(want, run(case.model, *case.inputs), strict=True):
             np.testing.assert_array_equal(y, z, f"{run.__name__} {case.operator}")
+
+
+@pytest.mark.parametrize("seed", [2, 9, 24, 61])  # LiteRT differs by one
+def test_the_reference_runtime_rounds_a_layer_as_tflm(seed):
+    case = cases.fully_connected(np.random.default_rng(seed))
+    (want,) = one_op.run_tflm(case.model, *case.inputs)
+    assert (one_op.run_litert(case.model, *case.inputs)[0] != want).any()
+    runtime = open_runtime("reference", tflite.serialize(case.model))
+    np.testing.assert_array_equal(runtime.run(*case.inputs)[0], want)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_reference_runtime_adds_and_tiles_as_defined(seed):
+    for generate in (more_cases.total, move_cases.tile):
+        case = generate(np.random.default_rng(seed))
+        runtime = open_runtime("reference", tflite.serialize(case.model))
+        np.testing.assert_array_equal(runtime.run(*case.inputs)[0], run_reference(case)[0])
 
 
 @pytest.mark.parametrize("free_bytes", [0, 1 << 15])
