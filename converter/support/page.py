@@ -44,3 +44,7 @@ def page() -> str:
     """The text of docs/supported_operators.md."""
     fused = ", ".join(f"`{code}`" for code in sorted(BY_CODE))
     return _HEAD.format(fused=fused) + "".join(_row(entry) for entry in TABLE.values())
+
+
+if __name__ == "__main__":
+    print(page(), end="")

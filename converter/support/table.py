@@ -60,13 +60,25 @@ class Builtin:
 _YES = Form()
 # Forms of the compiled runtime where they are simple; the rest its readers decide, and say why not
 # (converter.builtins.params_of, which the verdict asks as well).
-_ARITHMETIC = Form(("int8",), 4)
+_IMAGES = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR")
+_INT8 = (
+    *("FULLY_CONNECTED", "SOFTMAX", "SQUARED_DIFFERENCE", "MEAN", "SUM", "REDUCE_MAX"),
+    *("REDUCE_MIN", "RELU", "RELU6", "LOGISTIC", "TANH", "RSQRT", "ABS", "EXP", "LOG"),
+)
+_NUMBERS = (
+    *("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL"),
+    *("GREATER", "GREATER_EQUAL"),
+)
 _EDGE = Form(("int8", "uint8", "int16", "float32"))
 _COMPILED: dict[str, Form] = {
-    **dict.fromkeys(("ADD", "SUB", "MUL", "CONV_2D", "DEPTHWISE_CONV_2D"), _ARITHMETIC),
-    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _ARITHMETIC),
-    **dict.fromkeys(("FULLY_CONNECTED", "MEAN", "RELU", "RELU6"), Form(("int8",))),
+    **dict.fromkeys(_IMAGES, Form(("int8",), 4)),
+    **dict.fromkeys(_INT8, Form(("int8",))),
+    **dict.fromkeys(_NUMBERS, Form(("int8", "int32"))),
     **dict.fromkeys(("QUANTIZE", "DEQUANTIZE"), _EDGE),
+    "BATCH_MATMUL": Form(("int8",), 5),
+    "NEG": Form(("float32",)),
+    "SELECT": Form(("bool",)),
+    "SELECT_V2": Form(("bool",)),
 }
 # The wheel's limits that are not its kernels' own messages, or that it aborts on.
 _WHEEL: dict[str, Form] = {

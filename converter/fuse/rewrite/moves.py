@@ -18,7 +18,7 @@ from converter.fuse.rewrite.building import Builder
 Index = NDArray[np.int64]
 Shape = tuple[int, ...]
 
-_MAX_RANK = 5  # of TRANSPOSE and SLICE in TensorFlow Lite Micro
+MAX_RANK = 5  # of TRANSPOSE and SLICE in TensorFlow Lite Micro
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _blocks(shape: Shape, index: Index) -> Iterator[tuple[Move, ...]]:
     coordinates = np.unravel_index(index.reshape(-1), shape)
     begin = tuple(int(c.min()) for c in coordinates)
     size = tuple(int(c.max()) + 1 - b for c, b in zip(coordinates, begin, strict=True))
-    if len(shape) > _MAX_RANK or int(np.prod(size, dtype=np.int64)) != index.size:
+    if len(shape) > MAX_RANK or int(np.prod(size, dtype=np.int64)) != index.size:
         return
     inside = tuple(c - b for c, b in zip(coordinates, begin, strict=True))
     numbers = np.ravel_multi_index(inside, size).reshape(index.shape)
@@ -139,7 +139,7 @@ def _transposes(
 ) -> Iterator[tuple[Move, ...]]:
     """Transposes of x as it is, as the result is, and of the fewest axes."""
     order = _axes_of(shape, runs)
-    if order is not None and len(shape) <= _MAX_RANK:
+    if order is not None and len(shape) <= MAX_RANK:
         moved = tuple(shape[i] for i in order)
         yield (Transpose(order),) if moved == result else (Transpose(order), Reshape(result))
         # Axes of one element may stand elsewhere.
@@ -152,7 +152,7 @@ def _transposes(
     moves.append(Transpose(back))
     if tuple(length for length, _ in runs) != result:
         moves.append(Reshape(result))
-    if len(source) <= _MAX_RANK:
+    if len(source) <= MAX_RANK:
         yield tuple(moves)
 
 

@@ -51,9 +51,16 @@ def test_verdict_is_what_the_runtimes_do(mask: bool) -> None:
             assert not said[runtime]
         else:
             assert said[runtime]
-    if mask:
-        (compiled, *_) = verdicts(parse(content).graph)
-        assert "no BATCH_MATMUL (2 of them)" in compiled.reasons
+
+
+def test_reasons_name_what_is_missing() -> None:
+    graph = parse(block(mask=True)).graph
+    operators = tuple(
+        dataclasses.replace(op, opcode="CUMSUM") if op.opcode == "BATCH_MATMUL" else op
+        for op in graph.operators
+    )
+    (compiled, *_) = verdicts(dataclasses.replace(graph, operators=operators))
+    assert "no CUMSUM (2 of them)" in compiled.reasons
 
 
 def test_reasons_name_types_and_ranks() -> None:

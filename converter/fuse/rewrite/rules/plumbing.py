@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chains of RESHAPE, TRANSPOSE, SLICE, SQUEEZE and EXPAND_DIMS become the fewest that do so."""
+"""Chains of RESHAPE, TRANSPOSE, SLICE, SQUEEZE and EXPAND_DIMS become the fewest that do so.
+
+More than five dimensions, as of windows of a grid, become fewer: TensorFlow Lite Micro has five.
+"""
 
 from __future__ import annotations
 
 from converter.fuse.layout import MAX_CHAIN, element_index, view_input
 from converter.fuse.rewrite.building import Builder, same_type, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
-from converter.fuse.rewrite.moves import emit, moves_for
+from converter.fuse.rewrite.moves import MAX_RANK, emit, moves_for
 from converter.fuse.semantics import VIEWS
 from converter.tflite import GraphView
 
@@ -36,6 +39,15 @@ def _chain(view: GraphView, op: int) -> list[int]:
     return chain
 
 
+def _is_wide(view: GraphView, chain: list[int]) -> bool:
+    """Whether TensorFlow Lite Micro refuses one of them for its dimensions; no move is wide."""
+    return any(
+        view.op(op).opcode in ("TRANSPOSE", "SLICE")
+        and len(view.tensor(view.op(op).outputs[0]).shape) > MAX_RANK
+        for op in chain
+    )
+
+
 def _apply(view: GraphView, op: int) -> Edit | None:
     if _source(view, op) is None:
         return None
@@ -44,12 +56,12 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     if reader is not None and _source(view, reader) is not None:
         return None  # that one ends the chain
     chain = _chain(view, op)
-    for start in range(len(chain) - 1):
+    for start in range(len(chain)):
         part = chain[start:]
         base = _source(view, part[0])
         assert base is not None
         moves = moves_for(view.tensor(base).shape, element_index(view, base, result, part))
-        if moves is not None and len(moves) < len(part):
+        if moves is not None and (len(moves) < len(part) or _is_wide(view, part)):
             return _edit(view, part, base, result, moves)
     return None
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,23 @@ def test_known_chains() -> None:
         g.slice(g.slice(x, (0, 0, 0, 0), (1, 2, 4, 3)), (0, 1, 0, 0), (1, 1, 4, 3)), 4, 3
     )
     assert opcodes(rewritten(g, first, by=RULE).graph)[-2:] == ["SLICE", "RESHAPE"]
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["reshaped", "bare"])
+@pytest.mark.parametrize("axes", [(0, 1, 3, 2, 4, 5), (0, 2, 4, 1, 3, 5), (5, 0, 1, 2, 3, 4)])
+def test_six_dimensions_become_fewer(axes: tuple[int, ...], ends: bool) -> None:
+    g = PlainGraph(np.random.default_rng(0))
+    shape = (1, 2, 3, 2, 4, 5)
+    x = g.input(np.ones((1, 6, 8, 5) if ends else shape))
+    y = g.transpose(g.reshape(x, *shape) if ends else x, *axes)
+    if ends:
+        y = g.reshape(y, g.value(y).size)
+    plain, graph = graph_of(g, y), rewritten(g, y, by=RULE).graph
+    moved = [op for op in graph.operators if op.opcode == "TRANSPOSE"]
+    assert len(moved) == 1
+    assert len(graph.tensors[moved[0].inputs[0]].shape) <= 5
+    np.testing.assert_array_equal(order(graph), order(plain))
+    assert graph.tensors[y].shape == plain.tensors[y].shape
 
 
 def test_a_chain_that_others_read_stays() -> None:
