@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from converter.contract import Contract, with_contract
 from converter.plan.model import plan_model
+from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
+from keras_models.datasets.normalization import Normalization
 from tests.converter.compile import fused_models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +62,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bad")
     image = fused_models.ImageShape(8, 8, 1, 2, 2, 0)
     ops = fused_models.vit_ops(image=image, classes=2)
-    good = plan_model(fused_models.model_bytes(ops)).model_bytes
+    # The input takes -6 to 6, and the file says how images become that.
+    stated = Contract(Normalization((123.0,), (20.0,)))
+    content = serialize(with_contract(parse(fused_models.model_bytes(ops)), stated))
+    good = plan_model(content).model_bytes
     (folder / "good.tflite").write_bytes(good)
     (folder / "truncated.tflite").write_bytes(good[: len(good) // 2])
     (folder / "empty.tflite").write_bytes(b"")
