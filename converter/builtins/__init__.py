@@ -20,7 +20,7 @@ from converter.builtins import (
     tables,
 )
 from converter.builtins.common import BuiltinError, Tensors
-from converter.tflite import Operator
+from converter.tflite import Operator, TfliteError
 from tflm_custom_ops.builtins import reference
 
 __all__ = ["SUPPORTED", "BuiltinError", "params_of", "run_builtin"]
@@ -110,7 +110,7 @@ def params_of(tensors: Tensors, op: Operator) -> Any:
         raise BuiltinError(f"{op.name}: has no options")
     try:
         return _READERS[op.name](tensors, op)
-    except BuiltinError as error:
+    except (BuiltinError, TfliteError) as error:
         raise BuiltinError(f"{op.name}: {error}") from error
 
 

@@ -149,6 +149,18 @@ def test_forms_that_are_not_supported_are_named():
         builtins.params_of(floats, case.operator)
 
 
+def test_weights_with_zero_points_a_channel_are_named():
+    case = cases.fully_connected(np.random.default_rng(0))
+    tensors = list(case.tensors)
+    channels = tensors[1].shape[0]
+    quantization = tflite.Quantization(
+        np.full(channels, 0.01, np.float32), np.full(channels, 3, np.int64), 0
+    )
+    tensors[1] = dataclasses.replace(tensors[1], quantization=quantization)
+    with pytest.raises(builtins.BuiltinError, match=r"FULLY_CONNECTED: .*no single scale"):
+        builtins.params_of(tensors, case.operator)
+
+
 def test_the_documentation_lists_what_is_supported():
     text = (Path(__file__).parents[3] / "docs" / "compiled_runtime.md").read_text()
     section = text.split("## Builtin operators")[1].split("##")[0]
