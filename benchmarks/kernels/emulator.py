@@ -8,9 +8,10 @@ instructions, not cycles.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +160,6 @@ class KernelEmulator:
         self._machine.counter.set_metering(True)
         self._ram = self._machine.view(RAM_BASE, RAM_BYTES)
         self._next = RAM_BASE
-        self._reads: NDArray[np.uint32] | None = None
 
     # ---- memory --------------------------------------------------------------------------------
 
@@ -222,15 +222,18 @@ class KernelEmulator:
         stack = self._stack_bytes(arguments) if paint else -1
         return Call(result, int(counter.head.total) - before, stack)
 
-    def read_counts(self, address: int, count_bytes: int) -> NDArray[np.uint32]:
-        """How often each byte was read since the last call of this; the first one begins to count
-        and slows the core down."""
-        if self._reads is None:
-            self._reads = self._machine.watch_reads(RAM_BASE, RAM_BYTES)
-        start = address - RAM_BASE
-        found = self._reads[start : start + count_bytes].copy()
-        self._reads[:] = 0
-        return found
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[NDArray[np.uint32]]:
+        """Counts how often each byte of RAM is read meanwhile: uint32 ``[RAM_BYTES]``.
+
+        Only for the call in question: the engine is slow while it is watched, and Unicorn 2.1 then
+        computes some 64-bit loads wrong (seen: the parser refused good options).
+        """
+        reads = self._machine.watch_reads(RAM_BASE, RAM_BYTES)
+        try:
+            yield reads
+        finally:
+            self._machine.counter.end_watch()
 
     def _stack_bytes(self, arguments: Sequence[int]) -> int:
         """What a call used of a painted stack, below its own arguments."""

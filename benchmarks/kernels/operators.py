@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.emulator import Call, EmulationError, KernelEmulator
+from benchmarks.kernels.emulator import RAM_BASE, Call, EmulationError, KernelEmulator
 from tflm_custom_ops.host_library import PARAMS_BYTES
 from tflm_custom_ops.ops import Params, encode, operator_of
 
@@ -78,11 +79,14 @@ def run_operator(
     target = source if alias else _guarded(emulator, y_bytes)
     scratch = _guarded(emulator, scratch_bytes)
     last = scratch if operator.HAS_SCRATCH else x.size
-    if watch:
-        emulator.read_counts(scratch, 0)
-    call = emulator.call(f"vit_{name}", params, source, target, last, paint=paint, profile=profile)
-    if watch and emulator.read_counts(scratch + scratch_bytes, GUARD_BYTES).any():
-        raise AssertionError(f"scratch: the kernel read after its {scratch_bytes} bytes")
+    with emulator.watching() if watch else contextlib.nullcontext() as reads:
+        call = emulator.call(
+            f"vit_{name}", params, source, target, last, paint=paint, profile=profile
+        )
+    if reads is not None:
+        behind = scratch + scratch_bytes - RAM_BASE
+        if reads[behind : behind + GUARD_BYTES].any():
+            raise AssertionError(f"scratch: the kernel read after its {scratch_bytes} bytes")
     _check(emulator, source, x_bytes, "x")
     _check(emulator, scratch, scratch_bytes, "scratch")
     if not alias:
