@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/supported_operators.md, from the table."""
+"""`python -m converter.support.page`: prints docs/supported_operators.md, from the table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from converter.support.table import TABLE, Builtin, Form
 from tflm_custom_ops.ops import BY_CODE
+from tflm_vit import flags
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("page", __doc__)
 
 _HEAD = """<!-- SPDX-License-Identifier: Apache-2.0 -->
 <!-- Generated from converter/support/table.py; tests/converter/support/test_table.py says how. -->
@@ -46,5 +52,13 @@ def page() -> str:
     return _HEAD.format(fused=fused) + "".join(_row(entry) for entry in TABLE.values())
 
 
-if __name__ == "__main__":
+def _body() -> None:
     print(page(), end="")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
+
+
+if __name__ == "__main__":
+    main()
