@@ -69,6 +69,15 @@ def shape_4(shape: tuple[int, ...]) -> p.Shape4:
     return a, b, c, d
 
 
+def product_factor(a: Tensor, b: Tensor, y: Tensor) -> float:
+    """Real factor of a product with one scale each.
+
+    TFLite multiplies the two scales in float32 (GetQuantizedConvolutionMultipler of kernel_util.cc)
+    but those of layers with a scale per channel in double precision: one output in 10**6 differs.
+    """
+    return float(np.float32(a.scale) * np.float32(b.scale)) / y.scale
+
+
 def same_quantization(x: Tensor, y: Tensor) -> None:
     """Refuses an operator that would have to rescale."""
     if x.scale != y.scale or x.zero_point != y.zero_point:

@@ -15,6 +15,7 @@ from converter.builtins.common import (
     constant,
     ends,
     int8_tensor,
+    product_factor,
     same_quantization,
 )
 from converter.tflite import Operator, Tensor
@@ -46,6 +47,17 @@ def factors_of(
         np.array([m.multiplier for m in pairs], np.int32),
         np.array([m.shift for m in pairs], np.int32),
     )
+
+
+def _layer_factors(
+    x: Tensor, weights: Tensor, y: Tensor, channels: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """`factors_of`, but a FULLY_CONNECTED of one scale is a product in TFLite."""
+    factors = factors_of(x, weights, y, channels)
+    if weights.quantization is None or len(weights.quantization.scale) != 1:
+        return factors
+    m = p.quantize_multiplier(product_factor(x, weights, y))
+    return np.full(channels, m.multiplier, np.int32), np.full(channels, m.shift, np.int32)
 
 
 def padding_of(size: int, kernel: int, stride: int, dilation: int, padding: int) -> tuple[int, int]:
@@ -120,7 +132,7 @@ def _product(tensors: Tensors, op: Operator, x: Tensor, y: Tensor) -> BatchMatMu
     bias = bias_of(tensors, op, columns)
     if depth > LARGEST_DEPTH or int(np.abs(bias.astype(np.int64)).max(initial=0)) >= 1 << 30:
         raise BuiltinError(f"got sums of {depth} products, expected 32 bits to hold them")
-    factor = p.quantize_multiplier(x.scale * weights.scale / y.scale)
+    factor = p.quantize_multiplier(product_factor(x, weights, y))
     return BatchMatMul(
         *((1, 1, 1), (0, 0, 0), (0, 0, 0)),
         *(x.size // depth, columns, depth, depth, 1, depth, 1),
@@ -149,7 +161,7 @@ def fully_connected(tensors: Tensors, op: Operator) -> p.FullyConnected | BatchM
         *activation_range(op.options.fusedActivationFunction, y),
         weights,
         bias_of(tensors, op, out_features),
-        *factors_of(x, tensors[op.inputs[1]], y, out_features),
+        *_layer_factors(x, tensors[op.inputs[1]], y, out_features),
     )
 
 

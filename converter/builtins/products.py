@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from converter.builtins.common import BuiltinError, Tensors, int8_tensor
+from converter.builtins.common import BuiltinError, Tensors, int8_tensor, product_factor
 from converter.tflite import Operator
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins import products as q
@@ -55,7 +55,7 @@ def batch_matmul(tensors: Tensors, op: Operator) -> q.BatchMatMul:
     batches = _batches(a.shape[:-2], b.shape[:-2], (rows * depth, columns * depth))
     if y.size != rows * columns * int(np.prod(batches[0])):
         raise BuiltinError(f"output: got {list(y.shape)}, expected {rows} x {columns} matrices")
-    factor = p.quantize_multiplier(a.scale * b.scale / y.scale)
+    factor = p.quantize_multiplier(product_factor(a, b, y))
     return q.BatchMatMul(
         *batches,
         *(rows, columns, depth),

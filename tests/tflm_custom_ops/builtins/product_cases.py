@@ -74,3 +74,22 @@ def fully_connected_of_any_weights(rng: Rng) -> Case:
 
 
 GENERATORS = (batch_matmul, softmax, fully_connected_of_any_weights)
+
+
+def large_layer(rng: Rng) -> Case:
+    """A FULLY_CONNECTED of one scale with 810,000 outputs: enough to meet a factor's last bits."""
+    size, depth = 900, 300
+    options = schema.FullyConnectedOptionsT()
+    options.fusedActivationFunction, options.keepNumDims, options.weightsFormat = 0, False, 0
+    scales = [float(np.float32(10 ** rng.uniform(-3, 0))) for _ in range(2)]
+    fills = scales[0] * scales[1] * 73 * 73 * np.sqrt(depth) / 60
+    y = one_op.activation("y", (size, size), float(np.float32(fills)), 3)
+    weights = np.maximum(int8_values(rng, (size, depth)), -127)
+    bias = one_op.constant("bias", np.zeros(size, np.int32), np.array([scales[0] * scales[1]]))
+    inputs = [
+        one_op.activation("x", (size, depth), scales[0], 5),
+        one_op.constant("w", weights, np.array([scales[1]])),
+        bias,
+    ]
+    model = one_op.model("FULLY_CONNECTED", options, inputs, y, version=4)
+    return Case(model, (int8_values(rng, (size, depth)),))

@@ -16,7 +16,14 @@ from converter import builtins, tflite
 from converter.compile.sources import BUILTINS
 from converter.runtimes import open_runtime
 from converter.runtimes.host import HostModel
-from tests.tflm_custom_ops.builtins import cases, combined, more_cases, move_cases, one_op
+from tests.tflm_custom_ops.builtins import (
+    cases,
+    combined,
+    more_cases,
+    move_cases,
+    one_op,
+    product_cases,
+)
 from tests.tflm_custom_ops.builtins.generators import GENERATORS
 from tflm_custom_ops.builtins.params import quantize_multiplier
 from tflm_custom_ops.builtins.rescale import rescale
@@ -55,6 +62,13 @@ def test_the_reference_runtime_rounds_a_layer_as_tflm(seed):
     assert (one_op.run_litert(case.model, *case.inputs)[0] != want).any()
     runtime = open_runtime("reference", tflite.serialize(case.model))
     np.testing.assert_array_equal(runtime.run(*case.inputs)[0], want)
+
+
+def test_scales_of_a_product_are_multiplied_in_float32():
+    """With a factor in double precision one of these 810,000 outputs differs."""
+    case = product_cases.large_layer(np.random.default_rng(5))
+    (want,) = one_op.run_tflm(case.model, *case.inputs)
+    np.testing.assert_array_equal(run_reference(case)[0], want)
 
 
 @pytest.mark.parametrize("seed", range(8))
