@@ -12,6 +12,7 @@ from tests.tflm_custom_ops import generators
 from tflm_custom_ops import host_library
 from tflm_custom_ops.host_library import HostLibrary, aligned_bytes
 from tflm_custom_ops.ops import OpKind, PatchEmbed, operator_of, residual_dtype, run_reference
+from tflm_custom_ops.ops.attention.operator import weightless
 from tflm_custom_ops.ops.scratch import ALIGNMENT
 
 
@@ -69,6 +70,23 @@ def test_attention_budget(name: str, library: HostLibrary) -> None:
     op = dataclasses.replace(op, token_tile=6, heads_at_a_time=b.at_a_time)
     arena = 225 * b.embed_dim * b.bits // 8 + library.parse(op).scratch_bytes
     assert arena <= b.arena
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tile", "at_a_time", "rows"),
+    [
+        (225, 46, 3, 8),  # 8 KB
+        (225, 8, 3, 4),  # the exponentials of 8 queries
+        (17, 17, 3, 8),  # of 18
+        (17, 4, 3, 2),
+        (17, 1, 3, 2),  # never less than a group
+        (64, 16, 1, 16),  # 16 rows of 192 features are larger than their exponentials
+    ],
+)
+def test_scores_at_a_time(tokens: int, tile: int, at_a_time: int, rows: int) -> None:
+    op = weightless(tokens, 192, 3, 64)
+    op = dataclasses.replace(op, token_tile=tile, heads_at_a_time=at_a_time)
+    assert operator_of(op).score_rows == rows
 
 
 def embed_over_image(library: HostLibrary, op: PatchEmbed, image: np.ndarray, margin: int):

@@ -83,9 +83,11 @@ class AttentionOperator(Operator[Attention]):
 
     @property
     def score_rows(self) -> int:
-        """Queries whose scores are computed at a time."""
+        """Queries whose scores are computed at a time, in no more than a tile's exponentials."""
         rows = row_capacity(min(self.params.token_tile, self.params.tokens))
-        space = SCORE_BYTES if self._heads > 1 else max(SCORE_BYTES, self._row_bytes)
+        space = min(SCORE_BYTES, area(rows, self._token_stride, 2))
+        if self._heads == 1:
+            space = max(space, self._row_bytes)
         fitting = space // (4 * self._token_stride) // ROW_GROUP * ROW_GROUP
         return min(max(fitting, ROW_GROUP), rows)
 

@@ -26,11 +26,20 @@ static int32_t score_rows(const VitAttentionPlan* plan, size_t bytes) {
   return vit_clamp(rows & ~1, VIT_ROW_GROUP, vit_row_capacity(plan->tile));
 }
 
+// Bytes that scores may take: no more than the exponentials of a tile, so that a small network's
+// arena is not mostly scores. In place of the rows they cost nothing up to the rows' size.
+static size_t score_space(const VitAttentionPlan* plan, size_t rows) {
+  const size_t exponentials =
+      vit_area(vit_row_capacity(plan->tile), plan->token_stride, sizeof(int16_t));
+  const size_t space = exponentials < VIT_SCORE_BYTES ? exponentials : VIT_SCORE_BYTES;
+  return plan->group_heads == 1 ? vit_max_size(rows, space) : space;
+}
+
 // Rows and scores; returns their end.
 static size_t place_scores(VitAttentionPlan* plan, size_t base) {
   const size_t rows = vit_area(vit_row_capacity(plan->tile), plan->row_stride, sizeof(int16_t));
   const int one = plan->group_heads == 1;
-  plan->score_rows = score_rows(plan, one ? vit_max_size(rows, VIT_SCORE_BYTES) : VIT_SCORE_BYTES);
+  plan->score_rows = score_rows(plan, score_space(plan, rows));
   const size_t scores = vit_area(plan->score_rows, plan->token_stride, sizeof(int32_t));
   plan->rows = base;
   plan->scores = one ? base : base + rows;

@@ -28,7 +28,8 @@ extern "C" {
 #endif
 
 // Scores of as many queries as this many bytes hold are computed at once, at least of two: the
-// DSP core expands the keys once for all of them.
+// DSP core expands the keys once for all of them. No more bytes than a tile's exponentials, unless
+// the rows that the scores replace are larger.
 #define VIT_SCORE_BYTES 8192
 // Tokens whose values are expanded at a time.
 #define VIT_VALUE_TOKENS 264
