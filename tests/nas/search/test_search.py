@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import statistics
 import time
 
 import numpy as np
@@ -97,19 +98,22 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path):
 
 
 def test_search_beats_random():
-    """The area under the front, with as many networks."""
+    """The area under the front, with as many networks: the middle one of five seeds.
 
-    def area(found):
-        front = pareto_front(found)
+    Not in each of them: a search can settle early (seed 4), which one seed alone would hide or
+    make the rule.
+    """
+
+    def area(seed, population):
+        study = optuna.create_study(directions=["maximize", "minimize"])  # in memory
+        Searcher(study, Sampler(SPACE, MODEL), accuracy, seed, population).run(150)
+        front = pareto_front(evaluated(study.get_trials()))
         edges = [*[f.latency_ms for f in front[1:]], 3.0]
         return sum(f.accuracy * (e - f.latency_ms) for f, e in zip(front, edges, strict=True))
 
-    areas = []
-    for population in (12, 10**9):  # with the second, all are random
-        study = optuna.create_study(directions=["maximize", "minimize"])  # in memory
-        Searcher(study, Sampler(SPACE, MODEL), accuracy, 0, population).run(150)
-        areas.append(area(evaluated(study.get_trials())))
-    assert areas[0] > areas[1]
+    everything = 10**9  # a population of that size is drawn at random
+    searched, drawn = ([area(seed, p) for seed in range(5)] for p in (12, everything))
+    assert statistics.median(searched) > statistics.median(drawn)
 
 
 def _slow(config):
