@@ -283,7 +283,7 @@ class Study:
         self.residual_bits = residual_bits
         self._float = parse(calibrated).graph
         self._plain = parse(plain).graph
-        self._integers = _Integers(fuse_model(plain, residual_bits).model_bytes)
+        self._integers = _Integers(fuse_model(plain, residual_bits, judged=False).model_bytes)
         graph = self._integers.model.graph
         self._chain = _chain(graph)
         names = {t.name: i for i, t in enumerate(self._float.tensors)}

@@ -45,6 +45,7 @@ def fuse_model(
     residual_bits: int = 8,
     signature: str | None = None,
     probes: Sequence[Sequence[NDArray[Any]]] | None = None,
+    judged: bool = True,
 ) -> FuseResult:
     """Replaces the patterns of a plain int8 ViT by the custom operators.
 
@@ -57,6 +58,8 @@ def fuse_model(
       signature: which of several inference functions in the file; None where it has one.
       probes: inputs to check on, calibration images for example: for each one value an input of the
         network, of its type and number of elements. None makes some from the tensors' ranges.
+      judged: False keeps what the gate would refuse: to study a badly quantized network, never to
+        make a file that is run.
 
     Raises:
       TfliteError: not such a file, or one that is fused already.
@@ -72,7 +75,7 @@ def fuse_model(
     with one_blas_thread():
         normal = checked_normal_form(plain, feeds, RULES)
         gate = Gate(plain, normal.view, feeds)
-        search = _search(normal.view, residual_bits, gate)
+        search = _search(normal.view, residual_bits, gate, judged)
     graph = dataclasses.replace(model, graph=normal.graph)
     emitted = emit(graph, normal.view, search.replacements, search.types.wide)
     report = _report(model, normal, emitted, search, gate, residual_bits)
@@ -89,7 +92,7 @@ class _Search:
     types: Types
 
 
-def _search(view: GraphView, residual_bits: int, gate: Gate) -> _Search:
+def _search(view: GraphView, residual_bits: int, gate: Gate, judged: bool) -> _Search:
     """Matches until every one of them can be expressed in integers and passes the gate."""
     refused: Refused = {}
     while True:
@@ -105,7 +108,7 @@ def _search(view: GraphView, residual_bits: int, gate: Gate) -> _Search:
                 refused[f.place] = str(error)
                 continue
             lowered.append(Lowered(f.place, f.match, op))
-        if len(refused) == count:
+        if judged and len(refused) == count:
             refused |= {r.place: r.reason for r in gate.refusals(lowered, type_of)}
         if len(refused) == count:
             replacements = tuple(Replacement(entry.match, entry.op) for entry in lowered)
