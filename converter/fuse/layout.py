@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.semantics import RESHAPES, VIEWS, evaluate, fused_activation
+from converter.fuse.op_semantics import RESHAPES, VIEWS, evaluate, fused_activation
 from converter.tflite import GraphView
 
 _IN_ORDER = RESHAPES | {"QUANTIZE"}

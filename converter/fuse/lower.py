@@ -22,13 +22,13 @@ from converter.fuse.arithmetic import (
 )
 from converter.fuse.errors import BoundError
 from converter.fuse.patterns.attention import AttentionMatch
-from converter.fuse.patterns.layer_norm import NormMatch
+from converter.fuse.patterns.layer_norm_op import LayerNormMatch
 from converter.fuse.patterns.linear import DenseLayer, LinearMatch, ProjectionMatch
 from converter.fuse.patterns.match import Match, OwnLowering
 from converter.fuse.patterns.mlp import MlpMatch
+from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
 from converter.fuse.patterns.pointwise import PointwiseMatch
-from converter.fuse.patterns.tail import LayerNormMatch
 from tflm_custom_ops.ops import (
     Attention,
     Gelu,

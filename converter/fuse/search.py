@@ -7,7 +7,9 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from converter.fuse.errors import NoMatchError
+from converter.fuse.op_semantics import NONLINEAR
 from converter.fuse.patterns.attention import is_attention, match_attention
+from converter.fuse.patterns.layer_norm_op import ANCHORS, match_layer_norm
 from converter.fuse.patterns.linear import match_linear
 from converter.fuse.patterns.match import Match
 from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
@@ -15,10 +17,8 @@ from converter.fuse.patterns.patch_embed import match_patch_embed
 from converter.fuse.patterns.patches import cuts_patches
 from converter.fuse.patterns.pointwise import match_activation
 from converter.fuse.patterns.rms_norm import match_rms_norm
-from converter.fuse.patterns.tail import ANCHORS, match_layer_norm
 from converter.fuse.patterns.unmatched import explain_residual, residual_at
 from converter.fuse.report import NotFused
-from converter.fuse.semantics import NONLINEAR
 from converter.tflite import GraphView
 
 

@@ -17,7 +17,7 @@ import dataclasses
 
 import numpy as np
 
-from converter.fuse.semantics import Array
+from converter.fuse.op_semantics import Array
 
 THRESHOLD_DB = 0.5
 _LIMIT = 10.0 ** (THRESHOLD_DB / 10.0)

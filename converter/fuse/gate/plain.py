@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layers import LAYERS
-from converter.fuse.semantics import (
+from converter.fuse.layer_semantics import LAYERS
+from converter.fuse.op_semantics import (
     BROADCASTS,
     INDEX_TYPES,
     JOINS,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converter.fuse.gate.plain import is_quantized, rounding, to_real
-from converter.fuse.semantics import Array
+from converter.fuse.op_semantics import Array
 from converter.tflite import Graph, GraphView, Tensor
 
 MAX_PROBES = 24

@@ -21,10 +21,10 @@ from converter.fuse.gate.plain import (
     to_real,
 )
 from converter.fuse.gate.probes import Feeds, probe
+from converter.fuse.op_semantics import Array
 from converter.fuse.patterns.match import Match
 from converter.fuse.report import Accuracy
 from converter.fuse.search import Place
-from converter.fuse.semantics import Array
 from converter.tflite import GraphView, Tensor
 from tflm_custom_ops.ops import Params, operator_of
 

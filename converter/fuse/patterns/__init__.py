@@ -5,5 +5,5 @@ Each `match_*` function takes a graph view and an anchor and returns a frozen ma
 constants and real-valued parameters, no integer arithmetic yet), or raises `NoMatchError` with the
 reason. Matches are found by following data, not by comparing operator sequences: plumbing is traced
 on element numbers (`converter.fuse.layout`), LayerNorm and activations are recognised by computing
-them on probe values (`converter.fuse.semantics`).
+them on probe values (`converter.fuse.op_semantics`).
 """

@@ -22,7 +22,7 @@ from converter.fuse.layout import (
     same_order,
     trace_back,
 )
-from converter.fuse.patterns.layer_norm import NormMatch
+from converter.fuse.op_semantics import JOINS, POINTWISE, VIEWS
 from converter.fuse.patterns.linear import (
     ProjectionMatch,
     is_dense,
@@ -30,8 +30,8 @@ from converter.fuse.patterns.linear import (
     require_int8,
 )
 from converter.fuse.patterns.mlp import match_block_norm, residual_operands
+from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.region import check_closed
-from converter.fuse.semantics import JOINS, POINTWISE, VIEWS
 from converter.tflite import GraphView
 
 _MASKS = frozenset({"ADD", "SUB", "SELECT", "SELECT_V2"})  # on the scores, where MUL is the scale

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import same_order
+from converter.fuse.op_semantics import fused_activation
 from converter.fuse.region import check_closed
-from converter.fuse.semantics import fused_activation
 from converter.tflite import GraphView, Tensor
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import same_order
-from converter.fuse.patterns.layer_norm import NormMatch, match_norm
+from converter.fuse.op_semantics import fused_activation
 from converter.fuse.patterns.linear import ProjectionMatch, match_projection, require_int8
+from converter.fuse.patterns.norm import NormMatch, match_norm
 from converter.fuse.patterns.pointwise import PointwiseMatch, match_pointwise, pointwise_source
 from converter.fuse.region import check_closed
-from converter.fuse.semantics import fused_activation
 from converter.tflite import GraphView
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
+from converter.fuse.op_semantics import JOINS, POINTWISE, VIEWS, evaluate, fused_activation
 from converter.fuse.patterns.linear import DenseLayer, require_int8
 from converter.fuse.patterns.patches import Geometry, match_patches
 from converter.fuse.region import check_closed
-from converter.fuse.semantics import JOINS, POINTWISE, VIEWS, evaluate, fused_activation
 from converter.tflite import GraphView
 
 _CHAIN = frozenset({*VIEWS, *JOINS, "ADD", "SUB", "QUANTIZE"}) & frozenset(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import step_back, trace_back
+from converter.fuse.op_semantics import fused_activation
 from converter.fuse.patterns.linear import (
     DenseLayer,
     channel_scale,
@@ -18,7 +19,6 @@ from converter.fuse.patterns.linear import (
     match_dense,
     require_int8,
 )
-from converter.fuse.semantics import fused_activation
 from converter.tflite import GraphView
 
 _MAX_VIEWS = 8

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
+from converter.fuse.op_semantics import NONLINEAR, POINTWISE, RESHAPES, evaluate, fused_activation
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.region import between, check_closed, frontier
-from converter.fuse.semantics import NONLINEAR, POINTWISE, RESHAPES, evaluate, fused_activation
 from converter.tflite import GraphView
 
 _MAX_STEPS = 16

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from converter.fuse.arithmetic import norm_params
 from converter.fuse.lower import TensorRange
-from converter.fuse.patterns.layer_norm import NormMatch, Statistics
+from converter.fuse.patterns.layer_norm_op import find_norm
 from converter.fuse.patterns.linear import require_int8
-from converter.fuse.patterns.tail import find_norm
+from converter.fuse.patterns.norm import NormMatch, Statistics
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
 from tflm_custom_ops.ops.rms_norm.params import RmsNorm

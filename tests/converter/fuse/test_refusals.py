@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.fuse import fuse_model, semantics
+from converter.fuse import fuse_model, op_semantics
 from converter.fuse.wellformed import FORMS
 from converter.tflite import Quantization, TfliteError, parse, serialize
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, project, token_input
@@ -328,7 +328,12 @@ def test_operator_without_its_operands(data: st.DataObject) -> None:
 
 
 def test_every_operator_that_is_evaluated_has_a_form() -> None:
-    tables = (semantics.VIEWS, semantics.JOINS, semantics.POINTWISE, semantics.REDUCTIONS)
-    tables += (semantics.BROADCASTS, semantics.SOFTMAX_PARTS)
+    tables = (
+        op_semantics.VIEWS,
+        op_semantics.JOINS,
+        op_semantics.POINTWISE,
+        op_semantics.REDUCTIONS,
+    )
+    tables += (op_semantics.BROADCASTS, op_semantics.SOFTMAX_PARTS)
     names = {name for table in tables for name in table}
     assert names <= set(FORMS)

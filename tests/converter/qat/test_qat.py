@@ -15,7 +15,7 @@ from converter.evaluate.evaluation import ends_of
 from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
 from converter.fuse.arithmetic import Range
-from converter.fuse.semantics import gelu
+from converter.fuse.op_semantics import gelu
 from converter.ptq import QuantizeError
 from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import parse

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.layout import data_input, view_input
+from converter.fuse.op_semantics import RESHAPES, fused_activation
 from converter.fuse.rewrite.building import Builder, is_int8, same_type, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
-from converter.fuse.semantics import RESHAPES, fused_activation
 from converter.tflite import GraphView, Quantization, Tensor
 
 # Where the output channels of a layer's weights are.

@@ -7,9 +7,9 @@ import numpy as np
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import data_input
+from converter.fuse.op_semantics import JOINS, VIEWS, evaluate, fused_activation
 from converter.fuse.rewrite.building import same_type
 from converter.fuse.rewrite.engine import Edit, Rule
-from converter.fuse.semantics import JOINS, VIEWS, evaluate, fused_activation
 from converter.tflite import GraphView
 
 _PADS = frozenset({"PAD", "PADV2", "MIRROR_PAD"})

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from converter.fuse.op_semantics import fused_activation
 from converter.fuse.rewrite.building import Builder
 from converter.fuse.rewrite.engine import Edit, Rule
-from converter.fuse.semantics import fused_activation
 from converter.tflite import GraphView, Tensor
 
 

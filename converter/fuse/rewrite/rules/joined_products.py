@@ -12,10 +12,10 @@ import dataclasses
 import numpy as np
 
 from converter.fuse.layout import MAX_CHAIN, element_index, view_input
+from converter.fuse.op_semantics import JOINS, evaluate, fused_activation
 from converter.fuse.rewrite.building import Builder, same_type, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
 from converter.fuse.rewrite.moves import Index, Move, emit, moves_for
-from converter.fuse.semantics import JOINS, evaluate, fused_activation
 from converter.tflite import GraphView
 
 

@@ -7,10 +7,10 @@ More than five dimensions, as of windows of a grid, become fewer: TensorFlow Lit
 from __future__ import annotations
 
 from converter.fuse.layout import MAX_CHAIN, element_index, view_input
+from converter.fuse.op_semantics import VIEWS
 from converter.fuse.rewrite.building import Builder, same_type, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
 from converter.fuse.rewrite.moves import MAX_RANK, emit, moves_for
-from converter.fuse.semantics import VIEWS
 from converter.tflite import GraphView
 
 

@@ -17,10 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.region import between, check_closed
-from converter.fuse.rewrite.building import Builder, is_int8
-from converter.fuse.rewrite.engine import Edit, Rule
-from converter.fuse.semantics import (
+from converter.fuse.op_semantics import (
     BROADCASTS,
     POINTWISE,
     REDUCTIONS,
@@ -28,6 +25,9 @@ from converter.fuse.semantics import (
     SOFTMAX_PARTS,
     evaluate,
 )
+from converter.fuse.region import between, check_closed
+from converter.fuse.rewrite.building import Builder, is_int8
+from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView, Quantization, Tensor
 
 _INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS, *SOFTMAX_PARTS})

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from converter.fuse.op_semantics import evaluate
 from converter.fuse.rewrite.moves import moves_for
-from converter.fuse.semantics import evaluate
 from converter.tflite import Graph, GraphView
 from tests.converter.fuse.checks import Array
 from tests.converter.fuse.plain_graph import PlainGraph

@@ -10,10 +10,10 @@ import numpy as np
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import element_index, trace_back
-from converter.fuse.patterns.layer_norm import NormMatch, Statistics, match_norm
+from converter.fuse.op_semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, VIEWS
 from converter.fuse.patterns.linear import require_int8
+from converter.fuse.patterns.norm import NormMatch, Statistics, match_norm
 from converter.fuse.region import check_closed, frontier
-from converter.fuse.semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, VIEWS
 from converter.tflite import GraphView
 from tflm_custom_ops.ops import Pool
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
+from converter.fuse.op_semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, evaluate
 from converter.fuse.region import between
-from converter.fuse.semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, evaluate
 from converter.tflite import GraphView
 
 _ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})

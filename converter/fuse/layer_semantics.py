@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What layers and the rest of the operators mean on real numbers, for running a plain graph.
 
-The patterns need `converter.fuse.semantics` only; these are what lies between. Inputs are values of
-any float type, results are of that type. Source: TFLite operator documentation, `schema.fbs`, and
-the kernels' rules for padding (kernels/padding.h).
+The patterns need `converter.fuse.op_semantics` only; these are what lies between. Inputs are values
+of any float type, results are of that type. Source: TFLite operator documentation, `schema.fbs`,
+and the kernels' rules for padding (kernels/padding.h).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.semantics import Semantics
+from converter.fuse.op_semantics import Semantics
 from converter.tflite import Operator
 from converter.tflite.schema import schema
 
