@@ -2,8 +2,8 @@
 """What a network costs on a board, before it is trained: SRAM, flash and an estimate of latency.
 
 The figures are those of the project's own scheduler and planner on the fused operators of the
-architecture (`converter.plan.skeleton`); none is fitted or approximated except latency. A ViT is a
-chain of operators that overwrite their input, so that its arena is the largest of its operators'
+architecture (`converter.plan.weightless`); none is fitted or approximated except latency. A ViT is
+a chain of operators that overwrite their input, so that its arena is the largest of its operators'
 needs and an operator's schedule depends on the arena's limit alone. Every operator is therefore
 evaluated once and remembered; a network is then a maximum and a few sums. Tests compare with the
 planner on random networks, and with real converted ones.
@@ -25,7 +25,7 @@ import numpy as np
 
 from converter.latency import cycles_per_instruction, milliseconds
 from converter.plan.budget import choices, padded
-from converter.plan.skeleton import skeleton
+from converter.plan.weightless import weightless_graph
 from converter.schedule import has_good_tile
 from keras_models.arch import ArchConfig, BlockRanks
 from nas.cost.conv import ConvShape, instructions, work_of
@@ -135,7 +135,7 @@ class NetworkCost:
 
 def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[OpCost, ...]:
     """Every operator of a (one-block) network."""
-    graph, ops = skeleton(arch, residual_bits)
+    graph, ops = weightless_graph(arch, residual_bits)
     found = choices(graph, ops, streamed)
     convolutions = iter(_convolutions(arch))
     costs = []

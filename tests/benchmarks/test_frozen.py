@@ -18,7 +18,7 @@ from benchmarks.frozen.jobs import (
 )
 from benchmarks.frozen.measure import EMULATED, HOST, REFERENCE, TFLM, Arena, Outcome, measure
 from converter.plan import plan_graph
-from converter.plan.skeleton import skeleton
+from converter.plan.weightless import weightless_graph
 from keras_models.presets import get_preset
 
 REMEDY = "python -m benchmarks.frozen --compare names all that differs; see its last lines"
@@ -60,7 +60,7 @@ def test_an_emulated_network_computes_and_counts_what_is_recorded(seed, frozen, 
 @pytest.mark.parametrize("name", PLANNED)
 def test_arena_of_a_benchmark_network_is_the_recorded_one(name, frozen):
     job = next(job for job in preset_jobs() if job.name == name)
-    graph, ops = skeleton(get_preset(name.rsplit("_", 1)[0]), job.residual_bits)
+    graph, ops = weightless_graph(get_preset(name.rsplit("_", 1)[0]), job.residual_bits)
     _, placement = plan_graph(graph, ops, streamed=job.streamed)
     recorded = frozen[record.ARENA][PRESET]["networks"][name]
     assert placement.arena_bytes[0] == recorded["arena_bytes"], REMEDY

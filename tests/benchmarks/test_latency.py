@@ -9,7 +9,7 @@ from boards import board_names, get_board
 from converter import schedule
 from converter.latency import cycles_per_instruction
 from converter.plan import plan_graph
-from converter.plan.skeleton import skeleton
+from converter.plan.weightless import weightless_graph
 from keras_models.presets import PRESETS
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
@@ -44,7 +44,7 @@ def test_the_search_says_what_the_benchmark_says(kernels, network, external):
     target = Target(flash_bytes=1 << 20, external_flash_bytes=1 << 24)
     assert target.weights_region(external) in BOARD.regions
     assert target.core_hz == BOARD.clock.system_hz
-    ops = plan_graph(*skeleton(arch, 8), True)[0].ops
+    ops = plan_graph(*weightless_graph(arch, 8), True)[0].ops
     instructions = [schedule.cost(op).instructions for op in ops]
     told = estimate(ops, instructions, kernels, BOARD)
     expected = told.qspi_ms if external else told.flash_ms

@@ -13,7 +13,7 @@ import pytest
 from boards import get_board
 from converter import schedule
 from converter.plan import plan_graph
-from converter.plan.skeleton import skeleton
+from converter.plan.weightless import weightless_graph
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import build_model
@@ -178,7 +178,7 @@ def rows_of_table() -> list[str]:
     rows = []
     for network in NETWORKS:
         for streamed in (True, False):
-            problem, _ = plan_graph(*skeleton(PRESETS[network], 8), streamed)
+            problem, _ = plan_graph(*weightless_graph(PRESETS[network], 8), streamed)
             found = [m for op in problem.ops if op is not None for m in matrices(op)]
             claimed = sum(schedule.cost(op).weight_bytes for op in problem.ops if op is not None)
             size = sum(m.linear.weights.size for m in found)

@@ -4,7 +4,7 @@
 import pathlib
 
 from converter.plan import PlanError, plan_graph
-from converter.plan.skeleton import skeleton
+from converter.plan.weightless import weightless_graph
 from keras_models.presets import PRESETS
 
 PAGE = pathlib.Path(__file__).parents[3] / "docs" / "memory.md"
@@ -13,7 +13,7 @@ NETWORKS = ("vit_t_240", "mcuformer_t_max", "vit_s_240", "vit_micro_32", "vit_di
 
 def arena(preset, bits, streamed):
     try:
-        placement = plan_graph(*skeleton(PRESETS[preset], bits), streamed)[1]
+        placement = plan_graph(*weightless_graph(PRESETS[preset], bits), streamed)[1]
     except PlanError:
         return "-"  # a stem reads the image
     assert placement.optimal

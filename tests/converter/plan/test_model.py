@@ -21,8 +21,8 @@ from converter.plan import (
     read_plan,
 )
 from converter.plan.patch_overlap import is_safe
-from converter.plan.skeleton import skeleton
 from converter.plan.validate import violations
+from converter.plan.weightless import weightless_graph
 from converter.tflite import Metadata, parse, serialize
 from keras_models.arch import ArchConfig, BlockRanks
 from keras_models.presets import PRESETS
@@ -44,7 +44,7 @@ FUSED_PRESETS = [n for n in PRESETS if not PRESETS[n].stem]
 
 @pytest.mark.parametrize(("preset", "bits", "streamed", "promise"), PROMISES)
 def test_arena_of_the_presets(preset, bits, streamed, promise):
-    stated, placement = plan_graph(*skeleton(PRESETS[preset], bits), streamed)
+    stated, placement = plan_graph(*weightless_graph(PRESETS[preset], bits), streamed)
     assert placement.arena_bytes[0] <= promise
     assert placement.optimal
     assert violations(stated.problem, placement.offsets) == []
@@ -58,7 +58,7 @@ def test_arena_of_the_presets(preset, bits, streamed, promise):
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_every_fused_preset_is_planned_optimally(preset, bits, streamed):
-    _, placement = plan_graph(*skeleton(PRESETS[preset], bits), streamed)
+    _, placement = plan_graph(*weightless_graph(PRESETS[preset], bits), streamed)
     assert placement.optimal
 
 
@@ -70,7 +70,7 @@ def test_every_patch_size_is_planned_optimally(patch, pad, bits, pool, streamed)
     arch = ArchConfig.uniform(
         depth=2, heads=4, embed_dim=216, patch_size=patch, patch_padding=pad, pool=pool
     )
-    stated, placement = plan_graph(*skeleton(arch, bits), streamed)
+    stated, placement = plan_graph(*weightless_graph(arch, bits), streamed)
     assert placement.optimal
     assert violations(stated.problem, placement.offsets) == []
 
@@ -79,8 +79,8 @@ def test_fused_file_round_trip():
     content = fused_model(PRESETS["vit_t_240"])
     planned = plan_model(content, streamed=True)
     assert read_plan(planned.model_bytes) == planned.plan
-    skeletal = plan_graph(*skeleton(PRESETS["vit_t_240"]), streamed=True)[1]
-    assert planned.plan.arena_bytes == skeletal.arena_bytes[0]  # one cost model
+    weightless = plan_graph(*weightless_graph(PRESETS["vit_t_240"]), streamed=True)[1]
+    assert planned.plan.arena_bytes == weightless.arena_bytes[0]  # one cost model
     assert planned.plan.optimal
     assert planned.plan.strip is not None
     assert planned.plan.strip.size_bytes == 16 * 240 * 3
@@ -144,13 +144,13 @@ def test_streamed_image_has_no_bytes_but_tflm_puts_it_under_the_tokens():
 
 def test_streaming_needs_the_patch_embedding_first():
     with pytest.raises(PlanError, match=r"op 0 CONV_2D.* expected VitPatchEmbed"):
-        plan_graph(*skeleton(PRESETS["test_stem"]), streamed=True)
+        plan_graph(*weightless_graph(PRESETS["test_stem"]), streamed=True)
 
 
 def test_a_budget_buys_larger_tiles_and_is_kept():
     arch, traffic = PRESETS["vit_t_240"], []
     for budget in (125_000, 140_000, 180_000, 250_000):
-        stated, placement = plan_graph(*skeleton(arch), True, budget)
+        stated, placement = plan_graph(*weightless_graph(arch), True, budget)
         assert placement.arena_bytes[0] <= budget
         tiles = [op.token_tile for op in stated.ops if isinstance(op, Mlp)]
         traffic.append(sum(-(-225 // tile) for tile in tiles))
@@ -261,10 +261,10 @@ def test_any_architecture_is_planned_safely_and_tightly(data):
         num_classes=10,
     )
     bits, streamed = data.draw(st.sampled_from([8, 16])), data.draw(st.booleans())
-    stated, placement = plan_graph(*skeleton(arch, bits), streamed)
+    stated, placement = plan_graph(*weightless_graph(arch, bits), streamed)
     assert violations(stated.problem, placement.offsets) == []
     assert placement.gap <= 0.01
     budget = placement.arena_bytes[0] + data.draw(st.integers(0, 50_000))
-    roomy, second = plan_graph(*skeleton(arch, bits), streamed, budget)
+    roomy, second = plan_graph(*weightless_graph(arch, bits), streamed, budget)
     assert violations(roomy.problem, second.offsets) == []
     assert second.arena_bytes[0] <= budget

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from converter.plan.skeleton import skeleton
+from converter.plan.weightless import weightless_graph
 from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
 from keras_models.arch import ArchConfig
 from tflm_custom_ops.exact_sums import exact_k_block
@@ -103,7 +103,7 @@ def _stream_type(op: Params) -> Params:
 
 def fused_model(arch: ArchConfig, residual_bits: int = 8, seed: int | None = None) -> bytes:
     """A complete fused file: options and packed weights, zero or (with a seed) random."""
-    graph, ops = skeleton(arch, residual_bits)
+    graph, ops = weightless_graph(arch, residual_bits)
     if seed is not None:
         rng = np.random.default_rng(seed)
         ops = tuple(None if op is None else randomized(_stream_type(op), rng) for op in ops)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter import schedule
-from converter.plan.skeleton import fused_ops
+from converter.plan.weightless import weightless_ops
 from keras_models.arch import ArchConfig, BlockRanks
 from keras_models.presets import PRESETS
 from tflm_custom_ops.ops import Attention, LinearOp, Mlp, cost, operator_of
@@ -16,7 +16,7 @@ from tflm_custom_ops.ops.mlp.operator import hidden_tiles
 
 
 def ops_of(arch, kind, bits=8):
-    return [op for op in fused_ops(arch, bits) if isinstance(op, kind)]
+    return [op for op in weightless_ops(arch, bits) if isinstance(op, kind)]
 
 
 ATTENTION = ops_of(PRESETS["vit_t_240"], Attention)[0]
@@ -92,7 +92,7 @@ def test_the_choice_is_the_best_of_those_that_fit(data):
         image_size=96, patch_size=data.draw(st.sampled_from([8, 16, 32])), mlp_ratio=2.0,
         ranks=BlockRanks(rank, rank, rank, rank), num_classes=10,
     )  # fmt: skip
-    for op in fused_ops(arch, data.draw(st.sampled_from([8, 16]))):
+    for op in weightless_ops(arch, data.draw(st.sampled_from([8, 16]))):
         found = schedule.candidates(op)
         budget = data.draw(st.integers(0, 2 * max(c.cost.scratch_bytes for c in found) + 1))
         fitting = [c for c in found if c.cost.scratch_bytes <= budget]
@@ -143,9 +143,9 @@ def test_estimates_order_schedules_as_the_emulator_does(kind):
 
 def test_products_of_the_benchmark_network_add_up():
     arch = PRESETS["vit_t_240"]
-    assert sum(schedule.macs(op) for op in fused_ops(arch)) == arch.macs
+    assert sum(schedule.macs(op) for op in weightless_ops(arch)) == arch.macs
 
 
 def test_products_of_a_low_rank_network_add_up():
     arch = PRESETS["test_lowrank"]
-    assert sum(schedule.macs(op) for op in fused_ops(arch)) == arch.macs
+    assert sum(schedule.macs(op) for op in weightless_ops(arch)) == arch.macs

@@ -12,7 +12,7 @@ from converter import footprint, schedule, tflite
 from converter.fuse import fuse_model
 from converter.plan import OverBudgetError, plan_graph, plan_model
 from converter.plan.report import flash_report
-from converter.plan.skeleton import skeleton
+from converter.plan.weightless import weightless_graph
 from converter.ptq import quantize
 from keras_models.arch import ArchConfig, StemLayer
 from keras_models.vit import build_vit, random_weights
@@ -48,7 +48,7 @@ def test_arena_and_schedules_equal_the_planners(name, streamed, bits):
         arch = space.arch(space.sample(rng))
         stream = streamed and not arch.stem
         cost = CostModel(Target(), streamed, bits).cost(arch)
-        stated, placed = plan_graph(*skeleton(arch, bits), stream)
+        stated, placed = plan_graph(*weightless_graph(arch, bits), stream)
         assert placed.arena_bytes == (cost.arena_bytes,)
         if not arch.stem:
             assert cost.instructions == pytest.approx(instructions(stated.ops), rel=1e-12)
@@ -65,7 +65,7 @@ def test_a_budget_gives_the_planners_schedules(name):
             arch = space.arch(dataclasses.replace(config, patch=space.patches[-1]))
             model = CostModel(target, True)
             cost = model.cost(arch)
-            graph, ops = skeleton(arch)
+            graph, ops = weightless_graph(arch)
             room = target.arena_bytes(model.firmware(arch, len(ops)))
             try:
                 stated, placed = plan_graph(graph, ops, True, room)

@@ -62,7 +62,7 @@ def _patch_embed(arch: ArchConfig, bits: int) -> Params:
     )
 
 
-def fused_ops(arch: ArchConfig, residual_bits: int = 8) -> list[Params]:
+def weightless_ops(arch: ArchConfig, residual_bits: int = 8) -> list[Params]:
     """The fused operators behind the stem, in order."""
     ops: list[Params] = [_patch_embed(arch, residual_bits)]
     for block in range(arch.depth):
@@ -106,7 +106,9 @@ def _blob() -> NDArray[Any]:
     return zeros("uint8", 16)
 
 
-def skeleton(arch: ArchConfig, residual_bits: int = 8) -> tuple[Graph, tuple[Params | None, ...]]:
+def weightless_graph(
+    arch: ArchConfig, residual_bits: int = 8
+) -> tuple[Graph, tuple[Params | None, ...]]:
     """The fused graph of an architecture, and its operators' parameters (None for the stem's).
 
     The graph has no weights and no options, so that it can be planned but not run.
@@ -118,9 +120,9 @@ def skeleton(arch: ArchConfig, residual_bits: int = 8) -> tuple[Graph, tuple[Par
         builder.add(None, "CONV_2D", shape, int8)
         if layer.activation == "gelu":
             builder.add(gelu.weightless(), "VitGelu", shape, int8)
-    for op in fused_ops(arch, residual_bits):
+    for op in weightless_ops(arch, residual_bits):
         output = operator_of(op).output
-        assert output.shape is not None  # none of fused_ops() takes any shape
+        assert output.shape is not None  # none of weightless_ops() takes any shape
         # Rows and features of one image; a row that stands for all tokens has no dimension.
         batch = () if output.shape[0] == 1 else (1,)
         builder.add(op, code_of(op), (*batch, *output.shape), output.dtype)
