@@ -23,7 +23,7 @@ class Verb:
 VERBS = (
     Verb("train", "keras_models.train", "Trains a network."),
     Verb("quantize", "converter.quantize", "Turns a trained network into a plain int8 .tflite."),
-    Verb("sensitivity", "converter.sensitivity", "Measures what quantizing each operator costs."),
+    Verb("sensitivity", "converter.sensitivity.__main__", "Measures what quantizing costs."),
     Verb("fuse", "converter.fuse.__main__", "Rewrites a plain int8 .tflite to fused operators."),
     Verb("plan", "converter.plan.__main__", "Plans the memory of a .tflite."),
     Verb("inspect", "converter.inspect", "Reports memory, flash and work of a .tflite."),

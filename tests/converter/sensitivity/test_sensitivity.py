@@ -17,7 +17,7 @@ from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
 from converter.ptq import calibrate, quantize_calibrated
 from converter.runtimes.reference import GraphInterpreter
-from converter.sensitivity_run import FloatPiece, Study, quantized, real, short
+from converter.sensitivity.measure import FloatPiece, Study, quantized, real, short
 from converter.tflite import TfliteError, parse
 from converter.tflite.schema import schema
 from keras_models.arch import ArchConfig

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from converter.calibration import METHODS, RangeChoice
 from converter.ptq import Floats, calibrate, quantize_calibrated
-from converter.sensitivity_draw import draw
-from converter.sensitivity_run import Labels, SensitivityReport, Study
+from converter.sensitivity.draw import draw
+from converter.sensitivity.measure import Labels, SensitivityReport, Study
 from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, DatasetError, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model
