@@ -2,7 +2,9 @@
 """Trials whose process is gone: found by the others, and made again in the same search.
 
 A trial says which process runs it. On the same machine that process is looked up; of another
-machine a trial is lost when it takes ten times as long as any that was finished.
+machine a trial is lost when it takes ten times as long as any that was finished. One that nobody
+says to run was taken out of the queue by a process that died at once: it is lost after a moment,
+whoever had queued it. Whoever is only slow finds it taken and goes on (`Searcher.step`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 OWNER, QUEUED, REPEATS = "owner", "queued", "repeats"
 LEAST_LIMIT_S, TIMES_THE_LONGEST = 600.0, 10.0
+UNOWNED_S = 10.0  # between taking a trial and saying so
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -36,12 +39,14 @@ def is_lost(trial: FrozenTrial, finished: list[FrozenTrial], in_vain: bool = Fal
       finished: trials of the study.
       in_vain: this process took a trial out of the queue and got no answer.
     """
-    owned = OWNER in trial.user_attrs
-    host, process, since = trial.user_attrs.get(OWNER if owned else QUEUED, ("", 0, 0.0))
+    if OWNER not in trial.user_attrs:
+        host, process, _ = trial.user_attrs.get(QUEUED, ("", 0, 0.0))
+        mine = host == socket.gethostname() and process == os.getpid()
+        begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+        return (mine and in_vain) or time.time() - begun > UNOWNED_S
+    host, process, since = trial.user_attrs[OWNER]
     if host == socket.gethostname():
-        if process == os.getpid():
-            return owned or in_vain
-        return not _alive(process)
+        return process == os.getpid() or not _alive(process)
     longest = max((t.duration.total_seconds() for t in finished if t.duration), default=0.0)
     return bool(time.time() - since > max(LEAST_LIMIT_S, TIMES_THE_LONGEST * longest))
 

@@ -17,6 +17,7 @@ import optuna
 import sqlalchemy.exc
 from optuna.storages.journal import JournalFileBackend
 
+from nas.search.journal_lock import journal_lock
 from nas.space.setup import same_setup
 from tflm_vit.files import reading
 
@@ -52,7 +53,7 @@ def open_storage(place: str) -> Any:
     if "://" in place:
         return _database(place)
     os.makedirs(os.path.dirname(os.path.abspath(place)), exist_ok=True)
-    return optuna.storages.JournalStorage(JournalFileBackend(place))
+    return optuna.storages.JournalStorage(JournalFileBackend(place, journal_lock(place)))
 
 
 def _database(place: str) -> Any:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from optuna.trial import TrialState
 
 from nas.search import lost
 from nas.search.encoding import distributions
+from nas.search.journal_lock import journal_lock
 from nas.search.storage import StudyError, open_study, patiently, shown
 from nas.search.study import evaluated
 from tests.nas.search.test_search import SPACE, accuracy, refuse_over_budget, results, searcher
@@ -75,6 +77,48 @@ def test_the_trial_of_a_killed_worker_is_made_again_in_the_same_search(tmp_path)
     assert again.state in lost.FINISHED
     assert again.params == running.params
     assert len(results(s)) == 8
+
+
+def test_a_trial_taken_by_a_process_that_died_before_it_said_so_is_made_again(
+    tmp_path, monkeypatch
+):
+    """It was queued by this process, which lives, and taken out by another one."""
+    s = searcher(tmp_path / "study")
+    s.run(3)
+    s.study.enqueue_trial({}, user_attrs={lost.QUEUED: lost.here()})
+    taken = s.study.ask(distributions(SPACE)).number
+    monkeypatch.setattr(lost, "UNOWNED_S", 3600.0)
+    assert not lost.is_lost(s.study.get_trials()[taken], [])  # its taker may be about to say so
+    monkeypatch.setattr(lost, "UNOWNED_S", 0.0)
+    s.run(5)
+    trials = s.study.get_trials()
+    assert trials[taken].state is TrialState.FAIL
+    assert len(evaluated(trials)) == 5
+
+
+def _hold(folder):
+    os.chdir(folder)
+    journal_lock("runs/study").acquire()
+    open("held", "w").close()
+    time.sleep(600)
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path, monkeypatch):
+    """With a relative path as well, as --out gives it."""
+    (tmp_path / "runs").mkdir()
+    holder = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path,))
+    holder.start()
+    until((tmp_path / "held").exists)
+    monkeypatch.chdir(tmp_path)
+    waiting = threading.Thread(target=open_study, args=("runs/study", "setup", False), daemon=True)
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive()
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join(60)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    searcher("runs/study", resume=True).run(1)
 
 
 def test_workers_tell_no_more_than_what_was_asked_for(tmp_path):
