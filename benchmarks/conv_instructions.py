@@ -36,7 +36,7 @@ from firmware.model import build_model
 from keras_models.arch import ArchConfig
 from keras_models.presets import PRESETS
 from keras_models.vit import build_vit, random_weights
-from nas.cost.conv import ConvShape, Work, instructions, work_of
+from nas.cost.conv import ConvShape, KernelWork, instructions, work_of
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
 from nas.space.describe import describe
@@ -133,11 +133,11 @@ def _row(conv: Convolution) -> NDArray[np.float64]:
     return np.array(dataclasses.astuple(work_of(conv.shape, conv.scratch_bytes)))
 
 
-def fit(convs: Sequence[Convolution], counts: Sequence[int]) -> Work:
+def fit(convs: Sequence[Convolution], counts: Sequence[int]) -> KernelWork:
     """What each part costs, so that the relative errors are least."""
     matrix = np.stack([_row(c) / exact for c, exact in zip(convs, counts, strict=True)])
     found, _ = nnls(matrix, np.ones(len(counts)))
-    return Work(*[float(f"{v:.4g}") for v in found])
+    return KernelWork(*[float(f"{v:.4g}") for v in found])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,10 +29,10 @@ from nas.space import SubnetConfig
 from nas.space.describe import describe
 from nas.supernet.compiled import Objective
 from nas.supernet.data import SearchData, load_search_data
-from nas.supernet.evaluator import Evaluator, Source
+from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import load_supernet
 from nas.supernet.net import Supernet
-from nas.supernet.retraining import Job, retrain
+from nas.supernet.retraining import RetrainJob, retrain
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
@@ -54,7 +54,9 @@ def _alone(net: Supernet, config: SubnetConfig, data: SearchData) -> float:
     """Accuracy on the search split of the network trained from scratch."""
     recipe = shared.recipe_of_flags(FLAGS)
     with tempfile.TemporaryDirectory() as work:
-        job = Job(config, "scratch", recipe, Objective(recipe.label_smoothing), FLAGS.seed, work)
+        job = RetrainJob(
+            config, "scratch", recipe, Objective(recipe.label_smoothing), FLAGS.seed, work
+        )
         model, _ = retrain(job, net, data.dataset)
     images, labels = data.arrays(data.search)
     logits = keras.ops.convert_to_numpy(model(images, training=False))
@@ -94,7 +96,7 @@ def _body() -> None:
     space = net.space
     sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space)
-    evaluate = Evaluator(Source(FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir), space)
+    evaluate = Evaluator(SupernetSource(FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir), space)
     rows: list[dict[str, Any]] = []
     if os.path.exists(FLAGS.out):
         with open(FLAGS.out, encoding="utf-8") as file:

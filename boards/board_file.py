@@ -26,7 +26,7 @@ from boards.console import (
 from boards.core import CACHE_SIZES, CPU_OF, MPU_REGIONS, NO_FPU, Core, Cpu
 from boards.keys import DEFAULT_STACK_BYTES, KEYS
 from boards.memory import Use
-from boards.reader import DOCUMENT, MOST_BYTES, Reader, parse_json
+from boards.reader import DOCUMENT, MOST_BYTES, ObjectReader, parse_json
 from boards.regions_file import SMALLEST_CODE_REGION_BYTES, read_places, read_regions
 from boards.stm32 import Stm32
 
@@ -38,7 +38,7 @@ _FILE_NAME = r"(?!-)[A-Za-z0-9_./+-]{1,128}"
 _FILE_WORDS = "a file's name of letters, digits and _ . / + -"
 
 
-def _core(reader: Reader) -> Core:
+def _core(reader: ObjectReader) -> Core:
     cpu = CPU_OF[reader.word("cpu", list(CPU_OF))]
     fpus = {fpu.word: fpu for fpu in cpu.fpus}
     fpu = fpus[reader.word("fpu", list(fpus), NO_FPU.word)]
@@ -54,7 +54,7 @@ def _core(reader: Reader) -> Core:
     return Core(cpu, fpu, caches[0], caches[1], _mpu_regions(reader, cpu))
 
 
-def _mpu_regions(reader: Reader, cpu: Cpu) -> int:
+def _mpu_regions(reader: ObjectReader, cpu: Cpu) -> int:
     value = reader.get("mpu", False)
     if value is False:
         return 0
@@ -67,7 +67,7 @@ def _mpu_regions(reader: Reader, cpu: Cpu) -> int:
     return int(value)
 
 
-def _clock(reader: Reader, family: Stm32 | None) -> Clock | FixedClock:
+def _clock(reader: ObjectReader, family: Stm32 | None) -> Clock | FixedClock:
     if family is not None:
         return stm32_file.clock(reader)
     expected = f"{stm32_file.LOWEST_HZ} to {stm32_file.HIGHEST_HZ} (Hz, not MHz)"
@@ -75,7 +75,7 @@ def _clock(reader: Reader, family: Stm32 | None) -> Clock | FixedClock:
     return FixedClock(reader.number("clock_hz", expected, low=low, high=high))
 
 
-def _console(reader: Reader, clock: Clock | FixedClock) -> Console | PortableConsole:
+def _console(reader: ObjectReader, clock: Clock | FixedClock) -> Console | PortableConsole:
     expected = f"{LOWEST_BAUD} to {HIGHEST_BAUD} bits per second"
     baud = reader.number("baud", expected, DEFAULT_BAUD, low=LOWEST_BAUD, high=HIGHEST_BAUD)
     if isinstance(clock, Clock):
@@ -85,7 +85,7 @@ def _console(reader: Reader, clock: Clock | FixedClock) -> Console | PortableCon
     return PortableConsole(PortableConsoleKind(word), baud)
 
 
-def _stack_bytes(reader: Reader) -> int:
+def _stack_bytes(reader: ObjectReader) -> int:
     expected = f"a multiple of 32, {_LOWEST_STACK_BYTES} or more"
     size = reader.number(
         "stack_bytes",
@@ -99,7 +99,7 @@ def _stack_bytes(reader: Reader) -> int:
     return size
 
 
-def _sources(reader: Reader, folder: Path) -> tuple[Path, ...]:
+def _sources(reader: ObjectReader, folder: Path) -> tuple[Path, ...]:
     found: list[Path] = []
     for value in reader.items("sources"):
         path = folder / str(value)
@@ -118,7 +118,7 @@ def _sources(reader: Reader, folder: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _flash_tool(reader: Reader, *, stm32: bool) -> FlashTool:
+def _flash_tool(reader: ObjectReader, *, stm32: bool) -> FlashTool:
     openocd: tuple[str, ...] = ()
     if isinstance(reader.get("openocd"), list):
         openocd = reader.strings("openocd", _FILE_NAME, f"{_FILE_WORDS}, or a list of them")
@@ -127,7 +127,7 @@ def _flash_tool(reader: Reader, *, stm32: bool) -> FlashTool:
     return FlashTool(openocd, reader.optional("external_loader", _FILE_NAME, _FILE_WORDS), stm32)
 
 
-def _cube_ide(reader: Reader) -> CubeIde | None:
+def _cube_ide(reader: ObjectReader) -> CubeIde | None:
     expected = "letters, digits, '_' and '-'"
     mcu = reader.optional("cube_ide_mcu", _WORD, expected)
     board = reader.matched("cube_ide_board", _WORD, expected, "genericBoard")
@@ -152,7 +152,7 @@ def parse_board(text: str, path: Path) -> Board:
       ValueError: what was got, what was expected, in which file and which key; one line.
     """
     where = _where(path)
-    reader = Reader(where, parse_json(where, text), KEYS)
+    reader = ObjectReader(where, parse_json(where, text), KEYS)
     name = reader.matched("name", _WORD, "letters, digits, '_' and '-'", path.stem)
     core = _core(reader)
     family = stm32_file.family(reader)

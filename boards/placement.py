@@ -19,7 +19,7 @@ _ORDER = ((Use.STACK, STACK_ALIGNMENT), (Use.DATA, DATA_ALIGNMENT), (Use.ARENA, 
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Placed:
     """One thing in a region: bytes from its start."""
 
     use: Use
@@ -37,7 +37,7 @@ class Filled:
     """A region and what lies in it, in order."""
 
     region: Region
-    parts: tuple[Part, ...]
+    parts: tuple[Placed, ...]
 
     @property
     def used_bytes(self) -> int:
@@ -67,11 +67,11 @@ def fill(board: Board, *, stack_bytes: int, data_bytes: int, arena_bytes: int) -
     sizes = {Use.STACK: stack_bytes, Use.DATA: data_bytes, Use.ARENA: arena_bytes}
     filled = []
     for region in board.regions:
-        parts: list[Part] = []
+        parts: list[Placed] = []
         for use, alignment in _ORDER:
             if board.place(use) == region:
                 start = parts[-1].end if parts else 0
-                parts.append(Part(use, -(-start // alignment) * alignment, sizes[use]))
+                parts.append(Placed(use, -(-start // alignment) * alignment, sizes[use]))
         if parts:
             filled.append(Filled(region, tuple(parts)))
     return filled

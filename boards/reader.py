@@ -64,7 +64,7 @@ def _integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-class Reader:
+class ObjectReader:
     """One JSON object: takes its values one by one, each checked; refuses what nobody took."""
 
     def __init__(self, where: str, value: Any, keys: tuple[Key, ...]) -> None:
@@ -169,11 +169,11 @@ class Reader:
             raise self.error(name, expected)
         return tuple(values)
 
-    def object(self, name: str, keys: tuple[Key, ...]) -> Reader:
+    def object(self, name: str, keys: tuple[Key, ...]) -> ObjectReader:
         """The reader of an object inside."""
         if name not in self._values:
             raise self.error(name, "an object")
-        return Reader(f"{self.where}: {name}", self._values[name], keys)
+        return ObjectReader(f"{self.where}: {name}", self._values[name], keys)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Whatever is there."""

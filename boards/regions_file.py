@@ -8,7 +8,7 @@ from typing import Any
 
 from boards.keys import PAGE_BYTES, REGION_KEYS, Key
 from boards.memory import Region, RegionKind, Use
-from boards.reader import Reader
+from boards.reader import ObjectReader
 
 SMALLEST_CODE_REGION_BYTES = 32 * 1024
 _BUS_BYTES = 4
@@ -26,7 +26,7 @@ LINKER_WORDS = frozenset((
 ))  # fmt: skip
 
 
-def _name(reader: Reader) -> str:
+def _name(reader: ObjectReader) -> str:
     expected = "capital letters, digits and '_'"
     name = reader.matched("name", r"[A-Z][A-Z0-9_]{0,31}", expected)
     if name in LINKER_WORDS:
@@ -34,7 +34,7 @@ def _name(reader: Reader) -> str:
     return name
 
 
-def _range(reader: Reader) -> tuple[int, int]:
+def _range(reader: ObjectReader) -> tuple[int, int]:
     """(base, bytes)."""
     pages = f"a multiple of {PAGE_BYTES} bytes"
     base = reader.number("origin", f"an address, {pages}", high=_ADDRESS)
@@ -52,7 +52,7 @@ def _range(reader: Reader) -> tuple[int, int]:
     return base, size
 
 
-def _speed(reader: Reader, clock_hz: int, known: float | None) -> float:
+def _speed(reader: ObjectReader, clock_hz: int, known: float | None) -> float:
     """10^6 bytes/s; `known` is what the board's QSPI clock gives."""
     stated = "read_megabytes_per_second"
     if known is not None:
@@ -73,7 +73,7 @@ def _speed(reader: Reader, clock_hz: int, known: float | None) -> float:
 def _region(
     where: str, value: Any, clock_hz: int, external_speed: float | None, source: str
 ) -> Region:
-    reader = Reader(where, value, REGION_KEYS)
+    reader = ObjectReader(where, value, REGION_KEYS)
     name = _name(reader)
     reader.where = f"{where} {name!r}"
     base, size = _range(reader)
@@ -92,7 +92,7 @@ def _region(
 
 
 def read_regions(
-    reader: Reader, clock_hz: int, external_speed: float | None, source: str
+    reader: ObjectReader, clock_hz: int, external_speed: float | None, source: str
 ) -> tuple[Region, ...]:
     """All regions of a board's file; what they must have together is checked."""
     regions = tuple(
@@ -122,10 +122,10 @@ def _check_overlaps(where: str, regions: tuple[Region, ...]) -> None:
             )
 
 
-def read_places(reader: Reader, regions: tuple[Region, ...]) -> dict[Use, Region]:
+def read_places(reader: ObjectReader, regions: tuple[Region, ...]) -> dict[Use, Region]:
     """Where code, arena, data and stack go."""
     keys = tuple(Key(use.value, "a region") for use in PLACES)
-    chosen = Reader(f"{reader.where}: place", reader.get("place", {}), keys)
+    chosen = ObjectReader(f"{reader.where}: place", reader.get("place", {}), keys)
     places = {}
     for use in PLACES:
         fitting = {region.name: region for region in regions if region.can_hold(use)}

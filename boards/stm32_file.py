@@ -7,7 +7,7 @@ from boards.clock import Bus, Clock
 from boards.console import Console, Pin
 from boards.keys import CLOCK_KEYS, CONSOLE_KEYS, QUAD_SPI_KEYS
 from boards.memory import RegionKind
-from boards.reader import Reader
+from boards.reader import ObjectReader
 from boards.stm32 import FAMILY_OF, QuadSpi, Stm32
 
 LOWEST_HZ, HIGHEST_HZ = 100_000, 2_000_000_000
@@ -17,7 +17,7 @@ _QUAD_SPI_BITS = 4
 _HZ = f"{LOWEST_HZ} to {HIGHEST_HZ} (Hz, not MHz)"
 
 
-def family(reader: Reader) -> Stm32 | None:
+def family(reader: ObjectReader) -> Stm32 | None:
     """The family of a board's file; None when it names none."""
     if "family" not in reader:
         for name in ("clock", "quad_spi"):
@@ -27,7 +27,7 @@ def family(reader: Reader) -> Stm32 | None:
     return FAMILY_OF[reader.word("family", list(FAMILY_OF))]
 
 
-def clock(board: Reader) -> Clock:
+def clock(board: ObjectReader) -> Clock:
     """The clock tree; the frequencies that it gives are checked."""
     if "clock_hz" in board:
         raise board.error("clock_hz", "nothing beside clock")
@@ -55,23 +55,23 @@ def clock(board: Reader) -> Clock:
     return tree
 
 
-def _pin(reader: Reader, text: object, name: str) -> Pin:
+def _pin(reader: ObjectReader, text: object, name: str) -> Pin:
     try:
         return Pin.parse(str(text))
     except ValueError as error:
         raise ValueError(f"{reader.where}: {name}: {error}") from None
 
 
-def _address(reader: Reader, name: str) -> int:
+def _address(reader: ObjectReader, name: str) -> int:
     return reader.number(name, "an address", high=_ADDRESS)
 
 
-def _enable(reader: Reader) -> tuple[int, int]:
+def _enable(reader: ObjectReader) -> tuple[int, int]:
     offset = reader.number("clock_enable_offset", "an offset, 0 to 1020", high=0x3FC)
     return offset, reader.number("clock_enable_bit", "0 to 31", high=31)
 
 
-def console(board: Reader, tree: Clock, baud: int) -> Console:
+def console(board: ObjectReader, tree: Clock, baud: int) -> Console:
     """The serial port."""
     reader = board.object("console", CONSOLE_KEYS)
     offset, bit = _enable(reader)
@@ -91,7 +91,7 @@ def console(board: Reader, tree: Clock, baud: int) -> Console:
     )
 
 
-def external_speed(board: Reader, tree: Clock) -> float | None:
+def external_speed(board: ObjectReader, tree: Clock) -> float | None:
     """Read speed of the QSPI flash in 10^6 bytes/s, from its clock; None without one."""
     if "quad_spi" not in board:
         return None
@@ -99,11 +99,11 @@ def external_speed(board: Reader, tree: Clock) -> float | None:
     return tree.ahb_hz / divider * _QUAD_SPI_BITS / 8 / 1e6
 
 
-def _prescaler(reader: Reader) -> int:
+def _prescaler(reader: ObjectReader) -> int:
     return reader.number("prescaler", "0 to 255", high=255)
 
 
-def quad_spi(board: Reader, sizes: dict[RegionKind, int]) -> QuadSpi | None:
+def quad_spi(board: ObjectReader, sizes: dict[RegionKind, int]) -> QuadSpi | None:
     """Pins and clock of the QSPI flash; its size is that of the region.
 
     Args:

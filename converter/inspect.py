@@ -26,7 +26,7 @@ from converter.plan.lifetimes import ModelProblem, model_problem, offsets_of
 from converter.plan.model import plan_model
 from converter.plan.problem import PlanError
 from converter.plan.remedies import remedies
-from converter.plan.report import FlashReport, Kind, MemoryReport, flash_report, memory_report
+from converter.plan.report import BufferKind, FlashReport, MemoryReport, flash_report, memory_report
 from converter.plan.validate import validate
 from converter.support import text, verdicts
 from tflm_vit import flags
@@ -74,7 +74,7 @@ class Budgets:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Inspection:
+class ModelReport:
     """A model's report.
 
     Attributes:
@@ -108,7 +108,7 @@ class Inspection:
         return tuple((name, size) for name, size in parts if size)
 
 
-def inspect_model(model_bytes: bytes, streamed: bool = False) -> Inspection:
+def inspect_model(model_bytes: bytes, streamed: bool = False) -> ModelReport:
     """Reports on a model.
 
     Args:
@@ -129,13 +129,13 @@ def inspect_model(model_bytes: bytes, streamed: bool = False) -> Inspection:
     offsets = offsets_of(stated, plan)
     validate(stated.problem, offsets)  # never report, or draw, an unsafe plan as if it were one
     memory = memory_report(stated, plan)
-    return Inspection(
+    return ModelReport(
         stated, memory, flash_report(stated, file_bytes), planned_here, offsets, stated_by(model)
     )
 
 
 def firmware_budgets(
-    found: Inspection,
+    found: ModelReport,
     board: Board | None = None,
     stack_bytes: int | None = None,
     static_bytes: int | None = None,
@@ -165,7 +165,7 @@ def firmware_budgets(
     return Budgets(None, None, stack, static if static_bytes is None else static_bytes, 0, fit)
 
 
-def over_budget(found: Inspection, budgets: Budgets) -> str | None:
+def over_budget(found: ModelReport, budgets: Budgets) -> str | None:
     """The line for a model that does not fit, or None."""
     memory, flash = found.memory, found.flash
     parts = found.sram_parts(budgets)
@@ -191,7 +191,7 @@ def over_budget(found: Inspection, budgets: Budgets) -> str | None:
     return None if budgets.fit is None else _over_board(found, budgets.fit)
 
 
-def _over_board(found: Inspection, fit: BoardFit) -> str | None:
+def _over_board(found: ModelReport, fit: BoardFit) -> str | None:
     """The line for a model that does not fit a board, or None."""
     misfit, peak = fit.misfit(), found.memory.peak
     if misfit is None:
@@ -206,7 +206,7 @@ def _over_board(found: Inspection, fit: BoardFit) -> str | None:
     )
 
 
-def tables(found: Inspection, budgets: Budgets) -> list[tuple[str, Table]]:
+def tables(found: ModelReport, budgets: Budgets) -> list[tuple[str, Table]]:
     """Headings and rows (first the header) of the report."""
     memory, flash = found.memory, found.flash
     gap = memory.arena_bytes - memory.lower_bound_bytes
@@ -268,7 +268,7 @@ def _is_number(cell: str) -> bool:
     return cell.replace(",", "").isdigit()
 
 
-def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
+def as_json(found: ModelReport, budgets: Budgets) -> dict[str, Any]:
     """The report as plain data; bytes everywhere."""
     memory, flash = found.memory, found.flash
     return {
@@ -317,12 +317,12 @@ def as_json(found: Inspection, budgets: Budgets) -> dict[str, Any]:
             for r in memory.rectangles
         ],
         "contract": dataclasses.asdict(found.contract),
-        "kinds": [k.value for k in Kind],
+        "kinds": [k.value for k in BufferKind],
         **({"board": budgets.fit.as_dict()} if budgets.fit else {}),
     }
 
 
-def _write_files(found: Inspection, budgets: Budgets, title: str) -> None:
+def _write_files(found: ModelReport, budgets: Budgets, title: str) -> None:
     if _JSON.value:
         write_json(_JSON.value, as_json(found, budgets))
     if _PNG.value:
@@ -336,7 +336,7 @@ def _write_files(found: Inspection, budgets: Budgets, title: str) -> None:
         )
 
 
-def _budgets(found: Inspection) -> Budgets:
+def _budgets(found: ModelReport) -> Budgets:
     """What the flags say."""
     board = get_board(_BOARD.value) if _BOARD.value else None
     budgets = firmware_budgets(found, board, _STACK.value, _STATIC.value)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
-from firmware.protocol import Decoder, ErrorCode, Frame, Kind, encode
+from firmware.protocol import Decoder, ErrorCode, Frame, FrameType, encode
 
 _RESTART_CODES = (ErrorCode.NOT_BEGUN, ErrorCode.ROW_ORDER, ErrorCode.INCOMPLETE)
 
@@ -34,7 +34,7 @@ class Transport(Protocol):
 class RequestError(FirmwareError):
     """The board refused a request."""
 
-    def __init__(self, kind: Kind, code: int, rows_received: int) -> None:
+    def __init__(self, kind: FrameType, code: int, rows_received: int) -> None:
         known = code in ErrorCode.__members__.values()
         name = ErrorCode(code).name.lower() if known else str(code)
         super().__init__(f"board refused {kind.name}: {name} ({rows_received} rows received)")
@@ -115,7 +115,9 @@ class Connection:
                     return frame
         return None
 
-    def request(self, kind: Kind, payload: bytes = b"", timeout_s: float | None = None) -> bytes:
+    def request(
+        self, kind: FrameType, payload: bytes = b"", timeout_s: float | None = None
+    ) -> bytes:
         """Sends a request until its reply arrives; returns the reply's payload.
 
         Raises:
@@ -131,7 +133,7 @@ class Connection:
             frame = self._await(self._sequence, timeout_s or self._timeout_s)
             if frame is None:
                 continue
-            if frame.kind == Kind.ERROR:
+            if frame.kind == FrameType.ERROR:
                 code, rows = struct.unpack("<BH", frame.payload)
                 raise RequestError(kind, code, rows)
             if frame.kind == kind:
@@ -143,7 +145,7 @@ class Connection:
 
     def info(self) -> BoardInfo:
         """Asks the board what it runs."""
-        payload = self.request(Kind.INFO)
+        payload = self.request(FrameType.INFO)
         size = struct.calcsize(ModelInfo.FORMAT)
         clock, stack = struct.unpack_from("<II", payload, size)
         return BoardInfo(
@@ -169,16 +171,18 @@ class Connection:
 
     def _classify_once(self, image: NDArray[np.int8]) -> BoardResult:
         number = struct.pack("<I", self._image_number)
-        self.request(Kind.BEGIN, number)
+        self.request(FrameType.BEGIN, number)
         row = 0
         while row < image.shape[0]:
             payload = struct.pack("<H", row) + image[row].tobytes()
             # The last row in streamed mode, and FINISH, run the model.
-            (row,) = struct.unpack("<H", self.request(Kind.ROW, payload, self._inference_timeout_s))
-        reply = self.request(Kind.FINISH, number, self._inference_timeout_s)
+            (row,) = struct.unpack(
+                "<H", self.request(FrameType.ROW, payload, self._inference_timeout_s)
+            )
+        reply = self.request(FrameType.FINISH, number, self._inference_timeout_s)
         image_number, best, cycles, stack = struct.unpack_from("<IHQI", reply)
         if image_number != self._image_number:
-            raise RequestError(Kind.FINISH, ErrorCode.NOT_BEGUN, row)
+            raise RequestError(FrameType.FINISH, ErrorCode.NOT_BEGUN, row)
         logits = np.frombuffer(reply, np.int8, offset=struct.calcsize("<IHQI")).copy()
         return BoardResult(best, logits, cycles, stack)
 
@@ -186,7 +190,7 @@ class Connection:
         """Cycles per operator of the last inference."""
         rows = []
         for index in range(count):
-            reply = self.request(Kind.OPERATOR, struct.pack("<H", index))
+            reply = self.request(FrameType.OPERATOR, struct.pack("<H", index))
             _, cycles = struct.unpack_from("<HQ", reply)
             rows.append(OperatorCycles(reply[10:].decode(), cycles))
         return tuple(rows)

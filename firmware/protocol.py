@@ -15,7 +15,7 @@ _HEADER_BYTES = 2
 _REPLY = 0x80
 
 
-class Kind(enum.IntEnum):
+class FrameType(enum.IntEnum):
     """Frame types; a reply is the request's type + 0x80."""
 
     INFO = 0x01
@@ -49,7 +49,7 @@ class Frame:
     payload: bytes
 
 
-def encode(kind: Kind, sequence: int, payload: bytes = b"") -> bytes:
+def encode(kind: FrameType, sequence: int, payload: bytes = b"") -> bytes:
     """A request frame with flags, escapes and CRC-32."""
     body = bytes((kind, sequence & 0xFF)) + payload
     body += zlib.crc32(body).to_bytes(_CRC_BYTES, "little")

@@ -24,7 +24,7 @@ from converter.compile.header import Interface, class_names_text, header_text, i
 from converter.compile.planned import PlannedGraph, read_graph
 from converter.plan import Plan, PlanError, read_plan
 from converter.plan.device import device_plan
-from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
+from converter.plan.device_table import BufferPlace, BufferRequest, buffer_requests, encode_table
 from converter.plan.strip import Strip, strip_model
 from converter.runtimes.tflm import build
 from converter.support import BUILTINS
@@ -97,7 +97,7 @@ def find_tree(board: Board) -> TflmTree:
     return TflmTree(root, libraries[0])
 
 
-def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[Place]:
+def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[BufferPlace]:
     """Where the converter's plan puts each buffer that TFLM will ask for."""
     spans = []
     for request in requests:
@@ -118,7 +118,7 @@ def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[Place]:
             follows = requests[other].last_use == request.first_use
             if overlap and follows and request.tensor is not None and request.first_use > 0:
                 overwritten = other
-        placements.append(Place(0, span.offset, overwritten))
+        placements.append(BufferPlace(0, span.offset, overwritten))
     return placements
 
 

@@ -57,7 +57,7 @@ _VERSIONS_OF = ("keras", "tensorflow", "jax", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class TrainJob:
     """What is to be trained, on what, how and where."""
 
     arch: ArchConfig
@@ -84,7 +84,7 @@ class Job:
         return os.path.join(self.out, name)
 
 
-def _compiled_model(job: Job, steps_per_epoch: int) -> Any:
+def _compiled_model(job: TrainJob, steps_per_epoch: int) -> Any:
     import keras
 
     from keras_models.vit import build_vit
@@ -102,7 +102,7 @@ def _compiled_model(job: Job, steps_per_epoch: int) -> Any:
     return model
 
 
-def _start(job: Job, model: Any, resume: bool) -> Progress:
+def _start(job: TrainJob, model: Any, resume: bool) -> Progress:
     """Restores the checkpoint if there is one to go on from."""
     path = job.path(CHECKPOINT_FILE)
     if not (resume and os.path.exists(path)):
@@ -112,7 +112,7 @@ def _start(job: Job, model: Any, resume: bool) -> Progress:
     return progress
 
 
-def _check_out(job: Job, resume: bool, overwrite: bool) -> None:
+def _check_out(job: TrainJob, resume: bool, overwrite: bool) -> None:
     """Refuses to lose or to mix up an unfinished training; before anything slow is done."""
     os.makedirs(job.out, exist_ok=True)
     path = job.path(CHECKPOINT_FILE)
@@ -136,7 +136,7 @@ def _check_out(job: Job, resume: bool, overwrite: bool) -> None:
         raise CheckpointError(f"{path}: made with another {what}; give the same or --overwrite")
 
 
-def fit(job: Job, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
+def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
     """Trains, or goes on training; leaves the averaged weights in the model.
 
     Returns:
@@ -205,7 +205,7 @@ def _versions() -> dict[str, str]:
 
 
 def _report(
-    job: Job, data: Dataset, model: Any, progress: Progress, command: str
+    job: TrainJob, data: Dataset, model: Any, progress: Progress, command: str
 ) -> dict[str, Any]:
     import keras
 
@@ -230,7 +230,7 @@ def _report(
     }
 
 
-def train(job: Job, data: Dataset, command: str, resume: bool = False) -> dict[str, Any]:
+def train(job: TrainJob, data: Dataset, command: str, resume: bool = False) -> dict[str, Any]:
     """Trains and writes the trained directory; returns what train.json holds."""
     model, progress = fit(job, data, resume)
     report = _report(job, data, model, progress, command)
@@ -247,7 +247,7 @@ def train(job: Job, data: Dataset, command: str, resume: bool = False) -> dict[s
 # ---- command line --------------------------------------------------------------------------------
 
 
-def _job() -> tuple[Job, Dataset]:
+def _job() -> tuple[TrainJob, Dataset]:
     arch = resolve_arch(FLAGS.network)
     changes = parse_overrides(FLAGS.set)
     for name in ("epochs", "batch_size"):
@@ -259,7 +259,7 @@ def _job() -> tuple[Job, Dataset]:
     if data.num_classes != arch.num_classes:
         arch = arch.replace(num_classes=data.num_classes)
         print(f"classifier set to the {data.num_classes} classes of {FLAGS.dataset}")
-    job = Job(
+    job = TrainJob(
         arch=arch,
         recipe=recipe_for(arch.name, **changes),
         dataset=FLAGS.dataset,

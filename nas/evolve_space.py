@@ -28,7 +28,7 @@ from nas.cost.sampler import Sampler
 from nas.evolution.mcuformer import Measure, draw_walk, grid_of, objective, walk
 from nas.evolution.mcuformer import record as record_walk
 from nas.evolution.result_cache import MEASURED_FILE, Remembered, claim, supernet_mark
-from nas.evolution.rounds import Errors, Work, alternate
+from nas.evolution.rounds import Errors, RoundWork, alternate
 from nas.evolution.space_step import (
     describe_space,
     draw_step,
@@ -40,9 +40,9 @@ from nas.evolution.space_step import (
 from nas.space import SearchSpace, SubnetConfig
 from nas.supernet.compiled import Objective
 from nas.supernet.data import load_search_data
-from nas.supernet.evaluator import Evaluator, Source
+from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
-from nas.supernet.training import Job, train
+from nas.supernet.training import SupernetJob, train
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, read_json, reading, write_json
 from tflm_vit.run import run, typed_command
@@ -66,8 +66,10 @@ shared.define_training_flags(FLAGS)
 shared.define_target_flags(FLAGS)
 
 
-def _source(supernet: str) -> Source:
-    return Source(supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.count)
+def _source(supernet: str) -> SupernetSource:
+    return SupernetSource(
+        supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.count
+    )
 
 
 def _accuracy(supernet: str, space: SearchSpace, folder: str) -> Callable[[SubnetConfig], float]:
@@ -124,7 +126,7 @@ def _train(space: SearchSpace, initial: str, folder: str) -> None:
     """Trains the supernet of a space from another one's weights."""
     os.makedirs(folder, exist_ok=True)
     recipe = shared.recipe_of_flags(FLAGS)
-    job = Job(
+    job = SupernetJob(
         space,
         shared.cost_model(FLAGS),
         recipe,
@@ -145,7 +147,7 @@ def _command() -> str:
 
 
 def _alternate() -> dict[str, Any]:
-    work = Work(_step, _train, describe_space)
+    work = RoundWork(_step, _train, describe_space)
     rows = alternate(work, FLAGS.supernet, FLAGS.out, FLAGS.steps or 1, FLAGS.control)
     if not rows:
         print("no dimension moves: nothing was trained")

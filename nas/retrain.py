@@ -17,7 +17,7 @@ from keras_models.datasets.identity import expect_same_data, identity_of
 from nas import command as shared
 from nas.supernet.compiled import Objective
 from nas.supernet.files import load_supernet, trained_on
-from nas.supernet.retraining import WEIGHTS, Job, network_of, retrain, write
+from nas.supernet.retraining import WEIGHTS, RetrainJob, network_of, retrain, write
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
@@ -55,7 +55,7 @@ def _body() -> None:
     expect_same_data(FLAGS.supernet, trained_on(FLAGS.supernet), identity_of(data), allowed)
     recipe = shared.recipe_of_flags(FLAGS)
     objective = Objective(recipe.label_smoothing, FLAGS.distill)
-    job = Job(config, FLAGS.start, recipe, objective, FLAGS.seed, FLAGS.out)
+    job = RetrainJob(config, FLAGS.start, recipe, objective, FLAGS.seed, FLAGS.out)
     started = time.monotonic()
     model, progress = retrain(job, net, data, FLAGS.resume)
     command = typed_command("nas.retrain")

@@ -83,7 +83,7 @@ class Fused(Planned):
 
 
 @dataclasses.dataclass(frozen=True)
-class Operator:
+class OperatorUse:
     """One operator of a file: live bytes while it runs, scratch among them, and multiplications."""
 
     name: str
@@ -116,7 +116,7 @@ class Inspection:
     sram_bytes: int
     constant_bytes: int
     file_bytes: int
-    operators: tuple[Operator, ...]
+    operators: tuple[OperatorUse, ...]
     peak: int
     over_budget: str
 
@@ -251,7 +251,7 @@ def inspect(model_bytes: bytes, *, streamed: bool = False, board: str = "") -> I
     memory, flash = found.memory, found.flash
     parts = dict(found.sram_parts(limits))
     operators = tuple(
-        Operator(m.name, m.live_bytes, m.scratch_bytes, schedule.macs(fused))
+        OperatorUse(m.name, m.live_bytes, m.scratch_bytes, schedule.macs(fused))
         for m, fused in zip(memory.ops, found.stated.ops, strict=True)
     )
     return Inspection(

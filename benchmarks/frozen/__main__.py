@@ -81,7 +81,7 @@ def _refuse_refusals(measured: Measured) -> None:
 def _expect_same_logits(old: dict[str, Any], measured: Measured) -> None:
     for part, (jobs, outcomes) in measured.items():
         for d in compare.compare(old, part, jobs, outcomes, (record.LOGITS,)):
-            if d.kind is compare.Kind.CHANGED:
+            if d.kind is compare.DifferenceKind.CHANGED:
                 raise ValueError(f"{d}; record the logits too, or find out why they changed")
 
 
@@ -113,7 +113,7 @@ def _check(sections: tuple[str, ...], parts: Sequence[str]) -> None:
     if absent:
         print(f"in the record, but not measured: {', '.join(absent)}")
     print(compare.verdict(differences))
-    if absent or any(d.kind is compare.Kind.CHANGED for d in differences):
+    if absent or any(d.kind is compare.DifferenceKind.CHANGED for d in differences):
         sys.exit("frozen: not as recorded; see above")
 
 

@@ -23,7 +23,7 @@ from benchmarks.frozen.record import (
 )
 
 
-class Kind(enum.Enum):
+class DifferenceKind(enum.Enum):
     """What a difference means."""
 
     CHANGED = "differs"
@@ -38,7 +38,7 @@ class Difference:
     section: str
     part: str
     network: str
-    kind: Kind
+    kind: DifferenceKind
     text: str
 
     def __str__(self) -> str:
@@ -71,10 +71,10 @@ def _difference(section: str, key: str, old: Any, new: Any) -> str:
     return text
 
 
-def _kind(old: Any, fault: bool) -> Kind:
+def _kind(old: Any, fault: bool) -> DifferenceKind:
     if fault:
-        return Kind.FAULT
-    return Kind.GAINED if str(old).startswith(REFUSED) else Kind.CHANGED
+        return DifferenceKind.FAULT
+    return DifferenceKind.GAINED if str(old).startswith(REFUSED) else DifferenceKind.CHANGED
 
 
 def _both_refuse(old: Any, new: Any) -> bool:
@@ -84,7 +84,7 @@ def _both_refuse(old: Any, new: Any) -> bool:
 
 def _of_network(
     section: str, old: dict[str, Any], new: dict[str, Any], fault: bool, message: dict[str, str]
-) -> list[tuple[Kind, str]]:
+) -> list[tuple[DifferenceKind, str]]:
     found = []
     for key, value in new.items():
         if key in old and old[key] != value and not _both_refuse(old[key], value):
@@ -115,7 +115,11 @@ def compare(
         new = section_of(section, part, jobs, outcomes)
         for name in new:
             if name not in old:
-                kind = Kind.GAINED if _was_refused(record, part, name) else Kind.CHANGED
+                kind = (
+                    DifferenceKind.GAINED
+                    if _was_refused(record, part, name)
+                    else DifferenceKind.CHANGED
+                )
                 found.append(Difference(section, part, name, kind, f"{new[name]}, not recorded"))
                 continue
             outcome = outcomes.get(name)
@@ -126,7 +130,7 @@ def compare(
                 found.append(Difference(section, part, name, kind, text + origin))
         for name in sorted(set(old) - set(new)):
             if reason := _why_lost(outcomes.get(name)):
-                found.append(Difference(section, part, name, Kind.CHANGED, reason))
+                found.append(Difference(section, part, name, DifferenceKind.CHANGED, reason))
     return found
 
 
@@ -159,7 +163,7 @@ def missing(record: dict[str, Any], part: str, outcomes: Outcomes) -> list[str]:
 
 def verdict(differences: Sequence[Difference]) -> str:
     """One paragraph: which sections still hold, and what to do about those that do not."""
-    failing = [d for d in differences if d.kind is Kind.CHANGED]
+    failing = [d for d in differences if d.kind is DifferenceKind.CHANGED]
     count = {s: len({d.network for d in failing if d.section == s}) for s in SECTIONS}
     lines = [
         f"{s}: {f'{count[s]} networks differ' if count[s] else 'as recorded'}" for s in SECTIONS
@@ -173,7 +177,10 @@ def verdict(differences: Sequence[Difference]) -> str:
             "Logits are as recorded: a change of kernels or plans that computes the same. If it is "
             f"meant, {again} --sections={sections}"
         )
-    for kind, text in ((Kind.FAULT, "known faults changed"), (Kind.GAINED, "more runs than did")):
+    for kind, text in (
+        (DifferenceKind.FAULT, "known faults changed"),
+        (DifferenceKind.GAINED, "more runs than did"),
+    ):
         if names := sorted({d.network for d in differences if d.kind is kind}):
             lines.append(f"{text}: {', '.join(names)}; record them again")
     return "\n".join(lines)

@@ -63,7 +63,7 @@ class KernelFigures:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class CallCounts:
     """One run on one core."""
 
     instructions: int
@@ -72,7 +72,7 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class CountedCore:
     """An emulated core with the kernels, and the cycle model of its ELF."""
 
     emulator: KernelEmulator
@@ -87,37 +87,39 @@ class Job:
     unit: str
     work: int
     target: float | None
-    run: Callable[[Machine], Measured]
+    run: Callable[[CountedCore], CallCounts]
 
 
-def _machine(core: emulator.Core) -> Machine:
+def _machine(core: emulator.Core) -> CountedCore:
     elf = emulator.build(core)
-    return Machine(KernelEmulator(elf, core), CycleModel(elf))
+    return CountedCore(KernelEmulator(elf, core), CycleModel(elf))
 
 
-def _operator(op: Params, x: NDArray[np.generic]) -> Callable[[Machine], Measured]:
+def _operator(op: Params, x: NDArray[np.generic]) -> Callable[[CountedCore], CallCounts]:
     expected = run_reference(op, x)
 
-    def run(machine: Machine) -> Measured:
+    def run(machine: CountedCore) -> CallCounts:
         done = run_operator(machine.emulator, op, x, paint=True, profile=True)
         if (done.y != expected).any():
             raise AssertionError("the kernel differs from the reference")
-        return Measured(
+        return CallCounts(
             done.call.instructions, machine.cycles.estimate(machine.emulator), done.call.stack_bytes
         )
 
     return run
 
 
-def _scores(machine: Machine, rows: int) -> Measured:
+def _scores(machine: CountedCore, rows: int) -> CallCounts:
     call = workloads.scores(machine.emulator, rows)
-    return Measured(call.instructions, machine.cycles.estimate(machine.emulator), call.stack_bytes)
+    return CallCounts(
+        call.instructions, machine.cycles.estimate(machine.emulator), call.stack_bytes
+    )
 
 
-def _core(part: str) -> Callable[[Machine], Measured]:
+def _core(part: str) -> Callable[[CountedCore], CallCounts]:
     """The attention core, or the part of it in one function."""
 
-    def run(machine: Machine) -> Measured:
+    def run(machine: CountedCore) -> CallCounts:
         total, cycles, stack = 0, 0, 0
         for name, call in workloads.attention_core(machine.emulator):
             stack = max(stack, call.stack_bytes)
@@ -127,7 +129,7 @@ def _core(part: str) -> Callable[[Machine], Measured]:
                 cycles += machine.cycles.estimate(machine.emulator)
             elif name == "exponentials":
                 total += profile.get(part, 0)
-        return Measured(total, cycles, stack)
+        return CallCounts(total, cycles, stack)
 
     return run
 

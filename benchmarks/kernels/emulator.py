@@ -56,7 +56,7 @@ CORES = {name: core_of(name) for name in CPU_OF}
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class CallResult:
     """What one call did."""
 
     result: int  # r0, signed
@@ -199,7 +199,9 @@ class KernelEmulator:
 
     # ---- running -------------------------------------------------------------------------------
 
-    def call(self, name: str, *arguments: int, paint: bool = False, profile: bool = False) -> Call:
+    def call(
+        self, name: str, *arguments: int, paint: bool = False, profile: bool = False
+    ) -> CallResult:
         """Calls a function with 32-bit integer arguments.
 
         ``paint`` measures the stack, ``profile`` resets and collects :meth:`profile`.
@@ -220,7 +222,7 @@ class KernelEmulator:
         except GuestFault as fault:
             raise EmulationError(f"{name}: {fault}") from fault
         stack = self._stack_bytes(arguments) if paint else -1
-        return Call(result, int(counter.head.total) - before, stack)
+        return CallResult(result, int(counter.head.total) - before, stack)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[NDArray[np.uint32]]:

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.emulator import RAM_BASE, Call, EmulationError, KernelEmulator
+from benchmarks.kernels.emulator import RAM_BASE, CallResult, EmulationError, KernelEmulator
 from tflm_custom_ops.host_library import PARAMS_BYTES
 from tflm_custom_ops.ops import Params, encode, operator_of
 
@@ -22,7 +22,7 @@ class OperatorRun:
     """Result of one operator, the call of its kernel, and its scratch."""
 
     y: NDArray[np.generic]
-    call: Call
+    call: CallResult
     scratch_bytes: int
 
 

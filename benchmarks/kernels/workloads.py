@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.emulator import Call, KernelEmulator
+from benchmarks.kernels.emulator import CallResult, KernelEmulator
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.host_library import PARAMS_BYTES
 from tflm_custom_ops.ops import (
@@ -190,7 +190,7 @@ def _tiled(rows: Array) -> Array:
     return np.ascontiguousarray(even.reshape(-1, 2, k // 2, 2).transpose(0, 2, 1, 3))
 
 
-def scores(machine: KernelEmulator, rows: int) -> Call:
+def scores(machine: KernelEmulator, rows: int) -> CallResult:
     """The scores of ``rows`` queries and all keys of a head, checked."""
     machine.reset_memory()
     rng = _rng()
@@ -208,7 +208,7 @@ def scores(machine: KernelEmulator, rows: int) -> Call:
     return call
 
 
-def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, Call]]:
+def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, CallResult]]:
     """QK^T, softmax and PV of all heads, by the functions that vit_attention calls.
 
     Yields the name and the call of each part, right after it ran with a fresh profile; checks the

@@ -77,7 +77,7 @@ def compare(tensors: Tensors, op: Operator) -> b.CompareInt8 | b.CompareInt32:
     a, c, y = tensors[op.inputs[0]], tensors[op.inputs[1]], tensors[op.outputs[0]]
     if y.dtype != np.bool_:
         raise BuiltinError(f"output {y.name}: got {y.dtype}, expected bool")
-    kind, spread = int(b.Comparison[op.name]), over(a, c, y)
+    kind, spread = int(b.CompareKind[op.name]), over(a, c, y)
     if a.dtype == c.dtype == np.int32:
         return b.CompareInt32(spread, kind)
     _int8(tensors, op)

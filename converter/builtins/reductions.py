@@ -38,7 +38,9 @@ def _four(shape: Sequence[int], axes: Sequence[int]) -> tuple[p.Shape4, p.Shape4
     return (a, b, c, d), (i, j, k, m)
 
 
-def _reduce(tensors: Tensors, op: Operator, kind: r.Reduction, factor: p.Multiplier) -> r.Reduce:
+def _reduce(
+    tensors: Tensors, op: Operator, kind: r.Reduction, factor: p.TfliteMultiplier
+) -> r.Reduce:
     x, y = ends(tensors, op)
     axes = axes_of(tensors, op)
     kept = _four(x.shape, [i for i in range(len(x.shape)) if i not in axes])
@@ -72,4 +74,4 @@ def extreme(tensors: Tensors, op: Operator) -> r.Reduce:
     x, y = ends(tensors, op)
     same_quantization(x, y)
     kind = r.Reduction.MAXIMUM if op.name == "REDUCE_MAX" else r.Reduction.MINIMUM
-    return _reduce(tensors, op, kind, p.Multiplier(0, 0))
+    return _reduce(tensors, op, kind, p.TfliteMultiplier(0, 0))

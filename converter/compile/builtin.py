@@ -131,10 +131,10 @@ def _reshape(context: CallContext, params: p.Reshape) -> Call:
     if context.tensor(x).is_constant:
         line = f"memcpy({context.address(y)}, {context.address(x)}, {size});"
     elif context.planned.span(x).offset == context.planned.span(y).offset:
-        return Call("", c_text.Struct(()), ())
+        return Call("", c_text.Initializer(()), ())
     else:
         line = f"memmove({context.address(y)}, {context.address(x)}, {size});"
-    return Call("", c_text.Struct(()), (line,))
+    return Call("", c_text.Initializer(()), (line,))
 
 
 _BOTH = (0, 1)

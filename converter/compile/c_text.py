@@ -9,21 +9,21 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Field:
+class Designated:
     """One designated initializer: ``.name = value``."""
 
     name: str
-    value: str | Struct
+    value: str | Initializer
 
 
 @dataclasses.dataclass(frozen=True)
-class Struct:
+class Initializer:
     """The initializer of a struct."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[Designated, ...]
 
 
-def _lines(struct: Struct, indent: int) -> list[str]:
+def _lines(struct: Initializer, indent: int) -> list[str]:
     pad = " " * indent
     lines = []
     for field in struct.fields:
@@ -36,7 +36,7 @@ def _lines(struct: Struct, indent: int) -> list[str]:
     return lines
 
 
-def definition(ctype: str, name: str, struct: Struct | tuple[Struct, ...]) -> str:
+def definition(ctype: str, name: str, struct: Initializer | tuple[Initializer, ...]) -> str:
     """``static const ctype name = {...};`` with a line per field; an array of a tuple."""
     if isinstance(struct, tuple):
         lines = [f"static const {ctype} {name}[] = {{"]

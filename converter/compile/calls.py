@@ -23,7 +23,7 @@ class Call:
     """
 
     ctype: str
-    params: c_text.Struct | tuple[c_text.Struct, ...]
+    params: c_text.Initializer | tuple[c_text.Initializer, ...]
     statements: tuple[str, ...]
 
 

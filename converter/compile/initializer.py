@@ -24,7 +24,7 @@ from tflm_custom_ops.ops.schema.writing import stored_fields
 _Pointer = Callable[[NDArray[Any], str, int], str]
 
 
-def of_options(params: Params, custom_options: bytes, blob_offset: int) -> c_text.Struct:
+def of_options(params: Params, custom_options: bytes, blob_offset: int) -> c_text.Initializer:
     """Of a fused operator whose options `tflm_custom_ops.ops.decode` accepted.
 
     Args:
@@ -38,7 +38,7 @@ def of_options(params: Params, custom_options: bytes, blob_offset: int) -> c_tex
     return _struct(params, in_blob, HEADER_WORDS)
 
 
-def of_values(params: Any, weights: WeightsImage) -> c_text.Struct:
+def of_values(params: Any, weights: WeightsImage) -> c_text.Initializer:
     """Of any parameter dataclass; its arrays are added to the weights image."""
 
     def added(values: NDArray[Any], element: str, word: int) -> str:
@@ -47,13 +47,13 @@ def of_values(params: Any, weights: WeightsImage) -> c_text.Struct:
     return _struct(params, added, 0)
 
 
-def _struct(value: Any, at: _Pointer, word: int) -> c_text.Struct:
+def _struct(value: Any, at: _Pointer, word: int) -> c_text.Initializer:
     if isinstance(value, Struct):
-        return c_text.Struct(tuple(_declared(value, at, word)))
+        return c_text.Initializer(tuple(_declared(value, at, word)))
     fields = []
     for field in dataclasses.fields(value):
         content = getattr(value, field.name)
-        text: str | c_text.Struct
+        text: str | c_text.Initializer
         if isinstance(content, np.ndarray):
             text = at(content, f"{content.dtype.name}_t", 0)
         elif dataclasses.is_dataclass(content):
@@ -66,25 +66,25 @@ def _struct(value: Any, at: _Pointer, word: int) -> c_text.Struct:
             text = "{" + ", ".join(c_text.int32(n) for n in content) + "}"
         else:
             text = c_text.int32(int(content))
-        fields.append(c_text.Field(field.name, text))
-    return c_text.Struct(tuple(fields))
+        fields.append(c_text.Designated(field.name, text))
+    return c_text.Initializer(tuple(fields))
 
 
-def _declared(value: Struct, at: _Pointer, word: int) -> list[c_text.Field]:
+def _declared(value: Struct, at: _Pointer, word: int) -> list[c_text.Designated]:
     """Fields of the schema; parts that are absent are left out, which C sets to zero."""
     found = []
     stored = stored_fields(value)
     for field in fields_of(type(value)):
         text = _member(field, getattr(value, field.name), stored.get(field.name), at, word)
         if text is not None:
-            found.append(c_text.Field(field.name, text))
+            found.append(c_text.Designated(field.name, text))
         word += field.words
     return found
 
 
 def _member(
     field: Field, content: Any, stored: NDArray[Any] | None, at: _Pointer, word: int
-) -> str | c_text.Struct | None:
+) -> str | c_text.Initializer | None:
     kind = field.kind
     if isinstance(kind, Array):
         return "NULL" if stored is None else at(stored, kind.c_element, word)

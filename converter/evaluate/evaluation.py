@@ -93,7 +93,7 @@ class RuntimeResult:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class RuntimeComparison:
     """Two runtimes of the same file on the images that both saw; 0 and 0 are expected."""
 
     first: str
@@ -181,7 +181,7 @@ def evaluate_runtime(
     return RuntimeResult(name, logits, seconds, scores, agreement, sqnr)
 
 
-def compare(results: Sequence[RuntimeResult]) -> tuple[Comparison, ...]:
+def compare(results: Sequence[RuntimeResult]) -> tuple[RuntimeComparison, ...]:
     """All pairs, on the images that both saw (every runtime sees a prefix of the same list)."""
     pairs = []
     for i, a in enumerate(results):
@@ -189,7 +189,7 @@ def compare(results: Sequence[RuntimeResult]) -> tuple[Comparison, ...]:
             count = min(len(a.logits), len(b.logits))
             wide = a.logits[:count].astype(np.int32) - b.logits[:count]
             pairs.append(
-                Comparison(
+                RuntimeComparison(
                     a.name,
                     b.name,
                     count,

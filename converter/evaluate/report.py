@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from converter.evaluate import metrics
-from converter.evaluate.evaluation import Comparison, RuntimeResult
+from converter.evaluate.evaluation import RuntimeComparison, RuntimeResult
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Report:
     split: str
     float_scores: metrics.Classification | None
     results: tuple[RuntimeResult, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[RuntimeComparison, ...]
 
 
 def _scores(scores: metrics.Classification) -> dict[str, Any]:

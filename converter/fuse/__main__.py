@@ -36,22 +36,22 @@ _JSON = flags.json(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
-class Planned:
+class PlannedBytes:
     """What planning adds to the report, in bytes."""
 
     arena_bytes: int
     lower_bound_bytes: int
 
 
-def _plan(content: bytes) -> tuple[bytes, Planned]:
+def _plan(content: bytes) -> tuple[bytes, PlannedBytes]:
     from converter.plan.model import plan_model
 
     result = plan_model(content, streamed=_STREAMED.value, arena_budget=_ARENA.value)
-    return result.model_bytes, Planned(result.plan.arena_bytes, result.plan.lower_bound_bytes)
+    return result.model_bytes, PlannedBytes(result.plan.arena_bytes, result.plan.lower_bound_bytes)
 
 
 def _json(
-    report: FuseReport, size: int, planned: Planned | None, runtimes: tuple[Verdict, ...]
+    report: FuseReport, size: int, planned: PlannedBytes | None, runtimes: tuple[Verdict, ...]
 ) -> bytes:
     tree = dataclasses.asdict(report) | {"model_bytes": size}
     tree |= {"runtimes": [dataclasses.asdict(entry) | {"runs": entry.runs} for entry in runtimes]}

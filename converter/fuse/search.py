@@ -23,14 +23,14 @@ from converter.tflite import GraphView
 
 
 @dataclasses.dataclass(frozen=True, order=True)
-class Place:
+class PatternPlace:
     """Where a pattern was looked for: its name and the anchor, an operator."""
 
     pattern: str
     anchor: int
 
 
-Refused = dict[Place, str]  # why a match is not used, though it was found
+Refused = dict[PatternPlace, str]  # why a match is not used, though it was found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Found:
     """A match at its place in the network."""
 
     label: str
-    place: Place
+    place: PatternPlace
     match: Match
 
 
@@ -107,7 +107,7 @@ def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[N
         for label, anchor in _anchors(view, pattern):
             if anchor in taken:
                 continue
-            place = Place(pattern.name, anchor)
+            place = PatternPlace(pattern.name, anchor)
             try:
                 if place in refused:
                     raise NoMatchError(refused[place])

@@ -9,7 +9,7 @@ from converter.tflite import Graph, TfliteError
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class OperandCounts:
     """What an operator must have.
 
     Attributes:
@@ -25,10 +25,10 @@ class Form:
     options: bool = False
 
 
-_UNARY, _BINARY = Form(1, 1), Form(2, 2)
+_UNARY, _BINARY = OperandCounts(1, 1), OperandCounts(2, 2)
 _MANY = 1 << 16
 
-FORMS: dict[str, Form] = {
+FORMS: dict[str, OperandCounts] = {
     **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "SQUARED_DIFFERENCE", "POW"), _BINARY),
     **dict.fromkeys(("MAXIMUM", "MINIMUM", "TRANSPOSE", "EXPAND_DIMS", "BROADCAST_TO"), _BINARY),
     **dict.fromkeys(("SQUARE", "NEG", "RSQRT", "SQRT", "ABS", "EXP", "ELU", "GELU"), _UNARY),
@@ -37,25 +37,25 @@ FORMS: dict[str, Form] = {
     "PAD": _BINARY,
     "LOG": _UNARY,
     "EQUAL": _BINARY,
-    "SELECT": Form(3, 3),
-    "SELECT_V2": Form(3, 3),
-    "REDUCE_MAX": Form(2, 2, options=True),
-    "RESHAPE": Form(1, 2),
-    "SLICE": Form(3, 3),
-    "LEAKY_RELU": Form(1, 1, options=True),
-    "SOFTMAX": Form(1, 1, options=True),
-    "MEAN": Form(2, 2, options=True),
-    "SUM": Form(2, 2, options=True),
-    "GATHER": Form(2, 2, options=True),
-    "STRIDED_SLICE": Form(4, 4, options=True),
-    "SPLIT": Form(2, 2, outputs=0, options=True),
-    "SPLIT_V": Form(3, 3, outputs=0, options=True),
-    "UNPACK": Form(1, 1, outputs=0, options=True),
-    "PACK": Form(1, _MANY, options=True),
-    "CONCATENATION": Form(1, _MANY, options=True),
-    "BATCH_MATMUL": Form(2, 2, options=True),
-    "FULLY_CONNECTED": Form(2, 3, options=True),
-    "CONV_2D": Form(2, 3, options=True),
+    "SELECT": OperandCounts(3, 3),
+    "SELECT_V2": OperandCounts(3, 3),
+    "REDUCE_MAX": OperandCounts(2, 2, options=True),
+    "RESHAPE": OperandCounts(1, 2),
+    "SLICE": OperandCounts(3, 3),
+    "LEAKY_RELU": OperandCounts(1, 1, options=True),
+    "SOFTMAX": OperandCounts(1, 1, options=True),
+    "MEAN": OperandCounts(2, 2, options=True),
+    "SUM": OperandCounts(2, 2, options=True),
+    "GATHER": OperandCounts(2, 2, options=True),
+    "STRIDED_SLICE": OperandCounts(4, 4, options=True),
+    "SPLIT": OperandCounts(2, 2, outputs=0, options=True),
+    "SPLIT_V": OperandCounts(3, 3, outputs=0, options=True),
+    "UNPACK": OperandCounts(1, 1, outputs=0, options=True),
+    "PACK": OperandCounts(1, _MANY, options=True),
+    "CONCATENATION": OperandCounts(1, _MANY, options=True),
+    "BATCH_MATMUL": OperandCounts(2, 2, options=True),
+    "FULLY_CONNECTED": OperandCounts(2, 3, options=True),
+    "CONV_2D": OperandCounts(2, 3, options=True),
 }
 
 

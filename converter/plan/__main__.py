@@ -17,7 +17,7 @@ from pathlib import Path
 
 from converter.plan import heuristic, minimalloc_csv, planner
 from converter.plan.model import plan_model
-from converter.plan.problem import Placement, PlanError, Problem, Region
+from converter.plan.problem import Placement, PlanError, PlanRegion, Problem
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, naming, write_atomic, write_json
 from tflm_vit.run import run
@@ -73,7 +73,7 @@ def _plan_csv() -> tuple[Problem, Placement, bytes]:
     except UnicodeDecodeError as error:
         raise PlanError("not a text file") from error
     problem = minimalloc_csv.reads(text, _ALIGNMENT.value)
-    problem = dataclasses.replace(problem, regions=(Region("memory", _ARENA.value),))
+    problem = dataclasses.replace(problem, regions=(PlanRegion("memory", _ARENA.value),))
     placement = planner.place(problem, _TIME_LIMIT.value, _SEED.value)
     return problem, placement, minimalloc_csv.writes(problem, placement.offsets).encode()
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converter.fused_ops import decoded_all
 from converter.plan import planner
-from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
+from converter.plan.device_table import BufferPlace, BufferRequest, buffer_requests, encode_table
 from converter.plan.layout import Plan
 from converter.plan.lifetimes import (
     STRIP_ID,
@@ -24,7 +24,7 @@ from converter.plan.lifetimes import (
     tensor_id,
 )
 from converter.plan.metadata import plan_of
-from converter.plan.problem import Buffer, PlanError, Problem, Region
+from converter.plan.problem import Buffer, PlanError, PlanRegion, Problem
 from converter.plan.regions import spread
 from converter.plan.strip import strip_model
 from converter.tflite import parse
@@ -47,7 +47,7 @@ class DevicePlan:
     region_bytes: tuple[int, ...]
 
 
-def device_plan(planned_bytes: bytes, regions: tuple[Region, ...] | None = None) -> DevicePlan:
+def device_plan(planned_bytes: bytes, regions: tuple[PlanRegion, ...] | None = None) -> DevicePlan:
     """The table for a planned `.tflite` whose operators are all fused.
 
     Args:
@@ -98,7 +98,7 @@ def _id_of(request: BufferRequest, plan: Plan) -> str:
     return STRIP_ID if plan.tensors[request.tensor] is None else tensor_id(request.tensor)
 
 
-def _placements(problem: Problem, offsets: tuple[int, ...], names: list[str]) -> list[Place]:
+def _placements(problem: Problem, offsets: tuple[int, ...], names: list[str]) -> list[BufferPlace]:
     """One per requested buffer, with the buffer that it overwrites, if it does."""
     number = {name: i for i, name in enumerate(names)}
     before = {o.after: o.before for o in problem.overwrites}
@@ -108,7 +108,7 @@ def _placements(problem: Problem, offsets: tuple[int, ...], names: list[str]) ->
         dying = before.get(name)
         shared = dying is not None and _overlap(problem, offsets, i, problem.index[dying])
         overwrites = number[dying] if shared and dying else None
-        found.append(Place(problem.buffers[i].region, offsets[i], overwrites))
+        found.append(BufferPlace(problem.buffers[i].region, offsets[i], overwrites))
     return found
 
 

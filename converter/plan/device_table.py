@@ -42,7 +42,7 @@ class BufferRequest:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class BufferPlace:
     """Where a buffer goes.
 
     Attributes:
@@ -92,7 +92,7 @@ def buffer_requests(graph: Graph, scratch_bytes: Mapping[int, int]) -> tuple[Buf
 def encode_table(
     model_bytes: bytes,
     requests: Sequence[BufferRequest],
-    placements: Sequence[Place],
+    placements: Sequence[BufferPlace],
     region_bytes: Sequence[int],
 ) -> NDArray[np.int32]:
     """The plan as the int32 words that go into the firmware.

@@ -6,16 +6,16 @@ from __future__ import annotations
 import html
 import io
 
-from converter.plan.report import Kind, MemoryReport, Rectangle
+from converter.plan.report import BufferKind, MemoryReport, Rectangle
 
-COLOURS: dict[Kind, str] = {
-    Kind.IMAGE: "#8da0cb",
-    Kind.STRIP: "#80b1d3",
-    Kind.TOKENS: "#66c2a5",
-    Kind.ACTIVATIONS: "#a6d854",
-    Kind.KEYS_VALUES: "#fc8d62",
-    Kind.SCRATCH: "#ffd92f",
-    Kind.PERSISTENT: "#b3b3b3",
+COLOURS: dict[BufferKind, str] = {
+    BufferKind.IMAGE: "#8da0cb",
+    BufferKind.STRIP: "#80b1d3",
+    BufferKind.TOKENS: "#66c2a5",
+    BufferKind.ACTIVATIONS: "#a6d854",
+    BufferKind.KEYS_VALUES: "#fc8d62",
+    BufferKind.SCRATCH: "#ffd92f",
+    BufferKind.PERSISTENT: "#b3b3b3",
 }
 LABEL_SHARE = 0.04  # rectangles at least this high, as a share of the arena, carry their size
 
@@ -84,7 +84,7 @@ def html_page(report: MemoryReport, title: str, tables: list[tuple[str, list[lis
     Args:
       tables: (heading, rows); the first row is the header, numbers end with a digit.
     """
-    used = [k for k in Kind if any(r.kind == k for r in report.rectangles)]
+    used = [k for k in BufferKind if any(r.kind == k for r in report.rectangles)]
     key = "".join(f'<span style="background:{COLOURS[k]}">{k.value}</span>' for k in used)
     body = "".join(_html_table(heading, rows) for heading, rows in tables)
     return (
@@ -133,7 +133,7 @@ def png(report: MemoryReport, title: str) -> bytes:
                     f"{report.peak.name}")  # fmt: skip
     axes.set_ylabel("arena offset, bytes")
     axes.set_title(title)
-    used = [k for k in Kind if any(r.kind == k for r in report.rectangles)]
+    used = [k for k in BufferKind if any(r.kind == k for r in report.rectangles)]
     handles = [Patch(facecolor=COLOURS[k], label=k.value) for k in used]
     axes.legend(handles=handles, loc="upper right", fontsize=8)
     out = io.BytesIO()

@@ -76,7 +76,7 @@ class Overwrite:
 
 
 @dataclasses.dataclass(frozen=True)
-class Region:
+class PlanRegion:
     """A memory, for example DTCM; ``capacity_bytes`` None means unbounded."""
 
     name: str
@@ -104,7 +104,7 @@ class Problem:
 
     buffers: tuple[Buffer, ...]
     overwrites: tuple[Overwrite, ...] = ()
-    regions: tuple[Region, ...] = (Region("arena"),)
+    regions: tuple[PlanRegion, ...] = (PlanRegion("arena"),)
 
     def __post_init__(self) -> None:
         names = [b.id for b in self.buffers]

@@ -11,13 +11,13 @@ import dataclasses
 from collections.abc import Callable
 
 from converter.plan import heuristic
-from converter.plan.problem import Buffer, PlanError, Problem, Region, part_of
+from converter.plan.problem import Buffer, PlanError, PlanRegion, Problem, part_of
 
 SEARCH_ITERATIONS = 40  # per group and memory; the final placement searches longer
 
 
 def spread(
-    problem: Problem, regions: tuple[Region, ...], priority: Callable[[Buffer], float]
+    problem: Problem, regions: tuple[PlanRegion, ...], priority: Callable[[Buffer], float]
 ) -> Problem:
     """The problem with a region for each buffer.
 
@@ -65,7 +65,7 @@ def _groups(problem: Problem) -> list[list[Buffer]]:
     return list(groups.values())
 
 
-def _fits(part: Problem, region: Region) -> bool:
+def _fits(part: Problem, region: PlanRegion) -> bool:
     if region.capacity_bytes is None:
         return True
     if part.lower_bound_bytes[0] > region.capacity_bytes:

@@ -13,7 +13,7 @@ from tflm_custom_ops.ops import Params, operator_of
 from tflm_custom_ops.ops.schema.writing import arrays_of
 
 
-class Kind(enum.Enum):
+class BufferKind(enum.Enum):
     """What a buffer is for."""
 
     IMAGE = "image"
@@ -30,7 +30,7 @@ class Rectangle:
     """A buffer on the memory map: steps [lower, upper), addresses [offset, offset + size_bytes)."""
 
     name: str
-    kind: Kind
+    kind: BufferKind
     lower: int
     upper: int
     offset: int
@@ -64,7 +64,7 @@ class MemoryReport:
     streamed: bool
     ops: tuple[OpMemory, ...]
     peak: OpMemory
-    peak_by_kind: tuple[tuple[Kind, int], ...]
+    peak_by_kind: tuple[tuple[BufferKind, int], ...]
     rectangles: tuple[Rectangle, ...]
 
 
@@ -106,9 +106,9 @@ def _union(rectangles: list[Rectangle]) -> int:
     return covered
 
 
-def _by_kind(rectangles: list[Rectangle]) -> tuple[tuple[Kind, int], ...]:
+def _by_kind(rectangles: list[Rectangle]) -> tuple[tuple[BufferKind, int], ...]:
     """Bytes per kind; each buffer adds what those before it (in birth order) do not cover."""
-    totals: dict[Kind, int] = {}
+    totals: dict[BufferKind, int] = {}
     seen: list[Rectangle] = []
     for r in sorted(rectangles, key=lambda r: (r.lower, r.offset)):
         added = _union([*seen, r]) - _union(seen)
@@ -127,18 +127,18 @@ def _rectangles(stated: ModelProblem, plan: Plan) -> tuple[Rectangle, ...]:
 def _rectangles_of(stated: ModelProblem, plan: Plan, b: Buffer) -> list[Rectangle]:
     name = stated.names[b.id]
 
-    def rectangle(kind: Kind, offset: int, size: int, label: str = name) -> Rectangle:
+    def rectangle(kind: BufferKind, offset: int, size: int, label: str = name) -> Rectangle:
         return Rectangle(label, kind, b.lower, b.upper, offset, size)
 
     if b.id == STRIP_ID and plan.strip is not None:
-        return [rectangle(Kind.STRIP, plan.strip.offset, plan.strip.size_bytes)]
+        return [rectangle(BufferKind.STRIP, plan.strip.offset, plan.strip.size_bytes)]
     for i, span in enumerate(plan.scratch):
         if span is not None and b.id == scratch_id(i):
             op = stated.ops[i]
             kept = 0 if op is None else operator_of(op).kept_bytes
-            parts = [rectangle(Kind.SCRATCH, span.offset + kept, span.size_bytes - kept)]
+            parts = [rectangle(BufferKind.SCRATCH, span.offset + kept, span.size_bytes - kept)]
             if kept:
-                parts.append(rectangle(Kind.KEYS_VALUES, span.offset, kept, f"K/V of op {i}"))
+                parts.append(rectangle(BufferKind.KEYS_VALUES, span.offset, kept, f"K/V of op {i}"))
             return parts
     index = int(b.id.removeprefix("t"))
     span = plan.tensors[index]
@@ -146,16 +146,16 @@ def _rectangles_of(stated: ModelProblem, plan: Plan, b: Buffer) -> list[Rectangl
     return [rectangle(_tensor_kind(stated, index), span.offset, span.size_bytes)]
 
 
-def _tensor_kind(stated: ModelProblem, index: int) -> Kind:
+def _tensor_kind(stated: ModelProblem, index: int) -> BufferKind:
     if stated.graph.tensors[index].is_variable:
-        return Kind.PERSISTENT
+        return BufferKind.PERSISTENT
     if index in stated.graph.inputs:
-        return Kind.IMAGE
+        return BufferKind.IMAGE
     for op, fused in zip(stated.graph.operators, stated.ops, strict=True):
         if index in op.outputs:
             tokens = fused is not None and operator_of(fused).WRITES_STREAM
-            return Kind.TOKENS if tokens else Kind.ACTIVATIONS
-    return Kind.ACTIVATIONS
+            return BufferKind.TOKENS if tokens else BufferKind.ACTIVATIONS
+    return BufferKind.ACTIVATIONS
 
 
 # ---- flash -----------------------------------------------------------------------------------

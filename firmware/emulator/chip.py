@@ -23,7 +23,7 @@ from firmware.emulator.peripherals import (
     UsartV1,
     UsartV2,
 )
-from firmware.emulator.quadspi import FlashDevice, QuadSpi
+from firmware.emulator.quadspi import FlashDevice, QuadSpiController
 
 
 def _gpio(block: PeripheralBlock, log: list[RegisterWrite]) -> RegisterBlock:
@@ -113,10 +113,10 @@ class Chip:
         enables = self.rcc.values[quad_spi.clock_enable_offset]
         return bool(enables & 1 << quad_spi.clock_enable_bit)
 
-    def _quad_spi(self, block: PeripheralBlock) -> QuadSpi:
+    def _quad_spi(self, block: PeripheralBlock) -> QuadSpiController:
         region = self._board.external_flash()
         assert region is not None
-        return QuadSpi(
+        return QuadSpiController(
             block.name,
             self.log,
             self._quad_spi_clocked,

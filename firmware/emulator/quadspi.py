@@ -96,7 +96,7 @@ class _DeviceState:
         return _W25Q_DUMMY_CYCLES if self._status_2 & _QUAD_ENABLE else None
 
 
-class QuadSpi(RegisterBlock):
+class QuadSpiController(RegisterBlock):
     """The controller."""
 
     CR, DCR, SR, FCR, DLR, CCR, AR, DR = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x20

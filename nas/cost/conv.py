@@ -2,7 +2,7 @@
 """Instructions of a stem's convolution on a Cortex-M7, from what its kernel does.
 
 The kernel (tflm_custom_ops/builtins/vit_conv_2d.c) gathers the patches of a few output pixels, and
-multiplies them with four output channels after four; `Work` counts its loops for a shape
+multiplies them with four output channels after four; `KernelWork` counts its loops for a shape
 and a scratch, `INSTRUCTIONS` says what each costs. The numbers are fitted to exact counts of the
 emulated kernel over many shapes (`benchmarks.conv_instructions`, whose record a test compares).
 """
@@ -31,7 +31,7 @@ class ConvShape:
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class KernelWork:
     """How often each part of the kernel runs; with `INSTRUCTIONS`, how many instructions that is.
 
     Attributes:
@@ -55,7 +55,7 @@ class Work:
     tiles: float
 
 
-def work_of(shape: ConvShape, scratch_bytes: int) -> Work:
+def work_of(shape: ConvShape, scratch_bytes: int) -> KernelWork:
     """The work of a convolution whose arena leaves it so much scratch; below 768 bytes it takes
     those from the stack."""
     features = shape.taps * shape.inputs
@@ -67,7 +67,7 @@ def work_of(shape: ConvShape, scratch_bytes: int) -> Work:
     cuts = -(-shape.outputs // cut.channels)  # of the channels
     again = cuts if parts > 1 else 1  # gathered
     quads = -(-shape.outputs // 4)
-    return Work(
+    return KernelWork(
         taps=shape.pixels * again * (shape.taps + parts - 1),
         gathered=shape.pixels * again * features,
         products=groups * quads * features,
@@ -85,7 +85,7 @@ def instructions(shape: ConvShape, scratch_bytes: int) -> float:
     return float(sum(count * each for count, each in zip(work, costs, strict=True)))
 
 
-INSTRUCTIONS = Work(
+INSTRUCTIONS = KernelWork(
     taps=58.58,
     gathered=7.071,
     products=3.524,

@@ -37,7 +37,7 @@ ATTENTION, MLP = 1, 2  # operators of a network of one block: patch embedding, t
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class ScheduleChoice:
     """One schedule of a kind of operator, e.g. "VitMlp": bytes of scratch in the arena, and what a
     run costs."""
 
@@ -63,7 +63,7 @@ class OpCost:
     name: str
     base_bytes: int
     constant_bytes: int
-    schedules: tuple[Schedule, ...]
+    schedules: tuple[ScheduleChoice, ...]
     convolution: ConvShape | None = None
 
     @property
@@ -76,7 +76,7 @@ class OpCost:
         """Arena with the smallest schedule that reads weights seldom."""
         return self.base_bytes + min((s.scratch_bytes for s in self.schedules if s.good), default=0)
 
-    def best(self, limit: int) -> Schedule | None:
+    def best(self, limit: int) -> ScheduleChoice | None:
         """The fastest schedule within an arena of `limit` bytes; None if none fits."""
         left = limit - self.base_bytes
         if self.convolution is not None:
@@ -85,11 +85,11 @@ class OpCost:
 
 
 @functools.cache
-def _convolution_schedule(shape: ConvShape, scratch_bytes: int) -> Schedule:
+def _convolution_schedule(shape: ConvShape, scratch_bytes: int) -> ScheduleChoice:
     """With so much of the arena left; what it takes of that is not planned."""
     estimate = instructions(shape, scratch_bytes)
     traffic = int(2 * work_of(shape, scratch_bytes).expanded)
-    return Schedule(CONVOLUTION, 0, estimate, traffic, True)
+    return ScheduleChoice(CONVOLUTION, 0, estimate, traffic, True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[Op
             continue
         ranked = sorted(found.candidates[i], key=lambda c: c.rank)
         schedules = [
-            Schedule(
+            ScheduleChoice(
                 name, padded(c), c.cost.instructions, c.cost.weight_bytes, has_good_tile(c.op)
             )
             for c in ranked
@@ -221,7 +221,7 @@ class CostModel:
         """The cost of a network."""
         return self.total(self.operators(arch), arch)
 
-    def latency_ms(self, schedules: Iterable[Schedule], external: bool) -> float:
+    def latency_ms(self, schedules: Iterable[ScheduleChoice], external: bool) -> float:
         """Estimated latency of operators that run with these schedules, one after another.
 
         Args:

@@ -55,7 +55,7 @@ class StepRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class RoundWork:
     """What a step consists of; both write their folder, and are not called for a complete one.
 
     Attributes:
@@ -69,7 +69,7 @@ class Work:
     describe: Callable[[SearchSpace], str]
 
 
-def alternate(work: Work, supernet: str, out: str, steps: int, control: bool) -> list[StepRow]:
+def alternate(work: RoundWork, supernet: str, out: str, steps: int, control: bool) -> list[StepRow]:
     """Evolves a space; ends early where no dimension moves.
 
     Writes out/steps.json and out/steps.png after every step, and out/space.json, the last space.

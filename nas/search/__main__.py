@@ -30,13 +30,13 @@ from nas.search.lost import repeat_all
 from nas.search.storage import open_study, patiently, repair_journal
 from nas.search.study import (
     EXCESS,
-    Found,
+    Evaluated,
     Searcher,
     evaluated,
     pareto_front,
 )
 from nas.space import SearchSpace
-from nas.supernet.evaluator import Evaluator, Source
+from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
 from tflm_vit import flags
 from tflm_vit.files import write_json
@@ -65,11 +65,13 @@ shared.define_target_flags(FLAGS)
 STUDY_FILE = "study.log"
 
 
-def _source() -> Source:
-    return Source(FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.count)
+def _source() -> SupernetSource:
+    return SupernetSource(
+        FLAGS.supernet, FLAGS.dataset, FLAGS.data_dir, FLAGS.search_fraction, FLAGS.count
+    )
 
 
-def _setup(sampler: Sampler, source: Source) -> str:
+def _setup(sampler: Sampler, source: SupernetSource) -> str:
     """JSON of what must not change within a study."""
     return json.dumps(
         {
@@ -160,7 +162,7 @@ def _finish(study: optuna.Study, sampler: Sampler, seconds: float) -> None:
     _print(front, rejected, names)
 
 
-def _print(front: list[Found], rejected: int, names: list[str]) -> None:
+def _print(front: list[Evaluated], rejected: int, names: list[str]) -> None:
     print(f"{'trial':>6} {'accuracy':>9} {'ms':>8} {'SRAM':>8} {'flash':>9} {'parameters':>10}")
     for f in front:
         print(

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from nas.png import png
-from nas.search.study import Found
+from nas.search.study import Evaluated
 from nas.space import SearchSpace
 from nas.space.describe import describe
 from tflm_vit.files import write_atomic
@@ -21,7 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def rows_of(space: SearchSpace, found: list[Found]) -> list[dict[str, Any]]:
+def rows_of(space: SearchSpace, found: list[Evaluated]) -> list[dict[str, Any]]:
     """One row per network."""
     return [
         {
@@ -36,7 +36,7 @@ def rows_of(space: SearchSpace, found: list[Found]) -> list[dict[str, Any]]:
 
 
 def write_front(
-    directory: str, space: SearchSpace, front: list[Found], every: list[Found], title: str
+    directory: str, space: SearchSpace, front: list[Evaluated], every: list[Evaluated], title: str
 ) -> list[str]:
     """Writes front.csv, front.json, front.png, front.html and front_N.json (`ArchConfig`).
 
@@ -73,7 +73,7 @@ def _write_text(path: str, text: str) -> None:
     write_atomic(path, text.encode())
 
 
-def _png(path: str, front: list[Found], every: list[Found], title: str) -> None:
+def _png(path: str, front: list[Evaluated], every: list[Evaluated], title: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")

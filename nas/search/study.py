@@ -33,7 +33,7 @@ WAIT_S = 0.2  # between two looks at what others still evaluate
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Evaluated:
     """An evaluated sub-network."""
 
     number: int
@@ -82,7 +82,7 @@ class Searcher:
             return done
         return done + (self.step(trials) is not None)
 
-    def step(self, most: int | None = None) -> Found | None:
+    def step(self, most: int | None = None) -> Evaluated | None:
         """One trial; None if its network is over a limit, or is not needed.
 
         Args:
@@ -132,7 +132,7 @@ class Searcher:
         earlier = sum(t.state is TrialState.RUNNING and t.number < trial.number for t in begun)
         return complete + earlier >= most
 
-    def _evaluate(self, trial: optuna.Trial, finished: list[FrozenTrial]) -> Found | None:
+    def _evaluate(self, trial: optuna.Trial, finished: list[FrozenTrial]) -> Evaluated | None:
         config = config_of(self.sampler.space, trial.params)
         cost = self.sampler.model.cost(self.sampler.space.arch(config))
         attributes = {CONFIG: json.dumps(config.to_dict()), COST: _cost_dict(cost)}
@@ -150,7 +150,7 @@ class Searcher:
             accuracy = self.accuracy(config)
         values = [accuracy, cost.latency_ms]
         patiently(lambda: self.study.tell(trial, values, skip_if_finished=True))
-        return Found(trial.number, config, accuracy, cost.latency_ms, _cost_dict(cost))
+        return Evaluated(trial.number, config, accuracy, cost.latency_ms, _cost_dict(cost))
 
     def _known(self, before: list[FrozenTrial]) -> dict[SubnetConfig, float]:
         return {found.config: found.accuracy for found in evaluated(before)}
@@ -185,10 +185,10 @@ def _cost_dict(cost: NetworkCost) -> dict[str, Any]:
     return {k: None if v == np.inf else v for k, v in fields.items() if k != "excess"}
 
 
-def evaluated(trials: list[FrozenTrial]) -> list[Found]:
+def evaluated(trials: list[FrozenTrial]) -> list[Evaluated]:
     """The finished trials, in order."""
     return [
-        Found(
+        Evaluated(
             t.number,
             parse_subnet(json.loads(t.user_attrs[CONFIG])),
             t.values[0],
@@ -200,12 +200,12 @@ def evaluated(trials: list[FrozenTrial]) -> list[Found]:
     ]
 
 
-def pareto_front(found: list[Found]) -> list[Found]:
+def pareto_front(found: list[Evaluated]) -> list[Evaluated]:
     """Networks than which none is both as accurate and as fast, and better in one; fastest first.
 
     Of equal figures the network of the earliest trial stays.
     """
-    front: list[Found] = []
+    front: list[Evaluated] = []
     for each in sorted(found, key=lambda f: (f.latency_ms, -f.accuracy, f.number)):
         if not front or each.accuracy > front[-1].accuracy:
             front.append(each)

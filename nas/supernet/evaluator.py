@@ -14,7 +14,7 @@ from nas.supernet.files import load_supernet, trained_on
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class SupernetSource:
     """Where supernet and images come from; plain text, so that workers can be told.
 
     Attributes:
@@ -35,7 +35,9 @@ class Source:
 class Evaluator:
     """Measures sub-networks; loads and compiles on first use."""
 
-    def __init__(self, source: Source, space: SearchSpace, allow_other_data: bool = False) -> None:
+    def __init__(
+        self, source: SupernetSource, space: SearchSpace, allow_other_data: bool = False
+    ) -> None:
         """Reads nothing yet; `allow_other_data` than the supernet was trained on, see `load`."""
         self.source, self.space = source, space
         self._allowed = allow_other_data

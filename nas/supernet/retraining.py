@@ -46,7 +46,7 @@ WEIGHTS = ("inherited", "scratch")
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class RetrainJob:
     """What is trained, and how.
 
     Attributes:
@@ -97,7 +97,9 @@ def _right(classes: int) -> Any:
     return right
 
 
-def retrain(job: Job, net: Supernet, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
+def retrain(
+    job: RetrainJob, net: Supernet, data: Dataset, resume: bool = False
+) -> tuple[Any, Progress]:
     """Trains a sub-network alone.
 
     Returns:
@@ -151,7 +153,7 @@ def retrain(job: Job, net: Supernet, data: Dataset, resume: bool = False) -> tup
     return final, saving.progress
 
 
-def write(job: Job, net: Supernet, data: Dataset, model: Any, progress: Progress,
+def write(job: RetrainJob, net: Supernet, data: Dataset, model: Any, progress: Progress,
           command: str) -> dict[str, Any]:  # fmt: skip
     """Writes the trained directory; returns what train.json holds."""
     arch = net.space.arch(job.config)

@@ -50,7 +50,7 @@ EVALUATION_BATCH = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class SupernetJob:
     """What is to be trained, and how."""
 
     space: SearchSpace
@@ -111,7 +111,7 @@ class Training:
     """
 
     def __init__(
-        self, job: Job, data: SearchData, distribution: Distribution | None = None
+        self, job: SupernetJob, data: SearchData, distribution: Distribution | None = None
     ) -> None:
         self.job, self.data = job, data
         self.distribution = distribution or Distribution()
@@ -249,7 +249,7 @@ class _TensorBoard:
 
 
 def train(
-    job: Job,
+    job: SupernetJob,
     data: SearchData,
     command: str,
     resume: bool = False,

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from benchmarks.frozen import compare, record
-from benchmarks.frozen.compare import Kind
+from benchmarks.frozen.compare import DifferenceKind
 from benchmarks.frozen.jobs import (
     CASES,
     FAULT,
@@ -108,7 +108,7 @@ def test_one_changed_logit_is_named_with_its_size(frozen, jobs, recorded_outcome
         recorded_outcome, logits=recorded_outcome.logits | {HOST: changed}
     )
     (difference,) = compared(frozen, jobs, outcome)
-    assert difference.kind is Kind.CHANGED
+    assert difference.kind is DifferenceKind.CHANGED
     assert f"random_005 differs: host: 1 of {len(text) // 2} values, by up to 1" in str(difference)
     assert "Logits differ: numbers changed" in compare.verdict([difference])
 
@@ -131,7 +131,7 @@ def test_a_runtime_that_refuses_now_is_a_difference_with_its_reason(frozen, jobs
     )
     found = compared(frozen, jobs, outcome)
     assert {d.section for d in found} == {record.LOGITS, record.INSTRUCTIONS}
-    assert all("does not fit" in str(d) and d.kind is Kind.CHANGED for d in found)
+    assert all("does not fit" in str(d) and d.kind is DifferenceKind.CHANGED for d in found)
 
 
 def test_a_known_fault_may_change(frozen):
@@ -140,7 +140,7 @@ def test_a_known_fault_may_change(frozen):
     assert logits[HOST] != logits[EMULATED]  # wrong, and silently
     right = Outcome("", "refused: TfliteError", None, {}, None)
     found = compare.compare(frozen, FAULT, faults, {"value_width": right}, (record.LOGITS,))
-    assert [d.kind for d in found] == [Kind.FAULT]
+    assert [d.kind for d in found] == [DifferenceKind.FAULT]
 
 
 def test_what_was_refused_and_runs_now_is_a_gain():
@@ -150,7 +150,7 @@ def test_what_was_refused_and_runs_now_is_a_gain():
     job = dataclasses.replace(fault_jobs()[0], name="case", fault="")
     outcome = Outcome("p", "", Arena(9, 3, 64, True), {REFERENCE: "00"}, None)
     found = compare.compare(old, CASES, {"case": job}, {"case": outcome}, (record.LOGITS,))
-    assert [d.kind for d in found] == [Kind.GAINED]
+    assert [d.kind for d in found] == [DifferenceKind.GAINED]
     assert "more runs than did: case" in compare.verdict(found)
 
 
@@ -158,8 +158,8 @@ def test_a_first_count_is_a_gain_only_where_it_could_not_be_counted(frozen, jobs
     name = "random_005"
     without = {**frozen, record.INSTRUCTIONS: {RANDOM: {"networks": {}}}}
     found = compare.compare(without, RANDOM, jobs, {name: recorded_outcome})
-    assert [(d.section, d.kind) for d in found] == [(record.INSTRUCTIONS, Kind.CHANGED)]
+    assert [(d.section, d.kind) for d in found] == [(record.INSTRUCTIONS, DifferenceKind.CHANGED)]
     logits = {**recorded_outcome.logits, EMULATED: "refused: ModelError"}
     without[record.LOGITS] = {RANDOM: {"networks": {name: logits}}}
     found = compare.compare(without, RANDOM, jobs, {name: recorded_outcome})
-    assert {d.kind for d in found} == {Kind.GAINED}
+    assert {d.kind for d in found} == {DifferenceKind.GAINED}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from firmware.connection import Connection, NoReplyError, RequestError
 from firmware.emulator.emulator import EmulatedSerial, Emulator
-from firmware.protocol import ESCAPE, FLAG, Decoder, ErrorCode, Kind, encode
+from firmware.protocol import ESCAPE, FLAG, Decoder, ErrorCode, FrameType, encode
 from firmware.transports import NoisyTransport
 from tests.firmware import fake_model
 from tests.firmware.fake_model import FakeModel
@@ -103,11 +103,11 @@ def test_silence_is_an_error():
 @pytest.mark.parametrize(
     ("kind", "payload", "code"),
     [
-        (Kind.ROW, b"\0\0" + bytes(fake_model.ROW_BYTES), ErrorCode.NOT_BEGUN),
-        (Kind.ROW, b"\0\0\0", ErrorCode.BAD_LENGTH),
-        (Kind.FINISH, b"\1\0\0\0", ErrorCode.NOT_BEGUN),
-        (Kind.BEGIN, b"", ErrorCode.BAD_LENGTH),
-        (Kind.OPERATOR, b"\3\0", ErrorCode.BAD_INDEX),
+        (FrameType.ROW, b"\0\0" + bytes(fake_model.ROW_BYTES), ErrorCode.NOT_BEGUN),
+        (FrameType.ROW, b"\0\0\0", ErrorCode.BAD_LENGTH),
+        (FrameType.FINISH, b"\1\0\0\0", ErrorCode.NOT_BEGUN),
+        (FrameType.BEGIN, b"", ErrorCode.BAD_LENGTH),
+        (FrameType.OPERATOR, b"\3\0", ErrorCode.BAD_INDEX),
     ],
 )
 def test_requests_that_make_no_sense_are_refused(emulator, kind, payload, code):
@@ -119,14 +119,14 @@ def test_requests_that_make_no_sense_are_refused(emulator, kind, payload, code):
 def test_rows_out_of_order_and_incomplete_images_are_refused(emulator):
     connection = Connection(EmulatedSerial(emulator))
     row = bytes(fake_model.ROW_BYTES)
-    connection.request(Kind.BEGIN, struct.pack("<I", 9))
-    assert connection.request(Kind.ROW, struct.pack("<H", 0) + row) == b"\1\0"
-    assert connection.request(Kind.ROW, struct.pack("<H", 0) + row) == b"\1\0"  # A repetition.
+    connection.request(FrameType.BEGIN, struct.pack("<I", 9))
+    assert connection.request(FrameType.ROW, struct.pack("<H", 0) + row) == b"\1\0"
+    assert connection.request(FrameType.ROW, struct.pack("<H", 0) + row) == b"\1\0"  # A repetition.
     with pytest.raises(RequestError) as caught:
-        connection.request(Kind.ROW, struct.pack("<H", 2) + row)
+        connection.request(FrameType.ROW, struct.pack("<H", 2) + row)
     assert caught.value.code == ErrorCode.ROW_ORDER
     with pytest.raises(RequestError) as caught:
-        connection.request(Kind.FINISH, struct.pack("<I", 9))
+        connection.request(FrameType.FINISH, struct.pack("<I", 9))
     assert caught.value.code == ErrorCode.INCOMPLETE
 
 
@@ -145,18 +145,18 @@ def test_any_garbage_before_a_request_is_survived(build_fake, garbage, data):
 
 @given(payload=st.binary(max_size=300), sequence=st.integers(0, 255))
 def test_encode_and_decode_agree(payload, sequence):
-    wire = encode(Kind.ROW, sequence, payload)
+    wire = encode(FrameType.ROW, sequence, payload)
     assert wire[0] == wire[-1] == FLAG
     assert FLAG not in wire[1:-1]
     decoder = Decoder()
     (frame,) = [f for byte in wire for f in decoder.feed(bytes((byte,)))]
-    assert (frame.kind, frame.sequence, frame.payload) == (Kind.ROW, sequence, payload)
+    assert (frame.kind, frame.sequence, frame.payload) == (FrameType.ROW, sequence, payload)
     assert not decoder.text
 
 
 @given(payload=st.binary(min_size=1, max_size=100), data=st.data())
 def test_a_flipped_bit_never_passes(payload, data):
-    wire = bytearray(encode(Kind.ROW, 1, payload))
+    wire = bytearray(encode(FrameType.ROW, 1, payload))
     index = data.draw(st.integers(1, len(wire) - 2))
     wire[index] ^= 1 << data.draw(st.integers(0, 7))
     for frame in Decoder().feed(bytes(wire)):

@@ -56,7 +56,7 @@ def digits():
 
 
 def job(out, **changes):
-    return train.Job(
+    return train.TrainJob(
         arch=TINY,
         recipe=recipe_for("tiny", **{**OVERRIDES, **changes}),
         dataset="digits",
@@ -162,7 +162,7 @@ def test_checkpoint_refuses_another_network(tmp_path):
     model.optimizer.build(model.trainable_variables)
     save_checkpoint(path, model, Progress(1, 1.0, [], "{}"))
     wider = train._compiled_model(
-        train.Job(**{**vars(job(tmp_path)), "arch": TINY.replace(embed_dim=24)}), 10
+        train.TrainJob(**{**vars(job(tmp_path)), "arch": TINY.replace(embed_dim=24)}), 10
     )
     with pytest.raises(CheckpointError, match=r"weight \d+ is \(.*expected"):
         restore_checkpoint(path, wider)

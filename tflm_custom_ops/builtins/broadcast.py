@@ -45,7 +45,7 @@ class SquaredDifference:
     out_shift: int
 
 
-class Comparison(enum.IntEnum):
+class CompareKind(enum.IntEnum):
     """VIT_COMPARE_... of vit_builtins.h."""
 
     EQUAL = 0
@@ -141,12 +141,12 @@ def squared_difference(op: SquaredDifference, a: Array, b: Array) -> NDArray[np.
 
 
 _COMPARE: dict[int, Callable[[Array, Array], Array]] = {
-    Comparison.EQUAL: np.equal,
-    Comparison.NOT_EQUAL: np.not_equal,
-    Comparison.LESS: np.less,
-    Comparison.LESS_EQUAL: np.less_equal,
-    Comparison.GREATER: np.greater,
-    Comparison.GREATER_EQUAL: np.greater_equal,
+    CompareKind.EQUAL: np.equal,
+    CompareKind.NOT_EQUAL: np.not_equal,
+    CompareKind.LESS: np.less,
+    CompareKind.LESS_EQUAL: np.less_equal,
+    CompareKind.GREATER: np.greater,
+    CompareKind.GREATER_EQUAL: np.greater_equal,
 }
 
 

@@ -20,26 +20,26 @@ Int32Array = NDArray[np.int32]
 
 
 @dataclasses.dataclass(frozen=True)
-class Multiplier:
+class TfliteMultiplier:
     """A real factor as TFLite stores it."""
 
     multiplier: int
     shift: int
 
 
-def quantize_multiplier(factor: float) -> Multiplier:
+def quantize_multiplier(factor: float) -> TfliteMultiplier:
     """TFLite's QuantizeMultiplier (kernels/internal/quantization_util.cc)."""
     if factor == 0.0:
-        return Multiplier(0, 0)
+        return TfliteMultiplier(0, 0)
     mantissa, shift = math.frexp(factor)
     fixed = math.floor(mantissa * (1 << 31) + 0.5)
     if fixed == 1 << 31:
         fixed, shift = fixed // 2, shift + 1
     if shift < -31:
-        return Multiplier(0, 0)
+        return TfliteMultiplier(0, 0)
     if shift > 30:
-        return Multiplier((1 << 31) - 1, 30)
-    return Multiplier(fixed, shift)
+        return TfliteMultiplier((1 << 31) - 1, 30)
+    return TfliteMultiplier(fixed, shift)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,14 +197,14 @@ class Mean:
     out_max: int
 
 
-def mean_factor(factor: float, count: int) -> Multiplier:
+def mean_factor(factor: float, count: int) -> TfliteMultiplier:
     """factor / count as TFLite's reduce.cc divides it: in the multiplier, rounding down.
 
     The multiplier is first shifted left by as many bits as the count and 64 bits allow.
     """
     base = quantize_multiplier(factor)
     shift = min(count.bit_length() - 1, 32, 31 + base.shift)
-    return Multiplier((base.multiplier << shift) // count, base.shift - shift)
+    return TfliteMultiplier((base.multiplier << shift) // count, base.shift - shift)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflm_custom_ops.builtins import fixed_point as fx
-from tflm_custom_ops.builtins.params import Int8Array, Multiplier, quantize_multiplier
+from tflm_custom_ops.builtins.params import Int8Array, TfliteMultiplier, quantize_multiplier
 from tflm_custom_ops.builtins.rescale import rescale
 
 Int64Array = NDArray[np.int64]
@@ -30,7 +30,7 @@ def _int8(values: Int64Array) -> Int8Array:
 def _in_q4(x: Scale) -> tuple[Int64Array, int]:
     """The inputs in Q4.27, and the distance from zero from where functions saturate."""
     mantissa, shift = math.frexp(x[0] * (1 << (31 - _Q4)))
-    factor = Multiplier(math.floor(mantissa * (1 << 31) + 0.5), shift)
+    factor = TfliteMultiplier(math.floor(mantissa * (1 << 31) + 0.5), shift)
     radius = math.floor(((1 << _Q4) - 1) * 2.0 ** (31 - _Q4) / 2.0**shift)
     inside = np.clip(CODES - x[1], 1 - radius, radius - 1) if radius > 0 else 0 * CODES
     return rescale(inside, factor.multiplier, factor.shift), radius

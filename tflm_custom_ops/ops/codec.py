@@ -15,7 +15,7 @@ from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Linear
 from tflm_custom_ops.ops.registry import BY_KIND, operator_of
 from tflm_custom_ops.ops.schema import OptionsError, Status, fields_of
-from tflm_custom_ops.ops.schema.reading import Reader
+from tflm_custom_ops.ops.schema.reading import WordReader
 from tflm_custom_ops.ops.schema.struct import parts_of, word_offset
 from tflm_custom_ops.ops.schema.writing import Writer
 
@@ -97,7 +97,7 @@ def parse(custom_options: bytes, blob: bytes, kind: int | None = None) -> Params
         )
     if count != len(words):
         raise OptionsError(f"options: got {len(words)} words, expected {count}", Status.TRUNCATED)
-    reader = Reader(words, blob, HEADER_WORDS)
+    reader = WordReader(words, blob, HEADER_WORDS)
     params = reader.struct(BY_KIND[found].PARAMS)
     reader.done()
     return params

@@ -24,7 +24,7 @@ from converter.fuse.gate.probes import Feeds, probe
 from converter.fuse.op_semantics import Array
 from converter.fuse.patterns.match import Match
 from converter.fuse.report import Accuracy
-from converter.fuse.search import Place
+from converter.fuse.search import PatternPlace
 from converter.tflite import GraphView, Tensor
 from tflm_custom_ops.ops import Params, operator_of
 
@@ -37,7 +37,7 @@ _LEAST_VALUES = 512  # results of a region that a verdict rests on, if there are
 class Lowered:
     """A match, the operator for it, and where it was found."""
 
-    place: Place
+    place: PatternPlace
     match: Match
     op: Params
 
@@ -46,7 +46,7 @@ class Lowered:
 class Refusal:
     """A match that is given back, with the reason."""
 
-    place: Place
+    place: PatternPlace
     reason: str
 
 

@@ -34,7 +34,7 @@ def _branch(view: GraphView, end: int, start: int) -> set[int] | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Residual:
+class ResidualConnection:
     """A residual connection: y = start + end, where `ops` compute `end` from `start`."""
 
     start: int
@@ -42,7 +42,7 @@ class Residual:
     ops: frozenset[int]
 
 
-def residual_at(view: GraphView, add: int) -> Residual | None:
+def residual_at(view: GraphView, add: int) -> ResidualConnection | None:
     """The residual connection at an ADD, if one operand is computed from the other by layers."""
     try:
         a, b = residual_operands(view, add)
@@ -51,11 +51,11 @@ def residual_at(view: GraphView, add: int) -> Residual | None:
     for end, start in ((a, b), (b, a)):
         ops = _branch(view, end, same_order(view, start).base)
         if ops is not None and any(view.op(op).opcode in _LAYERS for op in ops):
-            return Residual(start, end, frozenset(ops))
+            return ResidualConnection(start, end, frozenset(ops))
     return None
 
 
-def explain_residual(view: GraphView, add: int, residual: Residual) -> str:
+def explain_residual(view: GraphView, add: int, residual: ResidualConnection) -> str:
     """Why the branch of a residual ADD is no MLP or attention block that can be fused."""
     ops = residual.ops
     softmax = [op for op in ops if view.op(op).opcode == "SOFTMAX" and is_attention(view, op)]

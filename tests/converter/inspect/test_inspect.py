@@ -13,7 +13,7 @@ import pytest
 from converter import inspect as inspect_command
 from converter.contract import Contract, with_contract
 from converter.plan import draw, minimalloc_csv, plan_model
-from converter.plan.report import Kind
+from converter.plan.report import BufferKind
 from converter.tflite import parse, serialize
 from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
@@ -46,7 +46,7 @@ def test_report_of_the_benchmark_network(benchmark):
     assert memory.arena_bytes == memory.lower_bound_bytes == memory.peak.live_bytes
     assert (memory.peak.op, memory.peak.name) == (0, "VitPatchEmbed")
     kinds = dict(memory.peak_by_kind)
-    assert kinds[Kind.IMAGE] == 240 * 240 * 3
+    assert kinds[BufferKind.IMAGE] == 240 * 240 * 3
     assert sum(kinds.values()) == memory.arena_bytes
     assert max(o.live_bytes for o in memory.ops) == memory.arena_bytes
 
@@ -60,7 +60,7 @@ def test_flash_sections_add_up_to_the_file(benchmark):
 
 def test_keys_and_values_are_shown_apart_from_scratch(benchmark):
     memory = inspect_command.inspect_model(benchmark).memory
-    kept = [r for r in memory.rectangles if r.kind is Kind.KEYS_VALUES]
+    kept = [r for r in memory.rectangles if r.kind is BufferKind.KEYS_VALUES]
     assert len(kept) == 12
     assert all(r.size_bytes >= 2 * 225 * 64 for r in kept)
 

@@ -10,7 +10,7 @@ import pytest
 
 from converter.plan import PlanError, plan_model
 from converter.plan.device import device_plan
-from converter.plan.problem import Region
+from converter.plan.problem import PlanRegion
 from converter.plan.strip import strip_model
 from converter.runtimes.host import HostModel
 from converter.runtimes.tflm import build
@@ -89,7 +89,7 @@ def test_strips_in_tflm_take_the_streamed_arena(preset, bits):
 
 def test_regions_are_filled_fastest_first_and_hold_less_each():
     planned = plan_model(fused_model(PRESETS["vit_t_240"]))
-    device = device_plan(planned.model_bytes, (Region("dtcm", 128 * 1024), Region("sram")))
+    device = device_plan(planned.model_bytes, (PlanRegion("dtcm", 128 * 1024), PlanRegion("sram")))
     buffers = device.words[HEADER_WORDS + 2 :].reshape(-1, BUFFER_WORDS)
     regions = buffers[:, 3]
     assert device.words[2] == 2
@@ -101,4 +101,4 @@ def test_regions_are_filled_fastest_first_and_hold_less_each():
     assert device.region_bytes[0] <= 128 * 1024
     assert max(device.region_bytes) <= planned.plan.arena_bytes
     with pytest.raises(PlanError, match=r"regions: t0 .172800 bytes. .* dtcm 163840, sram 65536"):
-        device_plan(planned.model_bytes, (Region("dtcm", 163840), Region("sram", 65536)))
+        device_plan(planned.model_bytes, (PlanRegion("dtcm", 163840), PlanRegion("sram", 65536)))

@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
+from converter.plan.device_table import BufferPlace, BufferRequest, buffer_requests, encode_table
 from converter.runtimes.tflm import build, op_models
 from converter.runtimes.tflm.op_models import Activation, CustomOp
 from converter.runtimes.tflm.stderr_capture import StderrCapture
@@ -51,7 +51,7 @@ def requests(data: bytes) -> tuple[BufferRequest, ...]:
     return buffer_requests(parse(data).graph, {0: 40, 1: 0})
 
 
-IN_PLACE = [Place(0, 0), Place(0, 0, 0), Place(0, 0, 1), Place(0, 96)]
+IN_PLACE = [BufferPlace(0, 0), BufferPlace(0, 0, 0), BufferPlace(0, 0, 1), BufferPlace(0, 96)]
 
 
 def run(
@@ -112,7 +112,7 @@ def test_plan_of_another_model_is_refused(planner: ctypes.CDLL) -> None:
 
 def test_overlapping_plan_is_refused(planner: ctypes.CDLL) -> None:
     data = model()
-    overlapping = [*IN_PLACE[:3], Place(0, 80)]
+    overlapping = [*IN_PLACE[:3], BufferPlace(0, 80)]
     words = encode_table(data, requests(data), overlapping, [144])
     outcome = run(planner, words, data, requests(data))
     assert outcome.step == 2

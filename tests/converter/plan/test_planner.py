@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.plan import cp_sat, heuristic, planner, regions
-from converter.plan.problem import Buffer, Overwrite, PlanError, Problem, Region, live_bytes
+from converter.plan.problem import Buffer, Overwrite, PlanError, PlanRegion, Problem, live_bytes
 from converter.plan.validate import violations
 from tests.converter.plan.plan_problems import random_problem
 
@@ -94,7 +94,7 @@ def test_fixed_offsets_are_kept_and_regions_are_separate():
             Buffer("b", 64, 0, 2),
             Buffer("c", 500, 0, 2, region=1),
         ),
-        regions=(Region("dtcm", 1024), Region("sram")),
+        regions=(PlanRegion("dtcm", 1024), PlanRegion("sram")),
     )
     placement = planner.place(problem)
     assert placement.offsets == (64, 0, 0)
@@ -102,7 +102,7 @@ def test_fixed_offsets_are_kept_and_regions_are_separate():
 
 
 def test_too_small_a_region_is_an_error_with_both_figures():
-    problem = Problem((Buffer("a", 100, 0, 1),), regions=(Region("dtcm", 99),))
+    problem = Problem((Buffer("a", 100, 0, 1),), regions=(PlanRegion("dtcm", 99),))
     with pytest.raises(PlanError, match=r"dtcm.* 100 bytes.* 99"):
         planner.place(problem)
 
@@ -147,8 +147,8 @@ def test_impossible_problems_are_refused():
 def test_spreading_over_regions_keeps_each_capacity(seed, share):
     problem = random_problem(seed)
     whole = heuristic.search(problem, iterations=20).arena_bytes[0]
-    fast = Region("fast", int(whole * share))
-    spread = regions.spread(problem, (fast, Region("slow")), lambda b: b.size_bytes)
+    fast = PlanRegion("fast", int(whole * share))
+    spread = regions.spread(problem, (fast, PlanRegion("slow")), lambda b: b.size_bytes)
     placement = planner.place(spread, time_limit_s=0)
     assert violations(spread, placement.offsets) == []
     assert placement.arena_bytes[0] <= fast.capacity_bytes

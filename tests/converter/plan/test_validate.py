@@ -7,7 +7,7 @@ import random
 import pytest
 
 from converter.plan import heuristic
-from converter.plan.problem import Buffer, Overwrite, PlanError, Problem, Region
+from converter.plan.problem import Buffer, Overwrite, PlanError, PlanRegion, Problem
 from converter.plan.validate import validate, violations
 from tests.converter.plan.plan_problems import random_problem
 
@@ -20,7 +20,7 @@ PROBLEM = Problem(
         Buffer("other", 16, 0, 4, offset=2400),
     ),
     (Overwrite("image", "tokens", 96), Overwrite("tokens", "next")),
-    (Region("sram", 2416),),
+    (PlanRegion("sram", 2416),),
 )
 GOOD = (96, 0, 0, 800, 2400)
 

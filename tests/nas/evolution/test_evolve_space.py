@@ -14,7 +14,7 @@ from nas.evolution.mcuformer import Measure, draw_walk, grid_of, objective, rest
 from nas.evolution.mcuformer import record as record_walk
 from nas.evolution.planes import PATCH, RATIO, Point, nearest, next_point, plane
 from nas.evolution.result_cache import Remembered, claim
-from nas.evolution.rounds import Errors, Work, alternate
+from nas.evolution.rounds import Errors, RoundWork, alternate
 from nas.evolution.s3 import Measured, Step, et_error, moved, slope, steps_of
 from nas.evolution.space_step import (
     describe_space,
@@ -302,7 +302,7 @@ def alternating(folder, kill_at=None):
     first = folder.parent / "supernet"
     first.mkdir(exist_ok=True)
     SPACE.save(str(first / "space.json"))
-    rows = alternate(Work(step, train, describe_space), str(first), str(folder), 2, True)
+    rows = alternate(RoundWork(step, train, describe_space), str(first), str(folder), 2, True)
     return rows, done
 
 

@@ -23,7 +23,7 @@ from nas.search.lost import repeat_all
 from nas.search.storage import StudyError, open_study, repair_journal
 from nas.search.study import (
     EXCESS,
-    Found,
+    Evaluated,
     Searcher,
     evaluated,
     pareto_front,
@@ -264,7 +264,7 @@ def test_sampling_steps():
 
 
 def found(number, accuracy, latency):
-    return Found(number, SPACE.smallest(), accuracy, latency, dict.fromkeys(
+    return Evaluated(number, SPACE.smallest(), accuracy, latency, dict.fromkeys(
         ("sram_bytes", "flash_bytes", "params", "macs"), 1))  # fmt: skip
 
 

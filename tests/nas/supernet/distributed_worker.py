@@ -103,7 +103,7 @@ def main():
             return original(self, *arguments)
 
         Steps.train = deadly
-    job = training_module.Job(
+    job = training_module.SupernetJob(
         SPACE, CostModel(Target()), RECIPE, Objective(0.1, 0.0), False, 3, out
     )
     try:

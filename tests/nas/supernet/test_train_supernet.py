@@ -23,12 +23,11 @@ from nas.space import Patch, SpaceError
 from nas.space.presets import SPACES
 from nas.supernet.compiled import Objective, Steps
 from nas.supernet.data import load_search_data, with_search_split
-from nas.supernet.evaluator import Evaluator, Source
+from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.extract import extract
 from nas.supernet.files import load_supernet, trained_on
-from nas.supernet.retraining import Job as RetrainJob
-from nas.supernet.retraining import network_of, retrain, write
-from nas.supernet.training import Job, Training, train
+from nas.supernet.retraining import RetrainJob, network_of, retrain, write
+from nas.supernet.training import SupernetJob, Training, train
 
 SPACE = SPACES["digits_8"].replace(patches=(Patch(4),), embed_dim=(16, 32), depth=(1, 2))
 RECIPE = dataclasses.replace(
@@ -54,7 +53,7 @@ def job(out, **changes):
         "out": str(out),
     }
     os.makedirs(out, exist_ok=True)
-    return Job(**{**fields, **changes})
+    return SupernetJob(**{**fields, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +89,11 @@ def test_other_images_than_the_trainings_are_refused(trained, tmp_path):
     folder, report = trained
     assert recorded_in(report) == identity_of(load_dataset("digits", image_size=8, channels=1))
     assert trained_on(folder) == recorded_in(report)
-    photographs = Source(folder, "image_folder", str(tmp_path))
+    photographs = SupernetSource(folder, "image_folder", str(tmp_path))
     with pytest.raises(DatasetError, match=r"trained on digits.*class 0 is '0' there and 'a' here"):
         Evaluator(photographs, SPACE).load()
     Evaluator(photographs, SPACE, allow_other_data=True).load()
-    Evaluator(Source(folder, "digits"), SPACE).load()
+    Evaluator(SupernetSource(folder, "digits"), SPACE).load()
 
 
 def test_it_learns_with_one_compilation_per_patch(trained):

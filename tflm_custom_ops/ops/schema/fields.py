@@ -54,7 +54,7 @@ class Predicate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class FieldKind:
     """What all fields may state.
 
     Attributes:
@@ -69,7 +69,7 @@ class Kind:
 
 
 @dataclasses.dataclass(frozen=True)
-class Word(Kind):
+class Word(FieldKind):
     """An int32 in [low, high], or one of ``choices``; one word."""
 
     low: int | str = -(1 << 31)
@@ -98,7 +98,7 @@ def zero_point(bits: str = "8", **keywords: Any) -> Word:
 
 
 @dataclasses.dataclass(frozen=True)
-class Word64(Kind):
+class Word64(FieldKind):
     """An int64 in [0, 2**bits); two words, low first."""
 
     bits: int = 63
@@ -117,7 +117,7 @@ class Codec:
 
 
 @dataclasses.dataclass(frozen=True)
-class Array(Kind):
+class Array(FieldKind):
     """An array in the blob: one word, its byte offset.
 
     Attributes:
@@ -145,7 +145,7 @@ class Array(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Part(Kind):
+class Part(FieldKind):
     """Another struct inside; its type is the annotation's.
 
     Attributes:

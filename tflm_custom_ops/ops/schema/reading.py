@@ -21,7 +21,7 @@ from tflm_custom_ops.ops.schema.writing import element_dtype
 S = TypeVar("S", bound=Struct)
 
 
-class Reader:
+class WordReader:
     """Option words, read in order, and the blob that arrays are taken from."""
 
     def __init__(self, words: NDArray[np.int32], blob: bytes, first: int) -> None:

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar
 
-from tflm_custom_ops.ops.schema.fields import Array, Kind, Part, Word64
+from tflm_custom_ops.ops.schema.fields import Array, FieldKind, Part, Word64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Field:
     """
 
     name: str
-    kind: Kind
+    kind: FieldKind
     type: Any
     derived: bool
 
@@ -79,7 +79,7 @@ def fields_of(struct: type[Struct]) -> tuple[Field, ...]:
 
 def _field(field: dataclasses.Field[Any], hint: Any) -> Field:
     plain, kind = typing.get_args(hint)[:2]
-    if not isinstance(kind, Kind):
+    if not isinstance(kind, FieldKind):
         raise TypeError(f"{field.name}: got {kind!r}, expected a field of the schema")
     if isinstance(plain, types.UnionType):
         plain = next(part for part in typing.get_args(plain) if part is not types.NoneType)

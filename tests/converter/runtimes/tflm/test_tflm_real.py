@@ -15,7 +15,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from converter.plan.device_table import BufferRequest, Place, buffer_requests, encode_table
+from converter.plan.device_table import BufferPlace, BufferRequest, buffer_requests, encode_table
 from converter.runtimes.tflm import build, op_models
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.tflite import parse
@@ -127,11 +127,11 @@ def in_place_plan(case: Case) -> np.ndarray:
     placements, used = [], top
     for number, request in enumerate(case.requests):
         if number == 0:
-            placements.append(Place(0, 0))
+            placements.append(BufferPlace(0, 0))
         elif number in tokens:
-            placements.append(Place(0, image, number - 1 if number > 1 else None))
+            placements.append(BufferPlace(0, image, number - 1 if number > 1 else None))
         else:
-            placements.append(Place(0, used))
+            placements.append(BufferPlace(0, used))
             used += aligned(request.bytes)
     return encode_table(case.model, case.requests, placements, [used])
 
