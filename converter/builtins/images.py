@@ -10,12 +10,11 @@ from converter.builtins.common import (
     BuiltinError,
     Tensors,
     activation_range,
-    constant,
     ends,
     int8_tensor,
     same_quantization,
 )
-from converter.builtins.layers import bias_of, factors_of, padding_of
+from converter.builtins.layers import bias_of, centered_weights, factors_of, padding_of
 from converter.tflite import Operator, Tensor
 from tflm_custom_ops.builtins import images as g
 from tflm_custom_ops.builtins import params as p
@@ -76,9 +75,9 @@ def transpose_conv(tensors: Tensors, op: Operator) -> g.TransposeConv:
     """As TFLM's transpose_conv.cc; inputs: shape, weights, image, bias."""
     x = int8_tensor(tensors[op.inputs[2]], "input")
     y = int8_tensor(tensors[op.outputs[0]], "output")
-    weights = constant(tensors, op.inputs[1], "weights")
-    if len(x.shape) != 4 or x.shape[0] != 1 or len(y.shape) != 4 or weights.dtype != np.int8:
-        raise BuiltinError(f"got {list(x.shape)} and {weights.dtype}, expected [1, h, w, c], int8")
+    weights = centered_weights(tensors, op).astype(np.int8)
+    if len(x.shape) != 4 or x.shape[0] != 1 or len(y.shape) != 4:
+        raise BuiltinError(f"got {list(x.shape)}, expected [1, h, w, c]")
     channels, kh, kw, depth = weights.shape
     if (channels, depth) != (y.shape[3], x.shape[3]):
         raise BuiltinError(f"weights: got {list(weights.shape)} for {list(x.shape)}")

@@ -23,6 +23,8 @@ from converter.tflite.schema import schema
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.products import LARGEST_DEPTH, BatchMatMul
 
+_WEIGHTS = (-127, 127)  # what the kernels' packing of a convolution's weights holds
+
 
 def bias_of(tensors: Tensors, op: Operator, channels: int, at: int = 2) -> NDArray[np.int32]:
     """int32 [channels], the constant input number ``at``; zeros where there is none."""
@@ -39,8 +41,8 @@ def factors_of(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Multiplier and shift of each output channel, from float scales in double precision."""
     quantization = weights.quantization
-    if quantization is None or np.any(quantization.zero_point != 0):
-        raise BuiltinError(f"weights {weights.name}: expected a zero point of 0")
+    if quantization is None or len(quantization.scale) not in (1, channels):
+        raise BuiltinError(f"weights {weights.name}: expected 1 or {channels} scales")
     scales = np.broadcast_to(quantization.scale, (channels,)).astype(np.float64)
     pairs = [p.quantize_multiplier(x.scale * float(s) / y.scale) for s in scales]
     return (
@@ -58,6 +60,27 @@ def _layer_factors(
         return factors
     m = p.quantize_multiplier(product_factor(x, weights, y))
     return np.full(channels, m.multiplier, np.int32), np.full(channels, m.shift, np.int32)
+
+
+def centered_weights(
+    tensors: Tensors, op: Operator, low: int = -128, high: int = 127
+) -> NDArray[np.int16]:
+    """int16, the constant weights less their zero points.
+
+    Raises:
+      BuiltinError: no int8 constant, or one of them is not in [low, high].
+    """
+    data = constant(tensors, op.inputs[1], "weights")
+    quantization = tensors[op.inputs[1]].quantization
+    if data.dtype != np.int8 or quantization is None:
+        raise BuiltinError(f"weights: got {data.dtype}, expected quantized int8")
+    centered = (data - quantization.along(data.ndim)[1]).astype(np.int16)
+    if centered.min(initial=0) < low or centered.max(initial=0) > high:
+        raise BuiltinError(
+            f"weights: got {centered.min()}..{centered.max()} about the zero point, expected "
+            f"{low}..{high}; quantize the weights again, symmetric"
+        )
+    return centered
 
 
 def padding_of(size: int, kernel: int, stride: int, dilation: int, padding: int) -> tuple[int, int]:
@@ -86,11 +109,11 @@ def _window(x: Tensor, y: Tensor, kernel: tuple[int, int], options: Any, dilated
 def conv_2d(tensors: Tensors, op: Operator) -> p.Conv2D:
     """As TFLM's conv_common.cc."""
     x, y = ends(tensors, op)
-    weights = constant(tensors, op.inputs[1], "weights")
-    channels, height, width, depth = weights.shape
+    channels, height, width, depth = constant(tensors, op.inputs[1], "weights").shape
     window = _window(x, y, (height, width), op.options, dilated=True)
     if depth != window.input_channels:
         raise BuiltinError(f"got {depth} weight channels for {window.input_channels}: grouped")
+    weights = centered_weights(tensors, op, *_WEIGHTS)
     return p.Conv2D(
         window,
         x.zero_point,
@@ -105,7 +128,7 @@ def conv_2d(tensors: Tensors, op: Operator) -> p.Conv2D:
 def depthwise_conv_2d(tensors: Tensors, op: Operator) -> p.DepthwiseConv2D:
     """As TFLM's depthwise_conv_common.cc."""
     x, y = ends(tensors, op)
-    weights = constant(tensors, op.inputs[1], "weights")
+    weights = centered_weights(tensors, op).astype(np.int8)
     _, height, width, channels = weights.shape
     window = _window(x, y, (height, width), op.options, dilated=True)
     return p.DepthwiseConv2D(
@@ -120,13 +143,8 @@ def depthwise_conv_2d(tensors: Tensors, op: Operator) -> p.DepthwiseConv2D:
     )
 
 
-def _symmetric(weights: Tensor) -> bool:
-    quantization = weights.quantization
-    return quantization is None or not np.any(quantization.zero_point)
-
-
 def _product(tensors: Tensors, op: Operator, x: Tensor, y: Tensor) -> BatchMatMul:
-    """A layer whose weights are computed or have a zero point, as the product that it is."""
+    """A layer whose weights are computed, as the product that it is."""
     weights = int8_tensor(tensors[op.inputs[1]], "weights")
     columns, depth = weights.shape
     bias = bias_of(tensors, op, columns)
@@ -145,12 +163,9 @@ def _product(tensors: Tensors, op: Operator, x: Tensor, y: Tensor) -> BatchMatMu
 def fully_connected(tensors: Tensors, op: Operator) -> p.FullyConnected | BatchMatMul:
     """As TFLM's fully_connected_common.cc."""
     x, y = ends(tensors, op)
-    tensor = tensors[op.inputs[1]]
-    if tensor.data is None or not _symmetric(tensor):
+    if tensors[op.inputs[1]].data is None:
         return _product(tensors, op, x, y)
-    weights = constant(tensors, op.inputs[1], "weights")
-    if weights.dtype != np.int8:
-        raise BuiltinError(f"weights: got {weights.dtype}, expected int8")
+    weights = centered_weights(tensors, op, -255, 255)
     out_features, in_features = weights.shape
     return p.FullyConnected(
         x.size // in_features,

@@ -25,6 +25,8 @@ from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Linear
 
+_LARGEST_WEIGHT = 127  # magnitude that the kernels' packing holds
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _PackedConv2D:
@@ -49,13 +51,11 @@ class _Kernel:
 
 
 def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
-    rows = op.weights.reshape(op.window.output_channels, -1)
+    rows = op.weights.reshape(op.window.output_channels, -1).astype(np.int8)
     bias = op.bias.astype(np.int64) - op.input_zero_point * rows.astype(np.int64).sum(axis=1)
     largest = np.abs(bias) + 128 * np.abs(rows.astype(np.int64)).sum(axis=1)
     if largest.size and int(largest.max()) >= 1 << 31:
         raise CompileError(f"{name}: the sums exceed 32 bits; use the TFLM runtime")
-    if rows.size and int(rows.min()) < -127:
-        raise CompileError(f"{name}: got a weight of -128, expected [-127, 127]; quantize again")
     bias32 = bias.astype(np.int32)
     linear = Linear(
         rows,
@@ -71,6 +71,20 @@ def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
     return _PackedConv2D(op.window, op.input_zero_point, linear, op.shift, *parts)
 
 
+def _read_often(window: p.Window, weights: NDArray[np.int16]) -> tuple[p.Window, NDArray[np.int16]]:
+    """The same layer with weights that the kernels' packing holds.
+
+    A window of several places that are all the same pixel (a dilation of 0): a weight is the sum
+    of its parts there. Two hold -128, three the 255 of weights with a far zero point.
+    """
+    parts, rest = [], weights
+    while np.any(rest):
+        parts.append(np.clip(rest, -_LARGEST_WEIGHT, _LARGEST_WEIGHT))
+        rest = rest - parts[-1]
+    places = dataclasses.replace(window, kernel_width=len(parts), dilation_x=0)
+    return places, np.concatenate(parts, axis=2)
+
+
 def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
     """A fully connected layer is a 1 x 1 convolution over a line of `rows` pixels."""
     window = p.Window(
@@ -79,6 +93,8 @@ def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
         *(1, 1, 1, 1, 1, 1, 0, 0),
     )
     weights = op.weights.reshape(op.out_features, 1, 1, op.in_features)
+    if np.abs(weights).max(initial=0) > _LARGEST_WEIGHT:
+        window, weights = _read_often(window, weights)
     return p.Conv2D(
         window,
         op.input_zero_point,

@@ -7,6 +7,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
+
 from converter import builtins
 from converter.fused_ops import decoded_all, is_fused
 from converter.support.table import TABLE, Builtin, Form
@@ -35,6 +37,8 @@ class Verdict:
         return f"{self.runtime}: does not run it: {'; '.join(self.reasons)}"
 
 
+_SYMMETRIC = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+
 COMPILED, WHEEL, DEVICE = "compiled runtime", "TFLM wheel", "TFLM on a device"
 
 
@@ -43,8 +47,8 @@ def verdicts(graph: Graph) -> tuple[Verdict, ...]:
     broken = _broken(graph)
     return (
         Verdict(COMPILED, broken or _reasons(graph, lambda b: b.compiled, _not_compiled)),
-        Verdict(WHEEL, broken or _reasons(graph, lambda b: b.wheel)),
-        Verdict(DEVICE, broken or _reasons(graph, lambda b: b.wheel if b.method else None)),
+        Verdict(WHEEL, broken or _reasons(graph, lambda b: b.wheel, _misread)),
+        Verdict(DEVICE, broken or _reasons(graph, _on_device, _misread)),
     )
 
 
@@ -99,6 +103,22 @@ def _missing(graph: Graph, op: Operator, form_of: Callable[[Builtin], Form | Non
     if form.version and op.version > form.version:
         return f"{op.name} version {op.version}, it has up to {form.version}"
     return None
+
+
+def _on_device(entry: Builtin) -> Form | None:
+    return entry.wheel if entry.method else None
+
+
+def _misread(graph: Graph, op: Operator) -> str | None:
+    """TFLM reads zero points of weights in a FULLY_CONNECTED of one scale, and ignores others."""
+    if op.name not in _SYMMETRIC:
+        return None
+    q = graph.tensors[op.inputs[1]].quantization
+    if q is None or not np.any(q.zero_point) or graph.tensors[op.inputs[1]].data is None:
+        return None
+    if op.name == "FULLY_CONNECTED" and len(q.scale) == 1:
+        return None
+    return f"{op.name} whose weights have zero points, it takes them for 0"
 
 
 def _not_compiled(graph: Graph, op: Operator) -> str | None:

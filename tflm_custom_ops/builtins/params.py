@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Int8Array = NDArray[np.int8]
+Int16Array = NDArray[np.int16]
 Int32Array = NDArray[np.int32]
 
 
@@ -70,8 +71,8 @@ class Window:
 class Conv2D:
     """CONV_2D, int8 with int32 bias.
 
-    ``weights`` int8 [output_channels, kernel_height, kernel_width, input_channels]; bias,
-    multiplier and shift int32 [output_channels].
+    ``weights`` [output_channels, kernel_height, kernel_width, input_channels] less their zero
+    points, here int16 -127..127; bias, multiplier and shift int32 [output_channels].
     """
 
     window: Window
@@ -79,7 +80,7 @@ class Conv2D:
     output_zero_point: int
     out_min: int
     out_max: int
-    weights: Int8Array
+    weights: Int16Array
     bias: Int32Array
     multiplier: Int32Array
     shift: Int32Array
@@ -103,7 +104,7 @@ class DepthwiseConv2D:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FullyConnected:
-    """FULLY_CONNECTED; ``weights`` int8 [out_features, in_features]."""
+    """FULLY_CONNECTED; ``weights`` [out_features, in_features] less zero points, -255..255."""
 
     rows: int
     in_features: int
@@ -112,7 +113,7 @@ class FullyConnected:
     output_zero_point: int
     out_min: int
     out_max: int
-    weights: Int8Array
+    weights: Int16Array
     bias: Int32Array
     multiplier: Int32Array
     shift: Int32Array

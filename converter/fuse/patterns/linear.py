@@ -107,22 +107,46 @@ def require_int8(view: GraphView, tensor: int, what: str) -> Tensor:
     return t
 
 
-def channel_scale(weights: Tensor, axis: int, channels: int, what: str) -> NDArray[np.float64]:
-    """Scale of each output channel of a symmetric int8 constant, float64 [channels].
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChannelWeights:
+    """Symmetric weights of a layer, a row an output channel.
+
+    Attributes:
+      values: int8 [channels, inputs], -127..127.
+      scale: float64 [channels].
+    """
+
+    values: NDArray[np.int8]
+    scale: NDArray[np.float64]
+
+
+def channel_weights(weights: Tensor, what: str) -> ChannelWeights:
+    """The weights of a symmetric int8 constant [channels, ...].
+
+    A weight of -128, which the fused operators do not have, becomes -127, or its whole channel gets
+    a scale 128 / 127 times as large: whichever changes the channel less. The gate decides whether
+    that is good enough.
 
     Raises:
-      NoMatchError: not int8, a zero point, scales along another axis, or a weight of -128.
+      NoMatchError: not int8, a zero point, or scales along another axis.
     """
     q = weights.quantization
     if weights.data is None or weights.dtype != np.int8 or q is None:
         raise NoMatchError(f"{what} has no constant int8 weights with a scale")
     if np.any(q.zero_point != 0):
-        raise NoMatchError(f"{what} has weights with a zero point, expected symmetric ones")
-    if len(q.scale) > 1 and q.axis != axis:
+        raise NoMatchError(f"{what} has weights with a zero point that int8 weights cannot absorb")
+    if len(q.scale) > 1 and q.axis != 0:
         raise NoMatchError(f"{what} has a weight scale per input channel, expected per output")
-    if weights.data.size and int(weights.data.min()) < -127:
-        raise NoMatchError(f"{what} has a weight of -128, expected -127..127")
-    return np.broadcast_to(q.scale.astype(np.float64), (channels,)).copy()
+    channels = weights.shape[0]
+    rows = weights.data.reshape(channels, -1)
+    scale = np.broadcast_to(q.scale.astype(np.float64), (channels,)).copy()
+    if rows.min(initial=0) >= -127:
+        return ChannelWeights(rows, scale)
+    coarser = np.rint(rows * (127 / 128))
+    clipped = np.count_nonzero(rows == -128, axis=1)
+    better = np.sum((coarser * (128 / 127) - rows) ** 2, axis=1) < clipped
+    values = np.where(better[:, None], coarser, np.maximum(rows, -127)).astype(np.int8)
+    return ChannelWeights(values, np.where(better, scale * (128 / 127), scale))
 
 
 def integer_bias(bias: Tensor | None, unit: NDArray[np.float64], what: str) -> NDArray[np.int64]:
@@ -160,15 +184,15 @@ def match_dense(view: GraphView, op: int) -> DenseLayer:
     w = view.tensor(operator.inputs[1])
     if w.data is None or len(w.shape) != 2:
         raise NoMatchError(f"{what} has no constant 2-D weights")
-    weight_scale = channel_scale(w, 0, w.shape[0], what)
-    unit = x.scale * weight_scale
+    weights = channel_weights(w, what)
+    unit = x.scale * weights.scale
     has_bias = len(operator.inputs) > 2 and operator.inputs[2] >= 0
     return DenseLayer(
         op=op,
         input=operator.inputs[0],
         output=operator.outputs[0],
-        weights=w.data,
-        weight_scale=weight_scale,
+        weights=weights.values,
+        weight_scale=weights.scale,
         bias=integer_bias(view.tensor(operator.inputs[2]) if has_bias else None, unit, what),
         in_scale=x.scale,
         in_zero_point=x.zero_point,

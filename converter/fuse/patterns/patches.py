@@ -14,7 +14,7 @@ from converter.fuse.layout import step_back, trace_back
 from converter.fuse.op_semantics import fused_activation
 from converter.fuse.patterns.linear import (
     DenseLayer,
-    channel_scale,
+    channel_weights,
     integer_bias,
     match_dense,
     require_int8,
@@ -84,7 +84,7 @@ def _match_conv(view: GraphView, conv: int) -> Patches:
     filters = view.tensor(op.inputs[1])
     if filters.data is None or len(source.shape) != 4 or source.shape[0] != 1:
         raise NoMatchError(f"{what} has no constant filters or no batch of 1")
-    count, height, width, channels = filters.shape
+    _, height, width, channels = filters.shape
     if channels != source.shape[3]:
         raise NoMatchError(f"{what} is grouped")
     x, pads, top, left = _padding(view, conv, height, width)
@@ -102,16 +102,16 @@ def _match_conv(view: GraphView, conv: int) -> Patches:
         grid_height=result.shape[1],
         grid_width=result.shape[2],
     )
-    scale = channel_scale(filters, 0, count, what)
+    weights = channel_weights(filters, what)
     has_bias = len(op.inputs) > 2 and op.inputs[2] >= 0
     bias = view.tensor(op.inputs[2]) if has_bias else None
     layer = DenseLayer(
         op=conv,
         input=x,
         output=op.outputs[0],
-        weights=filters.data.reshape(count, -1),
-        weight_scale=scale,
-        bias=integer_bias(bias, source.scale * scale, what),
+        weights=weights.values,
+        weight_scale=weights.scale,
+        bias=integer_bias(bias, source.scale * weights.scale, what),
         in_scale=source.scale,
         in_zero_point=source.zero_point,
         out_scale=result.scale,

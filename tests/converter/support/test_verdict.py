@@ -71,6 +71,21 @@ def test_reasons_name_types_and_ranks() -> None:
     assert "does not run it" in str(wheel)
 
 
+def test_zero_points_that_tflm_ignores_are_named() -> None:
+    """TFLM's layers with a scale a channel take every weight's zero point for 0."""
+    graph = parse(block()).graph
+    tensors = list(graph.tensors)
+    for op in graph.operators:
+        if op.opcode == "FULLY_CONNECTED":
+            w = tensors[op.inputs[1]]
+            assert w.quantization is not None
+            q = dataclasses.replace(w.quantization, zero_point=w.quantization.zero_point + 3)
+            tensors[op.inputs[1]] = dataclasses.replace(w, quantization=q)
+    compiled, wheel, _ = verdicts(dataclasses.replace(graph, tensors=tuple(tensors)))
+    assert compiled.reasons == ("no GELU",)
+    assert "FULLY_CONNECTED whose weights have zero points, it takes them for 0" in str(wheel)
+
+
 def test_damaged_fused_operator_runs_nowhere() -> None:
     model = parse(fuse_model(block()).model_bytes)
     op = dataclasses.replace(model.graph.operators[0], custom_options=b"\0" * 16)

@@ -51,7 +51,7 @@ def softmax(rng: Rng) -> Case:
 
 
 def fully_connected_of_any_weights(rng: Rng) -> Case:
-    """Weights that are computed, or constant with a zero point and -128."""
+    """Weights that are computed, or constant with a zero point, for each channel too, and -128."""
     rows, depth, columns = (int(v) for v in rng.integers(1, 40, 3))
     options = schema.FullyConnectedOptionsT()
     options.fusedActivationFunction, options.keepNumDims, options.weightsFormat = 0, False, 0
@@ -60,17 +60,18 @@ def fully_connected_of_any_weights(rng: Rng) -> Case:
     y = one_op.activation("y", (rows, columns), float(np.float32(fills)), any_scale(rng)[1])
     values = [int8_values(rng, (rows, depth)), int8_values(rng, (columns, depth))]
     inputs = [one_op.activation("x", (rows, depth), *x)]
-    computed = rng.random() < 0.5
+    computed, per_channel = rng.random() < 0.4, rng.random() < 0.4
     if computed:
         inputs.append(one_op.activation("weights", (columns, depth), *w))
     else:
-        scale = np.array(w[:1], np.float32)
+        scale = np.full(columns if per_channel else 1, w[0], np.float32)
         inputs.append(one_op.constant("weights", values.pop(), scale, zero_point=w[1] or 1))
     if rng.random() < 0.5:
         bias = rng.integers(-3000, 3000, columns).astype(np.int32)
         inputs.append(one_op.constant("bias", bias, np.array([x[0] * w[0]], np.float32)))
     model = one_op.model("FULLY_CONNECTED", options, inputs, y, version=4)
-    return Case(model, tuple(values), litert=False)  # it rounds once
+    # LiteRT rounds once; TFLM ignores zero points of channels.
+    return Case(model, tuple(values), litert=False, wheel=computed or not per_channel)
 
 
 GENERATORS = (batch_matmul, softmax, fully_connected_of_any_weights)

@@ -151,9 +151,9 @@ def test_quantize_multiplier(factor):
 def test_forms_that_are_not_supported_are_named():
     case = cases.conv_2d(np.random.default_rng(0), channels=4, outputs=4)
     tensors = list(case.tensors)
-    quantization = tflite.Quantization.per_tensor(0.01, 5)
+    quantization = tflite.Quantization.per_tensor(0.01, 100)
     tensors[1] = dataclasses.replace(tensors[1], quantization=quantization)
-    with pytest.raises(builtins.BuiltinError, match=r"CONV_2D: weights.*zero point of 0"):
+    with pytest.raises(builtins.BuiltinError, match=r"CONV_2D: weights.*about the zero point"):
         builtins.params_of(tensors, case.operator)
     unknown = dataclasses.replace(case.operator, opcode="LSTM")
     with pytest.raises(builtins.BuiltinError, match=r"LSTM is not supported.*CONV_2D"):
@@ -163,16 +163,25 @@ def test_forms_that_are_not_supported_are_named():
         builtins.params_of(floats, case.operator)
 
 
-def test_weights_with_zero_points_a_channel_are_named():
-    case = cases.fully_connected(np.random.default_rng(0))
+@pytest.mark.parametrize(
+    "generate", [cases.fully_connected, cases.conv_2d, cases.depthwise_conv_2d]
+)
+def test_weights_with_zero_points_are_those_without(generate):
+    """The same layer with all its weights and their zero points moved by as much."""
+    case = generate(np.random.default_rng(3))
     tensors = list(case.tensors)
-    channels = tensors[1].shape[0]
-    quantization = tflite.Quantization(
-        np.full(channels, 0.01, np.float32), np.full(channels, 3, np.int64), 0
-    )
-    tensors[1] = dataclasses.replace(tensors[1], quantization=quantization)
-    with pytest.raises(builtins.BuiltinError, match=r"FULLY_CONNECTED: .*no single scale"):
-        builtins.params_of(tensors, case.operator)
+    weights = tensors[1]
+    small = (weights.data // 2).astype(np.int8)
+    q = weights.quantization
+    points = np.random.default_rng(4).integers(-60, 60, len(q.scale))
+    axis = [-1 if i == q.axis and len(points) > 1 else 1 for i in range(small.ndim)]
+    moved = (small + points.reshape(axis)).astype(np.int8)
+    results = []
+    for data, zero_point in ((small, np.zeros_like(points)), (moved, points)):
+        quantization = dataclasses.replace(q, zero_point=zero_point)
+        tensors[1] = dataclasses.replace(weights, data=data, quantization=quantization)
+        results.append(builtins.run_builtin(tensors, case.operator, *case.inputs)[0])
+    np.testing.assert_array_equal(*results)
 
 
 def test_the_documentation_lists_what_is_supported():
