@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from converter.tflite import Graph, Operator, Tensor, TfliteError
@@ -23,23 +25,24 @@ class InterfaceError(ValueError):
     """An operator's parameters and the tensors around it disagree."""
 
 
-def check_interface(params: Params, x: Tensor, y: Tensor) -> None:
+def check_interface(params: Params, inputs: Sequence[Tensor], y: Tensor) -> None:
     """The rule of TFLM's operators (tflm/op_support.cc, TensorChecker), for every runtime.
 
     Raises:
       InterfaceError: a tensor has another type or shape than the parameters imply.
     """
-    operator = operator_of(params)
-    _check("x", x, operator.input, x.shape)
-    _check("y", y, operator.output, operator.output_shape(x.shape))
+    operator, first = operator_of(params), inputs[0].shape
+    for stated, tensor, expected in zip(operator.INPUTS, inputs, operator.inputs, strict=True):
+        _check(stated.name, tensor, expected, first)
+    _check("y", y, operator.output, operator.output_shape(first))
 
 
 def _check(role: str, tensor: Tensor, expected: TensorType, any_shape: tuple[int, ...]) -> None:
     """Same type and number of elements; the last dimension, or the three of an image, as well."""
     shape = any_shape if expected.shape is None else expected.shape
-    kept = 3 if len(shape) == 3 and expected.shape is not None else 1
+    kept = 1 if expected.shape is None else {1: 0, 3: 3}.get(len(shape), 1)
     same = tensor.size == int(np.prod(shape, dtype=np.int64)) and (
-        tensor.shape[-kept:] == shape[-kept:]
+        tensor.shape[len(tensor.shape) - kept :] == shape[len(shape) - kept :]
     )
     if tensor.dtype != expected.dtype or not same:
         raise InterfaceError(
@@ -48,14 +51,16 @@ def _check(role: str, tensor: Tensor, expected: TensorType, any_shape: tuple[int
         )
 
 
-def check_zero_points(params: Params, x: Tensor, y: Tensor) -> None:
+def check_zero_points(params: Params, inputs: Sequence[Tensor], y: Tensor) -> None:
     """That the zero points which the parameters know are those of the tensors.
 
     Raises:
       InterfaceError: they are another tensor's.
     """
     operator = operator_of(params)
-    for role, tensor, known in (("x", x, operator.input), ("y", y, operator.output)):
+    names = [*(stated.name for stated in operator.INPUTS), "y"]
+    types = (*operator.inputs, operator.output)
+    for role, tensor, known in zip(names, (*inputs, y), types, strict=True):
         if known.zero_point is not None and tensor.zero_point != known.zero_point:
             raise InterfaceError(
                 f"{role}: got zero point {tensor.zero_point}, expected {known.zero_point}"
@@ -79,24 +84,27 @@ def decoded(graph: Graph, op: Operator) -> Params | None:
     where = op.name
     if op in graph.operators:
         where = f"operator {graph.operators.index(op)} {op.name}"
-    if len(op.inputs) != 2 or len(op.outputs) != 1:
+    names = [stated.name for stated in BY_CODE[op.custom_code].INPUTS]
+    if len(op.inputs) != len(names) + 1 or len(op.outputs) != 1:
         raise TfliteError(
-            f"{where}: got {len(op.inputs)} inputs and {len(op.outputs)} outputs, expected x and "
-            "the blob, and y"
+            f"{where}: got {len(op.inputs)} inputs and {len(op.outputs)} outputs, expected "
+            f"{', '.join(names)} and the blob, and y"
         )
-    blob = graph.tensors[op.inputs[1]] if op.inputs[1] >= 0 else None
+    blob = graph.tensors[op.inputs[-1]] if op.inputs[-1] >= 0 else None
     if blob is None or blob.data is None or blob.dtype != np.uint8:
-        raise TfliteError(f"{where}: got a second input that is no constant uint8 tensor")
+        raise TfliteError(f"{where}: got a last input that is no constant uint8 tensor")
     try:
         params = decode(op.custom_options, blob.data.tobytes())
     except OptionsError as error:
         raise TfliteError(f"{where}: {error}") from error
     if code_of(params) != op.custom_code:
         raise TfliteError(f"{where}: its options are those of a {type(params).__name__}")
-    if op.inputs[0] < 0:
-        raise TfliteError(f"{where}: got no x, expected a tensor")
+    for name, index in zip(names, op.inputs[:-1], strict=True):
+        if index < 0:
+            raise TfliteError(f"{where}: got no {name}, expected a tensor")
     try:
-        check_interface(params, graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]])
+        inputs = [graph.tensors[i] for i in op.inputs[:-1]]
+        check_interface(params, inputs, graph.tensors[op.outputs[0]])
     except InterfaceError as error:
         raise TfliteError(f"{where}: {error}; fuse the plain model again") from error
     return params

@@ -124,14 +124,16 @@ class HostLibrary:
             size = int(function(ctypes.c_void_p(params.ctypes.data)))
         return Parsed(op, params, blob, size)
 
-    def call(self, parsed: Parsed, x: np.ndarray, y: np.ndarray, scratch: np.ndarray) -> None:
-        """Runs the kernel on raw buffers: x and y as the operator says, scratch uint8."""
-        params, source, result, work = (
-            ctypes.c_void_p(a.ctypes.data) for a in (parsed.params, x, y, scratch)
+    def call(
+        self, parsed: Parsed, inputs: Sequence[np.ndarray], y: np.ndarray, scratch: np.ndarray
+    ) -> None:
+        """Runs the kernel on raw buffers: inputs and y as the operator says, scratch uint8."""
+        params, *buffers, work = (
+            ctypes.c_void_p(a.ctypes.data) for a in (parsed.params, *inputs, y, scratch)
         )
         operator = operator_of(parsed.op)
-        last = work if operator.HAS_SCRATCH else ctypes.c_size_t(x.size)
-        getattr(self._dll, f"vit_{operator.NAME}")(params, source, result, last)
+        last = work if operator.HAS_SCRATCH else ctypes.c_size_t(inputs[0].size)
+        getattr(self._dll, f"vit_{operator.NAME}")(params, *buffers, last)
 
     def embed_strips(self, parsed: Parsed, image: np.ndarray) -> np.ndarray:
         """Patch embedding in pieces, each strip from a copy of its own rows only."""
@@ -155,22 +157,22 @@ class HostLibrary:
             )
         return tokens
 
-    def run(self, op: Params, x: ArrayLike) -> np.ndarray:
+    def run(self, op: Params, *inputs: ArrayLike) -> np.ndarray:
         """Runs an operator: the result that :func:`tflm_custom_ops.ops.run_reference` defines.
 
-        Raises ValueError for an input of another type or size.
+        Raises ValueError for inputs of another number, type or size.
         """
         operator = operator_of(op)
-        expected = operator.input
-        x = np.ascontiguousarray(x)
-        if x.dtype != expected.dtype or x.size != (expected.count or x.size):
-            raise ValueError(
-                f"input: got {x.dtype} with {x.size} values, expected {expected.dtype.name} with "
-                f"{expected.count or 'any number of'} values"
-            )
+        xs = [np.ascontiguousarray(x) for x in inputs]
+        for x, expected in zip(xs, operator.inputs, strict=True):
+            if x.dtype != expected.dtype or x.size != (expected.count or x.size):
+                raise ValueError(
+                    f"input: got {x.dtype} with {x.size} values, expected {expected.dtype.name} "
+                    f"with {expected.count or 'any number of'} values"
+                )
         parsed = self.parse(op)
-        y = np.zeros(operator.output_shape(x.shape), operator.output.dtype)
-        self.call(parsed, x, y, aligned_bytes(parsed.scratch_bytes))
+        y = np.zeros(operator.output_shape(xs[0].shape), operator.output.dtype)
+        self.call(parsed, xs, y, aligned_bytes(parsed.scratch_bytes))
         return y
 
 
@@ -180,6 +182,6 @@ def library() -> HostLibrary:
     return HostLibrary(build())
 
 
-def run(op: Params, x: ArrayLike) -> np.ndarray:
+def run(op: Params, *inputs: ArrayLike) -> np.ndarray:
     """Runs an operator through the C kernels on the host."""
-    return library().run(op, x)
+    return library().run(op, *inputs)

@@ -27,7 +27,7 @@ class OperatorRun:
 
 
 def can_alias(op: Params) -> bool:
-    """Whether y may equal x (kernels/vit_kernels.h)."""
+    """Whether y may equal the first input (kernels/vit_kernels.h)."""
     return operator_of(op).IN_PLACE
 
 
@@ -45,14 +45,13 @@ def _check(emulator: KernelEmulator, address: int, size: int, what: str) -> None
 def run_operator(
     emulator: KernelEmulator,
     op: Params,
-    x: NDArray[np.generic],
-    *,
+    *inputs: NDArray[np.generic],
     alias: bool = False,
     paint: bool = False,
     profile: bool = False,
     watch: bool = False,
 ) -> OperatorRun:
-    """Runs ``op`` on ``x``; raises EmulationError or AssertionError if the kernel misbehaves.
+    """Runs ``op`` on its inputs; raises EmulationError or AssertionError if the kernel misbehaves.
 
     ``watch`` also looks at reads right behind the scratch, which no loop that loads ahead may make.
     """
@@ -71,29 +70,28 @@ def run_operator(
     scratch_bytes = 0
     if operator.HAS_SCRATCH:
         scratch_bytes = emulator.call(f"vit_{name}_scratch_bytes", params).result
-    shape, dtype = operator.output_shape(x.shape), operator.output.dtype
+    shape, dtype = operator.output_shape(inputs[0].shape), operator.output.dtype
     y_bytes = int(np.prod(shape)) * dtype.itemsize
-    x_bytes = x.nbytes
-    source = _guarded(emulator, x_bytes)
-    emulator.write(source, x)
-    target = source if alias else _guarded(emulator, y_bytes)
+    sources = [_guarded(emulator, x.nbytes) for x in inputs]
+    for source, x in zip(sources, inputs, strict=True):
+        emulator.write(source, x)
+    target = sources[0] if alias else _guarded(emulator, y_bytes)
     scratch = _guarded(emulator, scratch_bytes)
-    last = scratch if operator.HAS_SCRATCH else x.size
+    last = scratch if operator.HAS_SCRATCH else inputs[0].size
     with emulator.watching() if watch else contextlib.nullcontext() as reads:
         call = emulator.call(
-            f"vit_{name}", params, source, target, last, paint=paint, profile=profile
+            f"vit_{name}", params, *sources, target, last, paint=paint, profile=profile
         )
     if reads is not None:
         behind = scratch + scratch_bytes - RAM_BASE
         if reads[behind : behind + GUARD_BYTES].any():
             raise AssertionError(f"scratch: the kernel read after its {scratch_bytes} bytes")
-    _check(emulator, source, x_bytes, "x")
     _check(emulator, scratch, scratch_bytes, "scratch")
     if not alias:
         _check(emulator, target, y_bytes, "y")
-        if (
-            emulator.get(source, np.uint8, (x_bytes,)).tobytes()
-            != np.ascontiguousarray(x).tobytes()
-        ):
-            raise AssertionError("x: the kernel changed its input")
+    for i, (source, x) in enumerate(zip(sources, inputs, strict=True)):
+        _check(emulator, source, x.nbytes, f"input {i}")
+        found = emulator.get(source, np.uint8, (x.nbytes,)).tobytes()
+        if found != np.ascontiguousarray(x).tobytes() and not (alias and i == 0):
+            raise AssertionError(f"input {i}: the kernel changed it")
     return OperatorRun(emulator.get(target, dtype.type, shape), call, scratch_bytes)

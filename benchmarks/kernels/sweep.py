@@ -32,9 +32,9 @@ def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int
     rng = np.random.default_rng(seed)
     extreme = bool(seed % 2)
     op = generators.random_op(kind, rng, extreme=extreme)
-    x = generators.random_input(op, rng, extreme=extreme)
-    expected = run_reference(op, x)
-    found = run_operator(machine, op, x, alias=seed % 3 == 0 and can_alias(op))
+    inputs = generators.random_inputs(op, rng, extreme=extreme)
+    expected = run_reference(op, *inputs)
+    found = run_operator(machine, op, *inputs, alias=seed % 3 == 0 and can_alias(op))
     return int((found.y != expected).sum())
 
 

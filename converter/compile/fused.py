@@ -26,17 +26,17 @@ def call(context: CallContext) -> Call:
     op = context.op
     params = decode(context)
     operator = operator_of(params)
-    blob = context.tensor(op.inputs[1])
+    blob = context.tensor(op.inputs[-1])
     assert blob.data is not None  # decode() checked
     offset = context.weights.add(blob.data.tobytes())
     struct = initializer.of_options(params, op.custom_options, offset)
     if op.inputs[0] == context.planned.image:
         return Call(params.C_TYPE, struct, ())  # the streaming functions make the call
-    x = context.address(op.inputs[0], _typed(operator.C_X))
+    inputs = [context.address(i, _typed(operator.C_X)) for i in op.inputs[:-1]]
     y = context.address(op.outputs[0], _typed(operator.C_Y))
     last = context.scratch() if operator.HAS_SCRATCH else str(context.tensor(op.outputs[0]).size)
-    lines = (f"vit_{operator.NAME}(&{context.params_name}, {x}, {y}, {last});",)
-    return Call(params.C_TYPE, struct, lines)
+    arguments = ", ".join([f"&{context.params_name}", *inputs, y, last])
+    return Call(params.C_TYPE, struct, (f"vit_{operator.NAME}({arguments});",))
 
 
 def _typed(pointer: str) -> str:

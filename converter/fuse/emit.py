@@ -81,7 +81,7 @@ def _custom(replacement: Replacement, tensors: list[Tensor]) -> Operator:
     return Operator(
         opcode="CUSTOM",
         custom_code=code,
-        inputs=(match.x, len(tensors) - 1),
+        inputs=(*match.inputs, len(tensors) - 1),
         outputs=(match.y,),
         custom_options=custom_options,
     )

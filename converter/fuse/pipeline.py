@@ -133,7 +133,7 @@ def _report(
             input_shape=graph.tensors[op.inputs[0]].shape,
             output_shape=graph.tensors[op.outputs[0]].shape,
             residual_bits=8 * graph.tensors[op.outputs[0]].dtype.itemsize,
-            parameter_bytes=graph.tensors[op.inputs[1]].nbytes,
+            parameter_bytes=graph.tensors[op.inputs[-1]].nbytes,
         )
         for f, op in zip(search.found, custom, strict=True)
     )

@@ -190,7 +190,7 @@ def op_sections(op: Params) -> dict[str, int]:
 def flash_report(stated: ModelProblem, file_bytes: int) -> FlashReport:
     """Sections of the file."""
     blobs: dict[int, Params] = {
-        op.inputs[1]: fused
+        op.inputs[-1]: fused
         for op, fused in zip(stated.graph.operators, stated.ops, strict=True)
         if fused is not None
     }

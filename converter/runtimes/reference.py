@@ -97,7 +97,8 @@ class GraphInterpreter:
             values[tensor] = x.reshape(source.shape)
         for index, op in enumerate(graph.operators):
             if index in self.fused:
-                y = run_reference(self.fused[index], values[op.inputs[0]])
+                read = (self._value(values, i) for i in op.inputs[:-1])
+                y = run_reference(self.fused[index], *read)
                 values[op.outputs[0]] = y.reshape(graph.tensors[op.outputs[0]].shape)
             else:
                 self._run_builtin(index, op, values)

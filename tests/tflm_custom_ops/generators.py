@@ -31,6 +31,7 @@ from tflm_custom_ops.ops import (
     Pool,
     Projection,
     Residual,
+    TensorType,
     operator_of,
     residual_dtype,
 )
@@ -384,18 +385,32 @@ def random_op(kind: OpKind, rng: Rng, *, extreme: bool = False) -> Params:
 
 
 def input_shape(op: Params) -> tuple[int, ...]:
-    """Shape of the operator's input (a GELU takes any; 77 values here)."""
-    return operator_of(op).input.shape or (77,)
+    """Shape of the operator's first input (a GELU takes any; 77 values here)."""
+    return _shape(operator_of(op).inputs[0])
+
+
+def _shape(tensor: TensorType) -> tuple[int, ...]:
+    return tensor.shape or (77,)
 
 
 def input_bits(op: Params) -> int:
-    """Bits of the operator's input type."""
-    return operator_of(op).input.bits
+    """Bits of the operator's first input."""
+    return operator_of(op).inputs[0].bits
+
+
+def random_inputs(op: Params, rng: Rng, *, extreme: bool = False) -> tuple[np.ndarray, ...]:
+    """Random inputs: bell-shaped, or extreme (ends of the range, constant rows)."""
+    return tuple(_random_tensor(tensor, rng, extreme) for tensor in operator_of(op).inputs)
 
 
 def random_input(op: Params, rng: Rng, *, extreme: bool = False) -> np.ndarray:
-    """A random input: bell-shaped, or extreme (ends of the range, constant rows)."""
-    shape, bits = input_shape(op), input_bits(op)
+    """The same for an operator of one input."""
+    (x,) = random_inputs(op, rng, extreme=extreme)
+    return x
+
+
+def _random_tensor(tensor: TensorType, rng: Rng, extreme: bool) -> np.ndarray:
+    shape, bits = _shape(tensor), tensor.bits
     low, high = type_range(bits)
     if not extreme:
         x = np.clip(np.rint(rng.normal(0, high / 3, shape)), low, high)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tflm_custom_ops.ops.parts import residual_dtype
 from tflm_custom_ops.ops.schema import Struct
@@ -27,15 +27,17 @@ class Tensor:
     """An input or output, by expressions of the parameters.
 
     Attributes:
-      shape: one expression a dimension, batch left out; None for any shape (the output then has
-        the input's).
+      shape: one expression a dimension, batch left out; a single one is the number of values, in
+        any shape; None for any number (the output then has the input's shape).
       bits: 8 or 16, the type's.
       zero_point: where the parameters know it.
+      name: in the kernel's prototype.
     """
 
     shape: tuple[str, ...] | None
     bits: str = "8"
     zero_point: str = ""
+    name: str = "x"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,14 +105,14 @@ class Operator(Generic[P]):
       NAME: folder and C functions: vit_<NAME>, vit_parse_<NAME>, vit_<NAME>_scratch_bytes.
       CODE: custom code in a `.tflite`.
       PARAMS: the parameters' dataclass.
-      INPUT, OUTPUT: of the one activation that it reads, and of its result.
-      IN_PLACE: whether the output may begin where an input of the same size does.
+      INPUTS, OUTPUT: of the activations that it reads, in order, and of its result.
+      IN_PLACE: whether the output may begin where the first input does, if that has the same size.
       HAS_SCRATCH: whether there is a scratch function; without, the last argument of the kernel
         is the number of values.
       STREAMS: whether it may take its input in strips of rows (`streaming`).
       WRITES_STREAM: whether its output is the residual stream of a network.
       TFLM_STANDARD: whether tflm/vit_<NAME>.cc can be generated.
-      C_X, C_Y: C types of x and y in the kernel's prototype.
+      C_X, C_Y: C types of the inputs and of y in the kernel's prototype.
       C_NOTE: comment of the prototype; C_MORE: lines after it, of further entry points.
     """
 
@@ -120,7 +122,7 @@ class Operator(Generic[P]):
     NAME: ClassVar[str]
     CODE: ClassVar[str]
     PARAMS: ClassVar[type[Params]]
-    INPUT: ClassVar[Tensor]
+    INPUTS: ClassVar[tuple[Tensor, ...]]
     OUTPUT: ClassVar[Tensor]
     IN_PLACE: ClassVar[bool] = False
     HAS_SCRATCH: ClassVar[bool] = True
@@ -133,9 +135,9 @@ class Operator(Generic[P]):
     C_MORE: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def input(self) -> TensorType:
-        """Type and shape of x."""
-        return self._tensor(self.INPUT)
+    def inputs(self) -> tuple[TensorType, ...]:
+        """Types and shapes of the inputs."""
+        return tuple(self._tensor(tensor) for tensor in self.INPUTS)
 
     @property
     def output(self) -> TensorType:
@@ -143,12 +145,13 @@ class Operator(Generic[P]):
         return self._tensor(self.OUTPUT)
 
     def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of y for an x of this shape."""
+        """Shape of y for a first input of this shape."""
         shape = self.output.shape
         return x_shape if shape is None else shape
 
-    def reference(self, x: ArrayLike) -> NDArray[Any]:
-        """The definition: y of x, shapes and types as `input` and `output` say."""
+    # Subclasses name the inputs.
+    def reference(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
+        """The definition: y of the inputs, shapes and types as `inputs` and `output` say."""
         raise NotImplementedError
 
     @property

@@ -57,6 +57,6 @@ def code_of(params: Params) -> str:
     return _BY_PARAMS[type(params)].CODE
 
 
-def run_reference(params: Params, x: ArrayLike) -> NDArray[Any]:
-    """Runs one operator on its input, by its definition (the NumPy reference)."""
-    return np.asarray(operator_of(params).reference(x))
+def run_reference(params: Params, *inputs: ArrayLike) -> NDArray[Any]:
+    """Runs one operator on its inputs, by its definition (the NumPy reference)."""
+    return np.asarray(operator_of(params).reference(*inputs))

@@ -59,21 +59,28 @@ size_t TensorBytes(const TfLiteEvalTensor* tensor) {
 TfLiteType StreamType(int32_t bits) { return bits == 16 ? kTfLiteInt16 : kTfLiteInt8; }
 
 TfLiteStatus GetOpTensors(TfLiteContext* context, const TfLiteNode* node,
-                          [[maybe_unused]] const char* op_name, bool preparing,
+                          [[maybe_unused]] const char* op_name, int inputs, bool preparing,
                           OpTensors* tensors) {
-  if (node->inputs == nullptr || node->outputs == nullptr || node->inputs->size != 2 ||
+  if (node->inputs == nullptr || node->outputs == nullptr || node->inputs->size != inputs + 1 ||
       node->outputs->size != 1) {
-    TF_LITE_KERNEL_LOG(context, "%s: got %d inputs and %d outputs, expected 2 (x, blob) and 1",
+    TF_LITE_KERNEL_LOG(context,
+                       "%s: got %d inputs and %d outputs, expected %d (the last a blob) and 1",
                        op_name, node->inputs == nullptr ? 0 : node->inputs->size,
-                       node->outputs == nullptr ? 0 : node->outputs->size);
+                       node->outputs == nullptr ? 0 : node->outputs->size, inputs + 1);
     return kTfLiteError;
   }
-  if (node->inputs->data[0] < 0 || node->inputs->data[1] < 0 || node->outputs->data[0] < 0) {
-    TF_LITE_KERNEL_LOG(context, "%s: got an omitted tensor, expected x, blob and output", op_name);
+  bool is_omitted = node->outputs->data[0] < 0;
+  for (int i = 0; i <= inputs; ++i) is_omitted = is_omitted || node->inputs->data[i] < 0;
+  if (is_omitted) {
+    TF_LITE_KERNEL_LOG(context, "%s: got an omitted tensor, expected all inputs and the output",
+                       op_name);
     return kTfLiteError;
   }
-  tensors->x = context->GetEvalTensor(context, node->inputs->data[0]);
-  tensors->blob = context->GetEvalTensor(context, node->inputs->data[1]);
+  tensors->inputs = inputs;
+  for (int i = 0; i < inputs; ++i) {
+    tensors->x[i] = context->GetEvalTensor(context, node->inputs->data[i]);
+  }
+  tensors->blob = context->GetEvalTensor(context, node->inputs->data[inputs]);
   tensors->y = context->GetEvalTensor(context, node->outputs->data[0]);
   if (tensors->blob->type != kTfLiteUInt8 || tensors->blob->data.raw == nullptr ||
       !IsAligned(tensors->blob->data.raw)) {
@@ -114,17 +121,23 @@ TfLiteStatus GetOpBuffers(TfLiteContext* context, const TfLiteNode* node,
                           [[maybe_unused]] const char* op_name, const OpTensors& tensors,
                           OpBuffers* buffers) {
   const intptr_t index = reinterpret_cast<intptr_t>(node->user_data) - 1;
-  buffers->x = tensors.x->data.raw;
+  buffers->inputs = tensors.inputs;
+  bool has_addresses = true, is_aligned = true;
+  for (int i = 0; i < tensors.inputs; ++i) {
+    buffers->x[i] = tensors.x[i]->data.raw;
+    buffers->x_bytes[i] = TensorBytes(tensors.x[i]);
+    has_addresses = has_addresses && buffers->x[i] != nullptr;
+    is_aligned = is_aligned && IsAligned(buffers->x[i]);
+  }
   buffers->y = tensors.y->data.raw;
   buffers->scratch =
       index < 0 ? nullptr : context->GetScratchBuffer(context, static_cast<int>(index));
-  buffers->x_bytes = TensorBytes(tensors.x);
   buffers->y_bytes = TensorBytes(tensors.y);
-  if (buffers->x == nullptr || buffers->y == nullptr || (index >= 0 && !buffers->scratch)) {
+  if (!has_addresses || buffers->y == nullptr || (index >= 0 && !buffers->scratch)) {
     TF_LITE_KERNEL_LOG(context, "%s: a buffer has no address; was Prepare skipped?", op_name);
     return kTfLiteError;
   }
-  if (!IsAligned(buffers->x) || !IsAligned(buffers->y) || !IsAligned(buffers->scratch)) {
+  if (!is_aligned || !IsAligned(buffers->y) || !IsAligned(buffers->scratch)) {
     TF_LITE_KERNEL_LOG(context,
                        "%s: got a buffer that is not on a multiple of 4 bytes; the "
                        "arena or its plan is misaligned",
@@ -134,14 +147,27 @@ TfLiteStatus GetOpBuffers(TfLiteContext* context, const TfLiteNode* node,
   return kTfLiteOk;
 }
 
-TfLiteStatus TensorChecker::Matrix([[maybe_unused]] const char* role,
-                                   const TfLiteEvalTensor* tensor, TfLiteType type, int64_t rows,
-                                   int32_t columns) const {
-  if (tensor->type != type) {
-    TF_LITE_KERNEL_LOG(context_, "%s: %s: got %s, expected %s", op_name_, role,
-                       TypeName(tensor->type), TypeName(type));
-    return kTfLiteError;
-  }
+TfLiteStatus TensorChecker::Type([[maybe_unused]] const char* role, const TfLiteEvalTensor* tensor,
+                                 TfLiteType type) const {
+  if (tensor->type == type) return kTfLiteOk;
+  TF_LITE_KERNEL_LOG(context_, "%s: %s: got %s, expected %s", op_name_, role,
+                     TypeName(tensor->type), TypeName(type));
+  return kTfLiteError;
+}
+
+TfLiteStatus TensorChecker::Elements(const char* role, const TfLiteEvalTensor* tensor,
+                                     TfLiteType type, int64_t elements) const {
+  if (Type(role, tensor, type) != kTfLiteOk) return kTfLiteError;
+  const int64_t count = ElementCount(tensor);
+  if (count == elements) return kTfLiteOk;
+  TF_LITE_KERNEL_LOG(context_, "%s: %s: got %d elements, expected %d", op_name_, role,
+                     ForMessage(count), ForMessage(elements));
+  return kTfLiteError;
+}
+
+TfLiteStatus TensorChecker::Matrix(const char* role, const TfLiteEvalTensor* tensor,
+                                   TfLiteType type, int64_t rows, int32_t columns) const {
+  if (Type(role, tensor, type) != kTfLiteOk) return kTfLiteError;
   const int64_t count = ElementCount(tensor);
   if (count != rows * columns || LastDimension(tensor) != columns) {
     TF_LITE_KERNEL_LOG(
@@ -154,15 +180,15 @@ TfLiteStatus TensorChecker::Matrix([[maybe_unused]] const char* role,
 }
 
 TfLiteStatus TensorChecker::SameShape(TfLiteType type) const {
-  const TfLiteIntArray* dims = tensors_.x->dims;
+  const TfLiteIntArray* dims = tensors_.x[0]->dims;
   const int32_t columns = dims->size > 0 ? dims->data[dims->size - 1] : 1;
-  const int64_t rows = columns > 0 ? ElementCount(tensors_.x) / columns : 0;
+  const int64_t rows = columns > 0 ? ElementCount(tensors_.x[0]) / columns : 0;
   const TfLiteStatus status = Input(type, rows, columns);
   return status != kTfLiteOk ? status : Output(type, rows, columns);
 }
 
 TfLiteStatus TensorChecker::Image(int32_t height, int32_t width, int32_t channels) const {
-  const TfLiteIntArray* dims = tensors_.x->dims;
+  const TfLiteIntArray* dims = tensors_.x[0]->dims;
   const int rank = dims->size;
   const bool has_batch = rank == 4 && dims->data[0] == 1;
   if ((rank != 3 && !has_batch) || dims->data[rank - 3] != height ||
@@ -172,16 +198,21 @@ TfLiteStatus TensorChecker::Image(int32_t height, int32_t width, int32_t channel
                        static_cast<int>(channels));
     return kTfLiteError;
   }
-  return Matrix("input", tensors_.x, kTfLiteInt8, static_cast<int64_t>(height) * width, channels);
+  return Matrix("input", tensors_.x[0], kTfLiteInt8, static_cast<int64_t>(height) * width,
+                channels);
 }
 
 TfLiteStatus CheckOverlap([[maybe_unused]] TfLiteContext* context,
                           [[maybe_unused]] const char* op_name, const OpBuffers& buffers,
                           bool may_be_same) {
-  const uintptr_t x = reinterpret_cast<uintptr_t>(buffers.x);
   const uintptr_t y = reinterpret_cast<uintptr_t>(buffers.y);
-  if (may_be_same && x == y) return kTfLiteOk;
-  if (x + buffers.x_bytes <= y || y + buffers.y_bytes <= x) return kTfLiteOk;
+  bool overlaps = false;
+  for (int i = 0; i < buffers.inputs; ++i) {
+    const uintptr_t x = reinterpret_cast<uintptr_t>(buffers.x[i]);
+    const bool is_apart = x + buffers.x_bytes[i] <= y || y + buffers.y_bytes <= x;
+    overlaps = overlaps || !(is_apart || (may_be_same && i == 0 && x == y));
+  }
+  if (!overlaps) return kTfLiteOk;
   TF_LITE_KERNEL_LOG(context, "%s: the memory plan overlaps input and output, expected %s", op_name,
                      may_be_same ? "the same address or none in common" : "none in common");
   return kTfLiteError;

@@ -3,6 +3,7 @@
 //
 // An operator is a struct `Op` with
 //   using Params = ...;                      the kernel's parameter struct
+//   static constexpr int kInputs = ...;      activations that it reads
 //   static constexpr const char* kName;      custom code, used in messages
 //   static VitStatus Parse(...);             from vit_parse.h
 //   static TfLiteStatus Check(const TensorChecker&, const Params&);   types and shapes
@@ -24,19 +25,23 @@
 
 namespace tflm_vit {
 
-// Every operator has inputs [x, blob] and output [y] (docs/operators.md, Encoding).
+constexpr int kMaxInputs = 3;
+
+// Every operator has inputs [x..., blob] and output [y] (docs/operators.md, Encoding).
 struct OpTensors {
-  const TfLiteEvalTensor* x;
+  const TfLiteEvalTensor* x[kMaxInputs];
+  int inputs;
   const TfLiteEvalTensor* blob;  // constant uint8: weights, biases, multipliers, tables
   const TfLiteEvalTensor* y;
 };
 
 // Addresses at Invoke. `scratch` is NULL for an operator that asked for none.
 struct OpBuffers {
-  const void* x;
+  const void* x[kMaxInputs];
+  int inputs;
   void* y;
   void* scratch;
-  size_t x_bytes;
+  size_t x_bytes[kMaxInputs];
   size_t y_bytes;
 };
 
@@ -48,9 +53,10 @@ size_t TensorBytes(const TfLiteEvalTensor* tensor);
 // kTfLiteInt8 or kTfLiteInt16 for a stream of 8 or 16 bits.
 TfLiteType StreamType(int32_t bits);
 
-// Finds and checks the tensors of a node. `preparing`: Prepare, where activations have no address.
+// Finds and checks the tensors of a node with so many inputs. `preparing`: Prepare, where
+// activations have no address.
 TfLiteStatus GetOpTensors(TfLiteContext* context, const TfLiteNode* node, const char* op_name,
-                          bool preparing, OpTensors* tensors);
+                          int inputs, bool preparing, OpTensors* tensors);
 
 // Reports and returns kTfLiteError unless `status` is kVitOk.
 TfLiteStatus CheckParsed(TfLiteContext* context, const char* op_name, VitStatus status);
@@ -59,7 +65,7 @@ TfLiteStatus CheckParsed(TfLiteContext* context, const char* op_name, VitStatus 
 TfLiteStatus RequestScratch(TfLiteContext* context, TfLiteNode* node, const char* op_name,
                             size_t bytes);
 
-// Finds the addresses for Invoke and checks that x, y and scratch have them, 4-byte aligned.
+// Finds the addresses for Invoke and checks that inputs, y and scratch have them, 4-byte aligned.
 TfLiteStatus GetOpBuffers(TfLiteContext* context, const TfLiteNode* node, const char* op_name,
                           const OpTensors& tensors, OpBuffers* buffers);
 
@@ -73,10 +79,17 @@ class TensorChecker {
 
   // x (y) has `type`, rows * columns elements, and `columns` as its last dimension.
   TfLiteStatus Input(TfLiteType type, int64_t rows, int32_t columns) const {
-    return Matrix("input", tensors_.x, type, rows, columns);
+    return Matrix("input", tensors_.x[0], type, rows, columns);
   }
   TfLiteStatus Output(TfLiteType type, int64_t rows, int32_t columns) const {
     return Matrix("output", tensors_.y, type, rows, columns);
+  }
+  // An input (the output) has `type` and so many elements, in any shape.
+  TfLiteStatus Input(int number, const char* name, TfLiteType type, int64_t elements) const {
+    return Elements(name, tensors_.x[number], type, elements);
+  }
+  TfLiteStatus Output(TfLiteType type, int64_t elements) const {
+    return Elements("output", tensors_.y, type, elements);
   }
   // x and y have `type` and the same rows and columns.
   TfLiteStatus SameShape(TfLiteType type) const;
@@ -84,6 +97,9 @@ class TensorChecker {
   TfLiteStatus Image(int32_t height, int32_t width, int32_t channels) const;
 
  private:
+  TfLiteStatus Type(const char* role, const TfLiteEvalTensor* tensor, TfLiteType type) const;
+  TfLiteStatus Elements(const char* role, const TfLiteEvalTensor* tensor, TfLiteType type,
+                        int64_t elements) const;
   TfLiteStatus Matrix(const char* role, const TfLiteEvalTensor* tensor, TfLiteType type,
                       int64_t rows, int32_t columns) const;
 
@@ -92,8 +108,8 @@ class TensorChecker {
   const OpTensors& tensors_;
 };
 
-// For operators whose output may overwrite the input: kTfLiteError, with a message, when y and x
-// overlap in any other way than starting at the same address (`may_be_same`), or at all.
+// kTfLiteError, with a message, when y and an input overlap; for operators whose output may
+// overwrite the first input (`may_be_same`), in any other way than starting at the same address.
 TfLiteStatus CheckOverlap(TfLiteContext* context, const char* op_name, const OpBuffers& buffers,
                           bool may_be_same);
 
@@ -111,7 +127,8 @@ TfLiteStatus ParseNode(TfLiteContext* context, const TfLiteNode* node, const OpT
 template <class Op>
 TfLiteStatus PrepareOp(TfLiteContext* context, TfLiteNode* node) {
   OpTensors tensors;
-  if (GetOpTensors(context, node, Op::kName, true, &tensors) != kTfLiteOk) return kTfLiteError;
+  if (GetOpTensors(context, node, Op::kName, Op::kInputs, true, &tensors) != kTfLiteOk)
+    return kTfLiteError;
   typename Op::Params params;
   if (ParseNode<Op>(context, node, tensors, &params) != kTfLiteOk) return kTfLiteError;
   const TensorChecker checker(context, Op::kName, tensors);
@@ -123,7 +140,8 @@ TfLiteStatus PrepareOp(TfLiteContext* context, TfLiteNode* node) {
 template <class Op>
 TfLiteStatus LoadOp(TfLiteContext* context, const TfLiteNode* node, OpTensors* tensors,
                     typename Op::Params* params, OpBuffers* buffers) {
-  if (GetOpTensors(context, node, Op::kName, false, tensors) != kTfLiteOk) return kTfLiteError;
+  if (GetOpTensors(context, node, Op::kName, Op::kInputs, false, tensors) != kTfLiteOk)
+    return kTfLiteError;
   if (ParseNode<Op>(context, node, *tensors, params) != kTfLiteOk) return kTfLiteError;
   return GetOpBuffers(context, node, Op::kName, *tensors, buffers);
 }

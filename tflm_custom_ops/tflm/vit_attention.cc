@@ -11,6 +11,7 @@ namespace {
 
 struct AttentionOp {
   using Params = VitAttentionParams;
+  static constexpr int kInputs = 1;
   static constexpr const char* kName = "VitAttention";
 
   static VitStatus Parse(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
@@ -29,7 +30,7 @@ struct AttentionOp {
 
   static TfLiteStatus Run(const Params& params, const OpBuffers& buffers, TfLiteContext* context) {
     if (CheckOverlap(context, kName, buffers, true) != kTfLiteOk) return kTfLiteError;
-    vit_attention(&params, buffers.x, buffers.y, buffers.scratch);
+    vit_attention(&params, buffers.x[0], buffers.y, buffers.scratch);
     return kTfLiteOk;
   }
 };

@@ -10,6 +10,7 @@ namespace {
 
 struct GeluOp {
   using Params = VitGeluParams;
+  static constexpr int kInputs = 1;
   static constexpr const char* kName = "VitGelu";
 
   static VitStatus Parse(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
@@ -25,8 +26,8 @@ struct GeluOp {
 
   static TfLiteStatus Run(const Params& params, const OpBuffers& buffers, TfLiteContext* context) {
     if (CheckOverlap(context, kName, buffers, true) != kTfLiteOk) return kTfLiteError;
-    vit_gelu(&params, static_cast<const int8_t*>(buffers.x), static_cast<int8_t*>(buffers.y),
-             buffers.x_bytes);
+    vit_gelu(&params, static_cast<const int8_t*>(buffers.x[0]), static_cast<int8_t*>(buffers.y),
+             buffers.x_bytes[0]);
     return kTfLiteOk;
   }
 };

@@ -11,6 +11,7 @@ namespace {
 
 struct LayerNormOp {
   using Params = VitLayerNormParams;
+  static constexpr int kInputs = 1;
   static constexpr const char* kName = "VitLayerNorm";
 
   static VitStatus Parse(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
@@ -29,7 +30,7 @@ struct LayerNormOp {
 
   static TfLiteStatus Run(const Params& params, const OpBuffers& buffers, TfLiteContext* context) {
     if (CheckOverlap(context, kName, buffers, true) != kTfLiteOk) return kTfLiteError;
-    vit_layer_norm(&params, buffers.x, static_cast<int8_t*>(buffers.y), buffers.scratch);
+    vit_layer_norm(&params, buffers.x[0], static_cast<int8_t*>(buffers.y), buffers.scratch);
     return kTfLiteOk;
   }
 };

@@ -11,6 +11,7 @@ namespace {
 
 struct LinearOp {
   using Params = VitLinearOpParams;
+  static constexpr int kInputs = 1;
   static constexpr const char* kName = "VitLinear";
 
   static VitStatus Parse(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
@@ -31,7 +32,7 @@ struct LinearOp {
 
   static TfLiteStatus Run(const Params& params, const OpBuffers& buffers, TfLiteContext* context) {
     if (CheckOverlap(context, kName, buffers, false) != kTfLiteOk) return kTfLiteError;
-    vit_linear(&params, static_cast<const int8_t*>(buffers.x), static_cast<int8_t*>(buffers.y),
+    vit_linear(&params, static_cast<const int8_t*>(buffers.x[0]), static_cast<int8_t*>(buffers.y),
                buffers.scratch);
     return kTfLiteOk;
   }

@@ -26,6 +26,7 @@ struct State {
 
 struct PatchEmbedOp {
   using Params = VitPatchEmbedParams;
+  static constexpr int kInputs = 1;
   static constexpr const char* kName = "VitPatchEmbed";
 
   static VitStatus Parse(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
@@ -40,7 +41,7 @@ struct PatchEmbedOp {
   }
 
   static TfLiteStatus Check(const TensorChecker& checker, const Params& params) {
-    const bool strip = IsStrip(checker.tensors().x, params);
+    const bool strip = IsStrip(checker.tensors().x[0], params);
     const int32_t rows = strip ? params.patch_height : params.image_height;
     const TfLiteStatus status = checker.Image(rows, params.image_width, params.channels);
     if (status != kTfLiteOk) return status;
@@ -73,7 +74,7 @@ TfLiteStatus RunStrip(TfLiteContext* context, const VitPatchEmbedParams& params,
                       const OpBuffers& buffers, State* state) {
   if (CheckOverlap(context, PatchEmbedOp::kName, buffers, false) != kTfLiteOk) return kTfLiteError;
   if (state->next_strip == 0) vit_patch_embed_begin(&params, buffers.y);
-  vit_patch_embed_strip(&params, state->next_strip, static_cast<const int8_t*>(buffers.x),
+  vit_patch_embed_strip(&params, state->next_strip, static_cast<const int8_t*>(buffers.x[0]),
                         buffers.y, buffers.scratch);
   ++state->next_strip;
   if (state->next_strip < params.grid_height) return kAbort;
@@ -91,8 +92,8 @@ TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
   if (LoadOp<PatchEmbedOp>(context, &view, &tensors, &params, &buffers) != kTfLiteOk) {
     return kTfLiteError;
   }
-  if (PatchEmbedOp::IsStrip(tensors.x, params)) return RunStrip(context, params, buffers, state);
-  vit_patch_embed(&params, static_cast<const int8_t*>(buffers.x), buffers.y, buffers.scratch);
+  if (PatchEmbedOp::IsStrip(tensors.x[0], params)) return RunStrip(context, params, buffers, state);
+  vit_patch_embed(&params, static_cast<const int8_t*>(buffers.x[0]), buffers.y, buffers.scratch);
   return kTfLiteOk;
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 struct RmsNormOp {
   using Params = VitRmsNormParams;
+  static constexpr int kInputs = 1;
   static constexpr const char* kName = "VitRmsNorm";
 
   static VitStatus Parse(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
@@ -29,7 +30,7 @@ struct RmsNormOp {
 
   static TfLiteStatus Run(const Params& params, const OpBuffers& buffers, TfLiteContext* context) {
     if (CheckOverlap(context, kName, buffers, true) != kTfLiteOk) return kTfLiteError;
-    vit_rms_norm(&params, buffers.x, static_cast<int8_t*>(buffers.y), buffers.scratch);
+    vit_rms_norm(&params, buffers.x[0], static_cast<int8_t*>(buffers.y), buffers.scratch);
     return kTfLiteOk;
   }
 };

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,19 +22,19 @@ def retyped(tensor: Tensor, type_: Range) -> Tensor:
     return dataclasses.replace(tensor, dtype=dtype, quantization=quantization)
 
 
-def accepted(op: Params, x: Tensor, y: Tensor) -> Params:
+def accepted(op: Params, inputs: Sequence[Tensor], y: Tensor) -> Params:
     """The operator as it is read back from its encoded form, by the rules of the C parser.
 
     Args:
-      x, y: its tensors in the fused graph.
+      inputs, y: its tensors in the fused graph.
 
     Raises:
       BoundError: the device would refuse it, or it does not fit its tensors.
     """
     try:
         decoded = decode(*encode(op))
-        check_interface(decoded, x, y)
-        check_zero_points(decoded, x, y)
+        check_interface(decoded, inputs, y)
+        check_zero_points(decoded, inputs, y)
     except (OptionsError, InterfaceError, ValueError, OverflowError) as error:
         raise BoundError(f"{code_of(op)} would be refused: {error}") from error
     return decoded

@@ -136,13 +136,13 @@ class PlainGraph:
         except _MALFORMED as error:
             raise NoMatchError(f"{self.view.label(index)} cannot be evaluated: {error}") from error
 
-    def ops_between(self, x: int, y: int) -> tuple[int, ...]:
-        """The operators that compute tensor y from tensor x, in execution order."""
+    def ops_between(self, inputs: tuple[int, ...], y: int) -> tuple[int, ...]:
+        """The operators that compute tensor y from these tensors, in execution order."""
         found: set[int] = set()
         pending = [y]
         while pending:
             tensor = pending.pop()
-            op = None if tensor == x else self.view.producer(tensor)
+            op = None if tensor in inputs else self.view.producer(tensor)
             if op is None or op in found:
                 continue
             found.add(op)

@@ -56,7 +56,7 @@ class _Region:
 
     Attributes:
       op: as read back from its encoded form.
-      x, y: its tensors in the fused graph.
+      inputs, y: its tensors in the fused graph.
       plain, ops: the graph that it is compared with, and the operators there.
       ranges: real values that tensors inside can hold which the fused operator has as well.
       noise: against the float result.
@@ -67,7 +67,7 @@ class _Region:
 
     lowered: Lowered
     op: Params
-    x: Tensor
+    inputs: tuple[Tensor, ...]
     y: Tensor
     plain: PlainGraph
     ops: tuple[int, ...]
@@ -151,16 +151,16 @@ class Gate:
 
     def _region(self, entry: Lowered, type_of: Callable[[int], Range]) -> _Region:
         match, view = entry.match, self._normal.view
-        x, y = (retyped(view.tensor(t), type_of(t)) for t in (match.x, match.y))
-        op = accepted(entry.op, x, y)
-        count = len(self._plain.view.graph.tensors)
-        shared = match.x < count and match.y < count
+        ends = (*match.inputs, match.y)
+        *inputs, y = (retyped(view.tensor(t), type_of(t)) for t in ends)
+        op = accepted(entry.op, inputs, y)
+        shared = max(ends) < len(self._plain.view.graph.tensors)
         graph = self._plain if shared else self._normal
-        ops = graph.ops_between(match.x, match.y)
+        ops = graph.ops_between(match.inputs, match.y)
         kept = [t for t in match.kept if is_quantized(view.tensor(t))]
         ranges = {t: _range(view.tensor(t)) for t in kept} | {match.y: _range(y)}
         noise = (Noise(_columns(y), y.scale) for _ in range(2))
-        return _Region(entry, op, x, y, graph, ops, ranges, *noise)
+        return _Region(entry, op, tuple(inputs), y, graph, ops, ranges, *noise)
 
     # ---- one probe -------------------------------------------------------------------------------
 
@@ -187,18 +187,20 @@ class Gate:
 
     def _run_region(self, region: _Region, values: Values) -> None:
         match = region.lowered.match
-        x = values[match.x].reshape(region.x.shape)
-        y = operator_of(region.op).reference(to_integers(region.x, x)).reshape(region.y.shape)
+        tensors = dict(zip(match.inputs, region.inputs, strict=True))
+        given = {i: values[i].reshape(tensor.shape) for i, tensor in tensors.items()}
+        integers = (to_integers(tensors[i], given[i]) for i in match.inputs)
+        y = operator_of(region.op).reference(*integers).reshape(region.y.shape)
         fused = to_real(region.y, y)
-        rounded, limited = ({match.x: x} for _ in range(2))
+        rounded, limited = dict(given), dict(given)
         limits = Limits(region.ranges)
         region.plain.run(region.ops, rounded, rounding)
         region.plain.run(region.ops, limited, limits)
         exact = limited
         if limits.clipped:
-            exact = {match.x: x}
+            exact = dict(given)
             region.plain.run(region.ops, exact)
-        added = x if region.residual else None
+        added = given[match.x] if region.residual else None
         region.noise.add(exact[match.y], fused, rounded[match.y])
         region.limited.add(limited[match.y], fused, rounded[match.y], added)
         values[match.y] = fused

@@ -29,6 +29,7 @@ from converter.fuse.patterns.linear import (
     match_projection,
     require_int8,
 )
+from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.mlp import match_block_norm, residual_operands
 from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.region import check_closed
@@ -40,7 +41,7 @@ _MAX_SCORE_STEPS = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AttentionMatch:
+class AttentionMatch(OneInput):
     """An attention block.
 
     Attributes:

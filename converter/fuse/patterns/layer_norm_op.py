@@ -12,6 +12,7 @@ from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import element_index, trace_back
 from converter.fuse.op_semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, VIEWS
 from converter.fuse.patterns.linear import require_int8
+from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.norm import NormMatch, Statistics, match_norm
 from converter.fuse.region import check_closed, frontier
 from converter.tflite import GraphView
@@ -25,7 +26,7 @@ POOL_FACTOR_LIMIT = 0.499  # of s_y / (s_m * tokens), which is stored without a 
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LayerNormMatch:
+class LayerNormMatch(OneInput):
     """LayerNorm with optional pooling; `y` is its result or the pooled one."""
 
     READS_STREAM: ClassVar[bool] = True

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import same_order
 from converter.fuse.op_semantics import fused_activation
+from converter.fuse.patterns.match import OneInput
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView, Tensor
 
@@ -229,7 +230,7 @@ def match_projection(view: GraphView, output: int, what: str) -> ProjectionMatch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LinearMatch:
+class LinearMatch(OneInput):
     """A projection on its own: y [rows, out_features] of x [rows, in_features]."""
 
     READS_STREAM: ClassVar[bool] = False

@@ -17,7 +17,7 @@ class Match(Protocol):
       READS_STREAM, WRITES_STREAM: whether x (y) is the residual stream and may be int16. Both: x
         and y have one type.
     Attributes:
-      x, y: tensor indices.
+      inputs, x, y: tensor indices; x is the first of the inputs.
       ops: operators that are replaced.
       kept: tensors inside, besides x and y, that the fused operator has in the same type. The gate
         limits the float result to their ranges, as both graphs do.
@@ -25,6 +25,9 @@ class Match(Protocol):
 
     READS_STREAM: ClassVar[bool]
     WRITES_STREAM: ClassVar[bool]
+
+    @property
+    def inputs(self) -> tuple[int, ...]: ...
 
     @property
     def x(self) -> int: ...
@@ -37,6 +40,17 @@ class Match(Protocol):
 
     @property
     def kept(self) -> tuple[int, ...]: ...
+
+
+class OneInput:
+    """A match whose operator reads one activation."""
+
+    x: int
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """As a match says it."""
+        return (self.x,)
 
 
 class OwnLowering(Match, Protocol):

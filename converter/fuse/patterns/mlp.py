@@ -10,6 +10,7 @@ from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import same_order
 from converter.fuse.op_semantics import fused_activation
 from converter.fuse.patterns.linear import ProjectionMatch, match_projection, require_int8
+from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.norm import NormMatch, match_norm
 from converter.fuse.patterns.pointwise import PointwiseMatch, match_pointwise, pointwise_source
 from converter.fuse.region import check_closed
@@ -17,7 +18,7 @@ from converter.tflite import GraphView
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MlpMatch:
+class MlpMatch(OneInput):
     """An MLP block.
 
     Attributes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from converter.fuse.errors import NoMatchError
 from converter.fuse.op_semantics import JOINS, POINTWISE, VIEWS, evaluate, fused_activation
 from converter.fuse.patterns.linear import DenseLayer, require_int8
+from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.patches import Geometry, match_patches
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
@@ -29,7 +30,7 @@ _MAX_CHAIN = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PatchEmbedMatch:
+class PatchEmbedMatch(OneInput):
     """A patch embedding.
 
     Attributes:

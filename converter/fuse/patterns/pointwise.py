@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from converter.fuse.errors import NoMatchError
 from converter.fuse.op_semantics import NONLINEAR, POINTWISE, RESHAPES, evaluate, fused_activation
 from converter.fuse.patterns.linear import require_int8
+from converter.fuse.patterns.match import OneInput
 from converter.fuse.region import between, check_closed, frontier
 from converter.tflite import GraphView
 
@@ -25,7 +26,7 @@ ALLOWED = frozenset({*POINTWISE, *RESHAPES})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PointwiseMatch:
+class PointwiseMatch(OneInput):
     """y = function(x) element by element.
 
     Attributes:

@@ -14,6 +14,7 @@ from converter.fuse.arithmetic import norm_params
 from converter.fuse.lower import TensorRange
 from converter.fuse.patterns.layer_norm_op import find_norm
 from converter.fuse.patterns.linear import require_int8
+from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.norm import NormMatch, Statistics
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
@@ -21,7 +22,7 @@ from tflm_custom_ops.ops.rms_norm.params import RmsNorm
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class RmsNormMatch:
+class RmsNormMatch(OneInput):
     """RMSNorm of every token of x."""
 
     READS_STREAM: ClassVar[bool] = True

@@ -44,38 +44,47 @@ def custom_op(op: Params, output: Activation) -> CustomOp:
     return CustomOp(code_of(op), custom_options, blob, output)
 
 
-def chain(x: Activation, ops: Sequence[CustomOp], offsets: dict[int, int] | None = None) -> Model:
+def chain(
+    x: Activation | Sequence[Activation],
+    ops: Sequence[CustomOp],
+    offsets: dict[int, int] | None = None,
+) -> Model:
     """A model that feeds ``x`` through ``ops``, one after the other.
 
     Args:
-      x: the model's input.
+      x: the model's input, or all inputs of the first operator where it has several.
       ops: at least one operator.
       offsets: arena offset in bytes by activation number (0 is the input, i the output of
         operator i - 1), written as OfflineMemoryAllocation; None plans nothing.
 
     Returns:
-      The model. Tensors 0..len(ops) are the activations, the blobs follow.
+      The model. Tensors 0..len(ops) are the activations, further inputs of the first operator and
+      the blobs follow.
     """
-    activations = [x, *(op.output for op in ops)]
+    first, *further = (x,) if isinstance(x, Activation) else x
+    activations = [first, *(op.output for op in ops), *further]
     tensors = [spec.tensor(f"x{i}") for i, spec in enumerate(activations)]
+    model_inputs = (0, *range(len(ops) + 1, len(tensors)))
     operators = []
     for number, op in enumerate(ops):
         blob = np.frombuffer(op.blob, np.uint8)
-        inputs, outputs = (number, len(tensors)), (number + 1,)
+        read = (number,) if number else model_inputs
+        inputs, outputs = (*read, len(tensors)), (number + 1,)
         tensors.append(Tensor(f"blob{number}", blob.shape, blob.dtype, None, blob))
         operators.append(
             Operator("CUSTOM", inputs, outputs, op.custom_code, custom_options=op.custom_options)
         )
-    model = Model(
-        Graph(tuple(tensors), tuple(operators), (0,), (len(ops),)), "operators on their own"
-    )
+    graph = Graph(tuple(tensors), tuple(operators), model_inputs, (len(ops),))
+    model = Model(graph, "operators on their own")
     if offsets is None:
         return model
     return with_offline(model, [offsets.get(i, NOT_PLANNED) for i in range(len(tensors))])
 
 
 def chain_model(
-    x: Activation, ops: Sequence[CustomOp], offsets: dict[int, int] | None = None
+    x: Activation | Sequence[Activation],
+    ops: Sequence[CustomOp],
+    offsets: dict[int, int] | None = None,
 ) -> bytes:
     """The same as a file."""
     return serialize(chain(x, ops, offsets))

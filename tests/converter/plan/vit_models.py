@@ -111,14 +111,14 @@ def fused_model(arch: ArchConfig, residual_bits: int = 8, seed: int | None = Non
     zero_points: dict[int, int] = {}  # that the operators state of the tensors around them
     for operator, op in zip(graph.operators, ops, strict=True):
         if op is not None:
-            around = ((operator.inputs[0], "input"), (operator.outputs[0], "output"))
-            for index, side in around:
-                stated = getattr(operator_of(op), side).zero_point
-                if stated is not None:
-                    zero_points[index] = stated
+            types = (*operator_of(op).inputs, operator_of(op).output)
+            around = (*operator.inputs[:-1], *operator.outputs)
+            for index, stated in zip(around, types, strict=True):
+                if stated.zero_point is not None:
+                    zero_points[index] = stated.zero_point
             words, blob = encode(op)
             data = np.frombuffer(blob, np.uint8)
-            index = operator.inputs[1]
+            index = operator.inputs[-1]
             tensors[index] = dataclasses.replace(tensors[index], shape=data.shape, data=data)
             operator = dataclasses.replace(operator, custom_options=words)
         operators.append(operator)

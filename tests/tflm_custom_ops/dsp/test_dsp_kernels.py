@@ -167,7 +167,7 @@ def test_stack_is_bounded(m7: KernelEmulator) -> None:
         for seed in range(40):
             rng = np.random.default_rng(seed)
             op = generators.random_op(kind, rng)
-            run = run_operator(m7, op, generators.random_input(op, rng), paint=True)
+            run = run_operator(m7, op, *generators.random_inputs(op, rng), paint=True)
             deepest[kind] = max(deepest.get(kind, 0), run.call.stack_bytes)
     assert max(deepest.values()) <= 4096, deepest
 
@@ -207,8 +207,8 @@ def test_loading_ahead_stays_in_the_scratch() -> None:
         for seed in range(8000, 8060):
             rng = np.random.default_rng(seed)
             op = generators.random_op(kind, rng)
-            x = generators.random_input(op, rng)
-            assert (run_operator(machine, op, x, watch=True).y == run_reference(op, x)).all()
+            xs = generators.random_inputs(op, rng)
+            assert (run_operator(machine, op, *xs, watch=True).y == run_reference(op, *xs)).all()
 
 
 TARGETS = {name: core.compiler_flags() for name, core in CORES.items()} | {

@@ -49,11 +49,19 @@ class Guarded:
 
 
 def can_alias(op: Params) -> bool:
-    """Whether y may equal x (kernels/vit_kernels.h)."""
+    """Whether y may equal the first input (kernels/vit_kernels.h)."""
     return operator_of(op).IN_PLACE
 
 
-def run_guarded(library: HostLibrary, op: Params, x: np.ndarray, *, alias: bool, fill: int):
+Inputs = np.ndarray | tuple[np.ndarray, ...]
+
+
+def as_tuple(x: Inputs) -> tuple[np.ndarray, ...]:
+    """The inputs of an operator; most have one."""
+    return x if isinstance(x, tuple) else (x,)
+
+
+def run_guarded(library: HostLibrary, op: Params, x: Inputs, *, alias: bool, fill: int):
     """The kernel's result; raises AssertionError if it touched memory that is not its own."""
     parsed = library.parse(op)
     if parsed.scratch_bytes != operator_of(op).scratch_bytes:
@@ -61,29 +69,35 @@ def run_guarded(library: HostLibrary, op: Params, x: np.ndarray, *, alias: bool,
             f"scratch: got {parsed.scratch_bytes} bytes in C, {operator_of(op).scratch_bytes} in "
             "Python"
         )
-    shape, dtype = operator_of(op).output_shape(x.shape), operator_of(op).output.dtype
+    xs = as_tuple(x)
+    shape, dtype = operator_of(op).output_shape(xs[0].shape), operator_of(op).output.dtype
     size = int(np.prod(shape)) * dtype.itemsize
-    source, work = Guarded(x.nbytes), Guarded(parsed.scratch_bytes, fill)
-    source.bytes[:] = np.ascontiguousarray(x).view(np.uint8).ravel()
-    target = source if alias else Guarded(size, fill)
-    library.call(parsed, source.bytes.view(x.dtype), target.bytes, work.bytes)
-    for buffer, what in ((source, "x"), (target, "y"), (work, "scratch")):
+    sources, work = [Guarded(a.nbytes) for a in xs], Guarded(parsed.scratch_bytes, fill)
+    for source, a in zip(sources, xs, strict=True):
+        source.bytes[:] = np.ascontiguousarray(a).view(np.uint8).ravel()
+    target = sources[0] if alias else Guarded(size, fill)
+    views = [source.bytes.view(a.dtype) for source, a in zip(sources, xs, strict=True)]
+    library.call(parsed, views, target.bytes, work.bytes)
+    for buffer, what in (*((s, "x") for s in sources), (target, "y"), (work, "scratch")):
         buffer.check(what)
-    if not alias and source.bytes.tobytes() != np.ascontiguousarray(x).tobytes():
-        raise AssertionError("x: the kernel changed its input")
+    for i, (source, a) in enumerate(zip(sources, xs, strict=True)):
+        kept = source.bytes.tobytes() == np.ascontiguousarray(a).tobytes()
+        if not kept and not (alias and i == 0):
+            raise AssertionError(f"input {i}: the kernel changed it")
     return target.bytes[:size].copy().view(dtype).reshape(shape)
 
 
-def mismatches(library: HostLibrary, op: Params, x: np.ndarray, rng: np.random.Generator) -> int:
+def mismatches(library: HostLibrary, op: Params, x: Inputs, rng: np.random.Generator) -> int:
     """Values that differ from the reference: as given, in place, and with another schedule."""
-    expected = run_reference(op, x)
+    expected = run_reference(op, *as_tuple(x))
     other = generators.with_schedule(op, rng)
     results = [
         run_guarded(library, op, x, alias=False, fill=int(rng.integers(0, 256))),
         run_guarded(library, other, x, alias=can_alias(op), fill=int(rng.integers(0, 256))),
     ]
     if operator_of(op).STREAMS:
-        results.append(library.embed_strips(library.parse(op), x))
+        (image,) = as_tuple(x)
+        results.append(library.embed_strips(library.parse(op), image))
     return sum(int((y != expected).sum()) for y in results)
 
 
@@ -92,16 +106,16 @@ def mismatches_of_seed(library: HostLibrary, kind: OpKind, seed: int) -> int:
     rng = np.random.default_rng(seed)
     extreme = bool(seed % 2)
     op = generators.random_op(kind, rng, extreme=extreme)
-    x = generators.random_input(op, rng, extreme=extreme)
+    x = generators.random_inputs(op, rng, extreme=extreme)
     return mismatches(library, op, x, rng) + differs_in_exact_memory(library, op, x)
 
 
-def differs_in_exact_memory(library: HostLibrary, op: Params, x: np.ndarray) -> bool:
+def differs_in_exact_memory(library: HostLibrary, op: Params, x: tuple[np.ndarray, ...]) -> bool:
     """Runs with every buffer in a heap block of its own size: a sanitizer sees each overrun."""
     parsed = library.parse_bytes(op, *(exact(part) for part in encode(op)))
-    y = np.empty(operator_of(op).output_shape(x.shape), operator_of(op).output.dtype)
-    library.call(parsed, x.copy(), y, np.empty(parsed.scratch_bytes, np.uint8))
-    return not np.array_equal(y, run_reference(op, x))
+    y = np.empty(operator_of(op).output_shape(x[0].shape), operator_of(op).output.dtype)
+    library.call(parsed, [a.copy() for a in x], y, np.empty(parsed.scratch_bytes, np.uint8))
+    return not np.array_equal(y, run_reference(op, *x))
 
 
 INTERESTING = [0, 1, 2, 3, -1, -128, 127, 255, 256, 4096, 1 << 16, (1 << 31) - 1, -(1 << 31)]
@@ -158,13 +172,17 @@ def fuzz_seed(library: HostLibrary, kind: OpKind, seed: int) -> bool:
     except OptionsError as error:
         raise AssertionError(f"seed {seed}: C accepts what decode refuses: {error}") from error
     parsed = library.parse_bytes(op, options, blob)
-    count = int(np.prod(generators.input_shape(op)))
-    if parsed.scratch_bytes > 1 << 22 or count > 1 << 16:
+    operator = operator_of(op)
+    counts = [tensor.count or 77 for tensor in (*operator.inputs, operator.output)]
+    if parsed.scratch_bytes > 1 << 22 or max(counts) > 1 << 16:
         return True  # valid, but too long to run in a test
-    x = np.empty(count, operator_of(op).input.dtype)
-    x[:] = rng.integers(-128, 128, count)
-    y = np.empty(operator_of(op).output_shape(x.shape), operator_of(op).output.dtype)
-    library.call(parsed, x, y, np.empty(parsed.scratch_bytes, np.uint8))
+    xs = []
+    for count, tensor in zip(counts, operator.inputs, strict=False):
+        x = np.empty(count, tensor.dtype)
+        x[:] = rng.integers(-128, 128, count)
+        xs.append(x)
+    y = np.empty(operator.output_shape(xs[0].shape), operator.output.dtype)
+    library.call(parsed, xs, y, np.empty(parsed.scratch_bytes, np.uint8))
     return True
 
 

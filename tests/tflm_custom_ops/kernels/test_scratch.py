@@ -97,7 +97,7 @@ def embed_over_image(library: HostLibrary, op: PatchEmbed, image: np.ndarray, ma
     arena = aligned_bytes(max(margin + image.nbytes, size))
     arena[margin : margin + image.nbytes] = image.view(np.uint8).ravel()
     source = arena[margin : margin + image.nbytes]
-    library.call(parsed, source, arena, aligned_bytes(parsed.scratch_bytes))
+    library.call(parsed, [source], arena, aligned_bytes(parsed.scratch_bytes))
     return arena[:size].view(dtype).reshape(op.tokens, op.embed_dim)
 
 

@@ -39,7 +39,7 @@ class AttentionOperator(Operator[Attention]):
     NAME: ClassVar[str] = "attention"
     CODE: ClassVar[str] = "VitAttention"
     PARAMS: ClassVar[type[Params]] = Attention
-    INPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "residual.bits")
+    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(("tokens", "embed_dim"), "residual.bits"),)
     OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "residual.bits")
     WRITES_STREAM: ClassVar[bool] = True
     IN_PLACE: ClassVar[bool] = True

@@ -20,7 +20,7 @@ class GeluOperator(Operator[Gelu]):
     NAME: ClassVar[str] = "gelu"
     CODE: ClassVar[str] = "VitGelu"
     PARAMS: ClassVar[type[Params]] = Gelu
-    INPUT: ClassVar[Tensor] = Tensor(None)
+    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(None),)
     OUTPUT: ClassVar[Tensor] = Tensor(None)
     IN_PLACE: ClassVar[bool] = True
     HAS_SCRATCH: ClassVar[bool] = False

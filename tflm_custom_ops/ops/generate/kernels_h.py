@@ -42,7 +42,8 @@ def kernels_header() -> str:
         if operator.HAS_SCRATCH:
             lines.append(f"size_t vit_{operator.NAME}_scratch_bytes(const {ctype}* params);")
         last = "void* scratch" if operator.HAS_SCRATCH else "size_t count"
-        arguments = [f"const {ctype}* params", f"{operator.C_X} x", f"{operator.C_Y} y", last]
+        inputs = [f"{operator.C_X} {tensor.name}" for tensor in operator.INPUTS]
+        arguments = [f"const {ctype}* params", *inputs, f"{operator.C_Y} y", last]
         lines.append(call(f"void vit_{operator.NAME}", arguments, 0))
         lines += [f"{prototype}" for prototype in operator.C_MORE]
         lines.append("")

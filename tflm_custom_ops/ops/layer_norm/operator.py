@@ -21,7 +21,7 @@ class LayerNormOperator(Operator[LayerNorm]):
     NAME: ClassVar[str] = "layer_norm"
     CODE: ClassVar[str] = "VitLayerNorm"
     PARAMS: ClassVar[type[Params]] = LayerNorm
-    INPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "input_bits")
+    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(("tokens", "embed_dim"), "input_bits"),)
     OUTPUT: ClassVar[Tensor] = Tensor(("tokens if pool == 0 else 1", "embed_dim"))
     IN_PLACE: ClassVar[bool] = True
     C_Y: ClassVar[str] = "int8_t*"

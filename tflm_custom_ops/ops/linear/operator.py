@@ -26,7 +26,7 @@ class LinearOperator(Operator[LinearOp]):
     NAME: ClassVar[str] = "linear"
     CODE: ClassVar[str] = "VitLinear"
     PARAMS: ClassVar[type[Params]] = LinearOp
-    INPUT: ClassVar[Tensor] = Tensor(("rows", "projection.in_features"))
+    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(("rows", "projection.in_features")),)
     OUTPUT: ClassVar[Tensor] = Tensor(
         ("rows", "projection.out_features"), zero_point="projection.up.out_zero_point"
     )

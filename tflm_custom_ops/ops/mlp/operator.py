@@ -36,7 +36,7 @@ class MlpOperator(Operator[Mlp]):
     NAME: ClassVar[str] = "mlp"
     CODE: ClassVar[str] = "VitMlp"
     PARAMS: ClassVar[type[Params]] = Mlp
-    INPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "residual.bits")
+    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(("tokens", "embed_dim"), "residual.bits"),)
     OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "residual.bits")
     WRITES_STREAM: ClassVar[bool] = True
     IN_PLACE: ClassVar[bool] = True

@@ -26,8 +26,8 @@ class PatchEmbedOperator(Operator[PatchEmbed]):
     NAME: ClassVar[str] = "patch_embed"
     CODE: ClassVar[str] = "VitPatchEmbed"
     PARAMS: ClassVar[type[Params]] = PatchEmbed
-    INPUT: ClassVar[Tensor] = Tensor(
-        ("image_height", "image_width", "channels"), zero_point="input_zero_point"
+    INPUTS: ClassVar[tuple[Tensor, ...]] = (
+        Tensor(("image_height", "image_width", "channels"), zero_point="input_zero_point"),
     )
     OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "output_bits")
     WRITES_STREAM: ClassVar[bool] = True

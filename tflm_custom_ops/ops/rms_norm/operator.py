@@ -20,8 +20,8 @@ class RmsNormOperator(Operator[RmsNorm]):
     NAME: ClassVar[str] = "rms_norm"
     CODE: ClassVar[str] = "VitRmsNorm"
     PARAMS: ClassVar[type[Params]] = RmsNorm
-    INPUT: ClassVar[Tensor] = Tensor(
-        ("tokens", "embed_dim"), "input_bits", zero_point="input_zero_point"
+    INPUTS: ClassVar[tuple[Tensor, ...]] = (
+        Tensor(("tokens", "embed_dim"), "input_bits", zero_point="input_zero_point"),
     )
     OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), zero_point="out_zero_point")
     IN_PLACE: ClassVar[bool] = True

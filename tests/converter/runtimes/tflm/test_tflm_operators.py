@@ -32,8 +32,13 @@ KINDS = tuple(OpKind)
 IN_PLACE = (OpKind.ATTENTION, OpKind.MLP, OpKind.LAYER_NORM, OpKind.GELU)
 
 
+def input_specs(op: Params) -> list[Activation]:
+    tensors = operator_of(op).inputs
+    return [Activation((1, *(t.shape or (77,))), t.dtype.name) for t in tensors]
+
+
 def input_spec(op: Params) -> Activation:
-    return Activation((1, *generators.input_shape(op)), f"int{generators.input_bits(op)}")
+    return input_specs(op)[0]
 
 
 def output_spec(op: Params) -> Activation:
@@ -45,12 +50,12 @@ def output_spec(op: Params) -> Activation:
 def single(op: Params, offsets: dict[int, int] | None = None) -> bytes:
     """A model of one operator."""
     custom = op_models.custom_op(op, output_spec(op))
-    return op_models.chain_model(input_spec(op), [custom], offsets)
+    return op_models.chain_model(input_specs(op), [custom], offsets)
 
 
-def assert_is_reference(interpreter: TflmInterpreter, op: Params, x: np.ndarray) -> None:
-    expected = run_reference(op, x)
-    got = interpreter.invoke(x[np.newaxis])
+def assert_is_reference(interpreter: TflmInterpreter, op: Params, *xs: np.ndarray) -> None:
+    expected = run_reference(op, *xs)
+    (got,) = interpreter.invoke_all(*(x[np.newaxis] for x in xs))
     np.testing.assert_array_equal(got.reshape(expected.shape), expected)
 
 
@@ -62,7 +67,7 @@ def test_operator_is_the_reference(kind: OpKind, seed: int) -> None:
     op = generators.random_op(kind, rng, extreme=extreme)
     interpreter = TflmInterpreter(single(op))
     for _ in range(2):  # the second run finds what the first one left in the arena
-        assert_is_reference(interpreter, op, generators.random_input(op, rng, extreme=extreme))
+        assert_is_reference(interpreter, op, *generators.random_inputs(op, rng, extreme=extreme))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -173,7 +178,7 @@ def _message(model: bytes) -> str:
 
 
 def _bad_spec(op: Params, what: str) -> bytes:
-    x, y = input_spec(op), output_spec(op)
+    (x, *further), y = input_specs(op), output_spec(op)
     custom = op_models.custom_op(op, y)
     if what == "input type":
         x = dataclasses.replace(x, dtype="uint8")
@@ -201,7 +206,7 @@ def _bad_spec(op: Params, what: str) -> bytes:
         words = bytearray(custom.custom_options)
         words[4:8] = struct.pack("<i", 7 - kind_of(op))
         custom = dataclasses.replace(custom, custom_options=bytes(words))
-    return op_models.chain_model(x, [custom])
+    return op_models.chain_model([x, *further], [custom])
 
 
 _EXPECTED = {
@@ -258,7 +263,7 @@ def fuzz(seed: int, rounds: int) -> tuple[int, int]:
     refused = ran = 0
     for number in range(rounds):
         op = generators.random_op(KINDS[number % len(KINDS)], rng)
-        x, custom = input_spec(op), op_models.custom_op(op, output_spec(op))
+        xs, custom = input_specs(op), op_models.custom_op(op, output_spec(op))
         words = np.frombuffer(custom.custom_options, np.int32).copy()
         for position in rng.integers(0, len(words), rng.integers(1, 3)):
             near = int(words[position]) + int(rng.choice([-4, -1, 1, 4]))
@@ -272,9 +277,11 @@ def fuzz(seed: int, rounds: int) -> tuple[int, int]:
             blob = blob[: int(rng.integers(1, len(blob) + 1))]
         changed = CustomOp(custom.custom_code, words.tobytes(), blob, custom.output)
         try:
-            interpreter = TflmInterpreter(op_models.chain_model(x, [changed]))
+            interpreter = TflmInterpreter(op_models.chain_model(xs, [changed]))
             low, high = generators.type_range(generators.input_bits(op))
-            interpreter.invoke(rng.integers(low, high + 1, x.shape).astype(x.dtype))
+            interpreter.invoke_all(
+                *(rng.integers(low, high + 1, x.shape).astype(x.dtype) for x in xs)
+            )
             ran += 1
         except (TflmModelError, TflmInvokeError):
             refused += 1
