@@ -20,7 +20,7 @@ from typing import Any
 from boards import BOARD_HELP, get_board
 from converter.support import verdicts
 from converter.tflite import parse
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.command import runtime_flag
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError

@@ -18,7 +18,7 @@ from converter.compile import (
 )
 from converter.footprint import auto_room
 from converter.plan import Plan
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError
 from firmware.project import Project, make_project

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from boards import Board
 from firmware import tflm
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.build_flags import FLAGS
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError

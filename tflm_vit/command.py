@@ -29,7 +29,7 @@ VERBS = (
     Verb("inspect", "converter.inspect", "Reports memory, flash and work of a .tflite."),
     Verb("evaluate", "converter.evaluate.__main__", "Scores a .tflite on a data set."),
     Verb("compile", "converter.compile.__main__", "Turns a fused .tflite into C."),
-    Verb("build", "firmware.build_command", "Builds a firmware image of a fused .tflite."),
+    Verb("build", "firmware.build", "Builds a firmware image of a fused .tflite."),
     Verb("export", "firmware.export", "Writes a firmware project for a build system."),
     Verb("emulate", "firmware.emulate", "Runs firmware on an emulated board."),
     Verb("client", "firmware.client", "Sends images to a board and checks its answers."),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from boards import Board, Region, RegionKind, get_board
 from converter.tflite import Graph, parse
 from firmware import tflm
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.build_flags import FLAGS
 from firmware.elf import Elf
 from firmware.emulator.machine import Machine

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from boards import Board, get_board
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.elf import MemoryUse
 from firmware.project import Project, make_project
 from tests.firmware import fake_model

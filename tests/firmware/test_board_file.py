@@ -17,7 +17,7 @@ from boards import RegionKind, get_board
 from boards.core import CPUS
 from boards.keys import CLOCK_KEYS, CONSOLE_KEYS, KEYS, QUAD_SPI_KEYS, REGION_KEYS
 from converter.runtimes.host import HostModel
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.connection import Connection
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.emulator.faults import GuestFault

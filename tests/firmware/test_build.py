@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.elf import Elf
 from firmware.errors import FirmwareError
 from firmware.project import make_project

@@ -17,12 +17,12 @@ import pytest
 
 from converter import tflite
 from converter.plan import plan_model
-from firmware import board_table, build_command, client, emulate, export
+from firmware import board_table, build, client, emulate, export
 from tests.converter.compile import fused_models
 from tests.firmware.fake_model import FakeModel
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = {"build": build_command, "export": export, "emulate": emulate, "client": client}
+COMMANDS = {"build": build, "export": export, "emulate": emulate, "client": client}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from boards import get_board
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.elf import Elf
 from firmware.emulator.emulator import Emulator
 from firmware.export import export_project

@@ -12,7 +12,7 @@ from boards import board_names, get_board
 from converter.runtimes import RuntimeUnavailableError, open_runtime
 from converter.runtimes.host import HostModel
 from firmware import emulate
-from firmware.build import build
+from firmware.build_elf import build
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import build_model, project_from_model

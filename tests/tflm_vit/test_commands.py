@@ -40,7 +40,6 @@ def runnable() -> dict[str, str]:
             if 'if __name__ == "__main__"' in path.read_text(encoding="utf-8"):
                 module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
                 found[module.removesuffix(".__main__")] = module
-    found["firmware.build"] = "firmware.build_command"
     return {name: module for name, module in found.items() if name not in NO_COMMAND}
 
 
@@ -144,12 +143,11 @@ def test_verbs_are_the_commands() -> None:
     }
     # These make documents or list rules of the sources.
     others = {
-        "firmware.build",
         "firmware.board_table",
         "converter.fuse.rewrite",
         "converter.support.page",
     }
-    assert run == {"firmware.build_command", *ours} - others
+    assert run == ours - others
 
 
 def typed(*words: str) -> subprocess.CompletedProcess[str]:
@@ -222,7 +220,7 @@ def typed_commands(text: str) -> list[tuple[str, str]]:
         if name.split(".")[0] in ROOMS
     ]
     for verb, words in re.findall(r"tflm-vit ([a-z_]+)((?: [^\n`|]*)?)", joined):
-        found.append((verbs[verb].replace("build_command", "build"), words))
+        found.append((verbs[verb], words))
     return found
 
 

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles and links a firmware project with arm-none-eabi-gcc, and reports its sizes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from firmware.elf import Elf, MemoryUse
+from firmware.errors import FirmwareError
+from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
+from toolchain import Compiler, ToolchainError, cached, cross_tool, digest, raised_as, run_tool
+
+KIND = "firmware"  # in the cache; kernels take seconds to compile
+
+
+def compile_flags(project: Project, file: ProjectFile) -> list[str]:
+    """Compiler flags of a file, without include paths."""
+    flags = project.flags
+    language = flags.cxx if file.path.suffix == ".cc" else (flags.c_standard,)
+    return [
+        *project.board.core.compiler_flags(),
+        *language,
+        project.optimization(file.group),
+        *flags.common,
+        *flags.warnings,
+        *(f"-D{name}" for name in project.defines),
+    ]
+
+
+def link_flags(project: Project) -> list[str]:
+    """Linker flags, without the linker script's path."""
+    return [*project.board.core.compiler_flags(), *project.flags.link]
+
+
+def _object_key(
+    gcc: Compiler, command: list[str], project: Project, root: Path, file: ProjectFile
+) -> str:
+    """Digest of all that an object file depends on."""
+    parts: list[bytes | str] = [gcc.version, "\0".join(command[1:])]
+    visible = (*project.include_directories(file.group), *project.system_includes)
+    for other in sorted(project.files, key=lambda f: f.path):
+        # TFLM's headers have several suffixes.
+        is_header = other.path.suffix == ".h" or other.group is Group.LIBRARY
+        if other is file or (is_header and any(d in other.path.parents for d in visible)):
+            parts += [str(other.path), (root / other.path).read_bytes()]
+    return digest(*parts)
+
+
+def _compile(gcc: Compiler, project: Project, root: Path, file: ProjectFile) -> Path:
+    # The suffix stays in the name: a C file and an assembly file may share a stem.
+    output = Path("obj") / f"{file.path}.o"
+    (root / output.parent).mkdir(parents=True, exist_ok=True)
+    includes = [f"-I{directory}" for directory in project.include_directories(file.group)]
+    if file.path.suffix == ".cc":
+        includes += [f"-isystem{directory}" for directory in project.system_includes]
+    command = [gcc.path, *compile_flags(project, file), *includes, "-c", str(file.path)]
+    # Relative paths, and none in debug information: the image does not depend on where it is built.
+    unplaced = [f"-ffile-prefix-map={root}=.", f"-Wa,--debug-prefix-map={root}=."]
+
+    def compile_to(target: Path) -> Path:
+        run_tool([*command, *unplaced, "-o", str(target)], f"compiling {file.path}", directory=root)
+        return target
+
+    # The weights' assembly includes a binary file that the key does not cover.
+    if file.group is Group.MODEL and file.path.suffix == ".S":
+        compile_to(root / output)
+        return output
+    key = _object_key(gcc, command, project, root, file)
+    made = cached(KIND, file.path.stem, ".o", key, lambda work: compile_to(work / "object.o"))
+    shutil.copyfile(made, root / output)
+    return output
+
+
+def _compile_all(gcc: Compiler, project: Project, root: Path, jobs: int) -> list[Path]:
+    """All object files. After the first failure, or Ctrl-C, no further compiler is started."""
+    failures: list[ToolchainError] = []
+
+    def compile_unless_failed(file: ProjectFile) -> Path | None:
+        if failures:
+            return None
+        try:
+            return _compile(gcc, project, root, file)
+        except ToolchainError as error:
+            # Here, not in the main thread: this worker's next file would come first.
+            failures.append(error)
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        objects = list(pool.map(compile_unless_failed, project.translation_units()))
+    if failures:
+        raise failures[0]
+    return [path for path in objects if path is not None]
+
+
+def _link(gcc: Compiler, project: Project, root: Path, objects: list[Path], elf: Path) -> None:
+    command = [gcc.path, *link_flags(project), f"-T{LINKER_SCRIPT}"]
+    command += [f"-Wl,-Map,{elf.with_suffix('.map').name}", *map(str, objects)]
+    command += [*map(str, project.archives), *project.flags.libraries, "-o", elf.name]
+    try:
+        run_tool(command, "linking", directory=root)
+    except ToolchainError as error:
+        if "overflowed by" not in error.details:
+            raise
+        regions = [line.strip() for line in error.details.splitlines() if "overflowed by" in line]
+        short = "; ".join(line.split("ld: ")[-1] for line in regions)
+        raise FirmwareError(
+            f"{project.name} does not fit {project.board.name}: {short}", details=error.details
+        ) from None
+
+
+def build(project: Project, elf: Path, *, jobs: int = 2) -> MemoryUse:
+    """Builds `project` into `elf` and returns its memory use.
+
+    The work happens in a temporary directory; `elf` and `elf`'s .map appear only on success.
+
+    Raises:
+      FirmwareError: no cross compiler, a compiler message, or the image does not fit the board.
+    """
+    elf.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        raised_as(lambda error: FirmwareError(str(error), error.details)),
+        tempfile.TemporaryDirectory(prefix=f".{elf.name}-", dir=elf.parent) as temporary,
+    ):
+        gcc = cross_tool("gcc")
+        # As the compiler sees it: else the folder's own name gets into the debug information.
+        root = Path(temporary).resolve()
+        project.write(root)
+        objects = _compile_all(gcc, project, root, jobs)
+        linked = root / elf.name
+        _link(gcc, project, root, objects, linked)
+        use = Elf(linked).memory_use(project.board)
+        os.replace(linked.with_suffix(".map"), elf.with_suffix(".map"))
+        os.replace(linked, elf)
+    return use
