@@ -135,7 +135,7 @@ def _on_board(model: bytes, board: Board, weights: str) -> tuple[Emulator, int]:
     """The emulated board after one image, and the instructions of that image."""
     with tempfile.TemporaryDirectory() as work:
         elf = Path(work) / "firmware.elf"
-        build_model(model, board, elf, weights=weights)
+        build_model(model, board, elf, weights_in=weights)
         emulator = Emulator(board, elf)
     return emulator, emulator.classify(_quantized_image(emulator.model)).instructions
 

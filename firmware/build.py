@@ -37,7 +37,7 @@ def _body() -> None:
             model,
             board,
             Path(_OUT.value),
-            weights=_WEIGHTS_IN.value,
+            weights_in=_WEIGHTS_IN.value,
             runtime=_RUNTIME.value,
         )
     figures = dataclasses.asdict(use)

@@ -82,7 +82,7 @@ def _make_emulator(options: _Options, work: Path) -> Emulator:
         return Emulator(board, Path(options.elf), strict=options.strict)
     elf = work / "firmware.elf"
     with named_model(options.model) as model:
-        build_model(model, board, elf, weights=options.weights_in, runtime=options.runtime)
+        build_model(model, board, elf, weights_in=options.weights_in, runtime=options.runtime)
     return Emulator(board, elf, strict=options.strict)
 
 

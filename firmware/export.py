@@ -120,7 +120,7 @@ def _export() -> dict[str, Any]:
                 model,
                 board,
                 work,
-                weights=FLAGS.weights_in,
+                weights_in=FLAGS.weights_in,
                 name=name,
                 runtime=FLAGS.runtime,
             )

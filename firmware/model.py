@@ -58,14 +58,14 @@ def kernel_files(board: Board) -> list[Path]:
     return files
 
 
-def _compile(model: bytes, board: Board, weights: str, plan: Plan | None) -> CompiledModel:
-    if weights not in WEIGHTS_IN:
-        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS_IN)}")
-    if weights == WEIGHTS_EXTERNAL and board.external_flash() is None:
+def _compile(model: bytes, board: Board, weights_in: str, plan: Plan | None) -> CompiledModel:
+    if weights_in not in WEIGHTS_IN:
+        raise FirmwareError(f"weights_in {weights_in!r}, expected one of {', '.join(WEIGHTS_IN)}")
+    if weights_in == WEIGHTS_EXTERNAL and board.external_flash() is None:
         raise FirmwareError(f"{board.name} has no external flash; use --weights_in=internal")
     try:
-        compiled = compile_model(model, plan, external_weights=weights == WEIGHTS_EXTERNAL)
-        if weights == WEIGHTS_AUTO and board.external_flash() is not None:
+        compiled = compile_model(model, plan, external_weights=weights_in == WEIGHTS_EXTERNAL)
+        if weights_in == WEIGHTS_AUTO and board.external_flash() is not None:
             room = auto_room(board.place(Use.CODE).size_bytes)
             if compiled.weights_bytes > room:
                 return compile_model(model, plan, external_weights=True)
@@ -79,7 +79,7 @@ def compile_to_directory(
     board: Board,
     directory: Path,
     *,
-    weights: str = WEIGHTS_AUTO,
+    weights_in: str = WEIGHTS_AUTO,
     plan: Plan | None = None,
 ) -> None:
     """Writes the compiled model (vit_model.*) into `directory`.
@@ -88,26 +88,26 @@ def compile_to_directory(
       model: a fused and planned `.tflite`.
       board: decides where the weights can go.
       directory: made if missing.
-      weights: `internal` flash, `external`, or `auto`: internal when they fit there.
+      weights_in: `internal` flash, `external`, or `auto`: internal when they fit there.
       plan: memory plan instead of the file's own plan.
 
     Raises:
       FirmwareError: the board has no external flash.
       ModelError: the model is not one that the compiled runtime runs.
     """
-    _compile(model, board, weights, plan).write(directory)
+    _compile(model, board, weights_in, plan).write(directory)
 
 
-def _tflm_external(model: bytes, board: Board, weights: str) -> bool:
+def _tflm_external(model: bytes, board: Board, weights_in: str) -> bool:
     """Whether the model file goes to external flash."""
-    if weights not in WEIGHTS_IN:
-        raise FirmwareError(f"weights {weights!r}, expected one of {', '.join(WEIGHTS_IN)}")
+    if weights_in not in WEIGHTS_IN:
+        raise FirmwareError(f"weights_in {weights_in!r}, expected one of {', '.join(WEIGHTS_IN)}")
     if board.external_flash() is None:
-        if weights == WEIGHTS_EXTERNAL:
+        if weights_in == WEIGHTS_EXTERNAL:
             raise FirmwareError(f"{board.name} has no external flash; use --weights_in=internal")
         return False
     room = auto_room(board.place(Use.CODE).size_bytes)
-    return weights == WEIGHTS_EXTERNAL or (weights == WEIGHTS_AUTO and len(model) > room)
+    return weights_in == WEIGHTS_EXTERNAL or (weights_in == WEIGHTS_AUTO and len(model) > room)
 
 
 def project_from_model(
@@ -115,7 +115,7 @@ def project_from_model(
     board: Board,
     work: Path,
     *,
-    weights: str = WEIGHTS_AUTO,
+    weights_in: str = WEIGHTS_AUTO,
     plan: Plan | None = None,
     name: str = "vit_firmware",
     stack_bytes: int | None = None,
@@ -130,11 +130,11 @@ def project_from_model(
     if runtime == RUNTIME_TFLM:
         if debug or plan is not None or stack_bytes is not None:
             raise FirmwareError("debug, plan and stack_bytes are for the compiled runtime")
-        external = _tflm_external(model, board, weights)
+        external = _tflm_external(model, board, weights_in)
         kernels = kernel_files(board)
         return tflm_project_from_model(model, board, work, kernels, external=external, name=name)
     generated = work / "model"
-    compile_to_directory(model, board, generated, weights=weights, plan=plan)
+    compile_to_directory(model, board, generated, weights_in=weights_in, plan=plan)
     return make_project(
         board,
         generated,
@@ -150,7 +150,7 @@ def build_model(
     board: Board,
     elf: Path,
     *,
-    weights: str = WEIGHTS_AUTO,
+    weights_in: str = WEIGHTS_AUTO,
     plan: Plan | None = None,
     stack_bytes: int | None = None,
     debug: bool = False,
@@ -166,7 +166,7 @@ def build_model(
             model,
             board,
             Path(work),
-            weights=weights,
+            weights_in=weights_in,
             plan=plan,
             name=elf.stem,
             stack_bytes=stack_bytes,

@@ -35,7 +35,7 @@ class EmulatedRuntime(Runtime):
         model: bytes,
         *,
         board: Board | None = None,
-        weights: str = WEIGHTS_AUTO,
+        weights_in: str = WEIGHTS_AUTO,
         threads: int = 1,
     ) -> None:
         """Builds the firmware and boots it.
@@ -43,7 +43,7 @@ class EmulatedRuntime(Runtime):
         Args:
           model: a fused and planned `.tflite`.
           board: None is a Cortex-M7 with as much memory as the model needs.
-          weights: as in `firmware.model.build_model`.
+          weights_in: as in `firmware.model.build_model`.
           threads: emulated boards that `run_batch` uses side by side.
 
         Raises:
@@ -54,7 +54,7 @@ class EmulatedRuntime(Runtime):
         chosen = _fitting_board(model) if board is None else board
         with tempfile.TemporaryDirectory(prefix="vit-runtime-") as work:
             elf = Path(work) / "firmware.elf"
-            self.memory: MemoryUse = build_model(model, chosen, elf, weights=weights)
+            self.memory: MemoryUse = build_model(model, chosen, elf, weights_in=weights_in)
             self.emulators = tuple(Emulator(chosen, elf) for _ in range(max(threads, 1)))
         self.last: Inference | None = None
 

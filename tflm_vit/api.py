@@ -327,7 +327,7 @@ def export(
 
         chosen = get_board(board)
         project = project_from_model(
-            model_bytes, chosen, Path(work), weights=weights_in, name=name, runtime=runtime
+            model_bytes, chosen, Path(work), weights_in=weights_in, name=name, runtime=runtime
         )
         use = export_project(
             project, format, Path(folder), overwrite=overwrite, check=check, variant=variant

@@ -31,7 +31,7 @@ def surroundings(arch, model, streamed):
 def check_image(planned, arch, board, elf, streamed, weights="internal"):
     """Every figure of an image is the predicted one."""
     model, target = planned.model_bytes, Target.of_board(board)
-    use = build_model(model, board, elf, weights=weights)
+    use = build_model(model, board, elf, weights_in=weights)
     firmware = surroundings(arch, model, streamed)
     arena = footprint.arena_bytes(read_plan(model).arena_bytes, streamed)
     assert use.arena_bytes == arena

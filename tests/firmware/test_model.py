@@ -44,7 +44,7 @@ def images_for(emulator, count):
 def test_every_logit_equals_the_host(tmp_path, streamed, parameters, weights):
     model, plan = model_and_plan(streamed, **parameters)
     elf = tmp_path / "firmware.elf"
-    use = build_model(model, BOARD, elf, weights=weights, plan=plan)
+    use = build_model(model, BOARD, elf, weights_in=weights, plan=plan)
     # Strict: the kernels' LDM and LDRD must find their operands aligned on the real core too.
     emulator = Emulator(BOARD, elf, strict=True)
     images = images_for(emulator, 6)
@@ -91,7 +91,7 @@ def test_weights_that_exceed_internal_flash_go_to_qspi(tmp_path):
             model,
             board_with_flash(24 * 1024),
             tmp_path / "b.elf",
-            weights="internal",
+            weights_in="internal",
             plan=plan,
         )
     assert not (tmp_path / "b.elf").exists()

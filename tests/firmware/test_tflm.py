@@ -121,7 +121,7 @@ def test_unplanned_models_are_refused(tmp_path):
 @pytest.mark.parametrize("weights", ["internal", "external"])
 def test_tflm_equals_the_compiled_runtime(model, tmp_path, weights):
     elf = tmp_path / "tflm.elf"
-    use = build_model(model, BOARD, elf, weights=weights, runtime="tflm")
+    use = build_model(model, BOARD, elf, weights_in=weights, runtime="tflm")
     emulator = Emulator(BOARD, elf)
     shape = (4, *emulator.model.image_shape)
     images = np.random.default_rng(9).integers(-128, 128, shape, np.int8)

@@ -121,7 +121,7 @@ def measure(ops, folder: Path) -> Traffic:
     """One image on the emulated board, the weights in its QSPI flash."""
     elf = folder / "firmware.elf"
     plan = fused_models.stacked_plan(ops)
-    build_model(fused_models.model_bytes(ops), BOARD, elf, weights="external", plan=plan)
+    build_model(fused_models.model_bytes(ops), BOARD, elf, weights_in="external", plan=plan)
     emulator = Emulator(BOARD, elf)
     reads = emulator.watch_weights()
     image = np.random.default_rng(1).integers(-128, 128, emulator.model.image_shape, np.int8)
