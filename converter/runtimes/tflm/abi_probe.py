@@ -2,27 +2,22 @@
 """Checks by experiment that the wheel passes operators the structs that ``abi/`` declares.
 
 A tiny model with the probe operator (abi_probe.cc) reports every field the operators read; the
-values are compared with what Python put into the model. It runs in a process of its own, because
-a layout that differs can crash. What has passed once is remembered beside the library.
+values are compared with what Python put into the model. `abi_check` runs it, as a process.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
 import pathlib
 import struct
-import subprocess
 import sys
-import tempfile
 
 import numpy as np
 
 from converter.runtimes.tflm import op_models
 from converter.runtimes.tflm.errors import TflmAbiError, TflmError, TflmModelError
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.runtimes.tflm.library import open_library
 
-_SECONDS = 120
 _SHAPE = (1, 5, 7)
 _SCRATCH_BYTES = 1000
 _FAIL_TEXT = "VitAbiProbe: fail is 1, text is readable"
@@ -72,8 +67,6 @@ def run_probe(path: pathlib.Path) -> None:
     Raises:
       TflmAbiError: names the first field that does not hold what Python put in.
     """
-    from converter.runtimes.tflm.interpreter import TflmInterpreter, open_library
-
     rng = np.random.default_rng(20260930)
     x = rng.integers(-128, 128, _SHAPE).astype(np.int8)
     blob = rng.integers(0, 256, 48).astype(np.uint8).tobytes()
@@ -94,45 +87,6 @@ def run_probe(path: pathlib.Path) -> None:
             ) from error
     else:
         raise TflmAbiError("probe: Prepare returned an error and the wheel went on")
-
-
-def _wheel_digest() -> str:
-    """Hash of the wheel's compiled runtime: a rebuilt wheel of the same version is probed anew."""
-    spec = importlib.util.find_spec("tflite_micro.python.tflite_micro._runtime")
-    if spec is None or spec.origin is None:
-        raise TflmAbiError("tflite-micro: its compiled runtime is missing; install it again")
-    return hashlib.sha256(pathlib.Path(spec.origin).read_bytes()).hexdigest()[:16]
-
-
-def check_wheel_layout(path: pathlib.Path) -> None:
-    """Probes the wheel with the library at ``path``, unless this pair has passed before.
-
-    Raises:
-      TflmAbiError: the probe failed or crashed; the process that found out was not this one.
-    """
-    stamp = path.with_name(f"{path.stem}.probed-{_wheel_digest()}")
-    if stamp.exists():
-        return
-    environment = dict(os.environ)
-    root = str(pathlib.Path(__file__).resolve().parents[3])
-    environment["PYTHONPATH"] = os.pathsep.join([root, environment.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "converter.runtimes.tflm.abi_probe", str(path)]
-    try:
-        result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise TflmAbiError(f"ABI probe does not run: {error}") from error
-    if result.returncode:
-        lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
-        crashed = " (it crashed)" if result.returncode < 0 else ""
-        raise TflmAbiError(
-            f"the installed tflite-micro does not have the struct layout that the operators were "
-            f"compiled for{crashed}: {lines[-1]}; reinstall the pinned wheel"
-        )
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-        pass
-    os.replace(temporary.name, stamp)
 
 
 def main(arguments: list[str]) -> int:

@@ -13,10 +13,7 @@ struct layout they were compiled for; later uses find both done.
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
-import functools
-import pathlib
 import re
 from typing import Any
 
@@ -25,7 +22,7 @@ import numpy as np
 from converter.plan.offline import offline_offsets
 from converter.plan.problem import PlanError
 from converter.runtimes.interface import Array, TensorSpec
-from converter.runtimes.tflm import abi, build
+from converter.runtimes.tflm import abi
 from converter.runtimes.tflm.errors import (
     TflmAbiError,
     TflmArenaError,
@@ -33,6 +30,7 @@ from converter.runtimes.tflm.errors import (
     TflmInvokeError,
     TflmModelError,
 )
+from converter.runtimes.tflm.library import OperatorLibrary, operator_library
 from converter.runtimes.tflm.stderr_capture import StderrCapture, one_line
 from converter.tflite import Model, TfliteError, parse, serialize
 
@@ -81,49 +79,6 @@ class ArenaUsage:
     head_bytes: int
     tail_bytes: int
     records: tuple[AllocationRecord, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class OperatorLibrary:
-    """A loaded library and the name under which the wheel finds its registerer."""
-
-    path: pathlib.Path
-    registerer: str
-
-
-def open_library(path: pathlib.Path) -> OperatorLibrary:
-    """Loads an operator library into the process and checks its ABI version.
-
-    Raises:
-      TflmAbiError: not loadable, not ours, or of another ABI version.
-    """
-    try:
-        library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-    except OSError as error:
-        raise TflmAbiError(
-            f"{path}: cannot be loaded: {error}; delete it, it is rebuilt"
-        ) from error
-    version = getattr(library, "vit_tflm_abi_version", None)
-    abi.check_library_version(None if version is None else int(version()), str(path))
-    name = library.vit_tflm_registerer_name
-    name.restype = ctypes.c_char_p
-    return OperatorLibrary(path, name().decode())
-
-
-@functools.cache
-def operator_library() -> OperatorLibrary:
-    """The project's operators: built if need be, loaded, and probed against the wheel.
-
-    Raises:
-      TflmBuildError: cannot be built. TflmAbiError: the wheel is not the pinned one.
-    """
-    from converter.runtimes.tflm import abi_probe
-
-    abi.check_wheel()
-    path = build.build_library()
-    library = open_library(path)
-    abi_probe.check_wheel_layout(path)
-    return library
 
 
 def _checked(content: bytes) -> Model:

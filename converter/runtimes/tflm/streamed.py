@@ -8,7 +8,8 @@ import numpy as np
 from converter.plan.strip import StripModel
 from converter.runtimes.interface import Array
 from converter.runtimes.tflm.errors import TflmInvokeError
-from converter.runtimes.tflm.interpreter import OperatorLibrary, TflmInterpreter
+from converter.runtimes.tflm.interpreter import TflmInterpreter
+from converter.runtimes.tflm.library import OperatorLibrary
 
 
 class StripInterpreter:

@@ -11,14 +11,14 @@ import subprocess
 
 import pytest
 
-from converter.runtimes.tflm import abi, abi_probe, build, interpreter
+from converter.runtimes.tflm import abi, abi_check, abi_probe, build, interpreter, library
 from converter.runtimes.tflm.errors import TflmAbiError, TflmBuildError
 from toolchain import VARIABLE
 
 
 def test_probe_passes_on_the_pinned_wheel() -> None:
     assert importlib.metadata.version("tflite-micro") == abi.PINNED_WHEEL
-    abi_probe.run_probe(interpreter.operator_library().path)
+    abi_probe.run_probe(library.operator_library().path)
 
 
 @pytest.mark.parametrize("version", ["0.dev20261023182759", None])
@@ -42,7 +42,7 @@ def test_wrong_abi_version_is_refused(
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     planted = build.build_library(["-O0", "-DVIT_TFLM_ABI_VERSION=999"])
     with pytest.raises(TflmAbiError, match=f"got 999, expected {abi.ABI_VERSION}"):
-        interpreter.open_library(planted)
+        library.open_library(planted)
 
 
 def test_header_and_loader_have_one_version() -> None:
@@ -57,14 +57,14 @@ def test_foreign_library_is_refused(tmp_path: pathlib.Path) -> None:
     compiler = build.find_toolchain().cc
     subprocess.run([compiler, "-shared", "-fPIC", str(source), "-o", str(foreign)], check=True)
     with pytest.raises(TflmAbiError, match="not an operator library"):
-        interpreter.open_library(foreign)
+        library.open_library(foreign)
 
 
 def test_broken_library_is_refused(tmp_path: pathlib.Path) -> None:
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"\x7fELF and then nothing")
     with pytest.raises(TflmAbiError, match="cannot be loaded"):
-        interpreter.open_library(broken)
+        library.open_library(broken)
 
 
 # Another layout than the wheel's: what to replace in which header.
@@ -121,17 +121,17 @@ def test_probe_catches_other_layout_without_crashing(
     needed = [p for p in build.sources() if p.name != "abi_layout.cc"]
     monkeypatch.setattr(build, "sources", lambda: needed)
     with pytest.raises(TflmAbiError, match="struct layout"):
-        abi_probe.check_wheel_layout(build.build_library(["-O0"]))
+        abi_check.check_wheel_layout(build.build_library(["-O0"]))
 
 
 def test_probe_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = interpreter.operator_library().path
+    probed = library.operator_library().path
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("probed again")
 
     monkeypatch.setattr(subprocess, "run", fail)
-    abi_probe.check_wheel_layout(library)
+    abi_check.check_wheel_layout(probed)
 
 
 @pytest.mark.skipif("TFLM_DIR" not in os.environ, reason="TFLM_DIR (TFLM's own headers) is unset")
