@@ -10,14 +10,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_models.arch import ArchConfig
 from nas.space.checks import check_choices, tuples
-
-if TYPE_CHECKING:
-    from nas.space.search_space import SearchSpace
-    from nas.space.subnet import SubnetConfig
+from nas.space.views import AnySpace, Network, Space
 
 
 class Scope(enum.Enum):
@@ -38,7 +35,7 @@ class Mask:
     """
 
     name: str
-    count: Callable[[SearchSpace, SubnetConfig, ArchConfig, int], int]
+    count: Callable[[Space, Network, ArchConfig, int], int]
     per_block: bool = True
 
 
@@ -87,21 +84,21 @@ class Dimension:
 
     # ---- in a space ----------------------------------------------------------------------------
 
-    def choices(self, space: SearchSpace) -> tuple[Any, ...]:
+    def choices(self, space: Space) -> tuple[Any, ...]:
         """What there is to choose from; () if the space does not have the dimension."""
         value = getattr(space, self.field)
         return () if value == self.default else tuple(value)
 
-    def scope(self, space: SearchSpace) -> Scope:
+    def scope(self, space: Space) -> Scope:
         """Who chooses in this space."""
         return Scope.BLOCK if self.per_block else Scope.NETWORK
 
-    def with_choices(self, space: SearchSpace, choices: Sequence[float]) -> SearchSpace:
+    def with_choices(self, space: AnySpace, choices: Sequence[float]) -> AnySpace:
         """The space with other choices of this dimension."""
         kind = int if self.kinds == (int,) else float
         return space.replace(**{self.field: tuple(kind(c) for c in choices)})
 
-    def validate(self, space: SearchSpace) -> None:
+    def validate(self, space: Space) -> None:
         """Raises SpaceError for wrong choices."""
         value = getattr(space, self.field)
         if value != self.default:
@@ -118,7 +115,7 @@ class Dimension:
         """What a `SubnetConfig` has where the space does not have the dimension."""
         return () if self.per_block else None
 
-    def value(self, config: SubnetConfig) -> Any:
+    def value(self, config: Network) -> Any:
         """What was chosen; for blocks that of the first."""
         value = getattr(config, self.name)
         return value[0] if self.per_block else value
@@ -131,24 +128,24 @@ class Dimension:
         """A value as text."""
         return f"{value:g}"
 
-    def arch(self, space: SearchSpace, config: SubnetConfig) -> dict[str, Any]:
+    def arch(self, space: Space, config: Network) -> dict[str, Any]:
         """Fields of the architecture that follow from it."""
         return {self.arch_field: getattr(config, self.name)} if self.arch_field else {}
 
-    def refined(self, space: SearchSpace, config: SubnetConfig, arch: ArchConfig) -> ArchConfig:
+    def refined(self, space: Space, config: Network, arch: ArchConfig) -> ArchConfig:
         """What changes once the sizes of the layers are known."""
         return arch
 
     # ---- in a trial ----------------------------------------------------------------------------
 
-    def codes(self, space: SearchSpace) -> list[Any]:
+    def codes(self, space: Space) -> list[Any]:
         """Choices of an Optuna parameter."""
         return list(self.choices(space))
 
-    def encoded(self, space: SearchSpace, value: Any) -> Any:
+    def encoded(self, space: Space, value: Any) -> Any:
         """The parameter of a value."""
         return value
 
-    def decoded(self, space: SearchSpace, code: Any) -> Any:
+    def decoded(self, space: Space, code: Any) -> Any:
         """The value of a parameter."""
         return code

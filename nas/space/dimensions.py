@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_models.arch import ArchConfig
 from nas.space.checks import fail, known, made
 from nas.space.dimension import Dimension, Mask, Scope
 from nas.space.patch import Patch, parse_patch
 from nas.space.ranks import RankRule
-
-if TYPE_CHECKING:
-    from nas.space.search_space import SearchSpace
-    from nas.space.subnet import SubnetConfig
+from nas.space.views import AnySpace, Network, Space
 
 MAX_DEPTH = 256
 
@@ -28,7 +25,7 @@ MAX_DEPTH = 256
 class _PatchEmbedding(Dimension):
     """Patches are told apart by their place in the space: a trial's parameter is a number."""
 
-    def validate(self, space: SearchSpace) -> None:
+    def validate(self, space: Space) -> None:
         patches = space.patches
         if not isinstance(patches, tuple) or not patches:
             fail("SearchSpace.patches", patches, "a non-empty list of patches")
@@ -46,7 +43,7 @@ class _PatchEmbedding(Dimension):
     def shown(self, value: Patch) -> str:
         return value.describe()
 
-    def arch(self, space: SearchSpace, config: SubnetConfig) -> dict[str, Any]:
+    def arch(self, space: Space, config: Network) -> dict[str, Any]:
         patch = config.patch
         return {
             "patch_size": patch.size,
@@ -54,36 +51,37 @@ class _PatchEmbedding(Dimension):
             "stem": patch.stem,
         }
 
-    def codes(self, space: SearchSpace) -> list[int]:
+    def codes(self, space: Space) -> list[int]:
         return list(range(len(space.patches)))
 
-    def encoded(self, space: SearchSpace, value: Patch) -> int:
-        return int(space.patches.index(value))
+    def encoded(self, space: Space, value: Patch) -> int:
+        return space.patches.index(value)
 
-    def decoded(self, space: SearchSpace, code: int) -> Patch:
-        return space.patches[code]  # type: ignore[no-any-return]
+    def decoded(self, space: Space, code: int) -> Patch:
+        return space.patches[code]
 
 
 class _RankRatio(Dimension):
     """Its choices are in a `RankRule`, which also says whether blocks have ratios of their own."""
 
-    def choices(self, space: SearchSpace) -> tuple[float, ...]:
+    def choices(self, space: Space) -> tuple[float, ...]:
         return () if space.ranks is None else space.ranks.ratios
 
-    def scope(self, space: SearchSpace) -> Scope:
+    def scope(self, space: Space) -> Scope:
         return Scope.NETWORK if space.ranks and not space.ranks.per_block else Scope.BLOCK
 
-    def with_choices(self, space: SearchSpace, choices: Sequence[float]) -> SearchSpace:
+    def with_choices(self, space: AnySpace, choices: Sequence[float]) -> AnySpace:
+        assert space.ranks is not None  # else it has no such dimension
         return space.replace(ranks=dataclasses.replace(space.ranks, ratios=tuple(choices)))
 
-    def validate(self, space: SearchSpace) -> None:
+    def validate(self, space: Space) -> None:
         if space.ranks is not None:
             space.ranks.validate("SearchSpace.ranks")
 
     def read_choices(self, where: str, data: Any) -> RankRule | None:
         return None if data is None else made(where, RankRule, known(where, data, RankRule))
 
-    def refined(self, space: SearchSpace, config: SubnetConfig, arch: ArchConfig) -> ArchConfig:
+    def refined(self, space: Space, config: Network, arch: ArchConfig) -> ArchConfig:
         if space.ranks is None or not config.rank_ratio:
             return arch
         ranks = tuple(
@@ -95,23 +93,23 @@ class _RankRatio(Dimension):
 class _Fact(Dimension):
     """What all networks share in most spaces (`FACTS`): its field is a value, or choices of it."""
 
-    def choices(self, space: SearchSpace) -> tuple[Any, ...]:
+    def choices(self, space: Space) -> tuple[Any, ...]:
         value = getattr(space, self.field)
         return value if isinstance(value, tuple) else ()
 
-    def validate(self, space: SearchSpace) -> None:
+    def validate(self, space: Space) -> None:
         value = getattr(space, self.field)
         if isinstance(value, tuple):
             super().validate(space)
 
-    def arch(self, space: SearchSpace, config: SubnetConfig) -> dict[str, Any]:
+    def arch(self, space: Space, config: Network) -> dict[str, Any]:
         return super().arch(space, config) if self.choices(space) else {}
 
 
 def _rank(layer: str) -> Mask:
     """Mask of a layer's low rank; nothing where layers are dense."""
 
-    def count(space: SearchSpace, config: SubnetConfig, arch: ArchConfig, block: int) -> int:
+    def count(space: Space, config: Network, arch: ArchConfig, block: int) -> int:
         return int(getattr(space.block_ranks(config, block, arch), layer))
 
     return Mask(layer, count)
