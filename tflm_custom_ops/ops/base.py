@@ -23,7 +23,7 @@ class Params(Struct):
 
 
 @dataclasses.dataclass(frozen=True)
-class Tensor:
+class Operand:
     """An input or output, by expressions of the parameters.
 
     Attributes:
@@ -122,8 +122,8 @@ class Operator(Generic[P]):
     NAME: ClassVar[str]
     CODE: ClassVar[str]
     PARAMS: ClassVar[type[Params]]
-    INPUTS: ClassVar[tuple[Tensor, ...]]
-    OUTPUT: ClassVar[Tensor]
+    INPUTS: ClassVar[tuple[Operand, ...]]
+    OUTPUT: ClassVar[Operand]
     IN_PLACE: ClassVar[bool] = False
     HAS_SCRATCH: ClassVar[bool] = True
     STREAMS: ClassVar[bool] = False
@@ -216,7 +216,7 @@ class Operator(Generic[P]):
         """Bytes of each array in the blob, those that are certain to be equal only once."""
         return stored_bytes(self.params)
 
-    def _tensor(self, tensor: Tensor) -> TensorType:
+    def _tensor(self, tensor: Operand) -> TensorType:
         scope = _Scope(self.params)
         shape = None
         if tensor.shape is not None:

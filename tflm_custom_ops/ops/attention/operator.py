@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tflm_custom_ops.ops import cost
 from tflm_custom_ops.ops.attention.params import Attention
 from tflm_custom_ops.ops.attention.reference import run_attention
-from tflm_custom_ops.ops.base import Operator, Params, Schedule, Tensor
+from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule
 from tflm_custom_ops.ops.parts import Residual
 from tflm_custom_ops.ops.schema.writing import stored_bytes
 from tflm_custom_ops.ops.scratch import (
@@ -39,8 +39,8 @@ class AttentionOperator(Operator[Attention]):
     NAME: ClassVar[str] = "attention"
     CODE: ClassVar[str] = "VitAttention"
     PARAMS: ClassVar[type[Params]] = Attention
-    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(("tokens", "embed_dim"), "residual.bits"),)
-    OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "residual.bits")
+    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("tokens", "embed_dim"), "residual.bits"),)
+    OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), "residual.bits")
     WRITES_STREAM: ClassVar[bool] = True
     IN_PLACE: ClassVar[bool] = True
     C_NOTE: ClassVar[str] = "Attention block. y may equal x."

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
-from tflm_custom_ops.ops.base import Operator, Params, Tensor
+from tflm_custom_ops.ops.base import Operand, Operator, Params
 from tflm_custom_ops.ops.gelu.params import Gelu
 from tflm_custom_ops.ops.gelu.reference import run_gelu
 from tflm_custom_ops.ops.weightless import zeros
@@ -20,8 +20,8 @@ class GeluOperator(Operator[Gelu]):
     NAME: ClassVar[str] = "gelu"
     CODE: ClassVar[str] = "VitGelu"
     PARAMS: ClassVar[type[Params]] = Gelu
-    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(None),)
-    OUTPUT: ClassVar[Tensor] = Tensor(None)
+    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(None),)
+    OUTPUT: ClassVar[Operand] = Operand(None)
     IN_PLACE: ClassVar[bool] = True
     HAS_SCRATCH: ClassVar[bool] = False
     C_X: ClassVar[str] = "const int8_t*"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflm_custom_ops.ops.base import Operator, Tensor
+from tflm_custom_ops.ops.base import Operand, Operator
 from tflm_custom_ops.ops.generate.c_names import call, in_c
 from tflm_custom_ops.ops.registry import OPERATORS
 from tflm_custom_ops.ops.schema import Struct
@@ -80,7 +80,7 @@ def _source(operator: type[Operator[Any]]) -> str:
     )
 
 
-def _text(tensor: Tensor, name: str = "") -> str:
+def _text(tensor: Operand, name: str = "") -> str:
     shape = "of any shape" if tensor.shape is None else f"[{', '.join(tensor.shape)}]"
     return f"{name or tensor.name} {shape} of {tensor.bits} bits"
 
@@ -106,7 +106,7 @@ def _check(operator: type[Operator[Any]]) -> str:
     return "\n".join(lines)
 
 
-def _shape(tensor: Tensor, params: type[Struct]) -> list[str]:
+def _shape(tensor: Operand, params: type[Struct]) -> list[str]:
     """Type, and rows and columns or the number of elements, in C++."""
     assert tensor.shape is not None
     bits = tensor.bits

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
-from tflm_custom_ops.ops.base import Operator, Params, Tensor
+from tflm_custom_ops.ops.base import Operand, Operator, Params
 from tflm_custom_ops.ops.layer_norm.params import LayerNorm, Pool
 from tflm_custom_ops.ops.layer_norm.reference import run_layer_norm
 from tflm_custom_ops.ops.scratch import area
@@ -21,8 +21,8 @@ class LayerNormOperator(Operator[LayerNorm]):
     NAME: ClassVar[str] = "layer_norm"
     CODE: ClassVar[str] = "VitLayerNorm"
     PARAMS: ClassVar[type[Params]] = LayerNorm
-    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(("tokens", "embed_dim"), "input_bits"),)
-    OUTPUT: ClassVar[Tensor] = Tensor(("tokens if pool == 0 else 1", "embed_dim"))
+    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("tokens", "embed_dim"), "input_bits"),)
+    OUTPUT: ClassVar[Operand] = Operand(("tokens if pool == 0 else 1", "embed_dim"))
     IN_PLACE: ClassVar[bool] = True
     C_Y: ClassVar[str] = "int8_t*"
     C_NOTE: ClassVar[str] = (

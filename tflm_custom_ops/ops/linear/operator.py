@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
-from tflm_custom_ops.ops.base import Operator, Params, Schedule, Tensor
+from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule
 from tflm_custom_ops.ops.linear.params import LinearOp
 from tflm_custom_ops.ops.linear.reference import run_linear
 from tflm_custom_ops.ops.scratch import row_capacity, wide
@@ -26,8 +26,8 @@ class LinearOperator(Operator[LinearOp]):
     NAME: ClassVar[str] = "linear"
     CODE: ClassVar[str] = "VitLinear"
     PARAMS: ClassVar[type[Params]] = LinearOp
-    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(("rows", "projection.in_features")),)
-    OUTPUT: ClassVar[Tensor] = Tensor(
+    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("rows", "projection.in_features")),)
+    OUTPUT: ClassVar[Operand] = Operand(
         ("rows", "projection.out_features"), zero_point="projection.up.out_zero_point"
     )
     C_X: ClassVar[str] = "const int8_t*"

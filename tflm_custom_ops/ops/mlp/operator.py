@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
-from tflm_custom_ops.ops.base import Operator, Params, Schedule, Tensor
+from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule
 from tflm_custom_ops.ops.mlp.params import Mlp
 from tflm_custom_ops.ops.mlp.reference import run_mlp
 from tflm_custom_ops.ops.parts import Residual
@@ -36,8 +36,8 @@ class MlpOperator(Operator[Mlp]):
     NAME: ClassVar[str] = "mlp"
     CODE: ClassVar[str] = "VitMlp"
     PARAMS: ClassVar[type[Params]] = Mlp
-    INPUTS: ClassVar[tuple[Tensor, ...]] = (Tensor(("tokens", "embed_dim"), "residual.bits"),)
-    OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), "residual.bits")
+    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("tokens", "embed_dim"), "residual.bits"),)
+    OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), "residual.bits")
     WRITES_STREAM: ClassVar[bool] = True
     IN_PLACE: ClassVar[bool] = True
     C_NOTE: ClassVar[str] = "MLP block. y may equal x."

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
-from tflm_custom_ops.ops.base import Operator, Params, Tensor
+from tflm_custom_ops.ops.base import Operand, Operator, Params
 from tflm_custom_ops.ops.rms_norm.params import RmsNorm
 from tflm_custom_ops.ops.rms_norm.reference import run_rms_norm
 from tflm_custom_ops.ops.weightless import zeros
@@ -20,10 +20,10 @@ class RmsNormOperator(Operator[RmsNorm]):
     NAME: ClassVar[str] = "rms_norm"
     CODE: ClassVar[str] = "VitRmsNorm"
     PARAMS: ClassVar[type[Params]] = RmsNorm
-    INPUTS: ClassVar[tuple[Tensor, ...]] = (
-        Tensor(("tokens", "embed_dim"), "input_bits", zero_point="input_zero_point"),
+    INPUTS: ClassVar[tuple[Operand, ...]] = (
+        Operand(("tokens", "embed_dim"), "input_bits", zero_point="input_zero_point"),
     )
-    OUTPUT: ClassVar[Tensor] = Tensor(("tokens", "embed_dim"), zero_point="out_zero_point")
+    OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), zero_point="out_zero_point")
     IN_PLACE: ClassVar[bool] = True
     C_Y: ClassVar[str] = "int8_t*"
     C_NOTE: ClassVar[str] = (
