@@ -22,6 +22,7 @@ from converter.compile import CompileError
 from converter.compile.compiler import class_names_of
 from converter.compile.header import Interface, class_names_text, header_text, interface_of
 from converter.compile.planned import PlannedGraph, read_graph
+from converter.fused_ops import decoded_all
 from converter.plan import Plan, PlanError, read_plan
 from converter.plan.device import device_plan
 from converter.plan.device_table import BufferPlace, BufferRequest, buffer_requests, encode_table
@@ -242,12 +243,13 @@ def write_model(
       tail_bytes: what TFLM's bookkeeping may take of the arena, beside the plan.
 
     Raises:
-      ModelError: no plan in the file, a streamed image before anything but fused operators, or
-        an operator that TFLM lacks.
+      ModelError: no plan in the file, an operator whose options are refused, a streamed image
+        before anything but fused operators, or an operator that TFLM lacks.
     """
     try:
         plan = read_plan(model)
         graph = read_graph(model)
+        decoded_all(graph)  # a device does not check that sums are exact (tflm_custom_ops)
         interface = interface_of(PlannedGraph(graph, plan), class_names_of(model))
         if interface.image is None:
             raise ModelError(
