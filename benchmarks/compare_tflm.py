@@ -38,9 +38,9 @@ from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.runtimes.tflm.plain_gelu import replace_gelu
-from firmware import tflm
 from firmware.emulator.emulator import Emulator
 from firmware.model import RUNTIME_COMPILED, RUNTIME_TFLM, build_model
+from firmware.tflm.tree import ENVIRONMENT
 from keras_models.arch import ArchConfig
 from tflm_vit import flags
 from tflm_vit.run import run
@@ -274,17 +274,17 @@ def report(result: Comparison, tree: Path) -> dict[str, Any]:
 
 def _find_tree() -> Path:
     """TFLM_DIR with a library; exits with one line where there is none."""
-    value = FLAGS.tflm_dir or os.environ.get(tflm.ENVIRONMENT, "")
+    value = FLAGS.tflm_dir or os.environ.get(ENVIRONMENT, "")
     if not value:
         print(
-            f"compare_tflm: skipped, {tflm.ENVIRONMENT} is unset (a TFLM tree whose own build made "
+            f"compare_tflm: skipped, {ENVIRONMENT} is unset (a TFLM tree whose own build made "
             "libtensorflow-microlite.a for Cortex-M7 with CMSIS-NN)"
         )
         sys.exit(0)
     tree = Path(value).absolute()
     if not libraries(tree):
-        sys.exit(f"compare_tflm: no library for Cortex-M7 in {tflm.ENVIRONMENT}={tree}")
-    os.environ[tflm.ENVIRONMENT] = str(tree)
+        sys.exit(f"compare_tflm: no library for Cortex-M7 in {ENVIRONMENT}={tree}")
+    os.environ[ENVIRONMENT] = str(tree)
     return tree
 
 

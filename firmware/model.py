@@ -22,7 +22,7 @@ from firmware.build_elf import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError
 from firmware.project import Project, make_project
-from firmware.tflm_project import tflm_project_from_model
+from firmware.tflm.project import tflm_project_from_model
 from tflm_vit.flags import WEIGHTS_IN
 
 WEIGHTS_EXTERNAL = "external"

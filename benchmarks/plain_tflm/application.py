@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+import firmware
 from boards import Board, Region, RegionKind, get_board
 from converter.tflite import Graph, parse
-from firmware import tflm
 from firmware.build_elf import build
 from firmware.build_flags import FLAGS
 from firmware.elf import Elf
@@ -26,7 +26,10 @@ from firmware.errors import FirmwareError
 from firmware.model import kernel_files
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.render import linker_script
-from firmware.tflm_project import with_tree
+from firmware.tflm.model_files import RESOLVER_HEADER, model_assembly, resolver_header
+from firmware.tflm.project import with_tree
+from firmware.tflm.sources import PROJECT_INCLUDE, operator_files, parser_source
+from firmware.tflm.tree import TflmTree
 
 LIBRARIES = "gen/cortex_m_generic_cortex-m7*/lib/libtensorflow-microlite.a"
 ARENA_BYTES = 4 << 20
@@ -36,7 +39,7 @@ _READY = 1
 _HOST_VIEW = "<7I"  # HostView, main.cc
 _LIMIT = 100_000_000_000
 _HERE = Path(__file__).parent
-_FIRMWARE = Path(tflm.__file__).parent / "src"
+_FIRMWARE = Path(firmware.__file__).parent / "src"
 _FIRMWARE_FILES = (
     "app/console.h",
     "app/meter.h",
@@ -121,25 +124,23 @@ def _files(model: bytes, graph: Graph) -> list[ProjectFile]:
         "// SPDX-License-Identifier: Apache-2.0\n#ifndef MODEL_CONFIG_H_\n#define MODEL_CONFIG_H_\n"
         f"#define MODEL_ARENA_BYTES {ARENA_BYTES}u\n#endif  // MODEL_CONFIG_H_\n"
     )
-    weights = tflm.model_assembly(".rodata.vit_weights")
+    weights = model_assembly(".rodata.vit_weights")
     files = [
         ProjectFile(LINKER_SCRIPT, Group.FIRMWARE, text=linker_script(BOARD)),
         ProjectFile(PurePosixPath("src/main.cc"), Group.TFLM, origin=_HERE / "main.cc"),
         ProjectFile(PurePosixPath("src/marks.c"), Group.FIRMWARE, origin=_HERE / "marks.c"),
         ProjectFile(PurePosixPath("src/marks.h"), Group.FIRMWARE, origin=_HERE / "marks.h"),
         ProjectFile(model_folder / "model_config.h", Group.MODEL, text=config),
-        ProjectFile(
-            model_folder / tflm.RESOLVER_HEADER, Group.MODEL, text=tflm.resolver_header(graph)
-        ),
+        ProjectFile(model_folder / RESOLVER_HEADER, Group.MODEL, text=resolver_header(graph)),
         ProjectFile(model_folder / "vit_model_weights.S", Group.MODEL, text=weights),
     ]
     for name in _FIRMWARE_FILES:
         group = Group.TFLM if name.endswith(".cc") else Group.FIRMWARE
         files.append(ProjectFile(PurePosixPath("src") / name, group, origin=_FIRMWARE / name))
-    for path, origin in tflm.operator_files():
+    for path, origin in operator_files():
         if origin.suffix == ".h" or origin.name in _OPERATORS:
             files.append(ProjectFile(path, Group.TFLM, origin=origin))
-    for origin in [*kernel_files(BOARD), tflm.parser_source()]:
+    for origin in [*kernel_files(BOARD), parser_source()]:
         name = f"{origin.stem}_asm.S" if origin.suffix == ".S" else origin.name
         files.append(ProjectFile(PurePosixPath("kernels") / name, Group.KERNEL, origin=origin))
     return files
@@ -157,7 +158,7 @@ def build_application(model: bytes, tree: Path, library: Path, elf: Path) -> Non
     Raises:
       FirmwareError: an operator that TFLM lacks, a compiler or linker message.
     """
-    chosen = tflm.TflmTree(tree, library)
+    chosen = TflmTree(tree, library)
     with tempfile.TemporaryDirectory(prefix="vit-plain-") as work:
         weights = Path(work) / "vit_model_weights.bin"
         weights.write_bytes(model)
@@ -167,7 +168,7 @@ def build_application(model: bytes, tree: Path, library: Path, elf: Path) -> Non
             board=BOARD,
             files=(*_files(model, parse(model).graph), binary),
             defines=chosen.defines,
-            extra_includes=(tflm.PROJECT_INCLUDE,),
+            extra_includes=(PROJECT_INCLUDE,),
             flags=dataclasses.replace(FLAGS, libraries=("-lm", *FLAGS.libraries)),
         )
         build(with_tree(project, chosen), elf)

@@ -24,9 +24,9 @@ from converter.plan.strip import strip_model
 from converter.runtimes import RuntimeUnavailableError, open_runtime
 from converter.support import verdicts
 from converter.tflite import TfliteError, parse, serialize
-from firmware import tflm
 from firmware.errors import ModelError
 from firmware.model import build_model, project_from_model
+from firmware.tflm.model_files import write_model
 from tests.converter.compile import fused_models
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import LinearOp, Params, encode
@@ -90,7 +90,7 @@ def test_no_command_takes_it(old, tmp_path):
     with pytest.raises(ModelError, match=REFUSED):
         project_from_model(old, BOARD, tmp_path / "work")
     with pytest.raises(ModelError, match=REFUSED):
-        tflm.write_model(old, tmp_path / "tflm", external=False)
+        write_model(old, tmp_path / "tflm", external=False)
     for use in (tflm_vit.plan, tflm_vit.inspect, tflm_vit.compile):
         with pytest.raises(tflm_vit.Error, match=REFUSED):
             use(old)

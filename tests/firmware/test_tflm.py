@@ -18,13 +18,15 @@ from boards import get_board
 from converter.plan import plan_model, read_plan
 from converter.runtimes.host import HostModel
 from converter.tflite import parse
-from firmware import tflm
 from firmware.connection import Connection
 from firmware.elf import Elf
 from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import build_model, project_from_model
+from firmware.tflm.model_files import write_model
+from firmware.tflm.project import STACK_BYTES
+from firmware.tflm.tree import find_tree
 from tests.converter.compile import fused_models
 from tests.firmware import cproject_build
 from tests.firmware.test_export import readme_commands, run_commands
@@ -40,7 +42,7 @@ needs_tflm = pytest.mark.skipif(
 
 def profiles():
     """TFLM's release build calls no profiler."""
-    return "_release" not in str(tflm.find_tree(BOARD).library)
+    return "_release" not in str(find_tree(BOARD).library)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_unset_tflm_dir_is_one_line(model, tmp_path, monkeypatch):
 
 def test_generated_files_hold_plan_and_operators(model, tmp_path):
     plan = read_plan(model)
-    assert tflm.write_model(model, tmp_path, external=False, tail_bytes=100) == plan.arena_bytes
+    assert write_model(model, tmp_path, external=False, tail_bytes=100) == plan.arena_bytes
     header = (tmp_path / "vit_model.h").read_text()
     assert f"#define VIT_MODEL_ARENA_BYTES {plan.arena_bytes + 112}\n" in header
     assert (tmp_path / "vit_model_weights.bin").read_bytes() == model
@@ -92,7 +94,7 @@ def test_generated_files_of_a_streamed_model(tmp_path, image):
     model = streamed_model(image)
     shape = image or fused_models.ImageShape()
     plan = read_plan(model)
-    assert tflm.write_model(model, tmp_path, external=False) == plan.arena_bytes
+    assert write_model(model, tmp_path, external=False) == plan.arena_bytes
     graph = parse((tmp_path / "vit_model_weights.bin").read_bytes()).graph
     strip = graph.tensors[graph.inputs[0]].shape
     assert strip == (1, shape.patch, shape.width, shape.channels)
@@ -113,7 +115,7 @@ def test_generated_files_of_a_streamed_model(tmp_path, image):
 def test_unplanned_models_are_refused(tmp_path):
     model = fused_models.model_bytes(fused_models.vit_ops())
     with pytest.raises(FirmwareError, match="plan"):
-        tflm.write_model(model, tmp_path / "out", external=False)
+        write_model(model, tmp_path / "out", external=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -176,7 +178,7 @@ def test_cube_ide_project_builds_from_its_cproject_alone(tmp_path, configuration
     image = np.full(emulator.model.image_shape, 7, np.int8)
     expected = HostModel(model).run(image[np.newaxis])[0]
     np.testing.assert_array_equal(emulator.classify(image).logits, expected)
-    assert emulator.stack_high_water_bytes() < tflm.STACK_BYTES * 7 // 8
+    assert emulator.stack_high_water_bytes() < STACK_BYTES * 7 // 8
 
 
 @needs_tflm

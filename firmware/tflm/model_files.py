@@ -1,22 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--runtime=tflm`: a project whose model runs in TensorFlow Lite Micro's interpreter.
-
-`TFLM_DIR` names a TFLM tree in which TFLM's own build made a static library for the board's core
-(`make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic
-TARGET_ARCH=cortex-m7+fp microlite`). The library and the headers that are really included are
-copied into the project, which then needs the tree no more. This toolkit neither downloads nor
-builds TFLM.
-"""
+"""The files that stand for a compiled model where TFLM runs it: `.tflite`, plan, resolver."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
-import subprocess
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from boards import Board
 from converter import tflite
 from converter.compile import CompileError
 from converter.compile.compiler import class_names_of
@@ -27,75 +16,13 @@ from converter.plan import Plan, PlanError, read_plan
 from converter.plan.device import device_plan
 from converter.plan.device_table import BufferPlace, BufferRequest, buffer_requests, encode_table
 from converter.plan.strip import Strip, strip_model
-from converter.runtimes.tflm import build
 from converter.support import BUILTINS
 from converter.tflite import Graph
-from firmware.errors import FirmwareError, ModelError
+from firmware.errors import ModelError
 from tflm_custom_ops.ops import BY_CODE
-from tflm_custom_ops.sources import KERNELS, kernel_files
-from toolchain import cross_tool, raised_as
 
-ENVIRONMENT = "TFLM_DIR"
-DEFINES = ("TF_LITE_STATIC_MEMORY",)
-STACK_BYTES = 8192
 RESOLVER_HEADER = "vit_model_resolver.h"
 _TAIL_GUESS_BYTES = 48 * 1024
-_OPERATOR_SOURCES = build.PACKAGE
-# Not part of a device: the wheel's entry points, its ABI probe, and tests.
-_NOT_FOR_DEVICE = re.compile(r"wheel_entry|abi_|test|BUILD")
-_INCLUDE = PurePosixPath("tflm/include")
-_LIBRARY = PurePosixPath("tflm/lib/libtensorflow-microlite.a")
-SYSTEM_INCLUDES = tuple(_INCLUDE / name for name in ("tflm", "flatbuffers", "gemmlowp", "ruy"))
-PROJECT_INCLUDE = PurePosixPath("tflm")
-
-
-@dataclasses.dataclass(frozen=True)
-class TflmTree:
-    """A TFLM tree with a library for one core."""
-
-    root: Path
-    library: Path
-
-    @property
-    def defines(self) -> tuple[str, ...]:
-        """Macros that the library was compiled with; TFLM's build has its kind in the folder."""
-        if "_release" in self.library.parts[-3]:
-            return (*DEFINES, "TF_LITE_STRIP_ERROR_STRINGS", "NDEBUG")
-        return DEFINES
-
-    def include_roots(self) -> tuple[tuple[PurePosixPath, Path], ...]:
-        """(folder in the project, folder in the tree) of each include path."""
-        downloads = self.root / "tensorflow/lite/micro/tools/make/downloads"
-        folders = (
-            self.root,
-            downloads / "flatbuffers" / "include",
-            downloads / "gemmlowp",
-            downloads / "ruy",
-        )
-        return tuple(zip(SYSTEM_INCLUDES, folders, strict=True))
-
-
-def find_tree(board: Board) -> TflmTree:
-    """The tree that TFLM_DIR names, with its library for the board's core.
-
-    Raises:
-      FirmwareError: TFLM_DIR is unset, or has no library for this core.
-    """
-    value = os.environ.get(ENVIRONMENT, "")
-    if not value:
-        raise FirmwareError(
-            f"--runtime=tflm needs {ENVIRONMENT}: a TFLM tree whose own build made "
-            f"libtensorflow-microlite.a for {board.core.name}"
-        )
-    root = Path(value).absolute()
-    pattern = f"gen/cortex_m_generic_{board.core.name}*/lib/libtensorflow-microlite.a"
-    libraries = sorted(root.glob(pattern))
-    if not libraries:
-        raise FirmwareError(
-            f"{ENVIRONMENT}={root} has no {pattern}; build it there with TFLM's Makefile "
-            "(TARGET=cortex_m_generic)"
-        )
-    return TflmTree(root, libraries[0])
 
 
 def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[BufferPlace]:
@@ -288,57 +215,3 @@ def model_assembly(section: str) -> str:
         '  .incbin "vit_model_weights.bin"\n'
         "  .size vit_model_weights, . - vit_model_weights\n"
     )
-
-
-def operator_files() -> list[tuple[PurePosixPath, Path]]:
-    """(path in the project, source) of our TFLM operators and of the headers they include."""
-    files = []
-    for origin in sorted(_OPERATOR_SOURCES.iterdir()):
-        if origin.suffix in (".cc", ".h") and not _NOT_FOR_DEVICE.search(origin.name):
-            files.append((PROJECT_INCLUDE / "tflm_custom_ops/tflm" / origin.name, origin))
-    for origin in kernel_files(".h"):
-        files.append((PROJECT_INCLUDE / "tflm_custom_ops/kernels" / origin.name, origin))
-    return files
-
-
-def parser_source() -> Path:
-    """The parser of serialized options, which only the interpreter needs."""
-    return KERNELS / "vit_parse.c"
-
-
-def _dependencies(command: list[str], folder: Path) -> list[Path]:
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise FirmwareError(
-            f"TFLM's headers do not compile: {result.stderr.splitlines()[0]}", result.stderr
-        )
-    names = result.stdout.replace("\\\n", " ").split(":", 1)[1].split()
-    return [Path(os.path.normpath(folder / name)) for name in names]
-
-
-def tree_files(
-    tree: TflmTree, board: Board, folder: Path, sources: list[PurePosixPath], flags: list[str]
-) -> list[tuple[PurePosixPath, Path]]:
-    """The library and exactly the headers of TFLM that the sources include.
-
-    Args:
-      tree: from `find_tree`.
-      board: for the core's flags.
-      folder: a written project, still without TFLM's headers.
-      sources: the C++ files in it.
-      flags: include paths and language flags.
-    """
-    roots = tree.include_roots()
-    system = [f"-isystem{path}" for _, path in roots]
-    with raised_as(lambda error: FirmwareError(str(error))):
-        gxx = cross_tool("g++")
-    base = [gxx.path, *board.core.compiler_flags(), *flags, *system, "-M"]
-    found: dict[PurePosixPath, Path] = {}
-    for source in sources:
-        for path in _dependencies([*base, str(source)], folder):
-            # The downloads lie inside the tree: the longest root that matches is the right one.
-            inside = [(target, root) for target, root in roots if path.is_relative_to(root)]
-            if inside:
-                target, root = max(inside, key=lambda entry: len(str(entry[1])))
-                found[target / path.relative_to(root).as_posix()] = path
-    return [(_LIBRARY, tree.library), *sorted(found.items())]
