@@ -18,6 +18,7 @@ from tqdm import tqdm
 from converter.calibration import RangeChoice, choose_ranges
 from converter.tflite import TfliteError, parse
 from keras_models.arch import ArchConfig
+from keras_models.model_file import ModelFileError, export_keras
 from tflm_vit.stderr import captured_stderr
 
 Floats = npt.NDArray[np.float32]
@@ -31,37 +32,42 @@ class QuantizeError(ValueError):
 
 
 def check_calibration(images: Floats, arch: ArchConfig) -> Floats:
-    """The images as float32, if ranges can be learnt from them.
+    """`check_samples` of (n, size, size, channels) images in [-1, 1]."""
+    return check_samples(images, (arch.image_size, arch.image_size, arch.channels))
+
+
+def check_samples(samples: Floats, shape: tuple[int, ...]) -> Floats:
+    """The samples as float32, if ranges can be learnt from them.
 
     Args:
-      images: (n, size, size, channels) in [-1, 1].
+      samples: (n, *shape) as the network takes them; a shape of three dimensions is an image's.
 
     Raises:
-      QuantizeError: none, another shape, not finite, or no image that differs from a plain area.
+      QuantizeError: none, another shape, not finite, or none that differs from a plain area.
     """
-    images = np.asarray(images, np.float32)
-    expected = (arch.image_size, arch.image_size, arch.channels)
-    if images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
+    samples = np.asarray(samples, np.float32)
+    if samples.shape[1:] != shape or len(samples) == 0:
         raise QuantizeError(
-            f"calibration images: got shape {list(images.shape)}, expected "
-            f"[at least 1, {', '.join(map(str, expected))}]"
+            f"calibration images: got shape {list(samples.shape)}, expected "
+            f"[at least 1, {', '.join(map(str, shape))}]"
         )
-    if not np.all(np.isfinite(images)):
+    if not np.all(np.isfinite(samples)):
         raise QuantizeError("calibration images: got values that are not finite")
     # One value per channel is still a plain area.
-    spread = np.ptp(images, axis=(1, 2)).max(axis=1)
+    area = (1, 2) if len(shape) == 3 else tuple(range(1, samples.ndim))
+    spread = np.ptp(samples, axis=area).reshape(len(samples), -1).max(axis=1)
     plain = int(np.sum(spread == 0.0))
-    if plain == len(images):
+    if plain == len(samples):
         raise QuantizeError(
-            f"calibration images: all {len(images)} are constant, so every activation range would "
+            f"calibration images: all {len(samples)} are constant, so every activation range would "
             "be learnt from plain areas and real images would be clipped; give real images "
             "(--dataset, --calibration_dir)"
         )
-    if len(images) > 1 and np.all(images == images[0]):
+    if len(samples) > 1 and np.all(samples == samples[0]):
         raise QuantizeError(
-            f"calibration images: all {len(images)} are the same image; give different ones"
+            f"calibration images: all {len(samples)} are the same image; give different ones"
         )
-    return images
+    return samples
 
 
 def quantize(
@@ -114,6 +120,25 @@ def calibrate(
       QuantizeError: unusable calibration images, or a model that the converter refuses.
     """
     images = check_calibration(calibration, arch)
+    shape = images.shape[1:]
+    return calibrate_exported(
+        lambda folder: export_keras(model, shape, folder), images, ranges=ranges, progress=progress
+    )
+
+
+def calibrate_exported(
+    export: Callable[[str], None],
+    images: Floats,
+    *,
+    ranges: RangeChoice = MINMAX,
+    progress: bool = False,
+) -> bytes:
+    """`calibrate` of anything that can be written as a SavedModel with a batch of 1.
+
+    Args:
+      export: writes it to the folder that it is given.
+      images: checked ones, see `check_samples`.
+    """
     passes = 1 if ranges.method == "minmax" else 2
     with tempfile.TemporaryDirectory() as directory, captured_stderr() as captured:
         bar = tqdm(
@@ -124,10 +149,10 @@ def calibrate(
             disable=not progress,
         )
         try:
-            _export(model, arch, directory)
+            export(directory)
             calibrated = _calibrated(directory, images, bar.update)
             return choose_ranges(calibrated, images, ranges, bar.update)
-        except QuantizeError:
+        except (QuantizeError, ModelFileError):
             raise
         except (RuntimeError, ValueError, TypeError) as error:
             captured.show()
@@ -162,31 +187,6 @@ def quantize_calibrated(calibrated: bytes, *, per_channel: bool = True) -> bytes
             raise QuantizeError(f"the TFLite converter failed: {_last_line(error)}") from error
     _check_int8(content)
     return content
-
-
-def _is_keras_3(model: Any) -> bool:
-    return not any(t.__module__.startswith("tf_keras") for t in type(model).__mro__)
-
-
-def _export(model: Any, arch: ArchConfig, directory: str) -> None:
-    """A SavedModel with a static batch of 1: a dynamic one leaves shape arithmetic in the graph."""
-    import tensorflow as tf
-
-    shape = (1, arch.image_size, arch.image_size, arch.channels)
-    if not _is_keras_3(model):
-        function = tf.function(lambda image: model(image, training=False))
-        concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
-        tf.saved_model.save(model, directory, signatures=concrete)
-        return
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise QuantizeError(
-            f"Keras backend: got {keras.backend.backend()!r}, expected 'tensorflow'; set "
-            "KERAS_BACKEND=tensorflow for the conversion (weights are the same)"
-        )
-    signature = [keras.InputSpec(shape=shape, dtype="float32", name="image")]
-    model.export(directory, input_signature=signature, verbose=False)
 
 
 def _calibrated(directory: str, images: Floats, step: Callable[[int], Any]) -> bytes:

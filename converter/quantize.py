@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m converter.quantize`: Keras model -> plain int8 `.tflite`.
 
+A network of this toolkit, or any Keras model of one input that was saved whole:
+
     python -m converter.quantize --network=build/run --out=plain.tflite
     python -m converter.quantize --network=vit_t_240 --weights=random --seed=1 \
         --calibration_dir=images --calibration_count=16 --out=plain.tflite
     python -m converter.quantize --network=build/run --qat --out=qat.tflite
+    python -m converter.quantize --network=model.keras --calibration_dir=images \
+        --mean=0 --std=255 --out=plain.tflite
 
-Without --dataset the images are of the data set that the network was trained on.
+Without --dataset the images are of the data set that a network of this toolkit was trained on.
 """
 
 from __future__ import annotations
@@ -21,12 +25,22 @@ from typing import Any
 from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.contract import Contract, ContractError, ContractFlags, with_contract
 from converter.ptq import Floats, QuantizeError, check_calibration, quantize
+from converter.quantize_file import (
+    SOURCES,
+    contract_for,
+    expect_contract,
+    image_size,
+    load_samples,
+    quantize_file,
+)
+from converter.quantize_report import QatReport, QuantizeReport
 from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
 from keras_models.datasets.normalization import OWN
 from keras_models.load import resolve_arch, resolve_model
+from keras_models.model_file import ModelFile, kind_of, load
 from keras_models.trained_data import chosen_dataset, recorded_classes, recorded_identity
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic, write_json
@@ -34,7 +48,12 @@ from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("quantize", __doc__)
-_NETWORK = flags.network(FLAGS, required=True)
+_NETWORK = flags.network(
+    FLAGS,
+    "Or a Keras model of any script: a .keras or HDF5 file (model.save) or a SavedModel folder "
+    "(model.export).",
+    required=True,
+)
 _WEIGHTS = flags.weights(FLAGS)
 _SEED = flags.seed(FLAGS, "Of random weights and of the choice of images.")
 _DATASET = flags.dataset(
@@ -46,6 +65,9 @@ _DATASET = flags.dataset(
 _DATA_DIR = flags.data_dir(FLAGS)
 _ALLOW = flags.allow_other_data(FLAGS)
 _CALIBRATION_DIR = flags.calibration_dir(FLAGS)
+_CALIBRATION_FILE = FLAGS.string(
+    "calibration_file", "", "NumPy file [n, ...] of inputs as the network takes them."
+)
 _CALIBRATION_COUNT = flags.calibration_count(FLAGS)
 _CALIBRATION = flags.calibration(FLAGS, METHODS)
 _PERCENTILE = FLAGS.number(
@@ -64,75 +86,9 @@ _OUT = flags.out(FLAGS, "Where the plain .tflite goes.")
 _JSON = flags.json(FLAGS)
 
 
-@dataclasses.dataclass(frozen=True)
-class QatReport:
-    """Quantization-aware training.
-
-    Attributes:
-      epochs, learning_rate, residual_bits, seed: as asked for.
-      validation_accuracy_before, validation_accuracy_after: with rounding, 0..1.
-      seconds: of training.
-    """
-
-    epochs: int
-    learning_rate: float
-    residual_bits: int
-    seed: int
-    validation_accuracy_before: float
-    validation_accuracy_after: float
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class QuantizeReport:
-    """Result of quantizing one model.
-
-    Attributes:
-      name: of the architecture.
-      parameters: of the float model.
-      calibration_images: number of images that the ranges come from.
-      dataset: where they come from: a data set's name or a folder.
-      calibration: how ranges are chosen, with the percentile where that is the method.
-      per_channel: weight scales.
-      operators: in the `.tflite`.
-      model_bytes: size of the `.tflite`.
-      qat: what quantization-aware training did; null without it.
-      seconds: wall clock, model building included.
-    """
-
-    name: str
-    parameters: int
-    calibration_images: int
-    dataset: str
-    calibration: str
-    per_channel: bool
-    operators: int
-    model_bytes: int
-    qat: QatReport | None
-    seconds: float
-
-    def table(self) -> str:
-        rows = [
-            ("network", f"{self.name}, {self.parameters:,} parameters"),
-            (
-                "calibration",
-                f"{self.calibration_images} images of {self.dataset}, {self.calibration}",
-            ),
-            ("weights", "int8 per channel" if self.per_channel else "int8 per layer"),
-            ("operators", str(self.operators)),
-            ("size", f"{self.model_bytes:,} B"),
-            ("time", f"{self.seconds:.1f} s"),
-        ]
-        if self.qat is not None:
-            before, after = self.qat.validation_accuracy_before, self.qat.validation_accuracy_after
-            text = f"{self.qat.epochs} epochs, validation {before:.2%} -> {after:.2%}"
-            rows.insert(2, ("QAT", text))
-        return "\n".join(f"{name:12} {value}" for name, value in rows)
-
-
 def _dataset(arch: ArchConfig) -> Dataset | None:
     """Of calibration and fine-tuning; None where --calibration_dir is all that is needed."""
-    if _CALIBRATION_DIR.value and not _QAT.value:
+    if (_CALIBRATION_DIR.value or _CALIBRATION_FILE.value) and not _QAT.value:
         return None
     name = chosen_dataset(
         _DATASET.value,
@@ -147,6 +103,8 @@ def _dataset(arch: ArchConfig) -> Dataset | None:
 def _calibration_images(arch: ArchConfig, data: Dataset | None, contract: Contract) -> Floats:
     """Images of the folder or of the training split, as the network takes them."""
     count = _CALIBRATION_COUNT.value
+    if _CALIBRATION_FILE.value:
+        return load_samples(_CALIBRATION_FILE.value, count, _SEED.value)
     if _CALIBRATION_DIR.value or data is None:
         pixels = load_pixels(
             _CALIBRATION_DIR.value,
@@ -254,12 +212,79 @@ def _write(content: bytes) -> None:
         discard_checkpoint(_qat_directory())
 
 
-def _run() -> QuantizeReport:
-    started = time.monotonic()
-    expect_writable(_OUT.value, _JSON.value)
-    if _QAT.value and not _PER_CHANNEL.value:
-        raise QuantizeError("--qat rounds weights per channel; leave --per_channel out")
-    ranges = RangeChoice(_CALIBRATION.value, _PERCENTILE.value)
+# ---- a model of another script -------------------------------------------------------------------
+
+
+def _file_dataset(model: ModelFile) -> Dataset | None:
+    """--dataset, in the model's size."""
+    if not _DATASET.value:
+        if _DATA_DIR.value:
+            raise QuantizeError("--data_dir goes with --dataset; give both, or --calibration_dir")
+        return None
+    height, width = image_size(model)
+    if height != width:
+        raise QuantizeError(
+            f"{model.path}: takes images of {height} x {width}, --dataset gives square ones: give "
+            "--calibration_dir=FOLDER"
+        )
+    channels = model.input_shape[-1]
+    return load_dataset(_DATASET.value, _DATA_DIR.value, image_size=height, channels=channels)
+
+
+def _file_samples(model: ModelFile, data: Dataset | None, contract: Contract | None) -> Floats:
+    """What the ranges come from: one of the three flags."""
+    given = [_CALIBRATION_FILE.value, _CALIBRATION_DIR.value, _DATASET.value]
+    if sum(map(bool, given)) != 1:
+        raise QuantizeError(f"{model.path}: give one of {SOURCES}, got {sum(map(bool, given))}")
+    count, seed = _CALIBRATION_COUNT.value, _SEED.value
+    if _CALIBRATION_FILE.value:
+        return load_samples(_CALIBRATION_FILE.value, count, seed)
+    size, contract = image_size(model), expect_contract(model, contract)
+    if data is None:
+        where = _CALIBRATION_DIR.value
+        return contract.real(load_pixels(where, count, size, model.input_shape[-1], seed))
+    return contract.real(data.train.draw(count, seed).load(slice(None))[0])
+
+
+def _run_file(kind: str) -> _Made:
+    if _QAT.value:
+        raise QuantizeError(
+            f"{_NETWORK.value}: --qat fine-tunes networks of this toolkit; leave it out"
+        )
+    if _WEIGHTS.value != "trained":
+        raise QuantizeError(f"{_NETWORK.value}: has its own weights; leave --weights out")
+    with captured_stderr():  # TensorFlow talks while it is imported
+        model = load(_NETWORK.value, kind)
+    data = _file_dataset(model)
+    contract = contract_for(model, _CONTRACT.given(), data)
+    samples = _file_samples(model, data, contract)
+    content = quantize_file(
+        model, samples, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True
+    )
+    return _Made(content, model.name, model.params, contract, len(samples), data)
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Made:
+    """A plain file without its contract, and where it comes from."""
+
+    content: bytes
+    name: str
+    params: int
+    contract: Contract | None
+    samples: int
+    data: Dataset | None
+    qat: QatReport | None = None
+
+
+def _ranges() -> RangeChoice:
+    return RangeChoice(_CALIBRATION.value, _PERCENTILE.value)
+
+
+def _run_network() -> _Made:
     # Images first: whatever is wrong with them is known before TensorFlow is imported.
     arch = resolve_arch(_NETWORK.value)
     data = _dataset(arch)
@@ -267,24 +292,38 @@ def _run() -> QuantizeReport:
     images = check_calibration(_calibration_images(arch, data, contract), arch)
     with captured_stderr():  # TensorFlow talks while it is imported
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
+    qat = None
     if _QAT.value and data is not None:
-        content, qat = _quantize_aware(model, arch, data, images, ranges)
+        content, qat = _quantize_aware(model, arch, data, images, _ranges())
     else:
-        qat = None
         content = quantize(
-            model, arch, images, per_channel=_PER_CHANNEL.value, ranges=ranges, progress=True
+            model, arch, images, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True
         )
-    content = serialize(with_contract(parse(content), contract))
+    return _Made(content, arch.name, arch.params, contract, len(images), data, qat)
+
+
+def _run() -> QuantizeReport:
+    started = time.monotonic()
+    expect_writable(_OUT.value, _JSON.value)
+    if _QAT.value and not _PER_CHANNEL.value:
+        raise QuantizeError("--qat rounds weights per channel; leave --per_channel out")
+    kind = kind_of(_NETWORK.value)
+    made = _run_network() if kind is None else _run_file(kind)
+    content = made.content
+    if made.contract is not None:
+        content = serialize(with_contract(parse(content), made.contract))
+    named = _CALIBRATION_FILE.value or _CALIBRATION_DIR.value
     report = QuantizeReport(
-        name=arch.name,
-        parameters=arch.params,
-        calibration_images=len(images),
-        dataset=_CALIBRATION_DIR.value or ("" if data is None else data.name),
-        calibration=str(ranges),
+        name=made.name,
+        parameters=made.params,
+        input="" if made.contract is None else str(made.contract.normalization),
+        calibration_images=made.samples,
+        dataset=named or ("" if made.data is None else made.data.name),
+        calibration=str(_ranges()),
         per_channel=_PER_CHANNEL.value,
         operators=len(parse(content).graph.operators),
         model_bytes=len(content),
-        qat=qat,
+        qat=made.qat,
         seconds=round(time.monotonic() - started, 1),
     )
     _write(content)

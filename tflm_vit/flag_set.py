@@ -189,6 +189,8 @@ class FlagSet:
             new = replacement(name, self._texts) if word.startswith("-") else ""
             if new:
                 raise FlagError(f"--{name}: now {new}; --help lists the flags")
+        for name in self.names:  # of an earlier call in this process
+            self._values[name].unparse()
         try:
             rest = self._values([self.command, *words])
         except (absl_flags.Error, ValueError) as error:

@@ -13,6 +13,7 @@ import numpy as np
 from keras_models.datasets.core import DatasetError, Floats, Images, normalize
 from tflm_vit.files import reading
 
+Size = int | tuple[int, int]  # a side in pixels, or (height, width)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # MCUFormer: the shorter side is scaled to 256 for a 240 pixel crop.
 RESIZE_RATIO = 256 / 240
@@ -47,7 +48,12 @@ def eight_bits(image: Any, channels: int) -> Any:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def fit_image(image: Any, size: int | tuple[int, int], channels: int) -> Images:
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width)."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def fit_image(image: Any, size: Size, channels: int) -> Images:
     """A PIL image as uint8 (height, width, channels): scaled to cover it, centre cropped.
 
     An image that already has that size is taken as it is. Any other is scaled so that its shorter
@@ -61,7 +67,7 @@ def fit_image(image: Any, size: int | tuple[int, int], channels: int) -> Images:
     from PIL import Image
 
     image = eight_bits(image, channels)
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = sides(size)
     if image.size != (width, height):
         least = [max(side, round(side * RESIZE_RATIO)) for side in (width, height)]
         scale = max(low / side for low, side in zip(least, image.size, strict=True))
@@ -74,8 +80,8 @@ def fit_image(image: Any, size: int | tuple[int, int], channels: int) -> Images:
     return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
-def read_image(path: str, size: int, channels: int) -> Images:
-    """Decodes one file to (size, size, channels) uint8, see `fit_image`.
+def read_image(path: str, size: Size, channels: int) -> Images:
+    """Decodes one file to uint8 (height, width, channels), see `fit_image`.
 
     Raises:
       DatasetError: the file is missing or is no image; the message names it.
@@ -88,11 +94,12 @@ def read_image(path: str, size: int, channels: int) -> Images:
         return fit_image(file, size, channels)
 
 
-def read_images(paths: Sequence[str], size: int, channels: int) -> Images:
-    """Decodes files in parallel to (n, size, size, channels) uint8, in order."""
+def read_images(paths: Sequence[str], size: Size, channels: int) -> Images:
+    """Decodes files in parallel to uint8 (n, height, width, channels), in order."""
     if channels not in (1, 3):
         raise DatasetError(f"channels: got {channels}, expected 1 or 3 for image files")
-    out = np.empty((len(paths), size, size, channels), np.uint8)
+    height, width = sides(size)
+    out = np.empty((len(paths), height, width, channels), np.uint8)
 
     def read(position: int) -> None:
         out[position] = read_image(paths[position], size, channels)
@@ -130,19 +137,19 @@ def load_images(
 
 
 def load_pixels(
-    where: str | Sequence[str], count: int, size: int, channels: int = 3, seed: int = 0
+    where: str | Sequence[str], count: int, size: Size, channels: int = 3, seed: int = 0
 ) -> Images:
     """`count` images from files and from anywhere under folders, for calibration and measurements.
 
     Args:
       where: a folder, which is searched recursively, an image file, or several of them.
       count: how many; drawn without repetition with `seed`.
-      size: side in pixels.
+      size: side in pixels, or (height, width).
       channels: 1 or 3.
       seed: of the draw.
 
     Returns:
-      uint8 (count, size, size, channels).
+      uint8 (count, height, width, channels).
 
     Raises:
       DatasetError: no such file, fewer images than asked for, or an unreadable file, named.

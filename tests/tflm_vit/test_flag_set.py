@@ -34,6 +34,13 @@ def test_values_and_defaults(some: FlagSet) -> None:
     assert not some["seed"].given
 
 
+def test_a_second_call_starts_from_the_defaults(some: FlagSet) -> None:
+    some.parse(["--model=a", "--seed=7", "--images=a.png"])
+    some.parse(["--model=b"])
+    assert (some.model, some.seed, some.images) == ("b", 0, [])
+    assert not some["seed"].given
+
+
 def test_two_sets_do_not_share_values(some: FlagSet) -> None:
     other = FlagSet("other", "")
     holder = flags.seed(other, "Of it.")
