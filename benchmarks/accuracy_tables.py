@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from converter.sensitivity.measure import short
+from converter.sensitivity.report import short
 from tflm_vit import flags
 from tflm_vit.files import write_atomic
 from tflm_vit.run import run

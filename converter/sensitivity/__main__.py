@@ -20,7 +20,8 @@ from tqdm import tqdm
 from converter.calibration import METHODS, RangeChoice
 from converter.ptq import Floats, calibrate, quantize_calibrated
 from converter.sensitivity.draw import draw
-from converter.sensitivity.measure import Labels, SensitivityReport, Study
+from converter.sensitivity.report import SensitivityReport
+from converter.sensitivity.study import Labels, Study
 from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, DatasetError, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model

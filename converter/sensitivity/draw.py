@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 
-from converter.sensitivity.measure import SensitivityReport, short
+from converter.sensitivity.report import SensitivityReport, short
 from tflm_vit.files import write_atomic
 
 _ALONE, _LEFT_OUT, _ALL = "#1f6fb4", "#d9822b", "#444444"

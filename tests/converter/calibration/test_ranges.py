@@ -19,7 +19,7 @@ from converter.calibration import (
     percentile_range,
 )
 from converter.ptq import calibrate, quantize, quantize_calibrated
-from converter.sensitivity.measure import short
+from converter.sensitivity.report import short
 from converter.tflite import parse
 from keras_models.arch import ArchConfig
 from tflm_vit.stderr import captured_stderr

@@ -17,7 +17,10 @@ from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
 from converter.ptq import calibrate, quantize_calibrated
 from converter.runtimes.reference import GraphInterpreter
-from converter.sensitivity.measure import FloatPiece, Study, quantized, real, short
+from converter.sensitivity.pieces import FloatPiece
+from converter.sensitivity.report import short
+from converter.sensitivity.study import Study
+from converter.sensitivity.values import quantized, real
 from converter.tflite import TfliteError, parse
 from converter.tflite.schema import schema
 from keras_models.arch import ArchConfig
