@@ -242,12 +242,12 @@ def inspect(model_bytes: bytes, *, streamed: bool = False, board: str = "") -> I
     """
     with _refusing():
         from boards import get_board
-        from converter import inspect as inspecting
         from converter import schedule
+        from converter.inspect.report import firmware_budgets, inspect_model, over_budget
 
-        found = inspecting.inspect_model(model_bytes, streamed)
-        limits = inspecting.firmware_budgets(found, get_board(board) if board else None)
-        refusal = inspecting.over_budget(found, limits)
+        found = inspect_model(model_bytes, streamed)
+        limits = firmware_budgets(found, get_board(board) if board else None)
+        refusal = over_budget(found, limits)
     memory, flash = found.memory, found.flash
     parts = dict(found.sram_parts(limits))
     operators = tuple(

@@ -26,7 +26,7 @@ VERBS = (
     Verb("sensitivity", "converter.sensitivity.__main__", "Measures what quantizing costs."),
     Verb("fuse", "converter.fuse.__main__", "Rewrites a plain int8 .tflite to fused operators."),
     Verb("plan", "converter.plan.__main__", "Plans the memory of a .tflite."),
-    Verb("inspect", "converter.inspect", "Reports memory, flash and work of a .tflite."),
+    Verb("inspect", "converter.inspect.__main__", "Reports memory, flash and work of a .tflite."),
     Verb("evaluate", "converter.evaluate.__main__", "Scores a .tflite on a data set."),
     Verb("compile", "converter.compile.__main__", "Turns a fused .tflite into C."),
     Verb("build", "firmware.build", "Builds a firmware image of a fused .tflite."),

@@ -16,7 +16,7 @@ import pytest
 import tflm_vit
 from boards import get_board
 from converter.compile import CompileError, compile_model
-from converter.inspect import inspect_model
+from converter.inspect.report import inspect_model
 from converter.plan import plan_model
 from converter.plan.device import device_plan
 from converter.plan.metadata import PLAN_NAME, fingerprint

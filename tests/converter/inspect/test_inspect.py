@@ -10,8 +10,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from converter import inspect as inspect_command
 from converter.contract import Contract, with_contract
+from converter.inspect.report import Budgets, inspect_model, over_budget
+from converter.inspect.tables import tables
 from converter.plan import draw, minimalloc_csv, plan_model
 from converter.plan.report import BufferKind
 from converter.tflite import parse, serialize
@@ -19,7 +20,7 @@ from keras_models.presets import PRESETS
 from tests.converter.plan.vit_models import fused_model
 
 ROOT = pathlib.Path(__file__).parents[3]
-NO_BUDGET = inspect_command.Budgets(None, None, 0, 0, 0)
+NO_BUDGET = Budgets(None, None, 0, 0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def run(*arguments):
 
 
 def test_report_of_the_benchmark_network(benchmark):
-    found = inspect_command.inspect_model(benchmark)
+    found = inspect_model(benchmark)
     memory = found.memory
     assert not found.planned_here
     assert memory.arena_bytes == memory.lower_bound_bytes == memory.peak.live_bytes
@@ -52,14 +53,14 @@ def test_report_of_the_benchmark_network(benchmark):
 
 
 def test_flash_sections_add_up_to_the_file(benchmark):
-    flash = inspect_command.inspect_model(benchmark).flash
+    flash = inspect_model(benchmark).flash
     assert sum(size for _, size in flash.sections) == flash.file_bytes == len(benchmark)
     assert all(size > 0 for _, size in flash.sections)
     assert flash.sections[0][0] == "weights"
 
 
 def test_keys_and_values_are_shown_apart_from_scratch(benchmark):
-    memory = inspect_command.inspect_model(benchmark).memory
+    memory = inspect_model(benchmark).memory
     kept = [r for r in memory.rectangles if r.kind is BufferKind.KEYS_VALUES]
     assert len(kept) == 12
     assert all(r.size_bytes >= 2 * 225 * 64 for r in kept)
@@ -67,8 +68,8 @@ def test_keys_and_values_are_shown_apart_from_scratch(benchmark):
 
 def test_a_file_without_a_plan_is_planned_as_asked():
     content = fused_model(PRESETS["vit_t_240"])
-    resident = inspect_command.inspect_model(content)
-    streamed = inspect_command.inspect_model(content, streamed=True)
+    resident = inspect_model(content)
+    streamed = inspect_model(content, streamed=True)
     assert resident.planned_here
     assert streamed.memory.streamed
     assert streamed.memory.arena_bytes <= 140_000 < resident.memory.arena_bytes
@@ -76,34 +77,34 @@ def test_a_file_without_a_plan_is_planned_as_asked():
 
 
 def test_over_budget_names_peak_and_what_helps(benchmark):
-    found = inspect_command.inspect_model(benchmark)
-    budgets = inspect_command.Budgets(150_000, None, 4096, 1024, 0)
-    line = inspect_command.over_budget(found, budgets)
+    found = inspect_model(benchmark)
+    budgets = Budgets(150_000, None, 4096, 1024, 0)
+    line = over_budget(found, budgets)
     assert "op 0 VitPatchEmbed" in line
     assert f"SRAM needs {found.memory.arena_bytes + 4096 + 1024} bytes" in line
     assert "streamed input" in line
     assert "\n" not in line
-    line = inspect_command.over_budget(found, inspect_command.Budgets(90_000, None, 0, 0, 0))
+    line = over_budget(found, Budgets(90_000, None, 0, 0, 0))
     assert "a smaller network" in line
-    streamed = inspect_command.inspect_model(fused_model(PRESETS["vit_t_240"]), streamed=True)
+    streamed = inspect_model(fused_model(PRESETS["vit_t_240"]), streamed=True)
     budget = streamed.memory.arena_bytes - 1
-    line = inspect_command.over_budget(streamed, inspect_command.Budgets(budget, None, 0, 0, 0))
+    line = over_budget(streamed, Budgets(budget, None, 0, 0, 0))
     assert "smaller token tiles" in line
-    assert inspect_command.over_budget(found, NO_BUDGET) is None
-    line = inspect_command.over_budget(found, inspect_command.Budgets(None, 500_000, 0, 0, 0))
+    assert over_budget(found, NO_BUDGET) is None
+    line = over_budget(found, Budgets(None, 500_000, 0, 0, 0))
     assert "flash needs" in line
     assert "weights" in line
 
 
 def test_all_heads_over_budget_suggests_per_head_keys_and_values():
     planned = plan_model(fused_model(PRESETS["vit_t_240"]), True, arena_budget=300_000)
-    found = inspect_command.inspect_model(planned.model_bytes)
-    line = inspect_command.over_budget(found, inspect_command.Budgets(140_000, None, 0, 0, 0))
+    found = inspect_model(planned.model_bytes)
+    line = over_budget(found, Budgets(140_000, None, 0, 0, 0))
     assert "per-head K/V" in line
 
 
 def test_svg_shows_every_buffer_inside_the_frame(benchmark):
-    memory = inspect_command.inspect_model(benchmark).memory
+    memory = inspect_model(benchmark).memory
     root = ET.fromstring(draw.svg(memory, 1000, 500))
     boxes = root.findall("{*}rect[@class='b']")
     assert len(boxes) == len(memory.rectangles)
@@ -164,12 +165,12 @@ def test_contract_is_shown_and_class_names_take_flash(tiny):
     content = tiny.read_bytes()
     model = parse(content)
     names = tuple(f"class {n}" for n in range(model.graph.tensors[model.graph.outputs[0]].size))
-    bare = inspect_command.inspect_model(content)
+    bare = inspect_model(content)
     stated = serialize(with_contract(model, Contract(class_names=names)))
-    named = inspect_command.inspect_model(stated)
+    named = inspect_model(stated)
     assert named.constant_bytes - bare.constant_bytes == sum(len(n) + 1 + 4 for n in names)
     assert named.flash.constant_bytes == bare.flash.constant_bytes
-    shown = dict(dict(inspect_command.tables(named, NO_BUDGET))["Input and output"])
+    shown = dict(dict(tables(named, NO_BUDGET))["Input and output"])
     assert shown["classes"].startswith(f"{len(names)}: class 0, class 1")
     assert shown["a byte becomes"] == "mean 127.5, std 127.5 (bytes become -1 to 1)"
-    assert "Input and output" not in dict(inspect_command.tables(bare, NO_BUDGET))
+    assert "Input and output" not in dict(tables(bare, NO_BUDGET))

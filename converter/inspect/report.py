@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model takes: memory, flash, and whether a target holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from boards import Board
+from converter import footprint, tflite
+from converter.board_fit import BoardFit, Surroundings, fit_board
+from converter.compile.header import STREAM_STATE_BYTES, class_names_bytes
+from converter.contract import Stated, stated_by
+from converter.fused_ops import decoded_all
+from converter.plan import metadata
+from converter.plan.lifetimes import ModelProblem, model_problem, offsets_of
+from converter.plan.model import plan_model
+from converter.plan.remedies import remedies
+from converter.plan.report import FlashReport, MemoryReport, flash_report, memory_report
+from converter.plan.validate import validate
+
+
+@dataclasses.dataclass(frozen=True)
+class Budgets:
+    """What the command line says of the target; bytes, None where there is no limit.
+
+    Attributes:
+      fit: the model in the memories of a board, if one is named.
+    """
+
+    sram: int | None
+    flash: int | None
+    stack_bytes: int
+    static_bytes: int
+    code_bytes: int
+    fit: BoardFit | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelReport:
+    """A model's report.
+
+    Attributes:
+      stated: buffers and schedules.
+      planned_here: the file has no plan; this is the one that it would get.
+      offsets: of ``stated.problem.buffers``.
+      contract: what the file says of its input and output.
+    """
+
+    stated: ModelProblem
+    memory: MemoryReport
+    flash: FlashReport
+    planned_here: bool
+    offsets: tuple[int, ...]
+    contract: Stated
+
+    @property
+    def constant_bytes(self) -> int:
+        """What a firmware holds of the file: constants of the graph, and names of classes."""
+        return self.flash.constant_bytes + class_names_bytes(self.contract.class_names)
+
+    def sram_parts(self, budgets: Budgets) -> tuple[tuple[str, int], ...]:
+        """What SRAM holds: (name, bytes); parts of no bytes are left out, the arena is first."""
+        state = STREAM_STATE_BYTES if self.memory.streamed else 0
+        parts = (
+            ("arena", self.memory.arena_bytes),
+            ("streaming state", state),
+            ("stack", budgets.stack_bytes),
+            ("static data", budgets.static_bytes),
+        )
+        return tuple((name, size) for name, size in parts if size)
+
+
+def inspect_model(model_bytes: bytes, streamed: bool = False) -> ModelReport:
+    """Reports on a model.
+
+    Args:
+      streamed: how to plan a file without a plan.
+
+    Raises:
+      TfliteError, OptionsError, PlanError: the file, an operator or the plan is malformed.
+    """
+    model = tflite.parse(model_bytes)
+    planned_here = not any(m.name == metadata.PLAN_NAME for m in model.metadata)
+    if planned_here:
+        planned = plan_model(model_bytes, streamed)
+        stated, plan, file_bytes = planned.model_problem, planned.plan, len(planned.model_bytes)
+    else:
+        plan, file_bytes = metadata.plan_of(model), len(model_bytes)
+        ops = decoded_all(model.graph)
+        stated = model_problem(model.graph, ops, plan.streamed)
+    offsets = offsets_of(stated, plan)
+    validate(stated.problem, offsets)  # never report, or draw, an unsafe plan as if it were one
+    memory = memory_report(stated, plan)
+    return ModelReport(
+        stated, memory, flash_report(stated, file_bytes), planned_here, offsets, stated_by(model)
+    )
+
+
+def firmware_budgets(
+    found: ModelReport,
+    board: Board | None = None,
+    stack_bytes: int | None = None,
+    static_bytes: int | None = None,
+) -> Budgets:
+    """What the firmware around a model takes, and whether that fits a board; no other limits.
+
+    Args:
+      stack_bytes, static_bytes: of a firmware; None for what this toolkit's reserves and declares.
+    """
+    graph = found.stated.graph
+    row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
+    streamed = found.memory.streamed
+    stack, fit = footprint.STACK_RESERVED_BYTES, None
+    static = footprint.static_bytes(len(graph.operators), row_bytes, streamed)
+    if board is not None:
+        stack = board.stack_bytes
+        builtins = any(op is None for op in found.stated.ops)
+        fit = fit_board(
+            board,
+            Surroundings(len(graph.operators), row_bytes, streamed, builtins),
+            planned_bytes=found.memory.arena_bytes,
+            constant_bytes=found.constant_bytes,
+            stack_bytes=stack_bytes,
+            static_bytes=static_bytes,
+        )
+    stack = stack if stack_bytes is None else stack_bytes
+    return Budgets(None, None, stack, static if static_bytes is None else static_bytes, 0, fit)
+
+
+def over_budget(found: ModelReport, budgets: Budgets) -> str | None:
+    """The line for a model that does not fit, or None."""
+    memory, flash = found.memory, found.flash
+    parts = found.sram_parts(budgets)
+    total = sum(size for _, size in parts)
+    if budgets.sram is not None and total > budgets.sram:
+        peak = memory.peak
+        left = budgets.sram - (total - memory.arena_bytes)
+        listed = ", ".join(f"{name} {size}" for name, size in parts)
+        return (
+            f"over budget: SRAM needs {total} bytes ({listed}), the budget is {budgets.sram}; "
+            f"peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; what would make it fit: "
+            + "; or ".join(remedies(found.stated, left))
+        )
+    needed = found.constant_bytes + budgets.code_bytes
+    if budgets.flash is not None and needed > budgets.flash:
+        name, size = flash.sections[0]
+        return (
+            f"over budget: flash needs {needed} bytes (constants {found.constant_bytes}, code "
+            f"{budgets.code_bytes}), the budget is {budgets.flash}; the largest section is "
+            f"{name}, {size} bytes; what would make it fit: weights in external flash, or a "
+            "smaller network"
+        )
+    return None if budgets.fit is None else _over_board(found, budgets.fit)
+
+
+def _over_board(found: ModelReport, fit: BoardFit) -> str | None:
+    """The line for a model that does not fit a board, or None."""
+    misfit, peak = fit.misfit(), found.memory.peak
+    if misfit is None:
+        return None
+    line = f"over budget on {fit.board.name}: {misfit}"
+    if not any(filled.excess_bytes for filled in fit.data):
+        return line
+    room = fit.arena_room() - (STREAM_STATE_BYTES if found.memory.streamed else 0)
+    return (
+        f"{line}; peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; what would make it fit: "
+        + "; or ".join(remedies(found.stated, max(0, room)))
+    )
