@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from boards.keys import DEFAULT_STACK_BYTES
 from boards.placement import DATA_ALIGNMENT
-from converter.compile.header import STREAM_STATE_BYTES
+from converter.compile.interface import STREAM_STATE_BYTES
 
 # Stack reserved by a linker script, where no board says another; what a run used is measured
 # (firmware.emulate).

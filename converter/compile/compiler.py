@@ -12,7 +12,8 @@ from converter.compile import builtin, fused
 from converter.compile.arena import check_overlaps, check_plan, lend_free_arena
 from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
-from converter.compile.header import Interface, header_text, interface_of
+from converter.compile.header import header_text
+from converter.compile.interface import Interface, interface_of
 from converter.compile.planned import PlannedGraph, plan_from_model, read_graph
 from converter.compile.source import source_text, weights_assembly
 from converter.compile.sources import RUNTIME

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from converter.compile import c_text, debug_tables
 from converter.compile.arena import op_spans
 from converter.compile.calls import Call, address
-from converter.compile.header import Interface, class_names_text, tensor_tables
+from converter.compile.header import class_names_text, tensor_tables
+from converter.compile.interface import Interface
 from converter.compile.planned import PlannedGraph
 from converter.compile.streaming import FINISH, streaming_text
 from converter.compile.weights import SYMBOL

@@ -4,7 +4,8 @@
 
 from converter.contract.choice import ContractFlags, chosen, contract_of, rewritten
 from converter.contract.contract import Contract, ContractError, input_range, quantized
-from converter.contract.metadata import Stated, stated_by, with_contract
+from converter.contract.metadata_reading import Stated, stated_by
+from converter.contract.metadata_writing import with_contract
 
 __all__ = [
     "Contract",

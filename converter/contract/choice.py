@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from converter.contract.classifier import image_and_output
 from converter.contract.contract import (
     Contract,
     ContractError,
@@ -14,7 +15,8 @@ from converter.contract.contract import (
     clean_names,
     input_range,
 )
-from converter.contract.metadata import Stated, image_and_output, stated_by, with_contract
+from converter.contract.metadata_reading import Stated, stated_by
+from converter.contract.metadata_writing import with_contract
 from converter.tflite import Model, Tensor, parse, serialize
 from keras_models.datasets.normalization import OWN, Normalization
 from tflm_vit import flags

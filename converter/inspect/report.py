@@ -9,7 +9,8 @@ import math
 from boards import Board
 from converter import footprint, tflite
 from converter.board_fit import BoardFit, Surroundings, fit_board
-from converter.compile.header import STREAM_STATE_BYTES, class_names_bytes
+from converter.compile.header import class_names_bytes
+from converter.compile.interface import STREAM_STATE_BYTES
 from converter.contract import Stated, stated_by
 from converter.fused_ops import decoded_all
 from converter.plan import metadata

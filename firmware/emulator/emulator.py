@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boards import Board
-from converter.compile.header import MAX_RANK
+from converter.compile.interface import MAX_RANK
 from firmware.elf import Elf, MemoryUse
 from firmware.emulator.machine import Machine
 from firmware.emulator.quadspi import N25Q128A, FlashDevice

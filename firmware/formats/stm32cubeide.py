@@ -15,7 +15,8 @@ from boards import Board
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.formats.common import has_external_weights, memory_table, use_section
-from firmware.formats.cproject import CONFIGURATIONS, Configuration, ConfigurationWriter, cproject
+from firmware.formats.cproject import ConfigurationWriter, cproject
+from firmware.formats.cproject_tools import CONFIGURATIONS, Configuration
 from firmware.formats.xml import Element, document
 from firmware.project import Group, Project, ProjectFile
 from firmware.template import render

@@ -9,7 +9,8 @@ from pathlib import Path
 from converter import tflite
 from converter.compile import CompileError
 from converter.compile.compiler import class_names_of
-from converter.compile.header import Interface, class_names_text, header_text, interface_of
+from converter.compile.header import class_names_text, header_text
+from converter.compile.interface import Interface, interface_of
 from converter.compile.planned import PlannedGraph, read_graph
 from converter.fused_ops import decoded_all
 from converter.plan import Plan, PlanError, read_plan

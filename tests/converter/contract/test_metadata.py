@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.contract import Contract, ContractError, Stated, contract_of, stated_by
-from converter.contract.metadata import OWN_NAME, with_contract
+from converter.contract.metadata_fields import OWN_NAME
+from converter.contract.metadata_writing import with_contract
 from converter.plan.model import plan_model
 from converter.tflite import METADATA_NAME, AssociatedFile, Metadata, TfliteError, parse, serialize
 from keras_models.datasets.identity import Identity

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interface of a compiled model: its inputs and outputs, read from the file."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from converter.compile.errors import CompileError
+from converter.compile.planned import PlannedGraph
+from converter.plan.layout import Plan
+
+STREAM_STATE_BYTES = 16  # of the streaming functions, at the end of the arena
+MAX_RANK = 6
+C_TYPES: dict[np.dtype[Any], str] = {
+    np.dtype(np.int8): "VIT_MODEL_INT8",
+    np.dtype(np.uint8): "VIT_MODEL_UINT8",
+    np.dtype(np.int16): "VIT_MODEL_INT16",
+    np.dtype(np.int32): "VIT_MODEL_INT32",
+    np.dtype(np.int64): "VIT_MODEL_INT64",
+    np.dtype(np.float32): "VIT_MODEL_FLOAT32",
+    np.dtype(np.bool_): "VIT_MODEL_BOOL",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorInterface:
+    """An input or output of the compiled model.
+
+    Attributes:
+      name, shape, dtype: as in the file.
+      size_bytes: of all elements.
+      scale, zero_point: None where it is not quantized.
+      offset: of the arena; None for a streamed image.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    size_bytes: int
+    scale: float | None
+    zero_point: int | None
+    offset: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageInterface:
+    """What an image classifier publishes: one int8 image in, one int8 tensor out."""
+
+    height: int
+    width: int
+    channels: int
+    classes: int
+    input_scale: float
+    input_zero_point: int
+    output_scale: float
+    output_zero_point: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """What the header publishes; sizes in bytes.
+
+    Attributes:
+      arena_bytes: that the application provides.
+      op_count: number of operators.
+      streamed: the image is pushed row by row.
+      inputs, outputs: in the file's order.
+      image: None unless the model is an image classifier.
+      class_names: of an image classifier's outputs; () where the file does not say them.
+    """
+
+    arena_bytes: int
+    op_count: int
+    streamed: bool
+    inputs: tuple[TensorInterface, ...]
+    outputs: tuple[TensorInterface, ...]
+    image: ImageInterface | None
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def input_bytes(self) -> int:
+        """All inputs together."""
+        return sum(t.size_bytes for t in self.inputs)
+
+    @property
+    def output_bytes(self) -> int:
+        """All outputs together."""
+        return sum(t.size_bytes for t in self.outputs)
+
+
+def arena_bytes(plan: Plan) -> int:
+    """Bytes that the application provides: the plan's arena and the streaming state."""
+    return plan.arena_bytes + (STREAM_STATE_BYTES if plan.streamed else 0)
+
+
+def _tensor(planned: PlannedGraph, index: int, what: str) -> TensorInterface:
+    tensor = planned.graph.tensors[index]
+    if tensor.dtype not in C_TYPES:
+        raise CompileError(
+            f"model {what} {tensor.name}: got {tensor.dtype}, expected one of "
+            f"{', '.join(t.name for t in C_TYPES)}"
+        )
+    if len(tensor.shape) > MAX_RANK:
+        raise CompileError(
+            f"model {what} {tensor.name}: got shape {list(tensor.shape)}, expected at most "
+            f"{MAX_RANK} dimensions"
+        )
+    if tensor.is_constant:
+        raise CompileError(f"model {what} {tensor.name}: got a constant, expected an activation")
+    scale = zero_point = None
+    if tensor.quantization is not None and tensor.dtype.kind in "iu":
+        if len(tensor.quantization.scale) != 1:
+            raise CompileError(f"model {what} {tensor.name}: got several scales, expected one")
+        scale, zero_point = tensor.scale, tensor.zero_point
+    offset = None if index == planned.image else planned.span(index).offset
+    return TensorInterface(
+        tensor.name, tensor.shape, tensor.dtype, tensor.nbytes, scale, zero_point, offset
+    )
+
+
+def _image(
+    inputs: tuple[TensorInterface, ...], outputs: tuple[TensorInterface, ...]
+) -> ImageInterface | None:
+    if len(inputs) != 1 or len(outputs) != 1:
+        return None
+    (x,), (y,) = inputs, outputs
+    if not x.dtype == y.dtype == np.int8 or len(x.shape) != 4 or x.shape[0] != 1:
+        return None
+    if x.scale is None or x.zero_point is None or y.scale is None or y.zero_point is None:
+        return None
+    return ImageInterface(*x.shape[1:], y.size_bytes, x.scale, x.zero_point, y.scale, y.zero_point)
+
+
+def interface_of(planned: PlannedGraph, class_names: tuple[str, ...] = ()) -> Interface:
+    """Reads the interface from the model, but for the names of its classes.
+
+    Raises:
+      CompileError: an input or output of a type or rank that the header cannot express.
+    """
+    graph = planned.graph
+    inputs = tuple(_tensor(planned, i, "input") for i in graph.inputs)
+    outputs = tuple(_tensor(planned, i, "output") for i in graph.outputs)
+    if not inputs:
+        raise CompileError("got a model without inputs, expected at least one")
+    image = _image(inputs, outputs)
+    return Interface(
+        arena_bytes(planned.plan),
+        len(graph.operators),
+        planned.plan.streamed,
+        inputs,
+        outputs,
+        image,
+        class_names if image is not None and len(class_names) == image.classes else (),
+    )

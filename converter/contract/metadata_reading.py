@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the TFLite Metadata of a file says of its image and its classes, whichever tool wrote it."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+
+from converter.contract.classifier import image_and_output
+from converter.contract.contract import BGR, RGB, Contract, ContractError, clean_names
+from converter.contract.flat import READ_ERRORS, FlatTable
+from converter.contract.metadata_fields import (
+    AXIS_LABELS,
+    COLOR_ORDER,
+    IDENTIFIER,
+    IMAGE_PROPERTIES,
+    NORMALIZATION_OPTIONS,
+    OWN_NAME,
+    SPACE_RGB,
+    VALUE_LABELS,
+    ContentField,
+    FileField,
+    ImageField,
+    ModelField,
+    PairField,
+    SubgraphField,
+    TensorField,
+    UnitField,
+)
+from converter.tflite import METADATA_NAME, Model
+from keras_models.datasets.identity import Identity, recorded_in
+from keras_models.datasets.normalization import OWN, Normalization
+from tflm_vit.files import parse_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Stated:
+    """What a file says; None and () where it does not."""
+
+    normalization: Normalization | None = None
+    color_order: str | None = None
+    class_names: tuple[str, ...] = ()
+    trained_on: Identity | None = None
+
+
+def stated_by(model: Model) -> Stated:
+    """What a file's TFLite Metadata says, whichever tool wrote it.
+
+    Raises:
+      ContractError: metadata that is damaged, or does not go with the model.
+    """
+    data = next((m.data for m in model.metadata if m.name == METADATA_NAME), None)
+    if data is None:
+        return Stated()
+    own = next((m.data for m in model.metadata if m.name == OWN_NAME), b"")
+    try:
+        if data[4:8] != IDENTIFIER:
+            raise ContractError(
+                f"{METADATA_NAME}: got identifier {data[4:8]!r}, expected {IDENTIFIER!r}"
+            )
+        found = _decode(model, data)
+    except ContractError:
+        raise
+    except (*READ_ERRORS, struct.error) as error:
+        raise ContractError(
+            f"{METADATA_NAME}: got {len(data)} bytes that are no TFLite Metadata ({error}); make "
+            "the file again"
+        ) from error
+    order, identity = _decode_own(own) if own else (found.color_order, None)
+    checked = dataclasses.replace(found, color_order=order, trained_on=identity)
+    image, output = image_and_output(model) if _has_image(model) else (None, None)
+    if image is not None and output is not None:
+        Contract(checked.normalization or OWN, order or RGB, checked.class_names).check(
+            image.shape[-1], output.size
+        )
+    return checked
+
+
+def _has_image(model: Model) -> bool:
+    graph = model.graph
+    one = len(graph.inputs) == len(graph.outputs) == 1
+    return one and len(graph.tensors[graph.inputs[0]].shape) == 4
+
+
+def _decode(model: Model, data: bytes) -> Stated:
+    subgraphs = FlatTable.root(data).tables(ModelField.SUBGRAPHS)
+    if not subgraphs:
+        return Stated()
+    inputs = subgraphs[0].tables(SubgraphField.INPUTS)
+    outputs = subgraphs[0].tables(SubgraphField.OUTPUTS)
+    normalization, order = _decode_image(inputs[0]) if len(inputs) == 1 else (None, None)
+    names = _decode_names(model, outputs[0]) if len(outputs) == 1 else ()
+    return Stated(normalization, order, names)
+
+
+def _decode_image(tensor: FlatTable) -> tuple[Normalization | None, str | None]:
+    normalization = order = None
+    for unit in tensor.tables(TensorField.PROCESS_UNITS):
+        options = unit.table(UnitField.OPTIONS)
+        if unit.byte(UnitField.TYPE) == NORMALIZATION_OPTIONS and options is not None:
+            mean, std = options.floats(PairField.FIRST), options.floats(PairField.SECOND)
+            normalization = Normalization(mean, std)
+    content = tensor.table(TensorField.CONTENT)
+    if content is not None and content.byte(ContentField.TYPE) == IMAGE_PROPERTIES:
+        properties = content.table(ContentField.PROPERTIES)
+        if properties is not None and properties.byte(ImageField.COLOR_SPACE) == SPACE_RGB:
+            order = RGB
+    return normalization, order
+
+
+def _decode_names(model: Model, tensor: FlatTable) -> tuple[str, ...]:
+    for file in tensor.tables(TensorField.FILES):
+        if file.byte(FileField.TYPE) not in (AXIS_LABELS, VALUE_LABELS):
+            continue
+        name = file.text(FileField.NAME)
+        found = next((f.data for f in model.files if f.name == name), None)
+        if found is None:
+            raise ContractError(f"{METADATA_NAME}: label file {name!r} is not behind the model")
+        return clean_names(found.decode("utf-8", "replace").splitlines())
+    return ()
+
+
+def _decode_own(data: bytes) -> tuple[str | None, Identity | None]:
+    """The order of colors and the data set of an entry `OWN_NAME`."""
+    try:
+        tree = parse_json(data.decode())
+        if not isinstance(tree, dict):
+            raise ValueError("expected an object")
+    except ValueError as error:
+        raise ContractError(f"{OWN_NAME}: {error}; make the file again") from error
+    order = tree.get(COLOR_ORDER, RGB)
+    if order not in (RGB, BGR):
+        raise ContractError(f"{OWN_NAME}: got color order {order!r}, expected {RGB} or {BGR}")
+    return order, recorded_in(tree)
