@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables in docs/accuracy.md from the recorded results.
+"""Writes the tables in docs/accuracy.md and docs/training.md from the recorded results.
 
     python -m benchmarks.accuracy_tables          # rewrites the parts between the markers
 
-A test compares the file with this output.
+A test compares the files with this output.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ FLAGS = flags.FlagSet("accuracy_tables", __doc__)
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "accuracy.md"
+TRAINING = ROOT / "docs" / "training.md"
 RESULTS = ROOT / "docs" / "results"
 SHIPPED = ROOT / "keras_models" / "trained"
 
@@ -128,32 +129,53 @@ def _wrapped(command: str) -> list[str]:
     return [line + " \\" for line in lines[:-1]] + lines[-1:]
 
 
-SECTIONS: dict[str, Callable[[], list[str]]] = {
-    "sqnr": sqnr,
-    "sensitivity": sensitivity,
-    "ranges": ranges,
-    "digits": lambda: _accuracies("digits"),
-    "cifar10": cifar10,
+def augmentation() -> list[str]:
+    """Images per CPU second, this project's and Keras' layers."""
+    data = json.loads((RESULTS / "augmentation_speed.json").read_text())
+    head = ("images per CPU second, one core", "Keras' layers", "here", "times", "predicted")
+    rows = [
+        (
+            f"{each['recipe']} recipe, {each['image_size']} pixels",
+            f"{each['keras']:,.0f}",
+            f"{each['ours']:,.0f}",
+            f"{each['times']:.1f}",
+            f"{each['predicted']:,}" if each["predicted"] else "-",
+        )
+        for each in data["results"]
+    ]
+    return [*_table(head, rows), "", "```", *_wrapped(data["command"]), "```"]
+
+
+DOCUMENTS: dict[Path, dict[str, Callable[[], list[str]]]] = {
+    DOCUMENT: {
+        "sqnr": sqnr,
+        "sensitivity": sensitivity,
+        "ranges": ranges,
+        "digits": lambda: _accuracies("digits"),
+        "cifar10": cifar10,
+    },
+    TRAINING: {"augmentation": augmentation},
 }
 
 
-def render(text: str) -> str:
+def render(document: Path, text: str) -> str:
     """The document with every marked section replaced by what the results give.
 
     Raises:
       ValueError: a marker is missing or there twice.
     """
-    for name, section in SECTIONS.items():
+    for name, section in DOCUMENTS[document].items():
         pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
         if len(re.findall(pattern, text, flags=re.S)) != 1:
-            raise ValueError(f"{DOCUMENT.name}: expected one section marked {name!r}")
+            raise ValueError(f"{document.name}: expected one section marked {name!r}")
         body = "\n".join(section())
         text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
     return text
 
 
 def _body() -> None:
-    write_atomic(DOCUMENT, render(DOCUMENT.read_text()).encode())
+    for document in DOCUMENTS:
+        write_atomic(document, render(document, document.read_text()).encode())
 
 
 def main(argv: Sequence[str] | None = None) -> None:

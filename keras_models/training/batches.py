@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_models.datasets.core import Labels, Split, normalize
-from keras_models.training.augment import Augment
+from keras_models.training.augmentation import Augment
 from keras_models.training.recipe import Recipe
 
 Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -22,7 +22,8 @@ def one_hot(labels: Labels, classes: int) -> np.ndarray[Any, np.dtype[np.float32
 class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """Shuffled, augmented, normalized batches (float32 images in [-1, 1], soft labels).
 
-    The order and the augmentation of an epoch depend on the seed and the epoch's number only.
+    The order of an epoch depends on the seed and the epoch's number only, a batch's augmentation on
+    its number besides.
     """
 
     def __init__(self, split: Split, classes: int, recipe: Recipe, seed: int, epoch: int) -> None:
@@ -38,7 +39,6 @@ class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
         self.epoch = epoch
         rng = np.random.default_rng((self.seed, epoch))
         self.order = rng.permutation(len(self.split))
-        self.augment.start_epoch(epoch)
 
     def on_epoch_end(self) -> None:
         self.start_epoch(self.epoch + 1)
@@ -50,7 +50,7 @@ class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
         start = index * self.batch_size
         images, labels = self.split.load(self.order[start : start + self.batch_size])
         targets = one_hot(labels, self.classes)
-        augmented, targets = self.augment(images.astype(np.float32), targets)
+        augmented, targets = self.augment(images, targets, self.epoch, index)
         return normalize(augmented), targets
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import keras
+import numpy as np
 from tqdm import tqdm
 
-from keras_models.training.augment import reseed
 from keras_models.training.checkpoint import Progress, save_checkpoint
 
 Logs = dict[str, float] | None
@@ -100,4 +101,14 @@ class EpochSeeds(keras.callbacks.Callback):  # type: ignore[misc]
         self.seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        reseed(self.model, self.seed + 1, epoch)
+        _reseed(self.model, self.seed + 1, epoch)
+
+
+def _reseed(model: Any, seed: int, epoch: int) -> None:
+    """Starts every random generator of the layers afresh for an epoch."""
+    for position, each in enumerate(model._flatten_layers()):
+        for name in ("generator", "seed_generator"):
+            generator = getattr(each, name, None)
+            if generator is not None:
+                state = np.random.SeedSequence((seed, epoch, position)).generate_state(2)
+                generator.state.assign(state.astype("uint32"))

@@ -30,6 +30,7 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
     optimizer = keras.optimizers.AdamW(
         schedule,
         weight_decay=recipe.weight_decay,
+        beta_2=recipe.beta_2,
         global_clipnorm=recipe.clip_norm or None,
         **average,
     )

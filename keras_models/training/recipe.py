@@ -25,16 +25,17 @@ class Recipe:
       batch_size: images per step; the last incomplete batch of an epoch is left out.
       learning_rate, min_learning_rate: peak and end of the cosine.
       weight_decay: AdamW's; biases, norms, positions and the class token are exempt.
+      beta_2: AdamW's decay of the mean of squared gradients.
       clip_norm: global gradient norm, 0 for none.
       label_smoothing, drop_path: regularization.
       ema_momentum: exponential moving average of the weights, evaluated and saved instead of them;
         0 for none.
       flip: mirror half of the images.
       translation, rotation, zoom: largest shift (of the side), turn (of a full turn), scale change.
-      randaugment_ops, randaugment_factor: operations per image and their strength. Keras' layer
-        draws its operations once per call, so that
-      randaugment_groups: parts of a batch draw separately.
+      translation_fill: what comes in at the edge: "zero" (black) or "reflect".
+      randaugment_ops, randaugment_factor: operations per image and their strength.
       random_erasing: probability of erasing 2 % to 33 % of an image.
+      cutout: side in pixels of a grey square in every image, 0 for none.
       mixup, cutmix: Beta parameters; with both, each batch gets one of them.
       mix_probability: share of the batches that are mixed at all.
     """
@@ -45,32 +46,39 @@ class Recipe:
     min_learning_rate: float = 1e-5
     warmup_epochs: int = 5
     weight_decay: float = 0.05
+    beta_2: float = 0.999
     clip_norm: float = 1.0
     label_smoothing: float = 0.1
     drop_path: float = 0.1
     ema_momentum: float = 0.999
     flip: bool = True
     translation: float = 0.125
+    translation_fill: str = "zero"
     rotation: float = 0.0
     zoom: float = 0.0
     randaugment_ops: int = 2
     randaugment_factor: float = 0.1
-    randaugment_groups: int = 4
     random_erasing: float = 0.25
+    cutout: int = 0
     mixup: float = 0.8
     cutmix: float = 1.0
     mix_probability: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "randaugment_groups"):
+        for name in ("epochs", "batch_size"):
             self._check(name, int, 1, 1_000_000)
-        for name in ("warmup_epochs", "randaugment_ops"):
+        for name in ("warmup_epochs", "randaugment_ops", "cutout"):
             self._check(name, int, 0, 1_000_000)
         for name in ("learning_rate", "min_learning_rate", "clip_norm", "mixup", "cutmix"):
             self._check(name, float, 0.0, 1000.0)
         for name in _FRACTIONS:
             self._check(name, float, 0.0, 1.0)
         self._check("flip", bool, False, True)
+        if self.translation_fill not in FILLS:
+            raise RecipeError(
+                f"Recipe.translation_fill: got {self.translation_fill!r}, expected one of "
+                f"{', '.join(FILLS)}"
+            )
 
     def _check(self, name: str, kind: type, low: float, high: float) -> None:
         value = getattr(self, name)
@@ -81,8 +89,11 @@ class Recipe:
             )
 
 
+FILLS = ("zero", "reflect")
+
 _FRACTIONS = (
     "weight_decay",
+    "beta_2",
     "label_smoothing",
     "drop_path",
     "ema_momentum",
