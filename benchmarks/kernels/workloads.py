@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from benchmarks.kernels.emulator import CallResult, KernelEmulator
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.host_library import PARAMS_BYTES
 from tflm_custom_ops.ops import (
     Attention,
     Gelu,
@@ -26,11 +25,10 @@ from tflm_custom_ops.ops import (
     Pool,
     Projection,
     Residual,
-    encode,
     residual_dtype,
 )
-from tflm_custom_ops.ops.attention.reference import context, exponentials
 from tflm_custom_ops.reference.requant import exact_matmul
+from tflm_custom_ops.reference.softmax import context, exponentials
 
 SEED = 1
 TOKENS, EMBED_DIM, HEADS, HEAD_DIM, HIDDEN = 225, 192, 3, 64, 768
@@ -208,6 +206,15 @@ def scores(machine: KernelEmulator, rows: int) -> CallResult:
     return call
 
 
+def _head(machine: KernelEmulator, op: Attention) -> int:
+    """Address of a VitHead (kernels/vit_softmax.h)."""
+    low, high = op.context_numerator & 0xFFFFFFFF, op.context_numerator >> 32
+    table = machine.put(np.asarray(op.exp_table, np.uint16))
+    fields = [op.score_multiplier, table, op.score_shift, 0, low, high]  # int64 on 8 bytes
+    fields += [op.context_zero_point, op.v.up.out_zero_point, TOKENS, HEAD_DIM, HEAD_DIM, 0]
+    return machine.put(np.array(fields, np.int64).astype(np.uint32))
+
+
 def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, CallResult]]:
     """QK^T, softmax and PV of all heads, by the functions that vit_attention calls.
 
@@ -220,12 +227,7 @@ def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, CallResult]]:
         machine.reset_memory()
         q, v = (rng.integers(-128, 128, (TOKENS, HEAD_DIM)).astype(np.int8) for _ in range(2))
         k = rng.integers(-127, 128, (TOKENS, HEAD_DIM)).astype(np.int8)
-        options, blob = encode(op)
-        params = machine.alloc(PARAMS_BYTES)
-        machine.call(
-            "vit_parse_attention", machine.put(np.frombuffer(options, np.uint8)), len(options),
-            machine.put(np.frombuffer(blob, np.uint8)), len(blob), params,
-        )  # fmt: skip
+        head = _head(machine, op)
         values = np.zeros((HEAD_DIM, CORE_STRIDE), np.int8)
         values[:, :TOKENS] = v.T
         q_at, k_at, v_at = machine.put(q), machine.put(_pack_keys(k)), machine.put(values)
@@ -243,15 +245,15 @@ def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, CallResult]]:
                 HEAD_DIM, count, paint=True, profile=True,
             )  # fmt: skip
             yield "exponentials", machine.call(
-                "vit_dsp_exponentials", params, row, HEAD_DIM, count, k_at, expanded, scores_at,
+                "vit_tile_exponentials", head, row, HEAD_DIM, count, k_at, expanded, scores_at,
                 e, CORE_STRIDE, count, totals, paint=True, profile=True,
             )  # fmt: skip
             target = np.array([out + token * HEAD_DIM, HEAD_DIM, 0, 0, 0, 0], np.int64)
             yield "context", machine.call(
-                "vit_context", params, e, CORE_STRIDE, count, totals, v_at, expanded,
+                "vit_context", head, e, CORE_STRIDE, count, totals, v_at, expanded,
                 VALUE_TOKENS, machine.put(target.astype(np.int32)), paint=True, profile=True,
             )  # fmt: skip
         weights = exponentials(op, exact_matmul(q.astype(np.int64) - zero_point, k.T))
-        expected = context(op, weights, v.astype(np.int64))
+        expected = context(op, weights, v.astype(np.int64), op.v.up.out_zero_point)
         if (machine.get(out, np.int8, (TOKENS, HEAD_DIM)) != expected).any():
             raise AssertionError("attention core: differs from the reference")

@@ -35,6 +35,7 @@ from tflm_custom_ops.ops import (
     operator_of,
     residual_dtype,
 )
+from tflm_custom_ops.ops.attention_core.params import MASKED, AttentionCore, View
 from tflm_custom_ops.ops.schema import Array, Field, Status, Word64, fields_of
 from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.limits import LIMITS
@@ -204,6 +205,68 @@ def attention(
     )
 
 
+def _view(rng: Rng, sizes: tuple[int, int, int, int], *, whole: bool = False) -> View:
+    """Dimensions in any order; with room between them and around, unless ``whole``."""
+    common = rng.random() < 0.5
+    order = (3, 1, 2, 0) if common else rng.permutation(4)  # inner first
+    strides, step = [0, 0, 0, 0], 1
+    for axis in order:
+        strides[axis] = step
+        step *= sizes[axis] + (0 if whole else int(rng.choice([0, 0, rng.integers(1, 4)])))
+    offset = 0 if whole else int(rng.choice([0, rng.integers(0, 6)]))
+    return View(step + offset, offset, *strides)
+
+
+def attention_core(
+    rng: Rng,
+    *,
+    tokens: int | None = None,
+    key_tokens: int | None = None,
+    heads: int | None = None,
+    head_dim: int | None = None,
+    value_dim: int | None = None,
+    biased: bool | None = None,
+    causal: bool | None = None,
+    extreme: bool = False,
+) -> AttentionCore:
+    """Attention between projected tensors."""
+    b, t, n = (_pick(rng, s, 1, most) for s, most in ((None, 3), (tokens, 20), (key_tokens, 30)))
+    dh, dv = _pick(rng, head_dim, 1, 20), _pick(rng, value_dim, 1, 20)
+    kh = 1 if heads else int(rng.integers(1, 3))
+    h = heads or kh * int(rng.integers(1, 4))
+    is_causal = bool(rng.random() < 0.3) if causal is None else causal
+    bias = None
+    if rng.random() < 0.4 if biased is None else biased:
+        spread = 32767 if extreme else 2000
+        shape = (int(rng.choice([1, b])), int(rng.choice([1, h])), t, n)
+        bias = rng.integers(-spread, spread + 1, shape).astype(np.int16)
+        bias[rng.random(shape) < rng.choice([0, 0.2, 0.9])] = MASKED
+    shift = int(rng.integers(0, 16)) if extreme or rng.random() < 0.3 else 0
+    # A typical difference of scores becomes a few hundred to a few thousand 1/256 octaves.
+    span = rng.choice([1, 50, 8000]) if extreme else rng.uniform(200, 3000)
+    multiplier = min(INT31, round(span / (math.sqrt(dh) * 70 * 70) * 2.0 ** (32 - shift)))
+    return AttentionCore(
+        *(b, t, n, h, kh, dh, dv),
+        token_tile=_pick(rng, None, 1, t + 2),
+        q=_view(rng, (b, h, t, dh)),
+        k=_view(rng, (b, kh, n, dh)),
+        v=_view(rng, (b, kh, n, dv)),
+        out=_view(rng, (b, h, t, dv), whole=True),
+        q_zero_point=zero_point(rng, 8),
+        k_zero_point=zero_point(rng, 8),
+        v_zero_point=zero_point(rng, 8),
+        score_multiplier=multiplier if shift == 0 and bias is None else max(1 << 15, multiplier),
+        score_shift=shift,
+        exp_table=exp_table(n),
+        context_numerator=round(rng.uniform(0.3, 31.0 if extreme else 4.0) * 2.0**48),
+        context_zero_point=zero_point(rng, 8),
+        causal=is_causal,
+        past_tokens=int(rng.integers(0, n + 1)) if is_causal else 0,
+        bias=bias,
+        bias_shift=0 if bias is None else int(rng.integers(0, 9)),
+    )
+
+
 def mlp(
     rng: Rng,
     *,
@@ -340,6 +403,7 @@ GENERATORS = {
     OpKind.LAYER_NORM: layer_norm,
     OpKind.GELU: gelu,
     OpKind.LINEAR: linear_op,
+    OpKind.ATTENTION_CORE: attention_core,
 }
 
 
@@ -439,6 +503,8 @@ def with_schedule(op: Params, rng: Rng) -> Params:
             token_tile=_pick(rng, None, 1, op.tokens + 1),
             hidden_tile=min(hidden, op.hidden_dim),
         )
+    if isinstance(op, AttentionCore):
+        return dataclasses.replace(op, token_tile=_pick(rng, None, 1, op.tokens + 1))
     if isinstance(op, LinearOp):
         return dataclasses.replace(op, token_tile=_pick(rng, None, 1, op.rows + 1))
     return op

@@ -9,6 +9,28 @@ int vit_is_exp_table(const uint16_t* table, int32_t tokens) {
   return table[0] >= 1 && largest <= INT16_MAX && (int64_t)largest * tokens < 1 << 23;
 }
 
+int vit_is_whole_view(const VitView* view, int32_t batches, int32_t heads, int32_t tokens,
+                      int32_t channels) {
+  const int32_t sizes[4] = {batches, heads, tokens, channels};
+  const int32_t strides[4] = {view->batch_stride, view->head_stride, view->token_stride,
+                              view->channel_stride};
+  int left = 4;
+  for (int i = 0; i < 4; ++i) left -= sizes[i] == 1;
+  // The stride of each dimension is the product of the sizes inside.
+  int64_t expected = 1;
+  for (int found = 1; found;) {
+    found = 0;
+    for (int i = 0; i < 4 && !found; ++i) {
+      if (sizes[i] > 1 && strides[i] == expected) {
+        expected *= sizes[i];
+        found = 1;
+        --left;
+      }
+    }
+  }
+  return left == 0 && view->offset == 0 && view->elements == expected;
+}
+
 static int same_bytes(const void* a, const void* b, size_t bytes) {
   const uint8_t *p = (const uint8_t*)a, *q = (const uint8_t*)b;
   for (size_t i = 0; i < bytes; ++i) {

@@ -12,6 +12,10 @@ extern "C" {
 // The sum of any row of exponentials of a table [256] is in [1, 2^23), each in 15 bits.
 int vit_is_exp_table(const uint16_t* table, int32_t tokens);
 
+// Whether a view [batches][heads][tokens][channels] has each element of its tensor once.
+int vit_is_whole_view(const VitView* view, int32_t batches, int32_t heads, int32_t tokens,
+                      int32_t channels);
+
 // Whether two layers compute the same.
 int vit_same_linear(const VitLinearParams* a, const VitLinearParams* b);
 

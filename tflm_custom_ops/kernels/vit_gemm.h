@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two matrix cores of the portable kernels (vit_gemm_reference.c). Cores with the DSP
 // extension have their own, with other operand layouts, behind vit_linear_rows and
-// vit_attention_dsp.h (vit_gemm_dsp.h). docs/operators.md, Linear, defines the packed layout.
+// vit_softmax.h (vit_gemm_dsp.h). docs/operators.md, Linear, defines the packed layout.
 //
 // Common to both cores:
 //  * `rows` >= 1 activation rows. The memory of `a` and of `acc` exists for `rows` rounded up to a

@@ -11,6 +11,7 @@
 
 #include "vit_gemm.h"
 #include "vit_gemm_dsp_layout.h"
+#include "vit_softmax.h"
 #include "vit_types.h"
 
 #if VIT_DSP_ASM
@@ -104,16 +105,10 @@ void vit_dsp_scores(const int16_t* tile, int32_t groups, int32_t k_even, const i
 void vit_dsp_weighted(const int16_t* tile, int32_t groups, int32_t k_even, int32_t from,
                       int32_t count, const uint32_t* expanded, int32_t* sums);
 
-typedef struct {
-  int32_t multiplier;
-  const uint16_t* table;
-  int32_t shift;
-} VitDspSoftmax;
-
 // One row: scores int32, 32 bytes from quad to quad; tile int16, 8 bytes from pair to pair, in
 // groups of four tokens in the order (0, 2, 1, 3), the last group padded with 0. Returns the sum.
 int32_t vit_dsp_softmax_row(const int32_t* scores, int16_t* tile, int32_t tokens,
-                            const VitDspSoftmax* softmax);
+                            const VitSoftmax* softmax);
 
 #ifdef __cplusplus
 }

@@ -68,6 +68,23 @@ static void read_projection(VitReader* r, int32_t bits, VitProjection* p) {
   vit_expect(r, p->rank == 0 || p->up.in_features == p->rank, kVitBadDimension);
 }
 
+static void read_view(VitReader* r, int32_t batches, int32_t heads, int32_t tokens,
+                      int32_t channels, VitView* p) {
+  p->elements = vit_read_in(r, 1, VIT_MAX_ELEMENTS, kVitBadDimension);
+  p->offset = vit_read_in(r, 0, p->elements, kVitBadDimension);
+  p->batch_stride = vit_read_in(r, 0, p->elements, kVitBadDimension);
+  p->head_stride = vit_read_in(r, 0, p->elements, kVitBadDimension);
+  p->token_stride = vit_read_in(r, 0, p->elements, kVitBadDimension);
+  p->channel_stride = vit_read_in(r, 0, p->elements, kVitBadDimension);
+  vit_expect(r,
+             ((((int64_t)p->offset + (((int64_t)batches - 1) * p->batch_stride)) +
+               (((int64_t)heads - 1) * p->head_stride)) +
+              (((int64_t)tokens - 1) * p->token_stride)) +
+                     (((int64_t)channels - 1) * p->channel_stride) <
+                 p->elements,
+             kVitBadDimension);
+}
+
 VitStatus vit_parse_patch_embed(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
                                 size_t blob_bytes, VitPatchEmbedParams* params) {
   VitReader reader = vit_reader(options, options_bytes, blob, blob_bytes, kVitPatchEmbed);
@@ -285,5 +302,57 @@ VitStatus vit_parse_rms_norm(const uint8_t* options, size_t options_bytes, const
   p->out_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
   p->gamma = (const int32_t*)vit_read_array(r, p->embed_dim, 4);
   p->epsilon = vit_read64_in(r, 49, kVitBadValue);
+  return vit_reader_finish(r);
+}
+
+VitStatus vit_parse_attention_core(const uint8_t* options, size_t options_bytes,
+                                   const uint8_t* blob, size_t blob_bytes,
+                                   VitAttentionCoreParams* params) {
+  VitReader reader = vit_reader(options, options_bytes, blob, blob_bytes, kVitAttentionCore);
+  VitReader* const r = &reader;
+  VitAttentionCoreParams* const p = params;
+  p->batches = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
+  p->tokens = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
+  p->key_tokens = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
+  p->heads = vit_read_in(r, 1, VIT_MAX_HEAD_FEATURES, kVitBadDimension);
+  p->key_heads = vit_read_in(r, 1, VIT_MAX_HEAD_FEATURES, kVitBadDimension);
+  vit_expect(r, (int64_t)p->heads % p->key_heads == 0, kVitBadDimension);
+  p->head_dim = vit_read_in(r, 1, VIT_MAX_HEAD_DIM, kVitBadDimension);
+  p->value_dim = vit_read_in(r, 1, VIT_MAX_HEAD_DIM, kVitBadDimension);
+  p->token_tile = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
+  read_view(r, p->batches, p->heads, p->tokens, p->head_dim, &p->q);
+  read_view(r, p->batches, p->key_heads, p->key_tokens, p->head_dim, &p->k);
+  read_view(r, p->batches, p->key_heads, p->key_tokens, p->value_dim, &p->v);
+  read_view(r, p->batches, p->heads, p->tokens, p->value_dim, &p->out);
+  if (r->status == kVitOk) {
+    vit_expect(r, vit_is_whole_view(&p->out, p->batches, p->heads, p->tokens, p->value_dim),
+               kVitBadDimension);
+  }
+  p->q_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
+  p->k_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
+  p->v_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
+  p->score_multiplier = vit_read_in(r, 0, 2147483647, kVitBadValue);
+  p->score_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
+  p->exp_table = (const uint16_t*)vit_read_array(r, 256, 2);
+  if (r->status == kVitOk) {
+    vit_expect(r, vit_is_exp_table(p->exp_table, p->key_tokens), kVitBadValue);
+  }
+  p->context_numerator = vit_read64_in(r, 53, kVitBadValue);
+  p->context_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
+  p->causal = vit_read_in(r, 0, 1, kVitBadValue);
+  p->past_tokens = vit_read_in(r, 0, p->causal ? VIT_MAX_TOKENS : 0, kVitBadDimension);
+  p->bias_batches = vit_read_in(r, 0, p->batches, kVitBadDimension);
+  vit_expect(r, p->bias_batches == 0 || (int64_t)p->batches % p->bias_batches == 0,
+             kVitBadDimension);
+  vit_expect(
+      r, p->score_multiplier >= INT64_C(1) << 15 || (p->score_shift == 0 && p->bias_batches == 0),
+      kVitBadValue);
+  p->bias_heads = vit_read_in(r, p->bias_batches > 0 ? 1 : 0, p->bias_batches > 0 ? p->heads : 0,
+                              kVitBadDimension);
+  vit_expect(r, p->bias_heads <= 1 || p->bias_heads == p->heads, kVitBadDimension);
+  p->bias = (const int16_t*)vit_read_optional_array(
+      r, p->bias_batches > 0,
+      (((int64_t)p->bias_batches * p->bias_heads) * p->tokens) * p->key_tokens, 2);
+  p->bias_shift = vit_read_in(r, 0, p->bias_batches > 0 ? 8 : 0, kVitBadValue);
   return vit_reader_finish(r);
 }

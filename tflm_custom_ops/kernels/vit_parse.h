@@ -45,6 +45,9 @@ VitStatus vit_parse_linear(const uint8_t* options, size_t options_bytes, const u
                            size_t blob_bytes, VitLinearOpParams* params);
 VitStatus vit_parse_rms_norm(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
                              size_t blob_bytes, VitRmsNormParams* params);
+VitStatus vit_parse_attention_core(const uint8_t* options, size_t options_bytes,
+                                   const uint8_t* blob, size_t blob_bytes,
+                                   VitAttentionCoreParams* params);
 
 #ifdef __cplusplus
 }

@@ -20,11 +20,19 @@ static inline int32_t exponential(Exponent x, int32_t score) {
   return x.table[t & 255] >> (t >> 8);
 }
 
-int32_t vit_exponentials(const VitAttentionParams* p, const int32_t* scores, int16_t* e) {
-  const int32_t tokens = p->tokens;
+void vit_scores(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* expanded,
+                int32_t* scores) {
+  (void)expanded;
+  const int32_t dim = vit_even(head->head_dim);
+  vit_gemm_rows(q.data, q.stride, q.rows, keys, dim, dim, vit_even(head->tokens), scores,
+                vit_exponential_stride(head->tokens));
+}
+
+int32_t vit_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32_t tokens,
+                         int16_t* e) {
   int32_t maximum = scores[0];
   for (int32_t j = 1; j < tokens; ++j) maximum = vit_max32(maximum, scores[j]);
-  const Exponent x = {p->exp_table, maximum, p->score_shift, p->score_multiplier};
+  const Exponent x = {softmax->table, maximum, softmax->shift, softmax->multiplier};
   int32_t total = 0, j = 0;
   for (; j + 4 <= tokens; j += 4) {
     const int32_t a = exponential(x, scores[j]), b = exponential(x, scores[j + 1]);
@@ -47,6 +55,15 @@ int32_t vit_exponentials(const VitAttentionParams* p, const int32_t* scores, int
     e[j + 3] = last[3];
   }
   return total;
+}
+
+void vit_tile_exponentials(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* expanded,
+                           int32_t* scores, VitRows e, int32_t* totals) {
+  vit_scores(head, q, keys, expanded, scores);
+  for (int32_t r = 0; r < q.rows; ++r) {
+    totals[r] = vit_exponentials(&head->softmax, vit_score_row(head, scores, r), head->tokens,
+                                 vit_wide_row(e, r));
+  }
 }
 
 // Tokens of the values that are expanded to int16 at a time (on the stack), and query rows that
@@ -93,16 +110,16 @@ static void weighted_sums(VitRows e, const int8_t* v0, const int8_t* v1, int32_t
 }
 
 // The late division: A / P in output units, from multiplier m = context_numerator / (P << g).
-static inline int32_t divide(const VitAttentionParams* p, int32_t sum, int32_t total, int32_t g,
+static inline int32_t divide(const VitHead* head, int32_t sum, int32_t total, int32_t g,
                              int32_t m) {
-  const int32_t a = vit_sub32(sum, vit_mul32(p->v.up.out_zero_point, total));
-  const int32_t bias = p->context_zero_point * 65536 + 32768;
+  const int32_t a = vit_sub32(sum, vit_mul32(head->value_zero_point, total));
+  const int32_t bias = head->context_zero_point * 65536 + 32768;
   const int32_t v = vit_mulh_add(bias, vit_shl32(a, g), m);
   return vit_sat8(v >> 16);
 }
 
-void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                 const int8_t* values, VitExpansion expansion, const VitContext* out) {
+void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
+                 VitExpansion expansion, const VitContext* out) {
   (void)expansion;
   int32_t acc[2 * QUERY_BLOCK];
   int32_t multiplier[QUERY_BLOCK];
@@ -113,17 +130,17 @@ void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
     for (int32_t r = 0; r < block.rows; ++r) {
       const int32_t total = totals[first + r];
       const int32_t g = vit_clz32((uint32_t)total) - 9;
-      multiplier[r] = (int32_t)(p->context_numerator / ((int64_t)total << g));
+      multiplier[r] = (int32_t)(head->context_numerator / ((int64_t)total << g));
     }
-    for (int32_t d = 0; d < p->head_dim; d += 2) {
-      const int32_t two = d + 1 < p->head_dim;
+    for (int32_t d = 0; d < head->value_dim; d += 2) {
+      const int32_t two = d + 1 < head->value_dim;
       const int8_t* v = values + (ptrdiff_t)d * e.stride;
-      weighted_sums(block, v, two ? v + e.stride : v, p->tokens, acc);
+      weighted_sums(block, v, two ? v + e.stride : v, head->tokens, acc);
       for (int32_t r = 0; r < block.rows; ++r) {
         const int32_t total = totals[first + r];
         const int32_t g = vit_clz32((uint32_t)total) - 9;
         for (int32_t i = 0; i <= two; ++i) {
-          const int32_t c = divide(p, acc[2 * r + i], total, g, multiplier[r]);
+          const int32_t c = divide(head, acc[2 * r + i], total, g, multiplier[r]);
           if (out->narrow) {
             out->narrow[(first + r) * out->stride + d + i] = (int8_t)c;
           } else {

@@ -15,9 +15,60 @@ extern "C" {
 // are expanded in the same order.
 static inline int32_t vit_exponential_stride(int32_t tokens) { return vit_round_up(tokens, 4); }
 
-// One row: e int16 [vit_exponential_stride(tokens)], padded with 0, of scores int32 [tokens].
-// Returns their sum P.
-int32_t vit_exponentials(const VitAttentionParams* p, const int32_t* scores, int16_t* e);
+// Scores of as many queries as this many bytes hold are computed at once, at least of two: the
+// DSP core expands the keys once for all of them. No more bytes than a tile's exponentials, unless
+// they lie in place of rows that are larger.
+#define VIT_SCORE_BYTES 8192
+// Tokens whose values are expanded at a time.
+#define VIT_VALUE_TOKENS 264
+
+// Arguments of the exponentials; the assembly reads the fields in this order.
+typedef struct {
+  int32_t multiplier;
+  const uint16_t* table;
+  int32_t shift;
+} VitSoftmax;
+
+// What attention with the keys and values of one head needs besides them.
+typedef struct {
+  VitSoftmax softmax;
+  int64_t context_numerator;
+  int32_t context_zero_point;
+  int32_t value_zero_point;
+  int32_t tokens;     // of keys and values
+  int32_t head_dim;   // of queries and keys
+  int32_t value_dim;  // of values
+} VitHead;
+
+// Scores int32 of a tile q of queries: q.rows rounded up to VIT_ROW_GROUP rows of
+// vit_exponential_stride(tokens). keys: int16 [tokens even / 2][head_dim even], packed in token
+// pairs, each in [-127, 127]. `expanded` is memory for head_dim inputs (vit_expansion_bytes).
+void vit_scores(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* expanded,
+                int32_t* scores);
+
+// First score of row `row`, and where that of token j lies from there.
+#if VIT_USE_DSP
+static inline int32_t* vit_score_row(const VitHead* head, int32_t* scores, int32_t row) {
+  const int32_t group = row / VIT_ROW_GROUP, stride = vit_exponential_stride(head->tokens);
+  return scores + group * VIT_ROW_GROUP * stride + (row - group * VIT_ROW_GROUP) * 4;
+}
+static inline int32_t vit_score_at(int32_t j) { return (j >> 2) * (VIT_ROW_GROUP * 4) + (j & 3); }
+#else
+static inline int32_t* vit_score_row(const VitHead* head, int32_t* scores, int32_t row) {
+  return scores + row * vit_exponential_stride(head->tokens);
+}
+static inline int32_t vit_score_at(int32_t j) { return j; }
+#endif
+
+// One row of exponentials, of the first `tokens` scores, in a tile of exponentials; the last group
+// of four is padded with 0. Returns their sum P.
+int32_t vit_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32_t tokens,
+                         int16_t* e);
+
+// Both for a tile of queries: their exponentials to `e`, a tile of stride
+// vit_exponential_stride(tokens), and the sums.
+void vit_tile_exponentials(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* expanded,
+                           int32_t* scores, VitRows e, int32_t* totals);
 
 // Where the context of a head goes: int8 rows, narrow[row * stride + d], or the columns from
 // `column` on of wide rows.
@@ -29,11 +80,11 @@ typedef struct {
 } VitContext;
 
 // Context of one head for a tile of queries: e.rows rows of exponentials with sums `totals`, and
-// the head's values, int8 [head_dim][e.stride], in a row the tokens and then anything. The tokens
+// the head's values, int8 [value_dim][e.stride], in a row the tokens and then anything. The tokens
 // that `expansion` holds are a multiple of 4. Wide rows have memory for whole groups, and the row
 // after an odd last one is undefined.
-void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                 const int8_t* values, VitExpansion expansion, const VitContext* out);
+void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
+                 VitExpansion expansion, const VitContext* out);
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,7 @@
 // the product with V reads them.
 //
 //   uint32_t vit_dsp_softmax_row(const int32_t* scores, uint32_t* tile, int32_t tokens,
-//                                const VitDspSoftmax* softmax);
+//                                const VitSoftmax* softmax);
 //
 // scores: one row of int32 [quad][2][4] (32 bytes from quad to quad of tokens). tile: one row of
 // int16 [pair][2][2] (8 bytes), four tokens in the order (0, 2), (1, 3), in which SXTB16 widens the

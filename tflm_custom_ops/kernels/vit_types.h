@@ -24,6 +24,7 @@ extern "C" {
 #define VIT_MAX_HEAD_DIM 256
 #define VIT_MAX_HEAD_FEATURES 4096
 #define VIT_MAX_FEATURES 32768
+#define VIT_MAX_ELEMENTS 268435456
 #define VIT_MAX_IMAGE_SIDE 8192
 #define VIT_MAX_CHANNELS 1024
 #define VIT_MAX_RELATIVE_DISTANCE 14
@@ -39,6 +40,7 @@ typedef enum {
   kVitGelu = 5,
   kVitLinear = 6,
   kVitRmsNorm = 7,
+  kVitAttentionCore = 8,
 } VitOpKind;
 
 typedef enum {
@@ -230,6 +232,47 @@ typedef struct {
   const int32_t* gamma;  // [embed_dim]
   int64_t epsilon;
 } VitRmsNormParams;
+
+// Where the elements `[batches][heads][tokens][channels]` lie in a tensor, in elements. 6 words.
+typedef struct {
+  int32_t elements;        // of the whole tensor
+  int32_t offset;          // of the first element
+  int32_t batch_stride;    // from one batch to the next
+  int32_t head_stride;     // from one head to the next
+  int32_t token_stride;    // from one token to the next
+  int32_t channel_stride;  // from one channel of a head to the next
+} VitView;
+
+// softmax(scale q.k + bias).v of int8 tensors, `batches` times independently.
+typedef struct {
+  int32_t batches;     // windows, or other leading dimensions
+  int32_t tokens;      // queries of a batch
+  int32_t key_tokens;  // keys and values of a batch
+  int32_t heads;       // of queries
+  int32_t key_heads;   // of keys and values; each serves heads // key_heads neighbours
+  int32_t head_dim;    // of queries and keys
+  int32_t value_dim;   // of values
+  int32_t token_tile;  // query tokens at a time; schedule
+  VitView q;
+  VitView k;
+  VitView v;
+  VitView out;
+  int32_t q_zero_point;
+  int32_t k_zero_point;  // no result depends on it
+  int32_t v_zero_point;
+  int32_t score_multiplier;
+  int32_t score_shift;
+  const uint16_t* exp_table;  // [256]
+  int64_t context_numerator;
+  int32_t context_zero_point;
+  int32_t causal;        // 1: query i has keys 0 .. i + past_tokens only
+  int32_t past_tokens;   // keys before that of the first query
+  int32_t bias_batches;  // 0: no bias; batch b has that of b % bias_batches
+  int32_t bias_heads;    // `heads`, or 1 for all
+  const int16_t* bias;   // [bias_batches][bias_heads][tokens][key_tokens]; added to a score as bias
+                         // << bias_shift; -32768 leaves the key out
+  int32_t bias_shift;
+} VitAttentionCoreParams;
 
 #ifdef __cplusplus
 }

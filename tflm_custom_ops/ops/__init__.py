@@ -2,6 +2,7 @@
 """The fused operators, each declared once in a folder of its own; docs/operators.md."""
 
 from tflm_custom_ops.ops.attention.params import Attention
+from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
 from tflm_custom_ops.ops.base import Operator, Params, Streaming, TensorType
 from tflm_custom_ops.ops.codec import (
     HEADER_WORDS,
@@ -49,6 +50,7 @@ __all__ = [
     "OPERATORS",
     "VERSION",
     "Attention",
+    "AttentionCore",
     "Gelu",
     "Int8Array",
     "Int32Array",
@@ -68,6 +70,7 @@ __all__ = [
     "Status",
     "Streaming",
     "TensorType",
+    "View",
     "code_of",
     "decode",
     "encode",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops.attention.operator import AttentionOperator
+from tflm_custom_ops.ops.attention_core.operator import AttentionCoreOperator
 from tflm_custom_ops.ops.base import Operator, Params
 from tflm_custom_ops.ops.gelu.operator import GeluOperator
 from tflm_custom_ops.ops.layer_norm.operator import LayerNormOperator
@@ -26,6 +27,7 @@ OPERATORS: tuple[type[Operator[Any]], ...] = (
     GeluOperator,
     LinearOperator,
     RmsNormOperator,
+    AttentionCoreOperator,
 )
 
 BY_KIND = {operator.KIND: operator for operator in OPERATORS}

@@ -6,7 +6,7 @@
 // The sources of this folder compile unchanged against TFLM's own headers (firmware, TFLM_DIR) and
 // against the project's declarations in abi/ (the PyPI wheel). An application does
 //
-//   tflite::MicroMutableOpResolver<9> resolver;
+//   tflite::MicroMutableOpResolver<10> resolver;
 //   if (tflm_vit::AddVitOps(&resolver) != kTfLiteOk) ...
 //
 // and then adds the builtin operators that its model still has.
@@ -24,6 +24,7 @@ const TFLMRegistration* RegisterVitLayerNorm();
 const TFLMRegistration* RegisterVitGelu();
 const TFLMRegistration* RegisterVitLinear();
 const TFLMRegistration* RegisterVitRmsNorm();
+const TFLMRegistration* RegisterVitAttentionCore();
 
 struct NamedRegistration {
   const char* custom_code;  // operator_codes.custom_code in the .tflite
@@ -38,6 +39,7 @@ constexpr NamedRegistration kVitOps[] = {
     {"VitGelu", RegisterVitGelu},
     {"VitLinear", RegisterVitLinear},
     {"VitRmsNorm", RegisterVitRmsNorm},
+    {"VitAttentionCore", RegisterVitAttentionCore},
 };
 
 // Adds all operators to a tflite::MicroMutableOpResolver. kTfLiteError when it has no room for

@@ -90,7 +90,7 @@ FAULTS = {
         "vit_gemm_dsp.c", "has_second ? pair0 + columns->pair_step : pair0", "pair0", OpKind.LINEAR
     ),
     "scores of the next group": Fault(
-        "vit_attention_dsp.c",
+        "vit_softmax_dsp.c",
         "(r / VIT_ROW_GROUP) * group_scores",
         "(r / VIT_ROW_GROUP + (r > 2)) * group_scores",
         OpKind.ATTENTION,

@@ -58,7 +58,7 @@ FAULTS = {
         OpKind.ATTENTION,
     ),
     "zero point of the values": Fault(
-        "vit_softmax.c", "vit_mul32(p->v.up.out_zero_point, total)", "0", OpKind.ATTENTION
+        "vit_softmax.c", "vit_mul32(head->value_zero_point, total)", "0", OpKind.ATTENTION
     ),
     "keys of a pair swapped": Fault(
         "vit_store.c", "if (row & 1) {", "if (!(row & 1)) {", OpKind.ATTENTION

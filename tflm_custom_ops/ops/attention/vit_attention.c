@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vit_attention_dsp.h"
 #include "vit_attention_plan.h"
-#include "vit_gemm.h"
 #include "vit_kernels.h"
 #include "vit_math.h"
 #include "vit_norm.h"
@@ -11,6 +9,7 @@
 typedef struct {
   const VitAttentionParams* p;
   VitAttentionPlan plan;
+  VitHead head;
   const void* x;
   void* y;
   uint8_t* scratch;
@@ -111,18 +110,9 @@ static VitRows tile_exponentials(const Run* run, const int8_t* queries, int32_t 
     q.rows = vit_min32(plan->score_rows, count - row);
     vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim, p->q.up.out_zero_point,
                    q);
-#if VIT_USE_DSP
     const VitRows part = {vit_wide_row(e, row), e.stride, q.rows};
-    vit_dsp_exponentials(p, q, keys, (uint32_t*)(run->scratch + plan->key_expansion), scores, part,
-                         totals + row);
-#else
-    vit_gemm_rows(q.data, q.stride, q.rows, keys, plan->dh_even, plan->dh_even, vit_even(p->tokens),
-                  scores, plan->token_stride);
-    for (int32_t r = 0; r < q.rows; ++r) {
-      totals[row + r] =
-          vit_exponentials(p, scores + r * plan->token_stride, e.data + (row + r) * e.stride);
-    }
-#endif
+    vit_tile_exponentials(&run->head, q, keys, (uint32_t*)(run->scratch + plan->key_expansion),
+                          scores, part, totals + row);
   }
   return e;
 }
@@ -157,7 +147,7 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
       out.narrow =
           (int8_t*)(run->scratch + plan->context) + (ptrdiff_t)token * out.stride + out.column;
     }
-    vit_context(p, e, totals, values,
+    vit_context(&run->head, e, totals, values,
                 (VitExpansion){(uint32_t*)(run->scratch + plan->value_expansion), VIT_VALUE_TOKENS},
                 &out);
   }
@@ -182,6 +172,16 @@ static void widen_context(const Run* run, int32_t token, int32_t count) {
                     context_rows(run, count));
 }
 
+static VitHead head_of(const VitAttentionParams* p) {
+  return (VitHead){{p->score_multiplier, p->exp_table, p->score_shift},
+                   p->context_numerator,
+                   p->context_zero_point,
+                   p->v.up.out_zero_point,
+                   p->tokens,
+                   p->head_dim,
+                   p->head_dim};
+}
+
 size_t vit_attention_scratch_bytes(const VitAttentionParams* params) {
   return vit_attention_plan(params).bytes;
 }
@@ -189,7 +189,7 @@ size_t vit_attention_scratch_bytes(const VitAttentionParams* params) {
 // A tile's tokens are overwritten as soon as its queries of the last heads are done: keys and
 // values of all tokens exist by then.
 void vit_attention(const VitAttentionParams* params, const void* x, void* y, void* scratch) {
-  const Run run = {params, vit_attention_plan(params), x, y, (uint8_t*)scratch};
+  const Run run = {params, vit_attention_plan(params), head_of(params), x, y, (uint8_t*)scratch};
   const int32_t tokens = params->tokens, tile = run.plan.tile, group = run.plan.group_heads;
   for (int32_t h = 0; h < params->heads; h += group) {
     const Heads heads = {h, h + group};

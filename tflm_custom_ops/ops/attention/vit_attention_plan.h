@@ -21,18 +21,11 @@
 #ifndef TFLM_CUSTOM_OPS_OPS_ATTENTION_VIT_ATTENTION_PLAN_H_
 #define TFLM_CUSTOM_OPS_OPS_ATTENTION_VIT_ATTENTION_PLAN_H_
 
-#include "vit_linear_rows.h"
+#include "vit_softmax.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-// Scores of as many queries as this many bytes hold are computed at once, at least of two: the
-// DSP core expands the keys once for all of them. No more bytes than a tile's exponentials, unless
-// the rows that the scores replace are larger.
-#define VIT_SCORE_BYTES 8192
-// Tokens whose values are expanded at a time.
-#define VIT_VALUE_TOKENS 264
 
 typedef struct {
   int32_t tile;             // query tokens at a time

@@ -9,6 +9,7 @@ MAX_EMBED_DIM = 640  # of the integer LayerNorm: its variance stays below 2**49
 MAX_HEAD_DIM = 256
 MAX_HEAD_FEATURES = 4096  # heads * head_dim
 MAX_FEATURES = 32768  # inputs or outputs of a layer: 2**15 * 255 * 128 < 2**31
+MAX_ELEMENTS = 1 << 28  # of a tensor that is read through strides
 MAX_IMAGE_SIDE = 8192
 MAX_CHANNELS = 1024
 MAX_RELATIVE_DISTANCE = 14  # of the tables of AutoFormer and MCUFormer

@@ -230,7 +230,10 @@ def test_malformed_operator_is_refused_with_a_reason(kind: OpKind, what: str) ->
     if kind is OpKind.GELU and what == "input shape":
         what = "output shape"  # any input shape is right; the output must follow it
     message = _message(_bad_spec(op, what))
-    assert f"{BY_KIND[kind].CODE}: {_EXPECTED[what]}" in message
+    stated = BY_KIND[kind].INPUTS
+    role = "input" if len(stated) == 1 else stated[0].name
+    expected = _EXPECTED[what].replace("input:", f"{role}:")
+    assert f"{BY_KIND[kind].CODE}: {expected}" in message
     assert "failed to prepare" in message
 
 

@@ -2,25 +2,33 @@
 // Exponentials and context of one head on the DSP cores. Exponentials are a tile
 // (vit_gemm_dsp.h) whose tokens come in fours in the order (0, 2, 1, 3), in which SXTB16 widens
 // the values.
-#include "vit_attention_dsp.h"
+#include "vit_softmax.h"
 
 #if VIT_USE_DSP
 
 #include "vit_expand_dsp.h"
 #include "vit_gemm_dsp.h"
 #include "vit_simd.h"
-#include "vit_softmax.h"
 
-void vit_dsp_exponentials(const VitAttentionParams* p, VitRows q, const int16_t* keys,
-                          uint32_t* expanded, int32_t* scores, VitRows e, int32_t* totals) {
-  const VitDspSoftmax softmax = {p->score_multiplier, p->exp_table, p->score_shift};
-  const int32_t group_scores = VIT_ROW_GROUP * vit_round_up(p->tokens, VIT_DSP_CHANNELS);
-  vit_dsp_scores(q.data, vit_dsp_groups(q.rows), q.stride, keys, vit_even(p->tokens) / 2, expanded,
-                 scores);
+void vit_scores(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* expanded,
+                int32_t* scores) {
+  vit_dsp_scores(q.data, vit_dsp_groups(q.rows), q.stride, keys, vit_even(head->tokens) / 2,
+                 expanded, scores);
+}
+
+int32_t vit_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32_t tokens,
+                         int16_t* e) {
+  return vit_dsp_softmax_row(scores, e, tokens, softmax);
+}
+
+void vit_tile_exponentials(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* expanded,
+                           int32_t* scores, VitRows e, int32_t* totals) {
+  const int32_t group_scores = VIT_ROW_GROUP * vit_exponential_stride(head->tokens);
+  vit_scores(head, q, keys, expanded, scores);
   for (int32_t r = 0; r < q.rows; ++r) {
     const int32_t* row =
         scores + (r / VIT_ROW_GROUP) * group_scores + (r % VIT_ROW_GROUP) * VIT_DSP_CHANNELS;
-    totals[r] = vit_dsp_softmax_row(row, vit_wide_row(e, r), p->tokens, &softmax);
+    totals[r] = vit_dsp_softmax_row(row, vit_wide_row(e, r), head->tokens, &head->softmax);
   }
 }
 
@@ -51,10 +59,10 @@ typedef struct {
   int32_t multiplier;
 } Division;
 
-static Division division_of(const VitAttentionParams* p, int32_t total) {
+static Division division_of(const VitHead* head, int32_t total) {
   const int32_t shift = vit_clz32((uint32_t)total) - 9;
-  const int32_t multiplier = (int32_t)(p->context_numerator / ((int64_t)total << shift));
-  return (Division){vit_mul32(p->v.up.out_zero_point, total), shift, multiplier};
+  const int32_t multiplier = (int32_t)(head->context_numerator / ((int64_t)total << shift));
+  return (Division){vit_mul32(head->value_zero_point, total), shift, multiplier};
 }
 
 static inline int32_t divide(Division d, int32_t bias, int32_t sum) {
@@ -103,19 +111,19 @@ static void store_channel(const Division* d, int32_t bias, const int32_t* sums, 
   }
 }
 
-void vit_context(const VitAttentionParams* p, VitRows e, const int32_t* totals,
-                 const int8_t* values, VitExpansion expansion, const VitContext* out) {
+void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
+                 VitExpansion expansion, const VitContext* out) {
   Division divisions[QUERY_BLOCK];
   int32_t sums[CHANNELS * QUERY_BLOCK];
-  const int32_t bias = p->context_zero_point * 65536 + 32768;
+  const int32_t bias = head->context_zero_point * 65536 + 32768;
   for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {
     const int32_t rows = vit_min32(QUERY_BLOCK, e.rows - first);
     const VitRows block = {vit_wide_row(e, first), e.stride, rows};
-    for (int32_t r = 0; r < rows; ++r) divisions[r] = division_of(p, totals[first + r]);
+    for (int32_t r = 0; r < rows; ++r) divisions[r] = division_of(head, totals[first + r]);
     // The row that fills the last group is computed too, and nobody reads it.
     if (rows & 1) divisions[rows] = divisions[0];
-    for (int32_t d = 0; d < p->head_dim; d += CHANNELS) {
-      const int32_t channels = vit_min32(CHANNELS, p->head_dim - d), column = out->column + d;
+    for (int32_t d = 0; d < head->value_dim; d += CHANNELS) {
+      const int32_t channels = vit_min32(CHANNELS, head->value_dim - d), column = out->column + d;
       weighted_sums(block, values + (ptrdiff_t)d * e.stride, channels, expansion, sums);
       if (channels < CHANNELS) {
         for (int32_t i = 0; i < channels; ++i) {

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention between projected tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from numpy.typing import ArrayLike, NDArray
+
+from tflm_custom_ops.ops import cost
+from tflm_custom_ops.ops.attention.operator import (
+    DEFAULT_TOKEN_TILE,
+    SCORE_BYTES,
+    VALUE_TOKENS,
+)
+from tflm_custom_ops.ops.attention_core.params import AttentionCore
+from tflm_custom_ops.ops.attention_core.reference import run_attention_core
+from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule
+from tflm_custom_ops.ops.scratch import align, area, even, expansion, row_capacity, wide
+
+
+class AttentionCoreOperator(Operator[AttentionCore]):
+    """softmax(scale q.k + bias).v, in a tile of queries of one head at a time."""
+
+    KIND: ClassVar[int] = 8
+    NAME: ClassVar[str] = "attention_core"
+    CODE: ClassVar[str] = "VitAttentionCore"
+    PARAMS: ClassVar[type[Params]] = AttentionCore
+    INPUTS: ClassVar[tuple[Operand, ...]] = (
+        Operand(("q.elements",), zero_point="q_zero_point", name="q"),
+        Operand(("k.elements",), zero_point="k_zero_point", name="k"),
+        Operand(("v.elements",), zero_point="v_zero_point", name="v"),
+    )
+    OUTPUT: ClassVar[Operand] = Operand(("out.elements",), zero_point="context_zero_point")
+    C_X: ClassVar[str] = "const int8_t*"
+    C_Y: ClassVar[str] = "int8_t*"
+    C_NOTE: ClassVar[str] = (
+        "Attention between projected tensors, which may be one and the same. y must not overlap\n"
+        "them."
+    )
+
+    def reference(self, q: ArrayLike, k: ArrayLike, v: ArrayLike) -> NDArray[Any]:
+        """int8 y ``[out.elements]``."""
+        return run_attention_core(self.params, q, k, v)
+
+    @property
+    def _key_stride(self) -> int:
+        """Elements of a row of values, scores and exponentials."""
+        return -(-self.params.key_tokens // 4) * 4
+
+    @property
+    def score_rows(self) -> int:
+        """Queries whose scores are computed at a time, in no more than a tile's exponentials."""
+        rows = row_capacity(min(self.params.token_tile, self.params.tokens))
+        space = min(SCORE_BYTES, area(rows, self._key_stride, 2))
+        return max(2, min(space // (4 * self._key_stride) // 2 * 2, rows))
+
+    @property
+    def kept_bytes(self) -> int:
+        """Keys and values of one head, and which keys do not fit their packing."""
+        p = self.params
+        keys = align(even(p.key_tokens) * even(p.head_dim))
+        return keys + area(p.value_dim, self._key_stride, 1) + align(p.key_tokens)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """vit_attention_core_plan.h describes the regions."""
+        p, stride = self.params, self._key_stride
+        tile = min(p.token_tile, p.tokens)
+        scores = area(self.score_rows, stride, 4) + wide(self.score_rows, p.head_dim)
+        scores += expansion(p.head_dim)
+        context = expansion(min(stride, VALUE_TOKENS))
+        if p.out.channel_stride != 1:
+            context += area(tile, p.value_dim, 1)
+        total = self.kept_bytes + area(tile, 1, 4) + area(row_capacity(tile), stride, 2)
+        return total + max(scores, context)
+
+    def schedules(self) -> Iterator[AttentionCore]:
+        """Token tiles."""
+        for tile in cost.token_tiles(self.params.tokens):
+            yield dataclasses.replace(self.params, token_tile=tile)
+
+    def default_schedule(self) -> AttentionCore:
+        """A small tile."""
+        tile = min(DEFAULT_TOKEN_TILE, self.params.tokens)
+        return dataclasses.replace(self.params, token_tile=tile)
+
+    @property
+    def schedule_cost(self) -> Schedule:
+        """Packing keys and values, scores, softmax and context; there are no weights."""
+        p, keys = self.params, self._key_stride
+        tile, at_once = min(p.token_tile, p.tokens), self.score_rows
+        tiles, rest = divmod(p.tokens, tile)
+        passes = tiles * -(-tile // at_once) + -(-rest // at_once)
+        value_passes = -(-p.tokens // tile)
+        queries = tiles * row_capacity(tile) + row_capacity(rest)
+        channels = -(-p.value_dim // 3) * 3
+        per_query = keys * (
+            p.head_dim * cost.PER_MAC + cost.PER_SCORE + cost.PER_SOFTMAX_ELEMENT
+        ) + channels * (keys * cost.PER_WIDE_MAC + cost.PER_CONTEXT)
+        per_pass = keys * (p.head_dim * cost.PER_WEIGHT_PASS + cost.PER_KEY_PASS)
+        head = queries * per_query + passes * per_pass
+        head += value_passes * keys * p.value_dim * cost.PER_VALUE_PASS
+        return Schedule(0, p.batches * p.heads * head)
+
+    @property
+    def schedule_text(self) -> str:
+        """E.g. "16 queries"."""
+        return f"{self.params.token_tile} queries"
+
+    def schedule_changes(self, other: Operator[Any]) -> tuple[str, ...]:
+        """Fewer queries at a time."""
+        smaller = other.params.token_tile < self.params.token_tile
+        return ("smaller token tiles",) if smaller else ()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of q.k and of the context."""
+        p = self.params
+        scores = p.batches * p.heads * p.tokens * p.key_tokens
+        return scores * (p.head_dim + p.value_dim)

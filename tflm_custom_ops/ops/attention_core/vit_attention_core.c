@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vit_attention_core_plan.h"
+#include "vit_kernels.h"
+#include "vit_math.h"
+#include "vit_softmax.h"
+
+// An entry of the bias that leaves the key out, and its score: less than any other.
+#define MASKED INT16_MIN
+#define MASKED_SCORE (-(1 << 30))
+// Two products of a query's and a key's channel differ by no more: |q - z| <= 255, and keys differ
+// by 255.
+#define CHANNEL_DIFFERENCE (2 * 255 * 128)
+
+// One run of the operator: what its steps share.
+typedef struct {
+  const VitAttentionCoreParams* p;
+  VitAttentionCorePlan plan;
+  VitHead head;
+  const int8_t* q;
+  const int8_t* k;
+  const int8_t* v;
+  int8_t* y;
+  uint8_t* scratch;
+  int32_t key_shift;  // added to keys, which the softmax cancels: the rarer end does not fit
+} Run;
+
+// The queries of one head of one batch, with the keys and values that the scratch holds.
+typedef struct {
+  int32_t batch;
+  int32_t head;
+  int has_unpacked;  // some keys do not fit their packing
+  const int8_t* k;
+} Place;
+
+// Where a head's tokens begin in a tensor.
+static int32_t first_of(const VitView* view, int32_t batch, int32_t head) {
+  return view->offset + batch * view->batch_stride + head * view->head_stride;
+}
+
+static int32_t packed_key(int32_t key) { return vit_clamp(key, -127, 127); }
+
+// Keys of a head, two tokens in an int16 (vit_softmax.h). Returns whether some do not fit; they
+// are marked. What follows an odd number of channels meets a query's 0.
+static int pack_keys(const Run* run, const int8_t* k) {
+  const VitAttentionCoreParams* p = run->p;
+  const int32_t dim = vit_even(p->head_dim), step = p->k.channel_stride;
+  int16_t* out = (int16_t*)run->scratch;
+  uint8_t* unpacked = run->scratch + run->plan.unpacked;
+  int found = 0;
+  for (int32_t j = 0; j < p->key_tokens; ++j) {
+    const int8_t* from = k + j * p->k.token_stride;
+    int16_t* to = out + (j >> 1) * dim;
+    const int32_t factor = j & 1 ? 256 : 1;
+    int differs = 0;
+    for (int32_t d = 0; d < p->head_dim; ++d) {
+      const int32_t key = from[d * step] + run->key_shift, packed = packed_key(key);
+      differs |= key != packed;
+      to[d] = (int16_t)((j & 1 ? to[d] : 0) + factor * packed);
+    }
+    unpacked[j] = (uint8_t)differs;
+    found |= differs;
+  }
+  return found;
+}
+
+// Values of a head, [value_dim][key_stride].
+static void turn_values(const Run* run, const int8_t* v) {
+  const VitAttentionCoreParams* p = run->p;
+  int8_t* out = (int8_t*)(run->scratch + run->plan.values);
+  for (int32_t d = 0; d < p->value_dim; ++d, out += run->plan.key_stride) {
+    const int8_t* from = v + d * p->v.channel_stride;
+    for (int32_t j = 0; j < p->key_tokens; ++j) out[j] = from[j * p->v.token_stride];
+  }
+}
+
+// Queries of a head from `token` on, as wide rows minus the zero point.
+static void widen_queries(const Run* run, Place at, int32_t token, VitRows rows) {
+  const VitAttentionCoreParams* p = run->p;
+  const VitView* view = &p->q;
+  const int8_t* from = run->q + first_of(view, at.batch, at.head) + token * view->token_stride;
+  if (view->channel_stride == 1) {
+    vit_widen_rows(from, view->token_stride, p->head_dim, p->q_zero_point, rows);
+    return;
+  }
+  for (int32_t r = 0; r < rows.rows; ++r) {
+    int16_t* to = vit_wide_row(rows, r);
+    for (int32_t d = 0; d < p->head_dim; ++d) {
+      const int32_t q = from[r * view->token_stride + d * view->channel_stride];
+      to[vit_wide_at(d)] = (int16_t)(q - p->q_zero_point);
+    }
+  }
+  vit_pad_rows(rows, p->head_dim);
+}
+
+// Scores with keys that do not fit their packing.
+static void correct_scores(const Run* run, Place at, const int16_t* query, int32_t* scores) {
+  const VitAttentionCoreParams* p = run->p;
+  const uint8_t* unpacked = run->scratch + run->plan.unpacked;
+  for (int32_t j = 0; j < p->key_tokens; ++j) {
+    if (!unpacked[j]) continue;
+    const int8_t* key = at.k + j * p->k.token_stride;
+    int32_t sum = 0;
+    for (int32_t d = 0; d < p->head_dim; ++d) {
+      sum += query[vit_wide_at(d)] * (key[d * p->k.channel_stride] + run->key_shift);
+    }
+    scores[vit_score_at(j)] = sum;
+  }
+}
+
+static void add_bias(const Run* run, Place at, int32_t token, int32_t count, int32_t* scores) {
+  const VitAttentionCoreParams* p = run->p;
+  const ptrdiff_t plane =
+      (at.batch % p->bias_batches) * (ptrdiff_t)p->bias_heads + (p->bias_heads == 1 ? 0 : at.head);
+  const int16_t* bias = p->bias + (plane * p->tokens + token) * p->key_tokens;
+  for (int32_t j = 0; j < count; ++j) {
+    int32_t* score = scores + vit_score_at(j);
+    *score = bias[j] == MASKED ? MASKED_SCORE : *score + bias[j] * (1 << p->bias_shift);
+  }
+}
+
+// Cuts off scores that are so far below the largest that the difference, shifted, would not be an
+// int32; their exponential is 0.
+static void limit_scores(const VitSoftmax* softmax, int32_t count, int32_t* scores) {
+  int32_t largest = scores[0];
+  for (int32_t j = 1; j < count; ++j) largest = vit_max32(largest, scores[vit_score_at(j)]);
+  const int32_t least = largest - (INT32_MAX >> softmax->shift);
+  for (int32_t j = 0; j < count; ++j) {
+    scores[vit_score_at(j)] = vit_max32(scores[vit_score_at(j)], least);
+  }
+}
+
+// Exponentials of a query's first `count` scores, 0 for the other keys; returns their sum.
+static int32_t row_exponentials(const Run* run, Place at, int32_t token, int32_t count,
+                                int32_t* scores, int16_t* e) {
+  const VitAttentionCoreParams* p = run->p;
+  if (p->bias_batches) add_bias(run, at, token, count, scores);
+  const int fits = (int64_t)p->head_dim * CHANNEL_DIFFERENCE <= INT32_MAX >> p->score_shift;
+  if (p->score_shift > 0 && (p->bias_batches || !fits)) {
+    limit_scores(&run->head.softmax, count, scores);
+  }
+  const int32_t total = vit_exponentials(&run->head.softmax, scores, count, e);
+  for (int32_t j = vit_round_up(count, 4); j < run->plan.key_stride; ++j) e[vit_wide_at(j)] = 0;
+  return total;
+}
+
+// Exponentials of a tile of queries, and their sums.
+static VitRows tile_exponentials(const Run* run, Place at, int32_t token, int32_t count,
+                                 int32_t* totals) {
+  const VitAttentionCoreParams* p = run->p;
+  const VitAttentionCorePlan* plan = &run->plan;
+  int32_t* scores = (int32_t*)(run->scratch + plan->scores);
+  const VitRows e = {(int16_t*)(run->scratch + plan->exponentials), plan->key_stride, count};
+  VitRows q = {(int16_t*)(run->scratch + plan->query_rows), vit_even(p->head_dim), 0};
+  for (int32_t row = 0; row < count; row += plan->score_rows) {
+    q.rows = vit_min32(plan->score_rows, count - row);
+    widen_queries(run, at, token + row, q);
+    vit_scores(&run->head, q, (const int16_t*)run->scratch,
+               (uint32_t*)(run->scratch + plan->key_expansion), scores);
+    for (int32_t r = 0; r < q.rows; ++r) {
+      const int32_t query = token + row + r;
+      int32_t* from = vit_score_row(&run->head, scores, r);
+      if (at.has_unpacked) correct_scores(run, at, vit_wide_row(q, r), from);
+      const int32_t keys =
+          p->causal ? vit_min32(query + 1 + p->past_tokens, p->key_tokens) : p->key_tokens;
+      totals[row + r] = row_exponentials(run, at, query, keys, from, vit_wide_row(e, row + r));
+    }
+  }
+  return e;
+}
+
+static void store_context(const Run* run, Place at, int32_t token, VitRows e,
+                          const int32_t* totals) {
+  const VitAttentionCoreParams* p = run->p;
+  const VitView* view = &p->out;
+  const int is_row = view->channel_stride == 1;
+  int8_t* y = run->y + first_of(view, at.batch, at.head) + token * view->token_stride;
+  int8_t* tile = (int8_t*)(run->scratch + run->plan.context);
+  const VitContext out = {is_row ? y : tile, is_row ? view->token_stride : p->value_dim, e, 0};
+  vit_context(
+      &run->head, e, totals, (const int8_t*)(run->scratch + run->plan.values),
+      (VitExpansion){(uint32_t*)(run->scratch + run->plan.value_expansion), VIT_VALUE_TOKENS},
+      &out);
+  if (is_row) return;
+  for (int32_t r = 0; r < e.rows; ++r, y += view->token_stride) {
+    for (int32_t d = 0; d < p->value_dim; ++d) y[d * view->channel_stride] = *tile++;
+  }
+}
+
+// All queries of a head.
+static void run_head(const Run* run, Place at) {
+  int32_t* totals = (int32_t*)(run->scratch + run->plan.totals);
+  const int32_t tokens = run->p->tokens;
+  for (int32_t token = 0; token < tokens; token += run->plan.tile) {
+    const int32_t count = vit_min32(run->plan.tile, tokens - token);
+    const VitRows e = tile_exponentials(run, at, token, count, totals);
+    store_context(run, at, token, e, totals);
+  }
+}
+
+static VitHead head_of(const VitAttentionCoreParams* p) {
+  return (VitHead){{p->score_multiplier, p->exp_table, p->score_shift},
+                   p->context_numerator,
+                   p->context_zero_point,
+                   p->v_zero_point,
+                   p->key_tokens,
+                   p->head_dim,
+                   p->value_dim};
+}
+
+size_t vit_attention_core_scratch_bytes(const VitAttentionCoreParams* params) {
+  return vit_attention_core_plan(params).bytes;
+}
+
+void vit_attention_core(const VitAttentionCoreParams* params, const int8_t* q, const int8_t* k,
+                        const int8_t* v, int8_t* y, void* scratch) {
+  const VitAttentionCoreParams* p = params;
+  const Run run = {p, vit_attention_core_plan(p), head_of(p),         q, k, v,
+                   y, (uint8_t*)scratch,          p->k_zero_point < 0};
+  const int32_t group = p->heads / p->key_heads;
+  for (int32_t batch = 0; batch < p->batches; ++batch) {
+    for (int32_t h = 0; h < p->key_heads; ++h) {
+      Place at = {batch, 0, 0, k + first_of(&p->k, batch, h)};
+      at.has_unpacked = pack_keys(&run, at.k);
+      turn_values(&run, v + first_of(&p->v, batch, h));
+      for (int32_t i = 0; i < group; ++i) {
+        at.head = h * group + i;
+        run_head(&run, at);
+      }
+    }
+  }
+}

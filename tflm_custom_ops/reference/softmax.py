@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax with late division (docs/operators.md, Attention block)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflm_custom_ops.reference.requant import Int64Array, check_int32, exact_matmul, mulh, shifted
+
+MAX_EXPONENT = 8191  # 32 octaves of 256 steps; the table value is 0 after 16 of them
+
+
+class Softmax(Protocol):
+    """The parameters that attention has for it, in the block or on its own."""
+
+    @property
+    def score_multiplier(self) -> int: ...
+    @property
+    def score_shift(self) -> int: ...
+    @property
+    def exp_table(self) -> NDArray[np.uint16]: ...
+    @property
+    def context_numerator(self) -> int: ...
+    @property
+    def context_zero_point(self) -> int: ...
+
+
+def exponentials(op: Softmax, scores: Int64Array) -> Int64Array:
+    """Table exponentials e ``[queries, keys]`` of int32 scores, the row maximum giving table[0]."""
+    difference = scores.max(axis=1, keepdims=True) - scores
+    t = mulh(shifted(difference, op.score_shift), op.score_multiplier)
+    t = np.minimum(t, MAX_EXPONENT)
+    e: Int64Array = op.exp_table.astype(np.int64)[t & 255] >> (t >> 8)
+    return e
+
+
+def context(op: Softmax, e: Int64Array, v: Int64Array, value_zero_point: int) -> Int64Array:
+    """One head's int8 context (as int64) of e ``[queries, keys]`` and v ``[keys, value_dim]``."""
+    total = e.sum(axis=1)
+    if int(total.min()) < 1 or int(total.max()) >= 1 << 23:
+        raise OverflowError(
+            f"softmax sum: got [{total.min()}, {total.max()}], expected 1 <= P < 2**23"
+        )
+    a = exact_matmul(e, v) - value_zero_point * total[:, None]
+    check_int32(a, "context accumulator")
+    # P << g has its top bit at 22, so g is 23 minus the bit length (= clz32(P) - 9).
+    g = np.array([23 - int(p).bit_length() for p in total], np.int64)
+    m = check_int32(op.context_numerator // (total << g), "context multiplier")
+    scaled = mulh(check_int32(a << g[:, None], "context"), m[:, None])
+    rounded = (scaled + (op.context_zero_point << 16) + (1 << 15)) >> 16
+    c: Int64Array = np.clip(rounded, -128, 127)
+    return c
