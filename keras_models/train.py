@@ -14,7 +14,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -143,45 +142,20 @@ def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progre
       The model for inference (no drop path) and the progress at the end.
     """
     with captured_stderr():  # TensorFlow talks while it is imported, whatever its log level
-        import keras
-
-    from keras_models.training import callbacks
-    from keras_models.training.batches import EvalBatches, TrainBatches
-    from keras_models.vit import build_vit
+        from keras_models.training.batches import TrainBatches
+        from keras_models.training.loop import train_to_the_end
+        from keras_models.vit import build_vit
 
     recipe = job.recipe
     batches = TrainBatches(data.train, data.num_classes, recipe, job.seed, 0)
     model = _compiled_model(job, len(batches))
     start = _start(job, model, resume)
-    batches.start_epoch(start.epochs_done)
-    checkpoints = callbacks.Checkpoints(
-        job.path(CHECKPOINT_FILE), start, recipe.epochs, job.checkpoint_every
+    progress = train_to_the_end(
+        model, batches, data, recipe, start, job.out, job.seed, job.checkpoint_every
     )
-    used = [
-        callbacks.EpochSeeds(job.seed),
-        callbacks.ProgressBar(recipe.epochs, len(batches), start.epochs_done),
-        checkpoints,
-    ]
-    if recipe.ema_momentum:
-        # Swaps the averages in for each validation and, at the end of training, for good.
-        used.append(keras.callbacks.SwapEMAWeights())
-    try:
-        used.append(callbacks.TensorBoardScalars(job.path("tensorboard")))
-    except ImportError as error:
-        print(f"no TensorBoard log: {error}", file=sys.stderr)
-    if start.epochs_done < recipe.epochs:
-        model.fit(
-            batches,
-            validation_data=EvalBatches(data.validation, data.num_classes, 256),
-            initial_epoch=start.epochs_done,
-            epochs=recipe.epochs,
-            callbacks=used,
-            verbose=0,
-            shuffle=False,
-        )
     final = build_vit(job.arch)
     final.set_weights(model.get_weights())
-    return final, checkpoints.progress
+    return final, progress
 
 
 def accuracy(model: Any, data: Dataset, split: str) -> float:

@@ -22,8 +22,7 @@ from keras_models.datasets import Dataset
 from keras_models.datasets.identity import RECORD, identity_of
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.train import accuracy
-from keras_models.training import callbacks
-from keras_models.training.batches import EvalBatches, TrainBatches
+from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
@@ -31,6 +30,7 @@ from keras_models.training.checkpoint import (
     read_progress,
     restore_checkpoint,
 )
+from keras_models.training.loop import train_to_the_end
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
 from keras_models.vit import build_vit
@@ -105,52 +105,42 @@ def retrain(
     Returns:
       The model with averaged weights, and the progress at the end.
     """
-    classes, recipe = data.num_classes, job.recipe
-    arch = net.space.arch(job.config)
+    recipe, arch = job.recipe, net.space.arch(job.config)
     keras.utils.set_random_seed(job.seed)
     model = build_vit(arch, drop_path=recipe.drop_path)
     if job.weights == "inherited":
         model.set_weights(extract(net, job.config).get_weights())
+    batches = _batches(job, net, data)
+    model.compile(
+        optimizer=make_optimizer(recipe, len(batches)),
+        loss=_loss(job.objective, data.num_classes),
+        metrics=[keras.metrics.MeanMetricWrapper(_right(data.num_classes), name="accuracy")],
+    )
+    start = _start(job, model, resume)
+    progress = train_to_the_end(model, batches, data, recipe, start, job.out, job.seed)
+    final = build_vit(arch)
+    final.set_weights(model.get_weights())
+    return final, progress
+
+
+def _batches(job: RetrainJob, net: Supernet, data: Dataset) -> TrainBatches:
+    """Training images, with the largest network's logits where it teaches."""
     kind = _TaughtBatches if job.objective.distill else TrainBatches
-    batches = kind(data.train, classes, recipe, job.seed, 0)
+    batches = kind(data.train, data.num_classes, job.recipe, job.seed, 0)
     if isinstance(batches, _TaughtBatches):
         steps, largest = Steps(net), net.space.largest(job.config.patch)
         batches.teacher = lambda images: steps.logits(images, largest)
-    model.compile(
-        optimizer=make_optimizer(recipe, len(batches)),
-        loss=_loss(job.objective, classes),
-        metrics=[keras.metrics.MeanMetricWrapper(_right(classes), name="accuracy")],
-    )
-    start = Progress(0, 0.0, [], job.setup())
-    path = job.path(CHECKPOINT_FILE)
-    if resume and os.path.exists(path):
-        if not same_setup(read_progress(path).setup, start.setup):
-            raise CheckpointError(f"{path}: made with other settings; give the same ones")
-        start = restore_checkpoint(path, model)
-    batches.start_epoch(start.epochs_done)
-    saving = callbacks.Checkpoints(path, start, recipe.epochs, 1)
-    used = [
-        callbacks.EpochSeeds(job.seed),
-        callbacks.ProgressBar(recipe.epochs, len(batches), start.epochs_done),
-        saving,
-    ]
-    if recipe.ema_momentum:
-        used.append(keras.callbacks.SwapEMAWeights())
-    with contextlib.suppress(ImportError):
-        used.append(callbacks.TensorBoardScalars(job.path("tensorboard")))
-    if start.epochs_done < recipe.epochs:
-        model.fit(
-            batches,
-            validation_data=EvalBatches(data.validation, classes, 256),
-            initial_epoch=start.epochs_done,
-            epochs=recipe.epochs,
-            callbacks=used,
-            verbose=0,
-            shuffle=False,
-        )
-    final = build_vit(arch)
-    final.set_weights(model.get_weights())
-    return final, saving.progress
+    return batches
+
+
+def _start(job: RetrainJob, model: Any, resume: bool) -> Progress:
+    """Restores the checkpoint if there is one to go on from."""
+    start, path = Progress(0, 0.0, [], job.setup()), job.path(CHECKPOINT_FILE)
+    if not (resume and os.path.exists(path)):
+        return start
+    if not same_setup(read_progress(path).setup, start.setup):
+        raise CheckpointError(f"{path}: made with other settings; give the same ones")
+    return restore_checkpoint(path, model)
 
 
 def write(job: RetrainJob, net: Supernet, data: Dataset, model: Any, progress: Progress,
