@@ -112,25 +112,18 @@ _H7_BLOCKS = (
     PeripheralBlock(Peripheral.RCC_H7, "RCC", 0x5802_4400),
     PeripheralBlock(Peripheral.PWR_H7, "PWR", 0x5802_4800),
 )
+_F4 = Stm32(
+    family="stm32f4",
+    clock_driver="clock_f4_f7",
+    usart=Peripheral.USART_V1,
+    rcc_base=0x4002_3800,
+    rcc_gpio_enable_offset=0x30,  # RCC_AHB1ENR, RM0090 section 6.3.10 and RM0385 section 5.3.10.
+    gpio_base=0x4002_0000,
+    blocks=_F4_F7_BLOCKS,
+)
 FAMILIES = (
-    Stm32(
-        family="stm32f4",
-        clock_driver="clock_f4_f7",
-        usart=Peripheral.USART_V1,
-        rcc_base=0x4002_3800,
-        rcc_gpio_enable_offset=0x30,  # RCC_AHB1ENR, RM0090 section 6.3.10.
-        gpio_base=0x4002_0000,
-        blocks=_F4_F7_BLOCKS,
-    ),
-    Stm32(
-        family="stm32f7",
-        clock_driver="clock_f4_f7",
-        usart=Peripheral.USART_V2,
-        rcc_base=0x4002_3800,
-        rcc_gpio_enable_offset=0x30,  # RCC_AHB1ENR, RM0385 section 5.3.10.
-        gpio_base=0x4002_0000,
-        blocks=_F4_F7_BLOCKS,
-    ),
+    _F4,
+    dataclasses.replace(_F4, family="stm32f7", usart=Peripheral.USART_V2),
     Stm32(
         family="stm32h7",
         clock_driver="clock_h7",

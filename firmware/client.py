@@ -29,10 +29,9 @@ from firmware.emulator.emulator import EmulatedSerial, Emulator
 from firmware.errors import FirmwareError, ModelError
 from firmware.images import InputSteps, find_images
 from firmware.model import named_model
-from firmware.model_info import ModelInfo
 from firmware.transports import NoisyTransport, SerialTransport
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, naming, write_json
+from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("client", __doc__)
@@ -91,13 +90,6 @@ def _host_logits(options: Options, images: NDArray[np.int8]) -> NDArray[np.int8]
             raise ModelError(str(error)) from None
 
 
-def _input_steps(options: Options, model: ModelInfo) -> InputSteps:
-    if not options.model:
-        return InputSteps.of(model, None, options.given)
-    with naming(options.model):
-        return InputSteps.of(model, Path(options.model).read_bytes(), options.given)
-
-
 def run_client(options: Options) -> dict[str, Any]:
     """Sends every image; returns the report."""
     connection = Connection(_transport(options), inference_timeout_s=options.timeout)
@@ -108,7 +100,7 @@ def run_client(options: Options) -> dict[str, Any]:
     files = files[: options.count] if options.count else files
     arrays = [file.pixels() for file in files]
     if any(array.dtype == np.uint8 for array in arrays):
-        steps = _input_steps(options, model)
+        steps = InputSteps.of(model, options.model, options.given)
         arrays = [steps.steps(array) for array in arrays]
     images = np.stack([array.astype(np.int8) for array in arrays])
     expected = _host_logits(options, images)

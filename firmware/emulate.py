@@ -35,7 +35,7 @@ from firmware.images import ImageFile, InputSteps, find_images
 from firmware.model import build_model, named_model
 from firmware.model_info import ModelInfo
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, naming, write_json
+from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
 
 __all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
@@ -100,15 +100,8 @@ def _images(options: _Options, model: ModelInfo) -> Iterator[tuple[str, NDArray[
         if pixels.dtype == np.int8:
             yield file.name, pixels.astype(np.int8)
             continue
-        steps = steps or _input_steps(options, model)
+        steps = steps or InputSteps.of(model, options.model, options.given)
         yield file.name, steps.steps(pixels)
-
-
-def _input_steps(options: _Options, model: ModelInfo) -> InputSteps:
-    if not options.model:
-        return InputSteps.of(model, None, options.given)
-    with naming(options.model):
-        return InputSteps.of(model, Path(options.model).read_bytes(), options.given)
 
 
 def _record(name: str, inference: Inference) -> dict[str, Any]:

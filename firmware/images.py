@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from converter.tflite import parse
 from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
 from keras_models.datasets.images import fit_image
-from tflm_vit.files import reading
+from tflm_vit.files import naming, reading
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
 
@@ -54,21 +55,23 @@ class InputSteps:
     zero_point: int
 
     @classmethod
-    def of(cls, model: ModelInfo, file: bytes | None, given: Stated) -> InputSteps:
+    def of(cls, model: ModelInfo, file: str, given: Stated) -> InputSteps:
         """Of a model on a board.
 
         Args:
           model: what the board says.
-          file: the `.tflite` that it was made from, if that is at hand; its metadata counts.
+          file: path of the `.tflite` that it was made from; its metadata counts; "" for none.
           given: by flags.
 
         Raises:
           ContractError: neither says how, and the input takes other values than would be assumed.
+          FileError: about the file, whose name begins it. OSError: it cannot be read.
         """
-        stated = Stated() if file is None else stated_by(parse(file))
         scale, zero_point = model.input_scale, model.input_zero_point
         got = input_range(scale, zero_point, -128, 127)
-        contract = chosen(given, stated, got, model.image_channels, model.classes)
+        with naming(file) if file else contextlib.nullcontext():
+            stated = stated_by(parse(Path(file).read_bytes())) if file else Stated()
+            contract = chosen(given, stated, got, model.image_channels, model.classes)
         return cls(contract, scale, zero_point)
 
     def steps(self, pixels: NDArray[np.uint8] | NDArray[np.int8]) -> NDArray[np.int8]:

@@ -11,6 +11,7 @@ A defect of this toolkit is none of these: its traceback is shown.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import select
@@ -20,19 +21,26 @@ from collections.abc import Callable, Sequence
 
 from tflm_vit import interrupt, start
 from tflm_vit.failures import failure_line
-from tflm_vit.flag_set import FlagError, FlagSet
+from tflm_vit.files import naming
+from tflm_vit.flag_set import Flag, FlagError, FlagSet
 
 _BAD_FLAGS = 2
 _BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of the output, e.g. `head`, has gone
 
 
-def run(flags: FlagSet, body: Callable[[], None], argv: Sequence[str] | None = None) -> None:
+def run(
+    flags: FlagSet,
+    body: Callable[[], None],
+    argv: Sequence[str] | None = None,
+    about: Flag[str] | None = None,
+) -> None:
     """Parses a command's flags and runs its body.
 
     Args:
       flags: what the command takes; its name begins the line.
       body: what the command does; has removed its temporary files when it raises.
       argv: words behind the command's name, in a process that is not the command's own.
+      about: the flag of the file that the command is about: errors begin with its name.
 
     Raises:
       SystemExit: with a status; the line has been written.
@@ -48,7 +56,12 @@ def run(flags: FlagSet, body: Callable[[], None], argv: Sequence[str] | None = N
         flags.parse(words)
     except FlagError as error:
         _exit(flags.command, str(error), _BAD_FLAGS)
-    end(flags.command, body)
+    end(flags.command, body if about is None else functools.partial(_about, about.value, body))
+
+
+def _about(path: str, body: Callable[[], None]) -> None:
+    with naming(path):
+        body()
 
 
 def end(name: str, body: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from converter.compile.compiler import CompiledModel, compile_model
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, expect_writable_folder, naming, write_json
+from tflm_vit.files import expect_writable, expect_writable_folder, write_json
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("compile", __doc__)
@@ -42,13 +42,8 @@ def _run() -> None:
         write_json(_JSON.value, dict(_figures(model)))
 
 
-def _named() -> None:
-    with naming(_MODEL.value):
-        _run()
-
-
 def main(argv: Sequence[str] | None = None) -> None:
-    run(FLAGS, _named, argv)
+    run(FLAGS, _run, argv, about=_MODEL)
 
 
 if __name__ == "__main__":

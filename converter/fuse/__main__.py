@@ -15,7 +15,7 @@ from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
 from converter.tflite import TfliteError, parse
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, naming, write_atomic
+from tflm_vit.files import expect_writable, write_atomic
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("fuse", __doc__)
@@ -101,13 +101,8 @@ def _run() -> None:
     print(f"{_OUT.value}: {len(content):,} B, residual int{_RESIDUAL_BITS.value}, {seconds:.1f} s")
 
 
-def _named() -> None:
-    with naming(_MODEL.value):
-        _run()
-
-
 def main(argv: Sequence[str] | None = None) -> None:
-    run(FLAGS, _named, argv)
+    run(FLAGS, _run, argv, about=_MODEL)
 
 
 if __name__ == "__main__":

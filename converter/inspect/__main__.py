@@ -27,7 +27,7 @@ from converter.plan import draw, minimalloc_csv
 from converter.plan.problem import PlanError
 from converter.support import text, verdicts
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, naming, write_atomic, write_json
+from tflm_vit.files import expect_writable, write_atomic, write_json
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("inspect", __doc__)
@@ -90,13 +90,8 @@ def _run() -> None:
         raise PlanError(failure)
 
 
-def _named() -> None:
-    with naming(_MODEL.value):
-        _run()
-
-
 def main(argv: Sequence[str] | None = None) -> None:
-    run(FLAGS, _named, argv)
+    run(FLAGS, _run, argv, about=_MODEL)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from converter.contract.contract import ContractError, check_assumed, check_stat
 from converter.tflite import parse
 from keras_models.datasets.normalization import OWN, Normalization
 from tests.converter.contract import images_0_to_255
+from tflm_vit.files import FileError
 from tflm_vit.flag_set import FlagSet
 
 
@@ -86,11 +87,11 @@ def test_the_board_gets_the_same_bytes(taken: Path, tmp_path: Path) -> None:
     from firmware.model_info import ModelInfo
 
     info = ModelInfo(1, 8, 8, 1, 10, False, 1, 0, 1.0, -128, 1.0, 0)
-    with pytest.raises(ContractError, match="the input takes 0 to 255"):
-        InputSteps.of(info, taken.read_bytes(), Stated())
+    with pytest.raises(FileError, match=rf"{taken.name}: .*the input takes 0 to 255"):
+        InputSteps.of(info, str(taken), Stated())
     given = Stated(Normalization((0.0,), (1.0,)))
     pixels = np.arange(64, dtype=np.uint8).reshape(8, 8, 1) * 4
-    steps = InputSteps.of(info, None, given).steps(pixels)
+    steps = InputSteps.of(info, "", given).steps(pixels)
     assert np.array_equal(steps, (pixels.astype(int) - 128).astype(np.int8))
     Image.fromarray(pixels[..., 0]).save(tmp_path / "one.png")
     fused = tmp_path / "fused.tflite"
