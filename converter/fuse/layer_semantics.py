@@ -96,10 +96,6 @@ def _pad(_: Operator, args: Sequence[Array]) -> list[Array]:
     return [np.pad(args[0], args[1].astype(np.int64), constant_values=value)]
 
 
-def _tile(_: Operator, args: Sequence[Array]) -> list[Array]:
-    return [np.tile(args[0], tuple(int(n) for n in args[1]))]
-
-
 def _compare(function: np.ufunc) -> Semantics:
     return lambda _, args: [function(args[0], args[1])]
 
@@ -118,7 +114,6 @@ LAYERS: dict[str, Semantics] = {
     "AVERAGE_POOL_2D": _average_pool,
     "PAD": _pad,
     "PADV2": _pad,
-    "TILE": _tile,
     "CAST": _cast,
     "LESS": _compare(np.less),
     "GREATER": _compare(np.greater),

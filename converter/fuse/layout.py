@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.op_semantics import RESHAPES, VIEWS, evaluate, fused_activation
+from converter.fuse.op_semantics import (
+    BROADCASTS,
+    JOINS,
+    RESHAPES,
+    VIEWS,
+    evaluate,
+    fused_activation,
+)
 from converter.tflite import GraphView
 
 _IN_ORDER = RESHAPES | {"QUANTIZE"}
+_MOVES = frozenset({*VIEWS, *BROADCASTS, *JOINS})
 MAX_CHAIN = 16  # views in a row; a bound for strange graphs
 
 
@@ -113,7 +121,7 @@ def element_index(view: GraphView, base: int, tensor: int, ops: list[int]) -> ND
     """Element numbers of `base`, as the views `ops` arrange them in `tensor`."""
     shape = view.tensor(base).shape
     numbers = np.arange(view.tensor(base).size, dtype=np.int64).reshape(shape)
-    moving = [op for op in ops if view.op(op).opcode in VIEWS]
+    moving = [op for op in ops if view.op(op).opcode in _MOVES]
     # Copies (MUL by a constant, QUANTIZE) keep the layout: hand the numbers across.
     values = {base: numbers}
     for op in ops:

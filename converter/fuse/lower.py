@@ -48,7 +48,7 @@ from tflm_custom_ops.ops import (
 TensorRange = Callable[[int], Range]  # type of an activation in the fused graph
 
 _MAX_HEAD_DIM = 256
-_EXP_FRACTION = 256  # steps of the exponential's table per factor of two
+EXP_FRACTION = 256  # steps of the exponential's table per factor of two
 
 
 def _layer(layer: DenseLayer, source: Range, target: Range, what: str) -> Linear:
@@ -112,7 +112,7 @@ def _lower_attention(match: AttentionMatch, type_of: TensorRange) -> Attention:
     context = _in(match.out.first)
     # |q - z_q| <= 255, |k| <= 127; the difference of two scores is at most twice their bound.
     largest_difference = 2 * 255 * 127 * match.head_dim
-    exponent = math.log2(math.e) * q_range.scale * k_range.scale * match.scale * _EXP_FRACTION
+    exponent = math.log2(math.e) * q_range.scale * k_range.scale * match.scale * EXP_FRACTION
     if exponent < 0:
         raise BoundError(f"the scores' scale is {match.scale:g}, expected a positive number")
     score_multiplier, score_shift = scalar_fixed_point(exponent, largest_difference, "scores")

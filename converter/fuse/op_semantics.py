@@ -180,7 +180,11 @@ def _broadcast_to(_: Operator, args: Sequence[Array]) -> list[Array]:
     return [np.broadcast_to(args[0], tuple(int(n) for n in args[1]))]
 
 
-BROADCASTS: dict[str, Semantics] = {"BROADCAST_TO": _broadcast_to}
+def _tile(_: Operator, args: Sequence[Array]) -> list[Array]:
+    return [np.tile(args[0], tuple(int(n) for n in args[1]))]
+
+
+BROADCASTS: dict[str, Semantics] = {"BROADCAST_TO": _broadcast_to, "TILE": _tile}
 
 # ---- reductions ----------------------------------------------------------------------------------
 

@@ -39,14 +39,17 @@ class NotFused:
       label: what it is in the network.
       op: index of the operator in the plain graph where the pattern is looked for.
       reason: why not.
+      part: what of it is fused all the same, e.g. "its core".
     """
 
     label: str
     op: int
     reason: str
+    part: str = ""
 
     def __str__(self) -> str:
-        return f"{self.label}: not fused: {self.reason}"
+        what = f"only {self.part} is fused" if self.part else "not fused"
+        return f"{self.label}: {what}: {self.reason}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from converter.fuse.errors import NoMatchError
 from converter.fuse.op_semantics import NONLINEAR
 from converter.fuse.patterns.attention import is_attention, match_attention
+from converter.fuse.patterns.attention_core import match_attention_core
 from converter.fuse.patterns.layer_norm_op import ANCHORS, match_layer_norm
 from converter.fuse.patterns.linear import match_linear
 from converter.fuse.patterns.match import Match
@@ -65,11 +66,24 @@ def _opcode(*names: str) -> Callable[[GraphView, int], bool]:
     return lambda view, op: view.op(op).opcode in names
 
 
+_CORE = "attention core"
+
+
+def _is_attention(view: GraphView, op: int) -> bool:
+    return view.op(op).opcode == "SOFTMAX" and is_attention(view, op)
+
+
 _PATTERNS = (
     _Pattern(
         "attention",
-        lambda view, op: view.op(op).opcode == "SOFTMAX" and is_attention(view, op),
+        _is_attention,
         lambda view, op, _: match_attention(view, op),
+        numbered=True,
+    ),
+    _Pattern(
+        _CORE,
+        _is_attention,
+        lambda view, op, _: match_attention_core(view, op),
         numbered=True,
     ),
     _Pattern(
@@ -127,6 +141,8 @@ def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[N
     not_fused = [
         n for n in not_fused if (n.op, n.reason) in given_back or _worth_reporting(n, found, taken)
     ]
+    cores = {f.place.anchor for f in found if f.place.pattern == _CORE}
+    not_fused = [dataclasses.replace(n, part="its core") if n.op in cores else n for n in not_fused]
     return found, not_fused + _residuals(view, taken, {n.op for n in not_fused})
 
 
@@ -138,7 +154,7 @@ def _residuals(view: GraphView, taken: set[int], reported: set[int]) -> list[Not
             continue
         residual = residual_at(view, op)
         if residual is not None:
-            reason = explain_residual(view, op, residual)
+            reason = explain_residual(view, op, residual, taken)
             entries.append(NotFused(f"residual at {view.label(op)}", op, reason))
     return entries
 

@@ -30,7 +30,9 @@ _MANY = 1 << 16
 
 FORMS: dict[str, OperandCounts] = {
     **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "SQUARED_DIFFERENCE", "POW"), _BINARY),
-    **dict.fromkeys(("MAXIMUM", "MINIMUM", "TRANSPOSE", "EXPAND_DIMS", "BROADCAST_TO"), _BINARY),
+    **dict.fromkeys(
+        ("MAXIMUM", "MINIMUM", "TRANSPOSE", "EXPAND_DIMS", "BROADCAST_TO", "TILE"), _BINARY
+    ),
     **dict.fromkeys(("SQUARE", "NEG", "RSQRT", "SQRT", "ABS", "EXP", "ELU", "GELU"), _UNARY),
     **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "HARD_SWISH", "LOGISTIC", "TANH"), _UNARY),
     **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "SQUEEZE"), _UNARY),

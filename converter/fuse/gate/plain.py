@@ -124,7 +124,7 @@ class PlainGraph:
         if op.opcode not in _TABLE:
             raise NoMatchError(f"{self.view.label(index)} is not evaluated")
         try:
-            args = [self._value(values, i) for i in op.inputs if i >= 0]
+            args = [self.value(values, i) for i in op.inputs if i >= 0]
             with np.errstate(all="ignore"):
                 results = [args[0]] if op.opcode in RESHAPES else _TABLE[op.opcode](op, args)
                 for tensor, result in zip(op.outputs, results, strict=True):
@@ -149,7 +149,8 @@ class PlainGraph:
             pending += [i for i in self.view.op(op).inputs if i >= 0]
         return tuple(sorted(found))
 
-    def _value(self, values: dict[int, Array], tensor: int) -> Array:
+    def value(self, values: dict[int, Array], tensor: int) -> Array:
+        """A tensor's real values, a constant's too."""
         return values[tensor] if tensor in values else self.constant(tensor)
 
     def constant(self, tensor: int) -> Array:

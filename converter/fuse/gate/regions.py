@@ -188,7 +188,7 @@ class Gate:
     def _run_region(self, region: _Region, values: Values) -> None:
         match = region.lowered.match
         tensors = dict(zip(match.inputs, region.inputs, strict=True))
-        given = {i: values[i].reshape(tensor.shape) for i, tensor in tensors.items()}
+        given = {i: self._normal.value(values, i).reshape(t.shape) for i, t in tensors.items()}
         integers = (to_integers(tensors[i], given[i]) for i in match.inputs)
         y = operator_of(region.op).reference(*integers).reshape(region.y.shape)
         fused = to_real(region.y, y)

@@ -32,6 +32,7 @@ from converter.fuse.patterns.linear import (
 from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.mlp import match_block_norm, residual_operands
 from converter.fuse.patterns.norm import NormMatch
+from converter.fuse.patterns.products import Operand, operands
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
 
@@ -156,40 +157,14 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Operand:
-    """A BATCH_MATMUL operand as [heads, rows, features]: `index` numbers its tensor's elements."""
-
-    tensor: int
-    index: NDArray[np.int64]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class _Scores:
-    query: _Operand
-    key: _Operand
+    query: Operand
+    key: Operand
     heads: int
     tokens: int
     head_dim: int
     factor: float
     ops: tuple[int, ...]
-
-
-def _operands(view: GraphView, op: int) -> tuple[_Operand, _Operand]:
-    """Both operands of a BATCH_MATMUL with the summed axis last: result = left . right^T."""
-    operator = view.op(op)
-    options = operator.options
-    return (
-        _operand(view, operator.inputs[0], bool(options.adjX)),
-        _operand(view, operator.inputs[1], not options.adjY),
-    )
-
-
-def _operand(view: GraphView, tensor: int, swap: bool) -> _Operand:
-    shape = view.tensor(tensor).shape
-    if len(shape) < 2:
-        raise NoMatchError(f"BATCH_MATMUL operand has shape {list(shape)}, expected heads")
-    index = np.arange(view.tensor(tensor).size, dtype=np.int64).reshape(-1, *shape[-2:])
-    return _Operand(tensor, index.swapaxes(1, 2) if swap else index)
 
 
 def _matmul_at(view: GraphView, tensor: int, what: str) -> int:
@@ -206,8 +181,9 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
     source = view.op(softmax).inputs[0]
     trace = trace_back(view, source, scaling=True)
     matmul = _matmul_at(view, trace.base, "softmax input")
-    left, right = _operands(view, matmul)
+    left, right = operands(view, matmul)
     heads, tokens, head_dim = left.index.shape
+    _check_own_heads(view, left, right)
     if right.index.shape != (heads, tokens, head_dim):
         raise NoMatchError(
             f"q and k have shapes {left.index.shape} and {right.index.shape}, expected equal ones"
@@ -226,6 +202,12 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
     )
 
 
+def _check_own_heads(view: GraphView, *both: Operand) -> None:
+    """Each head of queries has keys and values of its own."""
+    if any(o.index.size != view.tensor(o.tensor).size for o in both):
+        raise NoMatchError("heads share keys or values")
+
+
 # ---- probabilities.v -----------------------------------------------------------------------------
 
 
@@ -233,7 +215,7 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
 class _Context:
     """`result` numbers the product's elements as [heads, tokens, head_dim]."""
 
-    value: _Operand
+    value: Operand
     tensor: int
     result: NDArray[np.int64]
     ops: tuple[int, ...]
@@ -246,7 +228,8 @@ def _match_context(view: GraphView, softmax: int, scores: _Scores) -> _Context:
         raise NoMatchError(f"softmax output goes into {view.label(matmul)}, not a BATCH_MATMUL")
     trace = trace_back(view, tensor, stop=probabilities)
     straight = np.arange(trace.index.size).reshape(scores.heads, scores.tokens, scores.tokens)
-    left, right = _operands(view, matmul)
+    left, right = operands(view, matmul)
+    _check_own_heads(view, left, right)
     product = view.op(matmul).outputs[0]
     numbers = np.arange(view.tensor(product).size).reshape(
         scores.heads, left.index.shape[1], right.index.shape[1]
@@ -259,7 +242,7 @@ def _match_context(view: GraphView, softmax: int, scores: _Scores) -> _Context:
     else:
         raise NoMatchError("softmax output is not multiplied by v over the keys")
     return _Context(
-        _Operand(value.tensor, value.index.swapaxes(1, 2)), product, result, (*passed, matmul)
+        Operand(value.tensor, value.index.swapaxes(1, 2)), product, result, (*passed, matmul)
     )
 
 
@@ -314,7 +297,7 @@ class _Heads:
     ops: tuple[int, ...]
 
 
-def _match_heads(view: GraphView, operand: _Operand, name: str) -> _Heads:
+def _match_heads(view: GraphView, operand: Operand, name: str) -> _Heads:
     trace: Trace = trace_back(view, operand.tensor, scaling=True)
     if not is_dense(view, view.producer(trace.base)):
         op = view.producer(trace.base)

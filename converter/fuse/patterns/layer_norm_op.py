@@ -112,12 +112,21 @@ def _sources(view: GraphView, anchor: int) -> list[int]:
 
 
 def _squared(view: GraphView, tensor: int) -> list[int]:
-    """The tensor that this one is the square of."""
-    op = view.producer(tensor)
+    """The tensors that this one is the square of: in float too, between DEQUANTIZE and QUANTIZE."""
+    op = _behind_casts(view, tensor)[1]
     if op is None or view.op(op).opcode not in ("MUL", "SQUARE"):
         return []
     bases = set(view.op(op).inputs)
-    return list(bases) if len(bases) == 1 else []
+    return [bases.pop(), *_behind_casts(view, view.op(op).inputs[0])[:1]] if len(bases) == 1 else []
+
+
+def _behind_casts(view: GraphView, tensor: int) -> tuple[int, int | None]:
+    """(tensor, its producer) before QUANTIZE and DEQUANTIZE."""
+    op = view.producer(tensor)
+    while op is not None and view.op(op).opcode in ("QUANTIZE", "DEQUANTIZE"):
+        tensor = view.op(op).inputs[0]
+        op = view.producer(tensor)
+    return tensor, op
 
 
 def _sinks(view: GraphView, anchor: int, size: int) -> list[int]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import same_order
@@ -55,13 +56,20 @@ def residual_at(view: GraphView, add: int) -> ResidualConnection | None:
     return None
 
 
-def explain_residual(view: GraphView, add: int, residual: ResidualConnection) -> str:
-    """Why the branch of a residual ADD is no MLP or attention block that can be fused."""
+def explain_residual(
+    view: GraphView, add: int, residual: ResidualConnection, taken: Container[int]
+) -> str:
+    """Why the branch of a residual ADD is no MLP or attention block that can be fused.
+
+    Args:
+      taken: operators that are fused.
+    """
     ops = residual.ops
     softmax = [op for op in ops if view.op(op).opcode == "SOFTMAX" and is_attention(view, op)]
     if softmax:
         labels = ", ".join(view.label(op) for op in sorted(softmax))
-        return f"its branch has attention that is not fused, {labels}"
+        part = "of which only the core is" if all(op in taken for op in softmax) else "that is not"
+        return f"its branch has attention {part} fused, {labels}"
     last = view.producer(same_order(view, residual.end).base)
     if last is not None and not is_dense(view, last):
         return f"its branch ends in {view.label(last)}, expected FULLY_CONNECTED"

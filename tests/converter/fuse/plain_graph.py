@@ -190,6 +190,37 @@ class PlainGraph:
         opts = options("PackOptions", axis=axis, valuesCount=len(parts))
         return self.op("PACK", parts, value, like=parts[0], **opts)
 
+    def div(self, a: int, b: int) -> int:
+        return self.op("DIV", [a, b], self.values[a] / self.values[b], **options("DivOptions"))
+
+    def concatenation(self, parts: list[int], axis: int) -> int:
+        value = np.concatenate([self.values[p] for p in parts], axis)
+        opts = options("ConcatenationOptions", axis=axis)
+        return self.op("CONCATENATION", parts, value, like=parts[0], **opts)
+
+    def tile(self, x: int, times: tuple[int, ...]) -> int:
+        value = np.tile(self.values[x], times)
+        return self.op("TILE", [x, self.indices(*times)], value, like=x, **options("TileOptions"))
+
+    def broadcast_to(self, x: int, shape: tuple[int, ...]) -> int:
+        value = np.broadcast_to(self.values[x], shape).copy()
+        opts = options("BroadcastToOptions")
+        return self.op("BROADCAST_TO", [x, self.indices(*shape)], value, like=x, version=2, **opts)
+
+    def select(self, condition: Array, yes: int, no: float) -> int:
+        """`yes` where a constant condition holds, else a number."""
+        value = np.where(condition, self.values[yes], no)
+        result = self.activation(value, name="select")
+        chosen = self._add(Tensor("chosen", condition.shape, np.dtype(bool), None, condition),
+                           condition)  # fmt: skip
+        t = self.tensors[result]
+        data = np.clip(np.rint(no / t.scale) + t.zero_point, -128, 127).astype(np.int8)
+        hidden = self._add(Tensor("hidden", (), data.dtype, t.quantization, data.reshape(())),
+                           np.array(no))  # fmt: skip
+        opts = options("SelectV2Options")
+        self.operators.append(Operator("SELECT_V2", (chosen, yes, hidden), (result,), **opts))
+        return result
+
     def convolution(self, x: int, outputs: int, kernel: int, depthwise: bool = False) -> int:
         """CONV_2D or DEPTHWISE_CONV_2D (outputs as inputs), VALID, random weights per channel."""
         source = self.tensors[x]

@@ -79,6 +79,24 @@ def test_is_found_and_is_as_near_to_the_floats_as_the_plain_graph(with_gamma):
     assert found.fused_db > 30
 
 
+def test_squares_in_float_behind_a_layer():
+    """As Keras' RMSNormalization is converted: DEQUANTIZE, SQUARE, QUANTIZE."""
+    g = PlainGraph(np.random.default_rng(5))
+    x = token_input(g, TOKENS, WIDTH)
+    h = g.linear(x, WIDTH)
+    real = g.unary("DEQUANTIZE", h, g.value(h))
+    squares = g.unary("SQUARE", real, g.value(h) ** 2)
+    for t in (real, squares):
+        kept = g.tensors[t]
+        g.tensors[t] = dataclasses.replace(kept, dtype=np.dtype(np.float32), quantization=None)
+    mean = g.mean(g.unary("QUANTIZE", squares, g.value(squares)), 2)
+    y = g.mul(h, g.rsqrt(g.add(mean, g.constant(np.full((1,), EPSILON)))))
+    found = outcome(g, x, g.linear(y, 16))
+    assert list(found.codes) == ["VitLinear", "VitRmsNorm"]
+    assert found.report.leftovers == ()
+    assert found.fused_db > 30
+
+
 def test_an_offset_behind_it_stays_an_addition():
     found = outcome(*plain_model(True, offset=True))
     assert list(found.codes) == ["VitRmsNorm", "VitLinear"]
