@@ -28,7 +28,7 @@ class OperatorRun:
 
 def can_alias(op: Params) -> bool:
     """Whether y may equal the first input (kernels/vit_kernels.h)."""
-    return operator_of(op).IN_PLACE
+    return operator_of(op).in_place
 
 
 def _guarded(emulator: KernelEmulator, size: int) -> int:

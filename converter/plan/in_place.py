@@ -9,9 +9,7 @@ one (checked by running planned models: outputs stay identical).
 from __future__ import annotations
 
 from converter.tflite import Operator, Tensor
-from tflm_custom_ops.ops import OPERATORS
-
-CUSTOM_IN_PLACE = frozenset(operator.CODE for operator in OPERATORS if operator.IN_PLACE)
+from tflm_custom_ops.ops import Params, operator_of
 
 # Inputs that may be overwritten, by builtin operator name.
 BUILTIN_IN_PLACE: dict[str, tuple[int, ...]] = {
@@ -26,16 +24,22 @@ BUILTIN_IN_PLACE: dict[str, tuple[int, ...]] = {
 }
 
 
-def overwritable_inputs(op: Operator, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
+def overwritable_inputs(
+    op: Operator, fused: Params | None, tensors: tuple[Tensor, ...]
+) -> tuple[int, ...]:
     """Tensor indices of activations that the (single) output may replace at the same offset.
 
     The caller still has to check that the tensor dies in this operator.
+
+    Args:
+      fused: the operator's parameters, if it is a fused one.
     """
     if len(op.outputs) != 1:
         return ()
     output = tensors[op.outputs[0]]
     if op.opcode == "CUSTOM":
-        candidates = op.inputs[:1] if op.name in CUSTOM_IN_PLACE else ()
+        may_overwrite = fused is not None and operator_of(fused).in_place
+        candidates = op.inputs[:1] if may_overwrite and op.inputs.count(op.inputs[0]) == 1 else ()
         # A pooled LayerNorm's output is another shape; nothing is saved, so it stays apart.
         return tuple(i for i in candidates if tensors[i].size == output.size)
     found = []

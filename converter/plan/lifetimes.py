@@ -149,7 +149,7 @@ def _overwrites(
     for i, op in enumerate(graph.operators):
         fused = ops[i]
         margin = None if fused is None else operator_of(fused).overwrite_margin
-        candidates = overwritable_inputs(op, graph.tensors)
+        candidates = overwritable_inputs(op, fused, graph.tensors)
         if margin is not None:
             candidates = op.inputs[:1]
         for tensor in candidates:

@@ -232,6 +232,8 @@ def attention_core(
     """Attention between projected tensors."""
     b, t, n = (_pick(rng, s, 1, most) for s, most in ((None, 3), (tokens, 20), (key_tokens, 30)))
     dh, dv = _pick(rng, head_dim, 1, 20), _pick(rng, value_dim, 1, 20)
+    in_place = value_dim is None and rng.random() < 0.3
+    dv = dh if in_place else dv
     kh = 1 if heads else int(rng.integers(1, 3))
     h = heads or kh * int(rng.integers(1, 4))
     is_causal = bool(rng.random() < 0.3) if causal is None else causal
@@ -245,13 +247,14 @@ def attention_core(
     # A typical difference of scores becomes a few hundred to a few thousand 1/256 octaves.
     span = rng.choice([1, 50, 8000]) if extreme else rng.uniform(200, 3000)
     multiplier = min(INT31, round(span / (math.sqrt(dh) * 70 * 70) * 2.0 ** (32 - shift)))
+    out = _view(rng, (b, h, t, dv), whole=True)
     return AttentionCore(
         *(b, t, n, h, kh, dh, dv),
         token_tile=_pick(rng, None, 1, t + 2),
-        q=_view(rng, (b, h, t, dh)),
+        q=out if in_place else _view(rng, (b, h, t, dh)),
         k=_view(rng, (b, kh, n, dh)),
         v=_view(rng, (b, kh, n, dv)),
-        out=_view(rng, (b, h, t, dv), whole=True),
+        out=out,
         q_zero_point=zero_point(rng, 8),
         k_zero_point=zero_point(rng, 8),
         v_zero_point=zero_point(rng, 8),

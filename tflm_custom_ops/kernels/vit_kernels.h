@@ -54,8 +54,8 @@ void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, voi
 size_t vit_rms_norm_scratch_bytes(const VitRmsNormParams* params);
 void vit_rms_norm(const VitRmsNormParams* params, const void* x, int8_t* y, void* scratch);
 
-// Attention between projected tensors, which may be one and the same. y must not overlap
-// them.
+// Attention between projected tensors, which may be one and the same. y may equal q where
+// that is no other input and both have one view.
 size_t vit_attention_core_scratch_bytes(const VitAttentionCoreParams* params);
 void vit_attention_core(const VitAttentionCoreParams* params, const int8_t* q, const int8_t* k,
                         const int8_t* v, int8_t* y, void* scratch);

@@ -106,7 +106,8 @@ class Operator(Generic[P]):
       CODE: custom code in a `.tflite`.
       PARAMS: the parameters' dataclass.
       INPUTS, OUTPUT: of the activations that it reads, in order, and of its result.
-      IN_PLACE: whether the output may begin where the first input does, if that has the same size.
+      IN_PLACE: condition of the parameters under which the output may begin where the first input
+        does, if that has the same size and is no other input.
       HAS_SCRATCH: whether there is a scratch function; without, the last argument of the kernel
         is the number of values.
       STREAMS: whether it may take its input in strips of rows (`streaming`).
@@ -124,7 +125,7 @@ class Operator(Generic[P]):
     PARAMS: ClassVar[type[Params]]
     INPUTS: ClassVar[tuple[Operand, ...]]
     OUTPUT: ClassVar[Operand]
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[str] = "0"
     HAS_SCRATCH: ClassVar[bool] = True
     STREAMS: ClassVar[bool] = False
     WRITES_STREAM: ClassVar[bool] = False
@@ -143,6 +144,11 @@ class Operator(Generic[P]):
     def output(self) -> TensorType:
         """Type and shape of y."""
         return self._tensor(self.OUTPUT)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the output may begin where the first input does."""
+        return bool(evaluate(self.IN_PLACE, _Scope(self.params)))
 
     def output_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of y for a first input of this shape."""

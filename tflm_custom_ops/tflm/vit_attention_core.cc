@@ -34,7 +34,14 @@ struct AttentionCoreOp {
   }
 
   static TfLiteStatus Run(const Params& params, const OpBuffers& buffers, TfLiteContext* context) {
-    if (CheckOverlap(context, kName, buffers, false) != kTfLiteOk) return kTfLiteError;
+    if (CheckOverlap(context, kName, buffers,
+                     params.value_dim == params.head_dim &&
+                         params.q.elements == params.out.elements && params.q.offset == 0 &&
+                         params.q.batch_stride == params.out.batch_stride &&
+                         params.q.head_stride == params.out.head_stride &&
+                         params.q.token_stride == params.out.token_stride &&
+                         params.q.channel_stride == params.out.channel_stride) != kTfLiteOk)
+      return kTfLiteError;
     vit_attention_core(
         &params, static_cast<const int8_t*>(buffers.x[0]), static_cast<const int8_t*>(buffers.x[1]),
         static_cast<const int8_t*>(buffers.x[2]), static_cast<int8_t*>(buffers.y), buffers.scratch);

@@ -50,7 +50,7 @@ class Guarded:
 
 def can_alias(op: Params) -> bool:
     """Whether y may equal the first input (kernels/vit_kernels.h)."""
-    return operator_of(op).IN_PLACE
+    return operator_of(op).in_place
 
 
 Inputs = np.ndarray | tuple[np.ndarray, ...]

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.plan import plan_model
+from converter.plan.metadata import plan_of
 from converter.runtimes import open_runtime
 from converter.runtimes.tflm import op_models
 from converter.runtimes.tflm.op_models import Activation
-from converter.tflite import serialize
+from converter.tflite import parse, serialize
 from tests.tflm_custom_ops import generators
 from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library
@@ -203,10 +204,23 @@ def model_of(op: AttentionCore, shared: bool) -> bytes:
     return plan_model(serialize(model)).model_bytes
 
 
+def test_the_result_takes_the_place_of_the_queries_where_their_views_are_one():
+    same = {"q": rows(2, 9, 4, 16), "out": rows(2, 9, 4, 16), "v": rows(2, 13, 2, 16)}
+    op = dataclasses.replace(operator(), value_dim=16, **same)
+    apart = dataclasses.replace(op, out=View(op.out.elements, 0, 9 * 64, 9 * 16, 16, 1))
+    used = [plan_of(parse(model_of(o, False))).arena_bytes for o in (op, apart)]
+    assert used[1] - used[0] == op.out.elements
+    assert operator_of(op).in_place
+    assert not operator_of(apart).in_place
+    assert not operator_of(packed_operator()).in_place
+
+
 @pytest.mark.parametrize("runtime", ["host", "tflm"])
 @pytest.mark.parametrize("shared", [False, True], ids=["three tensors", "one tensor"])
 def test_every_runtime_computes_the_definition(runtime, shared):
-    op = packed_operator() if shared else operator(causal=True)
+    same = {"q": rows(2, 9, 4, 16), "out": rows(2, 9, 4, 16), "v": rows(2, 13, 2, 16)}
+    op = dataclasses.replace(operator(causal=True), value_dim=16, **same)
+    op = packed_operator() if shared else op
     planned = model_of(op, shared)
     rng = np.random.default_rng(8)
     reference, other = open_runtime("reference", planned), open_runtime(runtime, planned)

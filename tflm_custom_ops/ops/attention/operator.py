@@ -42,7 +42,7 @@ class AttentionOperator(Operator[Attention]):
     INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("tokens", "embed_dim"), "residual.bits"),)
     OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), "residual.bits")
     WRITES_STREAM: ClassVar[bool] = True
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[str] = "1"
     C_NOTE: ClassVar[str] = "Attention block. y may equal x."
 
     def reference(self, x: ArrayLike) -> NDArray[Any]:

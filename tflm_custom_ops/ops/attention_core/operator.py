@@ -34,11 +34,17 @@ class AttentionCoreOperator(Operator[AttentionCore]):
         Operand(("v.elements",), zero_point="v_zero_point", name="v"),
     )
     OUTPUT: ClassVar[Operand] = Operand(("out.elements",), zero_point="context_zero_point")
+    # A tile of queries is read before its results are written, to the same elements.
+    IN_PLACE: ClassVar[str] = (
+        "value_dim == head_dim and q.elements == out.elements and q.offset == 0 "
+        "and q.batch_stride == out.batch_stride and q.head_stride == out.head_stride "
+        "and q.token_stride == out.token_stride and q.channel_stride == out.channel_stride"
+    )
     C_X: ClassVar[str] = "const int8_t*"
     C_Y: ClassVar[str] = "int8_t*"
     C_NOTE: ClassVar[str] = (
-        "Attention between projected tensors, which may be one and the same. y must not overlap\n"
-        "them."
+        "Attention between projected tensors, which may be one and the same. y may equal q where\n"
+        "that is no other input and both have one view."
     )
 
     def reference(self, q: ArrayLike, k: ArrayLike, v: ArrayLike) -> NDArray[Any]:

@@ -22,7 +22,7 @@ class GeluOperator(Operator[Gelu]):
     PARAMS: ClassVar[type[Params]] = Gelu
     INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(None),)
     OUTPUT: ClassVar[Operand] = Operand(None)
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[str] = "1"
     HAS_SCRATCH: ClassVar[bool] = False
     C_X: ClassVar[str] = "const int8_t*"
     C_Y: ClassVar[str] = "int8_t*"

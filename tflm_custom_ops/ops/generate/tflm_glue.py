@@ -38,7 +38,6 @@ struct {name}Op {{
   static size_t ScratchBytes(const Params&{scratch_name}) {{ return {scratch}; }}
 
   static TfLiteStatus Run(const Params& params, const OpBuffers& buffers, TfLiteContext* context) {{
-    if (CheckOverlap(context, kName, buffers, {in_place}) != kTfLiteOk) return kTfLiteError;
 {run}
     return kTfLiteOk;
   }}
@@ -64,6 +63,10 @@ def _source(operator: type[Operator[Any]]) -> str:
     arguments.append(_cast(operator.C_Y, "buffers.y"))
     arguments.append("buffers.scratch" if operator.HAS_SCRATCH else "buffers.x_bytes[0]")
     check = _check(operator)
+    in_place = {"0": "false", "1": "true"}.get(operator.IN_PLACE)
+    where = in_place or in_c(operator.IN_PLACE, operator.PARAMS, "params.")
+    overlap = call("if (CheckOverlap", ["context", "kName", "buffers", where], 4, " != kTfLiteOk)")
+    overlap += " return kTfLiteError;"
     return _SOURCE.format(
         code=operator.CODE,
         name=operator.CODE.removeprefix("Vit"),
@@ -75,8 +78,7 @@ def _source(operator: type[Operator[Any]]) -> str:
         check_name=" params" if "params." in check else "",
         scratch=f"vit_{operator.NAME}_scratch_bytes(&params)" if operator.HAS_SCRATCH else "0",
         scratch_name=" params" if operator.HAS_SCRATCH else "",
-        in_place=str(operator.IN_PLACE).lower(),
-        run=call(f"vit_{operator.NAME}", arguments, 4),
+        run="\n".join([overlap, call(f"vit_{operator.NAME}", arguments, 4)]),
     )
 
 

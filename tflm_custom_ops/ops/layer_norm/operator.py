@@ -23,7 +23,7 @@ class LayerNormOperator(Operator[LayerNorm]):
     PARAMS: ClassVar[type[Params]] = LayerNorm
     INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("tokens", "embed_dim"), "input_bits"),)
     OUTPUT: ClassVar[Operand] = Operand(("tokens if pool == 0 else 1", "embed_dim"))
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[str] = "1"
     C_Y: ClassVar[str] = "int8_t*"
     C_NOTE: ClassVar[str] = (
         "LayerNorm: x int8/int16 [tokens][embed_dim]; y int8, [tokens][embed_dim] or pooled\n"

@@ -24,7 +24,7 @@ class RmsNormOperator(Operator[RmsNorm]):
         Operand(("tokens", "embed_dim"), "input_bits", zero_point="input_zero_point"),
     )
     OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), zero_point="out_zero_point")
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[str] = "1"
     C_Y: ClassVar[str] = "int8_t*"
     C_NOTE: ClassVar[str] = (
         "RMSNorm: x int8/int16 [tokens][embed_dim]; y int8. y may equal x (the same address)."
