@@ -11,6 +11,8 @@ with the reason.
     plain.py     the plain graph on real numbers, with and without rounding to its types
     probes.py    inputs to run it on
     noise.py     the threshold
+    compared.py  results of a region for one input
+    witnesses.py what says more of a network than a few outputs do
     regions.py   one pass over the fused graph
     threads.py   NumPy on one core meanwhile
 """

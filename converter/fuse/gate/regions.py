@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from converter.fuse.arithmetic import Range
 from converter.fuse.errors import BoundError, NoMatchError
+from converter.fuse.gate.compared import Compared, joined
 from converter.fuse.gate.device import accepted, retyped
 from converter.fuse.gate.noise import Noise
 from converter.fuse.gate.plain import (
@@ -21,6 +23,7 @@ from converter.fuse.gate.plain import (
     to_real,
 )
 from converter.fuse.gate.probes import Feeds, probe
+from converter.fuse.gate.witnesses import candidates, nearest
 from converter.fuse.op_semantics import Array
 from converter.fuse.patterns.match import Match
 from converter.fuse.report import Accuracy
@@ -30,7 +33,8 @@ from tflm_custom_ops.ops import Params, operator_of
 
 Values = dict[int, Array]
 
-_LEAST_VALUES = 512  # results of a region that a verdict rests on, if there are probes for them
+_LEAST_VALUES = 512  # results of a region that a verdict rests on
+_MAX_ALONE = 256  # probes of a region alone, where those of the whole network give fewer results
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,7 +86,7 @@ class _Region:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Whole:
-    """One probe through the whole plain graph: exact and rounded values of the outputs."""
+    """One probe through the whole plain graph: exact and rounded values of what is compared."""
 
     exact: Values
     rounded: Values
@@ -106,6 +110,7 @@ class Gate:
         self._normal = PlainGraph(normal, plain)
         self._feeds = feeds
         self._wholes: list[_Whole | None] = []
+        self._candidates = candidates(plain.view)
         self.accuracy: Accuracy | None = None
         self.notes: tuple[str, ...] = ()
         operators = plain.view.graph.operators
@@ -136,18 +141,32 @@ class Gate:
             regions[producer] = region
         if refused:
             return refused
-        outputs = {
+        compared = {
             t: Noise(_columns(self._normal.view.tensor(t)), 0.0)
-            for t in self._normal.view.graph.outputs
+            for t in (*self._normal.view.graph.outputs, *self._witnesses(regions))
             if self._normal.view.producer(t) is not None
         }
         for number in range(self._feeds.count):
-            failed = self._run(number, regions, outputs)
+            failed = self._run(number, regions, compared)
             if failed:
                 return failed
-            if self._is_decided(regions, outputs):
+            if self._is_decided(regions, compared):
                 break
-        return self._verdict(regions, outputs)
+        alone = [self._run_alone(region) for region in regions.values()]
+        judged = [*regions.values(), *(region for region in alone if region is not None)]
+        return self._verdict(judged, compared)
+
+    def _witnesses(self, regions: dict[int, _Region]) -> frozenset[int]:
+        """What is compared besides outputs of few elements: tensors that both networks have."""
+        view = self._normal.view
+        inside = {op for r in regions.values() for op in r.lowered.match.ops}
+        written = {r.lowered.match.y for r in regions.values()}
+        shared = {
+            t
+            for t in self._candidates
+            if t in written or (view.producer(t) is not None and view.producer(t) not in inside)
+        }
+        return nearest(view, shared)
 
     def _region(self, entry: Lowered, type_of: Callable[[int], Range]) -> _Region:
         match, view = entry.match, self._normal.view
@@ -186,12 +205,35 @@ class Gate:
         return []
 
     def _run_region(self, region: _Region, values: Values) -> None:
+        result = self._compared(region, values)
+        result.add_to(region.noise, region.limited)
+        values[region.lowered.match.y] = result.fused
+
+    def _run_alone(self, region: _Region) -> _Region | None:
+        """A region of few results on values of its inputs' types; None for any other.
+
+        Its results for all of these are one sample: each has another input, so that they are places
+        of their own, where those of the network's probes may repeat an error.
+        """
+        missing = _LEAST_VALUES - region.y.size
+        if missing <= 0:
+            return None
+        tensors = dict(zip(region.lowered.match.inputs, region.inputs, strict=True))
+        results = []
+        for number in range(min(_MAX_ALONE, -(-missing // region.y.size))):
+            rng = self._feeds.generator(number, f"alone {region.lowered.place}")
+            values = {i: probe(t, rng) for i, t in tensors.items()}
+            results.append(self._compared(region, values))
+        noise, limited = (Noise(region.noise.columns, region.y.scale) for _ in range(2))
+        joined(results).add_to(noise, limited)
+        return dataclasses.replace(region, noise=noise, limited=limited)
+
+    def _compared(self, region: _Region, values: Values) -> Compared:
         match = region.lowered.match
         tensors = dict(zip(match.inputs, region.inputs, strict=True))
         given = {i: self._normal.value(values, i).reshape(t.shape) for i, t in tensors.items()}
         integers = (to_integers(tensors[i], given[i]) for i in match.inputs)
         y = operator_of(region.op).reference(*integers).reshape(region.y.shape)
-        fused = to_real(region.y, y)
         rounded, limited = dict(given), dict(given)
         limits = Limits(region.ranges)
         region.plain.run(region.ops, rounded, rounding)
@@ -201,9 +243,9 @@ class Gate:
             exact = dict(given)
             region.plain.run(region.ops, exact)
         added = given[match.x] if region.residual else None
-        region.noise.add(exact[match.y], fused, rounded[match.y])
-        region.limited.add(limited[match.y], fused, rounded[match.y], added)
-        values[match.y] = fused
+        return Compared(
+            exact[match.y], limited[match.y], to_real(region.y, y), rounded[match.y], added
+        )
 
     def _run_builtin(self, op: int, values: Values, rng: np.random.Generator) -> None:
         """A builtin operator; numbers of its results' types where it has no meaning here."""
@@ -233,7 +275,8 @@ class Gate:
         except NoMatchError as error:
             self.notes = (f"the whole network is not compared: {error}",)
             return None
-        written = [t for t in graph.outputs if self._plain.view.producer(t) is not None]
+        ends = (*graph.outputs, *self._candidates)
+        written = [t for t in ends if self._plain.view.producer(t) is not None]
         return _Whole(*({t: v[t] for t in written} for v in (exact, rounded)))
 
     # ---- the verdict -----------------------------------------------------------------------------
@@ -243,20 +286,21 @@ class Gate:
         noises += [n for n in outputs.values() if n.count]
         return all(n.count >= _LEAST_VALUES and n.decided for n in noises)
 
-    def _verdict(self, regions: dict[int, _Region], outputs: dict[int, Noise]) -> list[Refusal]:
-        refused = [
-            Refusal(r.lowered.place, reason)
-            for r in regions.values()
-            if (reason := r.noise.over_threshold() or r.limited.refusal()) is not None
-        ]
+    def _verdict(self, regions: list[_Region], outputs: dict[int, Noise]) -> list[Refusal]:
+        refused: dict[PatternPlace, str] = {}
+        for r in regions:
+            reason = r.noise.over_threshold() or r.limited.refusal()
+            if reason is not None:
+                refused.setdefault(r.lowered.place, reason)
         if refused or not regions:
-            return refused
+            return list(itertools.starmap(Refusal, refused.items()))
         for noise in outputs.values():
             reason = noise.over_threshold() if noise.count else None
             if reason is not None:
-                worst = max(regions.values(), key=lambda r: r.noise.plain_db - r.noise.fused_db)
+                worst = max(regions, key=lambda r: r.noise.plain_db - r.noise.fused_db)
                 return [Refusal(worst.lowered.place, f"of the whole network: {reason}")]
-        compared = [n for n in outputs.values() if n.count]
+        ends = self._normal.view.graph.outputs
+        compared = [n for t, n in outputs.items() if n.count and t in ends]
         if compared:
             worst_db = [min(getattr(n, k) for n in compared) for k in ("plain_db", "fused_db")]
             self.accuracy = Accuracy(*worst_db)
