@@ -127,7 +127,22 @@ def contract_of(model: Model | bytes, given: Stated | None = None) -> Contract:
     model = parse(model) if isinstance(model, bytes) else model
     image, output = image_and_output(model)
     given = given or Stated()
-    return chosen(given, stated_by(model), range_of(image), image.shape[-1], output.size)
+    got = range_of(_quantized_input(model, image))
+    return chosen(given, stated_by(model), got, image.shape[-1], output.size)
+
+
+def _quantized_input(model: Model, image: Tensor) -> Tensor:
+    """The input, or what a QUANTIZE makes of one that is float."""
+    if image.dtype.kind in "iu":
+        return image
+    graph = model.graph
+    for op in graph.operators:
+        if op.opcode == "QUANTIZE" and graph.tensors[op.inputs[0]] is image:
+            return graph.tensors[op.outputs[0]]
+    raise ContractError(
+        f"input {image.name!r}: got {image.dtype} that no QUANTIZE reads, expected a network that "
+        "is int8 inside"
+    )
 
 
 def rewritten(content: bytes, given: Stated) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from converter.contract import ContractFlags, rewritten
 from converter.fuse.pipeline import fuse_model
+from converter.fuse.probe_images import probe_images
 from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
 from converter.tflite import TfliteError, parse
@@ -30,6 +31,9 @@ _STREAMED = flags.streamed(FLAGS)
 _ARENA = flags.arena(FLAGS)
 _ALLOW_UNFUSED = FLAGS.boolean(
     "allow_unfused", False, "Write the file although nothing was fused or no runtime runs it."
+)
+_IMAGES = flags.images(
+    FLAGS, "What is fused is checked on them; without them on numbers of the inputs' ranges."
 )
 _CONTRACT = ContractFlags(FLAGS, labels=True)
 _JSON = flags.json(FLAGS)
@@ -82,8 +86,11 @@ def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
 def _run() -> None:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
-    plain = rewritten(Path(_MODEL.value).read_bytes(), _CONTRACT.given())
-    result = fuse_model(plain, int(_RESIDUAL_BITS.value), _SIGNATURE.value or None)
+    plain = Path(_MODEL.value).read_bytes()
+    given, signature = _CONTRACT.given(), _SIGNATURE.value or None
+    probes = probe_images(plain, _IMAGES.value, given, signature) if _IMAGES.value else None
+    plain = rewritten(plain, given)
+    result = fuse_model(plain, int(_RESIDUAL_BITS.value), signature, probes)
     content, planned = (result.model_bytes, None)
     if _PLAN.value:
         content, planned = _plan(content)
