@@ -102,6 +102,7 @@ _PATTERNS = (
     _Pattern("activation", _opcode(*NONLINEAR), lambda view, op, _: match_activation(view, op)),
     _Pattern("linear", _opcode("FULLY_CONNECTED"), match_linear, reverse=True),
 )
+PATTERN_NAMES = tuple(pattern.name for pattern in _PATTERNS)  # in the order of trying
 
 
 # What evaluating an operator raises whose operands or options are not those of its kind.

@@ -146,6 +146,7 @@ def test_verbs_are_the_commands() -> None:
         "firmware.board_table",
         "converter.fuse.rewrite",
         "converter.support.page",
+        "converter.support.patterns_page",
     }
     assert run == ours - others
 
