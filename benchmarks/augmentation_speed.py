@@ -25,7 +25,7 @@ from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("augmentation_speed", __doc__)
-FLAGS.integer("runs", 5, "Timed runs of each; the best one counts.", 1)
+flags.runs(FLAGS, 5)
 FLAGS.integer("seconds", 2, "Processor time of a run, at least.", 1)
 flags.seed(FLAGS, "Of the images and the augmentation.")
 flags.json(FLAGS)

@@ -28,7 +28,7 @@ from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("host_speed", __doc__)
 flags.networks(FLAGS, ["vit_t_240", "vit_micro_32"])
-FLAGS.integer("runs", 20, "Timed runs.", 1)
+flags.runs(FLAGS, 20)
 flags.json(FLAGS)
 
 

@@ -244,3 +244,10 @@ def qat_dir(to: FlagSet, text: str) -> Flag[str]:
 
 def checkpoint_every(to: FlagSet) -> Flag[int]:
     return to.integer("checkpoint_every", 1, "Epochs between two checkpoints.", 1, 10**6)
+
+
+# ---- benchmarks -------------------------------------------------------------------------------
+
+
+def runs(to: FlagSet, default: int) -> Flag[int]:
+    return to.integer("runs", default, "Timed runs of each; the best one counts.", 1)
