@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.ops import BY_KIND, OPERATORS, Params, encode, operator_of
+from tflm_custom_ops.ops import BY_KIND, OPERATORS, Params, Status, encode, operator_of
 from tflm_custom_ops.sources import KERNELS, kernel_files
 from toolchain import cached, digest, host_c, processor, raised_as, run_tool
 
@@ -123,6 +123,11 @@ class HostLibrary:
             function = getattr(self._dll, f"vit_{operator.NAME}_scratch_bytes")
             size = int(function(ctypes.c_void_p(params.ctypes.data)))
         return Parsed(op, params, blob, size)
+
+    def check_sums(self, parsed: Parsed) -> Status:
+        """Status of the check behind the parser; only for operators with layers."""
+        function = getattr(self._dll, f"vit_check_sums_{operator_of(parsed.op).NAME}")
+        return Status(function(ctypes.c_void_p(parsed.params.ctypes.data)))
 
     def call(
         self, parsed: Parsed, inputs: Sequence[np.ndarray], y: np.ndarray, scratch: np.ndarray

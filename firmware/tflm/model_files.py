@@ -177,7 +177,7 @@ def write_model(
     try:
         plan = read_plan(model)
         graph = read_graph(model)
-        decoded_all(graph)  # a device does not check that sums are exact (tflm_custom_ops)
+        decoded_all(graph)  # refused here and not on the device
         interface = interface_of(PlannedGraph(graph, plan), class_names_of(model))
         if interface.image is None:
             raise ModelError(

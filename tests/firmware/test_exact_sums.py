@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file whose layer keeps the rule about sums of before (odd channels, no bias) reaches no device.
 
-The cores add four channels in three streams (tflm_custom_ops/exact_sums.py). A device does not look
-at the weights when it reads a file, so that everything that makes something for a device does.
+The cores add four channels in three streams (tflm_custom_ops/exact_sums.py). Everything that makes
+something for a device looks at the weights, and so do TFLM's operators when they prepare.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from converter.plan.device import device_plan
 from converter.plan.metadata import PLAN_NAME, fingerprint
 from converter.plan.strip import strip_model
 from converter.runtimes import RuntimeUnavailableError, open_runtime
+from converter.runtimes.tflm.errors import TflmModelError
+from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.support import verdicts
 from converter.tflite import TfliteError, parse, serialize
 from firmware.errors import ModelError
@@ -91,6 +93,8 @@ def test_no_command_takes_it(old, tmp_path):
         project_from_model(old, BOARD, tmp_path / "work")
     with pytest.raises(ModelError, match=REFUSED):
         write_model(old, tmp_path / "tflm", external=False)
+    with pytest.raises(TflmModelError, match="VitPatchEmbed: options: sums of a layer can leave"):
+        TflmInterpreter(old)
     for use in (tflm_vit.plan, tflm_vit.inspect, tflm_vit.compile):
         with pytest.raises(tflm_vit.Error, match=REFUSED):
             use(old)

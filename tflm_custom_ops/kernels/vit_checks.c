@@ -31,6 +31,35 @@ int vit_is_whole_view(const VitView* view, int32_t batches, int32_t heads, int32
   return left == 0 && view->offset == 0 && view->elements == expected;
 }
 
+// Whether the sums of a block of a channel stay in range whatever the inputs are, with and without
+// an offset. `channel`: low or high byte of the packed weights.
+static int is_exact_block(const int16_t* weights, int32_t count, int channel, int32_t offset) {
+  int32_t positive = 0, negative = 0;
+  for (int32_t k = 0; k < count; ++k) {
+    const int32_t low = (int8_t)weights[k], weight = channel ? (weights[k] - low) >> 8 : low;
+    if (weight < -INT8_MAX || weight > INT8_MAX) return 0;
+    positive += weight > 0 ? weight : 0;
+    negative -= weight < 0 ? weight : 0;
+  }
+  const int64_t high = INT64_C(127) * positive + INT64_C(128) * negative;
+  const int64_t low = INT64_C(-128) * positive - INT64_C(127) * negative;
+  const int64_t limit = 1 << 23;
+  return high < limit && low >= -limit && high + offset < limit && low + offset >= -limit;
+}
+
+int vit_is_exact(const VitLinearParams* layer) {
+  const int32_t even = (layer->in_features + 1) / 2 * 2;
+  for (int32_t channel = 0; channel < layer->out_features; ++channel) {
+    const int16_t* weights = layer->weights + (size_t)(channel / 2) * (size_t)even;
+    const int32_t offset = layer->k_block > even ? layer->bias[channel] : 0;
+    for (int32_t start = 0; start < layer->in_features; start += layer->k_block) {
+      const int32_t count = vit_min32(layer->k_block, layer->in_features - start);
+      if (!is_exact_block(weights + start, count, channel & 1, offset)) return 0;
+    }
+  }
+  return 1;
+}
+
 static int same_bytes(const void* a, const void* b, size_t bytes) {
   const uint8_t *p = (const uint8_t*)a, *q = (const uint8_t*)b;
   for (size_t i = 0; i < bytes; ++i) {

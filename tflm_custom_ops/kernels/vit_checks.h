@@ -16,6 +16,10 @@ int vit_is_exp_table(const uint16_t* table, int32_t tokens);
 int vit_is_whole_view(const VitView* view, int32_t batches, int32_t heads, int32_t tokens,
                       int32_t channels);
 
+// Whether a layer's sums come apart exactly in blocks of its k_block inputs, and all weights are in
+// [-127, 127]: is_exact of exact_sums.py. It reads all weights; the parser does not call it.
+int vit_is_exact(const VitLinearParams* layer);
+
 // Whether two layers compute the same.
 int vit_same_linear(const VitLinearParams* a, const VitLinearParams* b);
 

@@ -17,6 +17,7 @@ const char* vit_status_message(VitStatus status) {
       "an array lies outside the constant tensor, or is not aligned to 4 bytes",
       "a dimension or tile is out of range, or two dimensions disagree",
       "a shift, zero point, clamp range, type or block is out of range",
+      "sums of a layer can leave 24 bits; fuse the model again",
   };
   if ((unsigned)status >= (unsigned)kVitStatusCount) return "unknown status";
   return kMessages[status];
@@ -355,4 +356,27 @@ VitStatus vit_parse_attention_core(const uint8_t* options, size_t options_bytes,
       (((int64_t)p->bias_batches * p->bias_heads) * p->tokens) * p->key_tokens, 2);
   p->bias_shift = vit_read_in(r, 0, p->bias_batches > 0 ? 8 : 0, kVitBadValue);
   return vit_reader_finish(r);
+}
+
+static int exact_projection(const VitProjection* p) {
+  return (!(p->rank > 0) || vit_is_exact(&p->down)) && vit_is_exact(&p->up);
+}
+
+VitStatus vit_check_sums_patch_embed(const VitPatchEmbedParams* p) {
+  return vit_is_exact(&p->linear) ? kVitOk : kVitBadSums;
+}
+
+VitStatus vit_check_sums_attention(const VitAttentionParams* p) {
+  return exact_projection(&p->q) && exact_projection(&p->k) && exact_projection(&p->v) &&
+                 exact_projection(&p->out)
+             ? kVitOk
+             : kVitBadSums;
+}
+
+VitStatus vit_check_sums_mlp(const VitMlpParams* p) {
+  return exact_projection(&p->fc1) && exact_projection(&p->fc2) ? kVitOk : kVitBadSums;
+}
+
+VitStatus vit_check_sums_linear(const VitLinearOpParams* p) {
+  return exact_projection(&p->projection) ? kVitOk : kVitBadSums;
 }

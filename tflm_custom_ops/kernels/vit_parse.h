@@ -25,6 +25,7 @@ typedef enum {
   kVitBadOffset = 5,     // an array lies outside the constant tensor, or is not aligned to 4 bytes
   kVitBadDimension = 6,  // a dimension or tile is out of range, or two dimensions disagree
   kVitBadValue = 7,      // a shift, zero point, clamp range, type or block is out of range
+  kVitBadSums = 8,       // sums of a layer can leave 24 bits; fuse the model again
   kVitStatusCount
 } VitStatus;
 
@@ -48,6 +49,13 @@ VitStatus vit_parse_rms_norm(const uint8_t* options, size_t options_bytes, const
 VitStatus vit_parse_attention_core(const uint8_t* options, size_t options_bytes,
                                    const uint8_t* blob, size_t blob_bytes,
                                    VitAttentionCoreParams* params);
+
+// Whether the sums of all layers are exact (vit_checks.h): kVitOk or kVitBadSums.
+// Reads all weights: once for a file.
+VitStatus vit_check_sums_patch_embed(const VitPatchEmbedParams* p);
+VitStatus vit_check_sums_attention(const VitAttentionParams* p);
+VitStatus vit_check_sums_mlp(const VitMlpParams* p);
+VitStatus vit_check_sums_linear(const VitLinearOpParams* p);
 
 #ifdef __cplusplus
 }

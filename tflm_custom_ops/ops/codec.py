@@ -40,8 +40,8 @@ def encode(params: Params) -> tuple[bytes, bytes]:
 def decode(custom_options: bytes, blob: bytes) -> Params:
     """Reads an operator back: `parse`, and the sums of every layer are exact.
 
-    A device that runs a file whose ``k_block`` breaks the rule (exact_sums.py) gives wrong numbers
-    and nothing worse; whoever writes or compiles a file checks it.
+    The second needs all weights, so that it is no part of the parser: TFLM's operators check it
+    once, while they prepare, and whatever writes, compiles or runs a file here.
 
     Raises:
       OptionsError: malformed; the message says what was got and expected.
@@ -56,12 +56,14 @@ def _check_sums(p: Linear) -> None:
     """Sums that do not come apart are wrong on some cores, and none of them would say so."""
     if int(p.weights.min()) < -127:
         raise OptionsError(
-            "linear: got a weight of -128, expected [-127, 127]; fuse the model again"
+            "linear: got a weight of -128, expected [-127, 127]; fuse the model again",
+            Status.BAD_SUMS,
         )
     if not is_exact(p.weights, p.bias, p.k_block):
         raise OptionsError(
             f"linear of {p.out_features} x {p.in_features}: got k_block {p.k_block}, whose sums "
-            "can leave 24 bits; fuse the model again"
+            "can leave 24 bits; fuse the model again",
+            Status.BAD_SUMS,
         )
 
 

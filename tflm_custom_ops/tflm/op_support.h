@@ -6,6 +6,7 @@
 //   static constexpr int kInputs = ...;      activations that it reads
 //   static constexpr const char* kName;      custom code, used in messages
 //   static VitStatus Parse(...);             from vit_parse.h
+//   static VitStatus CheckSums(const Params&);    from vit_parse.h: reads all weights, once
 //   static TfLiteStatus Check(const TensorChecker&, const Params&);   types and shapes
 //   static size_t ScratchBytes(const Params&);
 //   static TfLiteStatus Run(const Params&, const OpBuffers&, TfLiteContext*);
@@ -133,6 +134,7 @@ TfLiteStatus PrepareOp(TfLiteContext* context, TfLiteNode* node) {
   if (ParseNode<Op>(context, node, tensors, &params) != kTfLiteOk) return kTfLiteError;
   const TensorChecker checker(context, Op::kName, tensors);
   if (Op::Check(checker, params) != kTfLiteOk) return kTfLiteError;
+  if (CheckParsed(context, Op::kName, Op::CheckSums(params)) != kTfLiteOk) return kTfLiteError;
   return RequestScratch(context, node, Op::kName, Op::ScratchBytes(params));
 }
 

@@ -19,6 +19,8 @@ struct AttentionCoreOp {
     return vit_parse_attention_core(options, options_bytes, blob, blob_bytes, params);
   }
 
+  static VitStatus CheckSums(const Params&) { return kVitOk; }
+
   static TfLiteStatus Check(const TensorChecker& checker, const Params& params) {
     TfLiteStatus status = checker.Input(0, "q", kTfLiteInt8, params.q.elements);
     if (status != kTfLiteOk) return status;

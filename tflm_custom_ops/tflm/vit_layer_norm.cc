@@ -19,6 +19,8 @@ struct LayerNormOp {
     return vit_parse_layer_norm(options, options_bytes, blob, blob_bytes, params);
   }
 
+  static VitStatus CheckSums(const Params&) { return kVitOk; }
+
   static TfLiteStatus Check(const TensorChecker& checker, const Params& params) {
     const TfLiteStatus status =
         checker.Input(StreamType(params.input_bits), params.tokens, params.embed_dim);

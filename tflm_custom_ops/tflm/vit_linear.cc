@@ -19,6 +19,8 @@ struct LinearOp {
     return vit_parse_linear(options, options_bytes, blob, blob_bytes, params);
   }
 
+  static VitStatus CheckSums(const Params& params) { return vit_check_sums_linear(&params); }
+
   static TfLiteStatus Check(const TensorChecker& checker, const Params& params) {
     const TfLiteStatus status =
         checker.Input(kTfLiteInt8, params.rows,

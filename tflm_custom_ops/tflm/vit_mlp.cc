@@ -19,6 +19,8 @@ struct MlpOp {
     return vit_parse_mlp(options, options_bytes, blob, blob_bytes, params);
   }
 
+  static VitStatus CheckSums(const Params& params) { return vit_check_sums_mlp(&params); }
+
   static TfLiteStatus Check(const TensorChecker& checker, const Params& params) {
     const TfLiteStatus status =
         checker.Input(StreamType(params.residual.bits), params.tokens, params.embed_dim);

@@ -34,6 +34,8 @@ struct PatchEmbedOp {
     return vit_parse_patch_embed(options, options_bytes, blob, blob_bytes, params);
   }
 
+  static VitStatus CheckSums(const Params& params) { return vit_check_sums_patch_embed(&params); }
+
   static bool IsStrip(const TfLiteEvalTensor* x, const Params& params) {
     const TfLiteIntArray* dims = x->dims;
     return params.patch_height < params.image_height && dims->size >= 3 &&

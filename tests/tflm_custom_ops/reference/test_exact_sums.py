@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tflm_custom_ops import generators
+from tflm_custom_ops import host_library
 from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block, is_exact
 from tflm_custom_ops.ops import (
     Linear,
     LinearOp,
     OptionsError,
     Projection,
+    Status,
     decode,
     encode,
     pack_dual_channel,
@@ -105,6 +107,8 @@ def test_rule_is_the_worst_input(seed: int, n: int, k: int, block: int, spread: 
             worst &= bool((high.sum(1) + offset < SUM_LIMIT).all())
             worst &= bool((low.sum(1) + offset >= -SUM_LIMIT).all())
     assert is_exact(weights, bias, 2 * block) == worst
+    linear = Linear(weights, bias, np.full(n, 1 << 20, np.int32), k_block=2 * block)
+    assert c_status(linear) is (Status.OK if worst else Status.BAD_SUMS)
     chosen = exact_k_block(weights, bias)
     assert chosen % 2 == 0
     assert is_exact(weights, bias, chosen)
@@ -129,6 +133,12 @@ def test_a_bias_out_of_range_leaves_the_row_whole(k: int) -> None:
     weights = np.full((3, k), 127, np.int8)
     bias = np.array([0, 0, 1 << 30], np.int32)
     assert exact_k_block(weights, bias) == (k + 1) // 2 * 2
+
+
+def c_status(linear: Linear) -> Status:
+    """What a device says of a layer's sums."""
+    library = host_library.library()
+    return library.check_sums(library.parse(LinearOp(1, 1, Projection(linear))))
 
 
 def read_back(linear: Linear) -> Linear:
@@ -161,9 +171,15 @@ def test_reading_takes_any_block_that_is_exact() -> None:
 def test_reading_refuses_a_weight_of_minus_128() -> None:
     """Packed int16 can hold it, the middle pair of four channels cannot."""
     linear = Linear(np.ones((2, 2), np.int8), np.zeros(2, np.int32), np.ones(2, np.int32))
-    options, blob = encode(LinearOp(1, 1, Projection(linear)))
+    op, library = LinearOp(1, 1, Projection(linear)), host_library.library()
+    options, blob = encode(op)
     packed = pack_dual_channel(linear.weights).tobytes()
     assert blob.count(packed) == 1
-    crafted = blob.replace(packed, np.array([[-128, 1]], np.int16).tobytes())
-    with pytest.raises(OptionsError, match="weight of -128"):
-        decode(options, crafted)
+    for pair in (-128, -128 * 256, 128 * 256 - 1):  # low byte, high byte, 128 as high byte
+        crafted = blob.replace(packed, np.array([[pair, 1]], np.int16).tobytes())
+        with pytest.raises(OptionsError, match="weight of -128"):
+            decode(options, crafted)
+        memory = host_library.aligned_bytes(len(crafted))
+        memory[:] = np.frombuffer(crafted, np.uint8)
+        parsed = library.parse_bytes(op, np.frombuffer(options, np.uint8), memory)
+        assert library.check_sums(parsed) is Status.BAD_SUMS

@@ -7,6 +7,7 @@ The rules and their order are those of schema/reading.py.
 from __future__ import annotations
 
 from tflm_custom_ops.ops.generate.c_names import call, in_c, parts
+from tflm_custom_ops.ops.generate.sums_c import has_layers, sums_prototype, sums_sections
 from tflm_custom_ops.ops.registry import OPERATORS
 from tflm_custom_ops.ops.schema import (
     Array,
@@ -72,7 +73,16 @@ def parser_header() -> str:
     lines += ["// A sentence for the console, never NULL."]
     lines += ["const char* vit_status_message(VitStatus status);", ""]
     lines += [_prototype(name, ctype, ";") for name, ctype in _operators()]
+    lines += ["", *_checks_sums()]
     return _HEADER_HEAD + "\n".join(lines) + "\n" + _HEADER_TAIL
+
+
+def _checks_sums() -> list[str]:
+    """Prototypes of the checks behind the parser."""
+    lines = ["// Whether the sums of all layers are exact (vit_checks.h): kVitOk or kVitBadSums."]
+    lines += ["// Reads all weights: once for a file."]
+    with_layers = [operator for operator in OPERATORS if has_layers(operator.PARAMS)]
+    return lines + [sums_prototype(operator, ";") for operator in with_layers]
 
 
 def _operators() -> list[tuple[str, str]]:
@@ -90,6 +100,7 @@ def parser_source() -> str:
     sections = [_messages()]
     sections += [_part(struct) for struct in parts()]
     sections += [_operator(operator) for operator in OPERATORS]
+    sections += sums_sections()
     return _SOURCE_HEAD + "\n\n".join(sections) + "\n"
 
 

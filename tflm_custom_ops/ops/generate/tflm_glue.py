@@ -7,6 +7,7 @@ from typing import Any
 
 from tflm_custom_ops.ops.base import Operand, Operator
 from tflm_custom_ops.ops.generate.c_names import call, in_c
+from tflm_custom_ops.ops.generate.sums_c import has_layers
 from tflm_custom_ops.ops.registry import OPERATORS
 from tflm_custom_ops.ops.schema import Struct
 
@@ -30,6 +31,8 @@ struct {name}Op {{
                          size_t blob_bytes, Params* params) {{
     return vit_parse_{folder}(options, options_bytes, blob, blob_bytes, params);
   }}
+
+  static VitStatus CheckSums(const Params&{sums_name}) {{ return {sums}; }}
 
   static TfLiteStatus Check(const TensorChecker& checker, const Params&{check_name}) {{
 {check}
@@ -62,7 +65,7 @@ def _source(operator: type[Operator[Any]]) -> str:
     arguments = ["&params", *(_cast(operator.C_X, f"buffers.x[{i}]") for i in inputs)]
     arguments.append(_cast(operator.C_Y, "buffers.y"))
     arguments.append("buffers.scratch" if operator.HAS_SCRATCH else "buffers.x_bytes[0]")
-    check = _check(operator)
+    check, layers = _check(operator), has_layers(operator.PARAMS)
     in_place = {"0": "false", "1": "true"}.get(operator.IN_PLACE)
     where = in_place or in_c(operator.IN_PLACE, operator.PARAMS, "params.")
     overlap = call("if (CheckOverlap", ["context", "kName", "buffers", where], 4, " != kTfLiteOk)")
@@ -74,6 +77,8 @@ def _source(operator: type[Operator[Any]]) -> str:
         ctype=operator.PARAMS.C_TYPE,
         tensors=", ".join([*map(_text, operator.INPUTS), _text(operator.OUTPUT, "y")]),
         inputs=len(operator.INPUTS),
+        sums=f"vit_check_sums_{operator.NAME}(&params)" if layers else "kVitOk",
+        sums_name=" params" if layers else "",
         check=check,
         check_name=" params" if "params." in check else "",
         scratch=f"vit_{operator.NAME}_scratch_bytes(&params)" if operator.HAS_SCRATCH else "0",

@@ -17,6 +17,7 @@ class Status(enum.IntEnum):
     BAD_OFFSET = 5
     BAD_DIMENSION = 6
     BAD_VALUE = 7
+    BAD_SUMS = 8
 
     @property
     def c_name(self) -> str:
@@ -35,13 +36,15 @@ MESSAGES = {
     Status.BAD_OFFSET: "an array lies outside the constant tensor, or is not aligned to 4 bytes",
     Status.BAD_DIMENSION: "a dimension or tile is out of range, or two dimensions disagree",
     Status.BAD_VALUE: "a shift, zero point, clamp range, type or block is out of range",
+    Status.BAD_SUMS: "sums of a layer can leave 24 bits; fuse the model again",
 }
 
 
 class OptionsError(ValueError):
     """Serialized options that are malformed; the message says what was got and expected.
 
-    ``status`` is what the C parser returns for the same bytes.
+    ``status`` is what the C parser returns for the same bytes, or, of BAD_SUMS, the check of a
+    layer's sums behind it.
     """
 
     def __init__(self, message: str, status: Status = Status.BAD_VALUE) -> None:
