@@ -65,10 +65,10 @@ class AttentionCoreOperator(Operator[AttentionCore]):
 
     @property
     def kept_bytes(self) -> int:
-        """Keys and values of one head, and which keys do not fit their packing."""
+        """Keys and values of one head, and a list of what does not fit the keys' packing."""
         p = self.params
         keys = align(even(p.key_tokens) * even(p.head_dim))
-        return keys + area(p.value_dim, self._key_stride, 1) + align(p.key_tokens)
+        return keys + area(p.value_dim, self._key_stride, 1) + area(p.key_tokens, 2, 2)
 
     @property
     def scratch_bytes(self) -> int:

@@ -21,46 +21,80 @@ typedef struct {
   const int8_t* v;
   int8_t* y;
   uint8_t* scratch;
-  int32_t key_shift;  // added to keys, which the softmax cancels: the rarer end does not fit
 } Run;
 
 // The queries of one head of one batch, with the keys and values that the scratch holds.
 typedef struct {
   int32_t batch;
   int32_t head;
-  int has_unpacked;  // some keys do not fit their packing
   const int8_t* k;
+  // A packed key is in [-127, 127]. One is added to all of a head where -128 is more frequent than
+  // 127, which the softmax cancels; of the other end one is missing.
+  int32_t shift;
+  int32_t missing;  // how many elements lack `sign`
+  int32_t sign;
 } Place;
+
+// An element of the packed keys that lacks one.
+typedef struct {
+  uint16_t token;
+  uint16_t channel;
+} Missing;
 
 // Where a head's tokens begin in a tensor.
 static int32_t first_of(const VitView* view, int32_t batch, int32_t head) {
   return view->offset + batch * view->batch_stride + head * view->head_stride;
 }
 
-static int32_t packed_key(int32_t key) { return vit_clamp(key, -127, 127); }
-
-// Keys of a head, two tokens in an int16 (vit_softmax.h). Returns whether some do not fit; they
-// are marked. What follows an odd number of channels meets a query's 0.
+// Keys of a head, two tokens in an int16 (vit_softmax.h), as they are; returns whether they fit.
+// What follows an odd number of channels meets a query's 0.
 static int pack_keys(const Run* run, const int8_t* k) {
   const VitAttentionCoreParams* p = run->p;
   const int32_t dim = vit_even(p->head_dim), step = p->k.channel_stride;
-  int16_t* out = (int16_t*)run->scratch;
-  uint8_t* unpacked = run->scratch + run->plan.unpacked;
-  int found = 0;
-  for (int32_t j = 0; j < p->key_tokens; ++j) {
+  int16_t* to = (int16_t*)run->scratch;
+  int32_t least = 0;
+  for (int32_t j = 0; j < p->key_tokens; j += 2, to += dim) {
     const int8_t* from = k + j * p->k.token_stride;
-    int16_t* to = out + (j >> 1) * dim;
-    const int32_t factor = j & 1 ? 256 : 1;
-    int differs = 0;
-    for (int32_t d = 0; d < p->head_dim; ++d) {
-      const int32_t key = from[d * step] + run->key_shift, packed = packed_key(key);
-      differs |= key != packed;
-      to[d] = (int16_t)((j & 1 ? to[d] : 0) + factor * packed);
+    const int8_t* next = j + 1 < p->key_tokens ? from + p->k.token_stride : from;
+    for (int32_t d = 0; d < p->head_dim; ++d, from += step, next += step) {
+      const int32_t a = *from, b = *next;
+      least = vit_min32(least, vit_min32(a, b));
+      to[d] = (int16_t)(a + 256 * b);
     }
-    unpacked[j] = (uint8_t)differs;
-    found |= differs;
   }
-  return found;
+  return least > INT8_MIN;
+}
+
+// Finds what the packing of a head's keys lacks.
+static void count_ends(const VitAttentionCoreParams* p, Place* at) {
+  int32_t low = 0, high = 0;
+  for (int32_t j = 0; j < p->key_tokens; ++j) {
+    const int8_t* key = at->k + j * p->k.token_stride;
+    for (int32_t d = 0; d < p->head_dim; ++d, key += p->k.channel_stride) {
+      low += *key == INT8_MIN;
+      high += *key == INT8_MAX;
+    }
+  }
+  at->shift = low > high;
+  at->sign = at->shift ? 1 : -1;
+  at->missing = vit_min32(low, high);
+}
+
+// Keys with -128 among them, and a list of what they lack, if there is room for it.
+static void pack_all_keys(const Run* run, Place at) {
+  const VitAttentionCoreParams* p = run->p;
+  const int32_t dim = vit_even(p->head_dim);
+  Missing* missing = (Missing*)(run->scratch + run->plan.missing);
+  const int is_listed = at.missing <= p->key_tokens;
+  for (int32_t j = 0; j < p->key_tokens; ++j) {
+    const int8_t* from = at.k + j * p->k.token_stride;
+    int16_t* to = (int16_t*)run->scratch + (j >> 1) * dim;
+    for (int32_t d = 0; d < p->head_dim; ++d, from += p->k.channel_stride) {
+      const int32_t key = *from + at.shift, packed = vit_clamp(key, -127, 127);
+      to[d] = (int16_t)(j & 1 ? to[d] + 256 * packed : packed);
+      if (key != packed && is_listed) *missing++ = (Missing){(uint16_t)j, (uint16_t)d};
+    }
+  }
 }
 
 // Values of a head, [value_dim][key_stride].
@@ -92,18 +126,25 @@ static void widen_queries(const Run* run, Place at, int32_t token, VitRows rows)
   vit_pad_rows(rows, p->head_dim);
 }
 
-// Scores with keys that do not fit their packing.
-static void correct_scores(const Run* run, Place at, const int16_t* query, int32_t* scores) {
+// Adds to a query's scores with the first `keys` what the packed ones lack.
+static void add_missing(const Run* run, Place at, const int16_t* query, int32_t keys,
+                        int32_t* scores) {
   const VitAttentionCoreParams* p = run->p;
-  const uint8_t* unpacked = run->scratch + run->plan.unpacked;
-  for (int32_t j = 0; j < p->key_tokens; ++j) {
-    if (!unpacked[j]) continue;
+  if (at.missing <= p->key_tokens) {
+    const Missing* missing = (const Missing*)(run->scratch + run->plan.missing);
+    for (int32_t i = 0; i < at.missing && missing[i].token < keys; ++i) {
+      scores[vit_score_at(missing[i].token)] += at.sign * query[vit_wide_at(missing[i].channel)];
+    }
+    return;
+  }
+  const int8_t end = at.shift ? INT8_MAX : INT8_MIN;
+  for (int32_t j = 0; j < keys; ++j) {
     const int8_t* key = at.k + j * p->k.token_stride;
     int32_t sum = 0;
-    for (int32_t d = 0; d < p->head_dim; ++d) {
-      sum += query[vit_wide_at(d)] * (key[d * p->k.channel_stride] + run->key_shift);
+    for (int32_t d = 0; d < p->head_dim; ++d, key += p->k.channel_stride) {
+      if (*key == end) sum += query[vit_wide_at(d)];
     }
-    scores[vit_score_at(j)] = sum;
+    scores[vit_score_at(j)] += at.sign * sum;
   }
 }
 
@@ -143,6 +184,11 @@ static int32_t row_exponentials(const Run* run, Place at, int32_t token, int32_t
   return total;
 }
 
+// Keys that a query may see: those before.
+static int32_t keys_of(const VitAttentionCoreParams* p, int32_t query) {
+  return p->causal ? vit_min32(query + 1 + p->past_tokens, p->key_tokens) : p->key_tokens;
+}
+
 // Exponentials of a tile of queries, and their sums.
 static VitRows tile_exponentials(const Run* run, Place at, int32_t token, int32_t count,
                                  int32_t* totals) {
@@ -154,15 +200,16 @@ static VitRows tile_exponentials(const Run* run, Place at, int32_t token, int32_
   for (int32_t row = 0; row < count; row += plan->score_rows) {
     q.rows = vit_min32(plan->score_rows, count - row);
     widen_queries(run, at, token + row, q);
-    vit_scores(&run->head, q, (const int16_t*)run->scratch,
+    VitHead head = run->head;
+    head.tokens = keys_of(p, token + row + q.rows - 1);
+    vit_scores(&head, q, (const int16_t*)run->scratch,
                (uint32_t*)(run->scratch + plan->key_expansion), scores);
     for (int32_t r = 0; r < q.rows; ++r) {
       const int32_t query = token + row + r;
-      int32_t* from = vit_score_row(&run->head, scores, r);
-      if (at.has_unpacked) correct_scores(run, at, vit_wide_row(q, r), from);
-      const int32_t keys =
-          p->causal ? vit_min32(query + 1 + p->past_tokens, p->key_tokens) : p->key_tokens;
-      totals[row + r] = row_exponentials(run, at, query, keys, from, vit_wide_row(e, row + r));
+      int32_t* from = vit_score_row(&head, scores, r);
+      if (at.missing) add_missing(run, at, vit_wide_row(q, r), head.tokens, from);
+      totals[row + r] =
+          row_exponentials(run, at, query, keys_of(p, query), from, vit_wide_row(e, row + r));
     }
   }
   return e;
@@ -214,13 +261,15 @@ size_t vit_attention_core_scratch_bytes(const VitAttentionCoreParams* params) {
 void vit_attention_core(const VitAttentionCoreParams* params, const int8_t* q, const int8_t* k,
                         const int8_t* v, int8_t* y, void* scratch) {
   const VitAttentionCoreParams* p = params;
-  const Run run = {p, vit_attention_core_plan(p), head_of(p),         q, k, v,
-                   y, (uint8_t*)scratch,          p->k_zero_point < 0};
+  const Run run = {p, vit_attention_core_plan(p), head_of(p), q, k, v, y, (uint8_t*)scratch};
   const int32_t group = p->heads / p->key_heads;
   for (int32_t batch = 0; batch < p->batches; ++batch) {
     for (int32_t h = 0; h < p->key_heads; ++h) {
-      Place at = {batch, 0, 0, k + first_of(&p->k, batch, h)};
-      at.has_unpacked = pack_keys(&run, at.k);
+      Place at = {batch, 0, k + first_of(&p->k, batch, h), 0, 0, 0};
+      if (!pack_keys(&run, at.k)) {
+        count_ends(p, &at);
+        pack_all_keys(&run, at);
+      }
       turn_values(&run, v + first_of(&p->v, batch, h));
       for (int32_t i = 0; i < group; ++i) {
         at.head = h * group + i;

@@ -20,8 +20,8 @@ VitAttentionCorePlan vit_attention_core_plan(const VitAttentionCoreParams* p) {
   plan.key_stride = vit_exponential_stride(p->key_tokens);
   plan.score_rows = score_rows(&plan);
   plan.values = vit_area(vit_even(p->key_tokens), dim, 1);  // two keys in an int16
-  plan.unpacked = plan.values + vit_area(p->value_dim, plan.key_stride, 1);
-  plan.totals = plan.unpacked + vit_area(p->key_tokens, 1, 1);
+  plan.missing = plan.values + vit_area(p->value_dim, plan.key_stride, 1);
+  plan.totals = plan.missing + vit_area(p->key_tokens, 2, sizeof(uint16_t));
   plan.exponentials = plan.totals + vit_area(plan.tile, 1, sizeof(int32_t));
   plan.scores =
       plan.exponentials + vit_area(vit_row_capacity(plan.tile), plan.key_stride, sizeof(int16_t));

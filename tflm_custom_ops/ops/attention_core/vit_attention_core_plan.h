@@ -3,7 +3,7 @@
 //
 //   keys of one head, packed in token pairs
 //   values of one head, transposed
-//   which of the keys do not fit their packing, a byte each
+//   elements of the keys that do not fit their packing, if they are no more than keys
 //   totals
 //   exponentials of a tile of queries
 //   score_rows of the queries, widened; their scores; the expansion of keys; later, in their
@@ -23,7 +23,7 @@ typedef struct {
   int32_t key_stride;  // elements of a row of scores, of exponentials and of values
   // Byte offsets into the scratch, multiples of 16; keys are first.
   size_t values;
-  size_t unpacked;
+  size_t missing;
   size_t totals;
   size_t exponentials;
   size_t scores;
