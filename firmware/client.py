@@ -25,7 +25,8 @@ from converter.contract import ContractFlags, Stated
 from converter.runtimes.host import HostModel
 from firmware.command import elf_flag
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError, ModelError
 from firmware.images import InputSteps, find_images
 from firmware.model import named_model

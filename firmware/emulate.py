@@ -24,12 +24,8 @@ from tqdm import tqdm
 from boards import BOARD_HELP, get_board
 from converter.contract import ContractFlags, Stated
 from firmware.command import elf_flag, runtime_flag
-from firmware.emulator.emulator import (
-    Emulator,
-    FunctionCount,
-    Inference,
-    OperatorCount,
-)
+from firmware.emulator.counts import FunctionCount, Inference, OperatorCount
+from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.images import ImageFile, InputSteps, find_images
 from firmware.model import build_model, named_model

@@ -16,7 +16,8 @@ from converter.compile import CompileError, compile_model
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph, parse
 from firmware.elf import MemoryUse
-from firmware.emulator.emulator import Emulator, Inference
+from firmware.emulator.counts import Inference
+from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError, ModelError
 from firmware.model import WEIGHTS_AUTO, build_model
 

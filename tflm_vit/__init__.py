@@ -4,21 +4,8 @@
 Importing this package imports nothing else of this toolkit; each function imports what it needs.
 """
 
-from tflm_vit.api import (
-    Compiled,
-    Error,
-    Exported,
-    File,
-    Fused,
-    Inspection,
-    OperatorUse,
-    Planned,
-    compile,
-    export,
-    fuse,
-    inspect,
-    plan,
-)
+from tflm_vit.api import Error, compile, export, fuse, inspect, plan
+from tflm_vit.results import Compiled, Exported, File, Fused, Inspection, OperatorUse, Planned
 
 __version__ = "0.1.0"
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import struct
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from boards import Board
 from converter.compile.interface import MAX_RANK
 from firmware.elf import Elf, MemoryUse
+from firmware.emulator.counts import FunctionCount, Inference, OperatorCount, PlanViolation
 from firmware.emulator.machine import Machine
 from firmware.emulator.quadspi import N25Q128A, FlashDevice
 from firmware.errors import FirmwareError
@@ -29,58 +29,6 @@ _TENSOR_BYTES, _TENSOR_OFFSET = 3 + MAX_RANK, 4 + MAX_RANK
 # VitDebugViolation, converter/compile/runtime/vit_model_debug.h.
 _VIOLATIONS = ("", "wrote a byte that the plan says is dead", "changed a buffer still needed")
 DEFAULT_LIMIT = 200_000_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class OperatorCount:
-    """One operator of one inference.
-
-    Attributes:
-      name: as in the compiled model.
-      instructions: executed, in all calls.
-      calls: 1, or the number of pieces in streamed mode.
-      stack_bytes: most stack used below the caller.
-    """
-
-    name: str
-    instructions: int
-    calls: int
-    stack_bytes: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Inference:
-    """One classified image, or one inference of any other model.
-
-    Attributes:
-      logits: int8[classes]: the first output's bytes.
-      instructions: executed between entering and leaving the model, exact; the firmware's own
-        measurement is not in it.
-      operators: the same per operator, in the model's order.
-      outputs: the bytes of every output, in the model's order.
-    """
-
-    logits: NDArray[np.int8]
-    instructions: int
-    operators: tuple[OperatorCount, ...]
-    outputs: tuple[bytes, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class FunctionCount:
-    """Instructions that one function executed while the model ran."""
-
-    name: str
-    instructions: int
-
-
-@dataclasses.dataclass(frozen=True)
-class PlanViolation:
-    """An operator that broke the memory plan: what it did, its name, the arena offset in bytes."""
-
-    what: str
-    operator: str
-    offset: int
 
 
 class Emulator:
@@ -332,19 +280,3 @@ class Emulator:
 
 
 assert ctypes.sizeof(ctypes.c_void_p) == 8, "the emulator needs a 64-bit host"
-
-
-class EmulatedSerial:
-    """The board's serial port as a `firmware.connection.Transport`."""
-
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
-
-    def write(self, data: bytes) -> None:
-        """Sends bytes and lets the firmware work until it waits again."""
-        self._emulator.console_write(data)
-
-    def read(self, timeout_s: float) -> bytes:
-        """What the firmware sent; nothing more comes until the next write."""
-        del timeout_s
-        return self._emulator.console_read()

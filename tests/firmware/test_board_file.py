@@ -19,8 +19,9 @@ from boards.keys import CLOCK_KEYS, CONSOLE_KEYS, KEYS, QUAD_SPI_KEYS, REGION_KE
 from converter.runtimes.host import HostModel
 from firmware.build_elf import build
 from firmware.connection import Connection
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
 from firmware.emulator.faults import GuestFault
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import build_model

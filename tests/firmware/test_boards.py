@@ -13,8 +13,9 @@ from boards import RegionKind, board_names, get_board
 from boards.console import Pin
 from firmware.board_table import document
 from firmware.connection import Connection
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
 from firmware.emulator.faults import GuestFault
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.render import board_header, linker_script
 from tests.firmware import fake_model
 from tests.firmware.fake_model import FakeModel

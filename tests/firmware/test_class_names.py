@@ -14,7 +14,8 @@ from converter.contract import Contract, with_contract
 from converter.plan.model import plan_model
 from converter.tflite import parse, serialize
 from firmware.connection import Connection
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.model import build_model
 from tests.converter.compile import fused_models
 

@@ -10,7 +10,8 @@ import pytest
 
 from firmware.client import Options, run_client
 from firmware.connection import Connection
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
 from firmware.transports import NoisyTransport
 from tests.firmware import fake_model

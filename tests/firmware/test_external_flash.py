@@ -10,8 +10,9 @@ import pytest
 
 from firmware.connection import Connection, RequestError
 from firmware.emulator import quadspi
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
 from firmware.emulator.faults import GuestFault
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
 from firmware.protocol import ErrorCode
 from tests.firmware import fake_model

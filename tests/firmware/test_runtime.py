@@ -11,7 +11,8 @@ from boards.generic import generic_cortex_m7
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from firmware.connection import Connection
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import build_model, project_from_model

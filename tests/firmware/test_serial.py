@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.connection import Connection, NoReplyError, RequestError
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.protocol import ESCAPE, FLAG, Decoder, ErrorCode, FrameType, encode
 from firmware.transports import NoisyTransport
 from tests.firmware import fake_model

@@ -20,7 +20,8 @@ from converter.runtimes.host import HostModel
 from converter.tflite import parse
 from firmware.connection import Connection
 from firmware.elf import Elf
-from firmware.emulator.emulator import EmulatedSerial, Emulator
+from firmware.emulator.emulator import Emulator
+from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import build_model, project_from_model

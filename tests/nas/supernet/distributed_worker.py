@@ -30,9 +30,10 @@ from nas.cost.targets import Target  # noqa: E402
 from nas.space import Patch  # noqa: E402
 from nas.space.presets import SPACES  # noqa: E402
 from nas.supernet import training as training_module  # noqa: E402
+from nas.supernet.cluster import DistributionError  # noqa: E402
 from nas.supernet.compiled import Objective, Steps  # noqa: E402
 from nas.supernet.data import load_search_data  # noqa: E402
-from nas.supernet.distribution import DistributionError, Replicated, make_distribution  # noqa: E402
+from nas.supernet.distribution import Replicated, make_distribution  # noqa: E402
 from nas.supernet.net import Supernet  # noqa: E402
 
 # Two patch embeddings, one behind a stem with batch normalization: two compiled steps.

@@ -14,7 +14,8 @@ import sys
 import numpy as np
 import pytest
 
-from nas.supernet.distribution import DistributionError, make_distribution, read_cluster
+from nas.supernet.cluster import DistributionError, read_cluster
+from nas.supernet.distribution import make_distribution
 
 WORKER = pathlib.Path(__file__).with_name("distributed_worker.py")
 ROOT = WORKER.parents[3]
