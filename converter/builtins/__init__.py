@@ -21,6 +21,7 @@ from converter.builtins import (
 )
 from converter.builtins.common import BuiltinError, Tensors
 from converter.tflite import Operator, TfliteError
+from converter.tflite.operator_table import TABLE as OPERATORS
 from tflm_custom_ops.builtins import reference
 
 __all__ = ["SUPPORTED", "BuiltinError", "params_of", "run_builtin"]
@@ -85,14 +86,6 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "EXPAND_DIMS": moves.reshape,
 }
 SUPPORTED = tuple(_READERS)
-_WITH_OPTIONS = frozenset(
-    (
-        *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"),
-        *("ADD", "SUB", "MUL", "SOFTMAX", "MAX_POOL_2D", "AVERAGE_POOL_2D", "STRIDED_SLICE"),
-        *("UNPACK", "PACK", "CONCATENATION", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "GATHER"),
-        *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
-    )
-)
 
 
 def params_of(tensors: Tensors, op: Operator) -> Any:
@@ -106,7 +99,7 @@ def params_of(tensors: Tensors, op: Operator) -> Any:
     """
     if op.name not in _READERS:
         raise BuiltinError(f"{op.name} is not supported; expected {', '.join(SUPPORTED)}")
-    if op.options is None and op.name in _WITH_OPTIONS:
+    if op.options is None and OPERATORS[op.name].needs_options:
         raise BuiltinError(f"{op.name}: has no options")
     try:
         return _READERS[op.name](tensors, op)

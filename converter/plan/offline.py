@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from converter.plan.problem import PlanError
 from converter.tflite import Metadata, Model
-from converter.tflite.reader import MAX_TENSOR_BYTES
+from converter.tflite.sizes import MAX_TENSOR_BYTES
 
 OFFLINE_NAME = "OfflineMemoryAllocation"
 NOT_PLANNED = -1

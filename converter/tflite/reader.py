@@ -7,7 +7,6 @@ ai-edge-quantizer writes large ones; TFLM would take those for activations).
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import Any
 
@@ -15,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.tflite.associated import associated_files
+from converter.tflite.graph_checks import check_edges, check_order, quantization_of
 from converter.tflite.model import (
     METADATA_NAME,
     Graph,
     Metadata,
     Model,
     Operator,
-    Quantization,
     Signature,
     Tensor,
     TfliteError,
 )
+from converter.tflite.operators import check_forms, check_shapes
 from converter.tflite.schema import (
     DTYPES,
     FILE_IDENTIFIER,
@@ -35,6 +35,7 @@ from converter.tflite.schema import (
     schema,
 )
 from converter.tflite.signatures import check_no_calls, chosen_subgraph, text
+from converter.tflite.sizes import check_sizes, check_tensor_bytes
 from converter.tflite.static_shapes import STATIC_HINT, resolved
 
 # What the generated classes raise on bytes that are no valid flatbuffer.
@@ -49,7 +50,6 @@ _PARSE_ERRORS = (
     MemoryError,
     RecursionError,
 )
-MAX_TENSOR_BYTES = 1 << 30  # TFLM and the kernels compute sizes in int
 
 
 def load(path: str) -> Model:
@@ -74,8 +74,8 @@ def parse(content: bytes, signature: str | None = None) -> Model:
 
     Raises:
       TfliteError: not a TFLite file, truncated, inconsistent, several subgraphs and no signature
-        chosen, other dynamic shapes, a tensor over `MAX_TENSOR_BYTES` or an unsupported element
-        type.
+        chosen, other dynamic shapes, a tensor over `sizes.MAX_TENSOR_BYTES`, an unsupported element
+        type, or an operator that LiteRT refuses or TFLM aborts on (`converter.tflite.operators`).
     """
     if len(content) < 8:
         raise TfliteError(f"got {len(content)} bytes, expected a .tflite file")
@@ -85,6 +85,7 @@ def parse(content: bytes, signature: str | None = None) -> Model:
             "file, or one written without its identifier"
         )
     try:
+        check_sizes(content)
         raw = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         return _Reader(raw, content, signature).model()
     except TfliteError:
@@ -107,6 +108,9 @@ class _Reader:
         self._raw = raw
         self._signature = signature
         self._content = content
+        self._data: dict[
+            int, bytes
+        ] = {}  # of buffers that were read; several tensors may share one
 
     def model(self) -> Model:
         raw = self._raw
@@ -149,11 +153,16 @@ class _Reader:
         _check_indices(inputs + outputs, len(tensors), "graph inputs and outputs", optional=False)
         if not operators or not outputs:
             raise TfliteError("got a graph without operators or outputs, expected a network")
-        _check_order(tensors, operators, inputs, outputs)
+        check_edges(tensors, inputs, outputs)
+        check_order(tensors, operators, inputs, outputs)
         graph = Graph(tensors, operators, inputs, outputs, text(raw.name) or "main")
+        check_forms(graph)
         signatures = [_ints(t.shapeSignature) for t in raw.tensors]
         if any(n < 0 for signature in signatures for n in signature):
             graph = resolved(graph, signatures)
+            for t in graph.tensors:
+                check_tensor_bytes(t.name, t.shape, t.dtype)
+        check_shapes(graph)
         return graph
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
@@ -172,13 +181,11 @@ class _Reader:
         if raw.sparsity is not None:
             raise TfliteError(f"tensor {index} {name!r}: got sparse data, expected dense")
         dtype = DTYPES[raw.type]
-        if math.prod(shape) * dtype.itemsize > MAX_TENSOR_BYTES:
-            raise TfliteError(
-                f"tensor {index} {name!r}: got {math.prod(shape) * dtype.itemsize} bytes for shape "
-                f"{list(shape)}, expected at most {MAX_TENSOR_BYTES}"
-            )
+        check_tensor_bytes(name, shape, dtype)
         data = self._constant(raw.buffer, name, shape, dtype)
-        quantization = _quantization(raw.quantization, name, shape)
+        if raw.isVariable and self._raw.buffers[raw.buffer].data is not None:
+            raise TfliteError(f"tensor {index} {name!r}: got a variable with data, expected none")
+        quantization = quantization_of(raw.quantization, name, shape, dtype)
         return Tensor(name, shape, dtype, quantization, data, bool(raw.isVariable))
 
     def _constant(
@@ -201,7 +208,11 @@ class _Reader:
         buffers = self._raw.buffers or []
         if not 0 <= index < len(buffers):
             raise TfliteError(f"{owner!r}: got buffer {index}, expected 0..{len(buffers) - 1}")
-        raw = buffers[index]
+        if index not in self._data:
+            self._data[index] = self._read(buffers[index], owner)
+        return self._data[index]
+
+    def _read(self, raw: Any, owner: str) -> bytes:
         if raw.data is not None and len(raw.data):
             return np.asarray(raw.data, np.uint8).tobytes()
         # Offsets 0 and 1 mean "inline or empty" (schema.fbs, Buffer).
@@ -250,55 +261,8 @@ class _Reader:
         )
 
 
-def _quantization(raw: Any, name: str, shape: tuple[int, ...]) -> Quantization | None:
-    if raw is None or raw.scale is None or len(raw.scale) == 0:
-        return None
-    scale = np.array(raw.scale, np.float32)
-    zero_point = np.zeros(len(scale), np.int64)
-    if raw.zeroPoint is not None and len(raw.zeroPoint):
-        zero_point[:] = np.array(raw.zeroPoint, np.int64)
-    axis = int(raw.quantizedDimension)
-    if len(scale) > 1 and (axis >= len(shape) or shape[axis] != len(scale)):
-        raise TfliteError(
-            f"tensor {name!r}: got {len(scale)} scales along dimension {axis} of {list(shape)}"
-        )
-    if not np.all(np.isfinite(scale)) or np.any(scale < 0):
-        raise TfliteError(f"tensor {name!r}: got a scale that is not finite and positive")
-    return Quantization(scale, zero_point, axis)
-
-
 def _check_indices(indices: Any, count: int, where: str, optional: bool) -> None:
     low = -1 if optional else 0
     for index in indices:
         if not low <= index < count:
             raise TfliteError(f"{where}: got tensor {index}, expected {low}..{count - 1}")
-
-
-def _check_order(
-    tensors: tuple[Tensor, ...],
-    operators: tuple[Operator, ...],
-    inputs: tuple[int, ...],
-    outputs: tuple[int, ...],
-) -> None:
-    """Every tensor is written once and before it is read (the format is SSA)."""
-    ready = set(inputs)
-    ready.update(i for i, t in enumerate(tensors) if t.is_constant or t.is_variable)
-    for index, op in enumerate(operators):
-        for i in op.inputs:
-            if i >= 0 and i not in ready:
-                raise TfliteError(
-                    f"operator {index} ({op.name}): got input tensor {i} {tensors[i].name!r} that "
-                    "nothing has written yet"
-                )
-        for i in op.outputs:
-            if i in ready:
-                raise TfliteError(
-                    f"operator {index} ({op.name}): got output tensor {i} {tensors[i].name!r} that "
-                    "has a value already"
-                )
-            ready.add(i)
-    for i in outputs:
-        if i not in ready:
-            raise TfliteError(
-                f"got graph output tensor {i} {tensors[i].name!r} that nothing writes"
-            )

@@ -10,7 +10,6 @@ shape that follows. What cannot be followed is refused, never guessed.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,62 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.tflite.model import Graph, Operator, Tensor, TfliteError
+from converter.tflite.shapes import Known, Shape, output_shapes
+from converter.tflite.shapes.known import axes_of, known_of
+from converter.tflite.sizes import check_tensor_bytes
 
-Shape = tuple[int, ...]
 Array = NDArray[Any]
 STATIC_HINT = (
     "convert with a static batch of 1, e.g. "
     "model.export(path, input_signature=[keras.InputSpec(shape=(1, ...))])"
 )
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Output shape is the first input's.
-_SAME = _names(
-    "ABS CAST DEQUANTIZE ELU EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG QUANTIZE RELU"
-    " RELU6 RELU_N1_TO_1 RSQRT SOFTMAX SQRT SQUARE TANH"
-)
-_BROADCAST = _names(
-    "ADD DIV EQUAL GREATER LESS MAXIMUM MINIMUM MUL NOT_EQUAL POW SQUARED_DIFFERENCE SUB"
-)
-_REDUCE = _names("MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_PROD")
-# Their first dimension is the input's; the file knows the others.
-_BATCH_FIRST = _names(
-    "AVERAGE_POOL_2D CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE MAX_POOL_2D MIRROR_PAD PAD PADV2"
-    " RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR SPACE_TO_DEPTH"
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Known:
-    """What is known of an operator's inputs: shapes, and values of constants (None: computed)."""
-
-    op: Operator
-    shapes: tuple[Shape, ...]
-    values: tuple[Array | None, ...]
-
-    def value(self, position: int) -> Array:
-        found = self.values[position] if position < len(self.values) else None
-        if found is None:
-            raise LookupError
-        return found
-
-    def all_values(self) -> list[Array]:
-        return [self.value(i) for i in range(len(self.values))]
-
-    def with_placeholders(self) -> _Known:
-        """With zeros for computed data, to learn the shape of what moves it; not for numbers."""
-        data = {"CONCATENATION": len(self.values), "PACK": len(self.values), "FILL": 0}.get(
-            self.op.opcode, 1
-        )
-        values = tuple(
-            np.broadcast_to(np.int8(0), shape) if value is None and i < data else value
-            for i, (shape, value) in enumerate(zip(self.shapes, self.values, strict=True))
-        )
-        return dataclasses.replace(self, values=values)
 
 
 def resolved(graph: Graph, signatures: Sequence[Shape]) -> Graph:
@@ -110,13 +62,6 @@ def resolved(graph: Graph, signatures: Sequence[Shape]) -> Graph:
     return dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(kept))
 
 
-def _known(tensors: Sequence[Tensor], op: Operator) -> _Known:
-    present = [i for i in op.inputs if i >= 0]
-    return _Known(
-        op, tuple(tensors[i].shape for i in present), tuple(tensors[i].data for i in present)
-    )
-
-
 def _same_scale(a: Tensor, b: Tensor) -> bool:
     if a.quantization is None or b.quantization is None:
         return a.quantization is b.quantization
@@ -129,61 +74,49 @@ def _folded(tensors: Sequence[Tensor], op: Operator) -> Array | None:
     rule = _MOVES.get(op.opcode)
     if rule is None or len(op.outputs) != 1:
         return None
-    known, output = _known(tensors, op), tensors[op.outputs[0]]
+    known, output = known_of(tensors, op), tensors[op.outputs[0]]
     if op.opcode != "SHAPE":
         if any(value is None for value in known.values):
             return None
         if output.quantization is not None and not _same_scale(tensors[op.inputs[0]], output):
             return None
     try:
+        (shape,) = output_shapes(known)
+        check_tensor_bytes(output.name, shape, output.dtype)  # before anything of it is made
         return np.asarray(rule(known))
-    except (LookupError, ValueError):
+    except (LookupError, ValueError) as error:
+        if isinstance(error, TfliteError):
+            raise
         return None
 
 
 def _shapes(
     graph: Graph, tensors: Sequence[Tensor], signatures: Sequence[Shape], index: int
-) -> list[Shape]:
+) -> Sequence[Shape]:
     """Output shapes of an operator with the shapes that its inputs have by now."""
     op = graph.operators[index]
     stated = [graph.tensors[i].shape for i in op.outputs]
-    before = [graph.tensors[i] for i in op.inputs if i >= 0]
-    known = _known(tensors, op)
-    unchanged = known.shapes == tuple(t.shape for t in before)
-    # Positions of the dimensions that the file leaves open, of all outputs.
-    opened = {d for i in op.outputs for d, n in enumerate(signatures[i]) if n < 0}
-    if unchanged and (not opened or (op.opcode in _BATCH_FIRST and opened == {0})):
+    known = known_of(tensors, op)
+    unchanged = known.shapes == known_of(graph.tensors, op).shapes
+    if unchanged and not any(n < 0 for i in op.outputs for n in signatures[i]):
         return stated
     try:
-        return _followed(known, len(stated))
-    except (LookupError, ValueError):
+        return output_shapes(known)
+    except (LookupError, ValueError) as error:
         raise TfliteError(
             f"operator {index} ({op.name}): got inputs {[list(s) for s in known.shapes]} and an "
-            f"output whose shape the file leaves open; {STATIC_HINT}"
+            f"output whose shape the file leaves open{_because(error)}; {STATIC_HINT}"
         ) from None
 
 
-def _followed(known: _Known, outputs: int) -> list[Shape]:
-    """Output shapes by rule; LookupError where there is none."""
-    opcode = known.op.opcode
-    if opcode == "SPLIT":
-        axis = int(known.value(0).reshape(-1)[0])
-        shape = list(known.shapes[1])
-        if shape[axis] % outputs:
-            raise LookupError
-        shape[axis] //= outputs
-        return [tuple(shape)] * outputs
-    if outputs != 1:
-        raise LookupError
-    if opcode in _SHAPES:
-        return [_SHAPES[opcode](known)]
-    return [np.shape(_MOVES[opcode](known.with_placeholders()))]
+def _because(error: Exception) -> str:
+    return f" ({error})" if str(error) else ""
 
 
 # ---- values --------------------------------------------------------------------------------------
 
 
-def _strided_slice(k: _Known) -> Array:
+def _strided_slice(k: Known) -> Array:
     x, begin, end, step = (k.value(i) for i in range(4))
     o = k.op.options
     if o.ellipsisMask or o.newAxisMask:
@@ -199,40 +132,18 @@ def _strided_slice(k: _Known) -> Array:
     return np.asarray(x[tuple(places)])
 
 
-def _optional(numbers: Any) -> tuple[int, ...]:
-    """SQUEEZE's dimensions; LookupError where none are named (then the file means all ones)."""
-    if numbers is None or len(numbers) == 0:
-        raise LookupError
-    return tuple(int(n) for n in numbers)
-
-
-def _axes(k: _Known) -> tuple[int, ...]:
-    rank = len(k.shapes[0])
-    return tuple(sorted({int(a) % rank for a in k.value(1).reshape(-1)}))
-
-
-def _reshaped(k: _Known) -> Shape:
-    target = [int(n) for n in k.value(1).reshape(-1)]
-    count, known = math.prod(k.shapes[0]), math.prod(n for n in target if n >= 0)
-    if target.count(-1) == 1 and known and count % known == 0:
-        target[target.index(-1)] = count // known
-    if math.prod(target) != count:
-        raise LookupError
-    return tuple(target)
-
-
-def _prod(k: _Known) -> Array:
-    product = np.prod(k.value(0), axis=_axes(k), keepdims=bool(k.op.options.keepDims))
+def _prod(k: Known) -> Array:
+    product = np.prod(k.value(0), axis=axes_of(k), keepdims=bool(k.op.options.keepDims))
     return np.asarray(product)
 
 
-def _gather(k: _Known) -> Array:
+def _gather(k: Known) -> Array:
     if k.op.options.batchDims:
         raise LookupError
     return np.take(k.value(0), k.value(1), axis=k.op.options.axis)
 
 
-def _slice(k: _Known) -> Array:
+def _slice(k: Known) -> Array:
     places = []
     for begin, size in zip(k.value(1), k.value(2), strict=True):
         places.append(slice(int(begin), None if size < 0 else int(begin + size)))
@@ -240,7 +151,7 @@ def _slice(k: _Known) -> Array:
 
 
 # What moves values without computing with them: of constants their value, of others the shape.
-_MOVES: dict[str, Callable[[_Known], Any]] = {
+_MOVES: dict[str, Callable[[Known], Any]] = {
     "SHAPE": lambda k: np.array(k.shapes[0], np.int64),
     "STRIDED_SLICE": _strided_slice,
     "GATHER": _gather,
@@ -249,42 +160,10 @@ _MOVES: dict[str, Callable[[_Known], Any]] = {
     "PACK": lambda k: np.stack(k.all_values(), axis=k.op.options.axis),
     "TRANSPOSE": lambda k: np.transpose(k.value(0), tuple(k.value(1))),
     "SLICE": _slice,
-    "SQUEEZE": lambda k: np.squeeze(k.value(0), tuple(_optional(k.op.options.squeezeDims))),
-    "RESHAPE": lambda k: k.value(0).reshape(_reshaped(k)),
+    "SQUEEZE": lambda k: k.value(0).reshape(*output_shapes(k)),
+    "RESHAPE": lambda k: k.value(0).reshape(*output_shapes(k)),
     "EXPAND_DIMS": lambda k: np.expand_dims(k.value(0), int(k.value(1).reshape(-1)[0])),
     "BROADCAST_TO": lambda k: np.broadcast_to(k.value(0), tuple(k.value(1))),
     "TILE": lambda k: np.tile(k.value(0), tuple(k.value(1))),
     "FILL": lambda k: np.full(tuple(k.value(0)), k.value(1)),
-}
-
-
-# ---- shapes --------------------------------------------------------------------------------------
-
-
-def _fully_connected(k: _Known) -> Shape:
-    x, weights = k.shapes[:2]
-    if k.op.options.keepNumDims:
-        return (*x[:-1], weights[0])
-    return (math.prod(x) // weights[1], weights[0])
-
-
-def _matmul(k: _Known) -> Shape:
-    a, b = k.shapes
-    rows = a[-1] if k.op.options.adjX else a[-2]
-    columns = b[-2] if k.op.options.adjY else b[-1]
-    return (*np.broadcast_shapes(a[:-2], b[:-2]), rows, columns)
-
-
-def _reduced(k: _Known) -> Shape:
-    axes, keep = _axes(k), bool(k.op.options.keepDims)
-    return tuple(1 if i in axes else n for i, n in enumerate(k.shapes[0]) if keep or i not in axes)
-
-
-_SHAPES: dict[str, Callable[[_Known], Shape]] = {
-    "RESHAPE": _reshaped,
-    "FULLY_CONNECTED": _fully_connected,
-    "BATCH_MATMUL": _matmul,
-    **dict.fromkeys(_SAME, lambda k: k.shapes[0]),
-    **dict.fromkeys(_BROADCAST, lambda k: tuple(np.broadcast_shapes(*k.shapes))),
-    **dict.fromkeys(_REDUCE, _reduced),
 }

@@ -95,6 +95,7 @@ def test_what_the_header_cannot_say_is_refused():
     graph = Edges()
     shape = (1,) * 7
     x = graph.x(shape, np.int8, INT8)
-    y = graph.op("RESHAPE", (x,), (1, 1), np.int8, INT8)
+    target = graph.tensor((2,), np.int32, None, np.array([1, 1], np.int32))
+    y = graph.op("RESHAPE", (x, target), (1, 1), np.int8, INT8)
     with pytest.raises(CompileError, match="expected at most 6 dimensions"):
         compile_model(plan_model(graph.content(y)).model_bytes)

@@ -10,7 +10,9 @@ import pytest
 
 from converter import tflite
 from converter.compile import CompileError, compile_model
+from converter.compile.compiler import compile_graph
 from converter.plan import Plan, Span
+from converter.tflite import Quantization
 from tests.converter.compile import fused_models
 from tflm_custom_ops.ops import encode
 
@@ -28,8 +30,11 @@ def with_operator(index: int, **changes: object) -> bytes:
 
 
 def test_unsupported_operators_are_named():
-    content = with_operator(2, opcode="CUMSUM", custom_code="", custom_options=b"")
-    with pytest.raises(CompileError, match=r"CUMSUM.*TFLM runtime"):
+    inputs = tflite.parse(CONTENT).graph.operators[2].inputs[:1]
+    content = with_operator(
+        2, opcode="RELU_0_TO_1", custom_code="", custom_options=b"", inputs=inputs
+    )
+    with pytest.raises(CompileError, match=r"RELU_0_TO_1.*TFLM runtime"):
         compile_model(content, PLAN)
     with pytest.raises(CompileError, match=r"Lstm9.*TFLM runtime"):
         compile_model(with_operator(2, custom_code="Lstm9"), PLAN)
@@ -67,7 +72,8 @@ def test_tensors_that_do_not_fit_the_options():
 def test_a_fused_operator_takes_no_other_type(dtype):
     model = tflite.parse(CONTENT)
     tensors = list(model.graph.tensors)
-    tensors[0] = dataclasses.replace(tensors[0], dtype=np.dtype(dtype))
+    quantization = Quantization.per_tensor(0.05, 0)
+    tensors[0] = dataclasses.replace(tensors[0], dtype=np.dtype(dtype), quantization=quantization)
     graph = dataclasses.replace(model.graph, tensors=tuple(tensors))
     with pytest.raises(CompileError, match=f"x: got {np.dtype(dtype)} .*, expected int8"):
         compile_model(tflite.serialize(dataclasses.replace(model, graph=graph)), PLAN)
@@ -112,6 +118,8 @@ def test_streamed_plans_need_a_strip_and_a_patch_embedding():
     small = fused_models.stacked_plan(OPS, streamed=True)
     with pytest.raises(CompileError, match="strip has 16 bytes, the patch embedding needs 144"):
         compile_model(CONTENT, dataclasses.replace(small, strip=Span(0, 16)))
-    content = with_operator(0, opcode="CONV_2D", custom_code="", custom_options=b"")
+    graph = tflite.parse(CONTENT).graph
+    first = dataclasses.replace(graph.operators[0], opcode="CONV_2D", custom_code="")
+    graph = dataclasses.replace(graph, operators=(first, *graph.operators[1:]))
     with pytest.raises(CompileError, match="first operator is VitPatchEmbed"):
-        compile_model(content, small)
+        compile_graph(graph, small, False)

@@ -23,6 +23,7 @@ _FIXED = {
     "softmax": Quantization.per_tensor(1 / 256, -128),
     "logistic": Quantization.per_tensor(1 / 256, -128),
     "tanh": Quantization.per_tensor(1 / 128, 0),
+    "l2_normalization": Quantization.per_tensor(1 / 128, 0),
 }
 
 

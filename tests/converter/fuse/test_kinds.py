@@ -33,6 +33,9 @@ def retyped(activations: type, weights: type, through_halves: bool = False) -> b
         if t.dtype == np.int8:
             data = None if t.data is None else t.data.astype(dtype)
             q = t.quantization if integer or dtype == np.int8 else None
+            if dtype == np.int16:
+                assert q is not None
+                q = dataclasses.replace(q, zero_point=np.zeros_like(q.zero_point))
             tensors[index] = dataclasses.replace(t, dtype=dtype, data=data, quantization=q)
         elif t.data is not None and t.quantization is not None and not integer:
             data = t.data.astype(np.float32)

@@ -228,7 +228,8 @@ def test_positions_of_the_graph_are_kept_exactly() -> None:
 )
 def test_refused(fields: dict[str, int], reason: str) -> None:
     g = PlainGraph(np.random.default_rng(0))
-    x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))
+    # 11 rows: two windows of 4 with a stride of 4, dilated ones of 7 as well.
+    x = g.input(g.rng.uniform(-1, 1, (1, 11, 11, 2)))
     t = conv(g, x, Spelling(), **fields)
     y = g.reshape(t, 1, 4, 5)
     report = fuse_model(g.finish(y)).report

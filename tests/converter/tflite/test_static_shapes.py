@@ -101,10 +101,11 @@ def test_only_the_batch_may_be_open(signature):
 def test_what_cannot_be_followed_is_refused():
     graph = Edges()
     x = graph.x((1, 4, 6), np.int8, INT8)
-    y = graph.op("REVERSE_V2", (x, numbers(graph, 1)), (1, 4, 6), np.int8, INT8)
-    content = opened(graph.content(y), {x: (-1, 4, 6), y: (-1, 4, 6)})
+    computed = graph.x((1,), np.int32, None)
+    y = graph.op("EXPAND_DIMS", (x, computed), (1, 4, 6, 1), np.int8, INT8)
+    content = opened(graph.content(y), {x: (-1, 4, 6), y: (-1, 4, 6, 1)})
     with pytest.raises(
-        TfliteError, match=r"operator 0 \(REVERSE_V2\): .*leaves open.*static batch"
+        TfliteError, match=r"operator 0 \(EXPAND_DIMS\): .*leaves open.*static batch"
     ):
         parse(content)
 

@@ -12,7 +12,7 @@ from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.tflite import parse
 from tests.converter.fuse.checks import outcome
-from tests.converter.fuse.plain_graph import PlainGraph
+from tests.converter.fuse.plain_graph import PlainGraph, options
 from tests.converter.fuse.test_patch_embedding import Spelling, embed
 
 
@@ -89,8 +89,8 @@ def test_linear_layer_that_flattens() -> None:
     flat = g.linear(g.reshape(x, 1, 24), 3)
     op = g.operators.pop()
     g.operators.pop()
-    g.operators.append(type(op)(op.opcode, (x, *op.inputs[1:]), op.outputs, options=op.options,
-                                options_type=op.options_type))  # fmt: skip
+    rows = options("FullyConnectedOptions", keepNumDims=False)
+    g.operators.append(type(op)(op.opcode, (x, *op.inputs[1:]), op.outputs, **rows))
     report = fuse_model(g.finish(flat)).report
     assert report.fused == ()
     assert "would be refused: x: got int8 [1, 4, 6], expected int8 [1, 24]" in (

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutants of `.tflite` files: what LiteRT refuses, the reader must refuse."""
