@@ -2,6 +2,7 @@
 """The rooms of docs/architecture.md: who may import whom, read from the sources."""
 
 import ast
+import collections
 import graphlib
 import subprocess
 import sys
@@ -121,6 +122,21 @@ def test_a_circle_of_modules_is_found(tmp_path, back):
     assert circle(tmp_path, ["room"]) == []
     (room / "c.py").write_text(f"{back}\n")
     assert set(circle(tmp_path, ["room"])) - {"room"} == {"room.a", "room.b", "room.c"}
+
+
+# RESHAPE is one operator, seen by the rewriting and by the compiled runtime.
+SEVERAL_ROOMS_MEAN_THE_SAME = {"Reshape"}
+
+
+def test_a_name_of_a_class_means_one_thing():
+    """Names of public classes, that two rooms' readers do not take one for the other."""
+    found = collections.defaultdict(set)
+    for path in modules(ROOT, ALLOWED).values():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].add(path.relative_to(ROOT).as_posix())
+    twice = {name: sorted(files) for name, files in found.items() if len(files) > 1}
+    assert twice.keys() == SEVERAL_ROOMS_MEAN_THE_SAME, twice
 
 
 def test_the_public_face_loads_nothing_before_it_is_used():

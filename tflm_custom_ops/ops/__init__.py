@@ -3,7 +3,7 @@
 
 from tflm_custom_ops.ops.attention.params import Attention
 from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
-from tflm_custom_ops.ops.base import Operator, Params, Streaming, TensorType
+from tflm_custom_ops.ops.base import FusedOperator, Params, Streaming, TensorType
 from tflm_custom_ops.ops.codec import (
     HEADER_WORDS,
     MAGIC,
@@ -51,6 +51,7 @@ __all__ = [
     "VERSION",
     "Attention",
     "AttentionCore",
+    "FusedOperator",
     "Gelu",
     "Int8Array",
     "Int32Array",
@@ -60,7 +61,6 @@ __all__ = [
     "Mlp",
     "Norm",
     "OpKind",
-    "Operator",
     "OptionsError",
     "Params",
     "PatchEmbed",

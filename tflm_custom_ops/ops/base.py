@@ -23,7 +23,7 @@ class Params(Struct):
 
 
 @dataclasses.dataclass(frozen=True)
-class Operand:
+class DeclaredTensor:
     """An input or output, by expressions of the parameters.
 
     Attributes:
@@ -97,7 +97,7 @@ P = TypeVar("P", bound=Params)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Operator(Generic[P]):
+class FusedOperator(Generic[P]):
     """An operator with parameters; subclasses declare the kinds.
 
     Class attributes:
@@ -123,8 +123,8 @@ class Operator(Generic[P]):
     NAME: ClassVar[str]
     CODE: ClassVar[str]
     PARAMS: ClassVar[type[Params]]
-    INPUTS: ClassVar[tuple[Operand, ...]]
-    OUTPUT: ClassVar[Operand]
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]]
+    OUTPUT: ClassVar[DeclaredTensor]
     IN_PLACE: ClassVar[str] = "0"
     HAS_SCRATCH: ClassVar[bool] = True
     STREAMS: ClassVar[bool] = False
@@ -188,7 +188,7 @@ class Operator(Generic[P]):
         """The schedule in words, e.g. "16 tokens, 1 of 3 heads"; empty where there is none."""
         return ""
 
-    def schedule_changes(self, other: Operator[Any]) -> tuple[str, ...]:
+    def schedule_changes(self, other: FusedOperator[Any]) -> tuple[str, ...]:
         """What ``other``, the same operator under another schedule, does in smaller steps."""
         return ()
 
@@ -222,7 +222,7 @@ class Operator(Generic[P]):
         """Bytes of each array in the blob, those that are certain to be equal only once."""
         return stored_bytes(self.params)
 
-    def _tensor(self, tensor: Operand) -> TensorType:
+    def _tensor(self, tensor: DeclaredTensor) -> TensorType:
         scope = _Scope(self.params)
         shape = None
         if tensor.shape is not None:

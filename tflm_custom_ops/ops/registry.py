@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops.attention.operator import AttentionOperator
 from tflm_custom_ops.ops.attention_core.operator import AttentionCoreOperator
-from tflm_custom_ops.ops.base import Operator, Params
+from tflm_custom_ops.ops.base import FusedOperator, Params
 from tflm_custom_ops.ops.gelu.operator import GeluOperator
 from tflm_custom_ops.ops.layer_norm.operator import LayerNormOperator
 from tflm_custom_ops.ops.linear.operator import LinearOperator
@@ -19,7 +19,7 @@ from tflm_custom_ops.ops.mlp.operator import MlpOperator
 from tflm_custom_ops.ops.patch_embed.operator import PatchEmbedOperator
 from tflm_custom_ops.ops.rms_norm.operator import RmsNormOperator
 
-OPERATORS: tuple[type[Operator[Any]], ...] = (
+OPERATORS: tuple[type[FusedOperator[Any]], ...] = (
     PatchEmbedOperator,
     AttentionOperator,
     MlpOperator,
@@ -40,7 +40,7 @@ OpKind = enum.IntEnum("OpKind", {o.NAME.upper(): o.KIND for o in OPERATORS})  # 
 assert len(BY_KIND) == len(BY_CODE) == len(_BY_PARAMS) == len(OPERATORS)
 
 
-def operator_of(params: Params) -> Operator[Any]:
+def operator_of(params: Params) -> FusedOperator[Any]:
     """The operator that has these parameters.
 
     >>> operator_of(params).scratch_bytes  # doctest: +SKIP

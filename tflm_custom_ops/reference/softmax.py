@@ -13,7 +13,7 @@ from tflm_custom_ops.reference.requant import Int64Array, check_int32, exact_mat
 MAX_EXPONENT = 8191  # 32 octaves of 256 steps; the table value is 0 after 16 of them
 
 
-class Softmax(Protocol):
+class SoftmaxParams(Protocol):
     """The parameters that attention has for it, in the block or on its own."""
 
     @property
@@ -28,7 +28,7 @@ class Softmax(Protocol):
     def context_zero_point(self) -> int: ...
 
 
-def exponentials(op: Softmax, scores: Int64Array) -> Int64Array:
+def exponentials(op: SoftmaxParams, scores: Int64Array) -> Int64Array:
     """Table exponentials e ``[queries, keys]`` of int32 scores, the row maximum giving table[0]."""
     difference = scores.max(axis=1, keepdims=True) - scores
     t = mulh(shifted(difference, op.score_shift), op.score_multiplier)
@@ -37,7 +37,7 @@ def exponentials(op: Softmax, scores: Int64Array) -> Int64Array:
     return e
 
 
-def context(op: Softmax, e: Int64Array, v: Int64Array, value_zero_point: int) -> Int64Array:
+def context(op: SoftmaxParams, e: Int64Array, v: Int64Array, value_zero_point: int) -> Int64Array:
     """One head's int8 context (as int64) of e ``[queries, keys]`` and v ``[keys, value_dim]``."""
     total = e.sum(axis=1)
     if int(total.min()) < 1 or int(total.max()) >= 1 << 23:

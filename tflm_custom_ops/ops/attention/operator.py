@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tflm_custom_ops.ops import cost
 from tflm_custom_ops.ops.attention.params import Attention
 from tflm_custom_ops.ops.attention.reference import run_attention
-from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.parts import Residual
 from tflm_custom_ops.ops.schema.writing import stored_bytes
 from tflm_custom_ops.ops.scratch import (
@@ -32,15 +32,17 @@ SCORE_BYTES = 8192  # scores of as many queries as fit (kernels/vit_attention_pl
 VALUE_TOKENS = 264  # whose values are expanded at a time
 
 
-class AttentionOperator(Operator[Attention]):
+class AttentionOperator(FusedOperator[Attention]):
     """x -> x + out(softmax(q.k) v) of LayerNorm(x), heads side by side."""
 
     KIND: ClassVar[int] = 2
     NAME: ClassVar[str] = "attention"
     CODE: ClassVar[str] = "VitAttention"
     PARAMS: ClassVar[type[Params]] = Attention
-    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("tokens", "embed_dim"), "residual.bits"),)
-    OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), "residual.bits")
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (
+        DeclaredTensor(("tokens", "embed_dim"), "residual.bits"),
+    )
+    OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(("tokens", "embed_dim"), "residual.bits")
     WRITES_STREAM: ClassVar[bool] = True
     IN_PLACE: ClassVar[str] = "1"
     C_NOTE: ClassVar[str] = "Attention block. y may equal x."
@@ -186,7 +188,7 @@ class AttentionOperator(Operator[Attention]):
         p = self.params
         return f"{p.token_tile} tokens, {p.heads_at_a_time} of {p.heads} heads"
 
-    def schedule_changes(self, other: Operator[Any]) -> tuple[str, ...]:
+    def schedule_changes(self, other: FusedOperator[Any]) -> tuple[str, ...]:
         """Fewer heads or tokens at a time."""
         a, b = self.params, other.params
         words = ("per-head K/V",) if b.heads_at_a_time < a.heads_at_a_time else ()

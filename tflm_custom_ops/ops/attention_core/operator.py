@@ -17,23 +17,25 @@ from tflm_custom_ops.ops.attention.operator import (
 )
 from tflm_custom_ops.ops.attention_core.params import AttentionCore
 from tflm_custom_ops.ops.attention_core.reference import run_attention_core
-from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.scratch import align, area, even, expansion, row_capacity, wide
 
 
-class AttentionCoreOperator(Operator[AttentionCore]):
+class AttentionCoreOperator(FusedOperator[AttentionCore]):
     """softmax(scale q.k + bias).v, in a tile of queries of one head at a time."""
 
     KIND: ClassVar[int] = 8
     NAME: ClassVar[str] = "attention_core"
     CODE: ClassVar[str] = "VitAttentionCore"
     PARAMS: ClassVar[type[Params]] = AttentionCore
-    INPUTS: ClassVar[tuple[Operand, ...]] = (
-        Operand(("q.elements",), zero_point="q_zero_point", name="q"),
-        Operand(("k.elements",), zero_point="k_zero_point", name="k"),
-        Operand(("v.elements",), zero_point="v_zero_point", name="v"),
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (
+        DeclaredTensor(("q.elements",), zero_point="q_zero_point", name="q"),
+        DeclaredTensor(("k.elements",), zero_point="k_zero_point", name="k"),
+        DeclaredTensor(("v.elements",), zero_point="v_zero_point", name="v"),
     )
-    OUTPUT: ClassVar[Operand] = Operand(("out.elements",), zero_point="context_zero_point")
+    OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(
+        ("out.elements",), zero_point="context_zero_point"
+    )
     # A tile of queries is read before its results are written, to the same elements.
     IN_PLACE: ClassVar[str] = (
         "value_dim == head_dim and q.elements == out.elements and q.offset == 0 "
@@ -116,7 +118,7 @@ class AttentionCoreOperator(Operator[AttentionCore]):
         """E.g. "16 queries"."""
         return f"{self.params.token_tile} queries"
 
-    def schedule_changes(self, other: Operator[Any]) -> tuple[str, ...]:
+    def schedule_changes(self, other: FusedOperator[Any]) -> tuple[str, ...]:
         """Fewer queries at a time."""
         smaller = other.params.token_tile < self.params.token_tile
         return ("smaller token tiles",) if smaller else ()

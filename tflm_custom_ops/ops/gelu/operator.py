@@ -7,21 +7,21 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
-from tflm_custom_ops.ops.base import Operand, Operator, Params
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params
 from tflm_custom_ops.ops.gelu.params import Gelu
 from tflm_custom_ops.ops.gelu.reference import run_gelu
 from tflm_custom_ops.ops.weightless import zeros
 
 
-class GeluOperator(Operator[Gelu]):
+class GeluOperator(FusedOperator[Gelu]):
     """y = lut[x + 128] of int8 x of any shape."""
 
     KIND: ClassVar[int] = 5
     NAME: ClassVar[str] = "gelu"
     CODE: ClassVar[str] = "VitGelu"
     PARAMS: ClassVar[type[Params]] = Gelu
-    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(None),)
-    OUTPUT: ClassVar[Operand] = Operand(None)
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (DeclaredTensor(None),)
+    OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(None)
     IN_PLACE: ClassVar[str] = "1"
     HAS_SCRATCH: ClassVar[bool] = False
     C_X: ClassVar[str] = "const int8_t*"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflm_custom_ops.ops.base import Operator
+from tflm_custom_ops.ops.base import FusedOperator
 from tflm_custom_ops.ops.generate.c_names import in_c, parts
 from tflm_custom_ops.ops.parts import Linear
 from tflm_custom_ops.ops.registry import OPERATORS
@@ -18,7 +18,7 @@ def has_layers(struct: type[Struct]) -> bool:
     return struct is Linear or any(has_layers(part) for part in inner)
 
 
-def sums_prototype(operator: type[Operator[Any]], end: str) -> str:
+def sums_prototype(operator: type[FusedOperator[Any]], end: str) -> str:
     """The check's head."""
     return f"VitStatus vit_check_sums_{operator.NAME}(const {operator.PARAMS.C_TYPE}* p){end}"
 
@@ -38,7 +38,7 @@ def _part(struct: type[Struct]) -> str:
     return "\n".join([head, f"  return {_all_exact(struct)};", "}"])
 
 
-def _operator(operator: type[Operator[Any]]) -> str:
+def _operator(operator: type[FusedOperator[Any]]) -> str:
     exact = _all_exact(operator.PARAMS)
     status = f"  return {exact} ? kVitOk : kVitBadSums;"
     return "\n".join([sums_prototype(operator, " {"), status, "}"])

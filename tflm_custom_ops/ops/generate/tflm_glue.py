@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tflm_custom_ops.ops.base import Operand, Operator
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator
 from tflm_custom_ops.ops.generate.c_names import call, in_c
 from tflm_custom_ops.ops.generate.sums_c import has_layers
 from tflm_custom_ops.ops.registry import OPERATORS
@@ -60,7 +60,7 @@ def sources() -> dict[str, str]:
     return {f"vit_{operator.NAME}.cc": _source(operator) for operator in standard}
 
 
-def _source(operator: type[Operator[Any]]) -> str:
+def _source(operator: type[FusedOperator[Any]]) -> str:
     inputs = range(len(operator.INPUTS))
     arguments = ["&params", *(_cast(operator.C_X, f"buffers.x[{i}]") for i in inputs)]
     arguments.append(_cast(operator.C_Y, "buffers.y"))
@@ -87,7 +87,7 @@ def _source(operator: type[Operator[Any]]) -> str:
     )
 
 
-def _text(tensor: Operand, name: str = "") -> str:
+def _text(tensor: DeclaredTensor, name: str = "") -> str:
     shape = "of any shape" if tensor.shape is None else f"[{', '.join(tensor.shape)}]"
     return f"{name or tensor.name} {shape} of {tensor.bits} bits"
 
@@ -96,7 +96,7 @@ def _cast(pointer: str, value: str) -> str:
     return value if "void" in pointer else f"static_cast<{pointer}>({value})"
 
 
-def _check(operator: type[Operator[Any]]) -> str:
+def _check(operator: type[FusedOperator[Any]]) -> str:
     params = operator.PARAMS
     if operator.INPUTS[0].shape is None:
         return "    return checker.SameShape(kTfLiteInt8);"
@@ -113,7 +113,7 @@ def _check(operator: type[Operator[Any]]) -> str:
     return "\n".join(lines)
 
 
-def _shape(tensor: Operand, params: type[Struct]) -> list[str]:
+def _shape(tensor: DeclaredTensor, params: type[Struct]) -> list[str]:
     """Type, and rows and columns or the number of elements, in C++."""
     assert tensor.shape is not None
     bits = tensor.bits

@@ -7,22 +7,24 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
-from tflm_custom_ops.ops.base import Operand, Operator, Params
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params
 from tflm_custom_ops.ops.layer_norm.params import LayerNorm, Pool
 from tflm_custom_ops.ops.layer_norm.reference import run_layer_norm
 from tflm_custom_ops.ops.scratch import area
 from tflm_custom_ops.ops.weightless import norm
 
 
-class LayerNormOperator(Operator[LayerNorm]):
+class LayerNormOperator(FusedOperator[LayerNorm]):
     """y = LayerNorm(x), of all tokens, of the first, or their mean."""
 
     KIND: ClassVar[int] = 4
     NAME: ClassVar[str] = "layer_norm"
     CODE: ClassVar[str] = "VitLayerNorm"
     PARAMS: ClassVar[type[Params]] = LayerNorm
-    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("tokens", "embed_dim"), "input_bits"),)
-    OUTPUT: ClassVar[Operand] = Operand(("tokens if pool == 0 else 1", "embed_dim"))
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (
+        DeclaredTensor(("tokens", "embed_dim"), "input_bits"),
+    )
+    OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(("tokens if pool == 0 else 1", "embed_dim"))
     IN_PLACE: ClassVar[str] = "1"
     C_Y: ClassVar[str] = "int8_t*"
     C_NOTE: ClassVar[str] = (

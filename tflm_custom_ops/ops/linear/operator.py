@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
-from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.linear.params import LinearOp
 from tflm_custom_ops.ops.linear.reference import run_linear
 from tflm_custom_ops.ops.scratch import row_capacity, wide
@@ -19,15 +19,17 @@ from tflm_custom_ops.ops.weightless import projection
 DEFAULT_TOKEN_TILE = 12
 
 
-class LinearOperator(Operator[LinearOp]):
+class LinearOperator(FusedOperator[LinearOp]):
     """y = projection(x): a classifier head, a low-rank pair."""
 
     KIND: ClassVar[int] = 6
     NAME: ClassVar[str] = "linear"
     CODE: ClassVar[str] = "VitLinear"
     PARAMS: ClassVar[type[Params]] = LinearOp
-    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("rows", "projection.in_features")),)
-    OUTPUT: ClassVar[Operand] = Operand(
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (
+        DeclaredTensor(("rows", "projection.in_features")),
+    )
+    OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(
         ("rows", "projection.out_features"), zero_point="projection.up.out_zero_point"
     )
     C_X: ClassVar[str] = "const int8_t*"

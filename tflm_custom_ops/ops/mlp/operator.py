@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
-from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.mlp.params import Mlp
 from tflm_custom_ops.ops.mlp.reference import run_mlp
 from tflm_custom_ops.ops.parts import Residual
@@ -29,15 +29,17 @@ def hidden_tiles(hidden: int) -> tuple[int, ...]:
     return tuple(sorted(shares, reverse=True))
 
 
-class MlpOperator(Operator[Mlp]):
+class MlpOperator(FusedOperator[Mlp]):
     """x -> x + fc2(lut(fc1(LayerNorm(x))))."""
 
     KIND: ClassVar[int] = 3
     NAME: ClassVar[str] = "mlp"
     CODE: ClassVar[str] = "VitMlp"
     PARAMS: ClassVar[type[Params]] = Mlp
-    INPUTS: ClassVar[tuple[Operand, ...]] = (Operand(("tokens", "embed_dim"), "residual.bits"),)
-    OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), "residual.bits")
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (
+        DeclaredTensor(("tokens", "embed_dim"), "residual.bits"),
+    )
+    OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(("tokens", "embed_dim"), "residual.bits")
     WRITES_STREAM: ClassVar[bool] = True
     IN_PLACE: ClassVar[str] = "1"
     C_NOTE: ClassVar[str] = "MLP block. y may equal x."
@@ -100,7 +102,7 @@ class MlpOperator(Operator[Mlp]):
         p = self.params
         return f"{p.token_tile} tokens, {p.hidden_tile} of {p.hidden_dim} hidden"
 
-    def schedule_changes(self, other: Operator[Any]) -> tuple[str, ...]:
+    def schedule_changes(self, other: FusedOperator[Any]) -> tuple[str, ...]:
         """Fewer tokens or hidden units at a time."""
         a, b = self.params, other.params
         words = ("smaller token tiles",) if b.token_tile < a.token_tile else ()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
-from tflm_custom_ops.ops.base import Operand, Operator, Params, Schedule, Streaming
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule, Streaming
 from tflm_custom_ops.ops.parts import Projection, residual_dtype
 from tflm_custom_ops.ops.patch_embed.params import PatchEmbed
 from tflm_custom_ops.ops.patch_embed.reference import run_patch_embed
@@ -19,17 +19,17 @@ PATCH_ROWS = 4  # patches at a time (kernels/vit_patch_embed.c)
 PATCH_INPUTS = 192  # whose weights are expanded at a time
 
 
-class PatchEmbedOperator(Operator[PatchEmbed]):
+class PatchEmbedOperator(FusedOperator[PatchEmbed]):
     """Patches of an image -> tokens, with class token and position rows."""
 
     KIND: ClassVar[int] = 1
     NAME: ClassVar[str] = "patch_embed"
     CODE: ClassVar[str] = "VitPatchEmbed"
     PARAMS: ClassVar[type[Params]] = PatchEmbed
-    INPUTS: ClassVar[tuple[Operand, ...]] = (
-        Operand(("image_height", "image_width", "channels"), zero_point="input_zero_point"),
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (
+        DeclaredTensor(("image_height", "image_width", "channels"), zero_point="input_zero_point"),
     )
-    OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), "output_bits")
+    OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(("tokens", "embed_dim"), "output_bits")
     WRITES_STREAM: ClassVar[bool] = True
     STREAMS: ClassVar[bool] = True
     TFLM_STANDARD: ClassVar[bool] = False  # takes strips, keeps state between them

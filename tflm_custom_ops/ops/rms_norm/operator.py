@@ -7,23 +7,25 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
-from tflm_custom_ops.ops.base import Operand, Operator, Params
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params
 from tflm_custom_ops.ops.rms_norm.params import RmsNorm
 from tflm_custom_ops.ops.rms_norm.reference import run_rms_norm
 from tflm_custom_ops.ops.weightless import zeros
 
 
-class RmsNormOperator(Operator[RmsNorm]):
+class RmsNormOperator(FusedOperator[RmsNorm]):
     """y = x / sqrt(mean(x**2) + epsilon) * gamma."""
 
     KIND: ClassVar[int] = 7
     NAME: ClassVar[str] = "rms_norm"
     CODE: ClassVar[str] = "VitRmsNorm"
     PARAMS: ClassVar[type[Params]] = RmsNorm
-    INPUTS: ClassVar[tuple[Operand, ...]] = (
-        Operand(("tokens", "embed_dim"), "input_bits", zero_point="input_zero_point"),
+    INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (
+        DeclaredTensor(("tokens", "embed_dim"), "input_bits", zero_point="input_zero_point"),
     )
-    OUTPUT: ClassVar[Operand] = Operand(("tokens", "embed_dim"), zero_point="out_zero_point")
+    OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(
+        ("tokens", "embed_dim"), zero_point="out_zero_point"
+    )
     IN_PLACE: ClassVar[str] = "1"
     C_Y: ClassVar[str] = "int8_t*"
     C_NOTE: ClassVar[str] = (
