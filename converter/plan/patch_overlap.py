@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens that overwrite the image while the patch embedding still reads it: the proof.
 
-The kernel reads the pixels of a few patches (``PATCH_ROWS``), then writes their tokens,
+The kernel reads the pixels of a few patches (``patch_tile``, even), then writes their tokens,
 and goes on with the next few, strip (row of patches) after strip. Tokens start ``margin`` bytes
 before the image. A token's byte at offset t of the tokens lies on byte t - margin of the image, so
 that
@@ -9,7 +9,8 @@ overwriting is safe exactly if no group's tokens reach the first pixel that a la
 
     end of the tokens up to group g - margin <= first byte read after group g       for all g
 
-``PatchEmbedOperator.overwrite_margin`` is the maximum of the difference, the smallest safe margin.
+``PatchEmbedOperator.overwrite_margin`` is the maximum of the difference for groups of two patches,
+the smallest margin that is safe for every tile: ends of larger tiles are ends of pairs as well.
 Later groups read later bytes or bytes of the same rows further right, so that the first byte read
 is the smaller one of two: the rest of this strip's first row, and the next strip's first row.
 :func:`is_safe` knows none of this: it marks for each image byte the last group that reads it, and
@@ -23,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflm_custom_ops.ops import PatchEmbed
-from tflm_custom_ops.ops.patch_embed.operator import PATCH_ROWS
+from tflm_custom_ops.ops.scratch import ROW_GROUP
 
 
-def is_safe(op: PatchEmbed, margin: int, group: int = PATCH_ROWS) -> bool:
+def is_safe(op: PatchEmbed, margin: int, group: int = ROW_GROUP) -> bool:
     """Byte by byte: whether no token lands on a pixel that is read after the token is written.
 
     Args:

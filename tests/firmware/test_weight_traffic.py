@@ -30,7 +30,6 @@ from tflm_custom_ops.ops import (
     operator_of,
     pack_dual_channel,
 )
-from tflm_custom_ops.ops.patch_embed.operator import PATCH_ROWS
 from tflm_custom_ops.ops.scratch import ROW_GROUP
 
 BOARD = get_board("stm32f746g_disco")
@@ -84,7 +83,7 @@ def matrices(op) -> list[Reads]:
     and v for each head; low-rank halves, which it repeats, are not in question here."""
     match op:
         case PatchEmbed():
-            return [Reads(op.linear, op.grid_width, PATCH_ROWS, op.grid_height)]
+            return [Reads(op.linear, op.grid_width, op.patch_tile, op.grid_height)]
         case Attention():
             keys = operator_of(op).key_value_rows
             tiles = ((op.q, op.token_tile), (op.out, op.token_tile), (op.k, keys), (op.v, keys))

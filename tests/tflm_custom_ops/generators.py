@@ -38,7 +38,7 @@ from tflm_custom_ops.ops import (
 from tflm_custom_ops.ops.attention_core.params import MASKED, AttentionCore, View
 from tflm_custom_ops.ops.schema import Array, Field, Status, Word64, fields_of
 from tflm_custom_ops.ops.schema.expression import evaluate
-from tflm_custom_ops.ops.schema.limits import LIMITS
+from tflm_custom_ops.ops.schema.limits import LIMITS, MAX_EXPANSION
 from tflm_custom_ops.ops.schema.writing import element_dtype
 
 Rng = np.random.Generator
@@ -48,6 +48,17 @@ INT31 = (1 << 31) - 1
 def _pick(rng: Rng, value: int | None, low: int, high: int) -> int:
     """``value``, or a number in [low, high] where it is None."""
     return int(rng.integers(low, high + 1)) if value is None else value
+
+
+def expanded_inputs(rng: Rng) -> int:
+    """All inputs at a time or a few; draws nothing from ``rng`` itself."""
+    child = rng.spawn(1)[0]
+    return MAX_EXPANSION if child.random() < 0.5 else 2 * int(child.integers(1, 40))
+
+
+def patch_tile(rng: Rng, grid_width: int) -> int:
+    """A few patches at a time, or all; draws nothing from ``rng`` itself."""
+    return 2 * int(rng.spawn(1)[0].integers(1, grid_width // 2 + 2))
 
 
 def type_range(bits: int) -> tuple[int, int]:
@@ -190,6 +201,7 @@ def attention(
         head_dim=dh,
         token_tile=_pick(rng, None, 1, t + 2),
         heads_at_a_time=int(rng.choice([1, h])),
+        expanded_inputs=expanded_inputs(rng),
         score_multiplier=score_multiplier,
         score_shift=shift,
         exp_table=exp_table(t),
@@ -293,6 +305,7 @@ def mlp(
         hidden_dim=hidden,
         token_tile=_pick(rng, None, 1, t + 2),
         hidden_tile=min(tile, hidden),
+        expanded_inputs=expanded_inputs(rng),
         lut=int8_values(rng, (256,), extreme),
         residual=residual(rng, b, extreme),
         norm=norm(rng, d, extreme),
@@ -346,6 +359,7 @@ def linear_op(
     return LinearOp(
         rows=m,
         token_tile=_pick(rng, None, 1, m + 2),
+        expanded_inputs=expanded_inputs(rng),
         projection=projection(rng, n, k, rank=r, headroom=True, extreme=extreme),
     )
 
@@ -387,6 +401,8 @@ def patch_embed(
         pad_left=left,
         grid_height=gh,
         grid_width=gw,
+        patch_tile=patch_tile(rng, gw),
+        expanded_inputs=expanded_inputs(rng),
         embed_dim=d,
         input_zero_point=zero_point(rng, 8),
         output_bits=b,
@@ -496,6 +512,8 @@ def _random_tensor(tensor: TensorType, rng: Rng, extreme: bool) -> np.ndarray:
 
 def with_schedule(op: Params, rng: Rng) -> Params:
     """The same operator with another schedule (tiles, heads at a time): equal results."""
+    if "expanded_inputs" in {field.name for field in fields_of(type(op))}:
+        op = dataclasses.replace(op, expanded_inputs=expanded_inputs(rng))
     if isinstance(op, Attention):
         tile, at_a_time = _pick(rng, None, 1, op.tokens + 1), int(rng.choice([1, op.heads]))
         return dataclasses.replace(op, token_tile=tile, heads_at_a_time=at_a_time)
@@ -510,4 +528,6 @@ def with_schedule(op: Params, rng: Rng) -> Params:
         return dataclasses.replace(op, token_tile=_pick(rng, None, 1, op.tokens + 1))
     if isinstance(op, LinearOp):
         return dataclasses.replace(op, token_tile=_pick(rng, None, 1, op.rows + 1))
+    if isinstance(op, PatchEmbed):
+        return dataclasses.replace(op, patch_tile=patch_tile(rng, op.grid_width))
     return op

@@ -101,8 +101,12 @@ static size_t sums_bytes(const VitConv2DParams* p) {
   return sizeof(int32_t) * (size_t)(p->rows * p->channels);
 }
 
+static size_t expansion_bytes(const VitConv2DParams* p) {
+  return vit_expansion_bytes(p->inputs, VIT_MAX_EXPANSION);
+}
+
 size_t vit_conv_2d_scratch_bytes(const VitConv2DParams* params) {
-  return values_bytes(params) + sums_bytes(params) + vit_expansion_bytes(params->inputs);
+  return values_bytes(params) + sums_bytes(params) + expansion_bytes(params);
 }
 
 void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void* scratch) {
@@ -112,7 +116,7 @@ void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void
   buffers.values = (int16_t*)scratch;
   uint8_t* sums = (uint8_t*)scratch + values_bytes(params);
   buffers.sums = (int32_t*)(void*)sums;
-  buffers.expansion = vit_expansion(sums + sums_bytes(params), params->inputs);
+  buffers.expansion = vit_expansion(sums + sums_bytes(params), expansion_bytes(params));
   memset(scratch, 0, values_bytes(params));  // rows past the last pixel are computed too
   for (int32_t pixel = 0; pixel < pixels; pixel += params->rows) {
     const int32_t rows = vit_min32(params->rows, pixels - pixel);

@@ -44,7 +44,7 @@ typedef struct {
   int32_t inputs;
 } VitExpansion;
 
-#define VIT_EXPANSION_INPUTS 768  // more are multiplied in parts
+#define VIT_EXPANSION_INPUT_BYTES 6
 #define VIT_EXPANSION_AHEAD_BYTES 12
 
 // acc[r][2p]     = sum_k a[r][k] * low(w[p][k])

@@ -59,15 +59,17 @@ void vit_widen_columns(const int8_t* in, int32_t in_stride, int32_t features, in
 // Writes the padding element of each row, if `features` is odd.
 void vit_pad_rows(VitRows rows, int32_t features);
 
-// Inputs of a layer of k inputs that are expanded at a time, and the bytes of memory for them.
-static inline int32_t vit_expansion_inputs(int32_t k) {
-  return vit_min32(vit_even(k), VIT_EXPANSION_INPUTS);
+// Bytes for the expanded weights of a layer of k inputs, no more than `most` (even) at a time.
+static inline size_t vit_expansion_bytes(int32_t k, int32_t most) {
+  return vit_align((size_t)vit_min32(vit_even(k), most) * VIT_EXPANSION_INPUT_BYTES +
+                   VIT_EXPANSION_AHEAD_BYTES);
 }
-static inline size_t vit_expansion_bytes(int32_t k) {
-  return vit_align((size_t)vit_expansion_inputs(k) * 6 + VIT_EXPANSION_AHEAD_BYTES);
-}
-static inline VitExpansion vit_expansion(void* memory, int32_t k) {
-  return (VitExpansion){(uint32_t*)memory, vit_expansion_inputs(k)};
+
+// As many inputs at a time as `bytes` of memory hold.
+static inline VitExpansion vit_expansion(void* memory, size_t bytes) {
+  const size_t inputs = (bytes - VIT_EXPANSION_AHEAD_BYTES) / VIT_EXPANSION_INPUT_BYTES;
+  return (VitExpansion){(uint32_t*)memory,
+                        inputs < VIT_MAX_EXPANSION ? (int32_t)inputs & ~1 : VIT_MAX_EXPANSION};
 }
 
 // The most inputs of a projection's layers.

@@ -107,6 +107,10 @@ VitStatus vit_parse_patch_embed(const uint8_t* options, size_t options_bytes, co
   vit_expect(r, (((int64_t)p->grid_width - 1) * p->stride_x) - p->pad_left < p->image_width,
              kVitBadDimension);
   p->embed_dim = vit_read_in(r, 1, VIT_MAX_EMBED_DIM, kVitBadDimension);
+  p->patch_tile = vit_read_in(r, 1, VIT_MAX_IMAGE_SIDE, kVitBadDimension);
+  vit_expect(r, (int64_t)p->patch_tile % 2 == 0, kVitBadDimension);
+  p->expanded_inputs = vit_read_in(r, 2, VIT_MAX_EXPANSION, kVitBadDimension);
+  vit_expect(r, (int64_t)p->expanded_inputs % 2 == 0, kVitBadDimension);
   p->input_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
   p->output_bits = vit_read_in(r, 8, 16, kVitBadValue);
   vit_expect(r, p->output_bits == 8 || p->output_bits == 16, kVitBadValue);
@@ -140,6 +144,8 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->token_tile = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
   p->heads_at_a_time = vit_read(r);
   vit_expect(r, p->heads_at_a_time == 1 || p->heads_at_a_time == p->heads, kVitBadDimension);
+  p->expanded_inputs = vit_read_in(r, 2, VIT_MAX_EXPANSION, kVitBadDimension);
+  vit_expect(r, (int64_t)p->expanded_inputs % 2 == 0, kVitBadDimension);
   p->score_multiplier = vit_read(r);
   p->score_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
   p->exp_table = (const uint16_t*)vit_read_array(r, 256, 2);
@@ -227,6 +233,8 @@ VitStatus vit_parse_mlp(const uint8_t* options, size_t options_bytes, const uint
   p->hidden_tile = vit_read_in(r, 1, p->hidden_dim, kVitBadDimension);
   vit_expect(r, (int64_t)p->hidden_tile % 2 == 0 || p->hidden_tile == p->hidden_dim,
              kVitBadDimension);
+  p->expanded_inputs = vit_read_in(r, 2, VIT_MAX_EXPANSION, kVitBadDimension);
+  vit_expect(r, (int64_t)p->expanded_inputs % 2 == 0, kVitBadDimension);
   p->norm_place = vit_read_in(r, 0, 2, kVitBadValue);
   vit_expect(r, p->norm_place == 0, kVitBadValue);
   p->gate = vit_read_in(r, 0, 1, kVitBadValue);
@@ -285,6 +293,8 @@ VitStatus vit_parse_linear(const uint8_t* options, size_t options_bytes, const u
   VitLinearOpParams* const p = params;
   p->rows = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
   p->token_tile = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
+  p->expanded_inputs = vit_read_in(r, 2, VIT_MAX_EXPANSION, kVitBadDimension);
+  vit_expect(r, (int64_t)p->expanded_inputs % 2 == 0, kVitBadDimension);
   read_projection(r, 8, &p->projection);
   return vit_reader_finish(r);
 }

@@ -17,9 +17,10 @@ static inline int32_t vit_exponential_stride(int32_t tokens) { return vit_round_
 
 // Scores of as many queries as this many bytes hold are computed at once, at least of two: the
 // DSP core expands the keys once for all of them. No more bytes than a tile's exponentials, unless
-// they lie in place of rows that are larger.
+// they lie in place of rows that are larger; a schedule with weights in parts has fewer in
+// proportion.
 #define VIT_SCORE_BYTES 8192
-// Tokens whose values are expanded at a time.
+// Tokens whose values are expanded at a time, at most.
 #define VIT_VALUE_TOKENS 264
 
 // Arguments of the exponentials; the assembly reads the fields in this order.

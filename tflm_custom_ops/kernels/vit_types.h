@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 #define VIT_OPTIONS_MAGIC 0x31544956 /* "VIT1" little-endian */
-#define VIT_OPTIONS_VERSION 2
+#define VIT_OPTIONS_VERSION 3
 #define VIT_OPTIONS_HEADER_WORDS 4 /* magic, kind, version, words */
 
 // Bounds that keep every product of dimensions, sum and scratch size in range.
@@ -29,6 +29,7 @@ extern "C" {
 #define VIT_MAX_CHANNELS 1024
 #define VIT_MAX_RELATIVE_DISTANCE 14
 #define VIT_MAX_INT32 2147483647
+#define VIT_MAX_EXPANSION 768
 #define VIT_MAX_SHIFT 15
 #define VIT_MAX_RESIDUAL_SHIFT 23
 
@@ -98,6 +99,9 @@ typedef struct {
   int32_t grid_height;  // patches down
   int32_t grid_width;   // patches across
   int32_t embed_dim;
+  int32_t patch_tile;       // even; patches of a strip at a time; schedule
+  int32_t expanded_inputs;  // even; inputs whose weights are expanded at a time, more where there
+                            // is room; schedule
   int32_t input_zero_point;
   int32_t output_bits;  // 8 or 16
   int32_t has_cls;      // 1: token 0 is `cls`
@@ -142,6 +146,8 @@ typedef struct {
   int32_t head_dim;         // of queries and keys
   int32_t token_tile;       // query tokens at a time; schedule
   int32_t heads_at_a_time;  // `heads`, or 1; schedule
+  int32_t expanded_inputs;  // even; inputs whose weights are expanded at a time, more where there
+                            // is room; schedule
   int32_t score_multiplier;
   int32_t score_shift;
   const uint16_t* exp_table;  // [256]
@@ -184,9 +190,11 @@ typedef struct {
   int32_t tokens;
   int32_t embed_dim;
   int32_t hidden_dim;
-  int32_t token_tile;   // tokens at a time; schedule
-  int32_t hidden_tile;  // hidden units at a time, even or `hidden_dim`; schedule
-  int32_t norm_place;   // VitNormPlace
+  int32_t token_tile;       // tokens at a time; schedule
+  int32_t hidden_tile;      // hidden units at a time, even or `hidden_dim`; schedule
+  int32_t expanded_inputs;  // even; inputs whose weights are expanded at a time, more where there
+                            // is room; schedule
+  int32_t norm_place;       // VitNormPlace
   int32_t gate;  // 1: fc1 has 2 hidden_dim outputs, the table of the first half times the second
   int32_t gate_multiplier;  // of the product of both halves
   int32_t gate_shift;
@@ -218,7 +226,9 @@ typedef struct {
 // A projection on its own: x int8 `[rows, in_features]` -> int8 `[rows, out_features]`.
 typedef struct {
   int32_t rows;
-  int32_t token_tile;  // rows at a time; schedule
+  int32_t token_tile;       // rows at a time; schedule
+  int32_t expanded_inputs;  // even; inputs whose weights are expanded at a time, more where there
+                            // is room; schedule
   VitProjection projection;
 } VitLinearOpParams;
 

@@ -6,10 +6,12 @@ Each operator states its scratch with these; tests compare them with the C funct
 
 from __future__ import annotations
 
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
+
 ALIGNMENT = 16  # bytes, of a scratch buffer and of every region in it
 ROW_GROUP = 2  # rows that a matrix core computes together
-EXPANSION_INPUTS = 768  # of a layer whose weights are expanded at a time (kernels/vit_gemm.h)
 EXPANSION_AHEAD_BYTES = 12
+EXPANSION_INPUT_BYTES = 6
 
 
 def align(size: int) -> int:
@@ -37,10 +39,18 @@ def wide(rows: int, features: int) -> int:
     return area(rows, even(features), 2)
 
 
-def expansion(inputs: int) -> int:
+def expansion(inputs: int, most: int = MAX_EXPANSION) -> int:
     """Bytes of the weights that the DSP core makes ready for a layer of so many inputs.
 
     Three int16 streams of four channels, and the words that the core loads ahead
     (kernels/vit_gemm.h, VitExpansion).
+
+    Args:
+      most: inputs at a time; more are multiplied in parts.
     """
-    return align(6 * min(even(inputs), EXPANSION_INPUTS) + EXPANSION_AHEAD_BYTES)
+    return align(EXPANSION_INPUT_BYTES * min(even(inputs), most) + EXPANSION_AHEAD_BYTES)
+
+
+def expanded_inputs(room: int) -> int:
+    """Inputs at a time that ``room`` bytes have place for, even."""
+    return min((room - EXPANSION_AHEAD_BYTES) // EXPANSION_INPUT_BYTES // 2 * 2, MAX_EXPANSION)

@@ -57,12 +57,15 @@ def test_margin_of_any_geometry(data):
     margin = operator_of(op).overwrite_margin
     assert is_safe(op, margin)
     assert margin == 0 or not is_safe(op, margin - 1)
+    assert is_safe(op, margin, group=2 * data.draw(st.integers(1, 13)))  # any tile of the schedule
 
 
 def test_the_check_sees_how_many_patches_the_kernel_reads_before_it_writes():
     op = patch_embed()
-    assert not is_safe(op, operator_of(op).overwrite_margin, group=1)
-    assert is_safe(op, 0, group=op.grid_width)
+    less = operator_of(op).overwrite_margin - 1
+    assert not is_safe(op, less, group=2)
+    assert is_safe(op, less, group=4)
+    assert is_safe(op, 0, group=16)  # a strip of 15 at once
 
 
 @pytest.mark.parametrize(("patch", "pad"), SPACES)

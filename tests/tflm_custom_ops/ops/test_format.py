@@ -50,13 +50,15 @@ def refused(op, word, value):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_version_1_is_refused_with_the_remedy(kind):
+def test_earlier_versions_are_refused_with_the_remedy(kind):
     op = generators.random_op(kind, np.random.default_rng(1))
-    assert VERSION == 2
-    options, blob = with_word(op, 2 - HEADER_WORDS, 1)
-    assert c_status(kind, options, blob) is Status.BAD_VERSION
-    with pytest.raises(OptionsError, match="got version 1, expected 2; fuse the model again"):
-        decode(options, blob)
+    assert VERSION == 3
+    for version in (1, 2):
+        options, blob = with_word(op, 2 - HEADER_WORDS, version)
+        assert c_status(kind, options, blob) is Status.BAD_VERSION
+        expected = f"got version {version}, expected 3; fuse the model again"
+        with pytest.raises(OptionsError, match=expected):
+            decode(options, blob)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ from tflm_custom_ops.ops.attention.params import Attention
 from tflm_custom_ops.ops.attention.reference import run_attention
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.parts import Residual
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.schema.writing import stored_bytes
 from tflm_custom_ops.ops.scratch import (
     ROW_GROUP,
     align,
     area,
     even,
+    expanded_inputs,
     expansion,
     row_capacity,
     wide,
@@ -28,7 +30,7 @@ from tflm_custom_ops.ops.scratch import (
 from tflm_custom_ops.ops.weightless import norm, projection
 
 DEFAULT_TOKEN_TILE = 6
-SCORE_BYTES = 8192  # scores of as many queries as fit (kernels/vit_attention_plan.h)
+SCORE_BYTES = 8192  # of the scores at a time, where weights are expanded whole
 VALUE_TOKENS = 264  # whose values are expanded at a time
 
 
@@ -85,55 +87,105 @@ class AttentionOperator(FusedOperator[Attention]):
 
     @property
     def score_rows(self) -> int:
-        """Queries whose scores are computed at a time, in no more than a tile's exponentials."""
-        rows = row_capacity(min(self.params.token_tile, self.params.tokens))
-        space = min(SCORE_BYTES, area(rows, self._token_stride, 2))
+        """Queries whose scores are computed at a time: neither the scores nor the widened queries
+        take more than a tile's exponentials."""
+        p, rows = self.params, self._tile_rows
+        exponentials = area(rows, self._token_stride, 2)
+        space = min(p.expanded_inputs * SCORE_BYTES // MAX_EXPANSION, exponentials)
         if self._heads == 1:
             space = max(space, self._row_bytes)
-        fitting = space // (4 * self._token_stride) // ROW_GROUP * ROW_GROUP
-        return min(max(fitting, ROW_GROUP), rows)
+        fitting = min(space // (4 * self._token_stride), exponentials // (2 * even(p.head_dim)))
+        return min(max(fitting // ROW_GROUP * ROW_GROUP, ROW_GROUP), rows)
 
     def _key_value_bytes(self, rows: int) -> int:
         """Beside the base, while keys and values of ``rows`` tokens are projected."""
         p = self.params
         middle = max(wide(rows, p.k.rank), wide(rows, p.v.rank))
         tokens = wide(rows, max(p.embed_dim, p.features))
-        return tokens + middle + cost.projection_expansion(p.k, p.v)
+        return tokens + middle + cost.projection_expansion(p.expanded_inputs, p.k, p.v)
+
+    @property
+    def _tile_rows(self) -> int:
+        return row_capacity(min(self.params.token_tile, self.params.tokens))
+
+    @property
+    def _middle_bytes(self) -> int:
+        """Low-rank rows of the queries or of the output."""
+        p = self.params
+        return max(wide(self._tile_rows, p.q.rank), wide(self._tile_rows, p.out.rank))
+
+    @property
+    def _exponential_bytes(self) -> int:
+        """Exponentials of a tile, or low-rank rows and expanded weights in their place."""
+        p = self.params
+        weights = cost.projection_expansion(p.expanded_inputs, p.q, p.out)
+        exponentials = area(self._tile_rows, self._token_stride, 2)
+        return max(exponentials, self._middle_bytes + weights)
+
+    @property
+    def _space_bytes(self) -> tuple[int, int]:
+        """Of scores and of queries; one of the two lends its place to the expanded values."""
+        p, one = self.params, self._heads == 1
+        scores = area(self.score_rows, self._token_stride, 4)
+        tokens = min(self._token_stride, VALUE_TOKENS, max(4, p.expanded_inputs // 4 * 4))
+        values = expansion(tokens)
+        queries = area(self._tile_rows, p.head_dim * self._heads, 1)
+        queries += wide(self.score_rows, p.head_dim) + expansion(p.head_dim)
+        return (scores, max(queries, values)) if one else (max(scores, values), queries)
 
     @property
     def scratch_bytes(self) -> int:
         """vit_attention_plan.h describes the regions."""
-        p, one = self.params, self._heads == 1
-        tile = min(p.token_tile, p.tokens)
-        rows, stride = row_capacity(tile), self._token_stride
-        scores, values = area(self.score_rows, stride, 4), expansion(min(stride, VALUE_TOKENS))
-        total = self._base_bytes
-        total += max(self._row_bytes, scores) if one else self._row_bytes + max(scores, values)
-        middle = max(wide(rows, p.q.rank), wide(rows, p.out.rank))
-        middle += cost.projection_expansion(p.q, p.out)
-        total += area(tile, 1, 4) + max(area(rows, stride, 2), middle)
-        queries = area(rows, p.head_dim * self._heads, 1) + wide(self.score_rows, p.head_dim)
-        queries += expansion(p.head_dim)
-        total += max(queries, values) if one else queries
-        return max(total, self._base_bytes + self._key_value_bytes(rows))
+        scores, queries = self._space_bytes
+        rows = self._row_bytes
+        total = max(rows, scores) if self._heads == 1 else rows + scores
+        total += area(min(self.params.token_tile, self.params.tokens), 1, 4)
+        total += self._exponential_bytes + queries
+        return self._base_bytes + max(total, self._key_value_bytes(self._tile_rows))
+
+    @property
+    def expanded(self) -> int:
+        """Inputs of q and out whose weights are expanded at a time."""
+        return expanded_inputs(self._exponential_bytes - self._middle_bytes)
+
+    @property
+    def expanded_key_value(self) -> int:
+        """Inputs of k and v whose weights are expanded at a time: what their tokens leave."""
+        p, rows = self.params, self.key_value_rows
+        space = self.scratch_bytes - self._base_bytes - self._key_value_bytes(rows)
+        return expanded_inputs(space + cost.projection_expansion(p.expanded_inputs, p.k, p.v))
+
+    @property
+    def expanded_tokens(self) -> int:
+        """Tokens whose values are expanded at a time."""
+        scores, queries = self._space_bytes
+        space = expanded_inputs(queries if self._heads == 1 else scores)
+        return min(space // 4 * 4, VALUE_TOKENS)
 
     def schedules(self) -> Iterator[Attention]:
         """Token tiles, with the keys and values of all heads or of one at a time."""
         p = self.params
+        widest = max(p.tokens, cost.widest(p.q, p.k, p.v, p.out))
         for tile in cost.token_tiles(p.tokens):
             for heads in sorted({p.heads, 1}, reverse=True):
-                yield dataclasses.replace(p, token_tile=tile, heads_at_a_time=heads)
+                for inputs in cost.expansions(tile, widest):
+                    yield dataclasses.replace(
+                        p, token_tile=tile, heads_at_a_time=heads, expanded_inputs=inputs
+                    )
 
     def default_schedule(self) -> Attention:
         """A small tile, all heads at a time."""
         p = self.params
         tile = min(DEFAULT_TOKEN_TILE, p.tokens)
-        return dataclasses.replace(p, token_tile=tile, heads_at_a_time=p.heads)
+        return dataclasses.replace(
+            p, token_tile=tile, heads_at_a_time=p.heads, expanded_inputs=MAX_EXPANSION
+        )
 
     @property
     def has_good_tile(self) -> bool:
-        """Whether weights are read no more than once per GOOD_TOKEN_TILE tokens."""
-        return cost.is_good_tile(self.params.token_tile, self.params.tokens)
+        """Whether weights are read no more often than by tiles of GOOD_TOKEN_TILE tokens."""
+        p = self.params
+        return cost.is_good_tile(p.token_tile, p.tokens) and cost.is_good_expansion(self)
 
     @property
     def key_value_rows(self) -> int:
@@ -153,9 +205,9 @@ class AttentionOperator(FusedOperator[Attention]):
         tokens, inner = p.tokens, p.features
         rounds = p.heads // p.heads_at_a_time  # how often LayerNorm and low-rank halves repeat
         passes = -(-tokens // p.token_tile)
-        query = cost.projection_cost(p.q, tokens, p.token_tile)
-        parts = [query, cost.projection_cost(p.out, tokens, p.token_tile)]
-        parts += [cost.projection_cost(x, tokens, self.key_value_rows) for x in (p.k, p.v)]
+        query, keys = (p.token_tile, self.expanded), (self.key_value_rows, self.expanded_key_value)
+        layers = ((p.q, query), (p.out, query), (p.k, keys), (p.v, keys))
+        parts = [cost.projection_cost(x, tokens, *tiles) for x, tiles in layers]
         traffic = sum(part[0] for part in parts)
         instructions = sum(part[1] for part in parts) + tokens * p.embed_dim * cost.PER_RESIDUAL
         for x in (p.q, p.k, p.v):
@@ -186,13 +238,15 @@ class AttentionOperator(FusedOperator[Attention]):
     def schedule_text(self) -> str:
         """E.g. "16 tokens, 1 of 3 heads"."""
         p = self.params
-        return f"{p.token_tile} tokens, {p.heads_at_a_time} of {p.heads} heads"
+        heads = f"{p.heads_at_a_time} of {p.heads} heads"
+        return f"{p.token_tile} tokens, {heads}{cost.parts_text(p.expanded_inputs)}"
 
     def schedule_changes(self, other: FusedOperator[Any]) -> tuple[str, ...]:
         """Fewer heads or tokens at a time."""
         a, b = self.params, other.params
-        words = ("per-head K/V",) if b.heads_at_a_time < a.heads_at_a_time else ()
-        return words + (("smaller token tiles",) if b.token_tile < a.token_tile else ())
+        words: tuple[str, ...] = ("per-head K/V",) if b.heads_at_a_time < a.heads_at_a_time else ()
+        words += ("smaller token tiles",) if b.token_tile < a.token_tile else ()
+        return words + (("weights in parts",) if b.expanded_inputs < a.expanded_inputs else ())
 
     @property
     def macs(self) -> int:

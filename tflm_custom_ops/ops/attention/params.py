@@ -22,7 +22,8 @@ from tflm_custom_ops.ops.schema import (
     Word,
     Word64,
 )
-from tflm_custom_ops.ops.schema.fields import dimension, zero_point
+from tflm_custom_ops.ops.schema.fields import dimension, expanded_inputs_word, zero_point
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 
 
 def is_exp_table(table: NDArray[np.uint16], tokens: int) -> bool:
@@ -97,6 +98,9 @@ class Attention(Params):
             doc="`heads`, or 1",
         ),
     ]
+    expanded_inputs: Annotated[int, expanded_inputs_word()] = dataclasses.field(
+        default=MAX_EXPANSION, kw_only=True
+    )
     score_multiplier: Annotated[int, Word()]
     score_shift: Annotated[int, Word(0, "MAX_SHIFT")]
     exp_table: Annotated[

@@ -47,16 +47,32 @@ static void low_rank(const VitProjection* p, VitRows* rows, int16_t* middle,
   *rows = low;
 }
 
-// The memory for the weights of a projection's layers.
-static VitExpansion expansion_at(const Run* run, size_t offset, const VitProjection* p) {
-  return vit_expansion(run->scratch + offset, vit_projection_inputs(p));
+// The memory for the weights of the projections of keys and values.
+static VitExpansion kv_expansion(const Run* run) {
+  const size_t begin = run->plan.kv_expansion;
+  return vit_expansion(run->scratch + begin, run->plan.bytes - begin);
+}
+
+// The same of queries and of the output.
+static VitExpansion tile_expansion(const Run* run) {
+  const size_t begin = run->plan.expansion;
+  return vit_expansion(run->scratch + begin, run->plan.queries - begin);
+}
+
+// For values of whole fours of tokens.
+static VitExpansion value_expansion(const Run* run) {
+  const size_t begin = run->plan.value_expansion;
+  VitExpansion expansion =
+      vit_expansion(run->scratch + begin, run->plan.value_expansion_end - begin);
+  expansion.inputs = vit_min32(expansion.inputs & ~3, VIT_VALUE_TOKENS);
+  return expansion;
 }
 
 // Keys and values of some heads, for the tokens in `rows`. One call of the layer per head, since
 // each head has a buffer of its own.
 static void store_keys(const Run* run, VitRows rows, int32_t token, Heads heads) {
   const VitAttentionParams* p = run->p;
-  const VitExpansion expansion = expansion_at(run, run->plan.kv_expansion, &p->k);
+  const VitExpansion expansion = kv_expansion(run);
   VitStore store = {0};
   store.function = vit_store_key;
   store.out_stride = run->plan.dh_even;
@@ -78,7 +94,7 @@ static void store_values(const Run* run, VitRows rows, int32_t token, Heads head
   store.out_stride = run->plan.token_stride;
   store.first_channel = heads.begin * p->head_dim;
   vit_project_up(&p->v, rows, (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim},
-                 expansion_at(run, run->plan.kv_expansion, &p->v), &store);
+                 kv_expansion(run), &store);
 }
 
 static void keys_and_values(const Run* run, Heads heads) {
@@ -88,11 +104,11 @@ static void keys_and_values(const Run* run, Heads heads) {
     const VitRows rows =
         normalized_rows(run, token, vit_min32(run->plan.kv_rows, p->tokens - token));
     VitRows inputs = rows;
-    low_rank(&p->k, &inputs, middle, expansion_at(run, run->plan.kv_expansion, &p->k));
+    low_rank(&p->k, &inputs, middle, kv_expansion(run));
     store_keys(run, inputs, token, heads);
     if (!p->shared_down) {
       inputs = rows;
-      low_rank(&p->v, &inputs, middle, expansion_at(run, run->plan.kv_expansion, &p->v));
+      low_rank(&p->v, &inputs, middle, kv_expansion(run));
     }
     store_values(run, inputs, token, heads);
   }
@@ -133,8 +149,8 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
   store.has_whole_groups = 1;
   const VitRows rows = normalized_rows(run, token, count);
   vit_project(&p->q, rows, (int16_t*)(run->scratch + plan->middle),
-              (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim},
-              expansion_at(run, plan->expansion, &p->q), &store);
+              (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim}, tile_expansion(run),
+              &store);
   for (int32_t h = heads.begin; h < heads.end; ++h) {
     const int32_t i = h - heads.begin;
     const int16_t* keys = (const int16_t*)(run->scratch + plan->key_head_bytes * (size_t)i);
@@ -147,9 +163,7 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
       out.narrow =
           (int8_t*)(run->scratch + plan->context) + (ptrdiff_t)token * out.stride + out.column;
     }
-    vit_context(&run->head, e, totals, values,
-                (VitExpansion){(uint32_t*)(run->scratch + plan->value_expansion), VIT_VALUE_TOKENS},
-                &out);
+    vit_context(&run->head, e, totals, values, value_expansion(run), &out);
   }
 }
 
@@ -161,7 +175,7 @@ static void project_out(const Run* run, int32_t token, int32_t count) {
   void* y = (void*)vit_stream_row(run->y, p->residual.bits, token, p->embed_dim);
   const VitStore store = vit_residual_store(&p->residual, input_row(run, token), y, p->embed_dim);
   vit_project(&p->out, rows, (int16_t*)(run->scratch + run->plan.middle),
-              (VitRange){0, p->embed_dim}, expansion_at(run, run->plan.expansion, &p->out), &store);
+              (VitRange){0, p->embed_dim}, tile_expansion(run), &store);
 }
 
 // The context of all heads but the last joins that of the last one.

@@ -8,8 +8,16 @@ static size_t middle_bytes(const VitProjection* p, int32_t rows) {
   return vit_area(rows, vit_even(p->rank), sizeof(int16_t));
 }
 
-static size_t expansion_bytes(const VitProjection* a, const VitProjection* b) {
-  return vit_expansion_bytes(vit_max32(vit_projection_inputs(a), vit_projection_inputs(b)));
+static size_t expansion_bytes(const VitAttentionParams* p, const VitProjection* a,
+                              const VitProjection* b) {
+  return vit_expansion_bytes(vit_max32(vit_projection_inputs(a), vit_projection_inputs(b)),
+                             p->expanded_inputs);
+}
+
+// Values of no more tokens at a time than a layer has inputs, in fours.
+static size_t value_bytes(const VitAttentionParams* p, const VitAttentionPlan* plan) {
+  const int32_t most = vit_clamp(p->expanded_inputs & ~3, 4, VIT_VALUE_TOKENS);
+  return vit_expansion_bytes(plan->token_stride, most);
 }
 
 static size_t kv_middle_bytes(const VitAttentionParams* p, int32_t rows) {
@@ -18,28 +26,30 @@ static size_t kv_middle_bytes(const VitAttentionParams* p, int32_t rows) {
 
 static size_t kv_bytes(const VitAttentionParams* p, const VitAttentionPlan* plan, int32_t rows) {
   return vit_area(rows, plan->row_stride, sizeof(int16_t)) + kv_middle_bytes(p, rows) +
-         expansion_bytes(&p->k, &p->v);
+         expansion_bytes(p, &p->k, &p->v);
 }
 
-static int32_t score_rows(const VitAttentionPlan* plan, size_t bytes) {
-  const int32_t rows = (int32_t)(bytes / (sizeof(int32_t) * (size_t)plan->token_stride));
-  return vit_clamp(rows & ~1, VIT_ROW_GROUP, vit_row_capacity(plan->tile));
-}
-
-// Bytes that scores may take: no more than the exponentials of a tile, so that a small network's
-// arena is not mostly scores. In place of the rows they cost nothing up to the rows' size.
-static size_t score_space(const VitAttentionPlan* plan, size_t rows) {
-  const size_t exponentials =
-      vit_area(vit_row_capacity(plan->tile), plan->token_stride, sizeof(int16_t));
-  const size_t space = exponentials < VIT_SCORE_BYTES ? exponentials : VIT_SCORE_BYTES;
-  return plan->group_heads == 1 ? vit_max_size(rows, space) : space;
+// Queries whose scores exist at a time. Neither scores nor widened queries take more than the
+// exponentials of a tile, so that a small network's arena is not mostly these; in place of the
+// rows, `row_bytes`, scores cost nothing.
+static int32_t score_rows(const VitAttentionParams* p, const VitAttentionPlan* plan,
+                          size_t row_bytes) {
+  const int32_t capacity = vit_row_capacity(plan->tile);
+  const size_t exponentials = vit_area(capacity, plan->token_stride, sizeof(int16_t));
+  size_t space = (size_t)p->expanded_inputs * VIT_SCORE_BYTES / VIT_MAX_EXPANSION;
+  if (space > exponentials) space = exponentials;
+  if (plan->group_heads == 1) space = vit_max_size(space, row_bytes);
+  const size_t by_scores = space / (sizeof(int32_t) * (size_t)plan->token_stride);
+  const size_t by_queries = exponentials / (sizeof(int16_t) * (size_t)plan->dh_even);
+  const int32_t rows = (int32_t)(by_scores < by_queries ? by_scores : by_queries);
+  return vit_clamp(rows & ~1, VIT_ROW_GROUP, capacity);
 }
 
 // Rows and scores; returns their end.
-static size_t place_scores(VitAttentionPlan* plan, size_t base) {
+static size_t place_scores(const VitAttentionParams* p, VitAttentionPlan* plan, size_t base) {
   const size_t rows = vit_area(vit_row_capacity(plan->tile), plan->row_stride, sizeof(int16_t));
   const int one = plan->group_heads == 1;
-  plan->score_rows = score_rows(plan, score_space(plan, rows));
+  plan->score_rows = score_rows(p, plan, rows);
   const size_t scores = vit_area(plan->score_rows, plan->token_stride, sizeof(int32_t));
   plan->rows = base;
   plan->scores = one ? base : base + rows;
@@ -50,8 +60,8 @@ static size_t place_scores(VitAttentionPlan* plan, size_t base) {
 static void place_tile(const VitAttentionParams* p, VitAttentionPlan* plan, size_t base) {
   const int32_t rows = vit_row_capacity(plan->tile);
   const int one = plan->group_heads == 1;
-  const size_t values = vit_expansion_bytes(vit_min32(plan->token_stride, VIT_VALUE_TOKENS));
-  size_t end = place_scores(plan, base);
+  const size_t values = value_bytes(p, plan);
+  size_t end = place_scores(p, plan, base);
   if (!one) end = vit_max_size(end, plan->scores + values);
   plan->totals = end;
   plan->exponentials = plan->totals + vit_area(plan->tile, 1, sizeof(int32_t));
@@ -60,12 +70,13 @@ static void place_tile(const VitAttentionParams* p, VitAttentionPlan* plan, size
       plan->middle + vit_max_size(middle_bytes(&p->q, rows), middle_bytes(&p->out, rows));
   plan->queries =
       vit_max_size(plan->exponentials + vit_area(rows, plan->token_stride, sizeof(int16_t)),
-                   plan->expansion + expansion_bytes(&p->q, &p->out));
+                   plan->expansion + expansion_bytes(p, &p->q, &p->out));
   plan->query_rows = plan->queries + vit_area(rows, plan->group_heads * p->head_dim, 1);
   plan->key_expansion = plan->query_rows + vit_area(plan->score_rows, plan->dh_even, 2);
-  plan->bytes = plan->key_expansion + vit_expansion_bytes(p->head_dim);
+  plan->bytes = plan->key_expansion + vit_expansion_bytes(p->head_dim, VIT_MAX_HEAD_DIM);
   plan->value_expansion = one ? plan->queries : plan->scores;
   if (one) plan->bytes = vit_max_size(plan->bytes, plan->value_expansion + values);
+  plan->value_expansion_end = one ? plan->bytes : plan->totals;
   plan->bytes = vit_max_size(plan->bytes, base + kv_bytes(p, plan, rows));
 }
 

@@ -52,6 +52,7 @@ typedef struct {
   size_t query_rows;
   size_t key_expansion;
   size_t value_expansion;
+  size_t value_expansion_end;
   size_t bytes;
 } VitAttentionPlan;
 

@@ -28,10 +28,10 @@ VitAttentionCorePlan vit_attention_core_plan(const VitAttentionCoreParams* p) {
   plan.query_rows = plan.scores + vit_area(plan.score_rows, plan.key_stride, sizeof(int32_t));
   plan.key_expansion = plan.query_rows + vit_area(plan.score_rows, dim, sizeof(int16_t));
   plan.value_expansion = plan.scores;
-  plan.context =
-      plan.value_expansion + vit_expansion_bytes(vit_min32(plan.key_stride, VIT_VALUE_TOKENS));
+  plan.context = plan.value_expansion + vit_expansion_bytes(plan.key_stride, VIT_VALUE_TOKENS);
   size_t end = plan.context;
   if (p->out.channel_stride != 1) end += vit_area(plan.tile, p->value_dim, 1);
-  plan.bytes = vit_max_size(plan.key_expansion + vit_expansion_bytes(p->head_dim), end);
+  plan.bytes =
+      vit_max_size(plan.key_expansion + vit_expansion_bytes(p->head_dim, VIT_MAX_HEAD_DIM), end);
   return plan;
 }

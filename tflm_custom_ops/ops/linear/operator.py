@@ -13,6 +13,7 @@ from tflm_custom_ops.ops import cost
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.linear.params import LinearOp
 from tflm_custom_ops.ops.linear.reference import run_linear
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.scratch import row_capacity, wide
 from tflm_custom_ops.ops.weightless import projection
 
@@ -46,33 +47,38 @@ class LinearOperator(FusedOperator[LinearOp]):
         p = self.params
         rows = row_capacity(min(p.token_tile, p.rows))
         tile = wide(rows, p.projection.in_features) + wide(rows, p.projection.rank)
-        return tile + cost.projection_expansion(p.projection)
+        return tile + cost.projection_expansion(p.expanded_inputs, p.projection)
 
     def schedules(self) -> Iterator[LinearOp]:
         """Row tiles."""
-        for tile in cost.token_tiles(self.params.rows):
-            yield dataclasses.replace(self.params, token_tile=tile)
+        p = self.params
+        for tile in cost.token_tiles(p.rows):
+            for inputs in cost.expansions(tile, cost.widest(p.projection)):
+                yield dataclasses.replace(p, token_tile=tile, expanded_inputs=inputs)
 
     def default_schedule(self) -> LinearOp:
         """A small tile."""
         tile = min(DEFAULT_TOKEN_TILE, self.params.rows)
-        return dataclasses.replace(self.params, token_tile=tile)
+        return dataclasses.replace(self.params, token_tile=tile, expanded_inputs=MAX_EXPANSION)
 
     @property
     def has_good_tile(self) -> bool:
-        """Whether weights are read no more than once per GOOD_TOKEN_TILE rows."""
-        return cost.is_good_tile(self.params.token_tile, self.params.rows)
+        """Whether weights are read no more often than tiles of GOOD_TOKEN_TILE rows read them."""
+        p = self.params
+        return cost.is_good_tile(p.token_tile, p.rows) and cost.is_good_expansion(self)
 
     @property
     def schedule_cost(self) -> Schedule:
         """Of the projection."""
         p = self.params
-        return Schedule(*cost.projection_cost(p.projection, p.rows, p.token_tile))
+        return Schedule(
+            *cost.projection_cost(p.projection, p.rows, p.token_tile, p.expanded_inputs)
+        )
 
     @property
     def schedule_text(self) -> str:
         """E.g. "12 rows"."""
-        return f"{self.params.token_tile} rows"
+        return f"{self.params.token_tile} rows{cost.parts_text(self.params.expanded_inputs)}"
 
     @property
     def macs(self) -> int:

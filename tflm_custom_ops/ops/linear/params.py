@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar
 from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Projection
 from tflm_custom_ops.ops.schema import Part
-from tflm_custom_ops.ops.schema.fields import dimension
+from tflm_custom_ops.ops.schema.fields import dimension, expanded_inputs_word
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,4 +21,7 @@ class LinearOp(Params):
 
     rows: Annotated[int, dimension("MAX_TOKENS")]
     token_tile: Annotated[int, dimension("MAX_TOKENS", schedule=True, doc="rows at a time")]
+    expanded_inputs: Annotated[int, expanded_inputs_word()] = dataclasses.field(
+        default=MAX_EXPANSION, kw_only=True
+    )
     projection: Annotated[Projection, Part({"bits": "8"})]

@@ -19,9 +19,12 @@ static size_t middle_bytes(const VitLinearOpParams* p) {
   return vit_area(vit_row_capacity(tile_of(p)), vit_even(p->projection.rank), sizeof(int16_t));
 }
 
+static size_t expansion_bytes(const VitLinearOpParams* p) {
+  return vit_expansion_bytes(vit_projection_inputs(&p->projection), p->expanded_inputs);
+}
+
 size_t vit_linear_scratch_bytes(const VitLinearOpParams* params) {
-  return input_bytes(params) + middle_bytes(params) +
-         vit_expansion_bytes(vit_projection_inputs(&params->projection));
+  return input_bytes(params) + middle_bytes(params) + expansion_bytes(params);
 }
 
 void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, void* scratch) {
@@ -29,7 +32,7 @@ void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, voi
   const int32_t k = in_features(p), n = p->up.out_features, tile = tile_of(params);
   uint8_t* middle = (uint8_t*)scratch + input_bytes(params);
   const VitExpansion expansion =
-      vit_expansion(middle + middle_bytes(params), vit_projection_inputs(p));
+      vit_expansion(middle + middle_bytes(params), expansion_bytes(params));
   VitStore store = {0};
   store.function = vit_store_int8;
   store.out_stride = n;

@@ -14,7 +14,8 @@ from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Sche
 from tflm_custom_ops.ops.mlp.params import Mlp
 from tflm_custom_ops.ops.mlp.reference import run_mlp
 from tflm_custom_ops.ops.parts import Residual
-from tflm_custom_ops.ops.scratch import area, row_capacity, wide
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
+from tflm_custom_ops.ops.scratch import area, expanded_inputs, row_capacity, wide
 from tflm_custom_ops.ops.weightless import norm, projection, zeros
 
 DEFAULT_TOKEN_TILE = 12
@@ -53,42 +54,68 @@ class MlpOperator(FusedOperator[Mlp]):
         """vit_mlp.c describes the regions."""
         p = self.params
         tile = min(p.token_tile, p.tokens)
-        rows, is_split = row_capacity(tile), p.hidden_tile < p.hidden_dim
-        first, second = cost.projection_expansion(p.fc1), cost.projection_expansion(p.fc2)
-        inputs = wide(rows, p.embed_dim) + wide(rows, p.fc1.rank)
-        later = wide(rows, p.fc2.rank)
+        rows = row_capacity(tile)
+        inputs, later, first, second = self._parts
         hidden = wide(rows, min(p.hidden_tile, p.hidden_dim))
-        if not is_split:
+        if not self._is_split:
             return max(inputs, later + second) + hidden + first
         partial = area(tile, p.fc2.rank or p.embed_dim, 4)
         return max(inputs, later) + hidden + max(first, second) + partial
 
+    @property
+    def _is_split(self) -> bool:
+        return self.params.hidden_tile < self.params.hidden_dim
+
+    @property
+    def _parts(self) -> tuple[int, int, int, int]:
+        """Bytes: inputs of fc1, low-rank rows of fc2, expansions of fc1 and of fc2."""
+        p = self.params
+        rows = row_capacity(min(p.token_tile, p.tokens))
+        inputs = wide(rows, p.embed_dim) + wide(rows, p.fc1.rank)
+        first, second = (cost.projection_expansion(p.expanded_inputs, x) for x in (p.fc1, p.fc2))
+        return inputs, wide(rows, p.fc2.rank), first, second
+
+    @property
+    def expanded(self) -> tuple[int, int]:
+        """Inputs of fc1 and of fc2 whose weights are expanded at a time."""
+        inputs, later, first, second = self._parts
+        if self._is_split:
+            return (expanded_inputs(max(first, second)),) * 2
+        return expanded_inputs(first), expanded_inputs(max(inputs - later, second))
+
     def schedules(self) -> Iterator[Mlp]:
         """Token tiles times shares of the hidden units."""
         p = self.params
+        widest = cost.widest(p.fc1, p.fc2)
         for tile in cost.token_tiles(p.tokens):
             for hidden in hidden_tiles(p.hidden_dim):
-                yield dataclasses.replace(p, token_tile=tile, hidden_tile=hidden)
+                for inputs in cost.expansions(tile, widest):
+                    yield dataclasses.replace(
+                        p, token_tile=tile, hidden_tile=hidden, expanded_inputs=inputs
+                    )
 
     def default_schedule(self) -> Mlp:
         """A small tile, all hidden units at a time."""
         p = self.params
         tile = min(DEFAULT_TOKEN_TILE, p.tokens)
-        return dataclasses.replace(p, token_tile=tile, hidden_tile=p.hidden_dim)
+        return dataclasses.replace(
+            p, token_tile=tile, hidden_tile=p.hidden_dim, expanded_inputs=MAX_EXPANSION
+        )
 
     @property
     def has_good_tile(self) -> bool:
-        """Weights read no more than once per GOOD_TOKEN_TILE tokens, hidden units whole."""
+        """Hidden units whole, weights read as seldom as by tiles of GOOD_TOKEN_TILE tokens."""
         p = self.params
-        return cost.is_good_tile(p.token_tile, p.tokens) and p.hidden_tile == p.hidden_dim
+        is_good = cost.is_good_tile(p.token_tile, p.tokens) and not self._is_split
+        return is_good and cost.is_good_expansion(self)
 
     @property
     def schedule_cost(self) -> Schedule:
         """Both layers, LayerNorm, and partial sums where the hidden units are split."""
         p = self.params
         parts = -(-p.hidden_dim // p.hidden_tile)
-        layers = (p.fc1, p.fc2)
-        first, second = (cost.projection_cost(x, p.tokens, p.token_tile) for x in layers)
+        layers = zip((p.fc1, p.fc2), self.expanded, strict=True)
+        first, second = (cost.projection_cost(x, p.tokens, p.token_tile, n) for x, n in layers)
         instructions = first[1] + second[1]
         instructions += p.tokens * p.embed_dim * (cost.PER_NORM_ELEMENT + cost.PER_RESIDUAL)
         if parts > 1:
@@ -100,13 +127,15 @@ class MlpOperator(FusedOperator[Mlp]):
     def schedule_text(self) -> str:
         """E.g. "16 tokens, 384 of 768 hidden"."""
         p = self.params
-        return f"{p.token_tile} tokens, {p.hidden_tile} of {p.hidden_dim} hidden"
+        hidden = f"{p.hidden_tile} of {p.hidden_dim} hidden"
+        return f"{p.token_tile} tokens, {hidden}{cost.parts_text(p.expanded_inputs)}"
 
     def schedule_changes(self, other: FusedOperator[Any]) -> tuple[str, ...]:
         """Fewer tokens or hidden units at a time."""
         a, b = self.params, other.params
-        words = ("smaller token tiles",) if b.token_tile < a.token_tile else ()
-        return words + (("smaller hidden tiles",) if b.hidden_tile < a.hidden_tile else ())
+        words: tuple[str, ...] = ("smaller token tiles",) if b.token_tile < a.token_tile else ()
+        words += ("smaller hidden tiles",) if b.hidden_tile < a.hidden_tile else ()
+        return words + (("weights in parts",) if b.expanded_inputs < a.expanded_inputs else ())
 
     @property
     def macs(self) -> int:

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar
 from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Int8Array, Norm, NormPlace, Projection, Residual
 from tflm_custom_ops.ops.schema import Array, Check, Part, Status, Word
-from tflm_custom_ops.ops.schema.fields import dimension
+from tflm_custom_ops.ops.schema.fields import dimension, expanded_inputs_word
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +34,9 @@ class Mlp(Params):
             doc="hidden units at a time, even or `hidden_dim`",
         ),
     ]
+    expanded_inputs: Annotated[int, expanded_inputs_word()] = dataclasses.field(
+        default=MAX_EXPANSION, kw_only=True
+    )
     norm_place: Annotated[
         NormPlace,
         Word(0, 2, checks=(Check("norm_place == 0", Status.BAD_VALUE),), doc="VitNormPlace"),

@@ -7,7 +7,7 @@
 
 // Scratch of one tile of tokens: byte offsets, multiples of 16.
 //   inputs:        { LayerNorm rows, low-rank rows of fc1 }, later { low-rank rows of fc2,
-//                  expansion of fc2 }
+//                  expansion of fc2, all that is left }
 //   hidden:        hidden_tile hidden units, wide rows
 //   fc1_expansion: and fc2's where hidden_tile < hidden_dim, since the inputs stay then
 //   partial:       int32 sums of fc2 over the hidden units so far, where hidden_tile < hidden_dim
@@ -41,8 +41,8 @@ static Plan plan_of(const VitMlpParams* p) {
   plan.fc1_middle = vit_area(rows, vit_even(p->embed_dim), sizeof(int16_t));
   const size_t fc1_end = plan.fc1_middle + vit_area(rows, vit_even(p->fc1.rank), sizeof(int16_t));
   const size_t fc2_end = vit_area(rows, vit_even(p->fc2.rank), sizeof(int16_t));
-  const size_t fc1_bytes = vit_expansion_bytes(vit_projection_inputs(&p->fc1));
-  const size_t fc2_bytes = vit_expansion_bytes(vit_projection_inputs(&p->fc2));
+  const size_t fc1_bytes = vit_expansion_bytes(vit_projection_inputs(&p->fc1), p->expanded_inputs);
+  const size_t fc2_bytes = vit_expansion_bytes(vit_projection_inputs(&p->fc2), p->expanded_inputs);
   const size_t hidden_bytes = vit_area(rows, plan.hidden_stride, sizeof(int16_t));
   plan.hidden = vit_max_size(fc1_end, is_split(p) ? fc2_end : fc2_end + fc2_bytes);
   plan.fc1_expansion = plan.hidden + hidden_bytes;
@@ -54,9 +54,16 @@ static Plan plan_of(const VitMlpParams* p) {
   return plan;
 }
 
-// The memory for the weights of a projection's layers.
-static VitExpansion expansion_at(uint8_t* scratch, size_t offset, const VitProjection* p) {
-  return vit_expansion(scratch + offset, vit_projection_inputs(p));
+// The memory for the weights of fc1's layers.
+static VitExpansion fc1_expansion(const Plan* plan, uint8_t* scratch) {
+  return vit_expansion(scratch + plan->fc1_expansion, plan->partial - plan->fc1_expansion);
+}
+
+// The same of fc2: up to the hidden units, where it lies before them.
+static VitExpansion fc2_expansion(const Plan* plan, uint8_t* scratch) {
+  const size_t begin = plan->fc2_expansion;
+  const size_t end = begin < plan->hidden ? plan->hidden : plan->partial;
+  return vit_expansion(scratch + begin, end - begin);
 }
 
 // Hidden units [n.begin, n.end) after the activation function, as wide rows.
@@ -70,7 +77,7 @@ static VitRows hidden_units(const VitMlpParams* p, const Plan* plan, VitRows inp
   store.out = hidden.data;
   store.out_stride = hidden.stride;
   store.first_channel = n.begin;
-  vit_project_up(&p->fc1, inputs, n, expansion_at(scratch, plan->fc1_expansion, &p->fc1), &store);
+  vit_project_up(&p->fc1, inputs, n, fc1_expansion(plan, scratch), &store);
   vit_pad_rows(hidden, n.end - n.begin);
   return hidden;
 }
@@ -93,7 +100,7 @@ static void store_partial(const VitLinearParams* p, const int32_t* partial, int3
 static void split_tile(const VitMlpParams* p, const Plan* plan, VitRows inputs,
                        const VitStore* residual, uint8_t* scratch) {
   const VitLinearParams* reader = hidden_reader(p);
-  const VitExpansion expansion = expansion_at(scratch, plan->fc2_expansion, &p->fc2);
+  const VitExpansion expansion = fc2_expansion(plan, scratch);
   int32_t* partial = (int32_t*)(scratch + plan->partial);
   VitStore add = {0};
   add.function = vit_store_add;
@@ -126,7 +133,7 @@ static void mlp_tile(const VitMlpParams* p, const Plan* plan, const void* x, voi
   vit_norm_rows(&p->norm, x, p->residual.bits, inputs);
   if (p->fc1.rank) {
     const VitRows middle = {(int16_t*)(scratch + plan->fc1_middle), vit_even(p->fc1.rank), count};
-    vit_project_down(&p->fc1, inputs, middle, expansion_at(scratch, plan->fc1_expansion, &p->fc1));
+    vit_project_down(&p->fc1, inputs, middle, fc1_expansion(plan, scratch));
     inputs = middle;
   }
   const VitStore residual = vit_residual_store(&p->residual, x, y, p->embed_dim);
@@ -137,7 +144,7 @@ static void mlp_tile(const VitMlpParams* p, const Plan* plan, const void* x, voi
   const VitRange all = {0, p->hidden_dim};
   const VitRows hidden = hidden_units(p, plan, inputs, all, scratch);
   vit_project(&p->fc2, hidden, (int16_t*)(scratch + plan->fc2_middle), (VitRange){0, p->embed_dim},
-              expansion_at(scratch, plan->fc2_expansion, &p->fc2), &residual);
+              fc2_expansion(plan, scratch), &residual);
 }
 
 size_t vit_mlp_scratch_bytes(const VitMlpParams* params) { return plan_of(params).bytes; }

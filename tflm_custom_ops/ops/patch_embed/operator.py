@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
@@ -12,11 +14,11 @@ from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Sche
 from tflm_custom_ops.ops.parts import Projection, residual_dtype
 from tflm_custom_ops.ops.patch_embed.params import PatchEmbed
 from tflm_custom_ops.ops.patch_embed.reference import run_patch_embed
-from tflm_custom_ops.ops.scratch import expansion, wide
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
+from tflm_custom_ops.ops.scratch import ROW_GROUP, expansion, row_capacity, wide
 from tflm_custom_ops.ops.weightless import linear, zeros
 
-PATCH_ROWS = 4  # patches at a time (kernels/vit_patch_embed.c)
-PATCH_INPUTS = 192  # whose weights are expanded at a time
+PART_INPUTS = (192, 96, *cost.SMALL_EXPANSIONS)  # patches are wider than a block's layers
 
 
 class PatchEmbedOperator(FusedOperator[PatchEmbed]):
@@ -56,16 +58,41 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
 
     @property
     def scratch_bytes(self) -> int:
-        """Wide rows of a few patches, and expanded weights of a part of their inputs."""
-        inputs = self.params.linear.in_features
-        return wide(PATCH_ROWS, inputs) + expansion(min(inputs, PATCH_INPUTS))
+        """Wide rows of a tile of patches, and expanded weights."""
+        p = self.params
+        rows = row_capacity(min(p.patch_tile, p.grid_width))
+        return wide(rows, p.linear.in_features) + expansion(p.linear.in_features, p.expanded_inputs)
+
+    def schedules(self) -> Iterator[PatchEmbed]:
+        """Tiles of a strip's patches, weights whole or in parts."""
+        p = self.params
+        parts = [n for n in PART_INPUTS if n < p.linear.in_features]
+        for tile in cost.token_tiles(p.grid_width):
+            for inputs in (MAX_EXPANSION, *parts):
+                yield dataclasses.replace(p, patch_tile=tile, expanded_inputs=inputs)
+
+    def default_schedule(self) -> PatchEmbed:
+        """A small tile."""
+        return dataclasses.replace(self.params, patch_tile=4, expanded_inputs=192)
+
+    @property
+    def has_good_tile(self) -> bool:
+        """Any tile; weights in parts that cost little more."""
+        return cost.is_good_expansion(self)
+
+    @property
+    def schedule_text(self) -> str:
+        """E.g. "4 patches"."""
+        return f"{self.params.patch_tile} patches{cost.parts_text(self.params.expanded_inputs)}"
 
     @property
     def schedule_cost(self) -> Schedule:
-        """Weights are read once per PATCH_ROWS patches of a strip."""
+        """Weights are read once per tile of a strip."""
         p = self.params
         layer = Projection(p.linear)
-        traffic, instructions = cost.projection_cost(layer, p.grid_width, PATCH_ROWS)
+        traffic, instructions = cost.projection_cost(
+            layer, p.grid_width, p.patch_tile, p.expanded_inputs
+        )
         stores = p.patches * p.embed_dim * cost.PER_RESIDUAL
         return Schedule(p.grid_height * traffic, p.grid_height * instructions + stores)
 
@@ -89,17 +116,19 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
         """How far before the image, at least, the tokens must begin for ``vit_patch_embed`` to
         write them over the consumed image: ``image address - token address`` in bytes, >= 0.
 
-        The tokens of PATCH_ROWS patches are written once those were read, and from then on only
+        The tokens of a tile of patches are written once those were read, and from then on only
         pixels from the next patch's first one on are read again. Hence the end of the tokens
-        written so far must not pass the first pixel that is still to be read.
+        written so far must not pass the first pixel that is still to be read. Tiles of ROW_GROUP
+        patches ask for the most: the places between larger tiles are among theirs. So the margin
+        depends on no schedule.
         """
         op = self.params
         token_bytes = op.embed_dim * op.output_bits // 8
         first_patch = 0 if op.cls is None else 1
         margin = token_bytes * first_patch  # the class token is written before anything is read
         for strip in range(op.grid_height):
-            for column in range(0, op.grid_width, PATCH_ROWS):
-                done = min(column + PATCH_ROWS, op.grid_width)
+            for column in range(0, op.grid_width, ROW_GROUP):
+                done = min(column + ROW_GROUP, op.grid_width)
                 end = (first_patch + strip * op.grid_width + done) * token_bytes
                 # What is still to be read: the rest of this strip, and the next strips.
                 still = []

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Int8Array, Linear
 from tflm_custom_ops.ops.schema import Array, Check, Expression, Part, Status, Word
-from tflm_custom_ops.ops.schema.fields import dimension, zero_point
+from tflm_custom_ops.ops.schema.fields import dimension, expanded_inputs_word, zero_point
+from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
 
@@ -57,6 +58,18 @@ class PatchEmbed(Params):
         ),
     ]
     embed_dim: Annotated[int, dimension("MAX_EMBED_DIM")]
+    patch_tile: Annotated[
+        int,
+        dimension(
+            "MAX_IMAGE_SIDE",
+            checks=(Check("patch_tile % 2 == 0"),),
+            schedule=True,
+            doc="even; patches of a strip at a time",
+        ),
+    ] = dataclasses.field(default=4, kw_only=True)
+    expanded_inputs: Annotated[int, expanded_inputs_word()] = dataclasses.field(
+        default=MAX_EXPANSION, kw_only=True
+    )
     input_zero_point: Annotated[int, zero_point()]
     output_bits: Annotated[int, Word(choices=RESIDUAL_BITS)]
     has_cls: Annotated[

@@ -6,17 +6,17 @@
 #include "vit_linear_rows.h"
 #include "vit_math.h"
 
-// Patches at a time, and inputs of theirs whose weights are expanded at a time.
-#define PATCH_ROWS 4
-#define PATCH_INPUTS 192
-
 static size_t rows_bytes(const VitPatchEmbedParams* p) {
-  return vit_area(PATCH_ROWS, vit_even(p->linear.in_features), sizeof(int16_t));
+  const int32_t tile = vit_min32(p->patch_tile, p->grid_width);
+  return vit_area(vit_row_capacity(tile), vit_even(p->linear.in_features), sizeof(int16_t));
+}
+
+static size_t expansion_bytes(const VitPatchEmbedParams* p) {
+  return vit_expansion_bytes(p->linear.in_features, p->expanded_inputs);
 }
 
 size_t vit_patch_embed_scratch_bytes(const VitPatchEmbedParams* params) {
-  return rows_bytes(params) +
-         vit_expansion_bytes(vit_min32(params->linear.in_features, PATCH_INPUTS));
+  return rows_bytes(params) + expansion_bytes(params);
 }
 
 // Image row that the strip's first patch row reads, which padding may put above the image.
@@ -115,9 +115,9 @@ void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, con
   const int32_t top = strip_top(params, strip), k = linear->in_features;
   VitRows patches = {(int16_t*)scratch, vit_even(k), 0};
   const VitExpansion expansion =
-      vit_expansion((uint8_t*)scratch + rows_bytes(params), vit_min32(k, PATCH_INPUTS));
-  for (int32_t gx = 0; gx < params->grid_width; gx += PATCH_ROWS) {
-    patches.rows = vit_min32(PATCH_ROWS, params->grid_width - gx);
+      vit_expansion((uint8_t*)scratch + rows_bytes(params), expansion_bytes(params));
+  for (int32_t gx = 0; gx < params->grid_width; gx += params->patch_tile) {
+    patches.rows = vit_min32(params->patch_tile, params->grid_width - gx);
     gather_patches(params, rows, top, gx, patches);
     vit_pad_rows(patches, k);
     const VitStore store = token_store(params, strip * params->grid_width + gx, tokens);

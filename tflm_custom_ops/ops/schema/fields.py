@@ -90,6 +90,18 @@ def dimension(high: int | str, **keywords: Any) -> Word:
     return Word(1, high, status=Status.BAD_DIMENSION, **keywords)
 
 
+def expanded_inputs_word() -> Word:
+    """How many inputs of a layer the DSP core expands the weights of at a time."""
+    return Word(
+        2,
+        "MAX_EXPANSION",
+        status=Status.BAD_DIMENSION,
+        checks=(Check("expanded_inputs % 2 == 0"),),
+        schedule=True,
+        doc="even; inputs whose weights are expanded at a time, more where there is room",
+    )
+
+
 def zero_point(bits: str = "8", **keywords: Any) -> Word:
     """The zero point of an int8 tensor; an int16 tensor has 0."""
     if bits == "8":

@@ -14,6 +14,7 @@ MAX_IMAGE_SIDE = 8192
 MAX_CHANNELS = 1024
 MAX_RELATIVE_DISTANCE = 14  # of the tables of AutoFormer and MCUFormer
 MAX_INT32 = (1 << 31) - 1
+MAX_EXPANSION = 768  # inputs of a layer whose weights are expanded at a time
 MAX_SHIFT = 15  # of accumulators and scores
 MAX_RESIDUAL_SHIFT = 23  # of an int8 residual; int16: MAX_SHIFT
 
