@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from boards import stm32_file
@@ -25,7 +26,7 @@ from boards.console import (
 )
 from boards.core import CACHE_SIZES, CPU_OF, MPU_REGIONS, NO_FPU, Core, Cpu
 from boards.keys import DEFAULT_STACK_BYTES, KEYS
-from boards.memory import Use
+from boards.memory import Region, Use
 from boards.reader import DOCUMENT, MOST_BYTES, ObjectReader, parse_json
 from boards.regions_file import SMALLEST_CODE_REGION_BYTES, read_places, read_regions
 from boards.stm32 import Stm32
@@ -141,6 +142,19 @@ def _where(path: Path) -> str:
     return str(path)
 
 
+def _expect_room(where: str, places: Mapping[Use, Region], stack_bytes: int) -> None:
+    """Raises ValueError unless code and stack fit their regions."""
+    for use, least, what in (
+        (Use.CODE, SMALLEST_CODE_REGION_BYTES, "the firmware's code"),
+        (Use.STACK, stack_bytes, f"a stack of {stack_bytes} bytes"),
+    ):
+        if places[use].size_bytes < least:
+            raise ValueError(
+                f"{where}: region {places[use].name} has {places[use].size_bytes} bytes, expected "
+                f"{least} or more for {what}"
+            )
+
+
 def parse_board(text: str, path: Path) -> Board:
     """The board that a file's text describes.
 
@@ -161,15 +175,7 @@ def parse_board(text: str, path: Path) -> Board:
     regions = read_regions(reader, clock.system_hz, speed, path.name)
     places = read_places(reader, regions)
     stack_bytes = _stack_bytes(reader)
-    for use, least, what in (
-        (Use.CODE, SMALLEST_CODE_REGION_BYTES, "the firmware's code"),
-        (Use.STACK, stack_bytes, f"a stack of {stack_bytes} bytes"),
-    ):
-        if places[use].size_bytes < least:
-            raise ValueError(
-                f"{where}: region {places[use].name} has {places[use].size_bytes} bytes, expected "
-                f"{least} or more for {what}"
-            )
+    _expect_room(where, places, stack_bytes)
     cube_ide = _cube_ide(reader)
     return Board(
         name=name,

@@ -97,7 +97,7 @@ class ConfigurationWriter:
         added = [_CXX_SOURCE_FOLDER] if self._project.has_cxx else []
         return sorted([*_SOURCE_FOLDERS, *added])
 
-    def _build(self) -> Element:
+    def _build_attributes(self) -> dict[str, str]:
         key, name = self._configuration.key, self._configuration.name
         artefact = f"{_CDT}.build.core.buildArtefactType"
         build_type = f"{_CDT}.build.core.buildType"
@@ -117,6 +117,9 @@ class ConfigurationWriter:
                 "arm-none-eabi-objcopy -O binary -j .extflash ${BuildArtifactFileName} "
                 "${BuildArtifactFileBaseName}_external.bin"
             )
+        return attributes
+
+    def _build(self) -> Element:
         return Element(
             "storageModule",
             Element(
@@ -140,7 +143,7 @@ class ConfigurationWriter:
                         for folder in self._source_folders()
                     ),
                 ),
-                **attributes,
+                **self._build_attributes(),
             ),
             moduleId="cdtBuildSystem",
             version="4.0.0",
@@ -173,59 +176,47 @@ class ConfigurationWriter:
         )
 
 
+def _autodiscovery() -> Element:
+    return Element(
+        "autodiscovery", enabled="false", problemReportingEnabled="true", selectedProfileId=""
+    )
+
+
+def _refreshed(project: Project) -> list[Element]:
+    return [
+        Element(
+            "configuration",
+            Element("resource", resourceType="PROJECT", workspacePath=f"/{project.name}"),
+            configurationName=configuration.name,
+        )
+        for configuration in CONFIGURATIONS
+    ]
+
+
 def cproject(project: Project, writers: list[ConfigurationWriter]) -> str:
     """The whole file."""
     configurations = [writer.element() for writer in writers]
     scanners = [
         Element(
-            "scannerConfigBuildInfo",
-            Element(
-                "autodiscovery",
-                enabled="false",
-                problemReportingEnabled="true",
-                selectedProfileId="",
-            ),
-            instanceId=f"{w.id};{w.id}.;{tool};{source}",
+            "scannerConfigBuildInfo", _autodiscovery(), instanceId=f"{w.id};{w.id}.;{tool};{source}"
         )
         for w in writers
         for tool, source in w.compilers
     ]
     identifier = Identifiers(project.name, "project").next(f"{project.name}.null")
+
+    def module(name: str, *children: Element, **attributes: str) -> Element:
+        return Element("storageModule", *children, moduleId=name, **attributes)
+
+    described = Element("project", id=identifier, name=project.name)
     root = Element(
         "cproject",
-        Element("storageModule", *configurations, moduleId=f"{_CDT}.core.settings"),
-        Element("storageModule", moduleId=f"{_CDT}.core.pathentry"),
-        Element(
-            "storageModule",
-            Element("project", id=identifier, name=project.name),
-            moduleId="cdtBuildSystem",
-            version="4.0.0",
-        ),
-        Element("storageModule", moduleId=f"{_CDT}.core.LanguageSettingsProviders"),
-        Element(
-            "storageModule",
-            Element(
-                "autodiscovery",
-                enabled="false",
-                problemReportingEnabled="true",
-                selectedProfileId="",
-            ),
-            *scanners,
-            moduleId="scannerConfiguration",
-        ),
-        Element(
-            "storageModule",
-            *(
-                Element(
-                    "configuration",
-                    Element("resource", resourceType="PROJECT", workspacePath=f"/{project.name}"),
-                    configurationName=configuration.name,
-                )
-                for configuration in CONFIGURATIONS
-            ),
-            moduleId="refreshScope",
-            versionNumber="2",
-        ),
+        module(f"{_CDT}.core.settings", *configurations),
+        module(f"{_CDT}.core.pathentry"),
+        module("cdtBuildSystem", described, version="4.0.0"),
+        module(f"{_CDT}.core.LanguageSettingsProviders"),
+        module("scannerConfiguration", _autodiscovery(), *scanners),
+        module("refreshScope", *_refreshed(project), versionNumber="2"),
         storage_type_id=f"{_CDT}.core.XmlProjectDescriptionStorage",
     )
     return document(root, "<?fileVersion 4.0.0?>", standalone=True)

@@ -22,6 +22,8 @@ from firmware.project import Group, Project, ProjectFile
 from firmware.template import render
 
 _CDT = "org.eclipse.cdt"
+_LAUNCH = "com.st.stm32cube.ide.mcu.debug.launch"
+_STLINK = "com.st.stm32cube.ide.mcu.debug.stlink"
 
 _BUILDERS = (
     (f"{_CDT}.managedbuilder.core.genmakebuilder", "clean,full,incremental,"),
@@ -70,27 +72,21 @@ def _project(project: Project) -> str:
     return document(root)
 
 
-def _launch(project: Project, writer: ConfigurationWriter, configuration: Configuration) -> str:
-    """A debug session through ST-LINK; the external loader only when weights are outside."""
+def _launch_strings(
+    project: Project, writer: ConfigurationWriter, elf: str, loader: str
+) -> dict[str, str]:
     name = project.name
-    elf = f"{configuration.name}/{name}.elf"
-    launch, stlink = (
-        "com.st.stm32cube.ide.mcu.debug.launch",
-        "com.st.stm32cube.ide.mcu.debug.stlink",
-    )
     item = {"fIsFromMainTab": True, "fPath": elf, "fProjectName": name, "fPerformBuild": True,
             "fDownload": True, "fLoadSymbols": True}  # fmt: skip
-    loader = project.board.flash_tool.external_loader
-    has_loader = bool(loader) and has_external_weights(project)
-    strings = {
-        f"{launch}.access_port_id": "0",
-        f"{launch}.loadList": json.dumps({"fItems": [item]}, separators=(",", ":")),
-        f"{launch}.remoteCommand": "target remote",
-        f"{stlink}.external_loader": loader if loader and has_loader else "",
-        f"{stlink}.frequency": "0",
-        f"{stlink}.reset_strategy": "connect_under_reset",
+    return {
+        f"{_LAUNCH}.access_port_id": "0",
+        f"{_LAUNCH}.loadList": json.dumps({"fItems": [item]}, separators=(",", ":")),
+        f"{_LAUNCH}.remoteCommand": "target remote",
+        f"{_STLINK}.external_loader": loader,
+        f"{_STLINK}.frequency": "0",
+        f"{_STLINK}.reset_strategy": "connect_under_reset",
         f"{_CDT}.debug.gdbjtag.core.ipAddress": "localhost",
-        f"{_CDT}.debug.gdbjtag.core.jtagDeviceId": stlink,
+        f"{_CDT}.debug.gdbjtag.core.jtagDeviceId": _STLINK,
         f"{_CDT}.debug.gdbjtag.core.stopAt": "main",
         f"{_CDT}.dsf.gdb.DEBUG_NAME": "arm-none-eabi-gdb",
         f"{_CDT}.launch.DEBUGGER_START_MODE": "remote",
@@ -99,16 +95,24 @@ def _launch(project: Project, writer: ConfigurationWriter, configuration: Config
         f"{_CDT}.launch.PROJECT_BUILD_CONFIG_ID_ATTR": writer.id,
         "process_factory_id": "com.st.stm32cube.ide.mcu.debug.launch.HardwareDebugProcessFactory",
     }
+
+
+def _launch(project: Project, writer: ConfigurationWriter, configuration: Configuration) -> str:
+    """A debug session through ST-LINK; the external loader only when weights are outside."""
+    name = project.name
+    loader = project.board.flash_tool.external_loader
+    used = loader if loader and has_external_weights(project) else ""
+    strings = _launch_strings(project, writer, f"{configuration.name}/{name}.elf", used)
     booleans = {
-        f"{stlink}.enable_external_loader": has_loader,
-        f"{launch}.startServer": True,
-        f"{launch}.swd_mode": True,
-        f"{launch}.useRemoteTarget": True,
-        f"{launch}.verify_flash_download": True,
+        f"{_STLINK}.enable_external_loader": bool(used),
+        f"{_LAUNCH}.startServer": True,
+        f"{_LAUNCH}.swd_mode": True,
+        f"{_LAUNCH}.useRemoteTarget": True,
+        f"{_LAUNCH}.verify_flash_download": True,
         f"{_CDT}.debug.gdbjtag.core.setResume": True,
         f"{_CDT}.debug.gdbjtag.core.setStopAt": True,
     }
-    integers = {f"{launch}.formatVersion": 2, f"{_CDT}.debug.gdbjtag.core.portNumber": 61234}
+    integers = {f"{_LAUNCH}.formatVersion": 2, f"{_CDT}.debug.gdbjtag.core.portNumber": 61234}
     root = Element(
         "launchConfiguration",
         *(Element("stringAttribute", key=k, value=v) for k, v in sorted(strings.items())),
