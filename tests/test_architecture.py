@@ -36,3 +36,20 @@ def test_files_that_are_named_exist():
     assert len(named) > 40
     for name in named:
         assert (ROOT / name).exists(), name
+
+
+ROOMS = "|".join((*ALLOWED, "benchmarks"))
+ROOM_PATH = re.compile(rf"(?<![\w/.-])((?:{ROOMS})/[\w/]+\.(?:py|c|cc|h|S|md))\b")
+
+
+def test_files_that_texts_and_comments_name_exist():
+    """After a move, the comment that says where to look says the new place."""
+    missing = []
+    for folder in (*ALLOWED, "benchmarks", "docs", "examples"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix not in (".md", ".py", ".c", ".cc", ".h", ".S"):
+                continue
+            for name in ROOM_PATH.findall(path.read_text(encoding="utf-8")):
+                if "NAME" not in name and not (ROOT / name).exists():
+                    missing.append((path.relative_to(ROOT).as_posix(), name))
+    assert not missing

@@ -29,7 +29,7 @@ typedef struct {
   uint32_t count;
 } VitDebugRanges;
 
-// Around one operator; see OpRanges in converter/compile/layout.py.
+// Around one operator; see OpSpans in converter/compile/arena.py.
 typedef struct {
   VitDebugRanges live;
   VitDebugRanges kept;

@@ -4,7 +4,7 @@
 // Mirrors (own text, same names and layout) the TF_LITE_STATIC_MEMORY flavour of TFLM's
 //   tensorflow/lite/core/c/common.h, tensorflow/lite/core/c/c_api_types.h and
 //   tensorflow/compiler/mlir/lite/core/c/tflite_types.h
-// as compiled into the PyPI wheel that tflm_custom_ops/tflm/abi.py pins. The wheel ships no
+// as compiled into the PyPI wheel that converter/runtimes/tflm/abi.py pins. The wheel ships no
 // headers, so an operator library for it is compiled with `-I tflm_custom_ops/tflm/abi`; a
 // firmware build puts `-I $TFLM_DIR` there instead and the same operator sources see TFLM's own
 // headers. `abi_layout.cc` asserts sizes and offsets against either tree.
