@@ -35,11 +35,13 @@ from tflm_custom_ops.ops import (
     operator_of,
     residual_dtype,
 )
-from tflm_custom_ops.ops.attention_core.params import MASKED, AttentionCore, View
+from tflm_custom_ops.ops.attention.params import BiasKind
+from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
 from tflm_custom_ops.ops.schema import Array, Field, Status, Word64, fields_of
 from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.limits import LIMITS, MAX_EXPANSION
 from tflm_custom_ops.ops.schema.writing import element_dtype
+from tflm_custom_ops.reference.softmax import MASKED
 
 Rng = np.random.Generator
 INT31 = (1 << 31) - 1
@@ -214,6 +216,31 @@ def attention(
         k=projection(rng, h * dh, d, rank=r, down=down, low=-127, extreme=extreme),
         v=projection(rng, h * dh, d, rank=r, down=down, extreme=extreme),
         out=projection(rng, d, h * dh, rank=r, bits=b, headroom=True, extreme=extreme),
+    )
+
+
+def any_attention(rng: Rng, *, extreme: bool = False) -> Attention:
+    """An attention block whose queries may not see all keys alike.
+
+    `attention` itself never has a bias: golden data are drawn with it.
+    """
+    op = attention(rng, extreme=extreme)
+    causal, kind = bool(rng.random() < 0.2), int(rng.choice([0, 0, 0, 1, 4]))
+    if not causal and not kind:
+        return op
+    bias = None
+    if kind:
+        spread = 32767 if extreme else 2000
+        shape = ((op.heads,) if kind == BiasKind.FULL else ()) + (op.tokens, op.tokens)
+        bias = rng.integers(-spread, spread + 1, shape).astype(np.int16)
+        bias[rng.random(shape) < rng.choice([0, 0.2, 0.9])] = MASKED
+    return dataclasses.replace(
+        op,
+        causal=causal,
+        bias_kind=BiasKind(kind),
+        bias=bias,
+        bias_shift=int(rng.integers(0, 9)) if kind else 0,
+        score_multiplier=max(1 << 15, op.score_multiplier),
     )
 
 
@@ -417,7 +444,7 @@ def patch_embed(
 
 GENERATORS = {
     OpKind.PATCH_EMBED: patch_embed,
-    OpKind.ATTENTION: attention,
+    OpKind.ATTENTION: any_attention,
     OpKind.MLP: mlp,
     OpKind.LAYER_NORM: layer_norm,
     OpKind.GELU: gelu,

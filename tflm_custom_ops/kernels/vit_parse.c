@@ -162,7 +162,6 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->value_dim = vit_read_in(r, 1, VIT_MAX_HEAD_DIM, kVitBadDimension);
   vit_expect(r, p->value_dim == p->head_dim, kVitBadValue);
   p->causal = vit_read_in(r, 0, 1, kVitBadValue);
-  vit_expect(r, p->causal == 0, kVitBadValue);
   p->norm_place = vit_read_in(r, 0, 2, kVitBadValue);
   vit_expect(r, p->norm_place == 0, kVitBadValue);
   p->prefix_tokens = vit_read_in(r, 0, p->tokens, kVitBadDimension);
@@ -175,11 +174,19 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->window_shift = vit_read_in(r, 0, p->window, kVitBadDimension);
   vit_expect(r, p->window_shift == 0, kVitBadValue);
   p->bias_kind = vit_read_in(r, 0, 4, kVitBadValue);
-  vit_expect(r, p->bias_kind == 0, kVitBadValue);
+  vit_expect(r, p->bias_kind == 0 || p->bias_kind == 1 || p->bias_kind == 4, kVitBadValue);
+  vit_expect(r,
+             p->score_multiplier >= INT64_C(1) << 15 ||
+                 (p->bias_kind == 0 && (p->causal == 0 || p->score_shift == 0)),
+             kVitBadValue);
   p->bias_count = vit_read_in(r, 0, p->bias_kind > 0 ? (INT64_C(1) << 30) : 0, kVitBadDimension);
+  vit_expect(r,
+             p->bias_kind != 1 || p->bias_count == ((int64_t)p->heads * p->tokens) * p->key_tokens,
+             kVitBadDimension);
+  vit_expect(r, p->bias_kind != 4 || p->bias_count == (int64_t)p->tokens * p->key_tokens,
+             kVitBadDimension);
   p->bias = (const int16_t*)vit_read_optional_array(r, p->bias_kind > 0, p->bias_count, 2);
-  p->bias_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
-  vit_expect(r, p->bias_shift == 0, kVitBadValue);
+  p->bias_shift = vit_read_in(r, 0, p->bias_kind > 0 ? 8 : 0, kVitBadValue);
   p->relative_distance = vit_read_in(r, 0, VIT_MAX_RELATIVE_DISTANCE, kVitBadDimension);
   vit_expect(r, p->relative_distance == 0, kVitBadValue);
   p->relative_keys = (const int8_t*)vit_read_optional_array(

@@ -5,6 +5,40 @@
 #include "vit_math.h"
 #include "vit_simd.h"
 
+// The score of a key that is left out: less than any other.
+#define MASKED_SCORE (-(1 << 30))
+// Two products of a query's and a key's channel differ by no more: |q - z| <= 255, |key| <= 128.
+#define CHANNEL_DIFFERENCE (2 * 255 * 128)
+
+static void add_bias(VitSeen seen, int32_t* scores) {
+  for (int32_t j = 0; j < seen.tokens; ++j) {
+    const int32_t at = vit_score_at(j), bias = seen.bias[j];
+    scores[at] = bias == INT16_MIN ? MASKED_SCORE : scores[at] + bias * (1 << seen.bias_shift);
+  }
+}
+
+// Cuts off scores that are so far below the largest that the difference, shifted, would not be an
+// int32; their exponential is 0.
+static void limit_scores(const VitSoftmax* softmax, int32_t tokens, int32_t* scores) {
+  int32_t largest = scores[0];
+  for (int32_t j = 1; j < tokens; ++j) largest = vit_max32(largest, scores[vit_score_at(j)]);
+  const int32_t least = largest - (INT32_MAX >> softmax->shift);
+  for (int32_t j = 0; j < tokens; ++j) {
+    scores[vit_score_at(j)] = vit_max32(scores[vit_score_at(j)], least);
+  }
+}
+
+int32_t vit_seen_exponentials(const VitHead* head, VitSeen seen, int32_t* scores, int16_t* e) {
+  const VitSoftmax* softmax = &head->softmax;
+  if (seen.bias) add_bias(seen, scores);
+  const int fits = (int64_t)head->head_dim * CHANNEL_DIFFERENCE <= INT32_MAX >> softmax->shift;
+  if (softmax->shift > 0 && (seen.bias || !fits)) limit_scores(softmax, seen.tokens, scores);
+  const int32_t total = vit_exponentials(softmax, scores, seen.tokens, e);
+  const int32_t stride = vit_exponential_stride(head->tokens);
+  for (int32_t j = vit_exponential_stride(seen.tokens); j < stride; ++j) e[vit_wide_at(j)] = 0;
+  return total;
+}
+
 #if !VIT_USE_DSP
 
 typedef struct {

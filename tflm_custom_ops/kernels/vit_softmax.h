@@ -66,8 +66,20 @@ static inline int32_t vit_score_at(int32_t j) { return j; }
 int32_t vit_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32_t tokens,
                          int16_t* e);
 
-// Both for a tile of queries: their exponentials to `e`, a tile of stride
-// vit_exponential_stride(tokens), and the sums.
+// The keys that a query sees: the first `tokens`, with what is added to their scores (NULL:
+// nothing) as bias << bias_shift, bias_shift <= 8; INT16_MIN leaves a key out.
+typedef struct {
+  int32_t tokens;
+  const int16_t* bias;
+  int32_t bias_shift;
+} VitSeen;
+
+// One row of exponentials where not all keys are alike: of the keys that are seen, 0 for the rest
+// of head->tokens. Scores are overwritten. Returns their sum.
+int32_t vit_seen_exponentials(const VitHead* head, VitSeen seen, int32_t* scores, int16_t* e);
+
+// Scores and exponentials of a tile of queries that see all keys: exponentials to `e`, a tile of
+// stride vit_exponential_stride(tokens), and their sums.
 void vit_tile_exponentials(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* expanded,
                            int32_t* scores, VitRows e, int32_t* totals);
 
@@ -82,8 +94,9 @@ typedef struct {
 
 // Context of one head for a tile of queries: e.rows rows of exponentials with sums `totals`, and
 // the head's values, int8 [value_dim][e.stride], in a row the tokens and then anything. The tokens
-// that `expansion` holds are a multiple of 4. Wide rows have memory for whole groups, and the row
-// after an odd last one is undefined.
+// that `expansion` holds are a multiple of 4. head->tokens may be fewer than those of `e`: the
+// exponentials of the others are 0. Wide rows have memory for whole groups, and the row after an
+// odd last one is undefined.
 void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
                  VitExpansion expansion, const VitContext* out);
 

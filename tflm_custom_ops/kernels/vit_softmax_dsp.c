@@ -37,15 +37,15 @@ void vit_tile_exponentials(const VitHead* head, VitRows q, const int16_t* keys, 
 // Query rows that share the expanded values.
 #define QUERY_BLOCK (VIT_DSP_MAX_GROUPS * VIT_ROW_GROUP)
 
-// sums[rows][3] = exponentials x three channels of the values, from `v` on, of which `channels`
-// exist.
-static void weighted_sums(VitRows e, const int8_t* v, int32_t channels, VitExpansion expansion,
-                          int32_t* sums) {
+// sums[rows][3] = exponentials of the first `tokens` (whole groups of four) x three channels of the
+// values, from `v` on, of which `channels` exist.
+static void weighted_sums(VitRows e, const int8_t* v, int32_t channels, int32_t tokens,
+                          VitExpansion expansion, int32_t* sums) {
   const int32_t stride = e.stride;
   const int8_t* v1 = channels > 1 ? v + stride : v;
   const int8_t* v2 = channels > 2 ? v1 + stride : v;
-  for (int32_t j = 0; j < stride; j += expansion.inputs) {
-    const int32_t count = vit_min32(expansion.inputs, stride - j);
+  for (int32_t j = 0; j < tokens; j += expansion.inputs) {
+    const int32_t count = vit_min32(expansion.inputs, tokens - j);
     vit_dsp_expand_values(v + j, v1 + j, v2 + j, expansion.words, count / 4);
     vit_dsp_weighted(e.data, vit_dsp_groups(e.rows), stride, j, count, expansion.words, sums);
   }
@@ -116,6 +116,7 @@ void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const in
   Division divisions[QUERY_BLOCK];
   int32_t sums[CHANNELS * QUERY_BLOCK];
   const int32_t bias = head->context_zero_point * 65536 + 32768;
+  const int32_t tokens = vit_exponential_stride(head->tokens);
   for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {
     const int32_t rows = vit_min32(QUERY_BLOCK, e.rows - first);
     const VitRows block = {vit_wide_row(e, first), e.stride, rows};
@@ -124,7 +125,7 @@ void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const in
     if (rows & 1) divisions[rows] = divisions[0];
     for (int32_t d = 0; d < head->value_dim; d += CHANNELS) {
       const int32_t channels = vit_min32(CHANNELS, head->value_dim - d), column = out->column + d;
-      weighted_sums(block, values + (ptrdiff_t)d * e.stride, channels, expansion, sums);
+      weighted_sums(block, values + (ptrdiff_t)d * e.stride, channels, tokens, expansion, sums);
       if (channels < CHANNELS) {
         for (int32_t i = 0; i < channels; ++i) {
           store_channel(divisions, bias, sums + i, rows, out, first, d + i);

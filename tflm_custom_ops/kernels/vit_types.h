@@ -164,9 +164,10 @@ typedef struct {
   int32_t grid_width;     // tokens of a row of the grid; 0: none
   int32_t window;         // side of the windows of the grid; 0: all tokens are one
   int32_t window_shift;   // rows and columns that the grid is rolled by
-  int32_t bias_kind;      // VitBiasKind
+  int32_t bias_kind;      // 0 or 1 or 4; VitBiasKind
   int32_t bias_count;     // elements of `bias`
-  const int16_t* bias;    // [bias_count]; added to a score as bias << bias_shift
+  const int16_t*
+      bias;  // [bias_count]; added to a score as bias << bias_shift; -32768 leaves the key out
   int32_t bias_shift;
   int32_t relative_distance;  // largest distance in rows or columns that the relative tables tell
                               // apart; 0: none

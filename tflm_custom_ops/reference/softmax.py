@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from tflm_custom_ops.reference.requant import Int64Array, check_int32, exact_matmul, mulh, shifted
 
+MASKED = -32768  # an entry of a bias that leaves the key out
+MASKED_SCORE = -(1 << 30)  # less than any other
 MAX_EXPONENT = 8191  # 32 octaves of 256 steps; the table value is 0 after 16 of them
 
 
@@ -34,6 +36,30 @@ def exponentials(op: SoftmaxParams, scores: Int64Array) -> Int64Array:
     t = mulh(shifted(difference, op.score_shift), op.score_multiplier)
     t = np.minimum(t, MAX_EXPONENT)
     e: Int64Array = op.exp_table.astype(np.int64)[t & 255] >> (t >> 8)
+    return e
+
+
+def biased(scores: Int64Array, bias: NDArray[np.int16], shift: int) -> Int64Array:
+    """Scores and their bias; MASKED leaves a key out."""
+    added = bias.astype(np.int64)
+    return np.where(added == MASKED, MASKED_SCORE, scores + (added << shift))
+
+
+def seen_exponentials(op: SoftmaxParams, scores: Int64Array, past_tokens: int | None) -> Int64Array:
+    """Exponentials where not all keys are alike.
+
+    Differences are cut off where their shift would leave int32.
+
+    Args:
+      past_tokens: query i sees the keys 0 .. i + past_tokens; None: all.
+    """
+    if past_tokens is None:
+        least = scores.max(axis=1, keepdims=True) - (((1 << 31) - 1) >> op.score_shift)
+        return exponentials(op, np.maximum(scores, least))
+    e = np.zeros_like(scores)
+    for i, row in enumerate(scores):
+        count = i + 1 + past_tokens
+        e[i, :count] = seen_exponentials(op, row[None, :count], None)[0]
     return e
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from converter.fuse.errors import BoundError
 from converter.fuse.patterns.core_views import shortest
-from tflm_custom_ops.ops.attention_core.params import MASKED
+from tflm_custom_ops.reference.softmax import MASKED
 
 # exp is 0 in 15 bits after 16 octaves (docs/operators.md); two more for rounding of the scores.
 _VANISHES = 18.0 * math.log(2.0)

@@ -29,8 +29,9 @@ from tflm_custom_ops.ops import (
     operator_of,
     run_reference,
 )
-from tflm_custom_ops.ops.attention_core.params import MASKED, is_whole
+from tflm_custom_ops.ops.attention_core.params import is_whole
 from tflm_custom_ops.ops.attention_core.reference import seen
+from tflm_custom_ops.reference.softmax import MASKED
 
 SCALE = 0.03  # of q, k and v
 

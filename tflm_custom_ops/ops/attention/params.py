@@ -47,7 +47,7 @@ def same_linear(a: Linear, b: Linear) -> bool:
 class BiasKind(enum.IntEnum):
     """What is added to the scores before the softmax; the values are part of the file format.
 
-    No kernels yet for any but NONE.
+    No kernels yet for RELATIVE and SLOPE.
     """
 
     NONE = 0
@@ -137,9 +137,9 @@ class Attention(Params):
         int,
         dimension("MAX_HEAD_DIM", checks=(_only("value_dim == head_dim"),), doc="of values"),
     ] = dataclasses.field(default=0, kw_only=True)
-    causal: Annotated[
-        bool, Word(0, 1, checks=(_only("causal == 0"),), doc="1: no key after the query")
-    ] = dataclasses.field(default=False, kw_only=True)
+    causal: Annotated[bool, Word(0, 1, doc="1: no key after the query")] = dataclasses.field(
+        default=False, kw_only=True
+    )
     norm_place: Annotated[
         NormPlace, Word(0, 2, checks=(_only("norm_place == 0"),), doc="VitNormPlace")
     ] = dataclasses.field(default=NormPlace.BEFORE, kw_only=True)
@@ -193,7 +193,19 @@ class Attention(Params):
         ),
     ] = dataclasses.field(default=0, kw_only=True)
     bias_kind: Annotated[
-        BiasKind, Word(0, 4, checks=(_only("bias_kind == 0"),), doc="VitBiasKind")
+        BiasKind,
+        Word(
+            choices=(BiasKind.NONE, BiasKind.FULL, BiasKind.MASK),
+            # Differences that are cut off must be of exponentials that are 0.
+            checks=(
+                Check(
+                    "score_multiplier >= 1 << 15 or (bias_kind == 0 and (causal == 0 or "
+                    "score_shift == 0))",
+                    Status.BAD_VALUE,
+                ),
+            ),
+            doc="VitBiasKind",
+        ),
     ] = dataclasses.field(default=BiasKind.NONE, kw_only=True)
     bias_count: Annotated[
         int,
@@ -201,6 +213,10 @@ class Attention(Params):
             0,
             "(1 << 30) if bias_kind > 0 else 0",
             status=Status.BAD_DIMENSION,
+            checks=(
+                Check("bias_kind != 1 or bias_count == heads * tokens * key_tokens"),
+                Check("bias_kind != 4 or bias_count == tokens * key_tokens"),
+            ),
             doc="elements of `bias`",
         ),
     ] = dataclasses.field(init=False)
@@ -210,11 +226,11 @@ class Attention(Params):
             "int16_t",
             ("bias_count",),
             present="bias_kind > 0",
-            doc="added to a score as bias << bias_shift",
+            doc="added to a score as bias << bias_shift; -32768 leaves the key out",
         ),
     ] = dataclasses.field(default=None, kw_only=True)
-    bias_shift: Annotated[int, Word(0, "MAX_SHIFT", checks=(_only("bias_shift == 0"),))] = (
-        dataclasses.field(default=0, kw_only=True)
+    bias_shift: Annotated[int, Word(0, "8 if bias_kind > 0 else 0")] = dataclasses.field(
+        default=0, kw_only=True
     )
     relative_distance: Annotated[
         int,

@@ -11,7 +11,7 @@ from tflm_custom_ops.ops.parts import residual_dtype
 from tflm_custom_ops.reference.linear import projection, projection_residual
 from tflm_custom_ops.reference.norm import normalize
 from tflm_custom_ops.reference.requant import exact_matmul
-from tflm_custom_ops.reference.softmax import context, exponentials
+from tflm_custom_ops.reference.softmax import biased, context, exponentials, seen_exponentials
 
 
 def run_attention(op: Attention, x: ArrayLike) -> np.ndarray:
@@ -23,7 +23,13 @@ def run_attention(op: Attention, x: ArrayLike) -> np.ndarray:
     for head in range(op.heads):
         part = slice(head * op.head_dim, (head + 1) * op.head_dim)
         scores = exact_matmul(q[:, part] - op.q.up.out_zero_point, k[:, part].T)
-        e = exponentials(op, scores)
+        if op.bias is not None:
+            bias = op.bias.reshape(-1, op.tokens, op.key_tokens)
+            scores = biased(scores, bias[head % len(bias)], op.bias_shift)
+        if op.causal or op.bias is not None:
+            e = seen_exponentials(op, scores, 0 if op.causal else None)
+        else:
+            e = exponentials(op, scores)
         heads.append(context(op, e, v[:, part], op.v.up.out_zero_point))
     y = projection_residual(op.out, np.concatenate(heads, axis=1), op.residual, x)
     return y.astype(residual_dtype(op.residual.bits))

@@ -114,9 +114,40 @@ static void keys_and_values(const Run* run, Heads heads) {
   }
 }
 
-// Exponentials of one head's scores, for a tile of queries int8 [count][query_stride].
-static VitRows tile_exponentials(const Run* run, const int8_t* queries, int32_t query_stride,
-                                 int32_t count, const int16_t* keys, int32_t* totals) {
+// A head as the queries before `token` see it.
+static VitHead head_until(const Run* run, int32_t token) {
+  VitHead head = run->head;
+  if (run->p->causal) head.tokens = token;
+  return head;
+}
+
+// What query `token` of a head sees.
+static VitSeen seen_by(const VitAttentionParams* p, int32_t head, int32_t token) {
+  VitSeen seen = {p->causal ? token + 1 : p->tokens, NULL, p->bias_shift};
+  if (p->bias_kind) {
+    const ptrdiff_t row = (p->bias_kind == kVitBiasKindFull ? head : 0) * p->tokens + token;
+    seen.bias = p->bias + row * p->tokens;
+  }
+  return seen;
+}
+
+// Scores and exponentials of queries from `token` on, each of which sees other keys.
+static void seen_exponentials(const Run* run, int32_t head, int32_t token, VitRows q,
+                              const int16_t* keys, VitRows e, int32_t* totals) {
+  int32_t* scores = (int32_t*)(run->scratch + run->plan.scores);
+  const VitHead scored = head_until(run, token + q.rows);
+  vit_scores(&scored, q, keys, (uint32_t*)(run->scratch + run->plan.key_expansion), scores);
+  for (int32_t r = 0; r < q.rows; ++r) {
+    totals[r] = vit_seen_exponentials(&run->head, seen_by(run->p, head, token + r),
+                                      vit_score_row(&scored, scores, r), vit_wide_row(e, r));
+  }
+}
+
+// Exponentials of a head's scores, for a tile of queries int8 [count][query_stride] from `token`
+// on.
+static VitRows tile_exponentials(const Run* run, int32_t head, int32_t token, const int8_t* queries,
+                                 int32_t query_stride, int32_t count, const int16_t* keys,
+                                 int32_t* totals) {
   const VitAttentionParams* p = run->p;
   const VitAttentionPlan* plan = &run->plan;
   int32_t* scores = (int32_t*)(run->scratch + plan->scores);
@@ -127,6 +158,10 @@ static VitRows tile_exponentials(const Run* run, const int8_t* queries, int32_t 
     vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim, p->q.up.out_zero_point,
                    q);
     const VitRows part = {vit_wide_row(e, row), e.stride, q.rows};
+    if (run->p->causal || run->p->bias_kind) {
+      seen_exponentials(run, head, token + row, q, keys, part, totals + row);
+      continue;
+    }
     vit_tile_exponentials(&run->head, q, keys, (uint32_t*)(run->scratch + plan->key_expansion),
                           scores, part, totals + row);
   }
@@ -148,6 +183,8 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
   store.first_channel = heads.begin * p->head_dim;
   store.has_whole_groups = 1;
   const VitRows rows = normalized_rows(run, token, count);
+  VitHead seen;
+  if (p->causal) seen = head_until(run, token + count);
   vit_project(&p->q, rows, (int16_t*)(run->scratch + plan->middle),
               (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim}, tile_expansion(run),
               &store);
@@ -157,13 +194,13 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
     const int8_t* values =
         (const int8_t*)(run->scratch + plan->values) + plan->value_head_bytes * (size_t)i;
     const VitRows e =
-        tile_exponentials(run, queries + i * p->head_dim, columns, count, keys, totals);
+        tile_exponentials(run, h, token, queries + i * p->head_dim, columns, count, keys, totals);
     VitContext out = {NULL, narrow_stride(p), context_rows(run, count), h * p->head_dim};
     if (heads.end < p->heads) {
       out.narrow =
           (int8_t*)(run->scratch + plan->context) + (ptrdiff_t)token * out.stride + out.column;
     }
-    vit_context(&run->head, e, totals, values, value_expansion(run), &out);
+    vit_context(run->p->causal ? &seen : &run->head, e, totals, values, value_expansion(run), &out);
   }
 }
 

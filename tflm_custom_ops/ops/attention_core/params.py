@@ -14,8 +14,6 @@ from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.schema import Array, Check, Part, Predicate, Status, Struct, Word, Word64
 from tflm_custom_ops.ops.schema.fields import dimension, zero_point
 
-MASKED = -32768  # an entry of `bias` that leaves the key out
-
 
 def _stride(doc: str) -> Word:
     return Word(0, "elements", status=Status.BAD_DIMENSION, doc=doc)

@@ -6,11 +6,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.ops.attention_core.params import MASKED, AttentionCore, View
+from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
 from tflm_custom_ops.reference.requant import Int64Array, exact_matmul
-from tflm_custom_ops.reference.softmax import context, exponentials
-
-MASKED_SCORE = -(1 << 30)  # less than any other
+from tflm_custom_ops.reference.softmax import biased, context, seen_exponentials
 
 
 def seen(view: View, tensor: ArrayLike, *sizes: int) -> Int64Array:
@@ -24,23 +22,7 @@ def _scores(op: AttentionCore, batch: int, head: int, q: Int64Array, k: Int64Arr
     scores = exact_matmul(q - op.q_zero_point, k.T)
     if op.bias is None:
         return scores
-    bias = op.bias[batch % op.bias_batches, head % op.bias_heads].astype(np.int64)
-    return np.where(bias == MASKED, MASKED_SCORE, scores + (bias << op.bias_shift))
-
-
-def _weights(op: AttentionCore, scores: Int64Array) -> Int64Array:
-    """Exponentials; differences are cut off where their shift would leave int32."""
-    least = scores.max(axis=1, keepdims=True) - (((1 << 31) - 1) >> op.score_shift)
-    return exponentials(op, np.maximum(scores, least))
-
-
-def _causal_weights(op: AttentionCore, scores: Int64Array) -> Int64Array:
-    """Those of the keys that each query may see, else 0."""
-    e = np.zeros_like(scores)
-    for i, row in enumerate(scores):
-        count = min(i + 1 + op.past_tokens, op.key_tokens)
-        e[i, :count] = _weights(op, row[None, :count])[0]
-    return e
+    return biased(scores, op.bias[batch % op.bias_batches, head % op.bias_heads], op.bias_shift)
 
 
 def run_attention_core(op: AttentionCore, q: ArrayLike, k: ArrayLike, v: ArrayLike) -> np.ndarray:
@@ -54,6 +36,6 @@ def run_attention_core(op: AttentionCore, q: ArrayLike, k: ArrayLike, v: ArrayLi
     for b in range(op.batches):
         for h in range(op.heads):
             scores = _scores(op, b, h, queries[b, h], keys[b, h // group])
-            e = _causal_weights(op, scores) if op.causal else _weights(op, scores)
+            e = seen_exponentials(op, scores, op.past_tokens if op.causal else None)
             y[to[b, h]] = context(op, e, values[b, h // group], op.v_zero_point)
     return y

@@ -4,13 +4,6 @@
 #include "vit_math.h"
 #include "vit_softmax.h"
 
-// An entry of the bias that leaves the key out, and its score: less than any other.
-#define MASKED INT16_MIN
-#define MASKED_SCORE (-(1 << 30))
-// Two products of a query's and a key's channel differ by no more: |q - z| <= 255, and keys differ
-// by 255.
-#define CHANNEL_DIFFERENCE (2 * 255 * 128)
-
 // One run of the operator: what its steps share.
 typedef struct {
   const VitAttentionCoreParams* p;
@@ -148,40 +141,13 @@ static void add_missing(const Run* run, Place at, const int16_t* query, int32_t 
   }
 }
 
-static void add_bias(const Run* run, Place at, int32_t token, int32_t count, int32_t* scores) {
+// The bias of a query, or NULL.
+static const int16_t* bias_of(const Run* run, Place at, int32_t query) {
   const VitAttentionCoreParams* p = run->p;
+  if (!p->bias_batches) return NULL;
   const ptrdiff_t plane =
       (at.batch % p->bias_batches) * (ptrdiff_t)p->bias_heads + (p->bias_heads == 1 ? 0 : at.head);
-  const int16_t* bias = p->bias + (plane * p->tokens + token) * p->key_tokens;
-  for (int32_t j = 0; j < count; ++j) {
-    int32_t* score = scores + vit_score_at(j);
-    *score = bias[j] == MASKED ? MASKED_SCORE : *score + bias[j] * (1 << p->bias_shift);
-  }
-}
-
-// Cuts off scores that are so far below the largest that the difference, shifted, would not be an
-// int32; their exponential is 0.
-static void limit_scores(const VitSoftmax* softmax, int32_t count, int32_t* scores) {
-  int32_t largest = scores[0];
-  for (int32_t j = 1; j < count; ++j) largest = vit_max32(largest, scores[vit_score_at(j)]);
-  const int32_t least = largest - (INT32_MAX >> softmax->shift);
-  for (int32_t j = 0; j < count; ++j) {
-    scores[vit_score_at(j)] = vit_max32(scores[vit_score_at(j)], least);
-  }
-}
-
-// Exponentials of a query's first `count` scores, 0 for the other keys; returns their sum.
-static int32_t row_exponentials(const Run* run, Place at, int32_t token, int32_t count,
-                                int32_t* scores, int16_t* e) {
-  const VitAttentionCoreParams* p = run->p;
-  if (p->bias_batches) add_bias(run, at, token, count, scores);
-  const int fits = (int64_t)p->head_dim * CHANNEL_DIFFERENCE <= INT32_MAX >> p->score_shift;
-  if (p->score_shift > 0 && (p->bias_batches || !fits)) {
-    limit_scores(&run->head.softmax, count, scores);
-  }
-  const int32_t total = vit_exponentials(&run->head.softmax, scores, count, e);
-  for (int32_t j = vit_round_up(count, 4); j < run->plan.key_stride; ++j) e[vit_wide_at(j)] = 0;
-  return total;
+  return p->bias + (plane * p->tokens + query) * p->key_tokens;
 }
 
 // Keys that a query may see: those before.
@@ -208,8 +174,8 @@ static VitRows tile_exponentials(const Run* run, Place at, int32_t token, int32_
       const int32_t query = token + row + r;
       int32_t* from = vit_score_row(&head, scores, r);
       if (at.missing) add_missing(run, at, vit_wide_row(q, r), head.tokens, from);
-      totals[row + r] =
-          row_exponentials(run, at, query, keys_of(p, query), from, vit_wide_row(e, row + r));
+      const VitSeen seen = {keys_of(p, query), bias_of(run, at, query), p->bias_shift};
+      totals[row + r] = vit_seen_exponentials(&run->head, seen, from, vit_wide_row(e, row + r));
     }
   }
   return e;
@@ -223,8 +189,10 @@ static void store_context(const Run* run, Place at, int32_t token, VitRows e,
   int8_t* y = run->y + first_of(view, at.batch, at.head) + token * view->token_stride;
   int8_t* tile = (int8_t*)(run->scratch + run->plan.context);
   const VitContext out = {is_row ? y : tile, is_row ? view->token_stride : p->value_dim, e, 0};
+  VitHead head = run->head;
+  head.tokens = keys_of(p, token + e.rows - 1);
   vit_context(
-      &run->head, e, totals, (const int8_t*)(run->scratch + run->plan.values),
+      &head, e, totals, (const int8_t*)(run->scratch + run->plan.values),
       (VitExpansion){(uint32_t*)(run->scratch + run->plan.value_expansion), VIT_VALUE_TOKENS},
       &out);
   if (is_row) return;

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention blocks whose queries do not see all keys alike: exact relations to smaller blocks.
+
+That C and NumPy agree on random parameters is tested with all operators (kernels/, dsp/, tflm/).
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tflm_custom_ops import generators
+from tflm_custom_ops import host_library
+from tflm_custom_ops.ops import Attention, OptionsError, decode, encode, run_reference
+from tflm_custom_ops.ops.attention.params import BiasKind
+from tflm_custom_ops.reference.softmax import MASKED
+
+shapes = settings(max_examples=12, deadline=None, derandomize=True)
+
+
+def block(rng, tokens):
+    op = generators.attention(rng, tokens=tokens, embed_dim=16, heads=2, head_dim=7, rank=0)
+    multiplier = max(1 << 15, op.score_multiplier)
+    return dataclasses.replace(op, score_multiplier=multiplier), generators.random_input(op, rng)
+
+
+def of_the_first(op: Attention, tokens: int) -> Attention:
+    return dataclasses.replace(op, tokens=tokens, key_tokens=tokens, causal=False, bias=None,
+                               bias_kind=BiasKind.NONE, bias_shift=0)  # fmt: skip
+
+
+def result(op: Attention, x: np.ndarray) -> np.ndarray:
+    y = run_reference(op, x)
+    assert np.array_equal(host_library.run(op, x), y)
+    return y
+
+
+@shapes
+@given(tokens=st.integers(1, 30), seed=st.integers(0, 1000))
+def test_a_causal_block_computes_what_the_tokens_before_give(tokens, seed):
+    rng = np.random.default_rng(seed)
+    op, x = block(rng, tokens)
+    y = result(dataclasses.replace(op, causal=True), x)
+    count = int(rng.integers(1, tokens + 1))
+    assert np.array_equal(y[count - 1], result(of_the_first(op, count), x[:count])[-1])
+
+
+@shapes
+@given(tokens=st.integers(2, 30), seed=st.integers(0, 1000), full=st.booleans())
+def test_masked_keys_are_as_if_they_were_not_there(tokens, seed, full):
+    rng = np.random.default_rng(seed)
+    op, x = block(rng, tokens)
+    count = int(rng.integers(1, tokens))
+    bias = np.zeros((op.heads, tokens, tokens) if full else (tokens, tokens), np.int16)
+    bias[..., count:] = MASKED
+    kind = BiasKind.FULL if full else BiasKind.MASK
+    y = result(dataclasses.replace(op, bias=bias, bias_kind=kind, bias_shift=3), x)
+    assert np.array_equal(y[:count], result(of_the_first(op, count), x[:count]))
+
+
+@shapes
+@given(tokens=st.integers(1, 30), seed=st.integers(0, 1000))
+def test_a_bias_that_is_the_same_for_all_keys_changes_nothing(tokens, seed):
+    rng = np.random.default_rng(seed)
+    op, x = block(rng, tokens)
+    rows = rng.integers(-20000, 20000, (op.heads, tokens, 1))
+    bias = np.broadcast_to(rows, (op.heads, tokens, tokens)).astype(np.int16)
+    biased = dataclasses.replace(op, bias=bias, bias_kind=BiasKind.FULL, bias_shift=2)
+    assert np.array_equal(result(biased, x), result(op, x))
+
+
+def test_a_head_has_its_own_bias():
+    """Head h sees key h alone."""
+    op, x = block(np.random.default_rng(3), 5)
+    bias = np.full((2, 5, 5), MASKED, np.int16)
+    bias[0, :, 0] = bias[1, :, 1] = 0
+    y = result(dataclasses.replace(op, bias=bias, bias_kind=BiasKind.FULL), x)
+    swapped = dataclasses.replace(op, bias=bias[::-1].copy(), bias_kind=BiasKind.FULL)
+    assert not np.array_equal(y, result(swapped, x))
+
+
+@pytest.mark.parametrize("kind", [BiasKind.FULL, BiasKind.MASK])
+def test_a_bias_of_another_size_is_refused(kind):
+    op, _ = block(np.random.default_rng(4), 6)
+    shape = {BiasKind.FULL: (2, 6, 6), BiasKind.MASK: (6, 6)}[kind]
+    good = dataclasses.replace(op, bias=np.zeros(shape, np.int16), bias_kind=kind)
+    assert decode(*encode(good)).bias_count == good.bias.size
+    for other in ((6, 6), (2, 6, 6), (2, 6, 7)):
+        if other != shape:
+            bad = dataclasses.replace(good, bias=np.zeros(other, np.int16))
+            with pytest.raises(OptionsError, match="bias_count"):
+                decode(*encode(bad))
