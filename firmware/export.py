@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from firmware.model import named_model, project_from_model
 from firmware.project import Project, check_project_name
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
+from tflm_vit.folders import clean_up, put, working_folder
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("export", __doc__)
@@ -91,16 +91,13 @@ def export_project(
     out = out.absolute()
     entry = get_format(format_name, variant)
     _expect_free(out, overwrite)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
-        use = build(project, Path(temporary) / "check" / "firmware.elf") if check else None
-        folder = Path(temporary) / "project"
+    with working_folder(out) as temporary:
+        use = build(project, temporary / "check" / "firmware.elf") if check else None
+        folder = temporary / "project"
         folder.mkdir(mode=0o755)
         for file in entry.files(project, use):
             file.write(folder)
-        if out.exists():
-            os.replace(out, Path(temporary) / "replaced")
-        os.replace(folder, out)
+        put(folder, out)
     return use
 
 
@@ -112,9 +109,9 @@ def _export() -> dict[str, Any]:
         raise FirmwareError(f"--name: {error}") from None
     board = get_board(FLAGS.board)
     out = Path(FLAGS.out)
+    clean_up(out.absolute())  # an export that was killed may have left --out away
     _expect_free(out, FLAGS.overwrite)  # Before the work, not after it.
-    work = Path(tempfile.mkdtemp(prefix="vit-export-"))
-    try:
+    with working_folder(Path(tempfile.gettempdir()) / "vit-export") as work:
         with named_model(FLAGS.model) as model:
             project = project_from_model(
                 model,
@@ -134,8 +131,6 @@ def _export() -> dict[str, Any]:
             check=check,
             variant=FLAGS.variant,
         )
-    finally:
-        shutil.rmtree(work)
     return {
         "board": board.name,
         "format": FLAGS.format,

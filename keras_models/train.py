@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
-import json
 import os
 import platform
 import time
@@ -26,13 +24,13 @@ from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
     Progress,
-    read_progress,
     restore_checkpoint,
 )
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe, parse_overrides, recipe_for
+from keras_models.training.setup import check_setup, setup_text, versions
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, parse_json, reading, write_json
+from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 from tflm_vit.stderr import captured_stderr
 
@@ -52,7 +50,6 @@ FLAGS.enum("jit", "auto", ["auto", "on", "off"], "Whether XLA compiles the train
 flags.json(FLAGS)
 
 _JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
-_VERSIONS_OF = ("keras", "tensorflow", "jax", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,15 +65,14 @@ class TrainJob:
     checkpoint_every: int
     jit: str | bool
 
-    def setup(self) -> str:
+    def setup(self, data: Dataset) -> str:
         """JSON of what must not change between a kill and `--resume`."""
-        return json.dumps(
-            {
-                "arch": dataclasses.asdict(self.arch),
-                "recipe": dataclasses.asdict(self.recipe),
-                "dataset": self.dataset,
-                "seed": self.seed,
-            }
+        return setup_text(
+            data,
+            arch=dataclasses.asdict(self.arch),
+            recipe=dataclasses.asdict(self.recipe),
+            dataset=self.dataset,
+            seed=self.seed,
         )
 
     def path(self, name: str) -> str:
@@ -101,17 +97,18 @@ def _compiled_model(job: TrainJob, steps_per_epoch: int) -> Any:
     return model
 
 
-def _start(job: TrainJob, model: Any, resume: bool) -> Progress:
+def _start(job: TrainJob, data: Dataset, model: Any, resume: bool) -> Progress:
     """Restores the checkpoint if there is one to go on from."""
     path = job.path(CHECKPOINT_FILE)
     if not (resume and os.path.exists(path)):
-        return Progress(0, 0.0, [], job.setup())
+        return Progress(0, 0.0, [], job.setup(data))
+    check_setup(path, job.setup(data))
     progress = restore_checkpoint(path, model)
     print(f"resuming after epoch {progress.epochs_done} of {job.recipe.epochs}", flush=True)
     return progress
 
 
-def _check_out(job: TrainJob, resume: bool, overwrite: bool) -> None:
+def _check_out(job: TrainJob, data: Dataset, resume: bool, overwrite: bool) -> None:
     """Refuses to lose or to mix up an unfinished training; before anything slow is done."""
     os.makedirs(job.out, exist_ok=True)
     path = job.path(CHECKPOINT_FILE)
@@ -123,16 +120,7 @@ def _check_out(job: TrainJob, resume: bool, overwrite: bool) -> None:
         raise CheckpointError(
             f"{path} exists: give --resume to go on with that training, --overwrite to start again"
         )
-    with reading(path, "a checkpoint of keras_models.train", CheckpointError):
-        found, wanted = parse_json(read_progress(path).setup), parse_json(job.setup())
-        found = {part: found[part] for part in wanted}
-    for part, value in wanted.items():
-        if found[part] == value:
-            continue
-        fields = value if isinstance(value, dict) else {}
-        changed = [key for key in fields if found[part].get(key) != fields[key]]
-        what = f"{part}.{changed[0]}" if changed else part
-        raise CheckpointError(f"{path}: made with another {what}; give the same or --overwrite")
+    check_setup(path, job.setup(data))
 
 
 def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
@@ -149,7 +137,7 @@ def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progre
     recipe = job.recipe
     batches = TrainBatches(data.train, data.num_classes, recipe, job.seed, 0)
     model = _compiled_model(job, len(batches))
-    start = _start(job, model, resume)
+    start = _start(job, data, model, resume)
     progress = train_to_the_end(
         model, batches, data, recipe, start, job.out, job.seed, job.checkpoint_every
     )
@@ -170,14 +158,6 @@ def accuracy(model: Any, data: Dataset, split: str) -> float:
     return right / len(data.split(split))
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _VERSIONS_OF:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
 def _report(
     job: TrainJob, data: Dataset, model: Any, progress: Progress, command: str
 ) -> dict[str, Any]:
@@ -186,7 +166,7 @@ def _report(
     return {
         "command": command,
         "seed": job.seed,
-        "versions": _versions(),
+        "versions": versions(),
         "backend": keras.backend.backend(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
         "arch": job.arch.name,
@@ -243,7 +223,7 @@ def _job() -> tuple[TrainJob, Dataset]:
         checkpoint_every=FLAGS.checkpoint_every,
         jit=_JIT[FLAGS.jit],
     )
-    _check_out(job, FLAGS.resume, FLAGS.overwrite)
+    _check_out(job, data, FLAGS.resume, FLAGS.overwrite)
     for split in (data.train, data.validation, data.test):
         split.preload()
     return job, data

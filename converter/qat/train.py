@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import time
 from typing import Any
@@ -39,12 +38,11 @@ from keras_models.datasets.core import Split
 from keras_models.training.checkpoint import (
     CheckpointError,
     Progress,
-    read_progress,
     restore_checkpoint,
     save_checkpoint,
 )
+from keras_models.training.setup import check_setup, setup_text, weights_digest
 from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
-from tflm_vit.files import parse_json, reading
 
 CHECKPOINT_FILE = "qat_checkpoint.npz"
 # XLA halves the time of a step, after half a minute or more of compiling.
@@ -132,7 +130,7 @@ def quantize_aware(
             f"{data.name} has {data.num_classes} classes, the network {arch.num_classes}; give "
             "the data set that it was trained on"
         )
-    setup = _setup(arch, data, recipe, ranges)
+    setup = _setup(model, arch, data, recipe, ranges)
     path = _checkpoint_path(directory, resume, setup)
     folded = fold(model, arch)
     teacher = float_twin(folded)
@@ -151,15 +149,17 @@ def discard_checkpoint(directory: str | None) -> None:
             os.remove(os.path.join(directory, CHECKPOINT_FILE))
 
 
-def _setup(arch: ArchConfig, data: Dataset, recipe: QatRecipe, ranges: RangeChoice) -> str:
+def _setup(
+    model: Any, arch: ArchConfig, data: Dataset, recipe: QatRecipe, ranges: RangeChoice
+) -> str:
     """What must not change between a kill and `resume`, as JSON."""
-    return json.dumps(
-        {
-            "arch": dataclasses.asdict(arch),
-            "recipe": dataclasses.asdict(recipe),
-            "dataset": data.name,
-            "ranges": str(ranges),
-        }
+    return setup_text(
+        data,
+        arch=dataclasses.asdict(arch),
+        recipe=dataclasses.asdict(recipe),
+        dataset=data.name,
+        ranges=str(ranges),
+        weights=weights_digest(model.get_weights()),
     )
 
 
@@ -175,11 +175,7 @@ def _checkpoint_path(directory: str | None, resume: bool, setup: str) -> str | N
         return path
     if not resume:
         raise CheckpointError(f"{path} exists: give --resume to go on with it, or remove it")
-    with reading(path, "a checkpoint of converter.quantize", CheckpointError):
-        found, wanted = parse_json(read_progress(path).setup), parse_json(setup)
-        changed = [key for key, value in wanted.items() if found.get(key) != value]
-    if changed:
-        raise CheckpointError(f"{path}: made with another {changed[0]}; give the same or remove it")
+    check_setup(path, setup)
     return path
 
 

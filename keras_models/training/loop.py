@@ -52,7 +52,7 @@ def train_to_the_end(
         checkpoints,
     ]
     if recipe.ema_momentum:
-        # Swaps the averages in for each validation and, at the end of training, for good.
+        # Swaps the averages in for each validation.
         used.append(keras.callbacks.SwapEMAWeights())
     try:
         used.append(callbacks.TensorBoardScalars(os.path.join(folder, "tensorboard")))
@@ -68,4 +68,8 @@ def train_to_the_end(
             verbose=0,
             shuffle=False,
         )
+    if model.optimizer.use_ema:
+        # From the optimizer's variables, which a checkpoint holds: a training that was killed after
+        # its last epoch, and goes on with none left to do, ends with the same weights.
+        model.optimizer.finalize_variable_values(model.trainable_variables)
     return checkpoints.progress

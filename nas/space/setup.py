@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+GONE = ("static_bytes", "code_bytes")  # of a target of earlier versions: no choices any more
+
 
 def same_setup(one: str, other: str) -> bool:
     """Whether two stored descriptions of a training or a search mean the same.
@@ -25,5 +27,4 @@ def same_setup(one: str, other: str) -> bool:
 
 
 def _chosen(fields: dict[str, Any]) -> dict[str, Any]:
-    gone = ("static_bytes", "code_bytes")
-    return {k: v for k, v in fields.items() if k not in gone and v is not None and v != []}
+    return {k: v for k, v in fields.items() if k not in GONE and v is not None and v != []}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -25,17 +24,16 @@ from keras_models.train import accuracy
 from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
-    CheckpointError,
     Progress,
-    read_progress,
     restore_checkpoint,
 )
 from keras_models.training.loop import train_to_the_end
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
+from keras_models.training.setup import check_setup, setup_text, weights_digest
 from keras_models.vit import build_vit
 from nas.space import SpaceError, SubnetConfig, parse_subnet
-from nas.space.setup import same_setup
+from nas.space.setup import GONE
 from nas.supernet.compiled import Objective, Steps
 from nas.supernet.extract import extract
 from nas.supernet.net import Supernet
@@ -61,10 +59,12 @@ class RetrainJob:
     seed: int
     out: str
 
-    def setup(self) -> str:
+    def setup(self, net: Supernet, data: Dataset) -> str:
+        """JSON of what must not change between a kill and a resume."""
         fields = dataclasses.asdict(self)
         del fields["out"]
-        return json.dumps(fields, sort_keys=True)
+        supernet = weights_digest(keras.ops.convert_to_numpy(v) for v in net.weights)
+        return setup_text(data, **fields, supernet=supernet)
 
     def path(self, name: str) -> str:
         return os.path.join(self.out, name)
@@ -116,7 +116,7 @@ def retrain(
         loss=_loss(job.objective, data.num_classes),
         metrics=[keras.metrics.MeanMetricWrapper(_right(data.num_classes), name="accuracy")],
     )
-    start = _start(job, model, resume)
+    start = _start(job, job.setup(net, data), model, resume)
     progress = train_to_the_end(model, batches, data, recipe, start, job.out, job.seed)
     final = build_vit(arch)
     final.set_weights(model.get_weights())
@@ -133,13 +133,12 @@ def _batches(job: RetrainJob, net: Supernet, data: Dataset) -> TrainBatches:
     return batches
 
 
-def _start(job: RetrainJob, model: Any, resume: bool) -> Progress:
+def _start(job: RetrainJob, setup: str, model: Any, resume: bool) -> Progress:
     """Restores the checkpoint if there is one to go on from."""
-    start, path = Progress(0, 0.0, [], job.setup()), job.path(CHECKPOINT_FILE)
+    path = job.path(CHECKPOINT_FILE)
     if not (resume and os.path.exists(path)):
-        return start
-    if not same_setup(read_progress(path).setup, start.setup):
-        raise CheckpointError(f"{path}: made with other settings; give the same ones")
+        return Progress(0, 0.0, [], setup)
+    check_setup(path, setup, GONE)
     return restore_checkpoint(path, model)
 
 

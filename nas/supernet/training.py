@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 import time
@@ -25,18 +24,17 @@ from keras_models.datasets.identity import RECORD
 from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
-    CheckpointError,
     Progress,
-    read_progress,
     restore_checkpoint,
     save_checkpoint,
 )
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
+from keras_models.training.setup import check_setup, setup_text
 from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
 from nas.space import SearchSpace, SubnetConfig
-from nas.space.setup import same_setup
+from nas.space.setup import GONE
 from nas.supernet.compiled import Objective, Steps
 from nas.supernet.data import SearchData
 from nas.supernet.distribution import Distribution
@@ -64,7 +62,7 @@ class SupernetJob:
     teacher: str = ""
     checkpoint_every: int = 1
 
-    def setup(self) -> str:
+    def setup(self, data: SearchData) -> str:
         """JSON of what must not change between a kill and --resume.
 
         The number of replicas may: it does not change the steps.
@@ -72,7 +70,7 @@ class SupernetJob:
         fields = dataclasses.asdict(self)
         for name in ("out", "checkpoint_every"):
             del fields[name]
-        return json.dumps(fields, sort_keys=True)
+        return setup_text(data.identity, **fields)
 
     def path(self, name: str) -> str:
         return os.path.join(self.out, name)
@@ -131,7 +129,7 @@ class Training:
         self.steps = Steps(self.net, self.optimizer, job.objective, self.distribution)
         self.panel = self.sampler.panel(PANEL)
         self.teacher = _teacher(job.teacher)
-        self.progress = Progress(0, 0.0, [], job.setup())
+        self.progress = Progress(0, 0.0, [], job.setup(data))
 
     def _stored(self) -> _Stored:
         return _Stored(self.net.weights, self.net.trainable_variables, self.optimizer)
@@ -152,10 +150,7 @@ class Training:
         Raises:
           CheckpointError: unreadable, or of another job.
         """
-        if not same_setup(read_progress(path).setup, self.progress.setup):
-            raise CheckpointError(
-                f"{path}: made with other settings; give the same ones or --overwrite"
-            )
+        check_setup(path, self.progress.setup, GONE)
         self.progress = restore_checkpoint(path, self._stored())
 
     def fit(self) -> list[dict[str, float]]:

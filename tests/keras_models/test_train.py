@@ -24,6 +24,7 @@ from keras_models.training.checkpoint import (
     save_checkpoint,
 )
 from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, recipe_for
+from keras_models.training.setup import check_setup
 
 TINY = ArchConfig.uniform(
     name="tiny",
@@ -138,6 +139,72 @@ def test_resume_after_a_kill_equals_an_uninterrupted_training(tmp_path, digits):
         np.testing.assert_allclose(a, b, atol=2e-4)
     assert straight["history"][-1]["loss"] == pytest.approx(report["history"][-1]["loss"], abs=1e-3)
     assert report["test_accuracy"] == train.accuracy(first, digits, "test")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nobody catches it."""
+
+
+def killing(*_, **__):
+    raise Killed
+
+
+# Where a training may be killed after its last epoch, by what is called there.
+NAMED_POINTS = {
+    "after the last checkpoint": (train, "_report"),
+    "before the weights' place": (train.os, "replace"),
+    "between weights and train.json": (train, "write_json"),
+    "before the checkpoint is removed": (train.os, "remove"),
+}
+
+
+def test_killed_after_the_last_epoch_a_resume_gives_the_same_averaged_weights(
+    tmp_path, digits, monkeypatch
+):
+    task = make_out(job(tmp_path, epochs=2))
+    model, progress = train.fit(task, digits)
+    expected = model.get_weights()
+    raw = np.load(task.path("checkpoint.npz"))["weight0"]
+    assert not np.array_equal(raw, expected[0])  # the test can fail: averages are other weights
+    for point, (owner, name) in NAMED_POINTS.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, killing)
+            with pytest.raises(Killed):
+                train.train(task, digits, "", resume=True)
+        assert os.path.exists(task.path("checkpoint.npz")), point
+    report = train.train(task, digits, "", resume=True)
+    assert report["history"] == progress.history
+    _, stored = load_trained(str(tmp_path))
+    for one, other in zip(expected, stored.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert report["validation_accuracy"] == pytest.approx(
+        progress.history[-1]["val_accuracy"], abs=1e-6
+    )
+
+
+def test_a_resume_says_what_differs(tmp_path, digits, capsys):
+    path, wanted = str(tmp_path / "c.npz"), json.loads(job(tmp_path).setup(digits))
+    model = train._compiled_model(job(tmp_path), 1)
+    model.optimizer.build(model.trainable_variables)
+    save_checkpoint(path, model, Progress(1, 0.0, [{}], json.dumps(wanted)))
+    check_setup(path, json.dumps(wanted))
+    for part, field, value in (
+        ("data", "digest", "0123456789abcdef"),
+        ("data", "class_names", ["a"]),
+        ("recipe", "learning_rate", 9.0),
+        ("arch", "embed_dim", 99),
+    ):
+        changed = {**wanted, part: {**wanted[part], field: value}}
+        with pytest.raises(CheckpointError, match=rf"another {part}\.{field} \(.*, now "):
+            check_setup(path, json.dumps(changed))
+    save_checkpoint(path, model, Progress(1, 0.0, [], json.dumps({"weights": "1"})))
+    with pytest.raises(CheckpointError, match="another weights"):
+        check_setup(path, json.dumps({"weights": "2"}))
+    assert capsys.readouterr().out == ""
+    newer = {"versions": {"numpy": "1.0"}, "data": 1}
+    save_checkpoint(path, model, Progress(1, 0.0, [], json.dumps({"versions": {"numpy": "0.9"}})))
+    check_setup(path, json.dumps(newer))  # an older checkpoint says nothing of the data
+    assert "made with numpy 0.9, going on with 1.0" in capsys.readouterr().out
 
 
 def make_out(task):
