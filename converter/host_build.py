@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converter.compile import RUNTIME, CompiledModel, include_dirs, kernel_headers, kernel_sources
-from toolchain import cached, digest, host_c, processor, raised_as, run_tool
+from toolchain import cached, compiled, digest, host_c, processor, raised_as, run_tool
 
 KIND = "host"  # in the cache
 
@@ -35,23 +35,23 @@ class HostBuildError(RuntimeError):
 def _kernels(extra_flags: Sequence[str]) -> tuple[Path, str]:
     """Static library of the kernels, and its key."""
     compiler = host_c()
-    sources = kernel_sources("host")
-    headers = kernel_headers()
-    flags = [*FLAGS, *extra_flags]
-    contents = [part for p in (*sources, *headers) for part in (p.name, p.read_bytes())]
-    key = digest(compiler.version, processor(), " ".join(flags), *contents)
+    objects = compiled(
+        KIND,
+        compiler,
+        [*FLAGS, *extra_flags],
+        kernel_sources("host"),
+        kernel_headers(),
+        places=_includes(),
+        seen=[processor()],
+    )
+    key = digest(compiler.version, *(path.read_bytes() for path in objects))
 
-    def build(work: Path) -> Path:
-        objects = []
-        for source in sources:
-            objects.append(str(work / f"{source.stem}.o"))
-            command = [compiler.path, *flags, *_includes(), "-c", str(source), "-o", objects[-1]]
-            run_tool(command, source.name)
+    def archive_into(work: Path) -> Path:
         archive = work / "kernels.a"
-        run_tool(["ar", "rcsD", str(archive), *objects], "ar")
+        run_tool(["ar", "rcsD", str(archive), *map(str, objects)], "ar")
         return archive
 
-    return cached(KIND, "libvit_kernels", ".a", key, build), key
+    return cached(KIND, "libvit_kernels", ".a", key, archive_into), key
 
 
 def _includes() -> list[str]:

@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike
 
 from tflm_custom_ops.ops import BY_KIND, OPERATORS, Params, Status, encode, operator_of
 from tflm_custom_ops.sources import KERNELS, kernel_files
-from toolchain import cached, digest, host_c, processor, raised_as, run_tool
+from toolchain import cached, compiled, digest, host_c, processor, raised_as, run_tool
 
 FLAGS = ("-std=c11", "-O3", "-march=native", "-Wall", "-Wextra", "-Werror")
+KIND = "kernels"  # in the cache
 PARAMS_BYTES = 4096  # more than any parameter struct has
 
 
@@ -49,18 +50,21 @@ def build(directory: Path | None = None, flags: Sequence[str] = FLAGS) -> Path:
         include = directory
     with raised_as(lambda error: HostLibraryError(str(error))):
         compiler = host_c()
-        named = [part for p in (*sources, *headers) for part in (p.name, p.read_bytes())]
-        key = digest(compiler.version, processor(), " ".join(flags), *named)
+        folders = sorted({path.parent for path in (*sources, *headers)})
+        places = [f"-I{include}", *(f"-ffile-prefix-map={folder}=kernels" for folder in folders)]
+        made_with = [*flags, "-fPIC"]
+        objects = compiled(
+            KIND, compiler, made_with, sources, headers, places=places, seen=[processor()]
+        )
+        key = digest(compiler.version, " ".join(flags), *(path.read_bytes() for path in objects))
 
-        def compile_into(work: Path) -> Path:
+        def link_into(work: Path) -> Path:
             library = work / "library.so"
-            options = [*flags, "-fPIC", "-shared", f"-I{include}", "-o", str(library)]
-            folders = {path.parent for path in (*sources, *headers)}
-            options += [f"-ffile-prefix-map={folder}=kernels" for folder in sorted(folders)]
-            run_tool([compiler.path, *options, *map(str, sources)], "compiling the kernels")
+            command = [compiler.path, *made_with, "-shared", "-o", str(library)]
+            run_tool([*command, *map(str, objects)], "linking the kernels")
             return library
 
-        return cached("kernels", "libvit", ".so", key, compile_into)
+        return cached(KIND, "libvit", ".so", key, link_into)
 
 
 def aligned_bytes(size: int, alignment: int = 16) -> np.ndarray:

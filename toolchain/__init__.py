@@ -12,12 +12,14 @@ from toolchain.compilers import (
     run_tool,
 )
 from toolchain.errors import ToolchainError, raised_as
+from toolchain.objects import compiled
 
 __all__ = [
     "VARIABLE",
     "Compiler",
     "ToolchainError",
     "cached",
+    "compiled",
     "cross_tool",
     "digest",
     "first_error",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from firmware.emulator.faults import GuestFault
 from firmware.emulator.memory import Access, Memory
 from firmware.errors import FirmwareError
 from tflm_custom_ops.sources import KERNELS, kernel_files
-from toolchain import Compiler, cached, cross_tool, digest, raised_as, run_tool
+from toolchain import Compiler, cached, compiled, cross_tool, digest, raised_as, run_tool
 
 HERE = Path(__file__).parent
 KIND = "single_kernels"  # in the cache
@@ -104,12 +103,9 @@ def _link(
         *core.compiler_flags(), *optimisation, "-std=c11", "-ffunction-sections",
         "-fdata-sections", "-fno-common", *(f"-D{d}" for d in defines),
     ]  # fmt: skip
-    seen = [part for header in headers for part in (header.name, header.read_bytes())]
-    objects = []
-    for source in sources:
-        key = digest(gcc.version, "\0".join(flags), source.name, source.read_bytes(), *seen)
-        compile_into = functools.partial(_compile, gcc, flags, source)
-        objects.append(cached(KIND, f"{source.stem}-{source.suffix[1:]}", ".o", key, compile_into))
+    folders = sorted({KERNELS, *(source.parent for source in sources)})
+    places = [f"-I{KERNELS}", *(f"-ffile-prefix-map={folder}=." for folder in folders)]
+    objects = compiled(KIND, gcc, flags, sources, headers, places=places)
     script = HERE / "kernels.ld"
     contents = [path.read_bytes() for path in objects]
 
@@ -124,14 +120,6 @@ def _link(
 
     key = digest(gcc.version, *core.compiler_flags(), script.read_bytes(), *contents)
     return cached(KIND, f"kernels-{core.name}", ".elf", key, link_into)
-
-
-def _compile(gcc: Compiler, flags: Sequence[str], source: Path, work: Path) -> Path:
-    target = work / "object.o"
-    places = [f"-ffile-prefix-map={folder}=." for folder in (KERNELS, source.parent)]
-    command = [gcc.path, *flags, f"-I{KERNELS}", *places, "-c", str(source), "-o", str(target)]
-    run_tool(command, source.name)
-    return target
 
 
 _MEMORIES = (

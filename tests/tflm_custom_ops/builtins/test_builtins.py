@@ -28,15 +28,6 @@ from tests.tflm_custom_ops.builtins.generators import GENERATORS
 from tflm_custom_ops.builtins.params import quantize_multiplier
 from tflm_custom_ops.builtins.rescale import rescale
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
-from toolchain import VARIABLE
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _private_cache(tmp_path_factory: pytest.TempPathFactory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("host_cache")))
-    yield
-    patch.undo()
 
 
 def run_reference(case: cases.Case) -> tuple[np.ndarray, ...]:
