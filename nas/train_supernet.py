@@ -20,10 +20,8 @@ from keras_models.training.checkpoint import (
 )
 from nas import command as shared
 from nas.space.presets import get_space
-from nas.supernet.compiled import Objective
 from nas.supernet.data import load_search_data
 from nas.supernet.distribution import KINDS, START_TIMEOUT, make_distribution
-from nas.supernet.training import SupernetJob, train
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
@@ -78,6 +76,10 @@ def _body() -> None:
     if FLAGS.teacher:
         names = recorded_classes(FLAGS.teacher)
         expect_same_classes(FLAGS.teacher, names, data.dataset, FLAGS.allow_other_data)
+    # Here: what is refused before need not wait for TensorFlow, nor --help.
+    from nas.supernet.compiled import Objective
+    from nas.supernet.training import SupernetJob, train
+
     job = SupernetJob(
         space,
         model,

@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 from numpy.typing import NDArray
 
 from nas.supernet.cluster import Cluster, DistributionError, read_cluster
@@ -98,6 +97,8 @@ class Replicated(Distribution):
         # the optimizer averaged, are clipped as one process would clip them, and not added again.
         name = "_all_reduce_sum_gradients"
         if not hasattr(type(optimizer), name):
+            import keras
+
             raise DistributionError(
                 f"keras {keras.__version__}: {type(optimizer).__name__} has no {name}; expected "
                 "the version that pyproject.toml names"
@@ -236,6 +237,8 @@ def make_distribution(kind: str, start_timeout: float = START_TIMEOUT) -> Distri
         raise DistributionError(f"distribution: got {kind!r}, expected one of {', '.join(KINDS)}")
     if kind == "none":
         return Distribution()
+    import keras
+
     if keras.backend.backend() != "tensorflow":
         raise DistributionError(
             f"--distribution={kind}: got KERAS_BACKEND={keras.backend.backend()}, expected "

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 from keras_models.datasets.identity import expect_same_data
 from nas.space import SearchSpace, SubnetConfig
-from nas.supernet.compiled import Steps
 from nas.supernet.data import load_search_data
 from nas.supernet.files import load_supernet, trained_on
+
+if TYPE_CHECKING:
+    from nas.supernet.compiled import Steps  # imports TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +48,9 @@ class Evaluator:
 
     @functools.cached_property
     def _steps(self) -> Steps:
-        net = load_supernet(self.source.supernet)
-        return Steps(net)
+        from nas.supernet.compiled import Steps
+
+        return Steps(load_supernet(self.source.supernet))
 
     @functools.cached_property
     def _images(self):  # type: ignore[no-untyped-def]

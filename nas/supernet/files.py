@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from keras_models.datasets.identity import Identity, recorded_in
 from nas.space import SearchSpace, SpaceError
-from nas.supernet.net import Supernet
 from tflm_vit.files import read_json, reading, write_atomic
+
+if TYPE_CHECKING:
+    from nas.supernet.net import Supernet  # imports TensorFlow, which not every command waits for
 
 SPACE_FILE = "space.json"
 WEIGHTS_FILE = "supernet.npz"
@@ -22,6 +23,8 @@ TRAIN_FILE = "train.json"
 
 def save_supernet(directory: str, net: Supernet) -> None:
     """Writes both files; each appears whole or not at all."""
+    import keras
+
     values: dict[str, Any] = {
         w.path.replace("/", "|"): keras.ops.convert_to_numpy(w) for w in net.weights
     }
@@ -50,6 +53,8 @@ def load_supernet(directory: str) -> Supernet:
     Raises:
       SpaceError: a file is missing or does not belong to the space; the message names it.
     """
+    from nas.supernet.net import Supernet
+
     net = Supernet(SearchSpace.load(os.path.join(directory, SPACE_FILE)))
     net.build()
     path = os.path.join(directory, WEIGHTS_FILE)

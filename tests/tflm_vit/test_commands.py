@@ -191,6 +191,17 @@ def test_help_of_a_verb_is_that_of_its_command() -> None:
         assert f"--{name}=" in done.stdout
 
 
+# They import it first of all: their trainings are written for Keras throughout.
+WAITS_FOR_TENSORFLOW = {"retrain", "evolve_space"}
+
+
+def test_help_and_refusals_do_not_wait_for_tensorflow() -> None:
+    modules = [v.module for v in command.VERBS if v.name not in WAITS_FOR_TENSORFLOW]
+    text = f"import sys, {', '.join(modules)}; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
+
+
 def test_the_version_is_written_once() -> None:
     done = typed("--version")
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
