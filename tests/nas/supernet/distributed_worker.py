@@ -1,46 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process of test_distribution.py: a few steps on digits, then everything it knows as .npz.
+"""The trainings of test_distribution.py: a few steps on digits, then everything they know as .npz.
 
-    distributed_worker.py DUMP OUT single|mirrored|multi_worker [STEP]
+    distributed_worker.py FOLDER
 
-With STEP the process kills itself, as a machine that loses power, before that step of its run.
-FAULT in the environment names a mistake of `FAULTS` that this process makes.
+Each is a process of its own, forked from this one, which has imported TensorFlow for all of them
+(that takes longer than a training) and never uses it.
 """
 
 import dataclasses
+import json
 import os
+import pathlib
 import signal
+import socket
 import sys
+from unittest import mock
 
+import numpy as np
 import tensorflow as tf
 
-KIND = sys.argv[3]
-tf.config.threading.set_intra_op_parallelism_threads(1)
-if KIND == "mirrored":
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    halves = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, halves)
-
-import numpy as np  # noqa: E402
-
-from keras_models.arch import StemLayer  # noqa: E402
-from keras_models.training.recipe import DIGITS  # noqa: E402
-from nas.cost.model import CostModel  # noqa: E402
-from nas.cost.targets import Target  # noqa: E402
-from nas.space import Patch  # noqa: E402
-from nas.space.presets import SPACES  # noqa: E402
-from nas.supernet import training as training_module  # noqa: E402
-from nas.supernet.cluster import DistributionError  # noqa: E402
-from nas.supernet.compiled import Objective, Steps  # noqa: E402
-from nas.supernet.data import load_search_data  # noqa: E402
-from nas.supernet.distribution import Replicated, make_distribution  # noqa: E402
-from nas.supernet.net import Supernet  # noqa: E402
+from keras_models.arch import StemLayer
+from keras_models.training.recipe import DIGITS
+from nas.cost.model import CostModel
+from nas.cost.targets import Target
+from nas.space import Patch
+from nas.space.presets import SPACES
+from nas.supernet import training as training_module
+from nas.supernet.cluster import DistributionError
+from nas.supernet.compiled import Objective, Steps
+from nas.supernet.data import load_search_data
+from nas.supernet.distribution import Replicated, make_distribution
+from nas.supernet.net import Supernet
 
 # Two patch embeddings, one behind a stem with batch normalization: two compiled steps.
 STEM = (StemLayer(3, 2, 4, batch_norm=True),)
 SPACE = SPACES["digits_8"].replace(
     patches=(Patch(2, STEM), Patch(4)), embed_dim=(8, 16), depth=(1,), heads=(1, 2)
 )
+# The first alone: half the compilations, for what more runs show.
+NARROW = SPACE.replace(patches=SPACE.patches[:1])
 RECIPE = dataclasses.replace(
     DIGITS, epochs=2, batch_size=24, warmup_epochs=0, clip_norm=0.5, ema_momentum=0.5
 )
@@ -73,20 +71,27 @@ FAULTS = {
 }
 
 
-def digits():
-    data = load_search_data("digits", "", SPACE)
+# Name of a run -> its space and distribution; faults are mirrored.
+LOCAL = {
+    "single": (SPACE, "none"),
+    "mirrored": (SPACE, "mirrored"),
+    "narrow": (NARROW, "none"),
+    # With its gradients always clipped, a sum of them would be their mean.
+    "gradients added": (SPACE, "mirrored"),
+    **{fault: (NARROW, "mirrored") for fault in FAULTS if fault != "gradients added"},
+}
+
+
+def digits(space):
+    data = load_search_data("digits", "", space)
     small = dataclasses.replace(
         data.dataset, train=data.dataset.train.take(96), validation=data.dataset.validation.take(24)
     )
     return dataclasses.replace(data, dataset=small)
 
 
-def main():
-    dump, out = sys.argv[1:3]
-    if os.environ.get("FAULT"):
-        setattr(*FAULTS[os.environ["FAULT"]])
-    distribution = make_distribution("none" if KIND == "single" else KIND)
-    made = []
+def run(space, kind, dump, out):
+    distribution, made = make_distribution(kind), []
 
     class Kept(training_module.Training):
         def __init__(self, *arguments):
@@ -94,21 +99,11 @@ def main():
             made.append(self)
 
     training_module.Training = Kept
-    if len(sys.argv) > 4:
-        original, taken = Steps.train, []
-
-        def deadly(self, *arguments):
-            taken.append(1)
-            if len(taken) == int(sys.argv[4]):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(self, *arguments)
-
-        Steps.train = deadly
     job = training_module.SupernetJob(
-        SPACE, CostModel(Target()), RECIPE, Objective(0.1, 0.0), False, 3, out
+        space, CostModel(Target()), RECIPE, Objective(0.1, 0.0), False, 3, str(out)
     )
     try:
-        report = training_module.train(job, digits(), "command", True, distribution)
+        report = training_module.train(job, digits(space), "command", True, distribution)
     except DistributionError as error:
         sys.exit(f"ended: {error}")
     training = made[0]
@@ -118,6 +113,87 @@ def main():
         for copy, each in enumerate(getattr(value, "values", (value,))):
             arrays[f"slot{i}.{copy}"] = each.numpy()
     np.savez(dump, compilations=report["compilations"], steps=report["steps"], **arrays)
+
+
+def local(folder, name):
+    space, kind = LOCAL[name]
+    if kind == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        halves = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, halves)
+    (folder / name).mkdir()
+    if name in FAULTS:
+        setattr(*FAULTS[name])
+        # Only what is computed counts here, not how fast.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    run(space, kind, folder / f"{name}.npz", folder / name)
+
+
+def worker(folder, name, out, cluster, kill):
+    """One of several; with `kill` it dies, as a machine that loses power, before that step."""
+    os.environ["TF_CONFIG"] = json.dumps(cluster)
+    original, taken = Steps.train, []
+
+    def deadly(self, *arguments):
+        taken.append(1)
+        if len(taken) == kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, *arguments)
+
+    with mock.patch.object(Steps, "train", deadly):
+        run(NARROW, "multi_worker", folder / f"{name}.npz", folder / out)
+
+
+def forked(folder, name, function, *arguments):
+    """Process number of a child that runs the function, and then ends as a program does."""
+    number = os.fork()
+    if number:
+        return number
+    log = os.open(folder / f"{name}.log", os.O_CREAT | os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    function(folder, name, *arguments)
+    sys.exit()
+
+
+def ended(number):
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def clusters():
+    """TF_CONFIG of two workers on free loopback ports."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for each in sockets:
+        each.close()
+    return [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in (0, 1)
+    ]
+
+
+def two_workers(folder, names, kills=(None, None)):
+    """Exit codes of two that write in `chief` and `other`."""
+    numbers = [
+        forked(folder, name, worker, out, cluster, kill)
+        for name, out, cluster, kill in zip(
+            names, ("chief", "other"), clusters(), kills, strict=True
+        )
+    ]
+    return [ended(number) for number in numbers]
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    codes = {name: ended(forked(folder, name, local)) for name in LOCAL}
+    for out in ("chief", "other"):
+        (folder / out).mkdir()
+    codes["chief_alone"], codes["killed"] = two_workers(
+        folder, ("chief_alone", "killed"), (None, 6)
+    )
+    left = sorted(os.listdir(folder / "chief"))
+    codes["chief"], codes["other"] = two_workers(folder, ("chief", "other"))
+    (folder / "ended.json").write_text(json.dumps({"codes": codes, "left": left}))
 
 
 main()
