@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +15,9 @@ from converter.evaluate.evaluation import ends_of
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.runtimes.tflm.plain_gelu import replace_gelu
 from firmware.errors import FirmwareError
+from tests.commands import run_here
 from tests.converter.compile import fused_models
 
-ROOT = Path(__file__).parents[2]
 TREE = Path(os.environ.get("TFLM_DIR", "/nonexistent"))
 needs_tflm = pytest.mark.skipif(
     not application.libraries(TREE),
@@ -27,25 +25,17 @@ needs_tflm = pytest.mark.skipif(
 )
 
 
-def command(*arguments: str, tflm_dir: str | None) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if k != "TFLM_DIR"}
-    if tflm_dir is not None:
-        environment["TFLM_DIR"] = tflm_dir
-    call = [sys.executable, "-m", "benchmarks.compare_tflm", *arguments]
-    return subprocess.run(
-        call, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def test_skipped_with_one_line():
-    done = command(tflm_dir=None)
+def test_skipped_with_one_line(monkeypatch):
+    monkeypatch.delenv("TFLM_DIR", raising=False)
+    done = run_here("benchmarks.compare_tflm")
     assert done.returncode == 0
     assert done.stdout.startswith("compare_tflm: skipped, TFLM_DIR is unset")
     assert done.stdout.count("\n") == 1
 
 
-def test_tree_without_a_library(tmp_path):
-    done = command(tflm_dir=str(tmp_path))
+def test_tree_without_a_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFLM_DIR", str(tmp_path))
+    done = run_here("benchmarks.compare_tflm")
     assert done.returncode == 1
     assert "compare_tflm: no library for Cortex-M7 in TFLM_DIR=" in done.stderr
 

@@ -25,6 +25,7 @@ from keras_models.training.checkpoint import (
 )
 from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, recipe_for
 from keras_models.training.setup import check_setup
+from tests.commands import run_here
 
 TINY = ArchConfig.uniform(
     name="tiny",
@@ -68,12 +69,9 @@ def job(out, **changes):
     )
 
 
-def command(out, *extra):
+def words(out, *extra):
     overrides = [f"--set={name}={value}" for name, value in OVERRIDES.items()]
     return [
-        sys.executable,
-        "-m",
-        "keras_models.train",
         f"--network={out}/tiny.json",
         f"--out={out}/run",
         "--seed=3",
@@ -83,14 +81,18 @@ def command(out, *extra):
     ]
 
 
+def command(out, *extra):
+    return [sys.executable, "-m", "keras_models.train", *words(out, *extra)]
+
+
 def run(arguments):
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.run(arguments, capture_output=True, text=True, env=env, timeout=300)
+    return subprocess.run(arguments, capture_output=True, text=True, env=env, timeout=1800)
 
 
 def kill_after_epochs(process, checkpoint, epochs):
     """SIGKILL as soon as the checkpoint holds that many epochs; returns what it holds then."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline and process.poll() is None:
         if checkpoint.exists() and read_progress(str(checkpoint)).epochs_done >= epochs:
             os.kill(process.pid, signal.SIGKILL)
@@ -109,10 +111,10 @@ def test_resume_after_a_kill_equals_an_uninterrupted_training(tmp_path, digits):
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "run" / "train.json").exists()
     # Without --resume nothing is lost, and another recipe is refused.
-    refused = run(command(tmp_path))
+    refused = run_here("keras_models.train", *words(tmp_path))
     assert refused.returncode == 1
     assert "give --resume" in refused.stderr
-    other = run(command(tmp_path, "--resume", "--set=learning_rate=0.5"))
+    other = run_here("keras_models.train", *words(tmp_path, "--resume", "--set=learning_rate=0.5"))
     assert other.returncode == 1
     assert "another recipe.learning_rate" in other.stderr
     resumed = run(command(tmp_path, "--resume", f"--json={tmp_path}/report.json"))
@@ -293,8 +295,7 @@ def test_recipes_do_not_decay_biases_and_norms(tmp_path):
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path):
-    base = [sys.executable, "-m", "keras_models.train", f"--out={tmp_path}/out"]
-    result = run([*base, *arguments])
+    result = run_here("keras_models.train", f"--out={tmp_path}/out", *arguments)
     assert result.returncode == (1 if arguments else 2)
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 
 from converter.tflite import parse
 from keras_models.arch import ArchConfig
+from tests.commands import run_here
 
 ARCH = ArchConfig.uniform(
     name="tiny", image_size=8, channels=3, num_classes=3, patch_size=4, embed_dim=8, depth=1,
@@ -35,9 +35,8 @@ def folder(tmp_path: Path) -> Path:
 
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ARCH.save(str(tmp_path / "a.json"))
-    command = [sys.executable, "-m", "converter.quantize", f"--network={tmp_path}/a.json"]
-    command += ["--weights=random", f"--out={tmp_path}/p.tflite", f"--json={tmp_path}/r.json"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    words = [f"--network={tmp_path}/a.json", "--weights=random", f"--out={tmp_path}/p.tflite"]
+    return run_here("converter.quantize", *words, f"--json={tmp_path}/r.json", *arguments)
 
 
 def test_one_image_classes(tmp_path: Path, folder: Path) -> None:

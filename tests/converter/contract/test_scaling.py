@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from converter.contract import (
 from converter.contract.contract import ContractError, check_assumed, check_stated
 from converter.tflite import parse
 from keras_models.datasets.normalization import OWN, Normalization
+from tests.commands import run_here
 from tests.converter.contract import images_0_to_255
 from tflm_vit.files import FileError
 from tflm_vit.flag_set import FlagSet
@@ -39,10 +38,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(module: str, *arguments: str) -> tuple[int, str, str]:
-    """In a process of its own: flags keep their values."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False
-    )
+    done = run_here(module, *arguments)
     return done.returncode, done.stdout, done.stderr
 
 

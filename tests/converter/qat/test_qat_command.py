@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from converter.fuse import fuse_model
 from keras_models.arch import ArchConfig, StemLayer
+from tests.commands import run_here
 
 ARCH = ArchConfig.uniform(
     name="vit_digits", image_size=8, channels=1, num_classes=10, patch_size=2, embed_dim=16,
@@ -20,12 +19,11 @@ ARCH = ArchConfig.uniform(
 
 def test_command(tmp_path: Path) -> None:
     ARCH.save(str(tmp_path / "a.json"))
-    command = [
-        sys.executable, "-m", "converter.quantize", f"--network={tmp_path}/a.json",
+    done = run_here(
+        "converter.quantize", f"--network={tmp_path}/a.json",
         "--weights=random", "--dataset=digits", "--calibration_count=8", "--qat", "--qat_epochs=1",
         f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 epochs, validation" in done.stdout
     # A fine-tuning can always be gone on with, and leaves nothing once its result is written.

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from converter.runtimes.interface import RuntimeUnavailableError
 from converter.support import verdicts
 from converter.support.verdict import COMPILED, DEVICE, WHEEL
 from converter.tflite import parse, serialize
+from tests.commands import run_here
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, token_input
 from tests.converter.fuse.plain_graph import PlainGraph
 from tests.converter.support.models import moved
@@ -97,9 +97,8 @@ def test_damaged_fused_operator_runs_nowhere() -> None:
 def fuse(tmp_path: Path, plain: bytes, *arguments: str) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "plain.tflite"
     path.write_bytes(plain)
-    command = [sys.executable, "-m", "converter.fuse", f"--model={path}",
-               f"--out={tmp_path / 'fused.tflite'}", *arguments]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    out = f"--out={tmp_path / 'fused.tflite'}"
+    return run_here("converter.fuse", f"--model={path}", out, *arguments)
 
 
 def test_command_prints_what_runs_the_file(tmp_path: Path) -> None:
@@ -110,8 +109,7 @@ def test_command_prints_what_runs_the_file(tmp_path: Path) -> None:
     assert "from the float network, on probe inputs: plain" in done.stdout
     report = json.loads((tmp_path / "report.json").read_text())
     assert [entry["runs"] for entry in report["runtimes"]] == [True] * 3
-    inspect = [sys.executable, "-m", "converter.inspect", f"--model={tmp_path / 'fused.tflite'}"]
-    shown = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout
+    shown = run_here("converter.inspect", f"--model={tmp_path / 'fused.tflite'}").stdout
     assert f"{COMPILED}: runs it" in shown
 
 
