@@ -20,7 +20,7 @@ demo: setup
 	$(PYTHON) -m examples.demo --out=build/demo
 
 test: setup
-	$(PYTHON) -m pytest -q -n $(JOBS) --dist=loadfile tests
+	$(PYTHON) -m pytest -q -n $(JOBS) --dist=loadfile --no-loadscope-reorder tests
 	$(MAKE) --no-print-directory bazel-test
 
 bazel-test: setup

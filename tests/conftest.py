@@ -2,6 +2,10 @@
 """What every test run has, also one that was not started by `make test`."""
 
 import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
 
 # As in the Makefile: tests that count a command's lines of error must not count TensorFlow's about
 # drivers of a GPU. Set before anything imports TensorFlow.
@@ -9,3 +13,34 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # One process a core already: BLAS threads that wait for each other only take time from the others.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "tests", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
+
+# More than about 20 seconds each, the longest first. A process takes whole files in this order; one
+# that comes last would run alone.
+LONG_FILES = (
+    "nas/supernet/test_distribution.py",
+    "end_to_end/test_whole_networks.py",
+    "nas/search/test_search.py",
+    "nas/supernet/test_train_supernet.py",
+    "tflm_custom_ops/dsp/test_dsp_kernels.py",
+    "firmware/test_footprint.py",
+    "converter/qat/test_qat.py",
+    "keras_models/test_train.py",
+    "nas/supernet/test_supernet.py",
+    "keras_models/test_conversion.py",
+    "nas/search/test_storage.py",
+    "tflm_custom_ops/kernels/test_sanitizers.py",
+    "firmware/test_client.py",
+    "converter/qat/test_qat_command.py",
+    "converter/plan/test_docs.py",
+)
+_PLACE = {Path(__file__).parent / name: place for place, name in enumerate(LONG_FILES)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _PLACE.get(item.path, len(_PLACE)))

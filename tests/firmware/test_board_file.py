@@ -123,7 +123,7 @@ def test_semihosting_console_over_tcp(tmp_path):
         image = fake_model.images(1)[0]
         result = Connection(line).classify(image)
         line.close()
-        server.join(10)
+        server.join(100)
     np.testing.assert_array_equal(result.logits, fake_model.reference(image))
 
 

@@ -238,7 +238,7 @@ def test_interrupt_leaves_nothing(files, tmp_path):
         script.write_text(
             "#!/bin/sh\n"
             'if [ "$1" = --version ]; then echo none; exit 0; fi\n'
-            f"touch {tmp_path}/started\nexec sleep 60\n"
+            f"touch {tmp_path}/started\nexec sleep 1000\n"
         )
         script.chmod(0o755)
     work = tmp_path / "work"
@@ -254,9 +254,9 @@ def test_interrupt_leaves_nothing(files, tmp_path):
         # A shell starts its background jobs with interrupts ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    _wait_for((tmp_path / "started").exists, 60)
+    _wait_for((tmp_path / "started").exists, 300)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors.split("\n") == ["", "export: interrupted", ""]
     assert not list(work.iterdir())

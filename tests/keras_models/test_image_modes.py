@@ -18,7 +18,9 @@ from keras_models.datasets.images import eight_bits, fit_image, read_image
 
 SIDE = 6
 ANY = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

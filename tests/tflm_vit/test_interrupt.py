@@ -24,7 +24,7 @@ class Slow(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name == {name!r} and not os.path.exists({mark!r}):
             open({mark!r}, "w").close()
-            end = time.monotonic() + 20
+            end = time.monotonic() + 120
             while time.monotonic() < end:
                 pass
         return None
@@ -44,7 +44,6 @@ MOMENTS = [
     *((f"-m {verb.module.removesuffix('.__main__')}", "numpy") for verb in VERBS),
     ("-m converter.plan", "ortools"),
     ("-m nas.search", "optuna"),
-    ("-m nas.train_supernet", "keras"),
     ("-m converter.quantize", "keras"),
     ("-m tflm_vit search", "optuna"),
     ("-m tflm_vit plan", "absl"),
@@ -65,13 +64,13 @@ def interrupted_while_importing(
         # A shell starts its background jobs with interrupts ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not mark.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=30)
+    out, errors = process.communicate(timeout=300)
     return subprocess.CompletedProcess(command, process.returncode, out, errors)
 
 

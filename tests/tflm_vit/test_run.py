@@ -105,7 +105,7 @@ def test_an_interrupt_that_a_library_turned_into_its_own_error(
     def body() -> None:
         try:
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(10)
+            time.sleep(100)
         except KeyboardInterrupt:
             raise ImportError("numpy failed to import") from None
 
@@ -124,11 +124,11 @@ def test_an_interrupt_in_a_destructor_is_not_lost(capsys: pytest.CaptureFixture[
 
     def body() -> None:
         Slow()
-        time.sleep(10)
+        time.sleep(100)
 
     started = time.monotonic()
     assert ended(body) == 130
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 50
     assert capsys.readouterr().err == "\nname: interrupted\n"
 
 

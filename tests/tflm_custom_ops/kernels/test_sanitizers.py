@@ -69,7 +69,7 @@ def run(library: Path, name: str, count: int) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
 
 
