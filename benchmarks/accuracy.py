@@ -29,8 +29,8 @@ from benchmarks.accuracy_record import (
     table,
     write_json,
 )
-from converter.calibration import METHODS, RangeChoice, choose_ranges
-from converter.ptq import calibrate, quantize_calibrated
+from converter.quantize.calibration import METHODS, RangeChoice, choose_ranges
+from converter.quantize.ptq import calibrate, quantize_calibrated
 from keras_models.datasets import load_images
 from keras_models.load import resolve_arch, resolve_model
 from tflm_vit import flags

@@ -32,9 +32,9 @@ from benchmarks.accuracy_record import (
     table,
     write_json,
 )
-from converter.calibration import METHODS, RangeChoice
 from converter.evaluate.metrics import classification, predictions, wilson_interval
-from converter.ptq import Floats, quantize
+from converter.quantize.calibration import METHODS, RangeChoice
+from converter.quantize.ptq import Floats, quantize
 from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.datasets.core import Split

@@ -30,7 +30,7 @@ from benchmarks.kernels.emulator import KernelEmulator
 from boards import get_board
 from converter.fuse import fuse_model
 from converter.plan import plan_model
-from converter.ptq import quantize
+from converter.quantize.ptq import quantize
 from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
 from keras_models.arch import ArchConfig

@@ -19,7 +19,7 @@ from converter import tflite
 from converter.fuse import fuse_model
 from converter.fused_ops import decoded_all
 from converter.plan import plan_model, read_plan
-from converter.ptq import quantize
+from converter.quantize.ptq import quantize
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import build_model

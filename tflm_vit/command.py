@@ -22,7 +22,7 @@ class Verb:
 
 VERBS = (
     Verb("train", "keras_models.train", "Trains a network."),
-    Verb("quantize", "converter.quantize", "Turns a trained network into a plain int8 .tflite."),
+    Verb("quantize", "converter.quantize.__main__", "Turns a network into a plain int8 .tflite."),
     Verb("sensitivity", "converter.sensitivity.__main__", "Measures what quantizing costs."),
     Verb("fuse", "converter.fuse.__main__", "Rewrites a plain int8 .tflite to fused operators."),
     Verb("plan", "converter.plan.__main__", "Plans the memory of a .tflite."),

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.calibration import Histogram, RangeChoice
 from converter.evaluate.evaluation import ModelEnds
 from converter.qat.fold import Folded
+from converter.quantize.calibration import Histogram, RangeChoice
 from keras_models.arch import ArchConfig
 from keras_models.vit import build_vit, weight_name
 
@@ -203,7 +203,7 @@ def initial_ranges(
                 histogram.add(np.asarray(y))
     result = []
     for entry, histogram in zip(entries, histograms, strict=True):
-        # The residual stream keeps its extremes, as in converter.calibration.
+        # The residual stream keeps its extremes, as in converter.quantize.calibration.
         kind = type(twin.get_layer(entry.layer)).__name__
         keep = kind in ("Add", "PositionEmbedding") or entry.layer == "head"
         a, b = (RangeChoice() if keep else choice).range_of(histogram)

@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from converter.calibration import RangeChoice
-from converter.ptq import MINMAX, Floats, check_calibration, quantize
 from converter.qat.fold import Folded, fold
 from converter.qat.network import (
     InputRounding,
@@ -32,6 +30,8 @@ from converter.qat.network import (
     set_float_weights,
     set_ranges,
 )
+from converter.quantize.calibration import RangeChoice
+from converter.quantize.ptq import MINMAX, Floats, check_calibration, quantize
 from keras_models.arch import ArchConfig
 from keras_models.datasets import Dataset
 from keras_models.datasets.core import Split

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from converter.calibration import METHODS, RangeChoice
-from converter.ptq import Floats, calibrate, quantize_calibrated
+from converter.quantize.calibration import METHODS, RangeChoice
+from converter.quantize.ptq import Floats, calibrate, quantize_calibrated
 from converter.sensitivity.draw import draw
 from converter.sensitivity.report import SensitivityReport
 from converter.sensitivity.study import Labels, Study

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from converter.calibration import float_interpreter
 from converter.evaluate.metrics import sqnr_db
+from converter.quantize.calibration import float_interpreter
 from converter.sensitivity.report import LayerSensitivity, finite
 from converter.sensitivity.values import Reals, range_of
 from converter.tflite import Graph, Model, Tensor, serialize

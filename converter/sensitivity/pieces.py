@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.calibration import float_interpreter
+from converter.quantize.calibration import float_interpreter
 from converter.sensitivity.values import Reals
 from converter.tflite import Graph, GraphView, Model, TfliteError, serialize
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measurements behind `converter.sensitivity`.
 
-The float network is the converter's own float file (`converter.ptq.calibrate`), cut at the fused
-operators' tensors: the residual stream is the only activation that crosses a block's border, so a
-piece of the float graph has one input and one output. Fused operators run in the portable C
+The float network is the converter's own float file (`converter.quantize.ptq.calibrate`), cut at the
+fused operators' tensors: the residual stream is the only activation that crosses a block's border,
+so a piece of the float graph has one input and one output. Fused operators run in the portable C
 kernels, which equal the integer definition bit for bit.
 """
 
@@ -62,7 +62,7 @@ class Study:
         """Fuses the plain file and cuts the float one in the same places.
 
         Args:
-          calibrated: float file of `converter.ptq.calibrate`.
+          calibrated: float file of `converter.quantize.ptq.calibrate`.
           plain: the plain int8 file made from it.
           residual_bits: 8 or 16.
 

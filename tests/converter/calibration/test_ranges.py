@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.calibration import (
+from converter.quantize.calibration import (
     Histogram,
     RangeChoice,
     choose_ranges,
@@ -18,7 +18,7 @@ from converter.calibration import (
     mse_range,
     percentile_range,
 )
-from converter.ptq import calibrate, quantize, quantize_calibrated
+from converter.quantize.ptq import calibrate, quantize, quantize_calibrated
 from converter.sensitivity.report import short
 from converter.tflite import parse
 from keras_models.arch import ArchConfig

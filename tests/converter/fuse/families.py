@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.ptq import quantize
+from converter.quantize.ptq import quantize
 from keras_models.arch import ArchConfig
 from keras_models.presets import get_preset
 from keras_models.vit import build_vit, random_weights

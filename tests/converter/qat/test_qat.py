@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.calibration import RangeChoice
 from converter.evaluate.evaluation import ends_of
 from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
 from converter.fuse.arithmetic import Range
 from converter.fuse.op_semantics import gelu
-from converter.ptq import QuantizeError
+from converter.quantize.calibration import RangeChoice
+from converter.quantize.ptq import QuantizeError
 from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import parse
 from keras_models.arch import ArchConfig, BlockRanks, StemLayer

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from converter.contract import Contract, ContractError, contract_of
-from converter.quantize import main
+from converter.quantize.__main__ import main
 from converter.runtimes import open_runtime
 from converter.tflite import parse
 from keras_models.datasets.normalization import OWN, Normalization

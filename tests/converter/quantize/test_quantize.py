@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.ptq import QuantizeError, check_calibration, quantize
+from converter.quantize.ptq import QuantizeError, check_calibration, quantize
 from converter.tflite import parse
 from keras_models.arch import ArchConfig
 from tflm_vit.stderr import captured_stderr

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.calibration import pack, set_range
 from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
-from converter.ptq import calibrate, quantize_calibrated
+from converter.quantize.calibration import pack, set_range
+from converter.quantize.ptq import calibrate, quantize_calibrated
 from converter.runtimes.reference import GraphInterpreter
 from converter.sensitivity.pieces import FloatPiece
 from converter.sensitivity.report import short

@@ -13,7 +13,7 @@ from converter.fuse import fuse_model
 from converter.plan import OverBudgetError, plan_graph, plan_model
 from converter.plan.report import flash_report
 from converter.plan.weightless import weightless_graph
-from converter.ptq import quantize
+from converter.quantize.ptq import quantize
 from keras_models.arch import ArchConfig, StemLayer
 from keras_models.vit import build_vit, random_weights
 from nas.cost.model import CostModel

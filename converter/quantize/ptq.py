@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from converter.calibration import RangeChoice, choose_ranges
+from converter.quantize.calibration import RangeChoice, choose_ranges
 from converter.tflite import TfliteError, parse
 from keras_models.arch import ArchConfig
 from keras_models.model_file import ModelFileError, export_keras

@@ -22,10 +22,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from converter.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.contract import Contract, ContractError, ContractFlags, with_contract
-from converter.ptq import Floats, QuantizeError, check_calibration, quantize
-from converter.quantize_file import (
+from converter.quantize.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
+from converter.quantize.keras_files import (
     SOURCES,
     contract_for,
     expect_contract,
@@ -33,7 +32,8 @@ from converter.quantize_file import (
     load_samples,
     quantize_file,
 )
-from converter.quantize_report import QatReport, QuantizeReport
+from converter.quantize.ptq import Floats, QuantizeError, check_calibration, quantize
+from converter.quantize.report import QatReport, QuantizeReport
 from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels

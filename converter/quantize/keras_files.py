@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from converter.calibration import RangeChoice
 from converter.contract import Contract, ContractError, Stated
-from converter.ptq import (
+from converter.quantize.calibration import RangeChoice
+from converter.quantize.ptq import (
     Floats,
     QuantizeError,
     calibrate_exported,
