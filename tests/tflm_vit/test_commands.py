@@ -27,8 +27,8 @@ ROOMS = (
     "nas",
     "tflm_custom_ops",
 )
-# A script that a build runs, not a command of ours.
-NO_COMMAND = {"converter.runtimes.tflm.abi_probe"}
+# Processes that others of ours start, no commands.
+NO_COMMAND = {"converter.runtimes.tflm.abi_probe", "benchmarks.fuzz.litert_child"}
 KINDS = ("string", "boolean", "integer", "number", "enum", "words", "repeated", "files")
 
 
