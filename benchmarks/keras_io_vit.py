@@ -39,7 +39,7 @@ from tflm_vit.stderr import captured_stderr
 BOARDS = ("stm32f746g_disco", "nucleo_h743zi2")
 FLAGS = flags.FlagSet("keras_io_vit", __doc__)
 _DATA_DIR = flags.data_dir(FLAGS)
-_EPOCHS = FLAGS.integer("epochs", 2, "Passes over --train_count images.", 1)
+_EPOCHS = flags.epochs(FLAGS, "Passes over --train_count images; without it 2.")
 _TRAIN_COUNT = FLAGS.integer("train_count", 10000, "Training images, drawn with --seed.", 1)
 _COUNT = flags.count(FLAGS, "Test images, drawn with --seed.", 1000, 1)
 _EMULATED = flags.emulated_count(FLAGS, 2, "Of them on each emulated board.", 1)
@@ -142,6 +142,10 @@ def classifier(shape: Shape, train_images: Images) -> Any:
     features = mlp(representation, hidden_units=shape.mlp_head_units, dropout_rate=0.5)
     logits = layers.Dense(shape.num_classes)(features)
     return keras.Model(inputs=inputs, outputs=logits)
+
+
+def _epochs() -> int:
+    return 2 if _EPOCHS.value is None else _EPOCHS.value
 
 
 def train(model: Any, images: Images, labels: NDArray[Any], epochs: int, batch: int = 64) -> None:
@@ -307,7 +311,7 @@ def _run() -> Record:
     shape = Shape(num_classes=data.num_classes)
     model = classifier(shape, images.astype(np.float32))
     started = time.monotonic()
-    train(model, images, labels, _EPOCHS.value)
+    train(model, images, labels, _epochs())
     seconds = time.monotonic() - started
     with captured_stderr():
         plain = to_int8(model, images[:100])
@@ -322,7 +326,7 @@ def _run() -> Record:
         recorded("benchmarks.keras_io_vit"),
         shape,
         int(model.count_params()),
-        _EPOCHS.value,
+        _epochs(),
         len(images),
         round(seconds, 1),
         len(tests),

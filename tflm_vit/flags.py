@@ -251,3 +251,8 @@ def checkpoint_every(to: FlagSet) -> Flag[int]:
 
 def runs(to: FlagSet, default: int) -> Flag[int]:
     return to.integer("runs", default, "Timed runs of each; the best one counts.", 1)
+
+
+def cases(to: FlagSet, text: str, required: bool = False) -> Flag[str]:
+    """A folder of files of others."""
+    return to.string("cases", "", text, required=required)

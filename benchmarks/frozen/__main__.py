@@ -32,7 +32,7 @@ _COMPARE = FLAGS.boolean("compare", False, "Compare with --record.")
 _RECORD = FLAGS.string("record", str(record.RECORD), "The record that --compare compares with.")
 _PARTS = FLAGS.words("parts", [], f"Some of {', '.join(PARTS)}; default: all that can be.")
 _SECTIONS = FLAGS.words("sections", record.SECTIONS, f"Some of {', '.join(record.SECTIONS)}.")
-_CASES = FLAGS.string("cases", "", "Folder of foreign .tflite files, for the part `cases`.")
+_CASES = flags.cases(FLAGS, "Folder of foreign .tflite files, for the part `cases`.")
 
 Measured = dict[str, tuple[record.Jobs, dict[str, Outcome]]]
 

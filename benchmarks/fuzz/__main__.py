@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutates valid `.tflite` files and compares the reader's verdict with LiteRT's.
 
-    python -m benchmarks.fuzz --cases=FOLDER --count=10000 --json=docs/results/fuzz_reader.json
+    python -m benchmarks.fuzz --cases=FOLDER --mutants=10000 --json=docs/results/fuzz_reader.json
 
 Of what LiteRT refuses or crashes on, the reader should take nothing; the exit status is 1 if it
 does, or if it raises anything but its own error.
@@ -22,8 +22,8 @@ from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("fuzz", __doc__)
-FLAGS.string("cases", "", "Folder of valid .tflite files.", required=True)
-FLAGS.integer("count", 10000, "Mutants.", 1)
+flags.cases(FLAGS, "Folder of valid .tflite files.", required=True)
+FLAGS.integer("mutants", 10000, "Number of them.", 1)
 flags.seed(FLAGS, "Of the first mutant.")
 flags.json(FLAGS)
 _LISTED = 20
@@ -55,7 +55,7 @@ def _body() -> None:
     if not files:
         raise ValueError(f"{FLAGS.cases}: got no .tflite files, expected some to mutate")
     corpus = valid(pieces(path.read_bytes() for path in files))
-    counts = campaign(corpus, range(FLAGS.seed, FLAGS.seed + FLAGS.count))
+    counts = campaign(corpus, range(FLAGS.seed, FLAGS.seed + FLAGS.mutants))
     summary = _summary(counts, len(corpus))
     for name, value in summary.items():
         if not isinstance(value, (dict, list)):
