@@ -37,6 +37,7 @@ from tflm_custom_ops.ops import (
 )
 from tflm_custom_ops.ops.attention.params import BiasKind
 from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
+from tflm_custom_ops.ops.parts import NormPlace
 from tflm_custom_ops.ops.schema import Array, Field, Status, Word64, fields_of
 from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.limits import LIMITS, MAX_EXPANSION
@@ -220,11 +221,15 @@ def attention(
 
 
 def any_attention(rng: Rng, *, extreme: bool = False) -> Attention:
-    """An attention block whose queries may not see all keys alike.
+    """An attention block whose queries may not see all keys alike, or without a norm.
 
-    `attention` itself never has a bias: golden data are drawn with it.
+    `attention` itself has neither: golden data are drawn with it.
     """
     op = attention(rng, extreme=extreme)
+    if op.residual.bits == 8 and rng.random() < 0.25:
+        x = op.residual
+        stream = x if rng.integers(2) else Residual(8, x.zero_point, 0, 0)
+        op = dataclasses.replace(op, norm_place=NormPlace.ABSENT, norm=None, residual=stream)
     causal, kind = bool(rng.random() < 0.2), int(rng.choice([0, 0, 0, 1, 4]))
     if not causal and not kind:
         return op

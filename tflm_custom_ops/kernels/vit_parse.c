@@ -163,7 +163,7 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   vit_expect(r, p->value_dim == p->head_dim, kVitBadValue);
   p->causal = vit_read_in(r, 0, 1, kVitBadValue);
   p->norm_place = vit_read_in(r, 0, 2, kVitBadValue);
-  vit_expect(r, p->norm_place == 0, kVitBadValue);
+  vit_expect(r, p->norm_place != 1, kVitBadValue);
   p->prefix_tokens = vit_read_in(r, 0, p->tokens, kVitBadDimension);
   vit_expect(r, p->prefix_tokens == 0, kVitBadValue);
   p->grid_height = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
@@ -200,8 +200,13 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->relative_value_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
   vit_expect(r, p->relative_value_shift == 0, kVitBadValue);
   read_residual(r, &p->residual);
-  read_norm(r, &p->norm);
-  vit_expect(r, p->norm.features == p->embed_dim, kVitBadDimension);
+  if (p->norm_place != 2) {
+    read_norm(r, &p->norm);
+  } else {
+    vit_read_absent(r, &p->norm, sizeof p->norm, 6);
+  }
+  vit_expect(r, p->norm_place != 2 || p->residual.bits == 8, kVitBadValue);
+  vit_expect(r, p->norm_place == 2 || p->norm.features == p->embed_dim, kVitBadDimension);
   read_projection(r, 8, &p->q);
   vit_expect(r, (p->q.rank > 0 ? p->q.down.in_features : p->q.up.in_features) == p->embed_dim,
              kVitBadDimension);

@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 
 from tests.tflm_custom_ops import generators
 from tflm_custom_ops import host_library
-from tflm_custom_ops.ops import Attention, OptionsError, decode, encode, run_reference
+from tflm_custom_ops.ops import (
+    Attention,
+    LayerNorm,
+    OptionsError,
+    Pool,
+    Residual,
+    decode,
+    encode,
+    run_reference,
+)
 from tflm_custom_ops.ops.attention.params import BiasKind
+from tflm_custom_ops.ops.parts import NormPlace
 from tflm_custom_ops.reference.softmax import MASKED
 
 shapes = settings(max_examples=12, deadline=None, derandomize=True)
@@ -69,6 +79,21 @@ def test_a_bias_that_is_the_same_for_all_keys_changes_nothing(tokens, seed):
     bias = np.broadcast_to(rows, (op.heads, tokens, tokens)).astype(np.int16)
     biased = dataclasses.replace(op, bias=bias, bias_kind=BiasKind.FULL, bias_shift=2)
     assert np.array_equal(result(biased, x), result(op, x))
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_without_a_norm_it_is_what_follows_a_layer_norm(added):
+    rng = np.random.default_rng(2)
+    op = generators.attention(rng, tokens=7, embed_dim=16, heads=2, head_dim=7, bits=8)
+    apart = Residual(8, op.residual.zero_point, 0, 0)
+    x = generators.random_input(op, rng)
+    norm = LayerNorm(7, 16, 8, Pool.NONE, 0, 0, 0, op.norm)
+    bare = dataclasses.replace(op, norm=None, norm_place=NormPlace.ABSENT, residual=apart)
+    h = run_reference(norm, x)
+    assert np.array_equal(result(bare, h), result(dataclasses.replace(op, residual=apart), x))
+    if added:
+        with_x = dataclasses.replace(bare, residual=op.residual)
+        assert not np.array_equal(result(with_x, h), result(bare, h))
 
 
 def test_a_head_has_its_own_bias():

@@ -65,7 +65,7 @@ def test_earlier_versions_are_refused_with_the_remedy(kind):
     ("field", "value"),
     [
         ("key_tokens", 7), ("key_heads", 1), ("value_dim", 5), ("norm_place", 1),
-        ("norm_place", 2), ("prefix_tokens", 1), ("grid_height", 2), ("grid_width", 3),
+        ("prefix_tokens", 1), ("grid_height", 2), ("grid_width", 3),
         ("window", 2), ("bias_kind", 2), ("bias_kind", 3),
         ("bias_shift", 1), ("relative_distance", 14), ("relative_key_shift", 2),
         ("relative_value_shift", 2),

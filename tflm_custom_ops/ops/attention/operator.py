@@ -215,7 +215,8 @@ class AttentionOperator(FusedOperator[Attention]):
                 again = (rounds - 1) * int(x.down.weights.size)
                 traffic += again * passes
                 instructions += again * (tokens * cost.PER_MAC + passes * cost.PER_WEIGHT_PASS)
-        instructions += 2 * rounds * tokens * p.embed_dim * cost.PER_NORM_ELEMENT
+        if p.norm is not None:
+            instructions += 2 * rounds * tokens * p.embed_dim * cost.PER_NORM_ELEMENT
         instructions += passes * tokens * inner * cost.PER_VALUE_PASS
         return Schedule(traffic, instructions + p.heads * self._head_instructions)
 

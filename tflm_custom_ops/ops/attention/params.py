@@ -74,7 +74,11 @@ def _projection(in_features: str, out_features: str, bits: str, name: str) -> Pa
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Attention(Params):
-    """Attention block; x and y are ``[tokens, embed_dim]`` of ``residual.bits``."""
+    """Attention block; x and y are ``[tokens, embed_dim]`` of ``residual.bits``.
+
+    With norm_place ABSENT q, k and v read the int8 x itself; residual.multiplier 0 leaves x out of
+    y.
+    """
 
     C_TYPE: ClassVar[str] = "VitAttentionParams"
 
@@ -141,7 +145,7 @@ class Attention(Params):
         default=False, kw_only=True
     )
     norm_place: Annotated[
-        NormPlace, Word(0, 2, checks=(_only("norm_place == 0"),), doc="VitNormPlace")
+        NormPlace, Word(0, 2, checks=(_only("norm_place != 1"),), doc="VitNormPlace")
     ] = dataclasses.field(default=NormPlace.BEFORE, kw_only=True)
     prefix_tokens: Annotated[
         int,
@@ -268,7 +272,16 @@ class Attention(Params):
         int, Word(0, "MAX_SHIFT", checks=(_only("relative_value_shift == 0"),))
     ] = dataclasses.field(default=0, kw_only=True)
     residual: Annotated[Residual, Part()]
-    norm: Annotated[Norm, Part(checks=(Check("norm.features == embed_dim"),))]
+    norm: Annotated[
+        Norm | None,
+        Part(
+            present="norm_place != 2",
+            checks=(
+                Check("norm_place != 2 or residual.bits == 8", Status.BAD_VALUE),
+                Check("norm_place == 2 or norm.features == embed_dim"),
+            ),
+        ),
+    ]
     q: Annotated[Projection, _projection("embed_dim", "heads * head_dim", "8", "q")]
     k: Annotated[Projection, _projection("embed_dim", "heads * head_dim", "8", "k")]
     v: Annotated[Projection, _projection("embed_dim", "heads * head_dim", "8", "v")]

@@ -17,7 +17,7 @@ from tflm_custom_ops.reference.softmax import biased, context, exponentials, see
 def run_attention(op: Attention, x: ArrayLike) -> np.ndarray:
     """x ``[tokens, embed_dim]`` -> y of the same shape and type."""
     x = np.asarray(x).reshape(op.tokens, op.embed_dim)
-    h = normalize(op.norm, x)
+    h = x if op.norm is None else normalize(op.norm, x)
     q, k, v = (projection(p, h) for p in (op.q, op.k, op.v))
     heads = []
     for head in range(op.heads):

@@ -31,11 +31,16 @@ static VitRows context_rows(const Run* run, int32_t count) {
 // Elements of a row of the int8 context: of all heads but the last.
 static int32_t narrow_stride(const VitAttentionParams* p) { return (p->heads - 1) * p->head_dim; }
 
-// LayerNorm of `count` tokens into the row buffer.
+// LayerNorm of `count` tokens, or the tokens themselves, into the row buffer.
 static VitRows normalized_rows(const Run* run, int32_t token, int32_t count) {
   const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), vit_even(run->p->embed_dim),
                         count};
-  vit_norm_rows(&run->p->norm, input_row(run, token), run->p->residual.bits, rows);
+  const void* x = input_row(run, token);
+  if (run->p->norm_place == kVitNormPlaceAbsent) {
+    vit_widen_rows((const int8_t*)x, run->p->embed_dim, run->p->embed_dim, 0, rows);
+  } else {
+    vit_norm_rows(&run->p->norm, x, run->p->residual.bits, rows);
+  }
   return rows;
 }
 
