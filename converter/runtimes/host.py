@@ -17,11 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from converter import host_build
 from converter.compile import CompiledModel, CompileError, compile_model
 from converter.compile.arena import disjoint_plan
 from converter.compile.planned import PlannedGraph, plan_from_model, read_graph
 from converter.plan import Plan
+from converter.runtimes import host_build
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph
 

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter import host_build
 from converter.compile import compile_model
 from converter.plan import Span
-from converter.runtimes import host
+from converter.runtimes import host, host_build
 from tests.converter.compile import fused_models
 from tflm_custom_ops.ops import Params, run_reference
 from toolchain import VARIABLE
