@@ -21,6 +21,7 @@ from benchmarks.kernels import emulator, workloads
 from benchmarks.kernels.cycles import CycleModel
 from benchmarks.kernels.emulator import KernelEmulator
 from benchmarks.kernels.operators import run_operator
+from boards.core import Core
 from tflm_custom_ops.ops import Params, run_reference
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -90,7 +91,7 @@ class Job:
     run: Callable[[CountedCore], CallCounts]
 
 
-def _machine(core: emulator.Core) -> CountedCore:
+def _machine(core: Core) -> CountedCore:
     elf = emulator.build(core)
     return CountedCore(KernelEmulator(elf, core), CycleModel(elf))
 

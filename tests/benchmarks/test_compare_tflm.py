@@ -15,6 +15,7 @@ from converter.evaluate.evaluation import ends_of
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from converter.runtimes.tflm.plain_gelu import replace_gelu
 from firmware.errors import FirmwareError
+from firmware.tflm import model_files
 from tests.commands import run_here
 from tests.converter.compile import fused_models
 
@@ -76,7 +77,7 @@ def test_counts_are_of_the_right_program():
 @needs_tflm
 def test_operators_that_tflm_lacks_are_named(monkeypatch):
     model = fused_models.model_bytes(fused_models.vit_ops())
-    monkeypatch.setattr(application.tflm, "BY_CODE", {})
+    monkeypatch.setattr(model_files, "BY_CODE", {})
     with pytest.raises(FirmwareError, match="no TFLM operator for VitAttention"):
         application.run_plain(
             model, TREE, application.libraries(TREE)[0], np.zeros((1, 1), np.int8)

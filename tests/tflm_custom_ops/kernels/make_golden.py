@@ -15,7 +15,7 @@ import sys
 import numpy as np
 
 from tests.tflm_custom_ops import generators
-from tflm_custom_ops.ops import OpKind, Pool, encode, kind_of, run_reference
+from tflm_custom_ops.ops import OpKind, Params, Pool, encode, kind_of, run_reference
 
 PATH = pathlib.Path(__file__).parents[3] / "tflm_custom_ops" / "kernels" / "golden_data.h"
 SEED = 20261120
@@ -33,7 +33,7 @@ class Case:
     y: bytes
 
 
-def _case(name: str, op: generators.Op, rng: np.random.Generator, extreme: bool) -> Case:
+def _case(name: str, op: Params, rng: np.random.Generator, extreme: bool) -> Case:
     x = generators.random_input(op, rng, extreme=extreme)
     options, blob = encode(op)
     return Case(name, kind_of(op), options, blob, x.tobytes(), run_reference(op, x).tobytes())
