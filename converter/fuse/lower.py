@@ -26,6 +26,7 @@ from converter.fuse.patterns.layer_norm_op import LayerNormMatch
 from converter.fuse.patterns.linear import DenseLayer, LinearMatch, ProjectionMatch
 from converter.fuse.patterns.match import Match, OwnLowering
 from converter.fuse.patterns.mlp import MlpMatch
+from converter.fuse.patterns.mlp_core import MlpCoreMatch
 from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
 from converter.fuse.patterns.pointwise import PointwiseMatch
@@ -44,6 +45,7 @@ from tflm_custom_ops.ops import (
     Residual,
     residual_dtype,
 )
+from tflm_custom_ops.ops.parts import NormPlace
 
 TensorRange = Callable[[int], Range]  # type of an activation in the fused graph
 
@@ -164,6 +166,27 @@ def _lower_mlp(match: MlpMatch, type_of: TensorRange) -> Mlp:
     )
 
 
+def _lower_mlp_core(match: MlpCoreMatch, type_of: TensorRange) -> Mlp:
+    x, y = type_of(match.x), type_of(match.y)
+    if match.added:
+        residual = _residual(x, y, "MLP residual")
+    else:
+        residual = Residual(x.bits, x.zero_point, 0, 0)
+    return Mlp(
+        tokens=match.tokens,
+        embed_dim=match.embed_dim,
+        hidden_dim=match.hidden_dim,
+        token_tile=1,
+        hidden_tile=match.hidden_dim,
+        norm_place=NormPlace.ABSENT,
+        lut=activation_table(match.activation.values, _in(match.fc2.first)),
+        residual=residual,
+        norm=None,
+        fc1=_projection(match.fc1, "fc1"),
+        fc2=_projection(match.fc2, "fc2", y),
+    )
+
+
 def _lower_layer_norm(match: LayerNormMatch, type_of: TensorRange) -> LayerNorm:
     x, inner, y = type_of(match.x), type_of(match.norm.y), type_of(match.y)
     multiplier = 0
@@ -223,6 +246,7 @@ def _lower_linear(match: LinearMatch, type_of: TensorRange) -> LinearOp:
 _LOWER: dict[type, Callable[..., Params]] = {
     AttentionMatch: _lower_attention,
     MlpMatch: _lower_mlp,
+    MlpCoreMatch: _lower_mlp_core,
     LayerNormMatch: _lower_layer_norm,
     PatchEmbedMatch: _lower_patch_embed,
     PointwiseMatch: _lower_gelu,

@@ -14,6 +14,7 @@ from converter.fuse.patterns.layer_norm_op import ANCHORS, match_layer_norm
 from converter.fuse.patterns.linear import match_linear
 from converter.fuse.patterns.match import Match
 from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
+from converter.fuse.patterns.mlp_core import looks_like_mlp_core, match_mlp_core
 from converter.fuse.patterns.patch_embed import match_patch_embed
 from converter.fuse.patterns.patches import cuts_patches
 from converter.fuse.patterns.pointwise import match_activation
@@ -67,6 +68,7 @@ def _opcode(*names: str) -> Callable[[GraphView, int], bool]:
 
 
 _CORE = "attention core"
+_MLP_CORE = "MLP core"
 
 
 def _is_attention(view: GraphView, op: int) -> bool:
@@ -92,6 +94,7 @@ _PATTERNS = (
         lambda view, op, _: match_mlp(view, op),
         numbered=True,
     ),
+    _Pattern(_MLP_CORE, looks_like_mlp_core, match_mlp_core),
     _Pattern(
         "patch embedding",
         lambda view, op: view.op(op).opcode == "CONV_2D" or cuts_patches(view, op),
@@ -142,9 +145,20 @@ def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[N
     not_fused = [
         n for n in not_fused if (n.op, n.reason) in given_back or _worth_reporting(n, found, taken)
     ]
-    cores = {f.place.anchor for f in found if f.place.pattern == _CORE}
+    cores = _places_of_cores(view, found)
     not_fused = [dataclasses.replace(n, part="its core") if n.op in cores else n for n in not_fused]
     return found, not_fused + _residuals(view, taken, {n.op for n in not_fused})
+
+
+def _places_of_cores(view: GraphView, found: list[Found]) -> set[int]:
+    """Operators where a block was looked for of which the core is fused."""
+    places: set[int] = set()
+    for f in found:
+        if f.place.pattern == _CORE:
+            places.add(f.place.anchor)
+        if f.place.pattern == _MLP_CORE:  # the block's place is the residual ADD
+            places.update((*f.match.ops, *view.consumers(f.match.y)))
+    return places
 
 
 def _residuals(view: GraphView, taken: set[int], reported: set[int]) -> list[NotFused]:

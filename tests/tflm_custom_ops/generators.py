@@ -496,7 +496,16 @@ def random_op(kind: OpKind, rng: Rng, *, extreme: bool = False) -> Params:
     if kind not in GENERATORS:
         return from_schema(kind, rng, extreme=extreme)
     op: Params = GENERATORS[kind](rng, extreme=extreme)  # type: ignore[operator]
-    return op
+    return without_norm(op, rng) if isinstance(op, Mlp) and rng.integers(2) else op
+
+
+def without_norm(op: Mlp, rng: Rng) -> Mlp:
+    """The MLP on x itself, added to x or not; the MLP as it is where its stream is int16."""
+    if op.residual.bits != 8:
+        return op
+    x = op.residual
+    stream = x if rng.integers(2) else Residual(8, x.zero_point, 0, 0)
+    return dataclasses.replace(op, norm_place=NormPlace.ABSENT, norm=None, residual=stream)
 
 
 def input_shape(op: Params) -> tuple[int, ...]:

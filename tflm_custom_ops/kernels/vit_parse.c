@@ -248,7 +248,7 @@ VitStatus vit_parse_mlp(const uint8_t* options, size_t options_bytes, const uint
   p->expanded_inputs = vit_read_in(r, 2, VIT_MAX_EXPANSION, kVitBadDimension);
   vit_expect(r, (int64_t)p->expanded_inputs % 2 == 0, kVitBadDimension);
   p->norm_place = vit_read_in(r, 0, 2, kVitBadValue);
-  vit_expect(r, p->norm_place == 0, kVitBadValue);
+  vit_expect(r, p->norm_place != 1, kVitBadValue);
   p->gate = vit_read_in(r, 0, 1, kVitBadValue);
   vit_expect(r, p->gate == 0, kVitBadValue);
   p->gate_multiplier = vit_read_in(r, 0, p->gate ? VIT_MAX_INT32 : 0, kVitBadValue);
@@ -256,8 +256,13 @@ VitStatus vit_parse_mlp(const uint8_t* options, size_t options_bytes, const uint
   p->table_zero_point = vit_read_in(r, p->gate ? -128 : 0, p->gate ? 127 : 0, kVitBadValue);
   p->lut = (const int8_t*)vit_read_array(r, 256, 1);
   read_residual(r, &p->residual);
-  read_norm(r, &p->norm);
-  vit_expect(r, p->norm.features == p->embed_dim, kVitBadDimension);
+  if (p->norm_place != 2) {
+    read_norm(r, &p->norm);
+  } else {
+    vit_read_absent(r, &p->norm, sizeof p->norm, 6);
+  }
+  vit_expect(r, p->norm_place != 2 || p->residual.bits == 8, kVitBadValue);
+  vit_expect(r, p->norm_place == 2 || p->norm.features == p->embed_dim, kVitBadDimension);
   read_projection(r, 8, &p->fc1);
   vit_expect(r, (p->fc1.rank > 0 ? p->fc1.down.in_features : p->fc1.up.in_features) == p->embed_dim,
              kVitBadDimension);

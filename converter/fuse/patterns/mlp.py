@@ -81,10 +81,11 @@ def looks_like_mlp(view: GraphView, add: int) -> bool:
         operands = residual_operands(view, add)
     except NoMatchError:
         return False
-    return any(_has_hidden_layer(view, branch) for branch in operands)
+    return any(has_hidden_layer(view, branch) for branch in operands)
 
 
-def _has_hidden_layer(view: GraphView, branch: int) -> bool:
+def has_hidden_layer(view: GraphView, branch: int) -> bool:
+    """Whether a tensor comes from a linear layer behind an activation function behind another."""
     try:
         fc2 = match_projection(view, same_order(view, branch).base, "")
         hidden = pointwise_source(view, fc2.input, "")
@@ -106,7 +107,7 @@ def match_mlp(view: GraphView, add: int) -> MlpMatch:
       NoMatchError: with the reason of the operand order that came further.
     """
     a, b = residual_operands(view, add)
-    if _has_hidden_layer(view, b):
+    if has_hidden_layer(view, b):
         return match_branch(view, add, a, b)
     return match_branch(view, add, b, a)
 

@@ -78,7 +78,7 @@ def test_attention_beyond_todays_kernels_is_refused(field, value):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("norm_place", 1), ("norm_place", 2), ("gate", 1), ("gate_multiplier", 5), ("gate_shift", 1)],
+    [("norm_place", 1), ("gate", 1), ("gate_multiplier", 5), ("gate_shift", 1)],
 )
 def test_an_mlp_beyond_todays_kernels_is_refused(field, value):
     op = mlp()

@@ -31,7 +31,7 @@ def hidden_tiles(hidden: int) -> tuple[int, ...]:
 
 
 class MlpOperator(FusedOperator[Mlp]):
-    """x -> x + fc2(lut(fc1(LayerNorm(x))))."""
+    """x -> x + fc2(lut(fc1(LayerNorm(x)))); without the LayerNorm, or that and x, by choice."""
 
     KIND: ClassVar[int] = 3
     NAME: ClassVar[str] = "mlp"
@@ -117,7 +117,8 @@ class MlpOperator(FusedOperator[Mlp]):
         layers = zip((p.fc1, p.fc2), self.expanded, strict=True)
         first, second = (cost.projection_cost(x, p.tokens, p.token_tile, n) for x, n in layers)
         instructions = first[1] + second[1]
-        instructions += p.tokens * p.embed_dim * (cost.PER_NORM_ELEMENT + cost.PER_RESIDUAL)
+        per_norm = 0.0 if p.norm is None else cost.PER_NORM_ELEMENT
+        instructions += p.tokens * p.embed_dim * (per_norm + cost.PER_RESIDUAL)
         if parts > 1:
             per_element = cost.PER_SPLIT_SUM + (parts - 1) * cost.PER_PARTIAL_SUM
             instructions += p.tokens * (p.fc2.rank or p.embed_dim) * per_element

@@ -15,7 +15,10 @@ from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mlp(Params):
-    """MLP block; x, y ``[tokens, embed_dim]`` of ``residual.bits``; ``lut`` int8 ``[256]``."""
+    """MLP block; x, y ``[tokens, embed_dim]`` of ``residual.bits``; ``lut`` int8 ``[256]``.
+
+    With norm_place ABSENT fc1 reads the int8 x itself; residual.multiplier 0 leaves x out of y.
+    """
 
     C_TYPE: ClassVar[str] = "VitMlpParams"
 
@@ -39,7 +42,7 @@ class Mlp(Params):
     )
     norm_place: Annotated[
         NormPlace,
-        Word(0, 2, checks=(Check("norm_place == 0", Status.BAD_VALUE),), doc="VitNormPlace"),
+        Word(0, 2, checks=(Check("norm_place != 1", Status.BAD_VALUE),), doc="VitNormPlace"),
     ] = dataclasses.field(default=NormPlace.BEFORE, kw_only=True)
     gate: Annotated[
         bool,
@@ -66,7 +69,16 @@ class Mlp(Params):
     ] = dataclasses.field(default=0, kw_only=True)
     lut: Annotated[Int8Array, Array("int8_t", ("256",), doc="indexed by value + 128")]
     residual: Annotated[Residual, Part()]
-    norm: Annotated[Norm, Part(checks=(Check("norm.features == embed_dim"),))]
+    norm: Annotated[
+        Norm | None,
+        Part(
+            present="norm_place != 2",
+            checks=(
+                Check("norm_place != 2 or residual.bits == 8", Status.BAD_VALUE),
+                Check("norm_place == 2 or norm.features == embed_dim"),
+            ),
+        ),
+    ]
     fc1: Annotated[
         Projection,
         Part(

@@ -6,7 +6,7 @@
 #include "vit_norm.h"
 
 // Scratch of one tile of tokens: byte offsets, multiples of 16.
-//   inputs:        { LayerNorm rows, low-rank rows of fc1 }, later { low-rank rows of fc2,
+//   inputs:        { rows of LayerNorm or x, low-rank rows of fc1 }, later { low-rank rows of fc2,
 //                  expansion of fc2, all that is left }
 //   hidden:        hidden_tile hidden units, wide rows
 //   fc1_expansion: and fc2's where hidden_tile < hidden_dim, since the inputs stay then
@@ -130,7 +130,11 @@ static void split_tile(const VitMlpParams* p, const Plan* plan, VitRows inputs,
 static void mlp_tile(const VitMlpParams* p, const Plan* plan, const void* x, void* y, int32_t count,
                      uint8_t* scratch) {
   VitRows inputs = {(int16_t*)(scratch + plan->rows), vit_even(p->embed_dim), count};
-  vit_norm_rows(&p->norm, x, p->residual.bits, inputs);
+  if (p->norm_place == kVitNormPlaceAbsent) {
+    vit_widen_rows((const int8_t*)x, p->embed_dim, p->embed_dim, 0, inputs);
+  } else {
+    vit_norm_rows(&p->norm, x, p->residual.bits, inputs);
+  }
   if (p->fc1.rank) {
     const VitRows middle = {(int16_t*)(scratch + plan->fc1_middle), vit_even(p->fc1.rank), count};
     vit_project_down(&p->fc1, inputs, middle, fc1_expansion(plan, scratch));

@@ -52,9 +52,11 @@ def _linear(change: Callable[[Linear], Linear], *path: str) -> Callable[[Any], P
 
 
 def _in(*path: str, **changes: Callable[[Any], Any]) -> Callable[[Any], Params]:
-    """Changes fields of the part at a path of attributes."""
+    """Changes fields of the part at a path of attributes; one that is absent stays so."""
 
     def change(part: Any) -> Any:
+        if part is None:
+            return None
         new = {name: function(getattr(part, name)) for name, function in changes.items()}
         return dataclasses.replace(part, **new)
 
