@@ -7,6 +7,8 @@ import concurrent.futures
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from firmware.elf import Elf, MemoryUse
@@ -50,7 +52,9 @@ def _object_key(
     return digest(*parts)
 
 
-def _compile(gcc: Compiler, project: Project, root: Path, file: ProjectFile) -> Path:
+def _compile(
+    gcc: Compiler, project: Project, root: Path, file: ProjectFile, stopped: Callable[[], bool]
+) -> Path:
     # The suffix stays in the name: a C file and an assembly file may share a stem.
     output = Path("obj") / f"{file.path}.o"
     (root / output.parent).mkdir(parents=True, exist_ok=True)
@@ -62,7 +66,8 @@ def _compile(gcc: Compiler, project: Project, root: Path, file: ProjectFile) -> 
     unplaced = [f"-ffile-prefix-map={root}=.", f"-Wa,--debug-prefix-map={root}=."]
 
     def compile_to(target: Path) -> Path:
-        run_tool([*command, *unplaced, "-o", str(target)], f"compiling {file.path}", directory=root)
+        arguments = [*command, *unplaced, "-o", str(target)]
+        run_tool(arguments, f"compiling {file.path}", root, stopped)
         return target
 
     # The weights' assembly includes a binary file that the key does not cover.
@@ -76,21 +81,26 @@ def _compile(gcc: Compiler, project: Project, root: Path, file: ProjectFile) -> 
 
 
 def _compile_all(gcc: Compiler, project: Project, root: Path, jobs: int) -> list[Path]:
-    """All object files. After the first failure, or Ctrl-C, no further compiler is started."""
+    """All object files. A failure, or Ctrl-C, ends the compilers that run and starts no other."""
     failures: list[ToolchainError] = []
+    stopped = threading.Event()
 
-    def compile_unless_failed(file: ProjectFile) -> Path | None:
-        if failures:
+    def compile_unless_stopped(file: ProjectFile) -> Path | None:
+        if stopped.is_set():
             return None
         try:
-            return _compile(gcc, project, root, file)
+            return _compile(gcc, project, root, file, stopped.is_set)
         except ToolchainError as error:
             # Here, not in the main thread: this worker's next file would come first.
             failures.append(error)
+            stopped.set()
             return None
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        objects = list(pool.map(compile_unless_failed, project.translation_units()))
+        try:
+            objects = list(pool.map(compile_unless_stopped, project.translation_units()))
+        finally:
+            stopped.set()
     if failures:
         raise failures[0]
     return [path for path in objects if path is not None]

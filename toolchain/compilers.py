@@ -9,12 +9,14 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
 
 CROSS_PREFIX = "arm-none-eabi-"
+_LOOK_EVERY_S = 0.2
 _SECONDS = 600
 _DETAILS_BYTES = 4000
 _ERROR_MARKS = (
@@ -118,16 +120,24 @@ def processor() -> str:
     return "\n".join([platform.machine(), *told[:2]])
 
 
-def run_tool(command: Sequence[str], what: str, directory: Path | None = None) -> str:
+def run_tool(
+    command: Sequence[str],
+    what: str,
+    directory: Path | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> str:
     """Runs a tool in `directory`; returns its output.
 
+    Args:
+      stopped: asked while it runs; where it says so, the tool is ended. For tools that are started
+        beside the main thread, which alone learns of Ctrl-C.
+
     Raises:
-      ToolchainError: it does not run, or failed: with its first error line, and all in `details`.
+      ToolchainError: it does not run, failed or was stopped: with its first error line, and all in
+        `details`.
     """
     try:
-        result = subprocess.run(
-            command, cwd=directory, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
+        result = _run(command, directory, stopped)
     except (OSError, subprocess.SubprocessError) as error:
         raise ToolchainError(f"{what}: {command[0]} does not run: {error}") from error
     if result.returncode != 0:
@@ -136,6 +146,25 @@ def run_tool(command: Sequence[str], what: str, directory: Path | None = None) -
             details=result.stderr.strip()[:_DETAILS_BYTES],
         )
     return result.stdout
+
+
+def _run(
+    command: Sequence[str], directory: Path | None, stopped: Callable[[], bool] | None
+) -> subprocess.CompletedProcess[str]:
+    if stopped is None:
+        return subprocess.run(
+            command, cwd=directory, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    pipe, end = subprocess.PIPE, time.monotonic() + _SECONDS
+    with subprocess.Popen(command, cwd=directory, stdout=pipe, stderr=pipe, text=True) as process:
+        while True:
+            try:
+                output, errors = process.communicate(timeout=_LOOK_EVERY_S)
+                return subprocess.CompletedProcess(command, process.returncode, output, errors)
+            except subprocess.TimeoutExpired:
+                if stopped() or time.monotonic() > end:
+                    process.kill()
+                    raise
 
 
 def first_error(text: str) -> str:

@@ -57,3 +57,9 @@ def test_a_failure_is_its_first_error(tmp_path: Path) -> None:
         run_tool([str(tmp_path / "nothing")], "a.c")
     assert first_error("In file x\ny.c:1: error: bad\nnote") == "y.c:1: error: bad"
     assert first_error("") == "no message"
+
+
+def test_a_tool_is_stopped_while_it_runs() -> None:
+    assert run_tool(["echo", "done"], "echo", stopped=lambda: False) == "done\n"
+    with pytest.raises(ToolchainError, match="waiting: sleep does not run"):
+        run_tool(["sleep", "1000"], "waiting", stopped=lambda: True)
