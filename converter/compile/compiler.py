@@ -73,9 +73,21 @@ def _check_supported(graph: Graph) -> None:
     unsupported = sorted({op.name for op in graph.operators if not _supported(op)})
     if unsupported:
         raise CompileError(
-            f"operators not supported by the compiled runtime: {', '.join(unsupported)}; fuse a "
-            "plain model first (converter.fuse), or use the TFLM runtime (--runtime=tflm)"
+            f"operators not supported by the compiled runtime: {', '.join(unsupported)}; "
+            f"{_remedy(graph)}"
         )
+
+
+def _remedy(graph: Graph) -> str:
+    """Another runtime that has the operators; fusing, where that has not been done."""
+    from converter.support.verdict import DEVICE, WHEEL, verdicts  # it imports builtins too
+
+    others = [v.runtime for v in verdicts(graph) if v.runs and v.runtime in (WHEEL, DEVICE)]
+    if not any(is_fused(op) for op in graph.operators):
+        return "fuse it first (python -m converter.fuse)"
+    if others:
+        return f"run it with --runtime=tflm ({' and '.join(others)})"
+    return "no other runtime has them either; make the network without them"
 
 
 def _check_streamed(planned: PlannedGraph, weights: WeightsImage) -> None:
