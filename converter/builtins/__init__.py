@@ -48,6 +48,7 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "SELECT_V2": broadcast.select,
     "LOGISTIC": tables.logistic,
     "TANH": tables.tanh,
+    "GELU": tables.gelu,
     "RSQRT": tables.rsqrt,
     "ABS": tables.absolute,
     "EXP": tables.exp,

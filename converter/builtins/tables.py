@@ -39,6 +39,13 @@ def tanh(tensors: Tensors, op: Operator) -> p.Table:
     return p.Table(tables.tanh(_scale(x)))
 
 
+def gelu(tensors: Tensors, op: Operator) -> p.Table:
+    """As LiteRT's gelu.cc; TFLM has none."""
+    x, y = ends(tensors, op)
+    approximate = bool(op.options is not None and op.options.approximate)
+    return p.Table(tables.gelu(_scale(x), _scale(y), approximate))
+
+
 def rsqrt(tensors: Tensors, op: Operator) -> p.Table:
     """As TFLM's elementwise.cc."""
     x, y = ends(tensors, op)

@@ -102,6 +102,18 @@ def of_real(x: Scale, y: Scale, function: Callable[[float], float]) -> Int8Array
     return _int8(np.array(results, np.int64))
 
 
+def gelu(x: Scale, y: Scale, approximate: bool) -> Int8Array:
+    """x times the normal distribution's integral up to x, or its approximation by tanh."""
+
+    def tanh_form(v: float) -> float:
+        return 0.5 * v * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (v + 0.044715 * v**3)))
+
+    def erf_form(v: float) -> float:
+        return 0.5 * v * math.erfc(-v / math.sqrt(2.0))
+
+    return of_real(x, y, tanh_form if approximate else erf_form)
+
+
 def absolute(x: Scale, y: Scale) -> Int8Array:
     """|x| (elementwise.cc)."""
     sizes = np.abs(CODES - x[1])

@@ -82,7 +82,7 @@ def test_zero_points_that_tflm_ignores_are_named() -> None:
             q = dataclasses.replace(w.quantization, zero_point=w.quantization.zero_point + 3)
             tensors[op.inputs[1]] = dataclasses.replace(w, quantization=q)
     compiled, wheel, _ = verdicts(dataclasses.replace(graph, tensors=tuple(tensors)))
-    assert compiled.reasons == ("no GELU",)
+    assert compiled.runs
     assert "FULLY_CONNECTED whose weights have zero points, it takes them for 0" in str(wheel)
 
 

@@ -145,6 +145,12 @@ def tanh(rng: Rng) -> Case:
     return _table(rng, "TANH", None, (1 / 128, 0), wheel=True)
 
 
+def gelu(rng: Rng) -> Case:
+    options = schema.GeluOptionsT()
+    options.approximate = bool(rng.random() < 0.5)
+    return _table(rng, "GELU", options, None, wheel=False)
+
+
 def rsqrt(rng: Rng) -> Case:
     return _table(rng, "RSQRT", None, None, wheel=True)
 
@@ -277,6 +283,7 @@ GENERATORS: tuple[Callable[[Rng], Case], ...] = (
     absolute,
     exp,
     log,
+    gelu,
     mean_of_any,
     total,
     reduce_max,
