@@ -58,7 +58,7 @@ def _affine(view: GraphView, op: int, source: int, channels: int) -> _Affine | N
     return _Affine(1.0 / c, zero) if left == source and np.all(c) else None
 
 
-def _layer_before(view: GraphView, tensor: int) -> tuple[int, tuple[int, ...]] | None:
+def layer_before(view: GraphView, tensor: int) -> tuple[int, tuple[int, ...]] | None:
     """(layer, reshapes from last to first) whose only use is `tensor`."""
     passed: list[int] = []
     while single_reader(view, tensor) is not None and len(passed) <= _MAX_RESHAPES:
@@ -130,7 +130,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     source, result = data_input(view, op), operator.outputs[0]
     if source is None or not is_int8(view.tensor(result)):
         return None
-    found = _layer_before(view, source)
+    found = layer_before(view, source)
     if found is None:
         return None
     layer, reshapes = found
