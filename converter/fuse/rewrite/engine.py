@@ -38,12 +38,15 @@ class Rule:
       summary: what it does, in one line.
       anchors: names of the operators where it may apply.
       apply: the edit at an anchor, or None where the rule does not apply.
+      on_integers: the function stays the same where results are rounded to their types, but not on
+        real numbers: a constant is rounded as an operator rounded it.
     """
 
     name: str
     summary: str
     anchors: frozenset[str]
     apply: Callable[[GraphView, int], Edit | None]
+    on_integers: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
