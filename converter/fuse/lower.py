@@ -21,7 +21,8 @@ from converter.fuse.arithmetic import (
     scalar_fixed_point,
 )
 from converter.fuse.errors import BoundError
-from converter.fuse.patterns.attention import AttentionMatch
+from converter.fuse.patterns.attention import AttentionMatch, Parts
+from converter.fuse.patterns.bare_attention import BareAttentionMatch
 from converter.fuse.patterns.layer_norm_op import LayerNormMatch
 from converter.fuse.patterns.linear import DenseLayer, LinearMatch, ProjectionMatch
 from converter.fuse.patterns.match import Match, OwnLowering
@@ -107,11 +108,32 @@ def _residual(source: Range, target: Range, what: str) -> Residual:
 
 
 def _lower_attention(match: AttentionMatch, type_of: TensorRange) -> Attention:
+    x, y, h = type_of(match.x), type_of(match.y), type_of(match.norm.y)
+    norm = _norm(match.norm, x, h, "attention LayerNorm")
+    residual = _residual(x, y, "attention residual")
+    return _attention(match, match.out, match.embed_dim, y, residual, norm)
+
+
+def _lower_bare_attention(match: BareAttentionMatch, type_of: TensorRange) -> Attention:
+    x, y, parts = type_of(match.x), type_of(match.y), match.parts
+    residual = Residual(x.bits, x.zero_point, 0, 0)
+    if match.added:
+        residual = _residual(x, y, "attention residual")
+    return _attention(parts, parts.output.projection, match.embed_dim, y, residual, None)
+
+
+def _attention(
+    match: AttentionMatch | Parts,
+    out: ProjectionMatch,
+    embed_dim: int,
+    y: Range,
+    residual: Residual,
+    norm: Norm | None,
+) -> Attention:
     if match.head_dim > _MAX_HEAD_DIM:
         raise BoundError(f"head_dim {match.head_dim}, expected at most {_MAX_HEAD_DIM}")
-    x, y, h = type_of(match.x), type_of(match.y), type_of(match.norm.y)
     q_range, k_range, v_range = (_out(p.last) for p in (match.q, match.k, match.v))
-    context = _in(match.out.first)
+    context = _in(out.first)
     # |q - z_q| <= 255, |k| <= 127; the difference of two scores is at most twice their bound.
     largest_difference = 2 * 255 * 127 * match.head_dim
     exponent = math.log2(math.e) * q_range.scale * k_range.scale * match.scale * EXP_FRACTION
@@ -130,7 +152,7 @@ def _lower_attention(match: AttentionMatch, type_of: TensorRange) -> Attention:
         k, v = (dataclasses.replace(p, down=q.down) for p in (k, v))
     return Attention(
         tokens=match.tokens,
-        embed_dim=match.embed_dim,
+        embed_dim=embed_dim,
         heads=match.heads,
         head_dim=match.head_dim,
         token_tile=1,
@@ -141,12 +163,13 @@ def _lower_attention(match: AttentionMatch, type_of: TensorRange) -> Attention:
         context_numerator=rounded(ratio * 2.0**48),
         context_zero_point=context.zero_point,
         shared_down=match.shared_down,
-        residual=_residual(x, y, "attention residual"),
-        norm=_norm(match.norm, x, h, "attention LayerNorm"),
+        norm_place=NormPlace.ABSENT if norm is None else NormPlace.BEFORE,
+        residual=residual,
+        norm=norm,
         q=q,
         k=k,
         v=v,
-        out=_projection(match.out, "attention output", y),
+        out=_projection(out, "attention output", y),
     )
 
 
@@ -245,6 +268,7 @@ def _lower_linear(match: LinearMatch, type_of: TensorRange) -> LinearOp:
 
 _LOWER: dict[type, Callable[..., Params]] = {
     AttentionMatch: _lower_attention,
+    BareAttentionMatch: _lower_bare_attention,
     MlpMatch: _lower_mlp,
     MlpCoreMatch: _lower_mlp_core,
     LayerNormMatch: _lower_layer_norm,

@@ -10,6 +10,7 @@ from converter.fuse.errors import NoMatchError
 from converter.fuse.op_semantics import NONLINEAR
 from converter.fuse.patterns.attention import is_attention, match_attention
 from converter.fuse.patterns.attention_core import match_attention_core
+from converter.fuse.patterns.bare_attention import match_bare_attention
 from converter.fuse.patterns.layer_norm_op import ANCHORS, match_layer_norm
 from converter.fuse.patterns.linear import match_linear
 from converter.fuse.patterns.match import Match
@@ -53,6 +54,7 @@ class _Pattern:
       is_anchor: whether an operator is a place to look at.
       match: the match at an anchor; the set holds operators already in matches.
       numbered: label as "block N name" by the anchor's rank among its kind.
+      quiet: what it misses the pattern before it has said.
       reverse: look at the last operators first.
     """
 
@@ -60,6 +62,7 @@ class _Pattern:
     is_anchor: Callable[[GraphView, int], bool]
     match: Callable[[GraphView, int, set[int]], Match]
     numbered: bool = False
+    quiet: bool = False
     reverse: bool = False
 
 
@@ -69,6 +72,9 @@ def _opcode(*names: str) -> Callable[[GraphView, int], bool]:
 
 _CORE = "attention core"
 _MLP_CORE = "MLP core"
+_BARE = "attention without a norm"
+# What is fused where the block is not.
+_PARTS = {_CORE: "its core", _MLP_CORE: "its core", _BARE: "all but its norm"}
 
 
 def _is_attention(view: GraphView, op: int) -> bool:
@@ -81,6 +87,13 @@ _PATTERNS = (
         _is_attention,
         lambda view, op, _: match_attention(view, op),
         numbered=True,
+    ),
+    _Pattern(
+        _BARE,
+        _is_attention,
+        lambda view, op, _: match_bare_attention(view, op),
+        numbered=True,
+        quiet=True,
     ),
     _Pattern(
         _CORE,
@@ -132,7 +145,8 @@ def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[N
                 match = pattern.match(view, anchor, taken)
                 _check_free(view, match.ops, taken)
             except NoMatchError as error:
-                not_fused.append(NotFused(label, anchor, str(error)))
+                if not pattern.quiet or place in refused:
+                    not_fused.append(NotFused(label, anchor, str(error)))
                 continue
             except _MALFORMED as error:
                 # Operators have their operands, but shapes, axes or options contradict each other.
@@ -145,20 +159,22 @@ def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[N
     not_fused = [
         n for n in not_fused if (n.op, n.reason) in given_back or _worth_reporting(n, found, taken)
     ]
-    cores = _places_of_cores(view, found)
-    not_fused = [dataclasses.replace(n, part="its core") if n.op in cores else n for n in not_fused]
+    parts = _fused_parts(view, found)
+    not_fused = [dataclasses.replace(n, part=parts.get(n.op, n.part)) for n in not_fused]
     return found, not_fused + _residuals(view, taken, {n.op for n in not_fused})
 
 
-def _places_of_cores(view: GraphView, found: list[Found]) -> set[int]:
-    """Operators where a block was looked for of which the core is fused."""
-    places: set[int] = set()
+def _fused_parts(view: GraphView, found: list[Found]) -> dict[int, str]:
+    """What is fused, by the operators where a block was looked for of which that is a part."""
+    parts: dict[int, str] = {}
     for f in found:
-        if f.place.pattern == _CORE:
-            places.add(f.place.anchor)
-        if f.place.pattern == _MLP_CORE:  # the block's place is the residual ADD
-            places.update((*f.match.ops, *view.consumers(f.match.y)))
-    return places
+        pattern = f.place.pattern
+        if pattern in _PARTS:
+            parts[f.place.anchor] = _PARTS[pattern]
+        if pattern == _MLP_CORE:  # the block's place is the residual ADD
+            places = (*f.match.ops, *view.consumers(f.match.y))
+            parts |= dict.fromkeys(places, _PARTS[pattern])
+    return parts
 
 
 def _residuals(view: GraphView, taken: set[int], reported: set[int]) -> list[NotFused]:

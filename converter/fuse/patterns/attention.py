@@ -107,6 +107,70 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
     Raises:
       NoMatchError: with the reason.
     """
+    parts = match_parts(view, softmax)
+    output = parts.output
+    norm = match_block_norm(view, output.operand, parts.h)
+    y = view.op(output.add).outputs[0]
+    embed_dim = parts.q.first.weights.shape[1]
+    for tensor, what in ((norm.x, "input"), (norm.y, "LayerNorm output"), (y, "output")):
+        require_int8(view, tensor, f"the block's {what}")
+    if output.projection.last.weights.shape[0] != embed_dim:
+        raise NoMatchError("the block's input and output widths differ")
+    ops = tuple(sorted({*parts.ops, *output.ops, *norm.ops}))
+    check_closed(view, ops, {y})
+    return AttentionMatch(
+        x=norm.x,
+        y=y,
+        tokens=parts.tokens,
+        embed_dim=embed_dim,
+        heads=parts.heads,
+        head_dim=parts.head_dim,
+        scale=parts.scale,
+        v_factor=parts.v_factor,
+        shared_down=parts.shared_down,
+        norm=norm,
+        q=parts.q,
+        k=parts.k,
+        v=parts.v,
+        out=output.projection,
+        ops=ops,
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parts:
+    """Attention of one tensor's tokens, from there to the output projection.
+
+    Attributes:
+      h: what q, k and v are projected from.
+      ops: without those of the output projection.
+    """
+
+    h: int
+    tokens: int
+    heads: int
+    head_dim: int
+    scale: float
+    v_factor: float
+    q: ProjectionMatch
+    k: ProjectionMatch
+    v: ProjectionMatch
+    output: Output
+    ops: tuple[int, ...]
+
+    @property
+    def shared_down(self) -> bool:
+        """Whether q, k and v are three parts of one low-rank pair's second layer."""
+        first = {p.first.op for p in (self.q, self.k, self.v)}
+        return len(first) == 1 and len(self.q.layers) == 2
+
+
+def match_parts(view: GraphView, softmax: int) -> Parts:
+    """What a block has besides its norm.
+
+    Raises:
+      NoMatchError: with the reason.
+    """
     scores = _match_scores(view, softmax)
     context = _match_context(view, softmax, scores)
     width = context.value.index.shape[2]
@@ -122,34 +186,19 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
     sources = {p.projection.input for p in projections}
     if len(sources) != 1:
         raise NoMatchError("q, k and v are made from different tensors")
-    h = sources.pop()
-    norm = match_block_norm(view, output.operand, h)
     q, k, v = (p.projection for p in projections)
-    y = view.op(output.add).outputs[0]
-    embed_dim = q.first.weights.shape[1]
-    for tensor, what in ((norm.x, "input"), (norm.y, "LayerNorm output"), (y, "output")):
-        require_int8(view, tensor, f"the block's {what}")
-    if output.projection.last.weights.shape[0] != embed_dim:
-        raise NoMatchError("the block's input and output widths differ")
-    parts = (scores.ops, context.ops, output.ops, norm.ops, *(p.ops for p in projections))
-    ops = tuple(sorted({op for part in parts for op in part}))
-    check_closed(view, ops, {y})
-    return AttentionMatch(
-        x=norm.x,
-        y=y,
+    return Parts(
+        h=sources.pop(),
         tokens=scores.tokens,
-        embed_dim=embed_dim,
         heads=scores.heads,
         head_dim=scores.head_dim,
         scale=scores.factor * projections[0].factor * projections[1].factor,
         v_factor=projections[2].factor,
-        shared_down=len({p.first.op for p in (q, k, v)}) == 1 and len(q.layers) == 2,
-        norm=norm,
         q=q,
         k=k,
         v=v,
-        out=output.projection,
-        ops=ops,
+        output=output,
+        ops=(*scores.ops, *context.ops, *(op for p in projections for op in p.ops)),
     )
 
 
@@ -250,14 +299,22 @@ def _match_context(view: GraphView, softmax: int, scores: _Scores) -> _Context:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Output:
+class Output:
+    """The output projection, and the residual ADD of `operand` behind it.
+
+    Attributes:
+      ops: of both.
+      dense: of the projection.
+    """
+
     projection: ProjectionMatch
     operand: int
     add: int
     ops: tuple[int, ...]
+    dense: tuple[int, ...]
 
 
-def _match_output(view: GraphView, context: _Context) -> _Output:
+def _match_output(view: GraphView, context: _Context) -> Output:
     heads, tokens, head_dim = context.result.shape
     tensor, passed, op = follow(view, context.tensor, "attention result")
     if not is_dense(view, op):
@@ -282,9 +339,8 @@ def _match_output(view: GraphView, context: _Context) -> _Output:
     projection = match_projection(view, last, "output projection").columns(columns.reshape(-1))
     if projection.last.activation != "NONE":
         raise NoMatchError(f"output projection has a fused {projection.last.activation}")
-    dense = tuple(layer.op for layer in projection.layers)
-    ops = (*passed, *dense, *projection.ops, *after, add)
-    return _Output(projection, a if end == b else b, add, ops)
+    dense = (*passed, *(layer.op for layer in projection.layers), *projection.ops)
+    return Output(projection, a if end == b else b, add, (*dense, *after, add), dense)
 
 
 # ---- q, k, v -------------------------------------------------------------------------------------

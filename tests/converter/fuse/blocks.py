@@ -66,7 +66,12 @@ def project(g: PlainGraph, x: int, outputs: int, s: AttentionSpelling, std: floa
 
 def attention(g: PlainGraph, x: int, s: AttentionSpelling) -> int:
     """The block's output."""
-    h = g.layer_norm(x)
+    branch = attention_branch(g, g.layer_norm(x), s)
+    return g.add(branch, x) if s.skip_second else g.add(x, branch)
+
+
+def attention_branch(g: PlainGraph, h: int, s: AttentionSpelling) -> int:
+    """What the block adds to the stream."""
     q, k, v = _heads(g, h, s)  # each [1, heads, tokens, head_dim]
     factor = g.constant(np.array(s.head_dim**-0.5))
     if s.scale == "q":
@@ -84,8 +89,7 @@ def attention(g: PlainGraph, x: int, s: AttentionSpelling) -> int:
     shape = (1, s.tokens, inner) if s.rank_3 else (s.tokens, inner)
     order = (0, 2, 3, 1) if s.features_first else (0, 2, 1, 3)
     merged = g.reshape(g.transpose(context, *order), *shape)
-    branch = layer_scaled(g, project(g, merged, s.embed_dim, s, 0.5), s)
-    return g.add(branch, x) if s.skip_second else g.add(x, branch)
+    return layer_scaled(g, project(g, merged, s.embed_dim, s, 0.5), s)
 
 
 def layer_scaled(g: PlainGraph, branch: int, s: AttentionSpelling) -> int:
