@@ -9,6 +9,7 @@ the same objects, so that they can not disagree.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from pathlib import Path
 
@@ -132,7 +133,7 @@ class Board:
         assert isinstance(self.console, PortableConsole)
         return ("board_hooks", f"console_{self.console.kind.value}")
 
-    @property
+    @functools.cached_property
     def peripherals(self) -> tuple[PeripheralBlock, ...]:
         """Register blocks the firmware uses, by address."""
         if self.stm32 is None or isinstance(self.console, PortableConsole):

@@ -7,6 +7,7 @@ plan equals that of the converted network (one cost model).
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,14 @@ from tflm_custom_ops.ops.mlp import operator as mlp
 from tflm_custom_ops.ops.patch_embed import operator as patch_embed
 from tflm_custom_ops.ops.weightless import zeros
 
+# Blocks of one shape are the same object: it is made, and its schedules are compared, once.
+_same_attention = functools.lru_cache(256)(attention.weightless)
+_same_mlp = functools.lru_cache(256)(mlp.weightless)
+
 
 def _attention(arch: ArchConfig, block: int, bits: int) -> Params:
     ranks = arch.block_ranks(block)
-    return attention.weightless(
+    return _same_attention(
         arch.tokens,
         arch.embed_dim,
         arch.heads[block],
@@ -40,7 +45,7 @@ def _attention(arch: ArchConfig, block: int, bits: int) -> Params:
 
 def _mlp(arch: ArchConfig, block: int, bits: int) -> Params:
     ranks = arch.block_ranks(block)
-    return mlp.weightless(
+    return _same_mlp(
         arch.tokens,
         arch.embed_dim,
         arch.hidden_dim(block),

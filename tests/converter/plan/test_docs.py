@@ -31,4 +31,5 @@ def table():
 def test_table_of_arenas():
     lines = PAGE.read_text().splitlines()
     start = lines.index("| network | residual | streamed | resident |") + 2
-    assert lines[start : start + len(table())] == table(), "\n".join(table())
+    expected = table()
+    assert lines[start : start + len(expected)] == expected, "\n".join(expected)
