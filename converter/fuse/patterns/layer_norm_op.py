@@ -104,7 +104,7 @@ def _sources(view: GraphView, anchor: int) -> list[int]:
         seen.add(tensor)
         inputs = [i for i in view.op(op).inputs if i >= 0 and not view.is_constant(i)]
         if view.op(op).opcode in REDUCTIONS:
-            candidates += inputs
+            candidates += [t for i in inputs for t in (i, _behind_casts(view, i)[0])]
             candidates += [base for i in inputs for base in _squared(view, i)]
         pending += inputs
     # The walk back does not stop at a residual ADD, so its ends alone are not enough.

@@ -7,7 +7,8 @@ import dataclasses
 
 import numpy as np
 
-from tests.converter.fuse.plain_graph import PlainGraph
+from converter.tflite import Operator, Tensor
+from tests.converter.fuse.plain_graph import Array, PlainGraph, options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _context(g: PlainGraph, p: int, v: int, s: CoreSpelling) -> int:
     return g.matmul(p, v)
 
 
-def bias_of(g: PlainGraph, s: CoreSpelling) -> np.ndarray:  # type: ignore[type-arg]
+def bias_of(g: PlainGraph, s: CoreSpelling) -> Array:
     """The bias that is added to the scores."""
     later = np.arange(s.keys) > np.arange(s.tokens)[:, None] + max(0, s.keys - s.tokens)
     if s.bias == "keys":
@@ -177,8 +178,24 @@ def _biased(g: PlainGraph, scores: int, s: CoreSpelling) -> int:
     if s.bias == "none":
         return scores
     if s.bias == "select":
-        return g.select(bias_of(g, dataclasses.replace(s, bias="causal")) == 0.0, scores, -60.0)
+        return _selected(g, bias_of(g, dataclasses.replace(s, bias="causal")) == 0.0, scores, -60.0)
     bias = bias_of(g, s)
     if s.subtracted:
         return g.sub(scores, g.constant(-bias))
     return g.add(scores, g.constant(bias))
+
+
+def _selected(g: PlainGraph, condition: Array, yes: int, no: float) -> int:
+    """`yes` where a constant condition holds, else a number."""
+    result = g.activation(np.where(condition, g.value(yes), no), name="select")
+    t = g.tensors[result]
+    data = np.clip(np.rint(no / t.scale) + t.zero_point, -128, 127).astype(np.int8)
+    first = len(g.tensors)
+    g.tensors += [
+        Tensor("chosen", condition.shape, np.dtype(bool), None, condition),
+        Tensor("hidden", (), data.dtype, t.quantization, np.asarray(data)),
+    ]
+    g.values += [condition, np.array(no)]
+    opts = options("SelectV2Options")
+    g.operators.append(Operator("SELECT_V2", (first, yes, first + 1), (result,), **opts))
+    return result

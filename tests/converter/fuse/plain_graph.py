@@ -208,20 +208,6 @@ class PlainGraph:
         opts = options("BroadcastToOptions")
         return self.op("BROADCAST_TO", [x, self.indices(*shape)], value, like=x, version=2, **opts)
 
-    def select(self, condition: Array, yes: int, no: float) -> int:
-        """`yes` where a constant condition holds, else a number."""
-        value = np.where(condition, self.values[yes], no)
-        result = self.activation(value, name="select")
-        chosen = self._add(Tensor("chosen", condition.shape, np.dtype(bool), None, condition),
-                           condition)  # fmt: skip
-        t = self.tensors[result]
-        data = np.clip(np.rint(no / t.scale) + t.zero_point, -128, 127).astype(np.int8)
-        hidden = self._add(Tensor("hidden", (), data.dtype, t.quantization, data.reshape(())),
-                           np.array(no))  # fmt: skip
-        opts = options("SelectV2Options")
-        self.operators.append(Operator("SELECT_V2", (chosen, yes, hidden), (result,), **opts))
-        return result
-
     def convolution(self, x: int, outputs: int, kernel: int, depthwise: bool = False) -> int:
         """CONV_2D or DEPTHWISE_CONV_2D (outputs as inputs), VALID, random weights per channel."""
         source = self.tensors[x]
@@ -262,6 +248,16 @@ class PlainGraph:
         e = np.exp(self.values[x] - self.values[x].max(axis=-1, keepdims=True))
         value = e / e.sum(axis=-1, keepdims=True)
         return self.op("SOFTMAX", [x], value, **options("SoftmaxOptions", beta=1.0))
+
+    def in_float(self, first: int) -> None:
+        """Makes tensors from that one on float32, as where a converter left operators so."""
+        for index in range(first, len(self.tensors)):
+            t = self.tensors[index]
+            if t.quantization is not None:
+                data = None if t.data is None else t.real().astype(np.float32)
+                self.tensors[index] = dataclasses.replace(
+                    t, dtype=np.dtype(np.float32), quantization=None, data=data
+                )
 
     def unary(self, opcode: str, x: int, value: Array, **opts: Any) -> int:
         return self.op(opcode, [x], value, **opts)

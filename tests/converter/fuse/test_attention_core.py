@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from converter.fuse import fuse_model
+from converter.fuse import fuse_model, pipeline
+from converter.fuse.arithmetic import Range
+from converter.fuse.lower import lower
+from converter.fuse.patterns.match import Match
 from converter.tflite import Graph, parse
 from tests.converter.fuse.checks import Outcome, outcome
 from tests.converter.fuse.cores import CoreSpelling, attention_core, core_input
-from tests.converter.fuse.plain_graph import PlainGraph, options
-from tflm_custom_ops.ops import decode
+from tests.converter.fuse.plain_graph import PlainGraph
+from tflm_custom_ops.ops import Params, decode
 from tflm_custom_ops.ops.attention_core.params import AttentionCore
 
 _TOLERANCE_DB = 6.0  # luck on a handful of numbers
@@ -155,12 +159,51 @@ def test_float_softmax_between_integers() -> None:
 def float_softmax(g: PlainGraph, scores: int) -> int:
     """A softmax of float32 behind a DEQUANTIZE, quantized again."""
     first = len(g.tensors)
-    real = g.unary("DEQUANTIZE", scores, g.value(scores), **options("DequantizeOptions"))
-    p = g.softmax(real)
-    for tensor in range(first, len(g.tensors)):
-        t = g.tensors[tensor]
-        g.tensors[tensor] = dataclasses.replace(t, dtype=np.dtype(np.float32), quantization=None)
-    return g.unary("QUANTIZE", p, g.value(p), **options("QuantizeOptions"))
+    p = g.softmax(g.unary("DEQUANTIZE", scores, g.value(scores)))
+    g.in_float(first)
+    return g.unary("QUANTIZE", p, g.value(p))
+
+
+FAULTS: dict[str, Callable[[AttentionCore], AttentionCore]] = {
+    "heads swapped": lambda op: dataclasses.replace(
+        op,
+        q=dataclasses.replace(
+            op.q, head_stride=op.q.channel_stride, channel_stride=op.heads * op.q.channel_stride
+        ),
+    ),
+    "offset of v": lambda op: dataclasses.replace(
+        op, v=dataclasses.replace(op.v, offset=op.k.offset)
+    ),
+    "scores times 0.9": lambda op: dataclasses.replace(
+        op, score_multiplier=int(0.9 * op.score_multiplier)
+    ),
+    "context times 1.05": lambda op: dataclasses.replace(
+        op, context_numerator=int(1.05 * op.context_numerator)
+    ),
+    "a zero point of v": lambda op: dataclasses.replace(op, v_zero_point=op.v_zero_point - 3),
+    "no bias": lambda op: dataclasses.replace(op, bias=None, bias_shift=0),
+    "bias doubled": lambda op: dataclasses.replace(op, bias_shift=op.bias_shift + 1),
+    "heads of the bias turned": lambda op: dataclasses.replace(op, bias=op.bias[:, ::-1].copy()),
+    "not causal": lambda op: dataclasses.replace(op, causal=False, past_tokens=0),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_planted_fault_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bias = "causal" if name == "not causal" else "heads"
+    g, _, y = built(CoreSpelling(packed=True, bias=bias, batches=4, tokens=8, keys=8))
+    content = g.finish(y)
+    right = fuse_model(content).report.fused
+
+    def wrong(match: Match, type_of: Callable[[int], Range]) -> Params:
+        op = lower(match, type_of)
+        return FAULTS[name](op) if isinstance(op, AttentionCore) else op
+
+    monkeypatch.setattr(pipeline, "lower", wrong)
+    report = fuse_model(content).report
+    assert [f.custom_code for f in right] == ["VitLinear", "VitAttentionCore"]
+    assert [f.custom_code for f in report.fused] == ["VitLinear"]
+    assert any("probe inputs" in n.reason or "refused" in n.reason for n in report.not_fused)
 
 
 def _scores(g: PlainGraph) -> tuple[int, int, int]:

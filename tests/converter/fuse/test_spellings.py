@@ -119,6 +119,25 @@ def test_layer_norm_of_the_first_token() -> None:
     assert result.fused_db > 28
 
 
+@pytest.mark.parametrize("block", [False, True])
+def test_layer_norm_in_float_between_integers(block: bool) -> None:
+    """As PT2E exports leave it: DEQUANTIZE, the norm in float, QUANTIZE."""
+    g = PlainGraph(np.random.default_rng(4))
+    x = token_input(g, 6, 8)
+    stream = g.add(x, g.linear(x, 8))
+    first = len(g.tensors)
+    real = g.unary("DEQUANTIZE", stream, g.value(stream))
+    n = g.layer_norm(real)
+    g.in_float(first)
+    h = g.unary("QUANTIZE", n, g.value(n))
+    y = g.add(stream, g.linear(g.gelu(g.linear(h, 12)), 8)) if block else g.linear(h, 4)
+    result = outcome(g, x, y)
+    behind = {"VitLinear": 1, "VitMlp": 1} if block else {"VitLinear": 2, "VitLayerNorm": 1}
+    assert result.codes == behind
+    assert [left.name for left in result.report.leftovers] == ["ADD"]
+    assert result.fused_db > 28
+
+
 @pytest.mark.parametrize("tail", ["slice", "reshape"])
 def test_layer_norm_as_litert_torch_writes_it(tail: str) -> None:
     """Mean and variance without an axis of one, put back by a RESHAPE; a SLICE takes a token."""

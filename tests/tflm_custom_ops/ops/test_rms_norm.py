@@ -84,11 +84,9 @@ def test_squares_in_float_behind_a_layer():
     g = PlainGraph(np.random.default_rng(5))
     x = token_input(g, TOKENS, WIDTH)
     h = g.linear(x, WIDTH)
-    real = g.unary("DEQUANTIZE", h, g.value(h))
-    squares = g.unary("SQUARE", real, g.value(h) ** 2)
-    for t in (real, squares):
-        kept = g.tensors[t]
-        g.tensors[t] = dataclasses.replace(kept, dtype=np.dtype(np.float32), quantization=None)
+    first = len(g.tensors)
+    squares = g.unary("SQUARE", g.unary("DEQUANTIZE", h, g.value(h)), g.value(h) ** 2)
+    g.in_float(first)
     mean = g.mean(g.unary("QUANTIZE", squares, g.value(squares)), 2)
     y = g.mul(h, g.rsqrt(g.add(mean, g.constant(np.full((1,), EPSILON)))))
     found = outcome(g, x, g.linear(y, 16))
