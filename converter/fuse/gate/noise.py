@@ -63,9 +63,9 @@ class Noise:
         self._channels.add(f.sum(axis=0), p.sum(axis=0))
         self._places.add(f, p)
         stream = None if x is None else x.astype(np.float64).reshape(truth.shape)
-        self._branch.add(truth if stream is None else truth - stream, f)
+        self._branch.add(truth if stream is None else truth - stream, f, p)
         if stream is not None:
-            self._stream.add(stream, f)
+            self._stream.add(stream, f, p)
 
     @property
     def excess(self) -> float:
@@ -143,11 +143,15 @@ class _Means:
         return float(np.sqrt(np.mean((sums / count) ** 2)))
 
     def is_excess(self, noise: float, step: float, count: int) -> bool:
-        """Whether the fused result's means are more than what noise and rounding make of them."""
+        """Whether the fused result's means are more than what noise and rounding make of them.
+
+        And more than the plain result's: rounding of values that are the same in every probe.
+        """
         # A mean of n values with that noise has variance noise / n; that of its square is twice.
         chance = noise / count * (1.0 + _SIGMAS * np.sqrt(2.0 / self.fused.size))
         allowed = max(_MEAN_STEPS * step, _MEAN_NOISE * np.sqrt(noise))
-        return bool(self.root(self.fused, count) ** 2 > chance + allowed**2)
+        own = (self.fused, self.fused - self.plain)
+        return all(self.root(sums, count) ** 2 > chance + allowed**2 for sums in own)
 
 
 @dataclasses.dataclass(eq=False)
@@ -157,18 +161,25 @@ class _Regression:
     allowed: float
     power: float = 0.0
     fused: float = 0.0
+    plain: float = 0.0
 
-    def add(self, signal: Array, fused: Array) -> None:
+    def add(self, signal: Array, fused: Array, plain: Array) -> None:
         self.power += float(np.sum(signal * signal))
         self.fused += float(np.sum(signal * fused))
+        self.plain += float(np.sum(signal * plain))
 
     def excess(self, noise: float) -> float | None:
-        """The fused result's gain, where it is more than noise and rounding make of it."""
+        """The fused result's gain, where it is more than noise and rounding make of it.
+
+        The plain result's gain is that of the same rounding: with few values, or of a unit or two,
+        it can be large, and a fault is what the fused result has besides.
+        """
         if self.power <= 0.0:
             return None
         gain = self.fused / self.power
         allowed = self.allowed + _SIGMAS * float(np.sqrt(noise / self.power))
-        return None if abs(gain) <= allowed else gain
+        own = (gain, gain - self.plain / self.power)
+        return gain if all(abs(g) > allowed for g in own) else None
 
 
 # What right operators have, over 59 networks of others: below half of each.

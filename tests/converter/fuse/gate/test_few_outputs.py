@@ -83,3 +83,15 @@ def test_few_outputs_are_judged_by_what_is_before_them(monkeypatch: pytest.Monke
     assert any("whole network" in n.reason for n in fuse_model(content).report.not_fused)
     monkeypatch.setattr("converter.fuse.gate.regions.candidates", lambda view: frozenset())
     assert fuse_model(content).report.not_fused == ()
+
+
+def test_rounding_that_the_plain_result_has_too_is_no_fault() -> None:
+    """A GELU of a trained head: values of a unit or two, the same in every probe."""
+    rng = np.random.default_rng(5)
+    truth = 0.4 + rng.uniform(0, 0.05, (1, 128))
+    alike, alone = Noise(128, 1.0), Noise(128, 1.0)
+    for _ in range(3):
+        alike.add(truth, np.round(truth), np.round(truth))
+        alone.add(10.0 * truth, 11.0 * truth, 10.0 * truth + rng.normal(0, 2, truth.shape))
+    assert alike.refusal() is None
+    assert "times as large" in str(alone.refusal())
