@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from converter.fuse.errors import NoMatchError
 from converter.fuse.op_semantics import NONLINEAR
 from converter.fuse.patterns.attention import is_attention, match_attention
-from converter.fuse.patterns.attention_core import match_attention_core
+from converter.fuse.patterns.attention_core import is_learnt_pooling, match_attention_core
 from converter.fuse.patterns.bare_attention import match_bare_attention
 from converter.fuse.patterns.layer_norm_op import ANCHORS, match_layer_norm
 from converter.fuse.patterns.linear import match_linear
@@ -97,7 +97,7 @@ _PATTERNS = (
     ),
     _Pattern(
         _CORE,
-        _is_attention,
+        lambda view, op: _is_attention(view, op) or is_learnt_pooling(view, op),
         lambda view, op, _: match_attention_core(view, op),
         numbered=True,
     ),

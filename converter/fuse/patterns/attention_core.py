@@ -14,10 +14,12 @@ from typing import ClassVar
 import numpy as np
 
 from converter.fuse.arithmetic import Range, exp_table, rounded, scalar_fixed_point
-from converter.fuse.errors import BoundError
+from converter.fuse.errors import BoundError, NoMatchError
+from converter.fuse.layout import trace_back
 from converter.fuse.lower import EXP_FRACTION, TensorRange
-from converter.fuse.patterns.core_rows import Rows, match_rows
+from converter.fuse.patterns.core_rows import Rows, match_rows, multiplied_at
 from converter.fuse.patterns.core_views import Arrangement, Strided, arrange
+from converter.fuse.patterns.products import is_learnt
 from converter.fuse.patterns.score_bias import score_bias
 from converter.fuse.patterns.scores import trace_scores
 from converter.fuse.region import check_closed
@@ -118,6 +120,23 @@ def _largest(q: Range) -> int:
 def _view(strided: Strided, elements: int) -> View:
     s = strided.strides
     return View(elements, s.offset, s.batch, s.head, s.token, s.channel)
+
+
+def is_learnt_pooling(view: GraphView, op: int) -> bool:
+    """Whether a SOFTMAX of a linear layer weighs tokens, as in sequence pooling (CCT).
+
+    That is attention with the weights as queries; the layer's bias is the same for all keys.
+    """
+    if view.op(op).opcode != "SOFTMAX":
+        return False
+    layer = view.producer(trace_back(view, view.op(op).inputs[0]).base)
+    if layer is None or not is_learnt(view, layer):
+        return False
+    try:
+        multiplied_at(view, op)
+    except NoMatchError:
+        return False
+    return True
 
 
 def match_attention_core(view: GraphView, softmax: int) -> AttentionCoreMatch:

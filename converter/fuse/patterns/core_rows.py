@@ -64,7 +64,7 @@ def match_rows(view: GraphView, softmax: int, scores: Scores) -> Rows:
     bias, replaced = np.empty(count), np.empty(count, bool)
     bias[q.number.reshape(-1)] = scores.bias.reshape(-1)
     replaced[q.number.reshape(-1)] = scores.replaced.reshape(-1)
-    rows, passed, product = _factor(view, softmax)
+    rows, passed, product = multiplied_at(view, softmax)
     left, right, result = _context(view, rows, product)
     p = q.number.reshape(-1)[element_index(view, _output(view, softmax), rows, list(passed))]
     meeting = _meeting(q.query.index.shape[1], keys, p.reshape(-1)[left.index])
@@ -140,7 +140,10 @@ def _queries(view: GraphView, scores: Scores) -> _Queries:
     index = scores.index.reshape(-1, scores.index.shape[-1])
     group, rest = np.divmod(index, rows * columns)
     row, column = np.divmod(rest, columns)
-    for query, key, token, at in ((left, right, row, column), (right, left, column, row)):
+    ways = [(left, right, row, column), (right, left, column, row)]
+    if view.op(scores.product).opcode == "FULLY_CONNECTED":
+        ways = ways[1:]  # the weights are queries; as keys they would have a bias each
+    for query, key, token, at in ways:
         keys = key.index.shape[1]
         same = np.all(group == group[:, :1]) and np.all(token == token[:, :1])
         if same and index.shape[1] == keys and index.size == groups * rows * columns:
@@ -149,7 +152,7 @@ def _queries(view: GraphView, scores: Scores) -> _Queries:
     raise NoMatchError("the softmax does not run over the keys of one query and head")
 
 
-def _factor(view: GraphView, softmax: int) -> tuple[int, tuple[int, ...], int]:
+def multiplied_at(view: GraphView, softmax: int) -> tuple[int, tuple[int, ...], int]:
     """(tensor, operators before it, product) where the softmax's result is multiplied by v."""
     tensor = _output(view, softmax)
     passed: list[int] = []

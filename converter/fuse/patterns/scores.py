@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import data_input, scalar_factor
 from converter.fuse.op_semantics import VIEWS, evaluate, fused_activation
+from converter.fuse.patterns.products import is_learnt
 from converter.tflite import GraphView, Tensor
 
 Index = NDArray[np.int64]
@@ -30,7 +31,7 @@ class Scores:
     """A softmax's input: element [i] is factor * product[index[i]] + bias[i].
 
     Attributes:
-      product: the BATCH_MATMUL.
+      product: the BATCH_MATMUL, or the linear layer of a pooling.
       index: element numbers of the product, shape of the softmax's input.
       bias: of that shape.
       replaced: of that shape; where a SELECT puts a constant in the place of the score, which
@@ -68,7 +69,7 @@ def trace_scores(view: GraphView, softmax: int) -> Scores:
         op = view.producer(tensor)
         if op is None:
             raise NoMatchError("softmax input is the graph's input, expected BATCH_MATMUL")
-        if view.op(op).opcode == "BATCH_MATMUL":
+        if view.op(op).opcode == "BATCH_MATMUL" or is_learnt(view, op):
             break
         source = data_input(view, op)
         if source is None:

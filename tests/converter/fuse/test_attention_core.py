@@ -117,6 +117,29 @@ def test_constant_queries() -> None:
     assert result.fused_db > _MINIMUM_DB
 
 
+@pytest.mark.parametrize("queries", [1, 3])
+def test_weights_of_a_pooling_are_queries(queries: int) -> None:
+    """Sequence pooling (CCT): a layer weighs the tokens; its bias is nothing to a softmax."""
+    g = PlainGraph(np.random.default_rng(1))
+    x = g.input(g.rng.normal(0.0, 1.0, (1, 9, 8)))
+    h = g.linear(x, 8)
+    scores = g.linear(h, queries, 3.0, per_channel=False)
+    result = outcome(g, x, g.matmul(g.softmax(g.transpose(scores, 0, 2, 1)), h))
+    assert result.codes == {"VitLinear": 1, "VitAttentionCore": 1}
+    assert result.report.leftovers == ()
+    assert core_of(result).tokens == queries
+    assert result.fused_db > _MINIMUM_DB
+
+
+def test_softmax_over_the_outputs_of_a_layer_is_no_attention() -> None:
+    """Weights as keys would have a bias each; such a layer stays one."""
+    g = PlainGraph(np.random.default_rng(1))
+    x = g.input(g.rng.normal(0.0, 1.0, (1, 9, 8)))
+    p = g.softmax(g.linear(x, 9, 3.0, per_channel=False))
+    result = outcome(g, x, g.matmul(p, g.linear(x, 8)))
+    assert result.codes == {"VitLinear": 2}
+
+
 def test_heads_that_are_rows_of_the_scores_only() -> None:
     """As an einsum of one head of keys is lowered: rows (token, head), a TRANSPOSE, then heads."""
     g = PlainGraph(np.random.default_rng(1))
