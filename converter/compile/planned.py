@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from converter import tflite
 from converter.compile.errors import CompileError
 from converter.plan.layout import Plan, Span
-from converter.plan.metadata import plan_of
 from converter.plan.problem import PlanError
+from converter.plan.stored import plan_of
 from converter.tflite import Graph
 
 

@@ -18,7 +18,7 @@ from converter.plan.lifetimes import ModelProblem, model_problem, offsets_of
 from converter.plan.model import plan_model
 from converter.plan.remedies import remedies
 from converter.plan.report import FlashReport, MemoryReport, flash_report, memory_report
-from converter.plan.validate import validate
+from converter.plan.stored import check_plans, plan_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +84,14 @@ def inspect_model(model_bytes: bytes, streamed: bool = False) -> ModelReport:
     model = tflite.parse(model_bytes)
     planned_here = not any(m.name == metadata.PLAN_NAME for m in model.metadata)
     if planned_here:
+        check_plans(model)  # TFLM's entry alone: planned anew here, obeyed by TFLM
         planned = plan_model(model_bytes, streamed)
         stated, plan, file_bytes = planned.model_problem, planned.plan, len(planned.model_bytes)
     else:
-        plan, file_bytes = metadata.plan_of(model), len(model_bytes)
+        plan, file_bytes = plan_of(model), len(model_bytes)
         ops = decoded_all(model.graph)
         stated = model_problem(model.graph, ops, plan.streamed)
     offsets = offsets_of(stated, plan)
-    validate(stated.problem, offsets)  # never report, or draw, an unsafe plan as if it were one
     memory = memory_report(stated, plan)
     return ModelReport(
         stated, memory, flash_report(stated, file_bytes), planned_here, offsets, stated_by(model)

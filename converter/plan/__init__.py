@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from converter.plan.budget import OverBudgetError
     from converter.plan.layout import Plan, Span
-    from converter.plan.metadata import read_plan
     from converter.plan.model import PlannedModel, plan_graph, plan_model
     from converter.plan.problem import PlanError
+    from converter.plan.stored import read_plan
 
 __all__ = [
     "OverBudgetError",
@@ -36,7 +36,7 @@ _MODULE_OF = {
     "Span": "layout",
     "plan_graph": "model",
     "plan_model": "model",
-    "read_plan": "metadata",
+    "read_plan": "stored",
 }
 
 

@@ -23,9 +23,9 @@ from converter.plan.lifetimes import (
     scratch_id,
     tensor_id,
 )
-from converter.plan.metadata import plan_of
 from converter.plan.problem import Buffer, PlanError, PlanRegion, Problem
 from converter.plan.regions import spread
+from converter.plan.stored import plan_of
 from converter.plan.strip import strip_model
 from converter.tflite import parse
 from tflm_custom_ops.ops import operator_of

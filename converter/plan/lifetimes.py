@@ -15,6 +15,7 @@ import functools
 
 from converter.plan.in_place import overwritable_inputs
 from converter.plan.layout import Plan
+from converter.plan.offline import NOT_PLANNED
 from converter.plan.problem import ALIGNMENT, Buffer, Overwrite, PlanError, Problem, align_up
 from converter.tflite import Graph, GraphView, Operator
 from tflm_custom_ops.ops import OPERATORS, Params, Streaming, operator_of
@@ -179,3 +180,16 @@ def offsets_of(stated: ModelProblem, plan: Plan) -> tuple[int, ...]:
             )
         offsets.append(span.offset)
     return tuple(offsets)
+
+
+def image_offset(stated: ModelProblem, plan: Plan) -> int:
+    """Of a streamed model's image in TFLM: behind the tokens by the safe margin.
+
+    TFLM would otherwise place the image beside the tokens, not under them.
+    """
+    first = stated.ops[0]
+    tokens = plan.tensors[stated.graph.operators[0].outputs[0]]
+    margin = None if first is None else operator_of(first).overwrite_margin
+    if not plan.streamed or margin is None or tokens is None:
+        return NOT_PLANNED
+    return tokens.offset + align_up(margin, ALIGNMENT)

@@ -27,9 +27,9 @@ import zlib
 import numpy as np
 
 from converter.plan.layout import Plan, Span
-from converter.plan.offline import NOT_PLANNED, OFFLINE_NAME, offline_entry
+from converter.plan.offline import NOT_PLANNED, OFFLINE_NAME, offline_entry, only_entry
 from converter.plan.problem import PlanError
-from converter.tflite import Graph, Metadata, Model, parse
+from converter.tflite import Graph, Metadata, Model
 
 PLAN_NAME = "VitPlan"
 MAGIC = 0x314C5056  # "VPL1" little-endian
@@ -87,13 +87,13 @@ def without_plan(model: Model) -> Model:
     return dataclasses.replace(model, metadata=kept)
 
 
-def plan_of(model: Model) -> Plan:
-    """The plan that a model carries.
+def parsed_plan(model: Model) -> Plan:
+    """The plan that a model carries, as it is written; `converter.plan.stored` checks it.
 
     Raises:
       PlanError: it has none, or one that is malformed or was made for another graph.
     """
-    data = next((m.data for m in model.metadata if m.name == PLAN_NAME), None)
+    data = only_entry(model, PLAN_NAME)
     if data is None:
         raise PlanError("the model has no VitPlan metadata; plan it with python -m converter.fuse")
     if len(data) < 4 * HEADER_WORDS or len(data) % 4:
@@ -114,15 +114,14 @@ def plan_of(model: Model) -> Plan:
         )
     if words[3] != fingerprint(graph):
         raise PlanError("VitPlan: made for another graph or schedule; plan the model again")
+    spans = (words[HEADER_WORDS::2], words[HEADER_WORDS + 1 :: 2])
     pairs = [
         None if offset == NOT_PLANNED else Span(offset, size)
-        for offset, size in zip(words[HEADER_WORDS::2], words[HEADER_WORDS + 1 :: 2], strict=True)
+        for offset, size in zip(*spans, strict=True)
     ]
     strip = None if words[6] == NOT_PLANNED else Span(words[6], words[7])
+    for offset, size in ((words[6], words[7]), *zip(*spans, strict=True)):
+        if offset == NOT_PLANNED and size:
+            raise PlanError(f"VitPlan: got {size} bytes without an offset; plan the model again")
     tensors, scratch = pairs[: counts[0]], pairs[counts[0] :]
     return Plan(words[4], words[5], tuple(tensors), tuple(scratch), strip)
-
-
-def read_plan(model_bytes: bytes) -> Plan:
-    """The plan that a file carries; PlanError if it has none, or one for another graph."""
-    return plan_of(parse(model_bytes))

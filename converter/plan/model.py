@@ -12,14 +12,14 @@ from converter.plan.layout import Plan, Span
 from converter.plan.lifetimes import (
     STRIP_ID,
     ModelProblem,
+    image_offset,
     model_problem,
     scratch_id,
     tensor_id,
 )
-from converter.plan.offline import NOT_PLANNED
-from converter.plan.problem import ALIGNMENT, Placement, align_up
+from converter.plan.problem import Placement
 from converter.tflite import Graph, Operator, parse, serialize
-from tflm_custom_ops.ops import Params, operator_of, with_schedule
+from tflm_custom_ops.ops import Params, with_schedule
 
 PACKING_ATTEMPTS = 4
 
@@ -68,7 +68,7 @@ def plan_model(
     stated, placement = plan_graph(model.graph, ops, streamed, arena_budget, time_limit_s, seed)
     model = dataclasses.replace(model, graph=stated.graph)
     plan = plan_from(stated, placement)
-    planned = metadata.with_plan(model, plan, _tflm_image_offset(stated, plan))
+    planned = metadata.with_plan(model, plan, image_offset(stated, plan))
     return PlannedModel(serialize(planned), plan, stated, placement)
 
 
@@ -99,19 +99,6 @@ def plan_graph(
         f"over budget: the arena needs {placement.arena_bytes[0]} bytes, {excess} more than the "
         f"budget of {arena_budget}, although no operator alone does; increase the time limit"
     )
-
-
-def _tflm_image_offset(stated: ModelProblem, plan: Plan) -> int:
-    """Of a streamed model in TFLM: the image behind the tokens by the safe margin.
-
-    TFLM would otherwise place the image beside the tokens, not under them.
-    """
-    first = stated.ops[0]
-    tokens = plan.tensors[stated.graph.operators[0].outputs[0]]
-    margin = None if first is None else operator_of(first).overwrite_margin
-    if not plan.streamed or margin is None or tokens is None:
-        return NOT_PLANNED
-    return tokens.offset + align_up(margin, ALIGNMENT)
 
 
 def plan_from(stated: ModelProblem, placement: Placement) -> Plan:

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from converter.plan.offline import offline_offsets
 from converter.plan.problem import PlanError
+from converter.plan.stored import check_plans
 from converter.runtimes.interface import Array, TensorSpec
 from converter.runtimes.tflm import abi
 from converter.runtimes.tflm.errors import (
@@ -85,7 +85,7 @@ def _checked(content: bytes) -> Model:
     """The model, with everything checked that TFLM would follow blindly."""
     try:
         model = parse(content)
-        offline_offsets(model)
+        check_plans(model)
     except (TfliteError, PlanError) as error:
         raise TflmModelError(f"model: {error}") from error
     return model

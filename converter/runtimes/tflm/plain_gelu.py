@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.plan.metadata import without_plan
 from converter.plan.offline import NOT_PLANNED, offline_offsets, with_offline
 from converter.tflite import Operator, Tensor, TfliteError, parse, serialize
 from tflm_custom_ops.ops import Gelu, encode
@@ -76,7 +77,9 @@ def replace_gelu(data: bytes) -> bytes:
     if planned is not None:
         planned += (NOT_PLANNED,) * (len(tensors) - len(graph.tensors))
     changed = dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(operators))
-    return serialize(with_offline(dataclasses.replace(model, graph=changed), planned))
+    # The entry of our own names the old operators; the places are those of TFLM's.
+    bare = without_plan(model)
+    return serialize(with_offline(dataclasses.replace(bare, graph=changed), planned))
 
 
 def _vit_gelu(tensors: Sequence[Tensor], op: Operator) -> tuple[bytes, Tensor]:

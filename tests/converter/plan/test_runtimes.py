@@ -85,6 +85,8 @@ def test_too_small_a_margin_is_caught():
     assert image.offset > spans[tokens].offset
     spans[0] = dataclasses.replace(image, offset=spans[tokens].offset)
     bad = dataclasses.replace(planned.plan, tensors=tuple(spans))
-    model = serialize(metadata.with_plan(parse(planned.model_bytes), bad))
     with pytest.raises((PlanViolationError, CompileError)):
-        HostModel(model).run_checked(images)
+        HostModel(planned.model_bytes, bad).run_checked(images)
+    # Of a file with that plan nothing runs at all.
+    with pytest.raises(CompileError, match=r"unsafe plan: .* share bytes"):
+        HostModel(serialize(metadata.with_plan(parse(planned.model_bytes), bad)))

@@ -8,8 +8,8 @@ import pytest
 
 from converter.plan.problem import PlanError
 from converter.plan.strip import strip_model
-from converter.runtimes.tflm import op_models, streamed
-from converter.runtimes.tflm.errors import TflmInvokeError
+from converter.runtimes.tflm import interpreter, op_models, streamed
+from converter.runtimes.tflm.errors import TflmInvokeError, TflmModelError
 from converter.runtimes.tflm.interpreter import TflmInterpreter
 from tests.converter.runtimes.tflm.test_tflm_operators import input_spec, network, output_spec
 from tests.tflm_custom_ops import generators
@@ -98,8 +98,12 @@ def test_what_cannot_be_streamed_is_refused() -> None:
         interpreter.invoke(np.zeros((1, 2, 2, 1), np.int8))
 
 
-def test_strip_must_not_lie_under_the_tokens() -> None:
+def test_strip_must_not_lie_under_the_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's check says so; without it the operator itself does."""
     op = patch_embeds()[0]
     model = strip_model(chain([op], {0: 0, 1: 0}), strip_offset=0)
+    with pytest.raises(TflmModelError, match=r"unsafe plan: t0 .* share bytes"):
+        streamed.StripInterpreter(model)
+    monkeypatch.setattr(interpreter, "check_plans", lambda _: None)
     with pytest.raises(TflmInvokeError, match="overlaps input and output"):
         streamed.StripInterpreter(model).invoke(image_for(op, np.random.default_rng(0)))
