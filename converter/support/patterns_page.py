@@ -20,7 +20,15 @@ FLAGS = flags.FlagSet("patterns_page", __doc__)
 
 _FUSE = Path(search.__file__).parent
 _ERRORS = frozenset({"NoMatchError", "BoundError"})
-_SHARED = ("layout.py", "region.py", "arithmetic.py", "lower.py", "residual.py", "search.py")
+_SHARED = (
+    "layout.py",
+    "region.py",
+    "arithmetic.py",
+    "lower.py",
+    "gate/device.py",
+    "residual.py",
+    "search.py",
+)
 _HEAD = """<!-- SPDX-License-Identifier: Apache-2.0 -->
 <!-- Generated: python -m converter.support.patterns_page > docs/supported_patterns.md -->
 # Supported patterns
