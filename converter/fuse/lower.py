@@ -31,6 +31,7 @@ from converter.fuse.patterns.mlp_core import MlpCoreMatch
 from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
 from converter.fuse.patterns.pointwise import PointwiseMatch
+from converter.fuse.patterns.score_bias import ScoreBias, score_bias
 from tflm_custom_ops.ops import (
     Attention,
     Gelu,
@@ -46,6 +47,7 @@ from tflm_custom_ops.ops import (
     Residual,
     residual_dtype,
 )
+from tflm_custom_ops.ops.attention.params import BiasKind
 from tflm_custom_ops.ops.parts import NormPlace
 
 TensorRange = Callable[[int], Range]  # type of an activation in the fused graph
@@ -134,8 +136,9 @@ def _attention(
         raise BoundError(f"head_dim {match.head_dim}, expected at most {_MAX_HEAD_DIM}")
     q_range, k_range, v_range = (_out(p.last) for p in (match.q, match.k, match.v))
     context = _in(out.first)
+    bias = _score_bias(match, q_range, k_range)
     # |q - z_q| <= 255, |k| <= 127; the difference of two scores is at most twice their bound.
-    largest_difference = 2 * 255 * 127 * match.head_dim
+    largest_difference = 2 * (255 * 127 * match.head_dim + bias.largest)
     exponent = math.log2(math.e) * q_range.scale * k_range.scale * match.scale * EXP_FRACTION
     if exponent < 0:
         raise BoundError(f"the scores' scale is {match.scale:g}, expected a positive number")
@@ -164,6 +167,10 @@ def _attention(
         context_zero_point=context.zero_point,
         shared_down=match.shared_down,
         norm_place=NormPlace.ABSENT if norm is None else NormPlace.BEFORE,
+        causal=bias.causal,
+        bias_kind=_bias_kind(bias.values),
+        bias=bias.values,
+        bias_shift=bias.shift,
         residual=residual,
         norm=norm,
         q=q,
@@ -171,6 +178,30 @@ def _attention(
         v=v,
         out=_projection(out, "attention output", y),
     )
+
+
+def _score_bias(match: AttentionMatch | Parts, q: Range, k: Range) -> ScoreBias:
+    """The constants on the scores of a block."""
+    terms = match.terms
+    if terms is None:
+        return ScoreBias(False, 0, None, 0, 0)
+    unit = q.scale * k.scale * match.scale
+    if not unit > 0:
+        raise BoundError(f"the scores' scale is {match.scale:g}, expected a positive number")
+    far = 255.0 * 255.0 * match.head_dim * unit
+    shape = (1, match.heads, match.tokens, match.tokens)
+    bias, replaced = terms.bias.reshape(shape), terms.replaced.reshape(shape)
+    found = score_bias(bias, replaced, unit, terms.limits or (-far, far))
+    if found.past_tokens:
+        raise BoundError("queries see keys after their own: the block has none or all of them")
+    return found
+
+
+def _bias_kind(values: NDArray[np.int16] | None) -> BiasKind:
+    """Of a bias [1, heads or 1, tokens, key_tokens]."""
+    if values is None:
+        return BiasKind.NONE
+    return BiasKind.MASK if values.shape[1] == 1 else BiasKind.FULL
 
 
 def _lower_mlp(match: MlpMatch, type_of: TensorRange) -> Mlp:

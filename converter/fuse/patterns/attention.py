@@ -33,6 +33,7 @@ from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.mlp import match_block_norm, residual_operands
 from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.products import Operand, operands
+from converter.fuse.patterns.scores import score_limits, trace_scores
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
 
@@ -49,6 +50,7 @@ class AttentionMatch(OneInput):
       x, y: int8 tensors [tokens, embed_dim] (leading ones allowed).
       scale: factor of q.k^T before the softmax.
       v_factor: factor of v.
+      terms: constants on the scores.
       shared_down: q, k and v are three parts of one low-rank pair's second layer.
       q, k, v: output feature h * head_dim + d is feature d of head h.
       out: its input features are ordered likewise.
@@ -66,6 +68,7 @@ class AttentionMatch(OneInput):
     head_dim: int
     scale: float
     v_factor: float
+    terms: Terms | None
     shared_down: bool
     norm: NormMatch
     q: ProjectionMatch
@@ -127,6 +130,7 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
         head_dim=parts.head_dim,
         scale=parts.scale,
         v_factor=parts.v_factor,
+        terms=parts.terms,
         shared_down=parts.shared_down,
         norm=norm,
         q=parts.q,
@@ -135,6 +139,21 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
         out=output.projection,
         ops=ops,
     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Terms:
+    """Constants on the scores.
+
+    Attributes:
+      bias: real, elements in the order [heads, tokens, key_tokens].
+      replaced: likewise; the constant stands in the place of the score.
+      limits: least and greatest score without them, real; None where no range is known.
+    """
+
+    bias: NDArray[np.float64]
+    replaced: NDArray[np.bool_]
+    limits: tuple[float, float] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,6 +171,7 @@ class Parts:
     head_dim: int
     scale: float
     v_factor: float
+    terms: Terms | None
     q: ProjectionMatch
     k: ProjectionMatch
     v: ProjectionMatch
@@ -194,6 +214,7 @@ def match_parts(view: GraphView, softmax: int) -> Parts:
         head_dim=scores.head_dim,
         scale=scores.factor * projections[0].factor * projections[1].factor,
         v_factor=projections[2].factor,
+        terms=scores.terms,
         q=q,
         k=k,
         v=v,
@@ -213,6 +234,7 @@ class _Scores:
     tokens: int
     head_dim: int
     factor: float
+    terms: Terms | None
     ops: tuple[int, ...]
 
 
@@ -220,8 +242,6 @@ def _matmul_at(view: GraphView, tensor: int, what: str) -> int:
     op = view.producer(tensor)
     if op is None or view.op(op).opcode != "BATCH_MATMUL":
         got = "the graph's input" if op is None else view.label(op)
-        if op is not None and view.op(op).opcode in _MASKS:
-            raise NoMatchError(f"{what} has a mask or bias: {got}")
         raise NoMatchError(f"{what} comes from {got}, expected BATCH_MATMUL")
     return op
 
@@ -229,7 +249,16 @@ def _matmul_at(view: GraphView, tensor: int, what: str) -> int:
 def _match_scores(view: GraphView, softmax: int) -> _Scores:
     source = view.op(softmax).inputs[0]
     trace = trace_back(view, source, scaling=True)
-    matmul = _matmul_at(view, trace.base, "softmax input")
+    index, factor, terms, between = trace.index, trace.factor, None, trace.ops
+    last = view.producer(trace.base)
+    if last is not None and view.op(last).opcode in _MASKS:
+        scores = trace_scores(view, softmax)
+        limits = score_limits(view, scores)
+        terms = Terms(scores.bias, scores.replaced, limits)
+        matmul, index, between = scores.product, scores.index, scores.ops
+        factor = scores.factor / float(view.op(softmax).options.beta)
+    else:
+        matmul = _matmul_at(view, trace.base, "softmax input")
     left, right = operands(view, matmul)
     heads, tokens, head_dim = left.index.shape
     _check_own_heads(view, left, right)
@@ -237,7 +266,7 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
         raise NoMatchError(
             f"q and k have shapes {left.index.shape} and {right.index.shape}, expected equal ones"
         )
-    index = trace.index.reshape(-1, *trace.index.shape[-2:])
+    index = index.reshape(-1, *index.shape[-2:])
     straight = np.arange(heads * tokens * tokens).reshape(heads, tokens, tokens)
     if np.array_equal(index, straight):
         query, key = left, right
@@ -246,9 +275,8 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
     else:
         raise NoMatchError("the softmax does not run over the keys of one query and head")
     beta = float(view.op(softmax).options.beta)
-    return _Scores(
-        query, key, heads, tokens, head_dim, trace.factor * beta, (softmax, *trace.ops, matmul)
-    )
+    ops = (softmax, *between, matmul)
+    return _Scores(query, key, heads, tokens, head_dim, factor * beta, terms, ops)
 
 
 def _check_own_heads(view: GraphView, *both: Operand) -> None:

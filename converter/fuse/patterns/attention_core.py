@@ -11,8 +11,6 @@ import dataclasses
 import math
 from typing import ClassVar
 
-import numpy as np
-
 from converter.fuse.arithmetic import Range, exp_table, rounded, scalar_fixed_point
 from converter.fuse.errors import BoundError, NoMatchError
 from converter.fuse.layout import trace_back
@@ -21,9 +19,9 @@ from converter.fuse.patterns.core_rows import Rows, match_rows, multiplied_at
 from converter.fuse.patterns.core_views import Arrangement, Strided, arrange
 from converter.fuse.patterns.products import is_learnt
 from converter.fuse.patterns.score_bias import score_bias
-from converter.fuse.patterns.scores import trace_scores
+from converter.fuse.patterns.scores import score_limits, trace_scores
 from converter.fuse.region import check_closed
-from converter.tflite import GraphView, Tensor
+from converter.tflite import GraphView
 from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
 
 _CONTEXT_BITS = 26  # of v's scale over the context's, as in the whole block
@@ -161,21 +159,12 @@ def match_attention_core(view: GraphView, softmax: int) -> AttentionCoreMatch:
         y=y,
         scale=scores.factor * q.factor * k.factor,
         v_factor=v.factor,
-        limits=_limits(view.tensor(view.op(scores.product).outputs[0]), scores.factor),
+        limits=score_limits(view, scores),
         arrangement=found,
         rows=rows,
         sizes=(sizes[0], sizes[1], sizes[2], sizes[3]),
         ops=tuple(sorted(ops)),
     )
-
-
-def _limits(product: Tensor, factor: float) -> tuple[float, float] | None:
-    q = product.quantization
-    if q is None or len(q.scale) != 1 or product.dtype.kind != "i":
-        return None
-    info, unit = np.iinfo(product.dtype), factor * product.scale
-    low, high = sorted(unit * (end - product.zero_point) for end in (info.min, info.max))
-    return low, high
 
 
 def _without_read(view: GraphView, ops: set[int], y: int) -> set[int]:

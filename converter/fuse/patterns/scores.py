@@ -92,6 +92,17 @@ def trace_scores(view: GraphView, softmax: int) -> Scores:
     return Scores(op, values.index, values.factor * beta, bias, values.replaced, ops)
 
 
+def score_limits(view: GraphView, scores: Scores) -> tuple[float, float] | None:
+    """The least and the greatest score, bias left out; None where no range is known."""
+    product = view.tensor(view.op(scores.product).outputs[0])
+    q = product.quantization
+    if q is None or len(q.scale) != 1 or product.dtype.kind != "i":
+        return None
+    info, unit = np.iinfo(product.dtype), scores.factor * product.scale
+    low, high = sorted(unit * (end - product.zero_point) for end in (info.min, info.max))
+    return low, high
+
+
 def _step(view: GraphView, op: int, source: int, result: int, v: _Values) -> _Values:
     """The values behind one operator."""
     operator = view.op(op)

@@ -28,7 +28,8 @@ class AttentionSpelling:
       rank: inner width of low-rank pairs, 0 for dense layers.
       skip_second: the residual ADD is branch + x.
       rank_3: activations are [1, tokens, embed_dim], else [tokens, embed_dim].
-      mask: an ADD on the scores (cannot be fused).
+      mask: an ADD on the scores, of `added_mask` or of random numbers.
+      activated: a GELU on q (of which no block is made).
       layer_scale: the branch is multiplied by a constant per channel.
     """
 
@@ -49,6 +50,8 @@ class AttentionSpelling:
     rank_3: bool = True
     per_channel: bool = True
     mask: bool = False
+    activated: bool = False
+    added_mask: np.ndarray | None = None
     layer_scale: bool = False
 
 
@@ -73,6 +76,8 @@ def attention(g: PlainGraph, x: int, s: AttentionSpelling) -> int:
 def attention_branch(g: PlainGraph, h: int, s: AttentionSpelling) -> int:
     """What the block adds to the stream."""
     q, k, v = _heads(g, h, s)  # each [1, heads, tokens, head_dim]
+    if s.activated:
+        q = g.gelu(q)
     factor = g.constant(np.array(s.head_dim**-0.5))
     if s.scale == "q":
         q = g.mul(q, factor)
@@ -82,7 +87,8 @@ def attention_branch(g: PlainGraph, h: int, s: AttentionSpelling) -> int:
     if s.scale == "scores":
         scores = g.mul(scores, factor)
     if s.mask:
-        scores = g.add(scores, g.constant(g.rng.normal(0, 1, (s.tokens, s.tokens))))
+        mask = g.rng.normal(0, 1, (s.tokens, s.tokens)) if s.added_mask is None else s.added_mask
+        scores = g.add(scores, g.constant(mask))
     p = g.softmax(scores)
     context = _context(g, p, v, s)
     inner = s.heads * s.head_dim

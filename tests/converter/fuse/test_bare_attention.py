@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
+from converter.tflite import parse
 from tests.converter.fuse.blocks import AttentionSpelling, attention_branch, token_input
 from tests.converter.fuse.checks import outcome
 from tests.converter.fuse.plain_graph import PlainGraph
+from tflm_custom_ops.ops import Attention, decode
+from tflm_custom_ops.ops.attention.params import BiasKind
 
 _MINIMUM_DB = 26.0
 _TOLERANCE_DB = 6.0
@@ -68,6 +71,35 @@ def test_norm_that_others_read() -> None:
     result = outcome(g, x, y)
     assert result.codes == {"VitLayerNorm": 1, "VitAttention": 1, "VitLinear": 1}
     assert [entry.name for entry in result.report.leftovers] == ["ADD", "ADD"]
+    assert result.fused_db > _MINIMUM_DB
+
+
+@pytest.mark.parametrize("with_norm", [True, False])
+@pytest.mark.parametrize("kind", ["any", "causal", "one key"])
+def test_constants_on_the_scores_are_part_of_the_block(with_norm: bool, kind: str) -> None:
+    g = PlainGraph(np.random.default_rng(3))
+    s = dataclasses.replace(AttentionSpelling(), mask=True)
+    x = token_input(g, s.tokens, s.embed_dim)
+    hidden = {
+        "any": np.zeros((s.tokens, s.tokens), bool),
+        "causal": np.triu(np.ones((s.tokens, s.tokens), bool), 1),
+        "one key": np.arange(s.tokens) == 1,
+    }[kind]
+    mask = np.where(hidden, -100.0, 0.0) + np.zeros((s.tokens, s.tokens))
+    if kind == "any":
+        mask = g.rng.normal(0.0, 1.0, (s.heads, s.tokens, s.tokens))
+    s = dataclasses.replace(s, added_mask=mask)
+    h = g.layer_norm(x) if with_norm else x
+    result = outcome(g, x, g.add(x, attention_branch(g, h, s)))
+    assert result.codes == {"VitAttention": 1}
+    assert not result.report.leftovers
+    (op,) = parse(result.model_bytes).graph.operators
+    blob = parse(result.model_bytes).graph.tensors[op.inputs[-1]].data
+    assert blob is not None
+    params = decode(op.custom_options, blob.tobytes())
+    assert isinstance(params, Attention)
+    expected = {"any": BiasKind.FULL, "causal": BiasKind.NONE, "one key": BiasKind.MASK}[kind]
+    assert (params.causal, params.bias_kind) == (kind == "causal", expected)
     assert result.fused_db > _MINIMUM_DB
 
 

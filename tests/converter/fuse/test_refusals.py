@@ -27,19 +27,19 @@ def new_graph() -> tuple[PlainGraph, int]:
     return g, token_input(g, SPELLING.tokens, SPELLING.embed_dim)
 
 
-def test_mask_on_the_scores() -> None:
+def test_activation_on_the_queries() -> None:
     g, x = new_graph()
-    y = attention(g, x, dataclasses.replace(SPELLING, mask=True))
+    y = attention(g, x, dataclasses.replace(SPELLING, activated=True))
     result = outcome(g, x, y)
     assert "VitAttention" not in result.codes
     assert str(result.report.not_fused[0]).startswith(
-        "block 0 attention: only its core is fused: softmax input has a mask or bias: ADD (op"
+        "block 0 attention: only its core is fused: q comes from GELU (op"
     )
     # What half matches is still used: the LayerNorm and the linear layers.
     assert result.codes["VitLayerNorm"] == 1
     assert result.codes["VitLinear"] == 2
     assert result.codes["VitAttentionCore"] == 1
-    (add,) = result.report.leftovers
+    add = next(entry for entry in result.report.leftovers if entry.name == "ADD")
     assert "of which only the core is fused" in add.reason
     assert result.fused_db > 25
 
@@ -185,7 +185,7 @@ def test_every_residual_that_ends_no_block_has_a_reason(skip_second: bool) -> No
     entries = fuse_model(g.finish(y)).report.not_fused
     assert [e.label for e in entries] == [f"residual at ADD (op {len(g.operators) - 1})"]
     assert "is a function of several tensors" in entries[0].reason
-    t = attention(g, x, dataclasses.replace(SPELLING, mask=True))
+    t = attention(g, x, dataclasses.replace(SPELLING, activated=True))
     entries = fuse_model(g.finish(t, y)).report.not_fused
     assert any("of which only the core is fused, SOFTMAX" in e.reason for e in entries)
 
