@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from tflm_custom_ops.ops import BY_KIND, OPERATORS, Params, Status, encode, operator_of
 from tflm_custom_ops.sources import KERNELS, kernel_files
-from toolchain import cached, compiled, digest, host_c, processor, raised_as, run_tool
+from toolchain import Compiler, cached, compiled, digest, host_c, processor, raised_as, run_tool
 
 FLAGS = ("-std=c11", "-O3", "-march=native", "-Wall", "-Wextra", "-Werror")
 KIND = "kernels"  # in the cache
@@ -35,6 +35,27 @@ def kernel_sources() -> list[Path]:
     return kernel_files(".c")
 
 
+def objects(
+    compiler: Compiler,
+    flags: Sequence[str],
+    sources: Sequence[Path],
+    directory: Path | None = None,
+) -> list[Path]:
+    """Position-independent objects of kernels, compiled unless that was done before.
+
+    Args:
+      directory: where the sources and all headers are; None for the package's own.
+
+    Raises ToolchainError with the compiler's message if compilation fails.
+    """
+    headers = kernel_files(".h") if directory is None else sorted(directory.glob("*.h"))
+    folders = sorted({path.parent for path in (*sources, *headers)})
+    places = [f"-I{directory or KERNELS}"]
+    places += [f"-ffile-prefix-map={folder}=kernels" for folder in folders]
+    made_with = [*flags, "-fPIC"]
+    return compiled(KIND, compiler, made_with, sources, headers, places=places, seen=[processor()])
+
+
 def build(directory: Path | None = None, flags: Sequence[str] = FLAGS) -> Path:
     """Compiles the kernels unless that was done before; returns the library.
 
@@ -43,25 +64,16 @@ def build(directory: Path | None = None, flags: Sequence[str] = FLAGS) -> Path:
 
     Raises HostLibraryError with the compiler's message if compilation fails.
     """
-    if directory is None:
-        sources, headers, include = kernel_sources(), kernel_files(".h"), KERNELS
-    else:
-        sources, headers = sorted(directory.glob("*.c")), sorted(directory.glob("*.h"))
-        include = directory
+    sources = kernel_sources() if directory is None else sorted(directory.glob("*.c"))
     with raised_as(lambda error: HostLibraryError(str(error))):
         compiler = host_c()
-        folders = sorted({path.parent for path in (*sources, *headers)})
-        places = [f"-I{include}", *(f"-ffile-prefix-map={folder}=kernels" for folder in folders)]
-        made_with = [*flags, "-fPIC"]
-        objects = compiled(
-            KIND, compiler, made_with, sources, headers, places=places, seen=[processor()]
-        )
-        key = digest(compiler.version, " ".join(flags), *(path.read_bytes() for path in objects))
+        made = objects(compiler, flags, sources, directory)
+        key = digest(compiler.version, " ".join(flags), *(path.read_bytes() for path in made))
 
         def link_into(work: Path) -> Path:
             library = work / "library.so"
-            command = [compiler.path, *made_with, "-shared", "-o", str(library)]
-            run_tool([*command, *map(str, objects)], "linking the kernels")
+            command = [compiler.path, *flags, "-fPIC", "-shared", "-o", str(library)]
+            run_tool([*command, *map(str, made)], "linking the kernels")
             return library
 
         return cached(KIND, "libvit", ".so", key, link_into)

@@ -11,11 +11,21 @@ import numpy as np
 import pytest
 
 from converter import builtins, tflite
-from converter.compile import RUNTIME, CompiledModel, compile_model, include_dirs, kernel_sources
+from converter.compile import (
+    RUNTIME,
+    CompiledModel,
+    compile_model,
+    include_dirs,
+    kernel_headers,
+    kernel_sources,
+)
 from tests.converter.compile import fused_models
 from tests.tflm_custom_ops.builtins import combined
 from tests.tflm_custom_ops.builtins.generators import GENERATORS
+from tests.tflm_custom_ops.kernels.test_sanitizers import FLAGS
+from tflm_custom_ops import host_library
 from tflm_custom_ops.ops import run_reference
+from toolchain import compiled, host_c
 
 _MAIN = """
 // Inputs on stdin, outputs on stdout.
@@ -38,23 +48,14 @@ int main(void) {
   return 0;
 }
 """
-_FLAGS = (
-    "-std=c11",
-    "-O1",
-    "-g",
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=all",
-)
 
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Sanitized objects of all kernels."""
     folder = tmp_path_factory.mktemp("kernels")
-    includes = [f"-I{p}" for p in include_dirs()]
-    sources = [str(p) for p in kernel_sources("host")]
     probe = subprocess.run(
-        ["cc", *_FLAGS, "-x", "c", "-", "-o", str(folder / "probe")],
+        ["cc", *FLAGS, "-x", "c", "-", "-o", str(folder / "probe")],
         input="int main(void) { return 0; }",
         capture_output=True,
         text=True,
@@ -62,8 +63,18 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     )
     if probe.returncode:
         pytest.skip(f"the sanitizers are not installed: {probe.stderr.strip()}")
-    subprocess.run(["cc", *_FLAGS, *includes, "-c", *sources], cwd=folder, check=True)
-    return [str(p) for p in sorted(folder.glob("*.o"))]
+    # The operators' kernels are those of test_sanitizers.py.
+    sources, shared = kernel_sources("host"), set(host_library.kernel_sources())
+    objects = host_library.objects(host_c(), FLAGS, [p for p in sources if p in shared])
+    objects += compiled(
+        "sanitized",
+        host_c(),
+        FLAGS,
+        [p for p in sources if p not in shared],
+        kernel_headers(),
+        places=[f"-I{p}" for p in include_dirs()],
+    )
+    return [str(path) for path in objects]
 
 
 def run(folder: Path, kernels: list[str], model: CompiledModel, inputs: bytes) -> bytes:
@@ -71,7 +82,7 @@ def run(folder: Path, kernels: list[str], model: CompiledModel, inputs: bytes) -
     (folder / "main.c").write_text(_MAIN)
     includes = ["-I.", *(f"-I{p}" for p in include_dirs())]
     sources = ["main.c", "vit_model.c", "vit_model_weights.S", str(RUNTIME / "vit_host_driver.c")]
-    command = ["cc", *_FLAGS, *includes, *sources, *kernels, "-o", "model"]
+    command = ["cc", *FLAGS, *includes, *sources, *kernels, "-o", "model"]
     subprocess.run(command, cwd=folder, check=True)
     result = subprocess.run([str(folder / "model")], input=inputs, capture_output=True, check=False)
     assert result.returncode == 0, result.stderr.decode()[:3000]
