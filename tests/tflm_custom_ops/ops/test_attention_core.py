@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.plan import plan_model
-from converter.plan.metadata import plan_of
+from converter.plan.stored import plan_of
 from converter.runtimes import open_runtime
 from converter.runtimes.tflm import op_models
 from converter.runtimes.tflm.op_models import Activation

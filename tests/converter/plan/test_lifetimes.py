@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long tensors live, and which may be overwritten: the cases that few networks show."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from converter.plan.in_place import overwritable_inputs
+from converter.plan.lifetimes import model_problem, tensor_id
+from converter.tflite import Graph, Operator, Quantization, Tensor
+
+Q = Quantization.per_tensor(0.1, 0)
+
+
+def activation(name: str, dtype: type = np.int8, variable: bool = False) -> Tensor:
+    return Tensor(name, (1, 32), np.dtype(dtype), Q, is_variable=variable)
+
+
+def test_a_variable_lives_from_run_to_run() -> None:
+    """Read by the second of three operators; its bytes are nobody else's before and after."""
+    tensors = (
+        activation("x"), activation("a"), activation("state", variable=True), activation("b"),
+        activation("y"),
+    )  # fmt: skip
+    operators = (
+        Operator("RELU", (0,), (1,)),
+        Operator("ADD", (1, 2), (3,)),
+        Operator("RELU", (3,), (4,)),
+    )
+    graph = Graph(tensors, operators, (0,), (4,))
+    problem = model_problem(graph, (None,) * 3).problem
+    state = problem.buffers[problem.index[tensor_id(2)]]
+    assert (state.lower, state.upper) == (0, len(operators) + 1)
+    plain = dataclasses.replace(tensors[2], is_variable=False)
+    graph = dataclasses.replace(graph, tensors=(*tensors[:2], plain, *tensors[3:]))
+    problem = model_problem(graph, (None,) * 3).problem
+    assert problem.buffers[problem.index[tensor_id(2)]].upper == 3
+    assert not any(tensor_id(2) == o.before for o in model_problem(
+        Graph(tensors, operators, (0,), (4,)), (None,) * 3
+    ).problem.overwrites)  # fmt: skip
+
+
+def test_only_a_tensor_of_the_same_type_is_overwritten() -> None:
+    """int8 to int16 has the same shape, and twice the bytes: results would run over operands."""
+    for dtype, expected in ((np.int8, (0,)), (np.int16, ())):
+        tensors = (activation("x"), activation("y", dtype))
+        assert overwritable_inputs(Operator("SOFTMAX", (0,), (1,)), tensors) == expected
