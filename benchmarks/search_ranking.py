@@ -23,11 +23,11 @@ from scipy.stats import spearmanr
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from keras_models.datasets import DATASETS
+from keras_models.training.distillation import Objective
 from nas import command as shared
 from nas.cost.sampler import Sampler
 from nas.space import SubnetConfig
 from nas.space.describe import describe
-from nas.supernet.compiled import Objective
 from nas.supernet.data import SearchData, load_search_data
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import load_supernet

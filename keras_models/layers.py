@@ -57,6 +57,13 @@ class TfOps:
     def gelu(self, x: Any, approximate: bool) -> Any:
         return self._tf.nn.gelu(x, approximate=approximate)
 
+    def wide(self, x: Any) -> Any:
+        """As it is: tf_keras computes in float32 here."""
+        return x
+
+    def narrow(self, x: Any, like: Any) -> Any:
+        return x
+
     def batch(self, x: Any) -> Any:
         """Batch size: a number where it is static, so that the converter sees a constant."""
         return x.shape[0] if x.shape[0] is not None else self._tf.shape(x)[0]
@@ -68,6 +75,7 @@ class Keras3Ops:
     def __init__(self, keras_module: Any) -> None:
         ops = keras_module.ops
         self._ops = ops
+        self._standardize = keras_module.backend.standardize_dtype
         self.rsqrt = ops.rsqrt
         self.sigmoid = ops.sigmoid
         self.softmax = ops.softmax
@@ -85,6 +93,17 @@ class Keras3Ops:
 
     def gelu(self, x: Any, approximate: bool) -> Any:
         return self._ops.gelu(x, approximate=approximate)
+
+    def wide(self, x: Any) -> Any:
+        """float32, for sums and exponentials of what is computed in bfloat16."""
+        return x if self._type(x) == "float32" else self._ops.cast(x, "float32")
+
+    def narrow(self, x: Any, like: Any) -> Any:
+        """Back to another tensor's type."""
+        return x if self._type(like) == self._type(x) else self._ops.cast(x, self._type(like))
+
+    def _type(self, x: Any) -> Any:
+        return self._standardize(x.dtype)
 
     def batch(self, x: Any) -> Any:
         return self._ops.shape(x)[0]
@@ -136,9 +155,11 @@ def _layer_norm(keras_module: Any, ops: Any) -> Any:
             self.built = True
 
         def call(self, x: Any) -> Any:
-            centred = x - ops.mean_of(x, axis=-1, keepdims=True)
+            centred = ops.wide(x)
+            centred = centred - ops.mean_of(centred, axis=-1, keepdims=True)
             variance = ops.mean_of(centred * centred, axis=-1, keepdims=True)
-            return centred * ops.rsqrt(variance + self.epsilon) * self.gamma + self.beta
+            normed = ops.narrow(centred * ops.rsqrt(variance + self.epsilon), x)
+            return normed * self.gamma + self.beta
 
         def get_config(self) -> dict[str, Any]:
             return {**super().get_config(), "epsilon": self.epsilon}
@@ -213,7 +234,8 @@ def _scaled_dot_product(keras_module: Any, ops: Any) -> Any:
             tokens = q.shape[1]
             q, k, v = self._by_head(q), self._by_head(k), self._by_head(v)
             scores = ops.matmul(q * self.head_dim**-0.5, ops.transpose(k, (0, 1, 3, 2)))
-            out = ops.transpose(ops.matmul(ops.softmax(scores, axis=-1), v), (0, 2, 1, 3))
+            shares = ops.narrow(ops.softmax(ops.wide(scores), axis=-1), v)
+            out = ops.transpose(ops.matmul(shares, v), (0, 2, 1, 3))
             return ops.reshape(out, (-1, tokens, self.heads * self.head_dim))
 
         def compute_output_shape(self, input_shape: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 from keras_models.arch import ArchConfig, ArchError
 from keras_models.layers import is_keras_3
 from keras_models.presets import PRESETS
+from keras_models.resnet import TEACHERS, ResNetConfig, build_resnet, is_resnet_json
 from keras_models.vit import build_vit, random_weights
 from tflm_vit.files import reading
 
@@ -32,17 +33,79 @@ class ModelNotFoundError(ValueError):
     """A model, architecture or weights file does not exist or cannot be read; the message says."""
 
 
-def resolve_arch(preset_or_path: str) -> ArchConfig:
-    """The architecture of a preset name, an `arch.json` file or a trained directory."""
+Network = ArchConfig | ResNetConfig
+
+
+def resolve_network(preset_or_path: str) -> Network:
+    """What a preset name, an `arch.json` file or a trained directory describes.
+
+    Raises:
+      ModelNotFoundError, ArchError, ResNetError: no such name or file, or a wrong one.
+    """
     if preset_or_path in PRESETS:
         return PRESETS[preset_or_path]
-    if os.path.isdir(preset_or_path):
-        return ArchConfig.load(os.path.join(preset_or_path, ARCH_FILE))
-    if os.path.isfile(preset_or_path):
-        return ArchConfig.load(preset_or_path)
-    raise ModelNotFoundError(
-        f"model {preset_or_path!r}: neither a file or directory nor a preset ({', '.join(PRESETS)})"
-    )
+    if preset_or_path in TEACHERS:
+        return TEACHERS[preset_or_path]
+    path = preset_or_path
+    if os.path.isdir(path):
+        path = os.path.join(path, ARCH_FILE)
+    elif not os.path.isfile(path):
+        raise ModelNotFoundError(
+            f"model {path!r}: neither a file or directory nor a preset ({', '.join(PRESETS)})"
+        )
+    kind = _kind_of(path)
+    return ResNetConfig.load(path) if kind is ResNetConfig else ArchConfig.load(path)
+
+
+def _kind_of(path: str) -> type[Network]:
+    """By the file's content; a file that cannot be read is left to `ArchConfig` to report."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return ResNetConfig if is_resnet_json(file.read()) else ArchConfig
+    except (OSError, UnicodeDecodeError):
+        return ArchConfig
+
+
+def resolve_arch(preset_or_path: str) -> ArchConfig:
+    """The same for a Vision Transformer, which is what every command but training takes.
+
+    Raises:
+      ModelNotFoundError: also for a residual network.
+    """
+    network = resolve_network(preset_or_path)
+    if not isinstance(network, ArchConfig):
+        raise ModelNotFoundError(
+            f"model {preset_or_path!r} is a residual network, which is trained "
+            "(keras_models.train) to be a --teacher; expected a Vision Transformer"
+        )
+    return network
+
+
+def trained_network(directory: str) -> Network:
+    """What a trained directory describes; its weights are there as well.
+
+    Raises:
+      ModelNotFoundError, ArchError, ResNetError: a file is missing or wrong; the message names it.
+    """
+    if not os.path.isdir(directory):
+        raise ModelNotFoundError(f"{directory}: no such directory")
+    network, weights = resolve_network(directory), os.path.join(directory, WEIGHTS_FILE)
+    if not os.path.isfile(weights):
+        raise ModelNotFoundError(f"{weights}: no such weights file")
+    return network
+
+
+def build_network(network: Network, drop_path: float = 0.0) -> Any:
+    """The Keras 3 model of either kind; drop path is a Vision Transformer's only."""
+    if isinstance(network, ResNetConfig):
+        return build_resnet(network)
+    return build_vit(network, drop_path=drop_path)
+
+
+def load_network(directory: str) -> tuple[Network, Any]:
+    """Either kind of network and its trained Keras 3 model; errors as of `trained_network`."""
+    network = trained_network(directory)
+    return network, load_weights(build_network(network), os.path.join(directory, WEIGHTS_FILE))
 
 
 def trained_directory(preset_or_path: str) -> str | None:
@@ -144,10 +207,15 @@ __all__ = [
     "WEIGHTS_FILE",
     "ArchError",
     "ModelNotFoundError",
+    "Network",
+    "build_network",
     "expect_trained_directory",
+    "load_network",
     "load_trained",
     "load_weights",
     "resolve_arch",
     "resolve_model",
+    "resolve_network",
     "trained_directory",
+    "trained_network",
 ]

@@ -16,23 +16,28 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset
-from keras_models.datasets.identity import RECORD, identity_of
-from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE, resolve_arch
+from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
+from keras_models.load import (
+    ARCH_FILE,
+    TRAIN_FILE,
+    WEIGHTS_FILE,
+    resolve_network,
+    trained_network,
+)
+from keras_models.trained_data import recorded_classes
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
     Progress,
-    restore_checkpoint,
 )
-from keras_models.training.optimizer import make_optimizer
-from keras_models.training.recipe import Recipe, parse_overrides, recipe_for
-from keras_models.training.setup import check_setup, setup_text, versions
+from keras_models.training.fit import TrainJob, expect_same_network, expect_teacher, fit
+from keras_models.training.precision import PRECISIONS, expect_precision
+from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, recipe_for
+from keras_models.training.setup import check_setup, versions
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
-from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("train", __doc__)
 flags.network(FLAGS, required=True)
@@ -46,66 +51,16 @@ flags.recipe_fields(FLAGS)
 flags.resume(FLAGS, "Go on from the checkpoint in --out if there is one.")
 flags.overwrite(FLAGS, "Discard an unfinished training in --out.")
 flags.checkpoint_every(FLAGS)
+FLAGS.enum("precision", "float32", PRECISIONS, "What the training computes in.")
+flags.initial(FLAGS, "the same network")
+flags.teacher(FLAGS)
+flags.distill(FLAGS)
+FLAGS.number("temperature", 1.0, "Of --teacher's and the network's softmax.", 0.01, 100.0)
+flags.allow_other_data(FLAGS)
 FLAGS.enum("jit", "auto", ["auto", "on", "off"], "Whether XLA compiles the training step.")
 flags.json(FLAGS)
 
 _JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainJob:
-    """What is to be trained, on what, how and where."""
-
-    arch: ArchConfig
-    recipe: Recipe
-    dataset: str
-    data_dir: str
-    seed: int
-    out: str
-    checkpoint_every: int
-    jit: str | bool
-
-    def setup(self, data: Dataset) -> str:
-        """JSON of what must not change between a kill and `--resume`."""
-        return setup_text(
-            data,
-            arch=dataclasses.asdict(self.arch),
-            recipe=dataclasses.asdict(self.recipe),
-            dataset=self.dataset,
-            seed=self.seed,
-        )
-
-    def path(self, name: str) -> str:
-        return os.path.join(self.out, name)
-
-
-def _compiled_model(job: TrainJob, steps_per_epoch: int) -> Any:
-    import keras
-
-    from keras_models.vit import build_vit
-
-    keras.utils.set_random_seed(job.seed)
-    model = build_vit(job.arch, drop_path=job.recipe.drop_path)
-    model.compile(
-        optimizer=make_optimizer(job.recipe, steps_per_epoch),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=job.recipe.label_smoothing
-        ),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=job.jit,
-    )
-    return model
-
-
-def _start(job: TrainJob, data: Dataset, model: Any, resume: bool) -> Progress:
-    """Restores the checkpoint if there is one to go on from."""
-    path = job.path(CHECKPOINT_FILE)
-    if not (resume and os.path.exists(path)):
-        return Progress(0, 0.0, [], job.setup(data))
-    check_setup(path, job.setup(data))
-    progress = restore_checkpoint(path, model)
-    print(f"resuming after epoch {progress.epochs_done} of {job.recipe.epochs}", flush=True)
-    return progress
 
 
 def _check_out(job: TrainJob, data: Dataset, resume: bool, overwrite: bool) -> None:
@@ -121,29 +76,6 @@ def _check_out(job: TrainJob, data: Dataset, resume: bool, overwrite: bool) -> N
             f"{path} exists: give --resume to go on with that training, --overwrite to start again"
         )
     check_setup(path, job.setup(data))
-
-
-def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
-    """Trains, or goes on training; leaves the averaged weights in the model.
-
-    Returns:
-      The model for inference (no drop path) and the progress at the end.
-    """
-    with captured_stderr():  # TensorFlow talks while it is imported, whatever its log level
-        from keras_models.training.batches import TrainBatches
-        from keras_models.training.loop import train_to_the_end
-        from keras_models.vit import build_vit
-
-    recipe = job.recipe
-    batches = TrainBatches(data.train, data.num_classes, recipe, job.seed, 0)
-    model = _compiled_model(job, len(batches))
-    start = _start(job, data, model, resume)
-    progress = train_to_the_end(
-        model, batches, data, recipe, start, job.out, job.seed, job.checkpoint_every
-    )
-    final = build_vit(job.arch)
-    final.set_weights(model.get_weights())
-    return final, progress
 
 
 def accuracy(model: Any, data: Dataset, split: str) -> float:
@@ -176,6 +108,7 @@ def _report(
         RECORD: dataclasses.asdict(identity_of(data)),
         "images": {s.name: len(s) for s in (data.train, data.validation, data.test)},
         "recipe": dataclasses.asdict(job.recipe),
+        **job.origin(),
         "epochs": progress.epochs_done,
         "seconds": round(progress.seconds, 1),
         "validation_accuracy": accuracy(model, data, "validation"),
@@ -201,12 +134,30 @@ def train(job: TrainJob, data: Dataset, command: str, resume: bool = False) -> d
 # ---- command line --------------------------------------------------------------------------------
 
 
-def _job() -> tuple[TrainJob, Dataset]:
-    arch = resolve_arch(FLAGS.network)
+def _expect_share() -> None:
+    """A teacher without a share in the loss, or a share of nobody, is a mistake."""
+    if bool(FLAGS.teacher) != bool(FLAGS.distill):
+        given, other = (
+            ("--teacher", "--distill=0.5, its share of the loss")
+            if FLAGS.teacher
+            else ("--distill", "--teacher=FOLDER")
+        )
+        raise RecipeError(f"{given} needs {other}")
+
+
+def _recipe(name: str) -> Recipe:
     changes = parse_overrides(FLAGS.set)
-    for name in ("epochs", "batch_size"):
-        if FLAGS[name].value is not None:
-            changes[name] = FLAGS[name].value
+    for field in ("epochs", "batch_size"):
+        if FLAGS[field].value is not None:
+            changes[field] = FLAGS[field].value
+    return recipe_for(name, **changes)
+
+
+def _job() -> tuple[TrainJob, Dataset]:
+    _expect_share()
+    arch = resolve_network(FLAGS.network)
+    recipe = _recipe(arch.name)
+    expect_precision(FLAGS.precision)
     data = load_dataset(
         FLAGS.dataset, FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels
     )
@@ -215,14 +166,25 @@ def _job() -> tuple[TrainJob, Dataset]:
         print(f"classifier set to the {data.num_classes} classes of {FLAGS.dataset}")
     job = TrainJob(
         arch=arch,
-        recipe=recipe_for(arch.name, **changes),
+        recipe=recipe,
         dataset=FLAGS.dataset,
         data_dir=FLAGS.data_dir,
         seed=FLAGS.seed,
         out=FLAGS.out,
         checkpoint_every=FLAGS.checkpoint_every,
         jit=_JIT[FLAGS.jit],
+        precision=FLAGS.precision,
+        initial=FLAGS.initial,
+        teacher=FLAGS.teacher,
+        distill=FLAGS.distill,
+        temperature=FLAGS.temperature,
     )
+    if job.teacher:
+        expect_teacher(job, data, trained_network(job.teacher))
+        names = recorded_classes(job.teacher)
+        expect_same_classes(job.teacher, names, data, FLAGS.allow_other_data)
+    if job.initial:
+        expect_same_network(job)
     _check_out(job, data, FLAGS.resume, FLAGS.overwrite)
     for split in (data.train, data.validation, data.test):
         split.preload()

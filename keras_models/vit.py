@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from keras_models.arch import ArchConfig
-from keras_models.layers import Layers, layers_for
+from keras_models.layers import Layers, is_keras_3, layers_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +90,14 @@ def build_vit(
         x = _mlp_block(build, x, block)
     x = build.layer_norm("norm")(x)
     x = kit.TokenPool(arch.pool, name="pool")(x)
-    logits = build.linear(x, arch.num_classes, 0, "head")
+    logits = keras.layers.Dense(arch.num_classes, name="head", **_head_type(keras))(x)
     return keras.Model(image, logits, name=arch.name)
+
+
+def _head_type(keras: Any) -> dict[str, Any]:
+    """float32 where the rest computes in less: a loss needs more than eight bits of the logits."""
+    mixed = is_keras_3(keras) and keras.config.dtype_policy().name != "float32"
+    return {"dtype": "float32"} if mixed else {}
 
 
 def _stem(build: _Builder, x: Any) -> Any:

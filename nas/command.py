@@ -68,12 +68,8 @@ def define_training_flags(to: FlagSet) -> None:
     flags.batch_size(to)
     flags.recipe_fields(to)
     to.enum("sampling", "uniform", ["uniform", "sandwich"], "Sub-networks of a step.")
-    distill(to)
+    flags.distill(to)
     flags.checkpoint_every(to)
-
-
-def distill(to: FlagSet) -> None:
-    to.number("distill", 0.0, "Share of imitation of a larger network in the loss.", 0.0, 1.0)
 
 
 def algorithm(to: FlagSet, names: Sequence[str], text: str) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from keras_models.training.distillation import Objective
 from nas import command as shared
 from nas.cost.sampler import Sampler
 from nas.evolution.mcuformer import Measure, draw_walk, grid_of, objective, walk
@@ -38,7 +39,6 @@ from nas.evolution.space_step import (
     record,
 )
 from nas.space import SearchSpace, SubnetConfig
-from nas.supernet.compiled import Objective
 from nas.supernet.data import load_search_data
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from keras_models.datasets import DATASETS, load_dataset
 from keras_models.datasets.identity import expect_same_data, identity_of
+from keras_models.training.distillation import Objective
 from nas import command as shared
-from nas.supernet.compiled import Objective
 from nas.supernet.files import load_supernet, trained_on
 from nas.supernet.retraining import WEIGHTS, RetrainJob, network_of, retrain, write
 from tflm_vit import flags
@@ -27,7 +27,7 @@ shared.supernet(FLAGS)
 FLAGS.string("front", "", "The file front.json that nas.search wrote.", required=True)
 FLAGS.integer("trial", None, "Which network of the front; without it the most accurate.")
 FLAGS.enum("start", "inherited", WEIGHTS, "Weights that training starts from.")
-shared.distill(FLAGS)
+flags.distill(FLAGS)
 flags.dataset(FLAGS, DATASETS, "Data set of the supernet's training.", "digits")
 flags.data_dir(FLAGS)
 flags.allow_other_data(FLAGS)

@@ -32,8 +32,8 @@ shared.search_data_flags(FLAGS)
 flags.out(FLAGS, "Folder for the supernet.")
 flags.seed(FLAGS, "Of weights, sub-networks, shuffling and augmentation.")
 flags.epochs(FLAGS)
-FLAGS.string("initial", "", "Folder of a trained network or supernet to start from.")
-FLAGS.string("teacher", "", "Trained folder of a plain network to imitate.")
+flags.initial(FLAGS, "a network, or a supernet,")
+flags.teacher(FLAGS)
 flags.resume(FLAGS, "Go on from the checkpoint in --out if there is one.")
 flags.overwrite(FLAGS, "Discard an unfinished training in --out.")
 FLAGS.enum(
@@ -77,7 +77,7 @@ def _body() -> None:
         names = recorded_classes(FLAGS.teacher)
         expect_same_classes(FLAGS.teacher, names, data.dataset, FLAGS.allow_other_data)
     # Here: what is refused before need not wait for TensorFlow, nor --help.
-    from nas.supernet.compiled import Objective
+    from keras_models.training.distillation import Objective
     from nas.supernet.training import SupernetJob, train
 
     job = SupernetJob(

@@ -22,6 +22,7 @@ class Verb:
 
 VERBS = (
     Verb("train", "keras_models.train", "Trains a network."),
+    Verb("import_weights", "keras_models.import_weights", "Takes weights trained in PyTorch."),
     Verb("quantize", "converter.quantize.__main__", "Turns a network into a plain int8 .tflite."),
     Verb("sensitivity", "converter.sensitivity.__main__", "Measures what quantizing costs."),
     Verb("fuse", "converter.fuse.__main__", "Rewrites a plain int8 .tflite to fused operators."),

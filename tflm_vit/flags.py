@@ -214,6 +214,10 @@ def resume(to: FlagSet, text: str) -> Flag[bool]:
     return to.boolean("resume", False, text)
 
 
+def name(to: FlagSet, default: str, text: str) -> Flag[str]:
+    return to.string("name", default, text)
+
+
 # ---- training ---------------------------------------------------------------------------------
 
 
@@ -227,6 +231,20 @@ def batch_size(to: FlagSet) -> Flag[int | None]:
 
 def recipe_fields(to: FlagSet) -> Flag[list[str]]:
     return to.repeated("set", "Field of the training recipe, FIELD=VALUE; may be repeated.")
+
+
+def initial(to: FlagSet, what: str) -> Flag[str]:
+    """What a training starts from instead of random weights."""
+    return to.string("initial", "", f"Trained folder of {what} to start from.")
+
+
+def teacher(to: FlagSet) -> Flag[str]:
+    return to.string("teacher", "", "Trained folder of a network to imitate; see --distill.")
+
+
+def distill(to: FlagSet) -> Flag[float]:
+    text = "Share of imitation of a teacher, or of a larger network, in the loss."
+    return to.number("distill", 0.0, text, 0.0, 1.0)
 
 
 def qat_epochs(to: FlagSet, text: str, default: int, low: int = 1) -> Flag[int]:

@@ -8,7 +8,6 @@ the function stays. Backend-specific code of the package is in this file and
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -17,49 +16,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from keras_models.training.distillation import Objective
 from nas.space import Patch, SubnetConfig
 from nas.supernet.distribution import Distribution
 from nas.supernet.masks import Masks, stack_masks
 from nas.supernet.net import Floats, Supernet
 
 Loss = Callable[[Any, Any], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """What a training step minimizes.
-
-    Attributes:
-      label_smoothing: of the labels.
-      distill: share of the loss in which a sub-network imitates the step's first one (in-place
-        distillation, Yu and Huang, ICCV 2019) or the teacher; 0 for labels only.
-      temperature: of that imitation.
-    """
-
-    label_smoothing: float = 0.1
-    distill: float = 0.0
-    temperature: float = 1.0
-
-    def __call__(self, logits: list[Any], labels: Any, teacher: Any = None) -> Any:
-        """Mean loss of sub-networks on one batch; the first is the in-place teacher."""
-        classes = labels.shape[-1]
-        smooth = labels * (1.0 - self.label_smoothing) + self.label_smoothing / classes
-        total = 0.0
-        for i, each in enumerate(logits):
-            hard = _cross_entropy(smooth, each)
-            target = teacher
-            if target is None and i > 0:
-                target = ops.stop_gradient(logits[0])
-            if self.distill and target is not None:
-                soft = ops.softmax(target / self.temperature)
-                imitation = _cross_entropy(soft, each / self.temperature) * self.temperature**2
-                hard = (1.0 - self.distill) * hard + self.distill * imitation
-            total = total + hard
-        return total / len(logits)
-
-
-def _cross_entropy(targets: Any, logits: Any) -> Any:
-    return -ops.mean(ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1))
 
 
 def _each(masks: Any, count: int) -> list[Masks]:

@@ -10,12 +10,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 from keras_models.datasets import Dataset
 from keras_models.datasets.identity import RECORD, identity_of
@@ -27,6 +24,12 @@ from keras_models.training.checkpoint import (
     Progress,
     restore_checkpoint,
 )
+from keras_models.training.distillation import (
+    Objective,
+    TaughtBatches,
+    taught_accuracy,
+    taught_loss,
+)
 from keras_models.training.loop import train_to_the_end
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
@@ -34,12 +37,11 @@ from keras_models.training.setup import check_setup, setup_text, weights_digest
 from keras_models.vit import build_vit
 from nas.space import SpaceError, SubnetConfig, parse_subnet
 from nas.space.setup import GONE
-from nas.supernet.compiled import Objective, Steps
+from nas.supernet.compiled import Steps
 from nas.supernet.extract import extract
 from nas.supernet.net import Supernet
 from tflm_vit.files import read_json, reading, write_json
 
-Teacher = Callable[[Any], Any]
 WEIGHTS = ("inherited", "scratch")
 
 
@@ -70,33 +72,6 @@ class RetrainJob:
         return os.path.join(self.out, name)
 
 
-class _TaughtBatches(TrainBatches):
-    """Training batches whose targets are labels and, behind them, the teacher's logits."""
-
-    teacher: Teacher
-
-    def __getitem__(self, index: int) -> Any:
-        images, targets = super().__getitem__(index)
-        return images, np.concatenate([targets, self.teacher(images)], axis=-1)
-
-
-def _loss(objective: Objective, classes: int) -> Any:
-    def loss(targets: Any, logits: Any) -> Any:
-        teacher = targets[:, classes:] if targets.shape[-1] > classes else None
-        return objective([logits], targets[:, :classes], teacher)
-
-    return loss
-
-
-def _right(classes: int) -> Any:
-    def right(targets: Any, logits: Any) -> Any:
-        same = ops.argmax(targets[:, :classes], -1) == ops.argmax(logits, -1)
-        return ops.cast(same, "float32")
-
-    right.__name__ = "accuracy"
-    return right
-
-
 def retrain(
     job: RetrainJob, net: Supernet, data: Dataset, resume: bool = False
 ) -> tuple[Any, Progress]:
@@ -113,8 +88,8 @@ def retrain(
     batches = _batches(job, net, data)
     model.compile(
         optimizer=make_optimizer(recipe, len(batches)),
-        loss=_loss(job.objective, data.num_classes),
-        metrics=[keras.metrics.MeanMetricWrapper(_right(data.num_classes), name="accuracy")],
+        loss=taught_loss(job.objective, data.num_classes),
+        metrics=[taught_accuracy(data.num_classes)],
     )
     start = _start(job, job.setup(net, data), model, resume)
     progress = train_to_the_end(model, batches, data, recipe, start, job.out, job.seed)
@@ -125,9 +100,9 @@ def retrain(
 
 def _batches(job: RetrainJob, net: Supernet, data: Dataset) -> TrainBatches:
     """Training images, with the largest network's logits where it teaches."""
-    kind = _TaughtBatches if job.objective.distill else TrainBatches
+    kind = TaughtBatches if job.objective.distill else TrainBatches
     batches = kind(data.train, data.num_classes, job.recipe, job.seed, 0)
-    if isinstance(batches, _TaughtBatches):
+    if isinstance(batches, TaughtBatches):
         steps, largest = Steps(net), net.space.largest(job.config.patch)
         batches.teacher = lambda images: steps.logits(images, largest)
     return batches

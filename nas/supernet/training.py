@@ -28,6 +28,7 @@ from keras_models.training.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
+from keras_models.training.distillation import Objective
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
 from keras_models.training.setup import check_setup, setup_text
@@ -35,7 +36,7 @@ from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
 from nas.space import SearchSpace, SubnetConfig
 from nas.space.setup import GONE
-from nas.supernet.compiled import Objective, Steps
+from nas.supernet.compiled import Steps
 from nas.supernet.data import SearchData
 from nas.supernet.distribution import Distribution
 from nas.supernet.files import TRAIN_FILE, save_supernet
@@ -220,9 +221,9 @@ def _teacher(directory: str) -> Any:
     """A function images -> logits of a trained network, or None."""
     if not directory:
         return None
-    from keras_models.load import load_trained
+    from keras_models.load import load_network
 
-    _, model = load_trained(directory)
+    _, model = load_network(directory)
     return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
 
 

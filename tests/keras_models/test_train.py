@@ -15,6 +15,7 @@ from keras_models import train
 from keras_models.arch import ArchConfig
 from keras_models.datasets import load_dataset
 from keras_models.load import load_trained
+from keras_models.training import fit
 from keras_models.training.batches import EvalBatches, TrainBatches
 from keras_models.training.checkpoint import (
     CheckpointError,
@@ -57,7 +58,7 @@ def digits():
 
 
 def job(out, **changes):
-    return train.TrainJob(
+    return fit.TrainJob(
         arch=TINY,
         recipe=recipe_for("tiny", **{**OVERRIDES, **changes}),
         dataset="digits",
@@ -186,7 +187,7 @@ def test_killed_after_the_last_epoch_a_resume_gives_the_same_averaged_weights(
 
 def test_a_resume_says_what_differs(tmp_path, digits, capsys):
     path, wanted = str(tmp_path / "c.npz"), json.loads(job(tmp_path).setup(digits))
-    model = train._compiled_model(job(tmp_path), 1)
+    model = fit.compiled_model(job(tmp_path), 1)
     model.optimizer.build(model.trainable_variables)
     save_checkpoint(path, model, Progress(1, 0.0, [{}], json.dumps(wanted)))
     check_setup(path, json.dumps(wanted))
@@ -215,7 +216,7 @@ def make_out(task):
 
 
 def test_training_learns_and_averages_weights(tmp_path, digits):
-    model, progress = train.fit(make_out(job(tmp_path, epochs=6, mixup=0.0, cutmix=0.0)), digits)
+    model, progress = fit.fit(make_out(job(tmp_path, epochs=6, mixup=0.0, cutmix=0.0)), digits)
     assert progress.history[-1]["loss"] < progress.history[0]["loss"] - 0.2
     assert train.accuracy(model, digits, "validation") > 0.3
     # The saved network is the average: it is what the last validation measured.
@@ -226,11 +227,11 @@ def test_training_learns_and_averages_weights(tmp_path, digits):
 
 def test_checkpoint_refuses_another_network(tmp_path):
     path = str(tmp_path / "c.npz")
-    model = train._compiled_model(job(tmp_path), 10)
+    model = fit.compiled_model(job(tmp_path), 10)
     model.optimizer.build(model.trainable_variables)
     save_checkpoint(path, model, Progress(1, 1.0, [], "{}"))
-    wider = train._compiled_model(
-        train.TrainJob(**{**vars(job(tmp_path)), "arch": TINY.replace(embed_dim=24)}), 10
+    wider = fit.compiled_model(
+        fit.TrainJob(**{**vars(job(tmp_path)), "arch": TINY.replace(embed_dim=24)}), 10
     )
     with pytest.raises(CheckpointError, match=r"weight \d+ is \(.*expected"):
         restore_checkpoint(path, wider)
@@ -274,7 +275,7 @@ def test_overrides():
 
 
 def test_recipes_do_not_decay_biases_and_norms(tmp_path):
-    model = train._compiled_model(job(tmp_path), 10)
+    model = fit.compiled_model(job(tmp_path), 10)
     optimizer = model.optimizer
     optimizer.build(model.trainable_variables)
     decayed = {v.path for v in model.trainable_variables if optimizer._use_weight_decay(v)}

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_models.arch import StemLayer
+from keras_models.training.distillation import Objective
 from keras_models.training.recipe import DIGITS
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
@@ -27,7 +28,7 @@ from nas.space import Patch
 from nas.space.presets import SPACES
 from nas.supernet import training as training_module
 from nas.supernet.cluster import DistributionError
-from nas.supernet.compiled import Objective, Steps
+from nas.supernet.compiled import Steps
 from nas.supernet.data import load_search_data
 from nas.supernet.distribution import Replicated, make_distribution
 from nas.supernet.net import Supernet

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from keras_models.arch import BlockRanks, StemLayer
+from keras_models.training.distillation import Objective
 from keras_models.vit import build_vit, random_weights
 from nas.space import Patch, RankRule, SpaceError
 from nas.space.presets import SPACES
 from nas.supernet import resize
-from nas.supernet.compiled import Objective, Steps
+from nas.supernet.compiled import Steps
 from nas.supernet.extract import extract
 from nas.supernet.inherit import inherit
 from nas.supernet.init_dense import init_from

@@ -16,12 +16,13 @@ from keras_models.datasets import DatasetError, load_dataset
 from keras_models.datasets.identity import identity_of, recorded_in
 from keras_models.load import load_trained
 from keras_models.training.checkpoint import CHECKPOINT_FILE, CheckpointError
+from keras_models.training.distillation import Objective
 from keras_models.training.recipe import DIGITS
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Target
 from nas.space import Patch, SpaceError
 from nas.space.presets import SPACES
-from nas.supernet.compiled import Objective, Steps
+from nas.supernet.compiled import Steps
 from nas.supernet.data import load_search_data, with_search_split
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.extract import extract

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training: what it is, the compiled network, and what it starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from typing import Any
+
+from keras_models.datasets import Dataset, DatasetError
+from keras_models.load import (
+    WEIGHTS_FILE,
+    ModelNotFoundError,
+    Network,
+    build_network,
+    load_network,
+    trained_network,
+)
+from keras_models.training.checkpoint import CHECKPOINT_FILE, Progress, restore_checkpoint
+from keras_models.training.optimizer import make_optimizer
+from keras_models.training.precision import accelerated, computing_in
+from keras_models.training.recipe import Recipe
+from keras_models.training.setup import check_setup, setup_text
+from tflm_vit.stderr import captured_stderr
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainJob:
+    """What is to be trained, on what, how and where.
+
+    Attributes:
+      arch: the network.
+      recipe: how.
+      dataset, data_dir: as given to `load_dataset`.
+      seed: of weights, order, augmentation and drop path.
+      out: folder of the result.
+      checkpoint_every: epochs between two checkpoints.
+      jit: as `Model.compile` takes it.
+      precision: one of `PRECISIONS`.
+      initial: trained folder to start from, "" for random weights.
+      teacher: trained folder of the network to imitate, "" for none.
+      distill, temperature: share of that imitation in the loss; of both networks' softmax.
+    """
+
+    arch: Network
+    recipe: Recipe
+    dataset: str
+    data_dir: str
+    seed: int
+    out: str
+    checkpoint_every: int
+    jit: str | bool
+    precision: str = "float32"
+    initial: str = ""
+    teacher: str = ""
+    distill: float = 0.0
+    temperature: float = 1.0
+
+    def setup(self, data: Dataset) -> str:
+        """JSON of what must not change between a kill and `--resume`."""
+        return setup_text(
+            data,
+            arch=dataclasses.asdict(self.arch),
+            recipe=dataclasses.asdict(self.recipe),
+            dataset=self.dataset,
+            seed=self.seed,
+            **self.origin(),
+        )
+
+    def origin(self) -> dict[str, Any]:
+        """Precision, and what comes from other networks, by the digests of their weights."""
+        return {
+            "precision": self.precision,
+            "initial": digest_of(self.initial) if self.initial else "",
+            "teacher": digest_of(self.teacher) if self.teacher else "",
+            "distill": self.distill,
+            "temperature": self.temperature,
+        }
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.out, name)
+
+
+def digest_of(directory: str) -> str:
+    """16 hexadecimal digits of a trained folder's weights; where they lie does not count."""
+    path = os.path.join(directory, WEIGHTS_FILE)
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise ModelNotFoundError(f"{path}: cannot read: {error.strerror}") from error
+
+
+def expect_teacher(job: TrainJob, data: Dataset, network: Network) -> None:
+    """Refuses a teacher that sees other images, or knows other classes, than its pupil.
+
+    Raises:
+      DatasetError: one line that says what differs.
+    """
+    wanted = (data.image_size, data.channels, data.num_classes)
+    found = (network.image_size, network.channels, network.num_classes)
+    if found != wanted:
+        raise DatasetError(
+            f"{job.teacher}: a teacher of {found[0]} pixels, {found[1]} channels and {found[2]} "
+            f"classes, expected {wanted[0]}, {wanted[1]} and {wanted[2]}"
+        )
+
+
+def compiled_model(job: TrainJob, steps_per_epoch: int) -> Any:
+    """The network with its weights at the start, optimizer, loss and accuracy."""
+    import keras
+
+    keras.utils.set_random_seed(job.seed)
+    with computing_in(job.precision):
+        model = build_network(job.arch, drop_path=job.recipe.drop_path)
+    if job.initial:
+        _start_from(model, job)
+    loss = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=job.recipe.label_smoothing
+    )
+    right: Any = keras.metrics.CategoricalAccuracy(name="accuracy")
+    if job.teacher:
+        from keras_models.training.distillation import Objective, taught_accuracy, taught_loss
+
+        objective = Objective(job.recipe.label_smoothing, job.distill, job.temperature)
+        loss = taught_loss(objective, job.arch.num_classes)
+        right = taught_accuracy(job.arch.num_classes)
+    model.compile(
+        optimizer=make_optimizer(job.recipe, steps_per_epoch),
+        loss=loss,
+        metrics=[right],
+        jit_compile=_jit(job),
+    )
+    return model
+
+
+def _jit(job: TrainJob) -> str | bool:
+    """Keras' choice, but for bfloat16 on a CPU, where XLA needs many minutes for one step."""
+    slow = job.precision == "bfloat16" and not accelerated()
+    return False if slow and job.jit == "auto" else job.jit
+
+
+def expect_same_network(job: TrainJob) -> Network:
+    """The network that a training starts from: the same but for its name and its classes.
+
+    Raises:
+      ModelNotFoundError: one line that says what differs.
+    """
+    network = trained_network(job.initial)
+    if type(network) is not type(job.arch):
+        raise ModelNotFoundError(f"{job.initial}: another kind of network than --network")
+    names = {field.name for field in dataclasses.fields(network)} - {"name", "num_classes"}
+    other = sorted(n for n in names if getattr(network, n) != getattr(job.arch, n))
+    if other:
+        raise ModelNotFoundError(
+            f"{job.initial}: other {', '.join(other)} than --network; give --network={job.initial}"
+        )
+    return network
+
+
+def _start_from(model: Any, job: TrainJob) -> None:
+    """Copies a trained network's weights; of a classifier of other classes all but its head."""
+    same_head = expect_same_network(job).num_classes == job.arch.num_classes
+    values, fresh = load_network(job.initial)[1].get_weights(), model.get_weights()
+    if not same_head:
+        values[-2:] = fresh[-2:]  # the head's kernel and bias are the last
+        print(f"the head of {job.arch.num_classes} classes starts at random")
+    model.set_weights(values)
+
+
+def _batches(job: TrainJob, data: Dataset) -> Any:
+    from keras_models.training.batches import TrainBatches
+
+    if not job.teacher:
+        return TrainBatches(data.train, data.num_classes, job.recipe, job.seed, 0)
+    from keras_models.training.distillation import TaughtBatches
+
+    with computing_in(job.precision):
+        network, teacher = load_network(job.teacher)
+    expect_teacher(job, data, network)
+    batches = TaughtBatches(data.train, data.num_classes, job.recipe, job.seed, 0)
+    batches.teacher = teacher.predict_on_batch
+    return batches
+
+
+def _start(job: TrainJob, data: Dataset, model: Any, resume: bool) -> Progress:
+    """Restores the checkpoint if there is one to go on from."""
+    path = job.path(CHECKPOINT_FILE)
+    if not (resume and os.path.exists(path)):
+        return Progress(0, 0.0, [], job.setup(data))
+    check_setup(path, job.setup(data))
+    progress = restore_checkpoint(path, model)
+    print(f"resuming after epoch {progress.epochs_done} of {job.recipe.epochs}", flush=True)
+    return progress
+
+
+def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
+    """Trains, or goes on training; leaves the averaged weights in the model.
+
+    Returns:
+      The model for inference (float32, no drop path) and the progress at the end.
+    """
+    with captured_stderr():  # TensorFlow talks while it is imported, whatever its log level
+        from keras_models.training.loop import train_to_the_end
+
+    batches = _batches(job, data)
+    model = compiled_model(job, len(batches))
+    start = _start(job, data, model, resume)
+    progress = train_to_the_end(
+        model, batches, data, job.recipe, start, job.out, job.seed, job.checkpoint_every
+    )
+    final = build_network(job.arch)
+    final.set_weights(model.get_weights())
+    return final, progress
