@@ -46,4 +46,4 @@ def test_only_a_tensor_of_the_same_type_is_overwritten() -> None:
     """int8 to int16 has the same shape, and twice the bytes: results would run over operands."""
     for dtype, expected in ((np.int8, (0,)), (np.int16, ())):
         tensors = (activation("x"), activation("y", dtype))
-        assert overwritable_inputs(Operator("SOFTMAX", (0,), (1,)), tensors) == expected
+        assert overwritable_inputs(Operator("SOFTMAX", (0,), (1,)), None, tensors) == expected
