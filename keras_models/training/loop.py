@@ -18,6 +18,19 @@ from keras_models.training.recipe import Recipe
 _EVALUATED_AT_ONCE = 256
 
 
+def _optional(recipe: Recipe, folder: str) -> list[Any]:
+    """What a recipe asks for, and what this machine has."""
+    used: list[Any] = []
+    if recipe.ema_momentum:
+        # Swaps the averages in for each validation.
+        used.append(keras.callbacks.SwapEMAWeights())
+    try:
+        used.append(callbacks.TensorBoardScalars(os.path.join(folder, "tensorboard")))
+    except ImportError as error:
+        print(f"no TensorBoard log: {error}", file=sys.stderr)
+    return used
+
+
 def train_to_the_end(
     model: Any,
     batches: TrainBatches,
@@ -50,14 +63,8 @@ def train_to_the_end(
         callbacks.EpochSeeds(seed),
         callbacks.ProgressBar(recipe.epochs, len(batches), start.epochs_done),
         checkpoints,
+        *_optional(recipe, folder),
     ]
-    if recipe.ema_momentum:
-        # Swaps the averages in for each validation.
-        used.append(keras.callbacks.SwapEMAWeights())
-    try:
-        used.append(callbacks.TensorBoardScalars(os.path.join(folder, "tensorboard")))
-    except ImportError as error:
-        print(f"no TensorBoard log: {error}", file=sys.stderr)
     if start.epochs_done < recipe.epochs:
         model.fit(
             batches,
