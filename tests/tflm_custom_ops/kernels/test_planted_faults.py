@@ -53,8 +53,8 @@ FAULTS = {
     ),
     "last score not in the maximum": Fault(
         "vit_softmax.c",
-        "for (int32_t j = 1; j < tokens; ++j)",
-        "for (int32_t j = 1; j < tokens - 1; ++j)",
+        "for (int32_t j = 1; j < tokens; ++j) maximum",
+        "for (int32_t j = 1; j < tokens - 1; ++j) maximum",
         OpKind.ATTENTION,
     ),
     "zero point of the values": Fault(
