@@ -276,11 +276,16 @@ def test_chosen_ranges_stay(model: Any, data: Dataset, images: Any, trained: Qat
 # ---- training ------------------------------------------------------------------------------------
 
 
-def test_training_lowers_the_loss(trained: QatResult) -> None:
+def test_training_lowers_the_loss(
+    model: Any, data: Dataset, images: Any, trained: QatResult
+) -> None:
+    """At a rate at which a few steps are no noise: three steps an epoch at the recipe's are."""
     first, *epochs = trained.history
     assert set(first) == {"validation_accuracy"}
     assert len(epochs) == 2
-    assert epochs[1]["loss"] < epochs[0]["loss"]
+    fast = QatRecipe(epochs=2, residual_bits=8, learning_rate=1e-2)
+    _, before, after = quantize_aware(model, ARCH, data, images, fast).history
+    assert after["loss"] < 0.99 * before["loss"]
 
 
 def test_resumed_equals_uninterrupted(
