@@ -47,8 +47,9 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[float, int]:
-        """Better schedules first, among those that fit."""
-        return self.cost.effort, self.cost.scratch_bytes
+        """Better schedules first, among those that fit; of equal ones, to four digits as nothing
+        is known better, those with less scratch."""
+        return float(f"{self.cost.effort:.3e}"), self.cost.scratch_bytes
 
 
 class ScheduleError(ValueError):

@@ -141,12 +141,25 @@ static void store_column(const VitDspColumn* c) {
 }
 
 static int is_full_range(const VitLinearParams* p, int32_t low, int32_t high) {
-  return p->shift == 0 && p->out_min == low && p->out_max == high;
+  return p->out_min == low && p->out_max == high;
+}
+
+// The layer's shift, which the assembly does not do: rare for int8, common for an int16 stream.
+static void shift_sums(const VitDspColumn* c) {
+  const int32_t shift = c->p->shift;
+  for (int32_t i = 0; shift && i < 4 * c->rows; i += 4) {
+    int32_t* sums = c->sums + i;
+    sums[0] = vit_shl32(sums[0], shift);
+    sums[1] = vit_shl32(sums[1], shift);
+    sums[2] = vit_shl32(sums[2], shift);
+    sums[3] = vit_shl32(sums[3], shift);
+  }
 }
 
 static void residual_quad(const VitDspColumn* c, int32_t bytes) {
   const VitStore* store = c->store;
   const Residual r = residual_of(c);
+  shift_sums(c);
   const int32_t stride = store->in_stride * bytes;
   const int8_t* in = (const int8_t*)store->in + c->first * stride + position(c) * bytes;
   const int8_t* out = (const int8_t*)store->out + c->first * stride + position(c) * bytes;

@@ -16,7 +16,7 @@ extern "C" {
 typedef struct {
   const VitStore* store;
   const VitLinearParams* p;
-  const int32_t* sums;
+  int32_t* sums;
   int32_t channel;
   int32_t first;
   int32_t rows;
@@ -26,8 +26,8 @@ typedef struct {
 // store functions (vit_store.h) do.
 void vit_dsp_store_quad(const VitDspColumn* column, VitRange n);
 
-// The residual add, in assembly (vit_store_dsp.S), where the layer has no shift and the output its
-// type's full range.
+// The residual add, in assembly (vit_store_dsp.S), where the output has its type's full range; the
+// sums are shifted by then.
 
 // y[row][c] = sat(high word of offset + sums[row][c] * multiplier[c] + (x[row][c] << shift) *
 // in_multiplier). The assembly knows the order of the fields.

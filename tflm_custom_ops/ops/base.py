@@ -15,6 +15,7 @@ from tflm_custom_ops.ops.schema import Struct
 from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.limits import LIMITS
 from tflm_custom_ops.ops.schema.writing import BLOB_ALIGNMENT, stored_bytes
+from tflm_custom_ops.ops.work import Work
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -181,7 +182,12 @@ class FusedOperator(Generic[P]):
     @property
     def schedule_cost(self) -> Schedule:
         """The cost of the schedule that the parameters have."""
-        return Schedule()
+        return Schedule(0, self.work.instructions)
+
+    @property
+    def work(self) -> Work:
+        """The pieces of code that the schedule runs on a core with the DSP extension."""
+        return Work()
 
     @property
     def schedule_text(self) -> str:

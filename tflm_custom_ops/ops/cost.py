@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernels cost: facts that the operators' own costs are made of.
+"""Schedules: which are worth trying, which are good, what they read.
 
-The DSP kernels on the emulated Cortex-M7. docs/kernels.md counts the first five in the assembly;
-all fit the counts of vit_t_240's blocks under fifteen schedules. They serve to compare schedules,
-not to predict a network's count.
+What they run is counted in work.py. The constants are those of the attention core alone, whose
+pieces are not counted there yet; they serve to compare its schedules.
 """
 
 from __future__ import annotations
@@ -14,35 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from tflm_custom_ops.ops.parts import Linear, Projection
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
-from tflm_custom_ops.ops.scratch import ROW_GROUP, even, expansion, row_capacity
+from tflm_custom_ops.ops.scratch import ROW_GROUP, expansion, row_capacity
+from tflm_custom_ops.ops.work import SLICE_ROWS
 
 if TYPE_CHECKING:
     from tflm_custom_ops.ops.base import FusedOperator
 
-# The DSP core multiplies at most so many rows at a time (VIT_DSP_MAX_GROUPS groups of ROW_GROUP): a
-# larger tile reads its weights once for each slice.
-SLICE_ROWS = 48
 GOOD_TOKEN_TILE = 16  # a weight is read once per so many tokens; more only if memory is left
 
 SMALL_EXPANSIONS = (48, 24)  # inputs at a time, multiples of the unrolled step
 GOOD_EXPANSION_COST = 1.5  # at most, of the instructions with whole rows
 
 PER_MAC = 23 / 48
-PER_RESULT = 7.3  # separating, requantizing and storing one
 PER_SCORE = 4.2  # separating and storing one
 PER_WEIGHT_PASS = 0.57  # expanding a weight, once for all rows of a call
 PER_WIDE_MAC = 23 / 36  # probabilities x values
-PER_CHANNEL_PASS = 28.0  # starting a channel of a layer on a tile of tokens
-PER_CHANNEL_PART = (26.0, 5.0)  # another part of a channel's inputs: always, per group of rows
-PER_CHANNEL_IN_PARTS = (31.6, 6.3)  # and once, if there are parts at all
 PER_KEY_PASS = 22.0  # starting a key for some queries
 PER_SOFTMAX_ELEMENT = 12.9
 PER_CONTEXT = 15.0  # one sum's share of its block, and its division
-PER_RESIDUAL = 7.1  # what the residual add costs more than another store
-PER_NORM_ELEMENT = 10.4  # LayerNorm is repeated for each head at a time
 PER_VALUE_PASS = 1.2  # expanding one element of V for a tile of queries
-PER_PARTIAL_SUM = 12.8  # adding a hidden tile's share to one element of the output
-PER_SPLIT_SUM = 41.0  # clearing and storing those sums, if the hidden units are split at all
 
 
 def token_tiles(tokens: int) -> Iterator[int]:
@@ -110,26 +99,10 @@ def projection_expansion(most: int, *projections: Projection) -> int:
     return max(expansion(layer.in_features, most) for layer in layers_of(*projections))
 
 
-def projection_cost(p: Projection, rows: int, tile: int, expanded: int) -> tuple[int, float]:
-    """(weight bytes, instructions) of a projection of ``rows`` rows, ``tile`` at a time.
-
-    Args:
-      expanded: inputs whose weights are expanded at a time.
-    """
+def weight_traffic(p: Projection, rows: int, tile: int) -> int:
+    """Weight bytes that a projection of ``rows`` rows reads, ``tile`` at a time."""
     passes = (rows // tile) * _slices(tile) + _slices(rows % tile)
-    filled = (rows // tile) * row_capacity(tile) + row_capacity(rows % tile)
-    channels = p.rank + p.out_features
-    per_row = weight_bytes(p) * PER_MAC + channels * PER_RESULT
-    per_pass = weight_bytes(p) * PER_WEIGHT_PASS + channels * PER_CHANNEL_PASS
-    for layer in layers_of(p):
-        more = -(-even(layer.in_features) // expanded) - 1
-        always, per_group = (
-            layer.out_features * (more * part + (once if more else 0))
-            for part, once in zip(PER_CHANNEL_PART, PER_CHANNEL_IN_PARTS, strict=True)
-        )
-        per_pass += always
-        per_row += per_group / ROW_GROUP
-    return passes * weight_bytes(p), filled * per_row + passes * per_pass
+    return passes * weight_bytes(p)
 
 
 def _slices(rows: int) -> int:

@@ -102,7 +102,7 @@ def test_the_choice_is_the_best_of_those_that_fit(data):
             continue
         chosen = schedule.cost(schedule.schedule_op(op, budget))
         assert chosen.scratch_bytes <= budget
-        assert chosen.effort == min(c.cost.effort for c in fitting)
+        assert chosen.effort == pytest.approx(min(c.cost.effort for c in fitting), rel=1e-3)
         if isinstance(op, Attention | Mlp | LinearOp):
             assert all(c.op.token_tile % 2 == 0 for c in found)
 
@@ -127,18 +127,12 @@ MEASURED = [
 ]
 
 
-@pytest.mark.parametrize("kind", [ATTENTION, MLP], ids=["attention", "mlp"])
-def test_estimates_order_schedules_as_the_emulator_does(kind):
-    """Differences between schedules, which are what the scheduler compares, are right to 25 %."""
-    rows = [
-        (schedule.cost(dataclasses.replace(op, **tiles)).instructions, count)
-        for op, tiles, count in MEASURED
-        if op is kind
-    ]
-    fastest = min(rows, key=lambda row: row[1])
-    for estimate, count in rows:
-        difference = count - fastest[1]
-        assert estimate - fastest[0] == pytest.approx(difference, rel=0.25, abs=250_000)
+def test_estimates_are_the_emulators_counts():
+    """Within 2 %; 4 % where the hidden units are split, which nobody does by choice."""
+    for op, tiles, count in MEASURED:
+        estimate = schedule.cost(dataclasses.replace(op, **tiles)).instructions
+        is_split = tiles.get("hidden_tile", 768) < 768
+        assert estimate == pytest.approx(count, rel=0.04 if is_split else 0.02), tiles
 
 
 def test_products_of_the_benchmark_network_add_up():

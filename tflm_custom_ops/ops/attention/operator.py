@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tflm_custom_ops.ops import cost
 from tflm_custom_ops.ops.attention.params import Attention
 from tflm_custom_ops.ops.attention.reference import run_attention
+from tflm_custom_ops.ops.attention.work import Sizes, work_of
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.parts import Residual
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
@@ -28,6 +30,7 @@ from tflm_custom_ops.ops.scratch import (
     wide,
 )
 from tflm_custom_ops.ops.weightless import norm, projection
+from tflm_custom_ops.ops.work import Work
 
 DEFAULT_TOKEN_TILE = 6
 SCORE_BYTES = 8192  # of the scores at a time, where weights are expanded whole
@@ -59,7 +62,7 @@ class AttentionOperator(FusedOperator[Attention]):
         p = self.params
         return p.heads if p.heads_at_a_time == p.heads else 1
 
-    @property
+    @functools.cached_property
     def _row_bytes(self) -> int:
         """LayerNorm rows of a tile, later its context."""
         p = self.params
@@ -77,7 +80,7 @@ class AttentionOperator(FusedOperator[Attention]):
         keys = even(p.tokens) * even(p.head_dim) * self._heads
         return align(keys) + align(p.head_dim * self._token_stride * self._heads)
 
-    @property
+    @functools.cached_property
     def _base_bytes(self) -> int:
         """What all tiles share: keys, values, and the context of the heads before the last."""
         p = self.params
@@ -85,7 +88,7 @@ class AttentionOperator(FusedOperator[Attention]):
             return self.kept_bytes
         return self.kept_bytes + align(p.tokens * (p.heads - 1) * p.head_dim)
 
-    @property
+    @functools.cached_property
     def score_rows(self) -> int:
         """Queries whose scores are computed at a time: neither the scores nor the widened queries
         take more than a tile's exponentials."""
@@ -122,7 +125,7 @@ class AttentionOperator(FusedOperator[Attention]):
         exponentials = area(self._tile_rows, self._token_stride, 2)
         return max(exponentials, self._middle_bytes + weights)
 
-    @property
+    @functools.cached_property
     def _space_bytes(self) -> tuple[int, int]:
         """Of scores and of queries; one of the two lends its place to the expanded values."""
         p, one = self.params, self._heads == 1
@@ -133,7 +136,7 @@ class AttentionOperator(FusedOperator[Attention]):
         queries += wide(self.score_rows, p.head_dim) + expansion(p.head_dim)
         return (scores, max(queries, values)) if one else (max(scores, values), queries)
 
-    @property
+    @functools.cached_property
     def scratch_bytes(self) -> int:
         """vit_attention_plan.h describes the regions."""
         scores, queries = self._space_bytes
@@ -187,7 +190,7 @@ class AttentionOperator(FusedOperator[Attention]):
         p = self.params
         return cost.is_good_tile(p.token_tile, p.tokens) and cost.is_good_expansion(self)
 
-    @property
+    @functools.cached_property
     def key_value_rows(self) -> int:
         """Tokens at a time while keys and values are projected: as many as the scratch has room
         for that queries need later (vit_attention_plan.c)."""
@@ -202,38 +205,27 @@ class AttentionOperator(FusedOperator[Attention]):
     def schedule_cost(self) -> Schedule:
         """Projections, LayerNorm (again for each round of heads), scores and context."""
         p = self.params
-        tokens, inner = p.tokens, p.features
-        rounds = p.heads // p.heads_at_a_time  # how often LayerNorm and low-rank halves repeat
-        passes = -(-tokens // p.token_tile)
-        query, keys = (p.token_tile, self.expanded), (self.key_value_rows, self.expanded_key_value)
-        layers = ((p.q, query), (p.out, query), (p.k, keys), (p.v, keys))
-        parts = [cost.projection_cost(x, tokens, *tiles) for x, tiles in layers]
-        traffic = sum(part[0] for part in parts)
-        instructions = sum(part[1] for part in parts) + tokens * p.embed_dim * cost.PER_RESIDUAL
+        rounds = p.heads // p.heads_at_a_time  # how often low-rank halves repeat
+        keys = self.key_value_rows
+        tiles = ((p.q, p.token_tile), (p.out, p.token_tile), (p.k, keys), (p.v, keys))
+        traffic = sum(cost.weight_traffic(x, p.tokens, tile) for x, tile in tiles)
+        passes = -(-p.tokens // p.token_tile)
         for x in (p.q, p.k, p.v):
             if x.down is not None:
-                again = (rounds - 1) * int(x.down.weights.size)
-                traffic += again * passes
-                instructions += again * (tokens * cost.PER_MAC + passes * cost.PER_WEIGHT_PASS)
-        if p.norm is not None:
-            instructions += 2 * rounds * tokens * p.embed_dim * cost.PER_NORM_ELEMENT
-        instructions += passes * tokens * inner * cost.PER_VALUE_PASS
-        return Schedule(traffic, instructions + p.heads * self._head_instructions)
+                traffic += (rounds - 1) * int(x.down.weights.size) * passes
+        return Schedule(traffic, self.work.instructions)
 
     @property
-    def _head_instructions(self) -> float:
-        """The scores, the softmax and the context of one head."""
-        p, keys = self.params, self._token_stride
-        tile, at_once = min(p.token_tile, p.tokens), self.score_rows
-        tiles, rest = divmod(p.tokens, tile)
-        passes = tiles * -(-tile // at_once) + -(-rest // at_once)
-        queries = tiles * row_capacity(tile) + row_capacity(rest)
-        channels = -(-p.head_dim // 3) * 3
-        per_query = keys * (
-            p.head_dim * cost.PER_MAC + cost.PER_SCORE + cost.PER_SOFTMAX_ELEMENT
-        ) + channels * (keys * cost.PER_WIDE_MAC + cost.PER_CONTEXT)
-        per_pass = keys * (p.head_dim * cost.PER_WEIGHT_PASS + cost.PER_KEY_PASS)
-        return queries * per_query + passes * per_pass
+    def work(self) -> Work:
+        """Keys, values, queries, scores, context and output."""
+        sizes = Sizes(
+            self.key_value_rows,
+            self.score_rows,
+            self.expanded,
+            self.expanded_key_value,
+            self.expanded_tokens,
+        )
+        return work_of(self.params, sizes)
 
     @property
     def schedule_text(self) -> str:

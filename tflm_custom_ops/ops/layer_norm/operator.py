@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
+from tflm_custom_ops.ops import work as pieces
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params
 from tflm_custom_ops.ops.layer_norm.params import LayerNorm, Pool
 from tflm_custom_ops.ops.layer_norm.reference import run_layer_norm
 from tflm_custom_ops.ops.scratch import area
 from tflm_custom_ops.ops.weightless import norm
+from tflm_custom_ops.ops.work import Term, Work
 
 
 class LayerNormOperator(FusedOperator[LayerNorm]):
@@ -43,6 +45,18 @@ class LayerNormOperator(FusedOperator[LayerNorm]):
         if p.pool is not Pool.MEAN:
             return 0
         return area(1, p.embed_dim, 4) + area(1, p.embed_dim, 1)
+
+    @property
+    def work(self) -> Work:
+        """Rows, and for the mean a pass over each and over the sums."""
+        p, found = self.params, Work()
+        tokens = 1 if p.pool is Pool.FIRST else p.tokens
+        pieces.add_norm(found, tokens, p.embed_dim, p.input_bits)
+        if p.pool is Pool.MEAN:
+            found[Term.POOL_ROW] += tokens
+            found[Term.POOL] += tokens * p.embed_dim
+            found[Term.POOL_END] += p.embed_dim
+        return found
 
 
 def weightless(tokens: int, embed_dim: int, *, bits: int = 8, pool: Pool = Pool.NONE) -> LayerNorm:

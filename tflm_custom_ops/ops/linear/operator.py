@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
+from tflm_custom_ops.ops import work as pieces
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.linear.params import LinearOp
 from tflm_custom_ops.ops.linear.reference import run_linear
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
-from tflm_custom_ops.ops.scratch import row_capacity, wide
+from tflm_custom_ops.ops.scratch import expanded_inputs, row_capacity, wide
 from tflm_custom_ops.ops.weightless import projection
+from tflm_custom_ops.ops.work import Store, Term, Work
 
 DEFAULT_TOKEN_TILE = 12
 
@@ -71,9 +73,25 @@ class LinearOperator(FusedOperator[LinearOp]):
     def schedule_cost(self) -> Schedule:
         """Of the projection."""
         p = self.params
-        return Schedule(
-            *cost.projection_cost(p.projection, p.rows, p.token_tile, p.expanded_inputs)
-        )
+        traffic = cost.weight_traffic(p.projection, p.rows, p.token_tile)
+        return Schedule(traffic, self.work.instructions)
+
+    @property
+    def work(self) -> Work:
+        """Widened rows and the layers."""
+        p, found = self.params, Work()
+        inputs = p.projection.in_features
+        for rows, times in pieces.parts(p.rows, min(p.token_tile, p.rows)):
+            found[Term.TILE] += times
+            pieces.add_widening(found, rows, inputs, times)
+            pieces.add_padding(found, rows, inputs, times)
+            pieces.add_projection(found, p.projection, rows, Store.INT8, self._expanded, times)
+        return found
+
+    @property
+    def _expanded(self) -> int:
+        p = self.params
+        return expanded_inputs(cost.projection_expansion(p.expanded_inputs, p.projection))
 
     @property
     def schedule_text(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
+from tflm_custom_ops.ops import work as pieces
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.mlp.params import Mlp
 from tflm_custom_ops.ops.mlp.reference import run_mlp
@@ -17,6 +18,7 @@ from tflm_custom_ops.ops.parts import Residual
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.scratch import area, expanded_inputs, row_capacity, wide
 from tflm_custom_ops.ops.weightless import norm, projection, zeros
+from tflm_custom_ops.ops.work import Store, Term, Work
 
 DEFAULT_TOKEN_TILE = 12
 
@@ -113,16 +115,41 @@ class MlpOperator(FusedOperator[Mlp]):
     def schedule_cost(self) -> Schedule:
         """Both layers, LayerNorm, and partial sums where the hidden units are split."""
         p = self.params
-        parts = -(-p.hidden_dim // p.hidden_tile)
-        layers = zip((p.fc1, p.fc2), self.expanded, strict=True)
-        first, second = (cost.projection_cost(x, p.tokens, p.token_tile, n) for x, n in layers)
-        instructions = first[1] + second[1]
-        per_norm = 0.0 if p.norm is None else cost.PER_NORM_ELEMENT
-        instructions += p.tokens * p.embed_dim * (per_norm + cost.PER_RESIDUAL)
-        if parts > 1:
-            per_element = cost.PER_SPLIT_SUM + (parts - 1) * cost.PER_PARTIAL_SUM
-            instructions += p.tokens * (p.fc2.rank or p.embed_dim) * per_element
-        return Schedule(first[0] + second[0], instructions)
+        traffic = sum(cost.weight_traffic(x, p.tokens, p.token_tile) for x in (p.fc1, p.fc2))
+        return Schedule(traffic, self.work.instructions)
+
+    @property
+    def work(self) -> Work:
+        """Tile after tile."""
+        p, found = self.params, Work()
+        for rows, times in pieces.parts(p.tokens, min(p.token_tile, p.tokens)):
+            self._add_tile(found, rows, times)
+        return found
+
+    def _add_tile(self, work: Work, rows: int, times: int) -> None:
+        p, (first, second) = self.params, self.expanded
+        store = pieces.residual_store(p.residual.bits)
+        work[Term.TILE] += times
+        pieces.add_inputs(work, p.norm, rows, p.embed_dim, p.residual.bits, times)
+        pieces.add_down(work, p.fc1, rows, first, times)
+        reader = p.fc2.up if p.fc2.down is None else p.fc2.down
+        for hidden, count in pieces.parts(p.hidden_dim, p.hidden_tile):
+            shape = (hidden, p.fc1.up.in_features)
+            pieces.add_layer(work, shape, rows, Store.LUT, first, times * count)
+            pieces.add_padding(work, rows, hidden, times * count)
+            if self._is_split:
+                shape = (reader.out_features, hidden)
+                pieces.add_layer(work, shape, rows, Store.ADD, second, times * count)
+        if not self._is_split:
+            pieces.add_projection(work, p.fc2, rows, store, second, times)
+            return
+        work[Term.CLEAR] += times * rows * reader.out_features
+        ends = Term.PARTIAL_TILE if p.fc2.rank else Term.PARTIAL
+        work[Term.PARTIAL_ROWS] += times * pieces.groups_of(rows)
+        work[ends] += times * rows * reader.out_features
+        if p.fc2.down is not None:
+            pieces.add_padding(work, rows, p.fc2.rank, times)
+            pieces.add_layer(work, p.fc2.up.weights.shape, rows, store, second, times)
 
     @property
     def schedule_text(self) -> str:

@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
+from tflm_custom_ops.ops import work as pieces
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule, Streaming
 from tflm_custom_ops.ops.parts import Projection, residual_dtype
 from tflm_custom_ops.ops.patch_embed.params import PatchEmbed
 from tflm_custom_ops.ops.patch_embed.reference import run_patch_embed
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
-from tflm_custom_ops.ops.scratch import ROW_GROUP, expansion, row_capacity, wide
+from tflm_custom_ops.ops.scratch import ROW_GROUP, expanded_inputs, expansion, row_capacity, wide
 from tflm_custom_ops.ops.weightless import linear, zeros
+from tflm_custom_ops.ops.work import Store, Term, Work
 
 PART_INPUTS = (192, 96, *cost.SMALL_EXPANSIONS)  # patches are wider than a block's layers
 
@@ -81,6 +83,50 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
         return cost.is_good_expansion(self)
 
     @property
+    def work(self) -> Work:
+        """Strips of tiles of patches."""
+        p, found = self.params, Work()
+        inputs, tile = p.linear.in_features, min(p.patch_tile, p.grid_width)
+        expanded = expanded_inputs(expansion(inputs, p.expanded_inputs))
+        found[Term.STRIP] += p.grid_height
+        for rows, times in pieces.parts(p.grid_width, tile):
+            count = p.grid_height * times
+            found[Term.TILE] += count
+            pieces.add_padding(found, rows, inputs, count)
+            pieces.add_layer(found, p.linear.weights.shape, rows, self._store, expanded, count)
+        for strip in range(p.grid_height):
+            for column in range(0, p.grid_width, tile):
+                self._add_gathering(found, strip, column, min(tile, p.grid_width - column))
+        return found
+
+    @property
+    def _store(self) -> Store:
+        p = self.params
+        if p.pos is None:
+            return Store.INT8 if p.output_bits == 8 else Store.INT16
+        return Store.RESIDUAL_8 if p.output_bits == 8 else Store.RESIDUAL_8_16
+
+    def _add_gathering(self, work: Work, strip: int, column: int, rows: int) -> None:
+        """Runs of pixels, or element by element where a patch leaves the image."""
+        p = self.params
+        top, left = strip * p.stride_y - p.pad_top, column * p.stride_x - p.pad_left
+        right = left + (rows - 1) * p.stride_x + p.patch_width
+        run = p.patch_width * p.channels
+        is_inside = top >= 0 and top + p.patch_height <= p.image_height
+        if is_inside and left >= 0 and right <= p.image_width and run % 2 == 0:
+            work[Term.GATHER_RUN] += p.patch_height
+            pieces.add_widening(work, rows, run, p.patch_height)
+            return
+        lines = min(p.image_height, top + p.patch_height) - max(0, top)
+        pixels = 0
+        for begin in range(left, left + rows * p.stride_x, p.stride_x):
+            columns = min(p.image_width, begin + p.patch_width) - max(0, begin)
+            pixels += max(0, columns) * max(0, lines) * p.channels
+        work[Term.GATHER_ROW] += rows * p.patch_height
+        work[Term.GATHER] += pixels
+        work[Term.GATHER_FILL] += rows * p.patch_height * run - pixels
+
+    @property
     def schedule_text(self) -> str:
         """E.g. "4 patches"."""
         return f"{self.params.patch_tile} patches{cost.parts_text(self.params.expanded_inputs)}"
@@ -89,12 +135,8 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
     def schedule_cost(self) -> Schedule:
         """Weights are read once per tile of a strip."""
         p = self.params
-        layer = Projection(p.linear)
-        traffic, instructions = cost.projection_cost(
-            layer, p.grid_width, p.patch_tile, p.expanded_inputs
-        )
-        stores = p.patches * p.embed_dim * cost.PER_RESIDUAL
-        return Schedule(p.grid_height * traffic, p.grid_height * instructions + stores)
+        traffic = cost.weight_traffic(Projection(p.linear), p.grid_width, p.patch_tile)
+        return Schedule(p.grid_height * traffic, self.work.instructions)
 
     @property
     def macs(self) -> int:
