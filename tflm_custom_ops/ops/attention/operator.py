@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tflm_custom_ops.ops import cost
 from tflm_custom_ops.ops.attention.params import Attention
 from tflm_custom_ops.ops.attention.reference import run_attention
-from tflm_custom_ops.ops.attention.work import Sizes, work_of
+from tflm_custom_ops.ops.attention.work import WorkingSizes, work_of
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
 from tflm_custom_ops.ops.parts import Residual
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
@@ -218,7 +218,7 @@ class AttentionOperator(FusedOperator[Attention]):
     @property
     def work(self) -> Work:
         """Keys, values, queries, scores, context and output."""
-        sizes = Sizes(
+        sizes = WorkingSizes(
             self.key_value_rows,
             self.score_rows,
             self.expanded,

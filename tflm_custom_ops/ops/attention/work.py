@@ -17,7 +17,7 @@ TRIPLE = 3  # channels of the values at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class Sizes:
+class WorkingSizes:
     """What the schedule makes of the scratch: rows and inputs at a time."""
 
     key_value_rows: int
@@ -27,7 +27,7 @@ class Sizes:
     expanded_tokens: int
 
 
-def work_of(p: Attention, sizes: Sizes) -> Work:
+def work_of(p: Attention, sizes: WorkingSizes) -> Work:
     """All rounds of heads."""
     work = Work()
     at_once = p.heads if p.heads_at_a_time == p.heads else 1
@@ -54,7 +54,7 @@ def _firsts(width: int, count: int) -> tuple[tuple[int, int], ...]:
 
 
 def _add_keys_and_values(
-    work: Work, p: Attention, sizes: Sizes, rows: int, times: int, at_once: int
+    work: Work, p: Attention, sizes: WorkingSizes, rows: int, times: int, at_once: int
 ) -> None:
     rounds, expanded = p.heads // at_once, sizes.expanded_key_value
     bits, repeated = p.residual.bits, times * rounds
@@ -74,7 +74,7 @@ def _add_keys_and_values(
 
 
 def _add_queries(
-    work: Work, p: Attention, sizes: Sizes, rows: int, times: int, at_once: int
+    work: Work, p: Attention, sizes: WorkingSizes, rows: int, times: int, at_once: int
 ) -> None:
     rounds = p.heads // at_once
     bits, repeated = p.residual.bits, times * rounds
@@ -104,7 +104,7 @@ def _add_scores(work: Work, p: Attention, queries: int, times: int) -> None:
 
 
 def _add_context(
-    work: Work, p: Attention, sizes: Sizes, rows: int, times: int, at_once: int
+    work: Work, p: Attention, sizes: WorkingSizes, rows: int, times: int, at_once: int
 ) -> None:
     stride, groups = -(-p.tokens // 4) * 4, pieces.groups_of(rows)
     calls = -(-p.head_dim // TRIPLE)
