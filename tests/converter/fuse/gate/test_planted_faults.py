@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from converter.fuse.lower import lower
 from converter.fuse.patterns.match import Match
 from tests.converter.fuse.gate.faults import FAULTS, Fault
 from tests.converter.fuse.gate.networks import network
-from tflm_custom_ops.ops import BY_CODE, Params, code_of, encode
+from tflm_custom_ops.ops import BY_CODE, Attention, Mlp, Params, code_of, encode
 
 
 def test_the_network_has_every_operator() -> None:
@@ -31,13 +32,15 @@ def test_the_network_has_every_operator() -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_planted_fault_is_refused(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     planted: set[str] = set()
-    without: set[str] = set()  # operators that have nothing to be wrong: no residual in an MLP core
+    without: set[str] = set()  # operators that have nothing to be wrong: no residual in a core
 
     def wrong(match: Match, type_of: Callable[[int], Range]) -> Params:
         op = lower(match, type_of)
         if not isinstance(op, fault.kind):
             return op
         faulty = fault.plant(op)
+        if isinstance(op, Attention | Mlp) and not op.residual.multiplier:
+            faulty = dataclasses.replace(faulty, residual=op.residual)  # x is not added
         (planted if encode(faulty) != encode(op) else without).add(code_of(op))
         return faulty
 
@@ -45,7 +48,8 @@ def test_planted_fault_is_refused(fault: Fault, monkeypatch: pytest.MonkeyPatch)
     report = fuse_model(network()).report
     (code,) = planted
     fused = [op.label for op in report.fused if op.custom_code == code]
-    assert all(label.startswith("MLP core") for label in fused) if code in without else not fused
+    assert not fused or code in without
+    assert all(label.startswith("MLP core") or "without a norm" in label for label in fused)
     reasons = [n.reason for n in report.not_fused]
     assert any("probe inputs" in r or "would be refused" in r for r in reasons), reasons
 
