@@ -32,7 +32,7 @@ from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("fit", __doc__)
 _OUT = flags.out(FLAGS, "The table to write.", False, str(TABLE))
-_OPERATORS = FLAGS.integer("operators", 2000, "Random operators to count.", 100)
+_OPERATORS = FLAGS.integer("counted_operators", 2400, "Random operators to count.", 100)
 _SEED = flags.seed(FLAGS, "Of the operators.")
 
 Array = NDArray[np.float64]
