@@ -72,14 +72,16 @@ FAULTS = {
 }
 
 
+# Where gradients are clipped in every step, a sum of them is their mean.
+UNCLIPPED = ("unclipped", "gradients added")
+
 # Name of a run -> its space and distribution; faults are mirrored.
 LOCAL = {
     "single": (SPACE, "none"),
     "mirrored": (SPACE, "mirrored"),
     "narrow": (NARROW, "none"),
-    # With its gradients always clipped, a sum of them would be their mean.
-    "gradients added": (SPACE, "mirrored"),
-    **{fault: (NARROW, "mirrored") for fault in FAULTS if fault != "gradients added"},
+    "unclipped": (NARROW, "none"),
+    **dict.fromkeys(FAULTS, (NARROW, "mirrored")),
 }
 
 
@@ -91,7 +93,7 @@ def digits(space):
     return dataclasses.replace(data, dataset=small)
 
 
-def run(space, kind, dump, out):
+def run(space, kind, dump, out, recipe=RECIPE):
     distribution, made = make_distribution(kind), []
 
     class Kept(training_module.Training):
@@ -101,7 +103,7 @@ def run(space, kind, dump, out):
 
     training_module.Training = Kept
     job = training_module.SupernetJob(
-        space, CostModel(Target()), RECIPE, Objective(0.1, 0.0), False, 3, str(out)
+        space, CostModel(Target()), recipe, Objective(0.1, 0.0), False, 3, str(out)
     )
     try:
         report = training_module.train(job, digits(space), "command", True, distribution)
@@ -127,7 +129,8 @@ def local(folder, name):
         setattr(*FAULTS[name])
         # Only what is computed counts here, not how fast.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    run(space, kind, folder / f"{name}.npz", folder / name)
+    recipe = dataclasses.replace(RECIPE, clip_norm=0.0) if name in UNCLIPPED else RECIPE
+    run(space, kind, folder / f"{name}.npz", folder / name, recipe)
 
 
 def worker(folder, name, out, cluster, kill):
