@@ -105,7 +105,7 @@ ROWS: tuple[Row, ...] = (
         (q.no_activation, q.same)),
     Row("CONV_2D", 8, _CONV, "Conv2DOptions", True, _CONVOLUTION, ((1, 0), (2, 0))),
     Row("COS", 2, _unary("f"), "CosOptions"),
-    Row("CUMSUM", 1, r"([fil])i>\1", "CumsumOptions"),
+    Row("CUMSUM", 1, r"([bfil])i>\1", "CumsumOptions"),
     Row("DEPTHWISE_CONV_2D", 7, _CONV, "DepthwiseConv2DOptions", True, _CONVOLUTION,
         ((1, 3), (2, 0))),
     Row("DEPTH_TO_SPACE", 2, _unary("fbuil"), "DepthToSpaceOptions", True, (q.same,)),

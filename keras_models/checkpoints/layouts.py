@@ -232,8 +232,8 @@ def _pool(source: _Source, layout: LibraryLayout, told: Told) -> str:
     shown = "cls" if source.has(layout.cls) else "mean"
     if layout.library == "AutoFormer" and told.pool != "cls":
         raise CheckpointFormatError(
-            "AutoFormer's mean over the patches behind a class token (--gp) is no ArchConfig's; "
-            "if it was trained without --gp, give --pool=cls"
+            "AutoFormer's mean over the patches behind a class token (its option gp) is no "
+            "ArchConfig's; if it was trained without, give --pool=cls"
         )
     if told.pool not in ("", shown):
         raise CheckpointFormatError(f"--pool={told.pool}: its weights show {shown}")

@@ -51,8 +51,11 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """Runs a command in this process, which has the imports already."""
 
     def run(module: str, *words: str) -> Ended:
+        room = importlib.import_module(module)
+        if hasattr(room, "__path__"):  # a package, whose command is its __main__
+            room = importlib.import_module(f"{module}.__main__")
         with pytest.raises(SystemExit) as found:
-            importlib.import_module(module).main(list(words))
+            room.main(list(words))
         return Ended(found.value.code, capsys.readouterr().err)
 
     return run

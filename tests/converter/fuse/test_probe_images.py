@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from converter.fuse.probe_images import probe_images
 from converter.tflite import TfliteError, parse, serialize
 from keras_models.datasets.normalization import Normalization
 from tests.converter.fuse.gate.networks import PATCHES, network
+from tests.converter.fuse.plain_graph import PlainGraph
 
 UNIT = Normalization((0.0,), (60.0,))
 
@@ -51,14 +51,10 @@ def test_without_a_contract_the_flags_of_the_line_are_asked_for(folder: Path) ->
 
 
 def test_other_inputs_are_refused(folder: Path) -> None:
-    model = parse(network())
-    tensors = list(model.graph.tensors)
-    x = model.graph.inputs[0]
-    tensors[x] = dataclasses.replace(tensors[x], shape=(1, 16, 48))
-    graph = dataclasses.replace(model.graph, tensors=tuple(tensors))
-    content = serialize(dataclasses.replace(model, graph=graph))
+    g = PlainGraph(np.random.default_rng(0))
+    rows = g.linear(g.input(g.rng.normal(0, 1, (1, 4, 6))), 3)
     with pytest.raises(TfliteError, match="leave --images out"):
-        probe_images(content, [str(folder)], Stated(UNIT))
+        probe_images(g.finish(rows), [str(folder)], Stated(UNIT))
 
 
 def test_the_command_hands_them_to_the_gate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
