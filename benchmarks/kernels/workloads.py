@@ -223,7 +223,7 @@ def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, CallResult]]:
     """
     op, _ = attention(8, CORE_TILE)
     rng = _rng()
-    for _head in range(HEADS):
+    for _ in range(HEADS):
         machine.reset_memory()
         q, v = (rng.integers(-128, 128, (TOKENS, HEAD_DIM)).astype(np.int8) for _ in range(2))
         k = rng.integers(-127, 128, (TOKENS, HEAD_DIM)).astype(np.int8)

@@ -24,6 +24,13 @@ def kernels():
     return measure_kernels(set(_KERNEL_OF.values()), m4=False)
 
 
+def test_the_parts_of_attention_are_measured():
+    """Beside whole operators the benchmark counts what they are made of."""
+    names = "attention core, 225 tokens, head_dim 64", "softmax part of it"
+    whole, part = measure_kernels(names, m4=False)
+    assert whole.instructions > part.instructions > 0
+
+
 def test_cycles_per_instruction_are_those_of_the_kernels(kernels):
     by_name = {kernel.name: kernel for kernel in kernels}
     for operator, name in _KERNEL_OF.items():
