@@ -253,7 +253,7 @@ def test_networks_that_are_no_archconfig(extra, own, match, tmp_path):
 def test_values_that_are_no_numbers_and_what_only_the_user_knows(tmp_path):
     state = random_state("AutoFormer")
     files.save_torch(tmp_path / "a.pth", state)
-    refused(tmp_path / "a.pth", "if it was trained without --gp, give --pool=cls")
+    refused(tmp_path / "a.pth", "its option gp.*if it was trained without, give --pool=cls")
     state["norm.bias"][3] = np.nan
     files.save_torch(tmp_path / "b.pth", state)
     refused(tmp_path / "b.pth", "norm.bias: it holds values that are not finite", told(pool="cls"))
