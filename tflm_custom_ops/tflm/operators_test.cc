@@ -186,7 +186,7 @@ TEST(OperatorsTest, PrepareRefusesMalformedNodes) {
 TEST(OperatorsTest, ScratchIndexIsKeptInTheNodeAlone) {
   OneNode node({1, 5}, GeluOptions());
   ASSERT_EQ(RequestScratch(node.context(), node.node(), "test", 40), kTfLiteOk);
-  const OpTensors tensors = {node.tensor(0), node.tensor(1), node.tensor(2)};
+  const OpTensors tensors = {{node.tensor(0)}, 1, node.tensor(1), node.tensor(2)};
   alignas(16) int8_t memory[16] = {};
   node.tensor(0)->data.int8 = node.tensor(2)->data.int8 = memory;
   OpBuffers buffers;
