@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File format 2: what it has room for is refused until a kernel runs it, in Python and in C."""
+"""What the file format has room for is refused until a kernel runs it, in Python and in C."""
 
 import dataclasses
 import struct

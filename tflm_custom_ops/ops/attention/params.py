@@ -32,6 +32,26 @@ def is_exp_table(table: NDArray[np.uint16], tokens: int) -> bool:
     return bool(table[0] >= 1 and largest <= 32767 and largest * tokens < 1 << 23)
 
 
+def exp_table_array(tokens: str) -> Array:
+    """The 256 exponentials of one octave.
+
+    Args:
+      tokens: the field that counts the keys of a query.
+    """
+    return Array(
+        "uint16_t",
+        ("256",),
+        checks=(
+            Predicate(
+                "vit_is_exp_table",
+                is_exp_table,
+                ("exp_table", tokens),
+                f"entries <= 32767, the first >= 1, {tokens} times the largest < 2**23",
+            ),
+        ),
+    )
+
+
 def same_linear(a: Linear, b: Linear) -> bool:
     """Whether two layers compute the same."""
     return (
@@ -107,21 +127,7 @@ class Attention(Params):
     )
     score_multiplier: Annotated[int, Word()]
     score_shift: Annotated[int, Word(0, "MAX_SHIFT")]
-    exp_table: Annotated[
-        NDArray[np.uint16],
-        Array(
-            "uint16_t",
-            ("256",),
-            checks=(
-                Predicate(
-                    "vit_is_exp_table",
-                    is_exp_table,
-                    ("exp_table", "tokens"),
-                    "entries <= 32767, the first >= 1, tokens times the largest < 2**23",
-                ),
-            ),
-        ),
-    ]
+    exp_table: Annotated[NDArray[np.uint16], exp_table_array("tokens")]
     # Divided by P << g >= 2**22 it must fit int32.
     context_numerator: Annotated[int, Word64(53)]
     context_zero_point: Annotated[int, zero_point()]
