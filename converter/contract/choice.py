@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from converter.contract.classifier import image_and_output
+from converter.contract.classifier import check_pixels, image_and_output
 from converter.contract.contract import (
     Contract,
     ContractError,
@@ -126,6 +126,7 @@ def contract_of(model: Model | bytes, given: Stated | None = None) -> Contract:
     """
     model = parse(model) if isinstance(model, bytes) else model
     image, output = image_and_output(model)
+    check_pixels(image)
     given = given or Stated()
     got = range_of(_quantized_input(model, image))
     return chosen(given, stated_by(model), got, image.shape[-1], output.size)

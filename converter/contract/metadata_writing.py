@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
-from converter.contract.classifier import image_and_output
+from converter.contract.classifier import check_pixels, image_and_output
 from converter.contract.contract import BGR, RGB, Contract, clean_names
 from converter.contract.flat import FlatWriter
 from converter.contract.metadata_fields import (
@@ -45,6 +45,7 @@ def with_contract(model: Model, contract: Contract) -> Model:
         number of channels or classes.
     """
     image, output = image_and_output(model)
+    check_pixels(image)
     contract.check(image.shape[-1], output.size)
     contract = dataclasses.replace(contract, class_names=clean_names(contract.class_names))
     kept = tuple(m for m in model.metadata if m.name not in (METADATA_NAME, OWN_NAME))

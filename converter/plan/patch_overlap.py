@@ -12,7 +12,8 @@ overwriting is safe exactly if no group's tokens reach the first pixel that a la
 ``PatchEmbedOperator.overwrite_margin`` is the maximum of the difference for groups of two patches,
 the smallest margin that is safe for every tile: ends of larger tiles are ends of pairs as well.
 Later groups read later bytes or bytes of the same rows further right, so that the first byte read
-is the smaller one of two: the rest of this strip's first row, and the next strip's first row.
+is the smaller one of two: the rest of this strip's first row, and the next strip's first row. Of an
+image in planes that is so in the first plane, and the other ones lie behind it.
 :func:`is_safe` knows none of this: it marks for each image byte the last group that reads it, and
 looks at each byte that each group writes. The tests compare the two for every patch size, stride
 and padding of the search spaces, both ways: the margin is safe, and one byte less is not.
@@ -53,7 +54,9 @@ def is_safe(op: PatchEmbed, margin: int, group: int = ROW_GROUP) -> bool:
 
 def _last_reader(op: PatchEmbed, group: int) -> NDArray[np.int64]:
     """For each image byte the number of the last group that reads it, -1 if none does."""
-    readers = np.full((op.image_height, op.image_width, op.channels), -1, np.int64)
+    shape = (op.image_height, op.image_width)
+    readers = np.full((op.channels, *shape) if op.planes else (*shape, op.channels), -1, np.int64)
+    pixels = readers.transpose(1, 2, 0) if op.planes else readers
     per_strip = -(-op.grid_width // group)
     for strip in range(op.grid_height):
         top = strip * op.stride_y - op.pad_top
@@ -61,6 +64,6 @@ def _last_reader(op: PatchEmbed, group: int) -> NDArray[np.int64]:
         for column in range(op.grid_width):
             left = column * op.stride_x - op.pad_left
             columns = slice(max(0, left), max(0, left + op.patch_width))
-            patch = readers[rows, columns]
+            patch = pixels[rows, columns]
             np.maximum(patch, strip * per_strip + column // group, out=patch)
     return readers.reshape(-1)

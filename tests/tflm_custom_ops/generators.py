@@ -447,8 +447,13 @@ def patch_embed(
     )
 
 
+def any_patch_embed(rng: Rng, *, extreme: bool = False) -> PatchEmbed:
+    """A patch embedding of an image in pixels or in planes; golden data are drawn without."""
+    return dataclasses.replace(patch_embed(rng, extreme=extreme), planes=bool(rng.integers(2)))
+
+
 GENERATORS = {
-    OpKind.PATCH_EMBED: patch_embed,
+    OpKind.PATCH_EMBED: any_patch_embed,
     OpKind.ATTENTION: any_attention,
     OpKind.MLP: mlp,
     OpKind.LAYER_NORM: layer_norm,

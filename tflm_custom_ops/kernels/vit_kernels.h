@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-// Patch embedding, whole image [image_height][image_width][channels] at once. Tokens are
+// Patch embedding, whole image [image_height][image_width][channels] at once, or with
+// `planes` [channels][image_height][image_width]. Tokens are
 // written strip by strip (one strip = one row of patches), a strip's tokens only after its
 // last pixel was read except as vit_patch_embed_strip() says, so that tokens may overlap
 // consumed image rows.
@@ -25,7 +26,8 @@ void vit_patch_embed(const VitPatchEmbedParams* params, const int8_t* x, void* y
 // The same in pieces. _begin writes the class token, if any. _strip embeds patch row
 // `strip` (0 .. grid_height - 1): `rows` points at the first image row of that strip
 // that lies inside the image, row max(0, strip * stride_y - pad_top), and holds the
-// strip's rows up to the image's end.
+// strip's rows up to the image's end. With `planes` it is that row of the first plane in the
+// whole image.
 void vit_patch_embed_begin(const VitPatchEmbedParams* params, void* tokens);
 void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, const int8_t* rows,
                            void* tokens, void* scratch);

@@ -111,6 +111,7 @@ VitStatus vit_parse_patch_embed(const uint8_t* options, size_t options_bytes, co
   vit_expect(r, (int64_t)p->patch_tile % 2 == 0, kVitBadDimension);
   p->expanded_inputs = vit_read_in(r, 2, VIT_MAX_EXPANSION, kVitBadDimension);
   vit_expect(r, (int64_t)p->expanded_inputs % 2 == 0, kVitBadDimension);
+  p->planes = vit_read_in(r, 0, 1, kVitBadValue);
   p->input_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
   p->output_bits = vit_read_in(r, 8, 16, kVitBadValue);
   vit_expect(r, p->output_bits == 8 || p->output_bits == 16, kVitBadValue);

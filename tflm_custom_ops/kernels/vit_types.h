@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 #define VIT_OPTIONS_MAGIC 0x31544956 /* "VIT1" little-endian */
-#define VIT_OPTIONS_VERSION 3
+#define VIT_OPTIONS_VERSION 4
 #define VIT_OPTIONS_HEADER_WORDS 4 /* magic, kind, version, words */
 
 // Bounds that keep every product of dimensions, sum and scratch size in range.
@@ -102,6 +102,7 @@ typedef struct {
   int32_t patch_tile;       // even; patches of a strip at a time; schedule
   int32_t expanded_inputs;  // even; inputs whose weights are expanded at a time, more where there
                             // is room; schedule
+  int32_t planes;           // 1: image and weights are [channels][height][width]
   int32_t input_zero_point;
   int32_t output_bits;  // 8 or 16
   int32_t has_cls;      // 1: token 0 is `cls`

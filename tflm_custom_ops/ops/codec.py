@@ -20,7 +20,7 @@ from tflm_custom_ops.ops.schema.struct import parts_of, word_offset
 from tflm_custom_ops.ops.schema.writing import Writer
 
 MAGIC = 0x31544956  # "VIT1" little-endian
-VERSION = 3
+VERSION = 4
 HEADER_WORDS = 4  # magic, kind, version, total words
 
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// TFLM operator "VitPatchEmbed": int8 image [1, height, width, channels] -> tokens
-// [tokens, embed_dim] int8 or int16.
+// TFLM operator "VitPatchEmbed": int8 image [1, height, width, channels], or with `planes`
+// [1, channels, height, width] -> tokens [tokens, embed_dim] int8 or int16.
 //
-// The input may also be a strip [1, patch_height, width, channels] with patch_height < height: the
-// model is then invoked once per row of patches, for strip s with the image rows from
-// max(0, s * stride_y - pad_top) on, as many as the strip holds or the image still has. All runs
-// but the last end with kTfLiteAbort after this operator; the last one runs the whole model.
-// MicroInterpreter::Reset() starts a new image.
+// Without `planes` the input may also be a strip [1, patch_height, width, channels] with
+// patch_height < height: the model is then invoked once per row of patches, for strip s with the
+// image rows from max(0, s * stride_y - pad_top) on, as many as the strip holds or the image still
+// has. All runs but the last end with kTfLiteAbort after this operator; the last one runs the whole
+// model. MicroInterpreter::Reset() starts a new image.
 #include "tflm_custom_ops/kernels/vit_kernels.h"
 #include "tflm_custom_ops/tflm/op_support.h"
 #include "tflm_custom_ops/tflm/vit_tflm_ops.h"
@@ -38,14 +38,16 @@ struct PatchEmbedOp {
 
   static bool IsStrip(const TfLiteEvalTensor* x, const Params& params) {
     const TfLiteIntArray* dims = x->dims;
-    return params.patch_height < params.image_height && dims->size >= 3 &&
+    return !params.planes && params.patch_height < params.image_height && dims->size >= 3 &&
            dims->data[dims->size - 3] == params.patch_height;
   }
 
   static TfLiteStatus Check(const TensorChecker& checker, const Params& params) {
     const bool strip = IsStrip(checker.tensors().x[0], params);
     const int32_t rows = strip ? params.patch_height : params.image_height;
-    const TfLiteStatus status = checker.Image(rows, params.image_width, params.channels);
+    const TfLiteStatus status =
+        params.planes ? checker.Image(params.channels, params.image_height, params.image_width)
+                      : checker.Image(rows, params.image_width, params.channels);
     if (status != kTfLiteOk) return status;
     const int64_t patches = static_cast<int64_t>(params.grid_height) * params.grid_width;
     return checker.Output(StreamType(params.output_bits), patches + (params.has_cls != 0),

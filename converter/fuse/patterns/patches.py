@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layers on image patches: CONV_2D, or FULLY_CONNECTED behind reshapes and transposes."""
+"""Linear layers on image patches: CONV_2D, or FULLY_CONNECTED behind reshapes and transposes.
+
+The image may be [1, channels, height, width], as PyTorch has it: its planes are read in place.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layout import step_back, trace_back
-from converter.fuse.op_semantics import fused_activation
+from converter.fuse.layout import element_index, step_back, trace_back
+from converter.fuse.op_semantics import VIEWS, fused_activation
 from converter.fuse.patterns.linear import (
     DenseLayer,
     channel_weights,
@@ -19,6 +22,7 @@ from converter.fuse.patterns.linear import (
     match_dense,
     require_int8,
 )
+from converter.fuse.rewrite.building import single_reader
 from converter.tflite import GraphView
 
 _MAX_VIEWS = 8
@@ -39,6 +43,7 @@ class Geometry:
     pad_left: int
     grid_height: int
     grid_width: int
+    planes: bool = False
 
     @property
     def patches(self) -> int:
@@ -50,8 +55,9 @@ class Patches:
     """A linear layer on every patch of an image.
 
     Attributes:
-      x: int8 image [1, height, width, channels].
-      layer: weights [embed_dim, patch_height * patch_width * channels], pixels row by row.
+      x: int8 image [1, height, width, channels], of planes [1, channels, height, width].
+      layer: weights [embed_dim, patch_height * patch_width * channels], pixels row by row, of
+        planes one after the other.
       ops: operators from the image to the layer's output.
     """
 
@@ -102,6 +108,7 @@ def _match_conv(view: GraphView, conv: int) -> Patches:
         grid_height=result.shape[1],
         grid_width=result.shape[2],
     )
+    turned = _transpose(view, x)
     weights = channel_weights(filters, what)
     has_bias = len(op.inputs) > 2 and op.inputs[2] >= 0
     bias = view.tensor(op.inputs[2]) if has_bias else None
@@ -118,7 +125,31 @@ def _match_conv(view: GraphView, conv: int) -> Patches:
         out_zero_point=result.zero_point,
         activation="NONE",
     )
-    return Patches(x, geometry, layer, (*pads, conv))
+    if turned is None:
+        return Patches(x, geometry, layer, (*pads, conv))
+    source_planes = view.op(turned).inputs[0]
+    order = np.arange(layer.weights.shape[1]).reshape(height, width, channels).transpose(2, 0, 1)
+    return Patches(
+        source_planes,
+        dataclasses.replace(geometry, planes=True),
+        dataclasses.replace(layer.columns(order.reshape(-1)), input=source_planes),
+        (turned, *pads, conv),
+    )
+
+
+def _transpose(view: GraphView, image: int) -> int | None:
+    """The operator that makes an image, for its only reader, of planes; None if there is none."""
+    op = view.producer(image)
+    if op is None or view.op(op).opcode not in VIEWS or single_reader(view, image) is None:
+        return None
+    source, made = view.tensor(view.op(op).inputs[0]), view.tensor(image)
+    _, height, width, channels = made.shape
+    types = [(t.scale, t.zero_point, t.dtype) for t in (source, made) if t.quantization is not None]
+    if source.shape != (1, channels, height, width) or len(types) < 2 or types[0] != types[1]:
+        return None
+    turned = np.arange(made.size).reshape(source.shape[1:]).transpose(1, 2, 0)
+    index = element_index(view, view.op(op).inputs[0], image, [op])
+    return op if np.array_equal(index.reshape(turned.shape), turned) else None
 
 
 def _padding(
@@ -175,22 +206,61 @@ def _match_cut_out(view: GraphView, op: int) -> Patches:
     image = view.tensor(trace.base).shape
     if len(image) != 4 or image[0] != 1 or layer.activation != "NONE":
         raise NoMatchError(f"{what} does not compute on patches of one image")
-    width, channels = image[2:]
     index = trace.index.reshape(-1, layer.weights.shape[1])
-    y, x = index // (width * channels), index // channels % width
+    try:
+        geometry, order = _cut_out_geometry(_Pixels.of_rows(index, image[1:]), what)
+    except NoMatchError:
+        if image[1] >= min(image[2:]):  # no planes: more of them than rows or columns
+            raise
+        geometry, order = _cut_out_geometry(_Pixels.of_planes(index, image[1:]), what)
+    return Patches(trace.base, geometry, layer.columns(order), (*trace.ops, op))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Pixels:
+    """Row, column and channel of elements of an image [height, width, channels]."""
+
+    y: NDArray[np.int64]
+    x: NDArray[np.int64]
+    channel: NDArray[np.int64]
+    image: tuple[int, int, int]
+    planes: bool
+
+    @classmethod
+    def of_rows(cls, index: NDArray[np.int64], image: tuple[int, ...]) -> _Pixels:
+        _, width, channels = image
+        pixel, channel = np.divmod(index, channels)
+        return cls(*np.divmod(pixel, width), channel, (image[0], width, channels), False)
+
+    @classmethod
+    def of_planes(cls, index: NDArray[np.int64], image: tuple[int, ...]) -> _Pixels:
+        channels, height, width = image
+        channel, pixel = np.divmod(index, height * width)
+        return cls(*np.divmod(pixel, width), channel, (height, width, channels), True)
+
+
+def _cut_out_geometry(p: _Pixels, what: str) -> tuple[Geometry, NDArray[np.int64]]:
+    """The geometry of patches [patches, elements], and the order of elements that weights have."""
+    width, channels = p.image[1:]
+    y, x = p.y, p.x
     top, left = y.min(axis=1, keepdims=True), x.min(axis=1, keepdims=True)
-    place = ((y - top) * width + (x - left)) * channels + index % channels
+    place = ((y - top) * width + (x - left)) * channels + p.channel
     if np.any(place != place[0]):
         raise NoMatchError(f"{what} reads patches of different forms")
     rows, columns = int((y - top).max()) + 1, int((x - left).max()) + 1
-    if rows * columns * channels != index.shape[1]:
+    if rows * columns * channels != y.shape[1]:
         raise NoMatchError(f"{what} reads patches that are no rectangles")
     grid = _grid(top[:, 0], left[:, 0], rows, columns)
     if grid is None:
         raise NoMatchError(f"{what} reads patches that are not in rows from top left")
-    geometry = Geometry(*image[1:], rows, columns, grid[2], grid[3], 0, 0, grid[0], grid[1])
-    pixels = ((y - top)[0] * columns + (x - left)[0]) * channels + index[0] % channels
-    return Patches(trace.base, geometry, layer.columns(np.argsort(pixels)), (*trace.ops, op))
+    down, across, stride_y, stride_x = grid
+    geometry = Geometry(
+        *p.image, rows, columns, stride_y, stride_x, 0, 0, down, across, planes=p.planes
+    )
+    pixels = (y - top)[0] * columns + (x - left)[0]
+    if p.planes:
+        return geometry, np.argsort(p.channel[0] * rows * columns + pixels)
+    return geometry, np.argsort(pixels * channels + p.channel[0])
 
 
 def _grid(

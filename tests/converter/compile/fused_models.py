@@ -170,7 +170,7 @@ def model_bytes(ops: list[Params]) -> bytes:
     first = ops[0]
     assert isinstance(first, PatchEmbed)
     quantization = tflite.Quantization.per_tensor(0.05, -5)
-    shape = (1, first.image_height, first.image_width, first.channels)
+    shape = (1, *operator_of(first).inputs[0].shape)
     tensors = [tflite.Tensor("image", shape, np.dtype(np.int8), quantization)]
     operators = []
     for i, op in enumerate(ops):

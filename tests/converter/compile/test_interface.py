@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from converter.compile import CompileError, c_text, compile_model
+from converter.contract import Contract, ContractError
+from converter.contract.metadata_writing import with_contract
 from converter.plan import plan_model
+from converter.plan.problem import PlanError
+from converter.plan.strip import strip_model
 from converter.runtimes import open_runtime
 from converter.runtimes.host import HostModel
+from converter.tflite import parse
+from keras_models.datasets.normalization import OWN
+from tests.converter.compile import fused_models
 from tests.converter.runtimes.edges import INT8, INT16, UINT8, Edges, int8_then, random_array
 
 Y = (0.11, 4)
@@ -99,3 +108,21 @@ def test_what_the_header_cannot_say_is_refused():
     y = graph.op("RESHAPE", (x, target), (1, 1), np.int8, INT8)
     with pytest.raises(CompileError, match="expected at most 6 dimensions"):
         compile_model(plan_model(graph.content(y)).model_bytes)
+
+
+def test_an_image_in_planes_is_a_tensor_as_any_other():
+    """The application, which fills rows of pixels, must not take it for its image."""
+    image = fused_models.ImageShape(16, 12, 3)
+    embed, *rest = fused_models.vit_ops(image=image)
+    ops = [dataclasses.replace(embed, planes=True), *rest]
+    planned = plan_model(fused_models.model_bytes(ops)).model_bytes
+    host, reference = open_runtime("host", planned), open_runtime("reference", planned)
+    assert host.inputs[0].shape == (1, 3, 16, 12)
+    stack = random_array(np.random.default_rng(2), (5, 1, 3, 16, 12), np.int8)
+    np.testing.assert_array_equal(host.run_batch(stack)[0], reference.run_batch(stack)[0])
+    compiled = compile_model(planned)
+    assert compiled.interface.image is None
+    with pytest.raises(PlanError, match="VitPatchEmbed"):
+        strip_model(fused_models.model_bytes(ops))
+    with pytest.raises(ContractError, match="in planes, expected"):
+        with_contract(parse(planned), Contract(OWN))

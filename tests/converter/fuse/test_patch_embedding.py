@@ -30,6 +30,7 @@ class Spelling:
       cls: class token: "no", "before" or "after" the positions are added.
       grid_positions: positions are added to the 4-D grid, before the reshape.
       positions: whether there are any.
+      planes: the image comes as PyTorch has it, and is transposed.
     """
 
     size: int = 8
@@ -41,6 +42,7 @@ class Spelling:
     cls: str = "no"
     grid_positions: bool = False
     positions: bool = True
+    planes: bool = False
 
 
 def _pads(s: Spelling) -> tuple[int, int]:
@@ -56,10 +58,10 @@ def _pads(s: Spelling) -> tuple[int, int]:
 
 def _convolve(image: Array, filters: Array, stride: int) -> Array:
     side = filters.shape[1]
-    steps = range(0, image.shape[1] - side + 1, stride)
+    ys, xs = (range(0, n - side + 1, stride) for n in image.shape[1:3])
     rows = [
-        [np.einsum("yxc,nyxc->n", image[0, y : y + side, x : x + side], filters) for x in steps]
-        for y in steps
+        [np.einsum("yxc,nyxc->n", image[0, y : y + side, x : x + side], filters) for x in xs]
+        for y in ys
     ]
     return np.array(rows)[None]
 
@@ -104,10 +106,10 @@ def concat(g: PlainGraph, parts: list[int]) -> int:
 
 def embed(g: PlainGraph, x: int, s: Spelling) -> int:
     t = conv(g, x, s)
-    grid = g.value(t).shape[1]
-    patches = grid * grid
+    rows, columns = g.value(t).shape[1:3]
+    patches = rows * columns
     if s.grid_positions and s.positions:
-        t = g.add(t, g.constant(g.rng.normal(0, 0.3, (1, grid, grid, s.width))))
+        t = g.add(t, g.constant(g.rng.normal(0, 0.3, (1, rows, columns, s.width))))
     t = g.reshape(t, 1, patches, s.width)
     if s.cls == "before":
         t = _with_cls(g, t, s)
@@ -137,14 +139,18 @@ def _with_cls(g: PlainGraph, t: int, s: Spelling) -> int:
         cls=st.sampled_from(["no", "before", "after"]),
         grid_positions=st.booleans(),
         positions=st.booleans(),
+        planes=st.booleans(),
     ),
     st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=80, deadline=None, derandomize=True)
 def test_patch_embedding(s: Spelling, seed: int) -> None:
     g = PlainGraph(np.random.default_rng(seed))
-    x = g.input(g.rng.uniform(-1, 1, (1, s.size, s.size, s.channels)))
-    y = embed(g, x, s)
+    sides = (s.size, s.size + (s.padding != "same"))
+    x = g.input(
+        g.rng.uniform(-1, 1, (1, s.channels, *sides) if s.planes else (1, *sides, s.channels))
+    )
+    y = embed(g, g.transpose(x, 0, 2, 3, 1) if s.planes else x, s)
     result = outcome(g, x, y)
     assert result.codes == {"VitPatchEmbed": 1}
     assert result.report.ops_after == 1
@@ -176,12 +182,15 @@ def test_int16_tokens(cls: str, seed: int) -> None:
 
 @pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("positions", [False, True])
-def test_patches_cut_out_by_reshapes(channels_first: bool, positions: bool) -> None:
+@pytest.mark.parametrize("planes", [False, True])
+def test_patches_cut_out_by_reshapes(channels_first: bool, positions: bool, planes: bool) -> None:
     """As ViTs without a convolution do it: reshape, transpose, reshape, one linear layer."""
     g = PlainGraph(np.random.default_rng(0))
-    x = g.input(g.rng.uniform(-1, 1, (1, 6, 8, 3)))
-    cells = g.reshape(x, 3, 2, 2, 4, 3)  # grid row, row in patch, grid column, column in patch
+    x = g.input(g.rng.uniform(-1, 1, (1, 3, 6, 8) if planes else (1, 6, 8, 3)))
+    # grid row, row in patch, grid column, column in patch, and the channel before or behind
+    cells = g.reshape(x, *((3, 3, 2, 2, 4) if planes else (3, 2, 2, 4, 3)))
     order = (0, 2, 4, 1, 3) if channels_first else (0, 2, 1, 3, 4)
+    order = tuple((i + 1) % 5 for i in order) if planes else order
     y = g.linear(g.reshape(g.transpose(cells, *order), 1, 6, 24), 5)
     if positions:
         y = g.add(y, g.constant(g.rng.normal(0, 0.3, (1, 6, 5))))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The margin between tokens and image is safe and minimal, checked byte by byte."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,6 +56,7 @@ def test_margin_of_any_geometry(data):
         bits=data.draw(st.sampled_from([8, 16])),
         cls=data.draw(st.booleans()),
     )
+    op = dataclasses.replace(op, planes=data.draw(st.booleans()))
     margin = operator_of(op).overwrite_margin
     assert is_safe(op, margin)
     assert margin == 0 or not is_safe(op, margin - 1)

@@ -95,7 +95,7 @@ def mismatches(library: HostLibrary, op: Params, x: Inputs, rng: np.random.Gener
         run_guarded(library, op, x, alias=False, fill=int(rng.integers(0, 256))),
         run_guarded(library, other, x, alias=can_alias(op), fill=int(rng.integers(0, 256))),
     ]
-    if operator_of(op).STREAMS:
+    if operator_of(op).streaming is not None:
         (image,) = as_tuple(x)
         results.append(library.embed_strips(library.parse(op), image))
     return sum(int((y != expected).sum()) for y in results)

@@ -52,11 +52,11 @@ def refused(op, word, value):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_earlier_versions_are_refused_with_the_remedy(kind):
     op = generators.random_op(kind, np.random.default_rng(1))
-    assert VERSION == 3
-    for version in (1, 2):
+    assert VERSION == 4
+    for version in (1, 2, 3):
         options, blob = with_word(op, 2 - HEADER_WORDS, version)
         assert c_status(kind, options, blob) is Status.BAD_VERSION
-        expected = f"got version {version}, expected 3; fuse the model again"
+        expected = f"got version {version}, expected 4; fuse the model again"
         with pytest.raises(OptionsError, match=expected):
             decode(options, blob)
 

@@ -31,7 +31,14 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
     CODE: ClassVar[str] = "VitPatchEmbed"
     PARAMS: ClassVar[type[Params]] = PatchEmbed
     INPUTS: ClassVar[tuple[DeclaredTensor, ...]] = (
-        DeclaredTensor(("image_height", "image_width", "channels"), zero_point="input_zero_point"),
+        DeclaredTensor(
+            (
+                "channels if planes else image_height",
+                "image_height if planes else image_width",
+                "image_width if planes else channels",
+            ),
+            zero_point="input_zero_point",
+        ),
     )
     OUTPUT: ClassVar[DeclaredTensor] = DeclaredTensor(("tokens", "embed_dim"), "output_bits")
     WRITES_STREAM: ClassVar[bool] = True
@@ -39,7 +46,8 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
     TFLM_STANDARD: ClassVar[bool] = False  # takes strips, keeps state between them
     C_X: ClassVar[str] = "const int8_t*"
     C_NOTE: ClassVar[str] = (
-        "Patch embedding, whole image [image_height][image_width][channels] at once. Tokens are\n"
+        "Patch embedding, whole image [image_height][image_width][channels] at once, or with\n"
+        "`planes` [channels][image_height][image_width]. Tokens are\n"
         "written strip by strip (one strip = one row of patches), a strip's tokens only after its\n"
         "last pixel was read except as vit_patch_embed_strip() says, so that tokens may overlap\n"
         "consumed image rows."
@@ -48,7 +56,8 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
         "// The same in pieces. _begin writes the class token, if any. _strip embeds patch row",
         "// `strip` (0 .. grid_height - 1): `rows` points at the first image row of that strip",
         "// that lies inside the image, row max(0, strip * stride_y - pad_top), and holds the",
-        "// strip's rows up to the image's end.",
+        "// strip's rows up to the image's end. With `planes` it is that row of the first plane in",
+        "// the whole image.",
         "void vit_patch_embed_begin(const VitPatchEmbedParams* params, void* tokens);",
         "void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip,",
         "                           const int8_t* rows, void* tokens, void* scratch);",
@@ -111,20 +120,21 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
         p = self.params
         top, left = strip * p.stride_y - p.pad_top, column * p.stride_x - p.pad_left
         right = left + (rows - 1) * p.stride_x + p.patch_width
-        run = p.patch_width * p.channels
+        planes, pixel = (p.channels, 1) if p.planes else (1, p.channels)
+        run = p.patch_width * pixel
         is_inside = top >= 0 and top + p.patch_height <= p.image_height
         if is_inside and left >= 0 and right <= p.image_width and run % 2 == 0:
-            work[Term.GATHER_RUN] += p.patch_height
-            pieces.add_widening(work, rows, run, p.patch_height)
+            work[Term.GATHER_RUN] += planes * p.patch_height
+            pieces.add_widening(work, rows, run, planes * p.patch_height)
             return
         lines = min(p.image_height, top + p.patch_height) - max(0, top)
         pixels = 0
         for begin in range(left, left + rows * p.stride_x, p.stride_x):
             columns = min(p.image_width, begin + p.patch_width) - max(0, begin)
             pixels += max(0, columns) * max(0, lines) * p.channels
-        work[Term.GATHER_ROW] += rows * p.patch_height
+        work[Term.GATHER_ROW] += rows * planes * p.patch_height
         work[Term.GATHER] += pixels
-        work[Term.GATHER_FILL] += rows * p.patch_height * run - pixels
+        work[Term.GATHER_FILL] += rows * planes * p.patch_height * run - pixels
 
     @property
     def schedule_text(self) -> str:
@@ -144,9 +154,12 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
         return self.params.patches * int(self.params.linear.weights.size)
 
     @property
-    def streaming(self) -> Streaming:
-        """The image's rows of patches, one after the other."""
+    def streaming(self) -> Streaming | None:
+        """The image's rows of patches, one after the other; None for planes, of which a row of
+        patches needs all but the end."""
         p = self.params
+        if p.planes:
+            return None
         tops = [s * p.stride_y - p.pad_top for s in range(p.grid_height)]
         starts = tuple(max(0, top) for top in tops)
         ends = tuple(min(p.image_height, top + p.patch_height) for top in tops)
@@ -185,9 +198,9 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
     def _first_pixel(self, strip: int, column: int) -> int:
         """Byte of the first pixel read by the patches from (strip, column) on in the strip."""
         op = self.params
+        pixel = 1 if op.planes else op.channels  # of the first plane
         row = max(0, strip * op.stride_y - op.pad_top)
-        first = row * op.image_width * op.channels
-        return first + max(0, column * op.stride_x - op.pad_left) * op.channels
+        return (row * op.image_width + max(0, column * op.stride_x - op.pad_left)) * pixel
 
 
 def weightless(

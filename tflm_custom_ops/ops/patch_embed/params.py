@@ -26,6 +26,8 @@ def _padding(side: str) -> Word:
 class PatchEmbed(Params):
     """Patch embedding: image int8 ``[height, width, channels]`` -> tokens ``[tokens, embed_dim]``.
 
+    With ``planes`` the image is ``[channels, height, width]``, as PyTorch has it, and so are the
+    weights.
     ``pos`` is int8 ``[grid_height * grid_width, embed_dim]`` or None; ``cls`` a row
     ``[embed_dim]`` of the output type or None.
     """
@@ -70,6 +72,9 @@ class PatchEmbed(Params):
     expanded_inputs: Annotated[int, expanded_inputs_word()] = dataclasses.field(
         default=MAX_EXPANSION, kw_only=True
     )
+    planes: Annotated[
+        bool, Word(0, 1, doc="1: image and weights are [channels][height][width]")
+    ] = dataclasses.field(default=False, kw_only=True)
     input_zero_point: Annotated[int, zero_point()]
     output_bits: Annotated[int, Word(choices=RESIDUAL_BITS)]
     has_cls: Annotated[

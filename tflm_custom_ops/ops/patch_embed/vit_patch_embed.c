@@ -30,14 +30,28 @@ static int32_t fill(int16_t* out, int32_t at, int32_t count, int32_t value) {
   return at + count;
 }
 
-// One patch as a wide row. `rows` is the image from row `first_row` on.
-static void gather_patch(const VitPatchEmbedParams* p, const int8_t* rows, int32_t first_row,
-                         int32_t top, int32_t left, int16_t* out) {
-  const int32_t zero = p->input_zero_point, channels = p->channels;
+// The image as planes of rows of pixels: one plane of pixels of all channels, or one a channel.
+typedef struct {
+  int32_t count;
+  int32_t channels;  // of a pixel
+  ptrdiff_t elements;
+} Planes;
+
+static Planes planes_of(const VitPatchEmbedParams* p) {
+  const int32_t pixels = p->image_height * p->image_width;
+  if (p->planes) return (Planes){p->channels, 1, pixels};
+  return (Planes){1, p->channels, 0};
+}
+
+// Elements of one plane of one patch, from out[at] on; returns their end. `rows` is the plane from
+// row `first_row` on.
+static int32_t gather_plane(const VitPatchEmbedParams* p, int32_t channels, const int8_t* rows,
+                            int32_t first_row, int32_t top, int32_t left, int16_t* out,
+                            int32_t at) {
+  const int32_t zero = p->input_zero_point;
   // Columns of the patch that lie in the image: [begin, end).
   const int32_t begin = vit_clamp(-left, 0, p->patch_width);
   const int32_t end = vit_clamp(p->image_width - left, begin, p->patch_width);
-  int32_t at = 0;
   for (int32_t py = 0; py < p->patch_height; ++py) {
     const int32_t y = top + py;
     if (y < 0 || y >= p->image_height) {
@@ -51,6 +65,7 @@ static void gather_patch(const VitPatchEmbedParams* p, const int8_t* rows, int32
     for (int32_t i = 0; i < count; ++i) out[vit_wide_at(at + i)] = in[i];
     at = fill(out, at + count, (p->patch_width - end) * channels, zero);
   }
+  return at;
 }
 
 // Whether patches [gx, gx + count) of the strip lie in the image, and their runs of pixels are
@@ -59,17 +74,22 @@ static int32_t is_inside(const VitPatchEmbedParams* p, int32_t top, int32_t gx, 
   const int32_t left = gx * p->stride_x - p->pad_left;
   const int32_t right = left + (count - 1) * p->stride_x + p->patch_width;
   return top >= 0 && top + p->patch_height <= p->image_height && left >= 0 &&
-         right <= p->image_width && !(p->patch_width * p->channels & 1);
+         right <= p->image_width && !(p->patch_width * planes_of(p).channels & 1);
 }
 
 // Patches from gx on that lie in the image: runs of pixels, all patches at once.
 static void gather_inside(const VitPatchEmbedParams* p, const int8_t* rows, int32_t gx,
                           VitRows patches) {
-  const int32_t run = p->patch_width * p->channels;
-  const int8_t* in = rows + (gx * p->stride_x - p->pad_left) * p->channels;
-  for (int32_t py = 0; py < p->patch_height; ++py, in += p->image_width * p->channels) {
-    const VitRows part = {patches.data + vit_wide_at(py * run), patches.stride, patches.rows};
-    vit_widen_rows(in, p->stride_x * p->channels, run, 0, part);
+  const Planes planes = planes_of(p);
+  const int32_t run = p->patch_width * planes.channels;
+  rows += (gx * p->stride_x - p->pad_left) * planes.channels;
+  for (int32_t plane = 0, at = 0; plane < planes.count; ++plane, rows += planes.elements) {
+    const int8_t* in = rows;
+    for (int32_t py = 0; py < p->patch_height; ++py, at += run) {
+      const VitRows part = {patches.data + vit_wide_at(at), patches.stride, patches.rows};
+      vit_widen_rows(in, p->stride_x * planes.channels, run, 0, part);
+      in += p->image_width * planes.channels;
+    }
   }
 }
 
@@ -79,9 +99,14 @@ static void gather_patches(const VitPatchEmbedParams* p, const int8_t* rows, int
     gather_inside(p, rows, gx, patches);
     return;
   }
+  const Planes planes = planes_of(p);
   for (int32_t r = 0; r < patches.rows; ++r) {
     const int32_t left = (gx + r) * p->stride_x - p->pad_left;
-    gather_patch(p, rows, vit_max32(top, 0), top, left, vit_wide_row(patches, r));
+    int16_t* out = vit_wide_row(patches, r);
+    for (int32_t plane = 0, at = 0; plane < planes.count; ++plane) {
+      at = gather_plane(p, planes.channels, rows + plane * planes.elements, vit_max32(top, 0), top,
+                        left, out, at);
+    }
   }
 }
 
@@ -128,7 +153,7 @@ void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, con
 
 void vit_patch_embed(const VitPatchEmbedParams* params, const int8_t* image, void* tokens,
                      void* scratch) {
-  const ptrdiff_t row_bytes = (ptrdiff_t)params->image_width * params->channels;
+  const ptrdiff_t row_bytes = (ptrdiff_t)params->image_width * planes_of(params).channels;
   vit_patch_embed_begin(params, tokens);
   for (int32_t strip = 0; strip < params->grid_height; ++strip) {
     const int32_t first_row = vit_max32(strip_top(params, strip), 0);
