@@ -69,9 +69,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _measure_networks(
-    kernels: Sequence[counts.KernelFigures],
-) -> dict[str, dict[str, networks.NetworkFigures]]:
+def _measure_networks() -> dict[str, dict[str, networks.NetworkFigures]]:
     jobs = [job for job in networks.JOBS if job.preset in _NETWORKS.value]
     results: dict[str, dict[str, networks.NetworkFigures]] = {}
     plain: dict[str, tuple[ArchConfig, bytes]] = {}
@@ -84,7 +82,7 @@ def _measure_networks(
             if job.preset not in plain:
                 step("quantize")
                 plain[job.preset] = networks.plain_model(job.preset)
-            figures = networks.measure(job, *plain[job.preset], kernels, step)
+            figures = networks.measure(job, *plain[job.preset], step)
             results.setdefault(job.preset, {})[f"int{job.residual_bits}"] = figures
     return results
 
@@ -113,7 +111,7 @@ def _table(results: dict[str, dict[str, networks.NetworkFigures]]) -> str:
                 f"{b.preset}, {b.runtime}: {b.instructions:,} instructions ({ratio:.2f}x ours), "
                 f"arena {b.arena_bytes:,} B ({b.source})"
             )
-    return "\n".join([*lines, *_estimates(results)])
+    return "\n".join([*lines, *_on_m4(results)])
 
 
 def _body() -> None:
@@ -125,7 +123,7 @@ def _body() -> None:
     kernels = counts.measure_kernels() if _KERNELS.value else []
     if kernels:
         print(counts.table(kernels))
-    results = _measure_networks(kernels)
+    results = _measure_networks()
     print(_table(results))
     report = {
         "command": typed_command("benchmarks.bench"),
@@ -147,17 +145,10 @@ def _kernel_json(figures: counts.KernelFigures) -> dict[str, object]:
     return {per_unit: round(figures.per_unit, 4), **dataclasses.asdict(figures)}
 
 
-def _estimates(results: dict[str, dict[str, networks.NetworkFigures]]) -> list[str]:
+def _on_m4(results: dict[str, dict[str, networks.NetworkFigures]]) -> list[str]:
     lines = []
     for preset, by_bits in results.items():
         for bits, f in by_bits.items():
-            if f.latency_estimate:
-                e = f.latency_estimate
-                where = f"weights in flash {e.flash_ms:,.0f} ms, in QSPI {e.qspi_ms or 0:,.0f} ms"
-                lines.append(
-                    f"{preset} {bits}: estimated at {e.clock_hz / 1e6:.0f} MHz, {where} "
-                    f"({e.weight_bytes_read:,} weight bytes read); not timed on a board"
-                )
             if f.instructions_m4:
                 ratio = f.instructions_m4 / f.instructions
                 lines.append(

@@ -5,19 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.counts import KernelFigures
-from benchmarks.latency import LatencyEstimate, estimate
 from boards import Board, get_board
 from converter import tflite
 from converter.fuse import fuse_model
-from converter.fused_ops import decoded_all
 from converter.plan import plan_model, read_plan
 from converter.quantize.ptq import quantize
 from firmware.emulator.emulator import Emulator
@@ -26,7 +23,6 @@ from firmware.model import build_model
 from firmware.model_info import ModelInfo
 from keras_models.arch import ArchConfig
 from keras_models.load import resolve_model
-from tflm_custom_ops.ops import Params
 
 SEED = 1
 CALIBRATION_IMAGES = 4
@@ -82,7 +78,6 @@ class NetworkFigures:
       flash_bytes, external_flash_bytes: programmed bytes by memory.
       kernel_code_bytes: code of the kernels in that ELF.
       weights: where the weights are, `internal` or `qspi`.
-      latency_estimate: milliseconds at the board's clock; an estimate (benchmarks/latency.py).
       instructions_m4: the same inference on the emulated Cortex-M4 board, where it fits.
       operators: per operator.
     """
@@ -100,7 +95,6 @@ class NetworkFigures:
     external_flash_bytes: int
     kernel_code_bytes: int
     weights: str
-    latency_estimate: LatencyEstimate | None
     instructions_m4: int | None
     operators: tuple[OperatorFigures, ...]
 
@@ -148,22 +142,11 @@ def _instructions_m4(model: bytes) -> int | None:
         return None
 
 
-def _fused_ops(model: bytes) -> tuple[Params | None, ...]:
-    graph = tflite.parse(model).graph
-    return decoded_all(graph)
-
-
-def _emulated(
-    model: bytes, streamed: bool, job: Job, kernels: Sequence[KernelFigures]
-) -> dict[str, Any]:
+def _emulated(model: bytes, streamed: bool, job: Job) -> dict[str, Any]:
     """Builds the firmware, runs one image, returns the fields of NetworkFigures it measures."""
     board = get_board(job.board)
     emulator, instructions = _on_board(model, board, job.weights)
     use, counts = emulator.memory_use(), emulator.operator_counts()
-    latency = None
-    if kernels:
-        per_op = [count.instructions for count in counts]
-        latency = estimate(_fused_ops(model), per_op, kernels, board)
     return {
         "instructions": instructions,
         "sram_total_streamed_bytes": emulator.sram_total_bytes() if streamed else None,
@@ -173,7 +156,6 @@ def _emulated(
         "external_flash_bytes": use.external_flash_bytes,
         "kernel_code_bytes": use.kernel_code_bytes,
         "weights": "qspi" if use.external_flash_bytes else "internal",
-        "latency_estimate": latency,
         "instructions_m4": _instructions_m4(model),
         "operators": tuple(
             OperatorFigures(count.name, count.instructions, count.stack_bytes) for count in counts
@@ -185,14 +167,12 @@ def measure(
     job: Job,
     arch: ArchConfig,
     plain: bytes,
-    kernels: Sequence[KernelFigures],
     step: Callable[[str], None],
 ) -> NetworkFigures:
     """All figures of one job.
 
     Args:
       plain: of :func:`plain_model`.
-      kernels: measurements that the latency estimate needs; none: no estimate.
       step: told what is going on.
     """
     step("fuse and plan")
@@ -206,7 +186,7 @@ def measure(
         plain_ops=len(tflite.parse(plain).graph.operators),
         arena_streamed_bytes=read_plan(streamed).arena_bytes if streamed else None,
         arena_resident_bytes=read_plan(resident).arena_bytes,
-        **_emulated(streamed or resident, streamed is not None, job, kernels),
+        **_emulated(streamed or resident, streamed is not None, job),
     )
 
 

@@ -23,21 +23,38 @@ class Fpu:
     double_precision: bool = False
 
 
+class Replacement(enum.Enum):
+    """Which line of a full set a new one takes the place of."""
+
+    LRU = "lru"  # The one that was not used for longest.
+    RANDOM = "random"
+
+
 @dataclasses.dataclass(frozen=True)
 class CacheShape:
-    """How a core's L1 cache is built, whatever its size: bytes of a line, ways of a set."""
+    """How a core's L1 cache is built, whatever its size.
+
+    Attributes:
+      line_bytes: of a line, a power of two.
+      ways: lines of a set.
+      replacement: what a model of it does; Arm's manual does not say what the Cortex-M7 does.
+    """
 
     line_bytes: int
     ways: int
+    replacement: Replacement = Replacement.LRU
 
 
 @dataclasses.dataclass(frozen=True)
-class Cache:
-    """An L1 cache of a part: its size and how the core builds it, in bytes."""
+class Cache(CacheShape):
+    """An L1 cache of a part: its size in bytes, and how the core builds it."""
 
-    size_bytes: int
-    line_bytes: int
-    ways: int
+    size_bytes: int = 0
+
+    @property
+    def sets(self) -> int:
+        """Sets of `ways` lines."""
+        return self.size_bytes // (self.line_bytes * self.ways)
 
 
 NO_FPU = Fpu("none")
@@ -80,7 +97,7 @@ CPUS = (
         "cortex-m7",
         (NO_FPU, Fpu("single", "fpv5-sp-d16"), Fpu("double", "fpv5-d16", True)),
         dsp=True,
-        # Cortex-M7 Technical Reference Manual, section 5.2.
+        # Cortex-M7 Technical Reference Manual (Arm DDI 0489), sections 5.2 and 5.9.
         instruction_cache=CacheShape(line_bytes=32, ways=2),
         data_cache=CacheShape(line_bytes=32, ways=4),
         mpu=True,
@@ -165,4 +182,4 @@ class Core:
 def _cache(shape: CacheShape | None, size_bytes: int) -> Cache | None:
     if shape is None or not size_bytes:
         return None
-    return Cache(size_bytes, shape.line_bytes, shape.ways)
+    return Cache(shape.line_bytes, shape.ways, shape.replacement, size_bytes)

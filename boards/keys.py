@@ -79,6 +79,18 @@ REGION_KEYS = (
         "sequential read speed, instead of `wait_states`",
         "4 bytes every `wait_states` + 1 cycles",
     ),
+    Key(
+        "seek_nanoseconds",
+        "what a read that does not follow the last one takes on top; with `quad_spi` its clock "
+        "gives it",
+        "0",
+    ),
+    Key(
+        "tightly_coupled_bytes",
+        "`sram`: so many of its first bytes are tightly coupled memory, at core speed and not "
+        f"cached; a multiple of {PAGE_BYTES}",
+        "0",
+    ),
     Key("aliases", "other addresses of the same bytes", "none"),
     Key("usable", "`false`: the firmware puts nothing there", "`true`"),
     Key("source", "where the figures come from", "the file's name"),

@@ -49,6 +49,9 @@ class Region:
       read_megabytes_per_second: sequential read speed seen by the CPU, in 10^6 bytes/s. Everything
         that estimates time takes it from here.
       source: where base, size and speed come from.
+      tightly_coupled_bytes: how many of its first bytes are tightly coupled memory: at core speed,
+        never cached. All of a TCM or ITCM.
+      seek_nanoseconds: what a read that does not follow the one before takes on top.
       aliases: other base addresses at which the same bytes appear.
       usable: False where the firmware puts nothing, e.g. because its clock is off after reset.
     """
@@ -61,6 +64,16 @@ class Region:
     source: str
     aliases: tuple[int, ...] = ()
     usable: bool = True
+    tightly_coupled_bytes: int = 0
+    seek_nanoseconds: float = 0.0
+
+    @property
+    def cached_base(self) -> int:
+        """The first address that is read through the data cache, where the core has one; `end`
+        where there is none."""
+        if self.kind in (RegionKind.TCM, RegionKind.ITCM):
+            return self.end
+        return self.base + self.tightly_coupled_bytes
 
     @property
     def end(self) -> int:
@@ -77,6 +90,10 @@ class Region:
     def read_milliseconds(self, size_bytes: float) -> float:
         """Time to read so many bytes in sequence, with nothing in a cache."""
         return size_bytes / (1e3 * self.read_megabytes_per_second)
+
+    def seek_cycles(self, clock_hz: int) -> float:
+        """Core cycles of a seek at a core clock in Hz."""
+        return clock_hz * self.seek_nanoseconds / 1e9
 
     def cycles_per_byte(self, clock_hz: int) -> float:
         """Core cycles to read one byte in sequence at a core clock in Hz."""

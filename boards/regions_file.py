@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -14,6 +15,7 @@ SMALLEST_CODE_REGION_BYTES = 32 * 1024
 _BUS_BYTES = 4
 _LOWEST_MB_S, _HIGHEST_MB_S = 0.001, 100_000.0
 _MOST_WAIT_STATES = 255
+_MOST_SEEK_NS = 1e6
 _ADDRESS = 0xFFFF_FFFF
 PLACES = (Use.CODE, Use.ARENA, Use.DATA, Use.STACK)
 # Words that GNU ld does not take for a region's name (each tried).
@@ -24,6 +26,14 @@ LINKER_WORDS = frozenset((
     "NOFLOAT", "ORIGIN", "OUTPUT", "OVERLAY", "PHDRS", "PROVIDE", "REGION_ALIAS", "SEARCH_DIR",
     "SECTIONS", "SIZEOF", "STARTUP", "SUBALIGN", "SYSLIB", "TARGET", "VERSION",
 ))  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """How fast a region is read: in sequence in 10^6 bytes/s, and what a seek takes on top."""
+
+    megabytes_per_second: float
+    seek_nanoseconds: float = 0.0
 
 
 def _name(reader: ObjectReader) -> str:
@@ -52,26 +62,48 @@ def _range(reader: ObjectReader) -> tuple[int, int]:
     return base, size
 
 
-def _speed(reader: ObjectReader, clock_hz: int, known: float | None) -> float:
-    """10^6 bytes/s; `known` is what the board's QSPI clock gives."""
-    stated = "read_megabytes_per_second"
+def _speed(reader: ObjectReader, clock_hz: int, known: Speed | None) -> Speed:
+    """`known` is what the board's QSPI clock gives."""
+    stated, seek = "read_megabytes_per_second", "seek_nanoseconds"
     if known is not None:
-        for name in (stated, "wait_states"):
+        for name in (stated, "wait_states", seek):
             if name in reader:
                 raise reader.error(name, "nothing: the clock of quad_spi gives the speed")
         return known
+    expected = f"nanoseconds, 0 to {_MOST_SEEK_NS:g}"
+    nanoseconds = 0.0
+    if seek in reader:
+        nanoseconds = reader.real(seek, expected, low=0.0, high=_MOST_SEEK_NS)
     if stated in reader:
         if "wait_states" in reader:
             raise reader.error("wait_states", f"nothing beside {stated}")
         expected = f"a positive number, {_LOWEST_MB_S:g} to {_HIGHEST_MB_S:g}"
-        return reader.real(stated, expected, low=_LOWEST_MB_S, high=_HIGHEST_MB_S)
+        speed = reader.real(stated, expected, low=_LOWEST_MB_S, high=_HIGHEST_MB_S)
+        return Speed(speed, nanoseconds)
     expected = f"cycles that a 32-bit read waits, 0 to {_MOST_WAIT_STATES}"
     cycles = reader.number("wait_states", expected, 0, high=_MOST_WAIT_STATES) + 1
-    return round(_BUS_BYTES * clock_hz / cycles / 1e6, 1)
+    return Speed(round(_BUS_BYTES * clock_hz / cycles / 1e6, 1), nanoseconds)
+
+
+def _tightly_coupled(reader: ObjectReader, kind: RegionKind, size_bytes: int) -> int:
+    """Bytes at the start of a region that no cache is asked for."""
+    name = "tightly_coupled_bytes"
+    if kind in (RegionKind.TCM, RegionKind.ITCM):
+        if name in reader:
+            raise reader.error(name, f"nothing: all of a region of kind {kind.value} is")
+        return size_bytes
+    if kind is not RegionKind.RAM:
+        if name in reader:
+            raise reader.error(name, f"nothing in a region of kind {kind.value}")
+        return 0
+    found = reader.number(name, f"bytes, 0 to {size_bytes}", 0, high=size_bytes)
+    if found % PAGE_BYTES:
+        raise reader.error(name, f"a multiple of {PAGE_BYTES} bytes")
+    return found
 
 
 def _region(
-    where: str, value: Any, clock_hz: int, external_speed: float | None, source: str
+    where: str, value: Any, clock_hz: int, external_speed: Speed | None, source: str
 ) -> Region:
     reader = ObjectReader(where, value, REGION_KEYS)
     name = _name(reader)
@@ -79,20 +111,23 @@ def _region(
     base, size = _range(reader)
     kind = RegionKind(reader.word("kind", [kind.value for kind in RegionKind]))
     known = external_speed if kind is RegionKind.EXTERNAL_FLASH else None
+    speed = _speed(reader, clock_hz, known)
     return Region(
         name=name,
         base=base,
         size_bytes=size,
         kind=kind,
-        read_megabytes_per_second=_speed(reader, clock_hz, known),
+        read_megabytes_per_second=speed.megabytes_per_second,
         source=reader.sentence("source", source),
         aliases=reader.numbers("aliases", "a list of addresses", high=_ADDRESS),
         usable=reader.flag("usable", default=True),
+        tightly_coupled_bytes=_tightly_coupled(reader, kind, size),
+        seek_nanoseconds=speed.seek_nanoseconds,
     )
 
 
 def read_regions(
-    reader: ObjectReader, clock_hz: int, external_speed: float | None, source: str
+    reader: ObjectReader, clock_hz: int, external_speed: Speed | None, source: str
 ) -> tuple[Region, ...]:
     """All regions of a board's file; what they must have together is checked."""
     regions = tuple(

@@ -39,6 +39,12 @@ class PeripheralBlock:
     size_bytes: int = 0x400
 
 
+# Clocks of the QSPI flash before the first byte of a read that does not follow the last one: chip
+# select high, command and 24 address bits on one line, dummy cycles (Fast Read Quad Output, 0x6B,
+# as firmware/src/stm32/quadspi.c reads the N25Q128A).
+QUAD_SPI_SEEK_CLOCKS = 4 + 8 + 24 + 10
+
+
 @dataclasses.dataclass(frozen=True)
 class QuadSpi:
     """The pins and the clock of a memory-mapped QSPI flash.

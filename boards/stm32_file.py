@@ -8,7 +8,8 @@ from boards.console import Console, Pin
 from boards.keys import CLOCK_KEYS, CONSOLE_KEYS, QUAD_SPI_KEYS
 from boards.memory import RegionKind
 from boards.reader import ObjectReader
-from boards.stm32 import FAMILY_OF, QuadSpi, Stm32
+from boards.regions_file import Speed
+from boards.stm32 import FAMILY_OF, QUAD_SPI_SEEK_CLOCKS, QuadSpi, Stm32
 
 LOWEST_HZ, HIGHEST_HZ = 100_000, 2_000_000_000
 _ADDRESS = 0xFFFF_FFFF
@@ -91,12 +92,12 @@ def console(board: ObjectReader, tree: Clock, baud: int) -> Console:
     )
 
 
-def external_speed(board: ObjectReader, tree: Clock) -> float | None:
-    """Read speed of the QSPI flash in 10^6 bytes/s, from its clock; None without one."""
+def external_speed(board: ObjectReader, tree: Clock) -> Speed | None:
+    """How fast the QSPI flash is read, from its clock; None without one."""
     if "quad_spi" not in board:
         return None
-    divider = _prescaler(board.object("quad_spi", QUAD_SPI_KEYS)) + 1
-    return tree.ahb_hz / divider * _QUAD_SPI_BITS / 8 / 1e6
+    clock_hz = tree.ahb_hz / (_prescaler(board.object("quad_spi", QUAD_SPI_KEYS)) + 1)
+    return Speed(clock_hz * _QUAD_SPI_BITS / 8 / 1e6, 1e9 * QUAD_SPI_SEEK_CLOCKS / clock_hz)
 
 
 def _prescaler(reader: ObjectReader) -> int:

@@ -119,6 +119,7 @@ def run_client(options: Options) -> dict[str, Any]:
     report: dict[str, Any] = {
         "board": info.name,
         "clock_hz": info.clock_hz,
+        "emulated": bool(options.elf),
         "images": rows,
         "mismatches": mismatches if expected is not None else None,
         "repeated_requests": connection.repeated,
@@ -135,19 +136,27 @@ def _row(name: str, result: BoardResult, info: BoardInfo) -> dict[str, Any]:
         "image": name,
         "class": result.best_class,
         "logit": int(result.logits[result.best_class]),
-        "cycles": result.cycles,
-        "milliseconds": round(1000 * result.cycles / info.clock_hz, 3),
+        "cycles": result.cycles or None,
+        "milliseconds": round(1000 * result.cycles / info.clock_hz, 3) or None,
         "stack_high_water_bytes": result.stack_high_water_bytes,
     }
 
 
 def _print(report: dict[str, Any]) -> None:
-    print(f"{'image':<40}{'class':>6}{'logit':>7}{'cycles':>16}{'ms':>10}")
+    emulated = report["emulated"]
+    cycles, time = ("instructions", "ms, estimate") if emulated else ("cycles", "ms")
+    print(f"{'image':<40}{'class':>6}{'logit':>7}{cycles:>16}{time:>14}")
     for row in report["images"]:
+        counted, passed = row["cycles"], row["milliseconds"]
         print(
-            f"{row['image'][-39:]:<40}{row['class']:>6}{row['logit']:>7}{row['cycles']:>16,}"
-            f"{row['milliseconds']:>10,.1f}"
+            f"{row['image'][-39:]:<40}{row['class']:>6}{row['logit']:>7}"
+            f"{'-' if counted is None else f'{counted:,}':>16}"
+            f"{'-' if passed is None else f'{passed:,.1f}':>14}"
         )
+    if emulated:
+        print("estimate: one cycle an instruction at the board's clock, memory that never stalls")
+    elif any(row["cycles"] is None for row in report["images"]):
+        print("the board counts no cycles: its core has no cycle counter, or it is switched off")
     for row in report.get("operators", ()):
         print(f"  {row['name']:<44}{row['cycles']:>16,}")
     print(

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.latency import cycles_per_instruction, milliseconds
+from converter.latency import Reads, cycles_per_instruction, estimate
 from converter.plan.budget import choices, padded
 from converter.plan.weightless import weightless_graph
 from converter.schedule import has_good_tile
@@ -87,9 +87,9 @@ class OpCost:
 @functools.cache
 def _convolution_schedule(shape: ConvShape, scratch_bytes: int) -> ScheduleChoice:
     """With so much of the arena left; what it takes of that is not planned."""
-    estimate = instructions(shape, scratch_bytes)
+    count = instructions(shape, scratch_bytes)
     traffic = int(2 * work_of(shape, scratch_bytes).expanded)
-    return ScheduleChoice(CONVOLUTION, 0, estimate, traffic, True)
+    return ScheduleChoice(CONVOLUTION, 0, count, traffic, True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +125,14 @@ class NetworkCost:
         return not self.excess
 
     def describe(self) -> str:
-        """One line of figures."""
+        """One line of figures; no time of what does not fit."""
+        memory = [excess for excess in self.excess if excess != LATENCY]
+        time = f"{self.latency_ms:.1f} ms (estimate)"
+        if memory:
+            time = f"no estimate of its latency: {' and '.join(memory)} exceeded"
         return (
             f"{self.params:,} parameters, SRAM {self.sram_bytes:,} bytes (arena "
-            f"{self.arena_bytes:,}), flash {self.flash_bytes:,} bytes, {self.latency_ms:.1f} ms "
-            "estimated"
+            f"{self.arena_bytes:,}), flash {self.flash_bytes:,} bytes, {time}"
         )
 
 
@@ -231,7 +234,8 @@ class CostModel:
         core = target.core.name
         cycles = sum(s.instructions * cycles_per_instruction(core, s.operator) for s in chosen)
         traffic = sum(s.weight_bytes for s in chosen)
-        return milliseconds(cycles, target.core_hz, traffic, target.weights_region(external))
+        reads = Reads(target.weights_region(external), traffic)
+        return estimate(cycles, target.core_hz, [reads]).high_ms
 
     def total(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> NetworkCost:
         """The cost of a chain of operators."""

@@ -163,10 +163,13 @@ def _finish(study: optuna.Study, sampler: Sampler, seconds: float) -> None:
 
 
 def _print(front: list[Evaluated], rejected: int, names: list[str]) -> None:
-    print(f"{'trial':>6} {'accuracy':>9} {'ms':>8} {'SRAM':>8} {'flash':>9} {'parameters':>10}")
+    print(
+        f"{'trial':>6} {'accuracy':>9} {'ms, estimate':>13} {'SRAM':>8} {'flash':>9} "
+        f"{'parameters':>10}"
+    )
     for f in front:
         print(
-            f"{f.number:>6} {100 * f.accuracy:>8.2f}% {f.latency_ms:>8.1f} "
+            f"{f.number:>6} {100 * f.accuracy:>8.2f}% {f.latency_ms:>13.1f} "
             f"{f.cost['sram_bytes']:>8,} {f.cost['flash_bytes']:>9,} {f.cost['params']:>10,}"
         )
     print(f"{rejected} proposals over budget, never evaluated; wrote {', '.join(names[:4])}")

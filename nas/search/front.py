@@ -88,7 +88,7 @@ def _png(path: str, front: list[Evaluated], every: list[Evaluated], title: str) 
         [f.latency_ms for f in front], [100 * f.accuracy for f in front], where="post",
         marker="o", color="C0", label="Pareto front",
     )  # fmt: skip
-    axes.set_xlabel("estimated latency, ms")
+    axes.set_xlabel("latency, ms (estimate)")
     axes.set_ylabel("accuracy with the supernet's weights, %")
     axes.set_title(title)
     axes.legend()
@@ -106,7 +106,8 @@ td:last-child,th:last-child{text-align:left}th{cursor:pointer;border-bottom:1px 
 tr.on{background:#fe9}
 </style>
 <h1>@TITLE@</h1>
-<p>Blue: Pareto front. Point at a network, or click a column to sort.</p>
+<p>Blue: Pareto front. Point at a network, or click a column to sort. Latency is an estimate;
+no board was timed.</p>
 <label>horizontal axis <select id="axis"></select></label>
 <p id="about">&nbsp;</p>
 <svg id="plot" width="900" height="420"></svg>
@@ -114,16 +115,18 @@ tr.on{background:#fe9}
 <script>
 const columns=@COLUMNS@, front=@FRONT@, every=@EVERY@, svg=document.getElementById("plot");
 const ns="http://www.w3.org/2000/svg", members=new Set(front.map(r=>r.trial));
+const titles={latency_ms:"latency_ms (estimate)"}, title=c=>titles[c]||c;
 let axis="latency_ms", sorted="latency_ms", up=true, chosen=null;
 const choice=document.getElementById("axis");
 for(const c of ["latency_ms","sram_bytes","flash_bytes","params","macs"]){
-  const o=document.createElement("option");o.textContent=c;choice.append(o)}
+  const o=document.createElement("option");o.value=c;o.textContent=title(c);choice.append(o)}
 choice.onchange=()=>{axis=choice.value;draw()};
 function add(kind,attributes,text){const e=document.createElementNS(ns,kind);
   for(const a in attributes)e.setAttribute(a,attributes[a]);
   if(text!==undefined)e.textContent=text;svg.append(e);return e}
 function about(row){chosen=row.trial;document.getElementById("about").textContent=
-  "trial "+row.trial+": "+(100*row.accuracy).toFixed(2)+" %, "+row.latency_ms.toFixed(1)+" ms, "+
+  "trial "+row.trial+": "+(100*row.accuracy).toFixed(2)+" %, "+
+  row.latency_ms.toFixed(1)+" ms (estimate), "+
   row.sram_bytes+" bytes of SRAM, "+row.flash_bytes+" bytes of flash; "+row.network;table()}
 function draw(){svg.replaceChildren();
   const xs=every.map(r=>r[axis]),ys=every.map(r=>100*r.accuracy);
@@ -138,7 +141,7 @@ function draw(){svg.replaceChildren();
     c.onmouseenter=()=>about(r)}}
 function table(){const t=document.getElementById("rows");t.replaceChildren();
   const head=t.insertRow();
-  for(const c of columns){const h=document.createElement("th");h.textContent=c;
+  for(const c of columns){const h=document.createElement("th");h.textContent=title(c);
     h.onclick=()=>{up=sorted===c?!up:true;sorted=c;table()};head.append(h)}
   for(const r of [...front].sort((a,b)=>(a[sorted]<b[sorted]?-1:1)*(up?1:-1))){
     const row=t.insertRow();if(r.trial===chosen)row.className="on";

@@ -1,27 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search and benchmark estimate the same time for the same network."""
+"""Search and benchmark estimate the same time for the same network, and say that it is one."""
 
 import pytest
 
 from benchmarks.kernels.counts import measure_kernels
-from benchmarks.latency import _KERNEL_OF, estimate
-from boards import board_names, get_board
+from benchmarks.latency import with_formula
+from boards import Use, board_names, get_board
 from converter import schedule
-from converter.latency import cycles_per_instruction
+from converter.latency import Reads, cycles_per_instruction, estimate
 from converter.plan import plan_graph
 from converter.plan.weightless import weightless_graph
 from keras_models.presets import PRESETS
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
-from tflm_custom_ops.ops import OPERATORS
 
 BOARD = get_board("stm32f746g_disco")
+# The kernel measurement that stands for each kind of operator.
+KERNEL_OF = {
+    "VitAttention": "attention block, int8 stream",
+    "VitMlp": "MLP block, int8 stream",
+    "VitPatchEmbed": "patch embedding 240x240x3",
+    "VitLayerNorm": "LayerNorm, int8",
+    "VitLinear": "linear 46x192x192",
+}
 
 
 @pytest.fixture(scope="module")
 def kernels():
     """The kernels that stand for an operator, as they are now, in the emulator."""
-    return measure_kernels(set(_KERNEL_OF.values()), m4=False)
+    return measure_kernels(set(KERNEL_OF.values()), m4=False)
 
 
 def test_the_parts_of_attention_are_measured():
@@ -33,9 +40,8 @@ def test_the_parts_of_attention_are_measured():
 
 def test_cycles_per_instruction_are_those_of_the_kernels(kernels):
     by_name = {kernel.name: kernel for kernel in kernels}
-    for operator, name in _KERNEL_OF.items():
+    for code, name in KERNEL_OF.items():
         kernel = by_name[name]
-        code = next(o.CODE for o in OPERATORS if o.PARAMS is operator)
         measured = kernel.cycles_estimate / kernel.instructions
         assert cycles_per_instruction("cortex-m7", code) == pytest.approx(measured, abs=6e-4), name
         assert cycles_per_instruction("cortex-m4", code) == 1.0
@@ -44,7 +50,7 @@ def test_cycles_per_instruction_are_those_of_the_kernels(kernels):
 @pytest.mark.parametrize(
     ("network", "external"), [("vit_t_240", True), ("vit_s_240", True), ("vit_digits", False)]
 )
-def test_the_search_says_what_the_benchmark_says(kernels, network, external):
+def test_the_search_says_what_the_benchmark_says(network, external):
     """For the same instructions: the same cycles, the same traffic, the same speed of memory."""
     arch = PRESETS[network]
     # As the benchmark plans: no more memory than good tiles need.
@@ -53,13 +59,13 @@ def test_the_search_says_what_the_benchmark_says(kernels, network, external):
     assert target.core_hz == BOARD.clock.system_hz
     ops = plan_graph(*weightless_graph(arch, 8), True)[0].ops
     instructions = [schedule.cost(op).instructions for op in ops]
-    told = estimate(ops, instructions, kernels, BOARD)
-    expected = told.qspi_ms if external else told.flash_ms
+    memories = {True: BOARD.external_flash(), False: BOARD.place(Use.CODE)}
+    told = with_formula(ops, instructions, BOARD, memories[external])
     cost = CostModel(target).cost(arch)
-    assert cost.latency_ms == pytest.approx(expected, rel=1e-3, abs=0.06)
+    assert cost.latency_ms == pytest.approx(told.high_ms, rel=1e-3, abs=0.06)
     # Weights in the other memory would be another time.
-    other = told.flash_ms if external else told.qspi_ms
-    assert cost.latency_ms != pytest.approx(other, rel=1e-2)
+    other = with_formula(ops, instructions, BOARD, memories[not external])
+    assert cost.latency_ms != pytest.approx(other.high_ms, rel=1e-2)
 
 
 def test_speeds_are_said_once():
@@ -68,3 +74,25 @@ def test_speeds_are_said_once():
         for region in get_board(name).regions:
             assert region.read_megabytes_per_second > 0
     assert BOARD.external_flash().cycles_per_byte(BOARD.clock.system_hz) == pytest.approx(6.0)
+
+
+def test_seeks_make_the_range():
+    clock_hz, flash = BOARD.clock.system_hz, BOARD.external_flash()
+    plain = estimate(216e6, clock_hz, [Reads(flash, 36e6)])
+    assert (plain.low_ms, plain.high_ms) == pytest.approx((2000, 2000))
+    assert str(plain) == "2,000 ms (estimate)"
+    # 46 clocks of 72 MHz are 138 of 216 MHz.
+    assert flash.seek_cycles(clock_hz) == pytest.approx(138)
+    sought = estimate(216e6, clock_hz, [Reads(flash, 36e6, 216e6 / 138)])
+    assert (sought.low_ms, sought.high_ms) == pytest.approx((2000, 3000))
+    assert str(sought) == "2,000 to 3,000 ms (estimate)"
+
+
+def test_what_does_not_fit_has_no_time():
+    """Neither an infinite one, nor that of weights in a flash that is too small."""
+    arch = PRESETS["vit_t_240"]
+    for limits in ({"sram_bytes": 20_000}, {"flash_bytes": 1 << 20}):
+        cost = CostModel(Target(**limits)).cost(arch)
+        assert not cost.fits
+        assert " ms" not in cost.describe()
+    assert "ms (estimate)" in CostModel(Target(latency_ms=1.0)).cost(arch).describe()

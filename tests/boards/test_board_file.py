@@ -5,13 +5,25 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from boards import get_board
 from boards.board_file import parse_board
-from tests.boards.board_files import FLASH, HIGH, KIB, LOW, OUTSIDE, SPLIT, board_of, regions_with
+from boards.stm32 import QUAD_SPI_SEEK_CLOCKS
+from tests.boards.board_files import (
+    FLASH,
+    HIGH,
+    KIB,
+    LOW,
+    OUTSIDE,
+    SAMPLES,
+    SPLIT,
+    board_of,
+    regions_with,
+)
 
 
 def test_file_is_read_as_written():
@@ -115,6 +127,9 @@ WRONG = [
         regions_with(2, usable=False) | {"place": {"arena": "HIGH"}},
         'arena is "HIGH", expected one of LOW',
     ),
+    (regions_with(2, tightly_coupled_bytes=5000), "expected a multiple of 4096 bytes"),
+    (regions_with(0, tightly_coupled_bytes=4096), "expected nothing in a region of kind flash"),
+    (regions_with(2, seek_nanoseconds=-1), "seek_nanoseconds is -1, expected nanoseconds, 0 to"),
     (regions_with(1, wait_states=True), "wait_states is true"),
     ({"regions": [FLASH] * 65}, "regions is"),
 ]
@@ -257,3 +272,32 @@ def test_mistakes_with_drivers_are_named(changes, message):
         stm32_of(**changes)
     assert message in str(error.value)
     assert str(error.value).startswith("mine/f4.json: ")
+
+
+def test_memory_that_no_cache_is_asked_for():
+    f746 = {region.name: region for region in get_board("stm32f746g_disco").regions}
+    sram = f746["SRAM"]
+    assert sram.cached_base == sram.base + 65536  # 64 KB of DTCM, RM0385 section 2.3
+    assert f746["ITCM"].cached_base == f746["ITCM"].end
+    assert f746["FLASH"].cached_base == f746["FLASH"].base
+    h743 = {region.name: region for region in get_board("nucleo_h743zi2").regions}
+    assert h743["DTCM"].cached_base == h743["DTCM"].end
+    cache = get_board("stm32f746g_disco").core.data_cache
+    assert (cache.size_bytes, cache.line_bytes, cache.ways, cache.sets) == (4096, 32, 4, 32)
+    for name in ("openmv_cam_m4", *map(str, SAMPLES)):
+        assert get_board(name).core.data_cache is None
+
+
+def test_a_seek_is_what_the_driver_does():
+    """Chip select high, command, address and dummy cycles of quadspi.c."""
+    driver = (Path(__file__).parents[2] / "firmware" / "src" / "stm32" / "quadspi.c").read_text()
+
+    def constant(name):
+        return int(re.search(rf"#define {name} (\d+)u", driver).group(1))
+
+    assert "CCR_ADDRESS_24_BITS |" in driver
+    assert "CCR_ADDRESS_ONE_LINE | CCR_INSTRUCTION_ONE_LINE | COMMAND_FAST_READ_QUAD" in driver
+    clocks = constant("CHIP_SELECT_HIGH_CYCLES") + 8 + 24 + constant("N25Q_DUMMY_CYCLES")
+    assert clocks == QUAD_SPI_SEEK_CLOCKS
+    flash = get_board("stm32f746g_disco").external_flash()
+    assert flash.seek_nanoseconds == pytest.approx(clocks / 72e6 * 1e9)

@@ -285,6 +285,8 @@ def test_front_files(tmp_path):
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "front.html").read_text()
     assert "a &lt;b&gt;" in text
+    assert 'latency_ms:"latency_ms (estimate)"' in text
+    assert 'toFixed(1)+" ms (estimate), "' in text
     assert "http://www.w3.org/2000/svg" in text
     assert text.count("://") == 1  # the SVG namespace: nothing is loaded from elsewhere
     assert "@" not in page([], [], "t").replace("@media", "")
