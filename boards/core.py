@@ -23,7 +23,7 @@ class Fpu:
     double_precision: bool = False
 
 
-class Replacement(enum.Enum):
+class LineReplacement(enum.Enum):
     """Which line of a full set a new one takes the place of."""
 
     LRU = "lru"  # The one that was not used for longest.
@@ -42,7 +42,7 @@ class CacheShape:
 
     line_bytes: int
     ways: int
-    replacement: Replacement = Replacement.LRU
+    replacement: LineReplacement = LineReplacement.LRU
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 
 Boards are built on top of it (`firmware.emulator.machine`), and so are single kernels that are
 called by themselves (`benchmarks.kernels.emulator`). It has the memories that it is given and
-nothing more. Not modelled: time (every instruction is one cycle), caches, interrupts, the MPU;
-alignment faults only with `strict`, which is slower.
+nothing more. Not modelled: time (every instruction is one cycle), interrupts, the MPU. A data cache
+is with `watch_cache`, alignment faults are with `strict`, which is slower.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from firmware.elf import Elf
 from firmware.emulator.counter import Counter, CounterError
+from firmware.emulator.data_cache import DataCache
 from firmware.emulator.faults import GuestFault, exception_name, invalid_access
 from firmware.emulator.memory import Access, Memories, Memory
 from firmware.errors import FirmwareError
@@ -177,6 +178,16 @@ class CortexM:
         if self.core in _NO_MEMORY_HOOKS:
             raise FirmwareError(f"accesses can not be watched on {self.core}")
         return self.counter.watch_reads(base, size_bytes)
+
+    def watch_cache(self, cache: DataCache) -> None:
+        """Feeds a model of the data cache from now on; slows the emulation.
+
+        Raises:
+          FirmwareError: on a core where watching accesses falsifies results.
+        """
+        if self.core in _NO_MEMORY_HOOKS:
+            raise FirmwareError(f"accesses can not be watched on {self.core}")
+        cache.follow(self._uc, self.counter)
 
     # ---- running -------------------------------------------------------------------------------
 

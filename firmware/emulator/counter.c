@@ -12,6 +12,8 @@
 // Compiled by the host's compiler at first use and called through ctypes; it needs no Unicorn
 // header.
 
+#include "counter.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -64,6 +66,7 @@ typedef struct {
   bool metering;
   uint64_t operator_start;
   uint32_t operator_stack_top;
+  uint32_t running;      // The operator that runs; operator_count for none.
   bool repaint_pending;  // Paint the stack again when the mark has returned.
   uint32_t operator_count;
   Operator* operators;
@@ -140,7 +143,13 @@ int counter_set_operators(Counter* counter, uint32_t count) {
   free(counter->operators);
   counter->operators = calloc(count ? count : 1u, sizeof(Operator));
   counter->operator_count = count;
+  counter->running = count;
   return counter->operators == NULL ? -1 : 0;
+}
+
+uint32_t counter_running(const void* counter) {
+  const Counter* self = counter;
+  return self->metering && self->paused_until == 0u ? self->running : UINT32_MAX;
 }
 
 // Zeroes what belongs to one inference.
@@ -282,6 +291,7 @@ static void on_operator(Counter* counter, void* uc, uint32_t address) {
   const bool has_stack = counter->stack_host != NULL && stack_pointer <= counter->stack_top &&
                          stack_pointer >= counter->stack_bottom;
   Operator* entry = &counter->operators[index];
+  counter->running = end == 0u ? index : counter->operator_count;
   if (end == 0u) {
     counter->operator_start = counter->metered;
     counter->operator_stack_top = stack_pointer;

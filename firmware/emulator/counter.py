@@ -26,7 +26,9 @@ from firmware.emulator.faults import GuestFault
 from firmware.errors import FirmwareError
 from toolchain import cached, digest, host_c, raised_as, run_tool
 
-_SOURCE = Path(__file__).with_name("counter.c")
+_FOLDER = Path(__file__).parent
+_SOURCES = tuple(_FOLDER / name for name in ("counter.c", "data_cache.c"))
+_HEADERS = (_FOLDER / "counter.h",)
 _COMPILE_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
 
 
@@ -74,14 +76,14 @@ class BlockReading:
 
 def _compiled() -> Path:
     """The counter as a shared library."""
-    source = _SOURCE.read_bytes()
+    content = b"".join(path.read_bytes() for path in (*_SOURCES, *_HEADERS))
     with raised_as(lambda error: FirmwareError(f"the emulator needs {error}", error.details)):
         compiler = host_c()
-        key = digest(compiler.version, " ".join(_COMPILE_FLAGS), source)
+        key = digest(compiler.version, " ".join(_COMPILE_FLAGS), content)
 
         def compile_into(work: Path) -> Path:
             library = work / "counter.so"
-            command = [compiler.path, *_COMPILE_FLAGS, str(_SOURCE), "-o", str(library)]
+            command = [compiler.path, *_COMPILE_FLAGS, *map(str, _SOURCES), "-o", str(library)]
             run_tool(command, "the instruction counter")
             return library
 
@@ -89,7 +91,8 @@ def _compiled() -> Path:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def native_library() -> ctypes.CDLL:
+    """The counter and the model of the data cache, compiled."""
     library = ctypes.CDLL(str(_compiled()))
     word, pointer = ctypes.c_uint32, ctypes.c_void_p
     library.counter_new.restype = pointer
@@ -122,7 +125,7 @@ class Counter:
     """
 
     def __init__(self, engine: Uc) -> None:
-        self._library = _library()
+        self._library = native_library()
         self._handle = self._library.counter_new()
         if not self._handle:
             raise MemoryError("counter_new")
@@ -153,6 +156,11 @@ class Counter:
         )
         if status != 0:
             raise UcError(status)
+
+    @property
+    def handle(self) -> int:
+        """Of the native counter."""
+        return int(self._handle)
 
     def check_alignment(self) -> None:
         """From now on an access that the core would refuse as unaligned stops the emulation."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import struct
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boards import Board
+from boards.core import LineReplacement
 from converter.compile.interface import MAX_RANK
 from firmware.elf import Elf, MemoryUse
 from firmware.emulator.counts import FunctionCount, Inference, OperatorCount, PlanViolation
+from firmware.emulator.data_cache import DataCache
 from firmware.emulator.machine import Machine
 from firmware.emulator.quadspi import N25Q128A, FlashDevice
 from firmware.errors import FirmwareError
@@ -247,6 +250,23 @@ class Emulator:
         """
         name = "vit_model_weights"
         return self.machine.watch_reads(self.elf.address(name), self.elf.symbol_bytes(name))
+
+    def watch_cache(self, replacement: LineReplacement | None = None) -> DataCache:
+        """A model of the board's data cache, which sees every access from now on.
+
+        Args:
+          replacement: instead of the board's.
+
+        Raises:
+          FirmwareError: the core has no data cache, or no watching of accesses.
+        """
+        shape = self.board.core.data_cache
+        if shape is None:
+            raise FirmwareError(f"{self.board.name} has no data cache")
+        shape = dataclasses.replace(shape, replacement=replacement or shape.replacement)
+        cache = DataCache(shape, self.board.regions, len(self.operator_names))
+        self.machine.watch_cache(cache)
+        return cache
 
     def operator_counts(self) -> tuple[OperatorCount, ...]:
         """What each operator did in the last inference."""
