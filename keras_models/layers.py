@@ -26,6 +26,7 @@ class Layers:
     ScaledDotProduct: Any
     Activation: Any
     TokenPool: Any
+    PatchMerge: Any
 
 
 def is_keras_3(keras_module: Any) -> bool:
@@ -125,6 +126,7 @@ def layers_for(keras_module: Any) -> Layers:
         ScaledDotProduct=_scaled_dot_product(keras_module, ops),
         Activation=_activation(keras_module, ops),
         TokenPool=_token_pool(keras_module, ops),
+        PatchMerge=_patch_merge(keras_module, ops),
     )
 
 
@@ -290,3 +292,35 @@ def _token_pool(keras_module: Any, ops: Any) -> Any:
             return {**super().get_config(), "pool": self.pool}
 
     return TokenPool
+
+
+def _patch_merge(keras_module: Any, ops: Any) -> Any:
+    @_register(keras_module)
+    class PatchMerge(keras_module.layers.Layer):  # type: ignore[misc]
+        """Tokens or pixels of a grid -> the channels of stride x stride neighbours side by side.
+
+        (batch, side, side, dim) or (batch, side * side, dim) -> (batch, (side / stride)**2,
+        stride**2 * dim): row after row of the neighbours, from the left to the right, as Swin's
+        for a map whose rows are its columns.
+        """
+
+        def __init__(self, side: int, stride: int, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.side = side
+            self.stride = stride
+
+        def call(self, x: Any) -> Any:
+            side, stride, dim = self.side // self.stride, self.stride, x.shape[-1]
+            # Neighbours of one row are side by side already, so that four dimensions are enough.
+            x = ops.reshape(x, (-1, stride, side, stride * dim))
+            x = ops.transpose(x, (0, 2, 1, 3))
+            return ops.reshape(x, (-1, side * side, stride * stride * dim))
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            tokens = (self.side // self.stride) ** 2
+            return (input_shape[0], tokens, self.stride**2 * input_shape[-1])
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "side": self.side, "stride": self.stride}
+
+    return PatchMerge

@@ -3,7 +3,7 @@
 
 A trained directory is what `python -m keras_models.train` writes:
 
-    arch.json           the `ArchConfig`
+    arch.json           the `ArchConfig`, or the `StagedConfig`
     model.weights.h5    float weights (Keras 3 format)
     train.json          how it was made and how good it is
 
@@ -16,10 +16,13 @@ import os
 import types
 from typing import Any
 
-from keras_models.arch import ArchConfig, ArchError
+from keras_models.arch import ArchConfig
 from keras_models.layers import is_keras_3
+from keras_models.parts import ArchError
 from keras_models.presets import PRESETS
 from keras_models.resnet import TEACHERS, ResNetConfig, build_resnet, is_resnet_json
+from keras_models.staged import Architecture, StagedConfig, is_staged_json
+from keras_models.staged_presets import STAGED_PRESETS
 from keras_models.vit import build_vit, random_weights
 from tflm_vit.files import reading
 
@@ -33,7 +36,9 @@ class ModelNotFoundError(ValueError):
     """A model, architecture or weights file does not exist or cannot be read; the message says."""
 
 
-Network = ArchConfig | ResNetConfig
+Network = Architecture | ResNetConfig
+_NAMED: dict[str, Network] = {**PRESETS, **STAGED_PRESETS, **TEACHERS}
+_DEPLOYED = (*PRESETS, *STAGED_PRESETS)
 
 
 def resolve_network(preset_or_path: str) -> Network:
@@ -42,43 +47,60 @@ def resolve_network(preset_or_path: str) -> Network:
     Raises:
       ModelNotFoundError, ArchError, ResNetError: no such name or file, or a wrong one.
     """
-    if preset_or_path in PRESETS:
-        return PRESETS[preset_or_path]
-    if preset_or_path in TEACHERS:
-        return TEACHERS[preset_or_path]
+    if preset_or_path in _NAMED:
+        return _NAMED[preset_or_path]
     path = preset_or_path
     if os.path.isdir(path):
         path = os.path.join(path, ARCH_FILE)
     elif not os.path.isfile(path):
         raise ModelNotFoundError(
-            f"model {path!r}: neither a file or directory nor a preset ({', '.join(PRESETS)})"
+            f"model {path!r}: neither a file or directory nor a preset ({', '.join(_DEPLOYED)})"
         )
-    kind = _kind_of(path)
-    return ResNetConfig.load(path) if kind is ResNetConfig else ArchConfig.load(path)
+    return _kind_of(path).load(path)
 
 
 def _kind_of(path: str) -> type[Network]:
     """By the file's content; a file that cannot be read is left to `ArchConfig` to report."""
     try:
         with open(path, encoding="utf-8") as file:
-            return ResNetConfig if is_resnet_json(file.read()) else ArchConfig
+            text = file.read()
     except (OSError, UnicodeDecodeError):
         return ArchConfig
+    if is_resnet_json(text):
+        return ResNetConfig
+    return StagedConfig if is_staged_json(text) else ArchConfig
 
 
-def resolve_arch(preset_or_path: str) -> ArchConfig:
+def resolve_arch(preset_or_path: str) -> Architecture:
     """The same for a Vision Transformer, which is what every command but training takes.
 
     Raises:
       ModelNotFoundError: also for a residual network.
     """
     network = resolve_network(preset_or_path)
-    if not isinstance(network, ArchConfig):
+    if isinstance(network, ResNetConfig):
         raise ModelNotFoundError(
             f"model {preset_or_path!r} is a residual network, which is trained "
             "(keras_models.train) to be a --teacher; expected a Vision Transformer"
         )
     return network
+
+
+def expect_one_stage(arch: Architecture, whose: str) -> ArchConfig:
+    """The architecture, for what knows networks of one stage only.
+
+    Args:
+      whose: names it and what needs it, for the message.
+
+    Raises:
+      ModelNotFoundError: it has several.
+    """
+    if not isinstance(arch, ArchConfig):
+        raise ModelNotFoundError(
+            f"{whose}: {arch.name!r} has {len(arch.stages)} stages, expected a network of one "
+            "stage (an arch.json without stages)"
+        )
+    return arch
 
 
 def trained_network(directory: str) -> Network:
@@ -113,7 +135,7 @@ def trained_directory(preset_or_path: str) -> str | None:
 
     None if there are none.
     """
-    if preset_or_path in PRESETS:
+    if preset_or_path in _DEPLOYED:
         shipped = os.path.join(SHIPPED, preset_or_path)
         return shipped if os.path.isdir(shipped) else None
     return preset_or_path if os.path.isdir(preset_or_path) else None
@@ -146,7 +168,7 @@ def load_weights(model: Any, path: str) -> Any:
 
 def load_trained(
     directory: str, keras_module: types.ModuleType | None = None, norm: str | None = None
-) -> tuple[ArchConfig, Any]:
+) -> tuple[Architecture, Any]:
     """The architecture and the trained model of a directory that training wrote.
 
     Args:
@@ -169,7 +191,7 @@ def resolve_model(
     *,
     keras_module: types.ModuleType | None = None,
     norm: str | None = None,
-) -> tuple[ArchConfig, Any]:
+) -> tuple[Architecture, Any]:
     """The architecture and a model with weights: what `--network --weights --seed` mean everywhere.
 
     Args:
@@ -209,6 +231,7 @@ __all__ = [
     "ModelNotFoundError",
     "Network",
     "build_network",
+    "expect_one_stage",
     "expect_trained_directory",
     "load_network",
     "load_trained",

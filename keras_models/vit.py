@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the Keras model of an `ArchConfig`, for Keras 3 or tf_keras, and fills it with weights.
+"""Builds the Keras model of an architecture, for Keras 3 or tf_keras, and fills it with weights.
 
 The model maps images (batch, size, size, channels), float32 in [-1, 1], to logits
 (batch, num_classes). Structure: ViT with pre-norm blocks (Dosovitskiy et al., ICLR 2021), as in
@@ -16,46 +16,14 @@ from typing import Any
 import numpy as np
 
 from keras_models.arch import ArchConfig
-from keras_models.layers import Layers, is_keras_3, layers_for
-
-
-@dataclasses.dataclass(frozen=True)
-class _Builder:
-    """What every part of the network needs while it is built."""
-
-    arch: ArchConfig
-    kit: Layers
-    norm: str
-    drop_path: float
-
-    def layer_norm(self, name: str) -> Any:
-        if self.norm == "keras":
-            return self.kit.keras.layers.LayerNormalization(
-                epsilon=self.arch.norm_epsilon, name=name
-            )
-        return self.kit.LayerNorm(epsilon=self.arch.norm_epsilon, name=name)
-
-    def linear(self, x: Any, outputs: int, rank: int, name: str) -> Any:
-        """Dense layer `name`, or the pair `name`_a (no bias) and `name`_b."""
-        dense = self.kit.keras.layers.Dense  # Glorot uniform kernels, as the original ViT has
-        if rank:
-            x = dense(rank, use_bias=False, name=f"{name}_a")(x)
-            return dense(outputs, name=f"{name}_b")(x)
-        return dense(outputs, name=name)(x)
-
-    def residual(self, x: Any, branch: Any, block: int, name: str) -> Any:
-        """x + branch; in training whole branches are dropped per image (Huang et al., 2016)."""
-        rate = self.drop_path * block / max(1, self.arch.depth - 1)
-        if rate > 0.0:
-            # Dropout with a per-image mask is drop path: kept branches are scaled by 1/(1-rate).
-            branch = self.kit.keras.layers.Dropout(
-                rate, noise_shape=(None, 1, 1), name=f"{name}_drop_path"
-            )(branch)
-        return self.kit.keras.layers.Add(name=name)([x, branch])
+from keras_models.blocks import NetworkBuilder, stem, transformer_block
+from keras_models.layers import is_keras_3, layers_for
+from keras_models.staged import Architecture
+from keras_models.staged_model import DEPTHWISE, stages
 
 
 def build_vit(
-    arch: ArchConfig,
+    arch: Architecture,
     keras_module: types.ModuleType | None = None,
     norm: str | None = None,
     *,
@@ -78,20 +46,23 @@ def build_vit(
     if norm not in (None, "clean", "keras"):
         raise ValueError(f"build_vit norm: got {norm!r}, expected 'clean' or 'keras'")
     kit = layers_for(keras_module)
-    build = _Builder(arch, kit, norm or arch.norm, drop_path)
+    build = NetworkBuilder(arch, kit, norm or arch.norm, drop_path)
     keras = kit.keras
     image = keras.layers.Input(
         shape=(arch.image_size, arch.image_size, arch.channels), name="image"
     )
-    x = _stem(build, image)
-    x = _patch_embedding(build, x)
-    for block in range(arch.depth):
-        x = _attention_block(build, x, block)
-        x = _mlp_block(build, x, block)
-    x = build.layer_norm("norm")(x)
-    x = kit.TokenPool(arch.pool, name="pool")(x)
+    x = stem(build, image, arch.stem)
+    x = _one_stage(build, x, arch) if isinstance(arch, ArchConfig) else stages(build, x, arch)
     logits = keras.layers.Dense(arch.num_classes, name="head", **_head_type(keras))(x)
     return keras.Model(image, logits, name=arch.name)
+
+
+def _one_stage(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
+    x = _patch_embedding(build, x, arch)
+    for index in range(arch.depth):
+        x = transformer_block(build, x, arch.block(index), index)
+    x = build.layer_norm("norm")(x)
+    return build.kit.TokenPool(arch.pool, name="pool")(x)
 
 
 def _head_type(keras: Any) -> dict[str, Any]:
@@ -100,29 +71,8 @@ def _head_type(keras: Any) -> dict[str, Any]:
     return {"dtype": "float32"} if mixed else {}
 
 
-def _stem(build: _Builder, x: Any) -> Any:
+def _patch_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
     layers = build.kit.keras.layers
-    for i, layer in enumerate(build.arch.stem):
-        x = layers.Conv2D(
-            layer.channels,
-            layer.kernel,
-            strides=layer.stride,
-            padding="same",
-            use_bias=not layer.batch_norm,
-            kernel_initializer="he_normal",
-            name=f"stem{i}_conv",
-        )(x)
-        if layer.batch_norm:
-            x = layers.BatchNormalization(name=f"stem{i}_bn")(x)
-        if layer.activation == "relu":
-            x = layers.ReLU(name=f"stem{i}_relu")(x)
-        elif layer.activation == "gelu":
-            x = build.kit.Activation("gelu", name=f"stem{i}_gelu")(x)
-    return x
-
-
-def _patch_embedding(build: _Builder, x: Any) -> Any:
-    arch, layers = build.arch, build.kit.keras.layers
     if arch.patch_padding:
         x = layers.ZeroPadding2D(arch.patch_padding, name="patch_padding")(x)
     x = layers.Conv2D(
@@ -130,34 +80,6 @@ def _patch_embedding(build: _Builder, x: Any) -> Any:
     )(x)
     x = layers.Reshape((arch.grid**2, arch.embed_dim), name="patch_tokens")(x)
     return build.kit.PositionEmbedding(cls_token=arch.pool == "cls", name="embedding")(x)
-
-
-def _attention_block(build: _Builder, x: Any, block: int) -> Any:
-    arch, name = build.arch, f"block{block}"
-    heads, inner, ranks = arch.heads[block], arch.inner_dim(block), arch.block_ranks(block)
-    y = build.layer_norm(f"{name}_norm1")(x)
-    if arch.attention == "keras":
-        attention = build.kit.keras.layers.MultiHeadAttention(
-            num_heads=heads, key_dim=arch.head_dim, name=f"{name}_attention"
-        )
-        return build.residual(x, attention(y, y), block, f"{name}_add1")
-    if arch.attention == "packed":
-        qkv = build.linear(y, 3 * inner, ranks.qkv, f"{name}_qkv")
-    else:
-        qkv = [build.linear(y, inner, ranks.qkv, f"{name}_{part}") for part in "qkv"]
-    y = build.kit.ScaledDotProduct(heads, arch.head_dim, name=f"{name}_sdpa")(qkv)
-    y = build.linear(y, arch.embed_dim, ranks.proj, f"{name}_proj")
-    return build.residual(x, y, block, f"{name}_add1")
-
-
-def _mlp_block(build: _Builder, x: Any, block: int) -> Any:
-    arch, name = build.arch, f"block{block}"
-    ranks = arch.block_ranks(block)
-    y = build.layer_norm(f"{name}_norm2")(x)
-    y = build.linear(y, arch.hidden_dim(block), ranks.fc1, f"{name}_fc1")
-    y = build.kit.Activation(arch.activation, name=f"{name}_act")(y)
-    y = build.linear(y, arch.embed_dim, ranks.fc2, f"{name}_fc2")
-    return build.residual(x, y, block, f"{name}_add2")
 
 
 # ---- random weights ------------------------------------------------------------------------------
@@ -197,14 +119,17 @@ _STATISTICS = (
 def weight_name(weight: Any) -> str:
     """The name as layer/weight, the same in Keras 3 and tf_keras."""
     path = weight.path if hasattr(weight, "path") else weight.name
-    return str(path).split(":")[0]
+    return str(path).split(":")[0].replace("/depthwise_kernel", "/kernel")
 
 
 def _fan_in(name: str, shape: tuple[int, ...]) -> int:
     """Inputs that one output sums over: all axes but the last of a kernel.
 
-    `MultiHeadAttention` keeps heads apart: q, k and v kernels are (dim, heads, head_dim).
+    `MultiHeadAttention` keeps heads apart: q, k and v kernels are (dim, heads, head_dim). Depthwise
+    kernels are (height, width, channels, 1).
     """
+    if name.endswith(f"{DEPTHWISE}/kernel"):
+        return shape[0] * shape[1]
     if len(shape) == 3 and "attention_output" not in name:
         return shape[0]
     return int(np.prod(shape[:-1]))

@@ -39,8 +39,9 @@ from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
 from keras_models.datasets.normalization import OWN
-from keras_models.load import resolve_arch, resolve_model
+from keras_models.load import expect_one_stage, resolve_arch, resolve_model
 from keras_models.model_file import ModelFile, kind_of, load
+from keras_models.staged import Architecture
 from keras_models.trained_data import chosen_dataset, recorded_classes, recorded_identity
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic, write_json
@@ -86,7 +87,7 @@ _OUT = flags.out(FLAGS, "Where the plain .tflite goes.")
 _JSON = flags.json(FLAGS)
 
 
-def _dataset(arch: ArchConfig) -> Dataset | None:
+def _dataset(arch: Architecture) -> Dataset | None:
     """Of calibration and fine-tuning; None where --calibration_dir is all that is needed."""
     if (_CALIBRATION_DIR.value or _CALIBRATION_FILE.value) and not _QAT.value:
         return None
@@ -100,7 +101,7 @@ def _dataset(arch: ArchConfig) -> Dataset | None:
     return load_dataset(name, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels)
 
 
-def _calibration_images(arch: ArchConfig, data: Dataset | None, contract: Contract) -> Floats:
+def _calibration_images(arch: Architecture, data: Dataset | None, contract: Contract) -> Floats:
     """Images of the folder or of the training split, as the network takes them."""
     count = _CALIBRATION_COUNT.value
     if _CALIBRATION_FILE.value:
@@ -139,7 +140,7 @@ def _trained_classes(data: Dataset | None) -> tuple[str, ...]:
     return names
 
 
-def _contract(arch: ArchConfig, data: Dataset | None) -> Contract:
+def _contract(arch: Architecture, data: Dataset | None) -> Contract:
     """What goes into the file: the flags', where they do not contradict the network's training."""
     given = _CONTRACT.given()
     normalization = given.normalization or OWN
@@ -287,6 +288,8 @@ def _ranges() -> RangeChoice:
 def _run_network() -> _Made:
     # Images first: whatever is wrong with them is known before TensorFlow is imported.
     arch = resolve_arch(_NETWORK.value)
+    if _QAT.value:
+        expect_one_stage(arch, "--qat")
     data = _dataset(arch)
     contract = _contract(arch, data)
     images = check_calibration(_calibration_images(arch, data, contract), arch)
@@ -294,7 +297,8 @@ def _run_network() -> _Made:
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
     qat = None
     if _QAT.value and data is not None:
-        content, qat = _quantize_aware(model, arch, data, images, _ranges())
+        one = expect_one_stage(arch, "--qat")
+        content, qat = _quantize_aware(model, one, data, images, _ranges())
     else:
         content = quantize(
             model, arch, images, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from converter.quantize.calibration import RangeChoice, choose_ranges
 from converter.tflite import TfliteError, parse
-from keras_models.arch import ArchConfig
 from keras_models.model_file import ModelFileError, export_keras
+from keras_models.staged import Architecture
 from tflm_vit.stderr import captured_stderr
 
 Floats = npt.NDArray[np.float32]
@@ -31,7 +31,7 @@ class QuantizeError(ValueError):
     """A model or a calibration set cannot be quantized; the message says why and what to do."""
 
 
-def check_calibration(images: Floats, arch: ArchConfig) -> Floats:
+def check_calibration(images: Floats, arch: Architecture) -> Floats:
     """`check_samples` of (n, size, size, channels) images in [-1, 1]."""
     return check_samples(images, (arch.image_size, arch.image_size, arch.channels))
 
@@ -72,7 +72,7 @@ def check_samples(samples: Floats, shape: tuple[int, ...]) -> Floats:
 
 def quantize(
     model: Any,
-    arch: ArchConfig,
+    arch: Architecture,
     calibration: Floats,
     *,
     per_channel: bool = True,
@@ -105,7 +105,7 @@ def quantize(
 
 def calibrate(
     model: Any,
-    arch: ArchConfig,
+    arch: Architecture,
     calibration: Floats,
     *,
     ranges: RangeChoice = MINMAX,

@@ -22,9 +22,9 @@ from converter.quantize.ptq import Floats, calibrate, quantize_calibrated
 from converter.sensitivity.draw import draw
 from converter.sensitivity.report import SensitivityReport
 from converter.sensitivity.study import Labels, Study
-from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, DatasetError, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model
+from keras_models.staged import Architecture
 from keras_models.trained_data import chosen_dataset
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -48,7 +48,7 @@ _JSON = flags.json(FLAGS)
 _PNG = flags.png(FLAGS)
 
 
-def _images(arch: ArchConfig) -> tuple[Floats, Floats, Labels | None]:
+def _images(arch: Architecture) -> tuple[Floats, Floats, Labels | None]:
     """(calibration images, test images, labels of these): no image is in both."""
     count, extra = _COUNT.value, _CALIBRATION_COUNT.value
     if _IMAGES.value:

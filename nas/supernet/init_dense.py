@@ -165,7 +165,7 @@ def load_initial(supernet: Supernet, directory: str) -> None:
     if os.path.exists(os.path.join(directory, WEIGHTS_FILE)):
         inherit(supernet, load_supernet(directory))
         return
-    from keras_models.load import load_trained
+    from keras_models.load import expect_one_stage, load_trained, resolve_arch
 
-    arch, model = load_trained(directory, keras)
-    init_from(supernet, arch, model)
+    arch = expect_one_stage(resolve_arch(directory), f"--initial={directory}")
+    init_from(supernet, arch, load_trained(directory, keras)[1])

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`StagedConfig`: an architecture of several stages, as frozen data.
+
+`ArchConfig` is the network of one stage, whose fields stand for themselves; this is the one whose
+JSON has `stages`. Every command takes both, but for those that say that they need one stage.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from keras_models.arch import ArchConfig
+from keras_models.parts import (
+    ACTIVATIONS,
+    ATTENTIONS,
+    NORMS,
+    ArchError,
+    BlockRanks,
+    StemLayer,
+    check_choice,
+    check_int,
+    check_stem,
+    fail,
+    known_fields,
+    linear_params,
+    load_json,
+    parse_item,
+    parse_stem,
+    stem_macs,
+    stem_params,
+    stem_sides,
+)
+from keras_models.stages import (
+    ATTENTION_BLOCKS,
+    CONV_BLOCKS,
+    AttentionStage,
+    ConvStage,
+    Stage,
+    StageGrid,
+)
+from tflm_vit.files import parse_json, write_atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class StagedConfig:
+    """Convolutions, then stages one after another, then the mean over the last grid.
+
+    Attributes:
+      name: for people; not used by any computation.
+      image_size, channels, num_classes: of its input and output.
+      stem: convolutions before the first stage; may be empty.
+      stages: `ConvStage`s, then `AttentionStage`s; either may be missing. The mean is taken over
+        the last one's tokens, normed, or pixels.
+      activation, attention, norm, norm_epsilon: of transformer blocks, as in `ArchConfig`.
+    """
+
+    name: str = "staged"
+    image_size: int = 32
+    channels: int = 3
+    num_classes: int = 10
+    stem: tuple[StemLayer, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    activation: str = "gelu"
+    attention: str = "packed"
+    norm: str = "clean"
+    norm_epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        self._check_scalars()
+        check_stem(self.stem, self.image_size)
+        self._check_stages()
+
+    # ---- validation ----------------------------------------------------------------------------
+
+    def _check_scalars(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            fail("name", self.name, "a non-empty string")
+        check_int("image_size", self.image_size, 1, 4096)
+        check_int("channels", self.channels, 1, 64)
+        check_int("num_classes", self.num_classes, 1, 100_000)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("attention", self.attention, ATTENTIONS)
+        check_choice("norm", self.norm, NORMS)
+        if not isinstance(self.norm_epsilon, float) or not 0.0 < self.norm_epsilon <= 0.1:
+            fail("norm_epsilon", self.norm_epsilon, "a float above 0 and at most 0.1")
+
+    def _check_stages(self) -> None:
+        if not isinstance(self.stages, tuple) or not self.stages:
+            fail("stages", self.stages, "a non-empty tuple of ConvStage and AttentionStage")
+        grid, attention = self._stem_grid, False
+        for i, stage in enumerate(self.stages):
+            field = f"stages[{i}]"
+            if isinstance(stage, AttentionStage):
+                stage.validate(field, grid)
+                stage.check_ranks(field, self.attention)
+                attention = True
+            elif not isinstance(stage, ConvStage):
+                fail(field, stage, "a ConvStage or an AttentionStage")
+            elif attention:
+                fail(f"{field}.blocks", stage.blocks, '"attention": convolutions come first')
+            else:
+                stage.validate(field, grid)
+            grid = stage.output(grid)
+
+    # ---- derived sizes -------------------------------------------------------------------------
+
+    @property
+    def stem_sides(self) -> tuple[int, ...]:
+        """Side in pixels after each stem layer."""
+        return stem_sides(self.stem, self.image_size)
+
+    @property
+    def _stem_grid(self) -> StageGrid:
+        if not self.stem:
+            return StageGrid(self.image_size, self.channels)
+        return StageGrid(self.stem_sides[-1], self.stem[-1].channels)
+
+    @property
+    def sources(self) -> tuple[StageGrid, ...]:
+        """What goes into each stage, and what comes out of the last."""
+        grids = [self._stem_grid]
+        for stage in self.stages:
+            grids.append(stage.output(grids[-1]))
+        return tuple(grids)
+
+    def walk(self) -> Iterator[tuple[Stage, StageGrid]]:
+        """Each stage and what goes into it."""
+        return zip(self.stages, self.sources[:-1], strict=True)
+
+    @property
+    def depth(self) -> int:
+        """Blocks of all stages."""
+        return sum(stage.depth for stage in self.stages)
+
+    @property
+    def ends_in_tokens(self) -> bool:
+        """Whether the last stage's output is normed before the mean."""
+        return isinstance(self.stages[-1], AttentionStage)
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters of the whole network."""
+        width, packed = self.sources[-1].width, self.attention == "packed"
+        stages = sum(
+            stage.params(source, packed)
+            if isinstance(stage, AttentionStage)
+            else stage.params(source)
+            for stage, source in self.walk()
+        )
+        norm = 2 * width if self.ends_in_tokens else 0
+        head = linear_params(width, self.num_classes, 0)
+        return stem_params(self.stem, self.channels) + stages + norm + head
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference; norms, softmax and adds are not counted."""
+        packed = self.attention == "packed"
+        stages = sum(
+            stage.macs(source, packed) if isinstance(stage, AttentionStage) else stage.macs(source)
+            for stage, source in self.walk()
+        )
+        stem = stem_macs(self.stem, self.channels, self.image_size)
+        return stem + stages + self.sources[-1].width * self.num_classes
+
+    # ---- construction and JSON -----------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> StagedConfig:
+        """A copy with some attributes changed, validated."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        """JSON text with one key per attribute, in the order of the class."""
+        tree = dataclasses.asdict(self)
+        tree["stages"] = [
+            {"blocks": stage.blocks, **dataclasses.asdict(stage)} for stage in self.stages
+        ]
+        return json.dumps(tree, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> StagedConfig:
+        """Parses what `to_json` wrote. Keys that are left out take their defaults.
+
+        Raises:
+          ArchError: not JSON, a key nobody knows, or a wrong value.
+        """
+        try:
+            data = parse_json(text)
+        except ValueError as error:
+            raise ArchError(f"ArchConfig: {error}") from error
+        fields = known_fields("ArchConfig", data, cls)
+        for key in ("stem", "stages"):
+            if not isinstance(fields.get(key, []), list):
+                fail(key, fields[key], "a list")
+        fields["stem"] = parse_stem(fields.get("stem", []))
+        fields["stages"] = tuple(
+            _parse_stage(f"stages[{i}]", item) for i, item in enumerate(fields.get("stages", []))
+        )
+        if isinstance(fields.get("norm_epsilon"), int):
+            fields["norm_epsilon"] = float(fields["norm_epsilon"])
+        return cls(**fields)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the JSON; the file appears whole or not at all."""
+        write_atomic(path, self.to_json().encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> StagedConfig:
+        """Reads a JSON file; errors name it."""
+        return load_json(path, cls.from_json)
+
+
+Architecture = ArchConfig | StagedConfig
+
+
+def _parse_stage(field: str, item: object) -> Stage:
+    where = f"ArchConfig.{field}"
+    if not isinstance(item, dict):
+        raise ArchError(f"{where}: got {item!r}, expected a JSON object")
+    kind = item.get("blocks")
+    check_choice(f"{field}.blocks", kind, (*CONV_BLOCKS, ATTENTION_BLOCKS))
+    if kind in CONV_BLOCKS:
+        stage: ConvStage = parse_item(where, item, ConvStage)
+        return stage
+    rest = {key: value for key, value in item.items() if key != "blocks"}
+    for key in ("heads", "mlp_ratio", "ranks"):
+        if key in rest and not isinstance(rest[key], list):
+            fail(f"{field}.{key}", rest[key], "a list")
+    rest = {key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()}
+    if "ranks" in rest:
+        rest["ranks"] = tuple(
+            parse_item(f"{where}.ranks[{i}]", each, BlockRanks)
+            for i, each in enumerate(rest["ranks"])
+        )
+    attention: AttentionStage = parse_item(where, rest, AttentionStage)
+    return attention
+
+
+def is_staged_json(text: str) -> bool:
+    """Whether an arch.json has stages."""
+    try:
+        tree = parse_json(text)
+    except ValueError:
+        return False
+    return isinstance(tree, dict) and "stages" in tree

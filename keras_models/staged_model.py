@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages of a `StagedConfig` as Keras layers: convolutions, ways down, transformer blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_models.blocks import NetworkBuilder, transformer_block
+from keras_models.staged import StagedConfig
+from keras_models.stages import KERNEL, AttentionStage, Convolution, ConvStage, StageGrid
+
+DEPTHWISE = "_depth_conv"  # the name of a depthwise layer ends so
+
+
+def stages(build: NetworkBuilder, x: Any, arch: StagedConfig) -> Any:
+    """From the stem's map (batch, side, side, channels) to (batch, width), the mean of the last."""
+    first = 0  # of the stage, among all blocks
+    for i, (stage, source) in enumerate(arch.walk()):
+        name = f"stage{i}"
+        if isinstance(stage, ConvStage):
+            for block, layers in enumerate(stage.convolutions(source)):
+                make = _BLOCKS[stage.blocks]
+                x = make(build, x, layers, first + block, f"{name}_block{block}")
+        else:
+            x = _tokens(build, x, stage, source, name)
+            for block in range(stage.depth):
+                x = transformer_block(build, x, stage.block(block), first + block)
+        first += stage.depth
+    if not arch.ends_in_tokens:
+        return build.kit.keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return build.kit.TokenPool("mean", name="pool")(build.layer_norm("norm")(x))
+
+
+# ---- convolutions --------------------------------------------------------------------------------
+
+
+def _convolution(build: NetworkBuilder, x: Any, layer: Convolution, block: str) -> Any:
+    """Convolution and batch normalization, which the converter folds into it."""
+    layers, name = build.kit.keras.layers, f"{block}_{layer.name}"
+    common = {"strides": layer.stride, "padding": "same", "use_bias": False}
+    if layer.depthwise:
+        x = layers.DepthwiseConv2D(
+            layer.kernel, depthwise_initializer="he_normal", name=f"{name}_conv", **common
+        )(x)
+    else:
+        x = layers.Conv2D(
+            layer.outputs, layer.kernel, kernel_initializer="he_normal", name=f"{name}_conv",
+            **common,
+        )(x)  # fmt: skip
+    return layers.BatchNormalization(name=f"{name}_bn")(x)
+
+
+def _residual(
+    build: NetworkBuilder, x: Any, layers: tuple[Convolution, ...], index: int, name: str
+) -> Any:
+    relu = build.kit.keras.layers.ReLU
+    *short, a, b = layers
+    other = x
+    for layer in short:  # first, so that the larger input is gone while `b` runs
+        other = _convolution(build, x, layer, name)
+    y = relu(name=f"{name}_a_relu")(_convolution(build, x, a, name))
+    y = _convolution(build, y, b, name)
+    return relu(name=f"{name}_relu")(build.residual(other, y, index, f"{name}_add"))
+
+
+def _separable(
+    build: NetworkBuilder, x: Any, layers: tuple[Convolution, ...], index: int, name: str
+) -> Any:
+    del index
+    for layer in layers:
+        x = _convolution(build, x, layer, name)
+        x = build.kit.keras.layers.ReLU(name=f"{name}_{layer.name}_relu")(x)
+    return x
+
+
+_BLOCKS = {"residual": _residual, "separable": _separable}
+
+# ---- from pixels or tokens to a stage's tokens ---------------------------------------------------
+
+
+def _tokens(
+    build: NetworkBuilder, x: Any, stage: AttentionStage, source: StageGrid, name: str
+) -> Any:
+    """(batch, tokens, width) of the stage's grid."""
+    x = _down(build, x, stage, source, name)
+    grid = stage.output(source)
+    if len(x.shape) == 4:
+        shape = (grid.side**2, grid.width)
+        x = build.kit.keras.layers.Reshape(shape, name=f"{name}_tokens")(x)
+    if stage.position:
+        x = build.kit.PositionEmbedding(name=f"{name}_embedding")(x)
+    return x
+
+
+def _down(
+    build: NetworkBuilder, x: Any, stage: AttentionStage, source: StageGrid, name: str
+) -> Any:
+    layers = build.kit.keras.layers
+    if stage.down == "none":
+        return x
+    if stage.down == "merge":
+        x = build.kit.PatchMerge(source.side, stage.stride, name=f"{name}_merge")(x)
+        x = build.layer_norm(f"{name}_norm")(x)
+        return layers.Dense(stage.width, use_bias=False, name=f"{name}_down")(x)
+    if len(x.shape) == 3:
+        x = layers.Reshape((source.side, source.side, source.width), name=f"{name}_map")(x)
+    kernel, padding = (KERNEL, "same") if stage.down == "conv" else (stage.stride, "valid")
+    return layers.Conv2D(
+        stage.width, kernel, strides=stage.stride, padding=padding, name=f"{name}_down"
+    )(x)

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages: runs of blocks of one width on one grid, and how a stage comes from the one before.
+
+A stage takes a square map of pixels or the tokens of a grid, which are the same values in the same
+order. Stages of convolutions are those of residual networks (He et al., CVPR 2016) and MobileNet
+(Howard et al., 2017), stages of attention those of ViT (Dosovitskiy et al., ICLR 2021), with the
+windows and patch merging of Swin (Liu et al., ICCV 2021) and the relative position of AutoFormer
+(Chen et al., ICCV 2021).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from keras_models.parts import (
+    BlockRanks,
+    TransformerBlock,
+    check_choice,
+    check_int,
+    check_ranks,
+    check_ratio,
+    fail,
+    linear_macs,
+    linear_params,
+)
+
+CONV_BLOCKS = ("residual", "separable")
+ATTENTION_BLOCKS = "attention"
+DOWNSAMPLING = ("none", "patch", "conv", "merge")
+KERNEL = 3  # of every convolution but those that only change the width
+
+
+@dataclasses.dataclass(frozen=True)
+class StageGrid:
+    """What goes into a stage: `side` * `side` pixels or tokens of `width` channels."""
+
+    side: int
+    width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """One convolution with batch normalization, `same` padding.
+
+    Attributes:
+      name: within its block: "a", "b", "short", "depth" or "point".
+      kernel, stride: of both directions.
+      inputs, outputs: channels; the same where it is depthwise.
+      side: of its output.
+      depthwise: each channel has a kernel of its own.
+    """
+
+    name: str
+    kernel: int
+    stride: int
+    inputs: int
+    outputs: int
+    side: int
+    depthwise: bool = False
+
+    @property
+    def weights(self) -> int:
+        return self.kernel**2 * self.outputs * (1 if self.depthwise else self.inputs)
+
+    @property
+    def params(self) -> int:
+        """Trainable ones: weights, and gamma and beta of the batch normalization."""
+        return self.weights + 2 * self.outputs
+
+    @property
+    def macs(self) -> int:
+        return self.side**2 * self.weights
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvStage:
+    """Blocks of 3x3 convolutions, each with batch normalization and ReLU.
+
+    Attributes:
+      blocks: "residual" (two convolutions and a shortcut, which is a 1x1 convolution where the
+        width or the side changes; ReLU behind the sum) or "separable" (depthwise, then 1x1).
+      width: channels of its output.
+      depth: number of blocks.
+      stride: of the first block, 1..4; the side of its input must be divisible by it.
+    """
+
+    blocks: str
+    width: int
+    depth: int = 1
+    stride: int = 1
+
+    def validate(self, field: str, source: StageGrid) -> None:
+        """Raises `ArchError` if a field is wrong, or the stage cannot follow `source`."""
+        check_choice(f"{field}.blocks", self.blocks, CONV_BLOCKS)
+        check_int(f"{field}.width", self.width, 1, 4096)
+        check_int(f"{field}.depth", self.depth, 1, 256)
+        _check_stride(f"{field}.stride", self.stride, source.side)
+
+    def output(self, source: StageGrid) -> StageGrid:
+        return StageGrid(source.side // self.stride, self.width)
+
+    def convolutions(self, source: StageGrid) -> tuple[tuple[Convolution, ...], ...]:
+        """Those of each block, in order of execution."""
+        found, side = [], self.output(source).side
+        for block in range(self.depth):
+            stride = 1 if block else self.stride
+            inputs = self.width if block else source.width
+            found.append(_CONVOLUTIONS[self.blocks](stride, inputs, self.width, side))
+        return tuple(found)
+
+    def params(self, source: StageGrid) -> int:
+        """Trainable parameters."""
+        return sum(c.params for block in self.convolutions(source) for c in block)
+
+    def macs(self, source: StageGrid) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(c.macs for block in self.convolutions(source) for c in block)
+
+
+def _residual(stride: int, inputs: int, outputs: int, side: int) -> tuple[Convolution, ...]:
+    short = Convolution("short", 1, stride, inputs, outputs, side)
+    return (
+        *((short,) if stride != 1 or inputs != outputs else ()),
+        Convolution("a", KERNEL, stride, inputs, outputs, side),
+        Convolution("b", KERNEL, 1, outputs, outputs, side),
+    )
+
+
+def _separable(stride: int, inputs: int, outputs: int, side: int) -> tuple[Convolution, ...]:
+    return (
+        Convolution("depth", KERNEL, stride, inputs, inputs, side, depthwise=True),
+        Convolution("point", 1, 1, inputs, outputs, side),
+    )
+
+
+_CONVOLUTIONS = {"residual": _residual, "separable": _separable}
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionStage:
+    """Transformer blocks on the tokens of a grid.
+
+    Attributes:
+      width: of a token.
+      heads: attention heads of each block; its length is the depth.
+      mlp_ratio: hidden width of each block's MLP over `width`; width * ratio is an integer.
+      head_dim: width of a head; that of q, of k and of v is heads * head_dim, whatever `width`.
+      down: how the tokens come from what is before: "none" (they are its pixels, of the same width
+        and side), "patch" (a convolution of `stride` x `stride` patches), "conv" (a 3x3
+        convolution) or "merge" (the channels of stride x stride neighbours side by side, normed,
+        then a linear layer without bias).
+      stride: of `down`, 1..64; the side of its input must be divisible by it.
+      position: learned positions are added to the tokens.
+      ranks: low ranks of each block; empty means that all layers are dense.
+    """
+
+    blocks: ClassVar[str] = ATTENTION_BLOCKS
+
+    width: int
+    heads: tuple[int, ...]
+    mlp_ratio: tuple[float, ...]
+    head_dim: int = 32
+    down: str = "none"
+    stride: int = 1
+    position: bool = False
+    ranks: tuple[BlockRanks, ...] = ()
+
+    @classmethod
+    def uniform(
+        cls, *, width: int, depth: int, heads: int, mlp_ratio: float = 4.0, **fields: Any
+    ) -> AttentionStage:
+        """A stage whose blocks are all alike; `fields` are the other attributes."""
+        check_int("depth", depth, 1, 256)
+        return cls(width=width, heads=(heads,) * depth, mlp_ratio=(mlp_ratio,) * depth, **fields)
+
+    # ---- validation ----------------------------------------------------------------------------
+
+    def validate(self, field: str, source: StageGrid) -> None:
+        """Raises `ArchError` if a field is wrong, or the stage cannot follow `source`."""
+        check_int(f"{field}.width", self.width, 1, 8192)
+        check_int(f"{field}.head_dim", self.head_dim, 1, 1024)
+        if not isinstance(self.position, bool):
+            fail(f"{field}.position", self.position, "true or false")
+        self._check_down(field, source)
+        self._check_blocks(field)
+
+    def _check_down(self, field: str, source: StageGrid) -> None:
+        check_choice(f"{field}.down", self.down, DOWNSAMPLING)
+        _check_stride(f"{field}.stride", self.stride, source.side, 64)
+        if self.down == "none" and self.stride != 1:
+            fail(f"{field}.stride", self.stride, '1 with down="none"; or name a way down')
+        if self.down == "none" and self.width != source.width:
+            fail(
+                f"{field}.width",
+                self.width,
+                f'the {source.width} channels before it with down="none"; or name a way down',
+            )
+
+    def _check_blocks(self, field: str) -> None:
+        if not isinstance(self.heads, tuple) or not self.heads:
+            fail(f"{field}.heads", self.heads, "a non-empty tuple, one number of heads per block")
+        for i, heads in enumerate(self.heads):
+            check_int(f"{field}.heads[{i}]", heads, 1, 256)
+        for name, least in (("mlp_ratio", self.depth), ("ranks", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or len(value) not in (least, self.depth):
+                fail(f"{field}.{name}", value, f"a tuple of {self.depth} (one per block)")
+        for i, ratio in enumerate(self.mlp_ratio):
+            check_ratio(f"{field}.mlp_ratio[{i}]", ratio, self.width)
+
+    def check_ranks(self, field: str, attention: str) -> None:
+        """Raises `ArchError` if a rank is no rank of its layer."""
+        for i, ranks in enumerate(self.ranks):
+            check_ranks(f"{field}.ranks[{i}]", ranks, self.block(i), attention)
+
+    # ---- derived -------------------------------------------------------------------------------
+
+    @property
+    def depth(self) -> int:
+        return len(self.heads)
+
+    def block(self, index: int) -> TransformerBlock:
+        return TransformerBlock(
+            self.width,
+            self.heads[index],
+            self.head_dim,
+            round(self.width * self.mlp_ratio[index]),
+            self.ranks[index] if self.ranks else BlockRanks(),
+        )
+
+    def output(self, source: StageGrid) -> StageGrid:
+        return StageGrid(source.side // self.stride, self.width)
+
+    def _down_weights(self, source: StageGrid) -> int:
+        kernel = KERNEL if self.down == "conv" else self.stride
+        return 0 if self.down == "none" else kernel**2 * source.width * self.width
+
+    def params(self, source: StageGrid, packed: bool) -> int:
+        """Trainable parameters."""
+        side = self.output(source).side
+        other = {"none": 0, "patch": self.width, "conv": self.width}
+        other["merge"] = 2 * self.stride**2 * source.width  # the norm's
+        blocks = sum(
+            4 * self.width + sum(linear_params(*each) for each in self.block(b).linears(packed))
+            for b in range(self.depth)
+        )
+        positions = side**2 * self.width if self.position else 0
+        return self._down_weights(source) + other[self.down] + positions + blocks
+
+    def macs(self, source: StageGrid, packed: bool) -> int:
+        """Multiply-accumulates of one inference: linear layers, Q.K^T and attention.V."""
+        tokens = self.output(source).side ** 2
+        blocks = [self.block(b) for b in range(self.depth)]
+        linear = sum(linear_macs(*each) for b in blocks for each in b.linears(packed))
+        products = sum(2 * tokens * b.inner for b in blocks)
+        return tokens * (self._down_weights(source) + linear + products)
+
+
+Stage = ConvStage | AttentionStage
+
+
+def _check_stride(field: str, stride: int, side: int, high: int = 4) -> None:
+    check_int(field, stride, 1, high)
+    if side % stride:
+        fail(field, stride, f"a divisor of its input side {side}")

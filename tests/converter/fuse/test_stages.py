@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of several stages: their blocks fuse, and every runtime computes the same."""
+
+import collections
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from converter import tflite
+from converter.fuse import fuse_model
+from converter.plan import plan_model
+from converter.quantize.ptq import quantize
+from converter.runtimes import open_runtime
+from keras_models.staged_presets import STAGED_PRESETS
+from keras_models.stages import AttentionStage
+from keras_models.vit import build_vit, random_weights
+from tests.keras_models.staged_archs import staged_archs
+
+
+def fused(arch):
+    rng = np.random.default_rng(0)
+    shape = (4, arch.image_size, arch.image_size, arch.channels)
+    images = rng.uniform(-1, 1, shape).astype(np.float32)
+    plain = quantize(random_weights(build_vit(arch), 1), arch, images)
+    return plan_model(fuse_model(plain).model_bytes).model_bytes
+
+
+def expect_equal(content, arch, names):
+    shape = (3, 1, arch.image_size, arch.image_size, arch.channels)
+    images = np.random.default_rng(2).integers(-128, 128, shape).astype(np.int8)
+    expected = [open_runtime("reference", content).run(image)[0] for image in images]
+    assert len({each.tobytes() for each in expected}) > 1
+    for name in names:
+        runtime = open_runtime(name, content)
+        for image, logits in zip(images, expected, strict=True):
+            np.testing.assert_array_equal(runtime.run(image)[0], logits, err_msg=name)
+
+
+@given(staged_archs())
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_random_stages_run_equal(arch):
+    content = fused(arch)
+    counts = collections.Counter(op.name for op in tflite.parse(content).graph.operators)
+    blocks = sum(stage.depth for stage in arch.stages if isinstance(stage, AttentionStage))
+    assert (counts["VitAttention"], counts["VitMlp"]) == (blocks, blocks)
+    expect_equal(content, arch, ["host"])
+
+
+@pytest.mark.slow
+def test_every_kind_of_stage_in_every_runtime():
+    arch = STAGED_PRESETS["test_stages"]
+    expect_equal(fused(arch), arch, ["host", "tflm", "emulated"])
