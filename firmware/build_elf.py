@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from firmware.elf import Elf, MemoryUse
 from firmware.errors import FirmwareError
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
+from tflm_vit.threads import Stopped, in_threads
 from toolchain import Compiler, ToolchainError, cached, cross_tool, digest, raised_as, run_tool
 
 KIND = "firmware"  # in the cache; kernels take seconds to compile
@@ -53,7 +51,7 @@ def _object_key(
 
 
 def _compile(
-    gcc: Compiler, project: Project, root: Path, file: ProjectFile, stopped: Callable[[], bool]
+    gcc: Compiler, project: Project, root: Path, file: ProjectFile, stopped: Stopped
 ) -> Path:
     # The suffix stays in the name: a C file and an assembly file may share a stem.
     output = Path("obj") / f"{file.path}.o"
@@ -82,28 +80,11 @@ def _compile(
 
 def _compile_all(gcc: Compiler, project: Project, root: Path, jobs: int) -> list[Path]:
     """All object files. A failure, or Ctrl-C, ends the compilers that run and starts no other."""
-    failures: list[ToolchainError] = []
-    stopped = threading.Event()
 
-    def compile_unless_stopped(file: ProjectFile) -> Path | None:
-        if stopped.is_set():
-            return None
-        try:
-            return _compile(gcc, project, root, file, stopped.is_set)
-        except ToolchainError as error:
-            # Here, not in the main thread: this worker's next file would come first.
-            failures.append(error)
-            stopped.set()
-            return None
+    def compile_file(file: ProjectFile, stopped: Stopped) -> Path:
+        return _compile(gcc, project, root, file, stopped)
 
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        try:
-            objects = list(pool.map(compile_unless_stopped, project.translation_units()))
-        finally:
-            stopped.set()
-    if failures:
-        raise failures[0]
-    return [path for path in objects if path is not None]
+    return in_threads(compile_file, project.translation_units(), jobs)
 
 
 def _link(gcc: Compiler, project: Project, root: Path, objects: list[Path], elf: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from firmware.emulator.counts import Inference
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError, ModelError
 from firmware.model import WEIGHTS_AUTO, build_model
+from tflm_vit.threads import Stopped, in_threads
 
 
 class EmulatedRuntime(Runtime):
@@ -66,14 +66,15 @@ class EmulatedRuntime(Runtime):
         count, boards = len(stacks[0]), self.emulators
         results = [np.empty((count, *o.shape), o.dtype) for o in self.outputs]
 
-        def share(board: int) -> None:
+        def share(board: int, stopped: Stopped) -> None:
             for i in range(board, count, len(boards)):
+                if stopped():
+                    return
                 ys = self._infer(boards[board], [stack[i] for stack in stacks])
                 for result, y in zip(results, ys, strict=True):
                     result[i] = y.reshape(result.shape[1:])
 
-        with ThreadPoolExecutor(len(boards)) as pool:
-            list(pool.map(share, range(len(boards))))
+        in_threads(share, range(len(boards)), len(boards))
         return results
 
     def _infer(self, emulator: Emulator, arrays: Sequence[Array]) -> list[Array]:

@@ -12,7 +12,6 @@ import dataclasses
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from converter.plan import Plan
 from converter.runtimes import host_build
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph
+from tflm_vit.threads import Stopped, in_threads
 
 Int8Array = NDArray[np.int8]
 Bytes = NDArray[np.uint8]
@@ -130,18 +130,17 @@ class HostModel:
         pieces = _pieces(len(inputs), threads)
         lock = threading.Lock()
 
-        def worker() -> None:
+        def worker(_: int, stopped: Stopped) -> None:
             arena = _Arena(self.interface.arena_bytes)
-            while True:
+            while not stopped():
                 with lock:
                     piece = next(pieces, None)
                 if piece is None:
                     return
                 self._run_piece(self._library, arena, inputs[piece], outputs[piece])
 
-        with ThreadPoolExecutor(min(threads, max(1, len(inputs)))) as pool:
-            for future in [pool.submit(worker) for _ in range(threads)]:
-                future.result()
+        workers = min(threads, max(1, len(inputs)))
+        in_threads(worker, range(workers), workers)
         return outputs
 
     def run_checked(self, images: Int8Array) -> Int8Array:
