@@ -10,6 +10,7 @@ from pathlib import Path
 
 from firmware.elf import Elf, MemoryUse
 from firmware.errors import FirmwareError
+from firmware.included import included
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from tflm_vit.threads import Stopped, in_threads
 from toolchain import Compiler, ToolchainError, cached, cross_tool, digest, raised_as, run_tool
@@ -41,12 +42,10 @@ def _object_key(
 ) -> str:
     """Digest of all that an object file depends on."""
     parts: list[bytes | str] = [gcc.version, "\0".join(command[1:])]
-    visible = (*project.include_directories(file.group), *project.system_includes)
-    for other in sorted(project.files, key=lambda f: f.path):
-        # TFLM's headers have several suffixes.
-        is_header = other.path.suffix == ".h" or other.group is Group.LIBRARY
-        if other is file or (is_header and any(d in other.path.parents for d in visible)):
-            parts += [str(other.path), (root / other.path).read_bytes()]
+    folders = (*project.include_directories(file.group), *project.system_includes)
+    paths = [other.path for other in project.files]
+    for path in included(file.path, paths, folders, lambda path: (root / path).read_bytes()):
+        parts += [str(path), (root / path).read_bytes()]
     return digest(*parts)
 
 
