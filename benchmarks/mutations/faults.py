@@ -39,6 +39,8 @@ _OPERATORS = "converter/tflite/operators.py"
 _RULES = "converter/tflite/quantization_rules.py"
 _READER_TESTS = ("tests/converter/tflite/test_strict_reader.py",)
 _FOLDER_TESTS = ("tests/tflm_vit/test_folders.py",)
+_REPLICAS = "nas/supernet/distribution.py"
+_REPLICA_TESTS = ("tests/nas/supernet/test_distribution.py",)
 
 FAULTS: tuple[Fault, ...] = (
     # The console protocol: the findings' three, and others of their kind.
@@ -84,6 +86,15 @@ FAULTS: tuple[Fault, ...] = (
           "zero_point.min() < low or zero_point.max() > high", "False", _READER_TESTS),
     Fault("shared bytes not counted", "converter/tflite/sizes.py", "if total > limit:",
           "if False:", _READER_TESTS),
+    # Replicas of a training.
+    Fault("gradients added", _REPLICAS, "[value / self.replicas for value in values]",
+          "list(values)", _REPLICA_TESTS),
+    Fault("one share for all", _REPLICAS, "start = context.replica_id_in_sync_group * size",
+          "start = 0", _REPLICA_TESTS),
+    Fault("clipped apart", _REPLICAS, "        setattr(optimizer, name, lambda pairs: pairs)\n", "",
+          _REPLICA_TESTS),
+    Fault("own statistics", "nas/supernet/training.py", "self.distribution.replicas > 1", "False",
+          _REPLICA_TESTS),
     # Folders.
     Fault("old folder not restored", "tflm_vit/folders.py",
           "if (left / _OLD).is_dir() and not place.exists():", "if False:", _FOLDER_TESTS),

@@ -136,7 +136,7 @@ class Steps:
             self.compilations.append(("logits", patch))
             return net(images, masks=masks, patch=patch)
 
-        function = tf.function(traced, reduce_retracing=True)
+        function = tf.function(traced, reduce_retracing=True, autograph=False)
         return lambda images, masks: function(
             tf.constant(images), {name: tf.constant(m) for name, m in masks.items()}
         )
@@ -166,7 +166,8 @@ class Steps:
             self.compilations.append(("train", patch))
             return distribution.run(replica, (images, labels, masks, teacher))
 
-        function = tf.function(traced)
+        # No control flow depends on a tensor: there is nothing to convert, which takes seconds.
+        function = tf.function(traced, autograph=False)
 
         def step(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
             masks = {name: tf.constant(m) for name, m in masks.items()}

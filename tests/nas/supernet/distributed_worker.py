@@ -30,70 +30,32 @@ from nas.supernet import training as training_module
 from nas.supernet.cluster import DistributionError
 from nas.supernet.compiled import Steps
 from nas.supernet.data import load_search_data
-from nas.supernet.distribution import Replicated, make_distribution
-from nas.supernet.net import Supernet
+from nas.supernet.distribution import make_distribution
 
-# Two patch embeddings, one behind a stem with batch normalization: two compiled steps.
+# A patch embedding behind a stem with batch normalization.
 STEM = (StemLayer(3, 2, 4, batch_norm=True),)
 SPACE = SPACES["digits_8"].replace(
-    patches=(Patch(2, STEM), Patch(4)), embed_dim=(8, 16), depth=(1,), heads=(1, 2)
+    patches=(Patch(2, STEM),), embed_dim=(8, 16), depth=(1,), heads=(1, 2)
 )
-# The first alone: half the compilations, for what more runs show.
-NARROW = SPACE.replace(patches=SPACE.patches[:1])
+# Half of the steps are clipped: where all are, a sum of gradients is their mean.
 RECIPE = dataclasses.replace(
-    DIGITS, epochs=2, batch_size=24, warmup_epochs=0, clip_norm=0.5, ema_momentum=0.5
+    DIGITS, epochs=2, batch_size=24, warmup_epochs=0, clip_norm=1.2, ema_momentum=0.5
 )
+LOCAL = {"single": "none", "mirrored": "mirrored"}  # name of a run -> its distribution
 
 
-def added(self, values):
-    """Gradients are added, not averaged."""
-    context = tf.distribute.get_replica_context()
-    return list(context.all_reduce(tf.distribute.ReduceOp.SUM, values))
-
-
-def first_share(self, values):
-    """Every replica trains on the same part of the batch."""
-    if values is None:
-        return None
-    part = tf.constant(values[: len(values) // self.replicas])
-    return self.strategy.experimental_distribute_values_from_function(lambda context: part)
-
-
-def own_statistics(space, seed, synchronized):
-    """Batch normalization sees a replica's share only."""
-    return Supernet(space, seed, False)
-
-
-FAULTS = {
-    "gradients added": (Replicated, "mean", added),
-    "one share for all": (Replicated, "share", first_share),
-    "clipped apart": (Replicated, "prepare", lambda self, optimizer: None),
-    "own statistics": (training_module, "Supernet", own_statistics),
-}
-
-
-# Where gradients are clipped in every step, a sum of them is their mean.
-UNCLIPPED = ("unclipped", "gradients added")
-
-# Name of a run -> its space and distribution; faults are mirrored.
-LOCAL = {
-    "single": (SPACE, "none"),
-    "mirrored": (SPACE, "mirrored"),
-    "narrow": (NARROW, "none"),
-    "unclipped": (NARROW, "none"),
-    **dict.fromkeys(FAULTS, (NARROW, "mirrored")),
-}
-
-
-def digits(space):
-    data = load_search_data("digits", "", space)
+def digits():
+    data = load_search_data("digits", "", SPACE)
     small = dataclasses.replace(
         data.dataset, train=data.dataset.train.take(96), validation=data.dataset.validation.take(24)
     )
     return dataclasses.replace(data, dataset=small)
 
 
-def run(space, kind, dump, out, recipe=RECIPE):
+DATA = digits()  # once for all processes
+
+
+def run(kind, dump, out):
     distribution, made = make_distribution(kind), []
 
     class Kept(training_module.Training):
@@ -103,10 +65,10 @@ def run(space, kind, dump, out, recipe=RECIPE):
 
     training_module.Training = Kept
     job = training_module.SupernetJob(
-        space, CostModel(Target()), recipe, Objective(0.1, 0.0), False, 3, str(out)
+        SPACE, CostModel(Target()), RECIPE, Objective(0.1, 0.0), False, 3, str(out)
     )
     try:
-        report = training_module.train(job, digits(space), "command", True, distribution)
+        report = training_module.train(job, DATA, "command", True, distribution)
     except DistributionError as error:
         sys.exit(f"ended: {error}")
     training = made[0]
@@ -119,18 +81,12 @@ def run(space, kind, dump, out, recipe=RECIPE):
 
 
 def local(folder, name):
-    space, kind = LOCAL[name]
-    if kind == "mirrored":
+    if LOCAL[name] == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         halves = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, halves)
     (folder / name).mkdir()
-    if name in FAULTS:
-        setattr(*FAULTS[name])
-        # Only what is computed counts here, not how fast.
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    recipe = dataclasses.replace(RECIPE, clip_norm=0.0) if name in UNCLIPPED else RECIPE
-    run(space, kind, folder / f"{name}.npz", folder / name, recipe)
+    run(LOCAL[name], folder / f"{name}.npz", folder / name)
 
 
 def worker(folder, name, out, cluster, kill):
@@ -145,7 +101,7 @@ def worker(folder, name, out, cluster, kill):
         return original(self, *arguments)
 
     with mock.patch.object(Steps, "train", deadly):
-        run(NARROW, "multi_worker", folder / f"{name}.npz", folder / out)
+        run("multi_worker", folder / f"{name}.npz", folder / out)
 
 
 def forked(folder, name, function, *arguments):

@@ -69,28 +69,14 @@ def assert_same_training(one, two):
         assert np.abs(a - b).max() <= SLOT_TOLERANCE * scale, (i, a, b)
 
 
-@pytest.mark.parametrize(("one", "many"), [("single", "mirrored"), ("narrow", "chief")])
-def test_replicas_train_what_one_process_trains(runs, one, many):
-    one, many = load(runs, one), load(runs, many)
+@pytest.mark.parametrize("many", ["mirrored", "chief"])
+def test_replicas_train_what_one_process_trains(runs, many):
+    """That the tolerances tell faults from rounding is among the planted faults of benchmarks."""
+    one, many = load(runs, "single"), load(runs, many)
     assert one["steps"] == many["steps"] == 8
     assert_same_training(one, many)
     moved = max(np.abs(v).max() for k, v in one.items() if k.startswith("slot"))
     assert moved > 0
-
-
-@pytest.mark.parametrize(
-    ("fault", "right"),
-    [
-        ("gradients added", "unclipped"),
-        ("one share for all", "narrow"),
-        ("clipped apart", "narrow"),
-        ("own statistics", "narrow"),
-    ],
-)
-def test_a_planted_fault_is_another_training(fault, right, runs):
-    wrong = load(runs, fault)
-    with pytest.raises(AssertionError):
-        assert_same_training(load(runs, right), wrong)
 
 
 def test_copies_are_equal_to_the_bit(runs):
@@ -106,10 +92,9 @@ def test_copies_are_equal_to_the_bit(runs):
 
 
 def test_one_compilation_per_patch_on_replicas(runs):
-    """Training and evaluation of two patches, or one; the second worker does not evaluate."""
-    names = ("single", "mirrored", "narrow", "chief", "other")
-    counts = [int(load(runs, name)["compilations"]) for name in names]
-    assert counts == [4, 4, 2, 2, 1]
+    """Training and evaluation; the second worker does not evaluate."""
+    names = ("single", "mirrored", "chief", "other")
+    assert [int(load(runs, name)["compilations"]) for name in names] == [2, 2, 2, 1]
 
 
 def test_a_killed_worker_ends_the_other_with_one_clear_line(runs):
