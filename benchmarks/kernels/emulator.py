@@ -87,34 +87,42 @@ def build(
       EmulationError: no compiler, or it failed; the message has its first error and all of it.
     """
     with raised_as(lambda error: EmulationError(f"{error}\n{error.details}".strip())):
-        return _link(core, sources, defines, optimisation)
+        return _link(core, objects(core, sources, defines, optimisation))
 
 
-def _link(
-    core: Core,
-    chosen: Sequence[Path] | None,
-    defines: Sequence[str],
-    optimisation: Sequence[str],
-) -> Path:
-    gcc = _gcc()
-    sources = kernel_files(".c", ".S") if chosen is None else list(chosen)
-    headers = sorted({h for s in sources for h in s.parent.glob("*.h")} | set(kernel_files(".h")))
+def objects(
+    core: Core = CORTEX_M7,
+    sources: Sequence[Path] | None = None,
+    defines: Sequence[str] = (),
+    optimisation: Sequence[str] = OPTIMISATION,
+) -> list[Path]:
+    """The object files that :func:`build` links for the same arguments.
+
+    Raises:
+      ToolchainError: no compiler, or it failed.
+    """
+    chosen = kernel_files(".c", ".S") if sources is None else list(sources)
+    headers = sorted({h for s in chosen for h in s.parent.glob("*.h")} | set(kernel_files(".h")))
     flags = [
         *core.compiler_flags(), *optimisation, "-std=c11", "-ffunction-sections",
         "-fdata-sections", "-fno-common", *(f"-D{d}" for d in defines),
     ]  # fmt: skip
-    folders = sorted({KERNELS, *(source.parent for source in sources)})
+    folders = sorted({KERNELS, *(source.parent for source in chosen)})
     places = [f"-I{KERNELS}", *(f"-ffile-prefix-map={folder}=." for folder in folders)]
-    objects = compiled(KIND, gcc, flags, sources, headers, places=places)
+    return compiled(KIND, cross_tool("gcc"), flags, chosen, headers, places=places)
+
+
+def _link(core: Core, made: Sequence[Path]) -> Path:
+    gcc = _gcc()
     script = HERE / "kernels.ld"
-    contents = [path.read_bytes() for path in objects]
+    contents = [path.read_bytes() for path in made]
 
     def link_into(work: Path) -> Path:
         elf = work / "kernels.elf"
         run_tool([
             gcc.path, *core.compiler_flags(), "-nostartfiles", "--specs=nosys.specs",
             "-Wl,-e,0", "-Wl,--no-warn-rwx-segments", f"-Wl,-T,{script}",
-            "-o", str(elf), *map(str, objects), "-lc", "-lgcc",
+            "-o", str(elf), *map(str, made), "-lc", "-lgcc",
         ], "linking the kernels")  # fmt: skip
         return elf
 

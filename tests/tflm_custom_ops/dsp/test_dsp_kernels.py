@@ -5,40 +5,41 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.kernels import emulator
 from benchmarks.kernels.emulator import CORES, CORTEX_M4, CORTEX_M7, KernelEmulator
 from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.sweep import mismatches_of_seed
-from tests.tflm_custom_ops import extreme_sums, generators
+from tests.tflm_custom_ops import arm_kernels, extreme_sums, generators
 from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, Mlp, OpKind, Projection, run_reference
-from tflm_custom_ops.sources import KERNELS, kernel_files
 
 pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed"
 )
 
-COUNT = 2000  # random operators of each kind on the Cortex-M7
+# Random operators of each kind on the Cortex-M7; every planted fault (test_planted_faults.py) shows
+# within 60. `python -m benchmarks.kernels.sweep` runs more.
+COUNT = 400
 
 
 @pytest.fixture(scope="module")
 def m7() -> KernelEmulator:
-    return KernelEmulator(emulator.build(CORTEX_M7), CORTEX_M7)
+    return KernelEmulator(arm_kernels.build(CORTEX_M7), CORTEX_M7)
 
 
 @pytest.fixture(scope="module")
 def m7_single_loads() -> KernelEmulator:
-    return KernelEmulator(emulator.build(CORTEX_M7, defines=["VIT_DSP_SINGLE_LOADS=1"]), CORTEX_M7)
+    return KernelEmulator(
+        arm_kernels.build(CORTEX_M7, defines=["VIT_DSP_SINGLE_LOADS=1"]), CORTEX_M7
+    )
 
 
 def test_counts_are_exact() -> None:
-    elf = emulator.build(CORTEX_M7, sources=[Path(__file__).with_name("counted.S")])
+    elf = arm_kernels.build(CORTEX_M7, sources=[Path(__file__).with_name("counted.S")])
     machine = KernelEmulator(elf, CORTEX_M7)
     for n in (1, 2, 1000, 100_000):
         call = machine.call("counted_loop", n)
@@ -57,7 +58,7 @@ def test_random_operators(kind: OpKind, m7: KernelEmulator) -> None:
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m33", "cortex-m3"])
 def test_other_cores(core: str) -> None:
     """M3 has no DSP extension: the portable kernels."""
-    machine = KernelEmulator(emulator.build(CORES[core]), CORES[core])
+    machine = KernelEmulator(arm_kernels.build(CORES[core]), CORES[core])
     for kind in OpKind:
         for seed in range(5000, 5040):
             assert mismatches_of_seed(machine, kind, seed) == 0, f"{kind} seed {seed}"
@@ -65,7 +66,7 @@ def test_other_cores(core: str) -> None:
 
 def test_portable_kernels_on_a_dsp_core() -> None:
     """VIT_NO_DSP keeps the portable kernels, which then use single DSP instructions."""
-    elf = emulator.build(CORTEX_M7, defines=["VIT_NO_DSP"])
+    elf = arm_kernels.build(CORTEX_M7, defines=["VIT_NO_DSP"])
     machine = KernelEmulator(elf, CORTEX_M7)
     assert not machine.elf.has_symbol("vit_dsp_gemm")
     for kind in OpKind:
@@ -173,7 +174,7 @@ def test_stack_is_bounded(m7: KernelEmulator) -> None:
 
 
 def test_same_counts_on_m4(m7: KernelEmulator) -> None:
-    m4 = KernelEmulator(emulator.build(CORTEX_M4), CORTEX_M4)
+    m4 = KernelEmulator(arm_kernels.build(CORTEX_M4), CORTEX_M4)
     rng = np.random.default_rng(3)
     op = generators.attention(rng, tokens=60, embed_dim=48, heads=2, head_dim=24, rank=0, bits=8)
     x = generators.random_input(op, rng)
@@ -185,10 +186,10 @@ def test_same_counts_on_m4(m7: KernelEmulator) -> None:
 def test_the_two_forms_of_the_loop_are_equal(m7: KernelEmulator, m7_single_loads) -> None:
     """VIT_DSP_SINGLE_LOADS: other instructions, the same bits, on every core that has them."""
     for kind in OpKind:
-        for seed in range(7000, 7150):
+        for seed in range(7000, 7100):
             assert mismatches_of_seed(m7_single_loads, kind, seed) == 0, f"{kind} seed {seed}"
     for core in ("cortex-m4", "cortex-m33"):
-        elf = emulator.build(CORES[core], defines=["VIT_DSP_SINGLE_LOADS=1"])
+        elf = arm_kernels.build(CORES[core], defines=["VIT_DSP_SINGLE_LOADS=1"])
         machine = KernelEmulator(elf, CORES[core])
         for kind in OpKind:
             for seed in range(7000, 7020):
@@ -201,7 +202,7 @@ def test_the_two_forms_of_the_loop_are_equal(m7: KernelEmulator, m7_single_loads
 
 def test_loading_ahead_stays_in_the_scratch() -> None:
     """What lies behind an operator's scratch may be no memory at all."""
-    elf = emulator.build(CORTEX_M7, defines=["VIT_DSP_SINGLE_LOADS=1"])
+    elf = arm_kernels.build(CORTEX_M7, defines=["VIT_DSP_SINGLE_LOADS=1"])
     machine = KernelEmulator(elf, CORTEX_M7)
     for kind in OpKind:
         for seed in range(8000, 8060):
@@ -209,19 +210,3 @@ def test_loading_ahead_stays_in_the_scratch() -> None:
             op = generators.random_op(kind, rng)
             xs = generators.random_inputs(op, rng)
             assert (run_operator(machine, op, *xs, watch=True).y == run_reference(op, *xs)).all()
-
-
-TARGETS = {name: core.compiler_flags() for name, core in CORES.items()} | {
-    "cortex-m55": ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
-}
-
-
-@pytest.mark.parametrize("target", sorted(TARGETS))
-def test_no_warnings(target: str, tmp_path: Path) -> None:
-    flags = ["-mthumb", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wvla", f"-I{KERNELS}"]
-    for source in kernel_files(".c", ".S"):
-        command = ["arm-none-eabi-gcc", *TARGETS[target], *flags, "-c", str(source)]
-        done = subprocess.run(
-            [*command, "-o", str(tmp_path / "out.o")], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr

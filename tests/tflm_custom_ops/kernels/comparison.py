@@ -2,7 +2,7 @@
 """Runs an operator through the C kernels and the reference, with every buffer watched.
 
 Used by the tests here, and as a program by the sanitizer test:
-``python comparison.py LIBRARY KIND FIRST_SEED COUNT`` and ``... fuzz-KIND ...``.
+``python comparison.py LIBRARY FIRST_SEED COUNT KIND...`` and ``... fuzz-KIND...``.
 """
 
 from __future__ import annotations
@@ -187,17 +187,18 @@ def fuzz_seed(library: HostLibrary, kind: OpKind, seed: int) -> bool:
 
 
 def main() -> int:
-    path, name, first, count = sys.argv[1:]
+    path, first, count, *names = sys.argv[1:]
     library = HostLibrary(Path(path))
-    kind = OpKind[name.removeprefix("fuzz-")]
-    accepted = 0
-    for seed in range(int(first), int(first) + int(count)):
-        if name.startswith("fuzz-"):
-            accepted += fuzz_seed(library, kind, seed)
-        elif wrong := mismatches_of_seed(library, kind, seed):
-            print(f"{name} seed {seed}: {wrong} values differ")
-            return 1
-    print(f"accepted {accepted}")
+    for name in names:
+        kind = OpKind[name.removeprefix("fuzz-")]
+        accepted = 0
+        for seed in range(int(first), int(first) + int(count)):
+            if name.startswith("fuzz-"):
+                accepted += fuzz_seed(library, kind, seed)
+            elif wrong := mismatches_of_seed(library, kind, seed):
+                print(f"{name} seed {seed}: {wrong} values differ")
+                return 1
+        print(f"{name}: accepted {accepted}", flush=True)
     return 0
 
 

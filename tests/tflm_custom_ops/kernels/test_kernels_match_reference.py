@@ -17,7 +17,8 @@ from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block
 from tflm_custom_ops.host_library import HostLibrary
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, OpKind, Projection, run_reference
 
-COUNT = 2000
+# Every planted fault (test_planted_faults.py) shows within 60; the sanitizers run others.
+COUNT = 400
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_random_operators(kind: OpKind, library: HostLibrary) -> None:
 
 seeds = st.integers(0, 2**32 - 1)
 # Few-example profiles: each example runs several schedules, and seeds already cover the bulk.
-quick = settings(max_examples=60, deadline=None, derandomize=True)
+quick = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 @quick

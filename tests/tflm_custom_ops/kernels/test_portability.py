@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.kernels import emulator
+from boards.core import Core
+from tests.tflm_custom_ops import arm_kernels
 from tflm_custom_ops import host_library
 from tflm_custom_ops.sources import KERNELS, kernel_files
 
-WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wvla", "-Wshadow")
-CPUS = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
 STACK_LIMIT = 3584  # bytes; the SRAM budget of a network is its arena and 8 KB
 ASSEMBLY_FRAME = 128  # bytes, more than any function in a .S file pushes
 ALLOWED_INCLUDES = {"stdint.h", "stddef.h", "string.h", "stdbool.h"}
@@ -43,42 +44,10 @@ def test_no_floating_point() -> None:
         assert not re.search(r"\b(float|double)\b", code), path.name
 
 
-def compile_arm(directory: Path, cpu: str, *extra: str) -> list[Path]:
-    assert COMPILER is not None
-    objects = []
-    sources = portable_sources()
-    if "-DVIT_NO_DSP" not in extra:
-        sources = [*sources, *kernel_files(".S")]
-    for source in sources:
-        target = directory / f"{source.stem}_{source.suffix[1:]}.o"
-        standard = ("-std=c11", *WARNINGS) if source.suffix == ".c" else ()
-        subprocess.run(
-            [
-                COMPILER,
-                f"-mcpu={cpu}",
-                "-mthumb",
-                "-O2",
-                "-ffreestanding",
-                *standard,
-                *extra,
-                f"-I{KERNELS}",
-                "-c",
-                str(source),
-                "-o",
-                str(target),
-            ],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        objects.append(target)
-    return objects
-
-
 @needs_arm
-@pytest.mark.parametrize("cpu", CPUS)
-def test_compiles_without_warnings_and_needs_no_library(cpu: str, tmp_path: Path) -> None:
-    objects = compile_arm(tmp_path, cpu)
+@pytest.mark.parametrize("core", emulator.CORES.values(), ids=lambda core: core.name)
+def test_compiles_without_warnings_and_needs_no_library(core: Core, tmp_path: Path) -> None:
+    objects = arm_kernels.objects(core)  # whose warnings are errors
     merged = tmp_path / "kernels.o"
     subprocess.run(["arm-none-eabi-ld", "-r", "-o", merged, *objects], check=True)
     listing = subprocess.run(
@@ -86,7 +55,7 @@ def test_compiles_without_warnings_and_needs_no_library(cpu: str, tmp_path: Path
     ).stdout
     for line in listing.splitlines():
         name = line.split()[-1]
-        assert ALLOWED_SYMBOLS.fullmatch(name), f"{cpu}: the kernels call {name}"
+        assert ALLOWED_SYMBOLS.fullmatch(name), f"{core.name}: the kernels call {name}"
     # Constant data only: nothing is kept between calls.
     sizes = subprocess.run(
         ["arm-none-eabi-size", "-A", merged], check=True, capture_output=True, text=True
@@ -94,6 +63,29 @@ def test_compiles_without_warnings_and_needs_no_library(cpu: str, tmp_path: Path
     for line in sizes.splitlines():
         if line.startswith((".data", ".bss")):
             assert int(line.split()[1]) == 0, line
+
+
+@needs_arm
+def test_compiles_for_the_cortex_m55(tmp_path: Path) -> None:
+    """No board here has it, and nothing runs: what its extensions select is compiled."""
+    core = ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard")
+    for source in kernel_files(".c", ".S"):
+        done = subprocess.run(
+            [
+                str(COMPILER), *core, "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wvla",
+                f"-I{KERNELS}", "-c", str(source), "-o", str(tmp_path / "out.o"),
+            ],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+@needs_arm
+def test_a_warning_is_an_error(tmp_path: Path) -> None:
+    source = tmp_path / "vit_narrow.c"
+    source.write_text("signed char narrow(int x);\nsigned char narrow(int x) { return x; }\n")
+    with pytest.raises(emulator.EmulationError, match="conversion"):
+        arm_kernels.build(sources=[source])
 
 
 def call_graph(directory: Path) -> tuple[dict[str, int], dict[str, set[str]]]:
@@ -118,7 +110,12 @@ def call_graph(directory: Path) -> tuple[dict[str, int], dict[str, set[str]]]:
 @pytest.mark.parametrize("extra", [(), ("-DVIT_NO_DSP",)], ids=["dsp", "portable"])
 def test_stack_of_every_kernel(extra: tuple[str, ...], tmp_path: Path) -> None:
     """The deepest call chain of any kernel keeps within the stack limit."""
-    compile_arm(tmp_path, "cortex-m7", "-fcallgraph-info=su", *extra)
+    sources = [*portable_sources(), *(() if extra else kernel_files(".S"))]
+    for source in sources:
+        target = str(tmp_path / f"{source.stem}_{source.suffix[1:]}.o")
+        command = [str(COMPILER), *emulator.CORTEX_M7.compiler_flags(), "-O2", "-std=c11", *extra]
+        command += ["-fcallgraph-info=su", f"-I{KERNELS}", "-c", str(source), "-o", target]
+        subprocess.run(command, check=True, capture_output=True)
     stack, calls = call_graph(tmp_path)
     stores = {name for name in stack if "vit_store_" in name}
     assert len(stores) >= 9

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.kernels import emulator
 from benchmarks.kernels.sweep import mismatches_of_seed
+from tests.tflm_custom_ops import arm_kernels
 from tflm_custom_ops.ops import OpKind
 
 pytestmark = pytest.mark.skipif(
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module", params=["cortex-m0plus", "cortex-m3"])
 def machine(request: pytest.FixtureRequest) -> emulator.KernelEmulator:
     core = emulator.CORES[request.param]
-    return emulator.KernelEmulator(emulator.build(core), core)
+    return emulator.KernelEmulator(arm_kernels.build(core), core)
 
 
 @pytest.mark.parametrize("kind", list(OpKind), ids=lambda kind: kind.name)

@@ -48,7 +48,7 @@ def test_valid_options_are_accepted(kind, seed, extreme):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 50),
     changes=st.lists(st.tuples(st.integers(0, 200), WORDS), min_size=1, max_size=3),
@@ -68,7 +68,7 @@ def test_one_damaged_word_gives_one_status(kind, seed, changes, cut):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_mutated_files_give_one_status(kind):
     seen = set()
-    for seed in range(400):
+    for seed in range(200):
         rng = np.random.default_rng([int(kind), seed])
         options, blob = mutate(*encode(generators.random_op(kind, rng)), rng)
         status = python_status(kind, options, blob)
