@@ -2,9 +2,6 @@
 """A new file is a board at once, in every command that takes one: nothing else to write."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +9,9 @@ import pytest
 from boards import board_names
 from converter.plan import plan_model
 from keras_models.presets import PRESETS
+from tests.commands import run_here
 from tests.converter.plan.vit_models import fused_model
 
-ROOT = Path(__file__).parents[2]
 BOARD = {
     "title": "My board",
     "cpu": "cortex-m33",
@@ -40,8 +37,7 @@ def folder(tmp_path_factory):
 
 
 def run(folder, module, *arguments):
-    command = [sys.executable, "-m", module, f"--board={folder / 'mine.json'}", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return run_here(module, f"--board={folder / 'mine.json'}", *arguments)
 
 
 def test_search_names_its_region(folder):
@@ -74,9 +70,7 @@ def test_inspect_refuses_what_does_not_link(folder):
     tight = json.loads(json.dumps(BOARD))
     tight["regions"][2]["length"] = 0x1000
     (folder / "tight.json").write_text(json.dumps(tight))
-    command = [sys.executable, "-m", "converter.inspect", f"--model={large}"]
-    command.append(f"--board={folder / 'tight.json'}")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_here("converter.inspect", f"--model={large}", f"--board={folder / 'tight.json'}")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "over budget on tight: region SLOW: arena" in line
@@ -96,8 +90,7 @@ def test_export_and_emulate_run_on_it(folder):
 @pytest.mark.parametrize("module", ["nas.report", "converter.inspect"])
 def test_an_unknown_board_is_named_with_those_there_are(folder, module):
     arguments = [f"--model={folder / 'model.tflite'}"] if module == "converter.inspect" else []
-    command = [sys.executable, "-m", module, "--board=nucleo", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_here(module, "--board=nucleo", *arguments)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.strip()]
     assert "unknown board 'nucleo'" in line

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +14,9 @@ from converter.plan.model import plan_model
 from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
 from keras_models.datasets.normalization import Normalization
+from tests.commands import run_here
 from tests.converter.compile import fused_models
 
-ROOT = Path(__file__).resolve().parents[2]
 ARCH = ArchConfig.uniform(
     name="tiny", image_size=8, channels=1, num_classes=2, patch_size=4, embed_dim=8, depth=1,
     heads=1, head_dim=8, mlp_ratio=2.0,
@@ -88,17 +86,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     ("command", "arguments", "name"), CASES, ids=[f"{c[0]}-{c[2]}-{i}" for i, c in enumerate(CASES)]
 )
 def test_one_line_names_the_file(
-    folder: Path, command: str, arguments: tuple[str, ...], name: str
+    folder: Path,
+    command: str,
+    arguments: tuple[str, ...],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = contents(folder)
-    done = subprocess.run(
-        [sys.executable, "-m", f"converter.{command}", *arguments],
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    monkeypatch.chdir(folder)
+    done = run_here(f"converter.{command}", *arguments)
     assert done.returncode == 1, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each family of the builder converts to a static, all-int8 .tflite with the operators expected."""
+"""Networks of the builder convert to a static, all-int8 .tflite with the operators expected.
+
+The other families: tests/converter/fuse/test_families.py, which converts them anyway.
+"""
 
 import collections
+import functools
+import tempfile
 
 import keras
 import numpy as np
@@ -32,7 +37,16 @@ def convert(model, arch, directory):
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    return Interpreter(model_content=converter.convert())
+    return converter.convert()
+
+
+@functools.cache
+def converted(name, module):
+    """(int8 file, network) of a preset with random weights."""
+    arch = get_preset(name)
+    model = random_weights(build_vit(arch, module), 0)
+    with tempfile.TemporaryDirectory() as directory:
+        return convert(model, arch, directory), model
 
 
 def ops_and_types(interpreter):
@@ -59,51 +73,24 @@ def expected_ops(arch):
     [("vit_digits", keras), ("test_gelu_tanh", keras), ("test_tiny", tf_keras)],
     ids=["digits-keras3", "gelu_tanh-keras3", "tiny-tf_keras"],
 )
-def test_clean_network_lowers_to_exactly_these_int8_operators(name, module, tmp_path):
-    arch = get_preset(name)
-    interpreter = convert(random_weights(build_vit(arch, module), 0), arch, str(tmp_path))
-    ops, types = ops_and_types(interpreter)
-    assert ops == expected_ops(arch)
+def test_clean_network_lowers_to_exactly_these_int8_operators(name, module):
+    ops, types = ops_and_types(Interpreter(model_content=converted(name, module)[0]))
+    assert ops == expected_ops(get_preset(name))
     assert types <= {"int8", "int32"}
 
 
-@pytest.mark.parametrize(
-    ("name", "also"),
-    [
-        ("test_cls", {"CONCATENATION": 1, "STRIDED_SLICE": 1}),
-        ("test_lowrank", {"FULLY_CONNECTED": 17}),
-        ("test_separate_qkv", {"FULLY_CONNECTED": 13, "SPLIT": 0}),
-        ("test_keras_mha", {"FULLY_CONNECTED": 13, "SOFTMAX": 2}),
-        ("test_quick_gelu", {"LOGISTIC": 1, "GELU": 0}),
-        ("test_mixed", {"FULLY_CONNECTED": 17, "SOFTMAX": 3}),
-        ("test_stem", {"CONV_2D": 3, "GELU": 2}),
-        ("test_padding", {"CONV_2D": 1}),
-    ],
-)
-def test_other_families_are_all_int8(name, also, tmp_path):
-    arch = get_preset(name)
-    interpreter = convert(random_weights(build_vit(arch), 0), arch, str(tmp_path))
-    ops, types = ops_and_types(interpreter)
-    assert {key: ops[key] for key in also} == also
-    assert types <= {"int8", "int32"}
-    interpreter.allocate_tensors()
-    for detail in interpreter.get_input_details() + interpreter.get_output_details():
-        assert detail["dtype"] == np.int8
-        assert detail["shape"][0] == 1
-
-
-def test_keras_norm_keeps_its_float_island(tmp_path):
+def test_keras_norm_keeps_its_float_island():
     """Why the clean norm exists; when this fails, Keras or the converter has changed."""
     arch = get_preset("test_keras_norm")
-    ops, types = ops_and_types(convert(random_weights(build_vit(arch), 0), arch, str(tmp_path)))
+    content, _ = converted("test_keras_norm", keras)
+    ops, types = ops_and_types(Interpreter(model_content=content))
     assert "float32" in types
     assert ops["NEG"] == ops["DEQUANTIZE"] == 2 * arch.depth + 1
 
 
-def test_int8_agrees_with_float(tmp_path):
-    arch = get_preset("vit_digits")
-    model = random_weights(build_vit(arch), 0)
-    interpreter = convert(model, arch, str(tmp_path))
+def test_int8_agrees_with_float():
+    content, model = converted("vit_digits", keras)
+    interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
     x = np.random.default_rng(3).uniform(-1, 1, (16, 8, 8, 1)).astype(np.float32)
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

@@ -138,8 +138,9 @@ def test_the_calibrated_file_has_the_plain_files_activations(calibrated: bytes) 
 def test_chosen_ranges_are_the_files_scales(
     model: Any, calibrated: bytes, choice: RangeChoice
 ) -> None:
-    narrowed = quantize(model, ARCH, images(), ranges=choice)
-    assert narrowed == quantize_calibrated(choose_ranges(calibrated, images(), choice))
+    narrowed = quantize_calibrated(choose_ranges(calibrated, images(), choice))
+    if choice.method == "mse":  # the whole way, once
+        assert quantize(model, ARCH, images(), ranges=choice) == narrowed
     interpreter = float_interpreter(calibrated)
     graph = parse(calibrated).graph
     gelu = next(op.outputs[0] for op in graph.operators if op.opcode == "GELU")
@@ -156,8 +157,9 @@ def test_chosen_ranges_are_the_files_scales(
         assert scales(narrowed, "GELU")[name] < wide
 
 
-def test_residual_logits_and_input_keep_their_extremes(model: Any, calibrated: bytes) -> None:
-    narrowed = quantize(model, ARCH, images(), ranges=RangeChoice("percentile", 90.0))
+def test_residual_logits_and_input_keep_their_extremes(calibrated: bytes) -> None:
+    choice = RangeChoice("percentile", 90.0)
+    narrowed = quantize_calibrated(choose_ranges(calibrated, images(), choice))
     plain = quantize_calibrated(calibrated)
     a, b = parse(narrowed).graph, parse(plain).graph
     ends = [(g.tensors[g.inputs[0]].scale, g.tensors[g.outputs[0]].scale) for g in (a, b)]

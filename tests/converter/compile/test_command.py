@@ -12,14 +12,14 @@ import pytest
 
 from converter.compile.compiler import CompiledModel, GeneratedFile
 from converter.plan.model import plan_model
+from tests.commands import run_here
 from tests.converter.compile import fused_models
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "converter.compile", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return run_here("converter.compile", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,9 @@ def test_generates_all_files(tmp_path, content):
     model, out, figures = tmp_path / "m.tflite", tmp_path / "out" / "c", tmp_path / "figures.json"
     planned = plan_model(content, streamed=True)
     model.write_bytes(planned.model_bytes)
-    result = run(f"--model={model}", f"--out={out}", f"--json={figures}", "--weights_in=external")
+    words = [f"--model={model}", f"--out={out}", f"--json={figures}", "--weights_in=external"]
+    command = [sys.executable, "-m", "converter.compile", *words]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     names = {"vit_model.h", "vit_model.c", "vit_model_weights.S", "vit_model_weights.bin"}
     assert names <= {p.name for p in out.iterdir()}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +16,9 @@ from converter.plan.model import plan_model
 from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
 from keras_models.datasets.normalization import Normalization
+from tests.commands import run_here
 from tests.converter.compile import fused_models
 from tests.tflm_custom_ops.builtins import one_op
-from toolchain import VARIABLE
 
 ARCH = ArchConfig.uniform(
     name="tiny", image_size=8, channels=1, num_classes=10, patch_size=4, embed_dim=8, depth=1,
@@ -33,17 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("evaluate")
 
 
-def run(folder: Path, *arguments: str, dataset: str = "digits") -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, dataset: str = "digits") -> subprocess.CompletedProcess[str]:
     given = [f"--dataset={dataset}"] if dataset else []
-    environment = {**os.environ, VARIABLE: str(folder / "cache")}
-    return subprocess.run(
-        [sys.executable, "-m", "converter.evaluate", *given, *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_here("converter.evaluate", *given, *arguments)
 
 
 def with_images(content: bytes) -> bytes:
@@ -96,7 +87,11 @@ def plain(folder: Path) -> Path:
 
 def test_fused_digits_in_host_and_tflm(folder, fused):
     out = folder / "report.json"
-    result = run(folder, f"--model={fused}", "--runtime=host,tflm", "--count=50", f"--json={out}")
+    words = [f"--model={fused}", "--runtime=host,tflm", "--count=50", f"--json={out}"]
+    result = subprocess.run(
+        [sys.executable, "-m", "converter.evaluate", "--dataset=digits", *words],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "host = tflm: 0 logits differ in 0 of 50 images" in result.stdout
     content = json.loads(out.read_text())
@@ -105,10 +100,8 @@ def test_fused_digits_in_host_and_tflm(folder, fused):
     assert np.sum(content["runtimes"]["tflm"]["confusion"]) == 50
 
 
-def test_plain_model_in_three_runtimes(folder, plain):
-    result = run(
-        folder, f"--model={plain}", "--runtime=litert,host,tflm", "--count=50", "--threads=1"
-    )
+def test_plain_model_in_three_runtimes(plain):
+    result = run(f"--model={plain}", "--runtime=litert,host,tflm", "--count=50", "--threads=1")
     assert result.returncode == 0, result.stderr
     assert "host = tflm: 0 logits differ in 0 of 50 images" in result.stdout
 
@@ -137,16 +130,16 @@ def test_bad_input_is_one_clear_line(folder, fused, seven, arguments, reason):
     text = folder / "notes.txt"
     text.write_text("this is not a model")
     names = {"fused": fused, "seven": seven, "text": text, "trained": trained(folder, 7)}
-    result = run(folder, *(a.format(**names) for a in arguments))
+    result = run(*(a.format(**names) for a in arguments))
     expect_one_line(result, reason)
 
 
 def test_a_data_set_is_named_or_comes_from_the_float_model(folder, fused):
-    result = run(folder, f"--model={fused}", dataset="")
+    result = run(f"--model={fused}", dataset="")
     expect_one_line(result, "give --dataset=digits|image_folder|cifar10|imagenet2012 or --network")
     directory = trained(folder, 10)
     (directory / "train.json").write_text('{"dataset": "image_folder"}')
-    result = run(folder, f"--model={fused}", f"--network={directory}", dataset="")
+    result = run(f"--model={fused}", f"--network={directory}", dataset="")
     expect_one_line(result, "train.json: trained on a folder of images; say where with --data_dir")
 
 

@@ -17,6 +17,7 @@ from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import Metadata, TfliteError, parse, serialize
 from converter.tflite.model import Signature
 from converter.tflite.writer import misaligned_buffers
+from tests.commands import run_here
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, token_input
 from tests.converter.fuse.plain_graph import PlainGraph
 from tflm_custom_ops.ops import Attention, Mlp, decode
@@ -133,7 +134,7 @@ def test_command(plain: bytes, tmp_path: Path) -> None:
 def test_command_on_a_bad_file(tmp_path: Path) -> None:
     source, target = tmp_path / "bad.tflite", tmp_path / "fused.tflite"
     source.write_bytes(b"not a network")
-    done = fuse_command(f"--model={source}", f"--out={target}")
+    done = run_here("converter.fuse", f"--model={source}", f"--out={target}")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [
         f"fuse: {source}: got file identifier b'a ne', expected b'TFL3': not a .tflite file, or "

@@ -285,7 +285,7 @@ def test_graph_without_anything_to_fuse_is_kept() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=75, deadline=None, derandomize=True)
 def test_damaged_file_is_refused_or_fused(data: st.DataObject) -> None:
     """No byte may lead to anything but a TfliteError or a file that parses."""
     content = bytearray(_whole_network())
@@ -306,7 +306,7 @@ def _whole_network() -> bytes:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_operator_without_its_operands(data: st.DataObject) -> None:
     """Parts of one operator go missing: an error that names it, or the rest is fused."""
     model = parse(_whole_network())

@@ -44,7 +44,7 @@ SPELLINGS = st.builds(
 
 
 @given(SPELLINGS, st.integers(0, 2**32 - 1))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_attention_block(spelling: AttentionSpelling, seed: int) -> None:
     g = PlainGraph(np.random.default_rng(seed))
     x = token_input(g, spelling.tokens, spelling.embed_dim, spelling.rank_3)
@@ -64,7 +64,7 @@ def test_attention_block(spelling: AttentionSpelling, seed: int) -> None:
     st.integers(3, 20),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 def test_mlp_block(
     activation: str, rank: int, skip_second: bool, width: int, hidden: int, seed: int
 ) -> None:

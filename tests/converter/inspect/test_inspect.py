@@ -17,6 +17,7 @@ from converter.plan import draw, minimalloc_csv, plan_model
 from converter.plan.report import BufferKind
 from converter.tflite import parse, serialize
 from keras_models.presets import PRESETS
+from tests.commands import run_here
 from tests.converter.plan.vit_models import fused_model
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -29,6 +30,11 @@ def benchmark():
 
 
 @pytest.fixture(scope="module")
+def streamed():
+    return inspect_model(fused_model(PRESETS["vit_t_240"]), streamed=True)
+
+
+@pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny.tflite"
     path.write_bytes(plan_model(fused_model(PRESETS["test_tiny"])).model_bytes)
@@ -36,8 +42,7 @@ def tiny(tmp_path_factory):
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "converter.inspect", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return run_here("converter.inspect", *map(str, arguments))
 
 
 def test_report_of_the_benchmark_network(benchmark):
@@ -66,17 +71,15 @@ def test_keys_and_values_are_shown_apart_from_scratch(benchmark):
     assert all(r.size_bytes >= 2 * 225 * 64 for r in kept)
 
 
-def test_a_file_without_a_plan_is_planned_as_asked():
-    content = fused_model(PRESETS["vit_t_240"])
-    resident = inspect_model(content)
-    streamed = inspect_model(content, streamed=True)
+def test_a_file_without_a_plan_is_planned_as_asked(streamed):
+    resident = inspect_model(fused_model(PRESETS["vit_t_240"]))
     assert resident.planned_here
     assert streamed.memory.streamed
     assert streamed.memory.arena_bytes <= 140_000 < resident.memory.arena_bytes
     assert streamed.memory.peak.name == "VitAttention"
 
 
-def test_over_budget_names_peak_and_what_helps(benchmark):
+def test_over_budget_names_peak_and_what_helps(benchmark, streamed):
     found = inspect_model(benchmark)
     budgets = Budgets(150_000, None, 4096, 1024, 0)
     line = over_budget(found, budgets)
@@ -86,7 +89,6 @@ def test_over_budget_names_peak_and_what_helps(benchmark):
     assert "\n" not in line
     line = over_budget(found, Budgets(90_000, None, 0, 0, 0))
     assert "a smaller network" in line
-    streamed = inspect_model(fused_model(PRESETS["vit_t_240"]), streamed=True)
     budget = streamed.memory.arena_bytes - 1
     line = over_budget(streamed, Budgets(budget, None, 0, 0, 0))
     assert "smaller token tiles" in line
@@ -119,7 +121,9 @@ def test_svg_shows_every_buffer_inside_the_frame(benchmark):
 
 def test_command_writes_every_format(tiny, tmp_path):
     files = {name: tmp_path / f"out.{name}" for name in ("json", "png", "html", "csv")}
-    done = run(f"--model={tiny}", *(f"--{name}={path}" for name, path in files.items()))
+    words = [f"--model={tiny}", *(f"--{name}={path}" for name, path in files.items())]
+    command = [sys.executable, "-m", "converter.inspect", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Peak: op" in done.stdout
     report = json.loads(files["json"].read_text())
@@ -149,7 +153,7 @@ def test_command_over_budget_fails_with_one_line_after_the_report(tiny):
     ("arguments", "message"),
     [
         (["--model=/nonexistent.tflite"], "/nonexistent.tflite: No such file"),
-        (["--model=pyproject.toml"], "not a .tflite file"),
+        ([f"--model={ROOT}/pyproject.toml"], "not a .tflite file"),
         (["--model=x.tflite", "stray"], "unexpected argument 'stray'"),
     ],
 )

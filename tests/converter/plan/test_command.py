@@ -11,6 +11,7 @@ import pytest
 from converter.plan import minimalloc_csv, read_plan
 from converter.plan.validate import violations
 from keras_models.presets import PRESETS
+from tests.commands import run_here
 from tests.converter.plan.plan_problems import random_problem
 from tests.converter.plan.vit_models import fused_model
 
@@ -18,15 +19,16 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "converter.plan", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return run_here("converter.plan", *map(str, arguments))
 
 
 def test_csv_in_and_solution_out(tmp_path):
     problem = random_problem(11, 40, with_overwrites=False)
     source, solution, figures = (tmp_path / n for n in ("in.csv", "out.csv", "f.json"))
     source.write_text(minimalloc_csv.writes(problem))
-    done = run(f"--problem={source}", f"--out={solution}", f"--json={figures}", "--time_limit_s=5")
+    words = [f"--problem={source}", f"--out={solution}", f"--json={figures}", "--time_limit_s=5"]
+    command = [sys.executable, "-m", "converter.plan", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     solved = minimalloc_csv.reads(solution.read_text())
     assert violations(problem, [b.offset for b in solved.buffers]) == []
@@ -52,7 +54,7 @@ def test_model_in_and_planned_model_out(tmp_path):
         ([], "expected either --model=FILE or --problem=FILE"),
         (["--model=a", "--problem=b"], "expected either --model=FILE or --problem=FILE"),
         (["--problem=/nonexistent.csv"], "/nonexistent.csv: No such file"),
-        (["--problem=pyproject.toml"], "csv header"),
+        ([f"--problem={ROOT}/pyproject.toml"], "csv header"),
         (["--problem={csv}", "--arena=10"], "the best placement found needs"),
         (["--model={model}", "--arena=500", "--out={out}"], "over budget"),
     ],

@@ -15,6 +15,7 @@ import pytest
 from converter.quantize.ptq import QuantizeError, check_calibration, quantize
 from converter.tflite import parse
 from keras_models.arch import ArchConfig
+from tests.commands import run_here
 from tflm_vit.stderr import captured_stderr
 
 ARCH = ArchConfig.uniform(
@@ -123,7 +124,7 @@ def test_command(tmp_path: Path) -> None:
 
 
 def test_command_without_a_network(tmp_path: Path) -> None:
-    done = quantize_command(f"--out={tmp_path}/p.tflite")
+    done = run_here("converter.quantize", f"--out={tmp_path}/p.tflite")
     assert done.returncode == 2
     assert done.stderr.startswith("quantize: --network is missing: ")
     assert len(done.stderr.strip().splitlines()) == 1

@@ -18,12 +18,13 @@ from converter.quantize.calibration import pack, set_range
 from converter.quantize.ptq import calibrate, quantize_calibrated
 from converter.runtimes.reference import GraphInterpreter
 from converter.sensitivity.pieces import FloatPiece
-from converter.sensitivity.report import short
+from converter.sensitivity.report import SensitivityReport, short
 from converter.sensitivity.study import Study
 from converter.sensitivity.values import quantized, real
 from converter.tflite import TfliteError, parse
 from converter.tflite.schema import schema
 from keras_models.arch import ArchConfig
+from tests.commands import run_here
 from tflm_vit.stderr import captured_stderr
 
 ARCH = ArchConfig.uniform(
@@ -60,19 +61,24 @@ def widened(calibrated: bytes, opcode: str, rank: int, factor: float) -> bytes:
     return pack(tree)
 
 
+@pytest.fixture(scope="module")
+def fine(calibrated: bytes) -> SensitivityReport:
+    study = Study(calibrated, quantize_calibrated(calibrated), 16)
+    return study.run(images(8, 1), None, lambda n: None)
+
+
 @pytest.mark.parametrize(
-    ("opcode", "rank", "name"),
-    [("GELU", 0, "VitMlp"), ("GELU", 1, "VitMlp"), ("BATCH_MATMUL", 1, "VitAttention")],
+    ("opcode", "rank", "name"), [("GELU", 1, "VitMlp"), ("BATCH_MATMUL", 1, "VitAttention")]
 )
-def test_the_bad_operator_stands_out(calibrated: bytes, opcode: str, rank: int, name: str) -> None:
+def test_the_bad_operator_stands_out(
+    calibrated: bytes, fine: SensitivityReport, opcode: str, rank: int, name: str
+) -> None:
     bad = widened(calibrated, opcode, rank, 120.0)
     report = Study(bad, quantize_calibrated(bad), 16).run(images(8, 1), None, lambda n: None)
     worst = min(report.operators, key=lambda op: op.own_db or 99)
     assert worst.name == name
     assert worst == min(report.operators, key=lambda op: op.alone_db or 99)
     assert worst == max(report.operators, key=lambda op: op.left_out_db or 99)
-    good = Study(calibrated, quantize_calibrated(calibrated), 16)
-    fine = good.run(images(8, 1), None, lambda n: None)
     assert worst.own_db < fine.operators[worst.index].own_db - 6
     assert report.db < fine.db - 3
     assert worst.left_out_db > report.db + 3
@@ -161,13 +167,10 @@ def test_bad_input_is_one_line_before_the_work(
 ) -> None:
     ARCH.save(str(tmp_path / "five.json"))
     ARCH.replace(num_classes=10).save(str(tmp_path / "a.json"))
-    command = [
-        sys.executable, "-m", "converter.sensitivity", f"--network={tmp_path}/a.json",
-        "--weights=random",
-    ]  # fmt: skip
-    command += [f"--dataset={dataset}"] * bool(dataset)
-    command += [a.format(folder=tmp_path) for a in arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [f"--network={tmp_path}/a.json", "--weights=random"]
+    words += [f"--dataset={dataset}"] * bool(dataset)
+    words += [a.format(folder=tmp_path) for a in arguments]
+    done = run_here("converter.sensitivity", *words)
     assert done.returncode == (2 if "more" in arguments else 1)
     assert done.stderr.startswith("sensitivity: ")
     assert reason.format(folder=tmp_path) in done.stderr

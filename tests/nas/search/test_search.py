@@ -121,6 +121,9 @@ def _slow(config):
     return accuracy(config)
 
 
+# Workers are forked: they have the imports already, which take longer than a search.
+
+
 def _work(place, worker):
     searcher(place, resume=True, worker=worker, score=_slow).run(40)
 
@@ -128,7 +131,7 @@ def _work(place, worker):
 def test_workers_share_a_study_and_one_that_is_killed_loses_nothing(tmp_path):
     place = tmp_path / "study"
     open_study(str(place), "setup", False)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_work, args=(place, i)) for i in range(2)]
     for worker in workers:
         worker.start()
@@ -155,7 +158,7 @@ def test_killing_all_workers_and_starting_again_loses_no_finished_trial(tmp_path
     """SIGKILL for both at once, a line cut off in the journal, then new processes to the end."""
     place = tmp_path / "study"
     open_study(str(place), "setup", False)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_work, args=(place, i)) for i in range(2)]
     for worker in workers:
         worker.start()

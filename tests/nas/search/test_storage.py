@@ -41,7 +41,7 @@ def _slow(config):
 
 
 def start(place, worker, trials, score):
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     process = context.Process(target=_work, args=(place, worker, trials, score))
     process.start()
     return process
@@ -106,7 +106,7 @@ def _hold(folder):
 def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path, monkeypatch):
     """With a relative path as well, as --out gives it."""
     (tmp_path / "runs").mkdir()
-    holder = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path,))
+    holder = multiprocessing.get_context("fork").Process(target=_hold, args=(tmp_path,))
     holder.start()
     until((tmp_path / "held").exists)
     monkeypatch.chdir(tmp_path)

@@ -55,18 +55,15 @@ def difference(a, b):
 
 @pytest.mark.parametrize("kind", SPACE_KINDS)
 def test_extracted_networks_equal_the_supernet(kind):
-    """40 random sub-networks of each space."""
+    """Random sub-networks of each space, and the largest and smallest with every patch."""
     space = SPACE_KINDS[kind]
     net, rng = randomized(space)
     steps, images = Steps(net), images_of(space, rng)
-    patches = set()
-    for _ in range(40):
-        config = space.sample(rng)
-        patches.add(config.patch)
+    ends = [end(patch) for patch in space.patches for end in (space.largest, space.smallest)]
+    for config in (*ends, *(space.sample(rng) for _ in range(8))):
         model = extract(net, config)
         assert difference(steps.logits(images, config), model(images, training=False)) < 2e-5
         assert model.count_params() >= space.arch(config).params
-    assert patches == set(space.patches)
     assert len(steps.compilations) == len(space.patches)  # not one per sub-network
 
 
@@ -87,20 +84,20 @@ def test_extraction_would_notice_a_wrong_width():
 
 
 def test_one_compilation_per_patch_and_learning():
-    space = SPACE_KINDS["stems"]
+    space = SPACE_KINDS["stems"].replace(patches=(Patch(4), Patch(2, STEM)))
     net, rng = Supernet(space), np.random.default_rng(0)
     net.build()
     steps = Steps(net, keras.optimizers.AdamW(3e-3), Objective(0.0, 0.5))
     images = images_of(space, rng, 12)
     labels = np.eye(3, dtype=np.float32)[np.arange(12) % 3]
     losses = []
-    for _ in range(60):
-        patch = space.patches[int(rng.integers(4))]
+    for _ in range(40):
+        patch = space.patches[int(rng.integers(2))]
         configs = [space.largest(patch)]
         configs += [dataclasses.replace(space.sample(rng), patch=patch) for _ in range(1)]
         losses.append(steps.train(images, labels, configs))
     trained = [patch for kind, patch in steps.compilations if kind == "train"]
-    assert len(trained) == len(set(trained)) == 4
+    assert len(trained) == len(set(trained)) == 2
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     for patch in space.patches:  # batch normalization and all: what was trained is extracted
         config = dataclasses.replace(space.sample(rng), patch=patch)
