@@ -18,7 +18,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.mutations.faults import FAULTS, Fault
+from benchmarks.mutations.fault import Fault
+from benchmarks.mutations.faults import FAULTS
 from benchmarks.versions import versions_of
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json

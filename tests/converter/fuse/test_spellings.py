@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from converter import schedule
+from converter.tflite import parse
 from tests.converter.fuse.blocks import (
     ACTIVATIONS,
     AttentionSpelling,
@@ -17,6 +21,7 @@ from tests.converter.fuse.blocks import (
 )
 from tests.converter.fuse.checks import outcome
 from tests.converter.fuse.plain_graph import PlainGraph, options
+from tflm_custom_ops.ops import Attention, decode
 
 # Fused results may be a little worse than plain ones by luck on a handful of numbers.
 _TOLERANCE_DB = 6.0
@@ -76,6 +81,21 @@ def test_mlp_block(
     assert result.codes == {"VitMlp": 1}
     assert result.report.ops_after == 1
     assert result.fused_db > min(_MINIMUM_DB, result.plain_db - _TOLERANCE_DB)
+
+
+def test_the_layer_that_q_k_and_v_share_runs_once() -> None:
+    g = PlainGraph(np.random.default_rng(3))
+    spelling = AttentionSpelling(packed=True, rank=3)
+    x = token_input(g, spelling.tokens, spelling.embed_dim)
+    graph = parse(outcome(g, x, attention(g, x, spelling)).model_bytes).graph
+    (found,) = graph.operators
+    blob = graph.tensors[found.inputs[-1]].data
+    assert blob is not None
+    op = decode(found.custom_options, blob.tobytes())
+    assert isinstance(op, Attention)
+    assert op.shared_down
+    apart = dataclasses.replace(op, shared_down=False)
+    assert schedule.cost(op).instructions < schedule.cost(apart).instructions
 
 
 def test_two_blocks_share_nothing() -> None:

@@ -41,11 +41,19 @@ def test_every_number_of_passes_has_its_smallest_tile(tokens):
         assert -(-tokens // best) == -(-tokens // wanted)
 
 
+def test_a_good_tile_reads_weights_as_often_as_one_of_16_tokens():
+    assert cost.is_good_tile(14, 25)  # two passes, as with 16
+    assert not cost.is_good_tile(12, 25)
+    assert cost.is_good_tile(2, 2)
+    assert all(cost.is_good_tile(16, tokens) for tokens in (1, 16, 17, 225))
+    assert not cost.is_good_tile(14, 225)
+
+
 @given(st.integers(1, 4000))
 def test_hidden_tiles_are_valid(hidden):
     for tile in hidden_tiles(hidden):
         assert 1 <= tile <= hidden
-        assert tile == hidden or tile % 2 == 0
+        assert tile == hidden or tile % 4 == 0
 
 
 @pytest.mark.parametrize("op", [ATTENTION, MLP], ids=["attention", "mlp"])
