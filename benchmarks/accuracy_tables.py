@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tables in docs/accuracy.md and docs/training.md from the recorded results.
+"""Writes the tables in docs/accuracy.md, training.md and your_model.md from the recorded results.
 
     python -m benchmarks.accuracy_tables          # rewrites the parts between the markers
 
@@ -25,6 +25,7 @@ FLAGS = flags.FlagSet("accuracy_tables", __doc__)
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "accuracy.md"
 TRAINING = ROOT / "docs" / "training.md"
+YOUR_MODEL = ROOT / "docs" / "your_model.md"
 RESULTS = ROOT / "docs" / "results"
 SHIPPED = ROOT / "keras_models" / "trained"
 
@@ -146,6 +147,33 @@ def augmentation() -> list[str]:
     return [*_table(head, rows), "", "```", *_wrapped(data["command"]), "```"]
 
 
+def keras_io() -> list[str]:
+    """The ViT from its keras.io page, on the test images and on two boards."""
+    data = json.loads((RESULTS / "keras_io_vit.json").read_text())
+    head = (f"{data['test_images']:,} test images", "top-1 %", "loss, points", "95 %", "= float %")
+    rows = [
+        (
+            score["name"],
+            f"{100 * score['top1']:.1f}",
+            f"{100 * score['loss']:+.1f}",
+            f"{100 * score['loss_low']:+.1f}..{100 * score['loss_high']:+.1f}",
+            f"{100 * score['agreement']:.1f}",
+        )
+        for score in data["scores"]
+    ]
+    board, *_ = data["boards"]
+    boards = " and ".join(f"`{each['board']}`" for each in data["boards"])
+    note = (
+        f"{data['ops_before']} operators become {data['ops_after']}. Trained for {data['epochs']} "
+        f"epochs on {data['train_images']:,} images only, so that the float network has learnt "
+        f"little. Projects ({', '.join(board['formats'])}) for {boards}; emulated: "
+        f"{board['instructions'] / 1e6:.1f} M instructions, {board['sram_bytes']:,} bytes of SRAM, "
+        f"{board['flash_bytes']:,} of flash, logits equal to the host's."
+    )
+    command = _wrapped(data["recorded"]["command"])
+    return [*_table(head, rows), "", *textwrap.wrap(note, 120), "", "```", *command, "```"]
+
+
 DOCUMENTS: dict[Path, dict[str, Callable[[], list[str]]]] = {
     DOCUMENT: {
         "sqnr": sqnr,
@@ -155,6 +183,7 @@ DOCUMENTS: dict[Path, dict[str, Callable[[], list[str]]]] = {
         "cifar10": cifar10,
     },
     TRAINING: {"augmentation": augmentation},
+    YOUR_MODEL: {"keras_io": keras_io},
 }
 
 
