@@ -18,18 +18,22 @@ from keras_models.parts import (
     ACTIVATIONS,
     ATTENTIONS,
     NORMS,
+    PATCHES,
     POOLS,
     ArchError,
     BlockRanks,
+    Places,
     StemLayer,
     TransformerBlock,
     check_choice,
     check_int,
     check_ranks,
     check_ratio,
+    check_relative,
     check_stem,
     fail,
     known_fields,
+    later,
     linear_macs,
     linear_params,
     load_json,
@@ -38,6 +42,7 @@ from keras_models.parts import (
     stem_macs,
     stem_params,
     stem_sides,
+    without_unused,
 )
 from tflm_vit.files import parse_json, write_atomic
 
@@ -61,13 +66,16 @@ class ArchConfig:
       mlp_ratio: hidden width of each block's MLP over embed_dim; embed_dim * ratio is an integer.
       head_dim: width of a head; the width of q, k and v is heads * head_dim, whatever embed_dim.
       ranks: low ranks of each block; empty means that all layers are dense.
-      pool: "mean" over the tokens or "cls" (a class token is prepended).
+      pool: "mean" over the tokens, "cls" (a class token is prepended) or "patches" (a class token
+        is prepended, the mean is that of the others: AutoFormer's option gp).
       activation: "gelu" (exact, erf), "gelu_tanh" or "quick_gelu" (x * sigmoid(1.702 x)).
       attention: "packed" (one qkv layer), "separate" (q, k and v layers) or "keras"
         (`keras.layers.MultiHeadAttention`; dense only).
       norm: "clean" (a LayerNormalization that lowers to int8 without a float island) or "keras"
         (`keras.layers.LayerNormalization`).
       norm_epsilon: added to the variance.
+      relative_position: largest distance in rows or columns that AutoFormer's and MCUFormer's
+        tables of relative keys and values tell apart (14 as published); 0 for none.
     """
 
     name: str = "vit"
@@ -87,6 +95,7 @@ class ArchConfig:
     attention: str = "packed"
     norm: str = "clean"
     norm_epsilon: float = 1e-6
+    relative_position: int = later(0)
 
     def __post_init__(self) -> None:
         self._check_scalars()
@@ -106,12 +115,13 @@ class ArchConfig:
         check_int("patch_padding", self.patch_padding, 0, self.patch_size - 1)
         check_int("embed_dim", self.embed_dim, 1, 8192)
         check_int("head_dim", self.head_dim, 1, 1024)
-        check_choice("pool", self.pool, POOLS)
+        check_choice("pool", self.pool, (*POOLS, PATCHES))
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("attention", self.attention, ATTENTIONS)
         check_choice("norm", self.norm, NORMS)
         if not isinstance(self.norm_epsilon, float) or not 0.0 < self.norm_epsilon <= 0.1:
             fail("norm_epsilon", self.norm_epsilon, "a float above 0 and at most 0.1")
+        check_relative("relative_position", self.relative_position, self.attention)
 
     def _check_patches(self) -> None:
         side = check_stem(self.stem, self.image_size)
@@ -169,7 +179,12 @@ class ArchConfig:
     @property
     def tokens(self) -> int:
         """Tokens in the transformer, class token included."""
-        return self.grid * self.grid + (1 if self.pool == "cls" else 0)
+        return self.grid * self.grid + self.class_token
+
+    @property
+    def class_token(self) -> bool:
+        """Whether a class token comes before the patches."""
+        return self.pool != "mean"
 
     def inner_dim(self, block: int) -> int:
         """Width of q, of k and of v in a block."""
@@ -190,6 +205,7 @@ class ArchConfig:
             self.head_dim,
             self.hidden_dim(index),
             self.block_ranks(index),
+            Places(self.grid, int(self.class_token), relative=self.relative_position),
         )
 
     def block_linears(self, block: int) -> tuple[tuple[int, int, int], ...]:
@@ -206,11 +222,9 @@ class ArchConfig:
         """Trainable parameters of the whole network."""
         dim = self.embed_dim
         patch = linear_params(self.patch_size**2 * self.patch_input_channels, dim, 0)
-        position = self.tokens * dim + (dim if self.pool == "cls" else 0)
-        blocks = sum(
-            4 * dim + sum(linear_params(*linear) for linear in self.block_linears(b))
-            for b in range(self.depth)
-        )
+        position = self.tokens * dim + (dim if self.class_token else 0)
+        packed = self.attention == "packed"
+        blocks = sum(self.block(b).params(packed) for b in range(self.depth))
         head = 2 * dim + linear_params(dim, self.num_classes, 0)
         return self.stem_params + patch + position + blocks + head
 
@@ -220,8 +234,7 @@ class ArchConfig:
 
     def block_macs(self, block: int) -> int:
         """Multiply-accumulates of one block: linear layers, Q.K^T and attention.V."""
-        linear = sum(linear_macs(*each) for each in self.block_linears(block))
-        return self.tokens * linear + 2 * self.tokens**2 * self.inner_dim(block)
+        return self.block(block).macs(self.attention == "packed")
 
     @property
     def macs(self) -> int:
@@ -255,7 +268,12 @@ class ArchConfig:
 
     def to_json(self) -> str:
         """JSON text with one key per attribute, in the order of the class."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        return json.dumps(self.tree(), indent=2) + "\n"
+
+    def tree(self) -> dict[str, Any]:
+        """Its attributes as plain data, without those that were added later and are not used, so
+        that files and checkpoints are what they were."""
+        return without_unused(dataclasses.asdict(self), type(self))
 
     @classmethod
     def from_json(cls, text: str) -> ArchConfig:

@@ -87,19 +87,31 @@ def transformer_block(build: NetworkBuilder, x: Any, block: TransformerBlock, in
 
 def _attention(build: NetworkBuilder, x: Any, block: TransformerBlock, index: int) -> Any:
     name, ranks = f"block{index}", block.ranks
-    y = build.layer_norm(f"{name}_norm1")(x)
+    y, places = build.layer_norm(f"{name}_norm1")(x), block.places
     if build.arch.attention == "keras":
         attention = build.kit.keras.layers.MultiHeadAttention(
             num_heads=block.heads, key_dim=block.head_dim, name=f"{name}_attention"
         )
         return build.residual(x, attention(y, y), index, f"{name}_add1")
+    cut = (places.side, places.window, places.shift)
+    if places.window:
+        y = build.kit.Windows(*cut, name=f"{name}_windows")(y)
     if build.arch.attention == "packed":
         qkv = build.linear(y, 3 * block.inner, ranks.qkv, f"{name}_qkv")
     else:
         qkv = [build.linear(y, block.inner, ranks.qkv, f"{name}_{part}") for part in "qkv"]
-    y = build.kit.ScaledDotProduct(block.heads, block.head_dim, name=f"{name}_sdpa")(qkv)
+    y = _dot_product(build, block, f"{name}_sdpa")(qkv)
     y = build.linear(y, block.width, ranks.proj, f"{name}_proj")
+    if places.window:
+        y = build.kit.Windows(*cut, back=True, name=f"{name}_joined")(y)
     return build.residual(x, y, index, f"{name}_add1")
+
+
+def _dot_product(build: NetworkBuilder, block: TransformerBlock, name: str) -> Any:
+    if not block.places.matter:
+        return build.kit.ScaledDotProduct(block.heads, block.head_dim, name=name)
+    places = dataclasses.asdict(block.places)
+    return build.kit.GridDotProduct(block.heads, block.head_dim, **places, name=name)
 
 
 def _mlp(build: NetworkBuilder, x: Any, block: TransformerBlock, index: int) -> Any:

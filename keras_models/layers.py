@@ -12,6 +12,8 @@ import dataclasses
 import functools
 from typing import Any
 
+from keras_models.grid_layers import grid_dot_product, windows
+
 PACKAGE = "keras_models"
 QUICK_GELU_SLOPE = 1.702  # MCUFormer eq. 7: GELU(x) ~ x * sigmoid(1.702 x)
 
@@ -27,6 +29,8 @@ class Layers:
     Activation: Any
     TokenPool: Any
     PatchMerge: Any
+    Windows: Any
+    GridDotProduct: Any
 
 
 def is_keras_3(keras_module: Any) -> bool:
@@ -64,6 +68,12 @@ class TfOps:
 
     def narrow(self, x: Any, like: Any) -> Any:
         return x
+
+    def take(self, table: Any, rows: Any) -> Any:
+        return self._tf.gather(table, rows)
+
+    def constant(self, value: Any, like: Any) -> Any:
+        return self._tf.constant(value, like.dtype)
 
     def batch(self, x: Any) -> Any:
         """Batch size: a number where it is static, so that the converter sees a constant."""
@@ -106,6 +116,14 @@ class Keras3Ops:
     def _type(self, x: Any) -> Any:
         return self._standardize(x.dtype)
 
+    def take(self, table: Any, rows: Any) -> Any:
+        """Rows of a table by constant numbers of any shape."""
+        return self._ops.take(table, rows, axis=0)
+
+    def constant(self, value: Any, like: Any) -> Any:
+        """A NumPy array in another tensor's type."""
+        return self._ops.convert_to_tensor(value, dtype=self._type(like))
+
     def batch(self, x: Any) -> Any:
         return self._ops.shape(x)[0]
 
@@ -127,6 +145,8 @@ def layers_for(keras_module: Any) -> Layers:
         Activation=_activation(keras_module, ops),
         TokenPool=_token_pool(keras_module, ops),
         PatchMerge=_patch_merge(keras_module, ops),
+        Windows=windows(keras_module, ops, _register(keras_module)),
+        GridDotProduct=grid_dot_product(keras_module, ops, _register(keras_module)),
     )
 
 
@@ -276,14 +296,17 @@ def _activation(keras_module: Any, ops: Any) -> Any:
 def _token_pool(keras_module: Any, ops: Any) -> Any:
     @_register(keras_module)
     class TokenPool(keras_module.layers.Layer):  # type: ignore[misc]
-        """(batch, tokens, dim) -> (batch, dim): the mean of the tokens, or the class token."""
+        """(batch, tokens, dim) -> (batch, dim): the mean of the tokens ("mean"), of those behind
+        the class token ("patches"), or the class token ("cls")."""
 
         def __init__(self, pool: str, **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.pool = pool
 
         def call(self, x: Any) -> Any:
-            return x[:, 0] if self.pool == "cls" else ops.mean_of(x, axis=1)
+            if self.pool == "cls":
+                return x[:, 0]
+            return ops.mean_of(x[:, 1:] if self.pool == "patches" else x, axis=1)
 
         def compute_output_shape(self, input_shape: Any) -> Any:
             return (input_shape[0], input_shape[2])

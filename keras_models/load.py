@@ -20,6 +20,7 @@ from keras_models.arch import ArchConfig
 from keras_models.layers import is_keras_3
 from keras_models.parts import ArchError
 from keras_models.presets import PRESETS
+from keras_models.published_presets import PUBLISHED_PRESETS
 from keras_models.resnet import TEACHERS, ResNetConfig, build_resnet, is_resnet_json
 from keras_models.staged import Architecture, StagedConfig, is_staged_json
 from keras_models.staged_presets import STAGED_PRESETS
@@ -37,8 +38,8 @@ class ModelNotFoundError(ValueError):
 
 
 Network = Architecture | ResNetConfig
-_NAMED: dict[str, Network] = {**PRESETS, **STAGED_PRESETS, **TEACHERS}
-_DEPLOYED = (*PRESETS, *STAGED_PRESETS)
+_NAMED: dict[str, Network] = {**PRESETS, **STAGED_PRESETS, **PUBLISHED_PRESETS, **TEACHERS}
+_DEPLOYED = (*PRESETS, *STAGED_PRESETS, *PUBLISHED_PRESETS)
 
 
 def resolve_network(preset_or_path: str) -> Network:

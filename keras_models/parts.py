@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 STEM_ACTIVATIONS = ("relu", "gelu", "none")
 POOLS = ("mean", "cls")
+PATCHES = "patches"  # a pool as well; searches and imports of weights do not know it
 ATTENTIONS = ("packed", "separate", "keras")
 NORMS = ("clean", "keras")
+MAX_RELATIVE_DISTANCE = 64
+LATER = "later"
 Config = TypeVar("Config")
 
 
@@ -147,6 +150,46 @@ def linear_macs(inputs: int, outputs: int, rank: int) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
+class Places:
+    """What a block of attention makes of the places of its tokens.
+
+    Attributes:
+      side: of the grid that they form.
+      prefix: tokens before the grid (a class token).
+      window: side of the windows that tokens see each other in; 0: all see all.
+      shift: rows and columns by which the grid is rolled before it is cut into windows.
+      bias: a number for each head and distance is added to the scores (Swin).
+      relative: largest distance of the tables of relative keys and values (AutoFormer); 0: none.
+    """
+
+    side: int
+    prefix: int = 0
+    window: int = 0
+    shift: int = 0
+    bias: bool = False
+    relative: int = 0
+
+    @property
+    def matter(self) -> bool:
+        """Whether attention depends on them at all."""
+        return bool(self.window or self.bias or self.relative)
+
+    @property
+    def tokens(self) -> int:
+        return self.prefix + self.side**2
+
+    @property
+    def seen(self) -> int:
+        """Tokens that a token sees."""
+        return self.window**2 or self.tokens
+
+    @property
+    def relative_entries(self) -> int:
+        """Of the tables by row and by column distance together; two for the class token."""
+        return 4 * self.relative + 4 if self.relative else 0
+
+
+@dataclasses.dataclass(frozen=True)
 class TransformerBlock:
     """One block of attention and MLP, whatever kind of architecture it is of.
 
@@ -155,13 +198,15 @@ class TransformerBlock:
       heads, head_dim: the width of q, of k and of v is their product.
       hidden: width of the MLP.
       ranks: of its linear layers.
+      places: of its tokens.
     """
 
     width: int
     heads: int
     head_dim: int
     hidden: int
-    ranks: BlockRanks = BlockRanks()
+    ranks: BlockRanks
+    places: Places
 
     @property
     def inner(self) -> int:
@@ -179,6 +224,20 @@ class TransformerBlock:
         fc1, fc2 = (self.width, self.hidden, ranks.fc1), (self.hidden, self.width, ranks.fc2)
         return (*qkv, proj, fc1, fc2)
 
+    def params(self, packed: bool) -> int:
+        """Trainable parameters."""
+        places = self.places
+        bias = (2 * (places.window or places.side) - 1) ** 2 * self.heads if places.bias else 0
+        relative = 2 * places.relative_entries * self.head_dim
+        linear = sum(linear_params(*each) for each in self.linears(packed))
+        return 4 * self.width + linear + bias + relative
+
+    def macs(self, packed: bool) -> int:
+        """Multiply-accumulates: linear layers, Q.K^T and attention.V, relative tables."""
+        linear = sum(linear_macs(*each) for each in self.linears(packed))
+        products = 2 * (self.places.seen + self.places.relative_entries) * self.inner
+        return self.places.tokens * (linear + products)
+
 
 def check_ratio(field: str, ratio: object, width: int) -> None:
     """Raises `ArchError` unless width * ratio is a positive integer."""
@@ -188,6 +247,13 @@ def check_ratio(field: str, ratio: object, width: int) -> None:
     hidden = width * ratio
     if abs(hidden - round(hidden)) > 1e-6 or round(hidden) < 1:
         fail(field, ratio, f"a ratio with an integer hidden width (width {width} * it = {hidden})")
+
+
+def check_relative(field: str, largest: object, attention: str) -> None:
+    """Raises `ArchError` unless this is a largest distance, or 0."""
+    check_int(field, largest, 0, MAX_RELATIVE_DISTANCE)
+    if largest and attention == "keras":
+        fail(field, largest, '0 with attention="keras"')
 
 
 def check_ranks(field: str, ranks: object, block: TransformerBlock, attention: str) -> None:
@@ -219,6 +285,21 @@ def load_json(path: str | os.PathLike[str], parse: Callable[[str], Config]) -> C
         return parse(text)
     except ArchError as error:
         raise ArchError(f"{os.fspath(path)}: {error}") from error
+
+
+def later(default: Any) -> Any:
+    """A field that was added to a dataclass whose files and checkpoints exist."""
+    return dataclasses.field(default=default, metadata={LATER: True})
+
+
+def without_unused(tree: dict[str, Any], kind: type) -> dict[str, Any]:
+    """A dataclass as a tree, without fields that were added later and have their default."""
+    gone = {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.metadata.get(LATER) and tree[field.name] == field.default
+    }
+    return {name: value for name, value in tree.items() if name not in gone}
 
 
 def known_fields(where: str, data: object, kind: type) -> dict[str, Any]:

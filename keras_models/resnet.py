@@ -95,13 +95,17 @@ class ResNetConfig:
         )
         return convolutions + self.widths[-1] * self.num_classes
 
+    def tree(self) -> dict[str, Any]:
+        """Its attributes as plain data."""
+        return dataclasses.asdict(self)
+
     def replace(self, **changes: Any) -> ResNetConfig:
         """A copy with some attributes changed, validated."""
         return dataclasses.replace(self, **changes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes JSON; the file appears whole or not at all."""
-        tree = {"kind": KIND, **dataclasses.asdict(self)}
+        tree = {"kind": KIND, **self.tree()}
         write_atomic(path, (json.dumps(tree, indent=2) + "\n").encode())
 
     @classmethod

@@ -33,6 +33,7 @@ from keras_models.parts import (
     stem_macs,
     stem_params,
     stem_sides,
+    without_unused,
 )
 from keras_models.stages import (
     ATTENTION_BLOCKS,
@@ -95,8 +96,7 @@ class StagedConfig:
         for i, stage in enumerate(self.stages):
             field = f"stages[{i}]"
             if isinstance(stage, AttentionStage):
-                stage.validate(field, grid)
-                stage.check_ranks(field, self.attention)
+                stage.validate(field, grid, self.attention)
                 attention = True
             elif not isinstance(stage, ConvStage):
                 fail(field, stage, "a ConvStage or an AttentionStage")
@@ -174,11 +174,17 @@ class StagedConfig:
 
     def to_json(self) -> str:
         """JSON text with one key per attribute, in the order of the class."""
-        tree = dataclasses.asdict(self)
-        tree["stages"] = [
-            {"blocks": stage.blocks, **dataclasses.asdict(stage)} for stage in self.stages
-        ]
+        tree = self.tree()
+        stages = zip(self.stages, tree["stages"], strict=True)
+        tree["stages"] = [{"blocks": stage.blocks, **fields} for stage, fields in stages]
         return json.dumps(tree, indent=2) + "\n"
+
+    def tree(self) -> dict[str, Any]:
+        """Its attributes as plain data, without those that were added later and are not used, so
+        that checkpoints are what they were."""
+        tree = dataclasses.asdict(self)
+        stages = zip(self.stages, tree["stages"], strict=True)
+        return {**tree, "stages": tuple(without_unused(f, type(s)) for s, f in stages)}
 
     @classmethod
     def from_json(cls, text: str) -> StagedConfig:

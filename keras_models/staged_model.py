@@ -23,8 +23,9 @@ def stages(build: NetworkBuilder, x: Any, arch: StagedConfig) -> Any:
                 x = make(build, x, layers, first + block, f"{name}_block{block}")
         else:
             x = _tokens(build, x, stage, source, name)
+            side = stage.output(source).side
             for block in range(stage.depth):
-                x = transformer_block(build, x, stage.block(block), first + block)
+                x = transformer_block(build, x, stage.block(block, side), first + block)
         first += stage.depth
     if not arch.ends_in_tokens:
         return build.kit.keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -87,6 +88,8 @@ def _tokens(
     if len(x.shape) == 4:
         shape = (grid.side**2, grid.width)
         x = build.kit.keras.layers.Reshape(shape, name=f"{name}_tokens")(x)
+    if stage.norm:
+        x = build.layer_norm(f"{name}_tokens_norm")(x)
     if stage.position:
         x = build.kit.PositionEmbedding(name=f"{name}_embedding")(x)
     return x

@@ -15,14 +15,15 @@ from typing import Any, ClassVar
 
 from keras_models.parts import (
     BlockRanks,
+    Places,
     TransformerBlock,
     check_choice,
     check_int,
     check_ranks,
     check_ratio,
+    check_relative,
     fail,
-    linear_macs,
-    linear_params,
+    later,
 )
 
 CONV_BLOCKS = ("residual", "separable")
@@ -153,6 +154,12 @@ class AttentionStage:
       stride: of `down`, 1..64; the side of its input must be divisible by it.
       position: learned positions are added to the tokens.
       ranks: low ranks of each block; empty means that all layers are dense.
+      norm: the tokens are normed before the first block (Swin, behind its patch embedding).
+      window: side of the windows that tokens see each other in, a divisor of the grid's side and
+        smaller; 0: all tokens see all.
+      shift: in every second block the grid is rolled by half a window before it is cut.
+      bias: Swin's relative position bias, a number for each head and distance.
+      relative_position: largest distance of AutoFormer's relative keys and values; 0 for none.
     """
 
     blocks: ClassVar[str] = ATTENTION_BLOCKS
@@ -165,6 +172,11 @@ class AttentionStage:
     stride: int = 1
     position: bool = False
     ranks: tuple[BlockRanks, ...] = ()
+    norm: bool = later(False)
+    window: int = later(0)
+    shift: bool = later(False)
+    bias: bool = later(False)
+    relative_position: int = later(0)
 
     @classmethod
     def uniform(
@@ -176,14 +188,39 @@ class AttentionStage:
 
     # ---- validation ----------------------------------------------------------------------------
 
-    def validate(self, field: str, source: StageGrid) -> None:
-        """Raises `ArchError` if a field is wrong, or the stage cannot follow `source`."""
+    def validate(self, field: str, source: StageGrid, attention: str) -> None:
+        """Raises `ArchError` if a field is wrong, or the stage cannot follow `source`.
+
+        Args:
+          attention: the network's, see `ArchConfig`.
+        """
         check_int(f"{field}.width", self.width, 1, 8192)
         check_int(f"{field}.head_dim", self.head_dim, 1, 1024)
-        if not isinstance(self.position, bool):
-            fail(f"{field}.position", self.position, "true or false")
+        for name in ("position", "norm", "shift", "bias"):
+            if not isinstance(getattr(self, name), bool):
+                fail(f"{field}.{name}", getattr(self, name), "true or false")
         self._check_down(field, source)
         self._check_blocks(field)
+        side = self.output(source).side
+        self._check_places(field, side, attention)
+        for i, ranks in enumerate(self.ranks):
+            check_ranks(f"{field}.ranks[{i}]", ranks, self.block(i, side), attention)
+
+    def _check_places(self, field: str, side: int, attention: str) -> None:
+        check_int(f"{field}.window", self.window, 0, side)
+        if self.window and (side % self.window or self.window == side):
+            fail(
+                f"{field}.window", self.window, f"a divisor of the side {side} below it, or 0 (all)"
+            )
+        if self.shift and self.window < 2:
+            fail(f"{field}.shift", self.shift, f"false with window {self.window}")
+        check_relative(f"{field}.relative_position", self.relative_position, attention)
+        if self.relative_position and (self.window or self.bias):
+            expected = "0 with windows or bias, which have Swin's relative position"
+            fail(f"{field}.relative_position", self.relative_position, expected)
+        if attention == "keras" and (self.window or self.bias):
+            name = "window" if self.window else "bias"
+            fail(f"{field}.{name}", getattr(self, name), 'none with attention="keras"')
 
     def _check_down(self, field: str, source: StageGrid) -> None:
         check_choice(f"{field}.down", self.down, DOWNSAMPLING)
@@ -209,24 +246,27 @@ class AttentionStage:
         for i, ratio in enumerate(self.mlp_ratio):
             check_ratio(f"{field}.mlp_ratio[{i}]", ratio, self.width)
 
-    def check_ranks(self, field: str, attention: str) -> None:
-        """Raises `ArchError` if a rank is no rank of its layer."""
-        for i, ranks in enumerate(self.ranks):
-            check_ranks(f"{field}.ranks[{i}]", ranks, self.block(i), attention)
-
     # ---- derived -------------------------------------------------------------------------------
 
     @property
     def depth(self) -> int:
         return len(self.heads)
 
-    def block(self, index: int) -> TransformerBlock:
+    def block(self, index: int, side: int) -> TransformerBlock:
+        """A block on a grid of that side."""
         return TransformerBlock(
             self.width,
             self.heads[index],
             self.head_dim,
             round(self.width * self.mlp_ratio[index]),
             self.ranks[index] if self.ranks else BlockRanks(),
+            Places(
+                side,
+                window=self.window,
+                shift=self.window // 2 if self.shift and index % 2 else 0,
+                bias=self.bias,
+                relative=self.relative_position,
+            ),
         )
 
     def output(self, source: StageGrid) -> StageGrid:
@@ -241,20 +281,16 @@ class AttentionStage:
         side = self.output(source).side
         other = {"none": 0, "patch": self.width, "conv": self.width}
         other["merge"] = 2 * self.stride**2 * source.width  # the norm's
-        blocks = sum(
-            4 * self.width + sum(linear_params(*each) for each in self.block(b).linears(packed))
-            for b in range(self.depth)
-        )
+        blocks = sum(self.block(b, side).params(packed) for b in range(self.depth))
         positions = side**2 * self.width if self.position else 0
-        return self._down_weights(source) + other[self.down] + positions + blocks
+        norm = 2 * self.width if self.norm else 0
+        return self._down_weights(source) + other[self.down] + norm + positions + blocks
 
     def macs(self, source: StageGrid, packed: bool) -> int:
         """Multiply-accumulates of one inference: linear layers, Q.K^T and attention.V."""
-        tokens = self.output(source).side ** 2
-        blocks = [self.block(b) for b in range(self.depth)]
-        linear = sum(linear_macs(*each) for b in blocks for each in b.linears(packed))
-        products = sum(2 * tokens * b.inner for b in blocks)
-        return tokens * (self._down_weights(source) + linear + products)
+        side = self.output(source).side
+        blocks = sum(self.block(b, side).macs(packed) for b in range(self.depth))
+        return side**2 * self._down_weights(source) + blocks
 
 
 Stage = ConvStage | AttentionStage

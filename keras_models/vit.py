@@ -79,7 +79,7 @@ def _patch_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
         arch.embed_dim, arch.patch_size, strides=arch.patch_size, padding="valid", name="patch"
     )(x)
     x = layers.Reshape((arch.grid**2, arch.embed_dim), name="patch_tokens")(x)
-    return build.kit.PositionEmbedding(cls_token=arch.pool == "cls", name="embedding")(x)
+    return build.kit.PositionEmbedding(cls_token=arch.class_token, name="embedding")(x)
 
 
 # ---- random weights ------------------------------------------------------------------------------
@@ -109,6 +109,9 @@ _STATISTICS = (
     _Statistics("gamma", 1.0, 0.2),
     _Statistics("beta", 0.0, 0.1),
     _Statistics("bias", 0.0, 0.1),
+    _Statistics("bias_table", 0.0, 0.5),
+    _Statistics("position_keys", 0.0, 0.3),
+    _Statistics("position_values", 0.0, 0.3),
     _Statistics("moving_mean", 0.0, 0.1),
     _Statistics("moving_variance", 1.0, 0.1),
     _Statistics("position", 0.0, 0.2),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.tflite import Graph, Operator, Tensor
-from keras_models.arch import ArchConfig
+from keras_models.arch import POOLS, ArchConfig, ArchError
 from tflm_custom_ops.ops import Params, Pool, code_of, operator_of
 from tflm_custom_ops.ops.attention import operator as attention
 from tflm_custom_ops.ops.gelu import operator as gelu
@@ -68,7 +68,17 @@ def _patch_embed(arch: ArchConfig, bits: int) -> Params:
 
 
 def weightless_ops(arch: ArchConfig, residual_bits: int = 8) -> list[Params]:
-    """The fused operators behind the stem, in order."""
+    """The fused operators behind the stem, in order.
+
+    Raises:
+      ArchError: relative position or a mean behind a class token, whose operators are known once
+        they are converted only.
+    """
+    if arch.relative_position or arch.pool not in POOLS:
+        raise ArchError(
+            f"ArchConfig: {arch.name!r} has relative position or pool={arch.pool!r}, expected a "
+            'network without, with pool "mean" or "cls"; convert it to plan it'
+        )
     ops: list[Params] = [_patch_embed(arch, residual_bits)]
     for block in range(arch.depth):
         ops += [_attention(arch, block, residual_bits), _mlp(arch, block, residual_bits)]

@@ -124,6 +124,11 @@ def quantize_aware(
       QatError, QuantizeError: unusable images, or a data set of another number of classes.
       CheckpointError: the checkpoint belongs to another training, or exists without `resume`.
     """
+    if arch.relative_position:
+        raise QatError(
+            f"{arch.name!r} has relative position {arch.relative_position}, whose rounding is not "
+            "trained; expected 0, or quantize without fine-tuning"
+        )
     calibration = check_calibration(calibration, arch)
     if data.num_classes != arch.num_classes:
         raise QatError(
@@ -155,7 +160,7 @@ def _setup(
     """What must not change between a kill and `resume`, as JSON."""
     return setup_text(
         data,
-        arch=dataclasses.asdict(arch),
+        arch=arch.tree(),
         recipe=dataclasses.asdict(recipe),
         dataset=data.name,
         ranges=str(ranges),

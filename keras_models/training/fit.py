@@ -61,7 +61,7 @@ class TrainJob:
         """JSON of what must not change between a kill and `--resume`."""
         return setup_text(
             data,
-            arch=dataclasses.asdict(self.arch),
+            arch=self.arch.tree(),
             recipe=dataclasses.asdict(self.recipe),
             dataset=self.dataset,
             seed=self.seed,

@@ -9,6 +9,7 @@ import pytest
 import tf_keras
 from hypothesis import given, settings
 
+from keras_models.layers import layers_for
 from keras_models.load import (
     ARCH_FILE,
     ModelNotFoundError,
@@ -18,13 +19,13 @@ from keras_models.load import (
 )
 from keras_models.parts import ArchError, BlockRanks, StemLayer
 from keras_models.presets import get_preset
+from keras_models.published_presets import PUBLISHED_PRESETS
 from keras_models.staged import StagedConfig
 from keras_models.staged_presets import STAGED_PRESETS
 from keras_models.stages import AttentionStage, ConvStage
 from keras_models.vit import build_vit, random_weights, weight_name
 from tests.keras_models.staged_archs import staged_archs
 
-TEST = STAGED_PRESETS["test_stages"]
 HYBRID = STAGED_PRESETS["hybrid_32"]
 
 
@@ -76,6 +77,19 @@ ATTENTION = AttentionStage.uniform(width=8, depth=1, heads=1)
         ((CONV, dataclasses.replace(ATTENTION, mlp_ratio=(0.3,))), "stages[1].mlp_ratio[0]", "0.3"),
         ((CONV, dataclasses.replace(ATTENTION, mlp_ratio=())), "stages[1].mlp_ratio", "()"),
         ((CONV, dataclasses.replace(ATTENTION, position=1)), "stages[1].position", "1"),
+        ((CONV, dataclasses.replace(ATTENTION, window=5)), "stages[1].window", "5"),
+        ((CONV, dataclasses.replace(ATTENTION, window=32)), "stages[1].window", "32"),
+        ((CONV, dataclasses.replace(ATTENTION, shift=True)), "stages[1].shift", "True"),
+        (
+            (CONV, dataclasses.replace(ATTENTION, relative_position=65)),
+            "stages[1].relative_position",
+            "65",
+        ),
+        (
+            (CONV, dataclasses.replace(ATTENTION, bias=True, relative_position=3)),
+            "stages[1].relative_position",
+            "3",
+        ),
         (
             (CONV, dataclasses.replace(ATTENTION, ranks=(BlockRanks(proj=9),))),
             "stages[1].ranks[0].proj",
@@ -89,6 +103,22 @@ def test_errors_name_field_value_and_expectation(stages, field, got):
     message = str(error.value)
     assert message.startswith(f"ArchConfig.{field}: got {got}")
     assert ", expected " in message
+
+
+def test_attention_of_keras_knows_no_grid():
+    for field in ({"window": 4}, {"bias": True}, {"relative_position": 2}):
+        stages = (CONV, dataclasses.replace(ATTENTION, **field))
+        with pytest.raises(ArchError, match=rf"stages\[1\]\.{next(iter(field))}: got"):
+            HYBRID.replace(attention="keras", stages=stages)
+
+
+def test_fields_that_came_later_are_in_files_that_use_them_only():
+    assert "relative_position" not in get_preset("vit_digits").to_json()
+    assert "relative_position" in PUBLISHED_PRESETS["test_relative"].to_json()
+    stages = json.loads(PUBLISHED_PRESETS["test_windows"].to_json())["stages"]
+    assert stages[0]["window"] == 4
+    assert "window" not in stages[1]
+    assert HYBRID.tree()["stages"][2].keys().isdisjoint({"window", "shift", "bias", "norm"})
 
 
 @pytest.mark.parametrize(
@@ -109,22 +139,21 @@ def test_json_errors(text, message):
 
 
 @given(staged_archs())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_parameters_and_shapes_are_the_models(arch):
     model = build_vit(arch)
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == arch.params
     assert model.output_shape == (None, arch.num_classes)
 
 
-def test_tf_keras_is_the_same_network():
-    three = random_weights(build_vit(TEST), seed=5)
-    two = build_vit(TEST, tf_keras)
+@pytest.mark.parametrize("name", ["test_stages", "test_windows", "test_relative"])
+def test_tf_keras_is_the_same_network(name):
+    arch = resolve_arch(name)
+    three = random_weights(build_vit(arch), seed=5)
+    two = random_weights(build_vit(arch, tf_keras), seed=5)
     assert [weight_name(w) for w in two.weights] == [weight_name(w) for w in three.weights]
-    two.set_weights(three.get_weights())
-    expected = np.asarray(three(images(TEST)))
-    np.testing.assert_allclose(np.asarray(two(images(TEST))), expected, atol=1e-5)
-    again = random_weights(build_vit(TEST, tf_keras), seed=5)
-    np.testing.assert_allclose(np.asarray(again(images(TEST))), expected, atol=1e-5)
+    expected = np.asarray(three(images(arch)))
+    np.testing.assert_allclose(np.asarray(two(images(arch))), expected, atol=1e-5)
 
 
 def convolved(x, kernel, stride):
@@ -174,9 +203,85 @@ def test_convolution_stages_against_numpy():
         np.testing.assert_allclose(got, logits, atol=2e-5)
 
 
-def test_merged_patches_are_rows_of_neighbours():
-    from keras_models.layers import layers_for
+def attended(q, k, v, bias, seen):
+    """One head in float64: bias [tokens, tokens] on the scores, `seen` of that shape."""
+    scores = np.where(seen, q @ k.T / np.sqrt(q.shape[1]) + bias, -np.inf)
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    return shares / shares.sum(1, keepdims=True) @ v
 
+
+def grid_layer(rng, **fields):
+    """The layer with random weights, packed q, k and v of 2 heads of 3, and them by head."""
+    keras = layers_for(tf_keras)
+    layer = keras.GridDotProduct(2, 3, **fields)
+    tokens = fields.get("prefix", 0) + fields["side"] ** 2
+    qkv = rng.normal(size=(2, tokens, 18)).astype(np.float32)
+    window = fields.get("window")
+    cut = (fields["side"], window, fields.get("shift", 0))
+    x = keras.Windows(*cut)(qkv) if window else qkv
+    layer.build(x.shape)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
+    y = layer(x)
+    y = np.asarray(keras.Windows(*cut, back=True)(y) if window else y)
+    parts = qkv.astype(np.float64).reshape(2, tokens, 3, 2, 3).transpose(0, 3, 2, 1, 4)
+    return layer, parts, y.reshape(2, tokens, 2, 3).transpose(0, 2, 1, 3)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_windows_see_what_lies_near(shift):
+    side, window = 6, 3
+    layer, parts, y = grid_layer(
+        np.random.default_rng(shift), side=side, window=window, shift=shift, bias=True
+    )
+    table = np.asarray(layer.weights[0], np.float64).reshape(2 * window - 1, 2 * window - 1, 2)
+    at = np.stack(np.divmod(np.arange(side**2), side), 1)
+    # Windows begin at `shift`; what is left at the edges are smaller ones.
+    place = (at - shift) // window
+    seen = (place[:, None] == place[None, :]).all(-1)
+    away = np.clip(at[:, None] - at[None, :] + window - 1, 0, 2 * window - 2)
+    for image in range(2):
+        for head in range(2):
+            bias = table[away[..., 0], away[..., 1], head]
+            expected = attended(*parts[image, head], bias, seen)
+            np.testing.assert_allclose(y[image, head], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("prefix", "largest"), [(0, 1), (1, 1), (1, 5), (2, 2)])
+def test_relative_keys_and_values_by_distance(prefix, largest):
+    side = 4
+    layer, parts, y = grid_layer(
+        np.random.default_rng(largest), side=side, prefix=prefix, relative=largest
+    )
+    keys, values = (np.asarray(w, np.float64) for w in layer.weights)
+    tokens = prefix + side**2
+    for image in range(2):
+        for head in range(2):
+            q, k, v = parts[image, head]
+            for i in range(tokens):
+                entry = np.zeros((2, tokens), int)
+                for j in range(prefix, tokens if i >= prefix else 0):
+                    a, b = divmod(i - prefix, side), divmod(j - prefix, side)
+                    for axis in range(2):
+                        distance = min(max(b[axis] - a[axis], -largest), largest)
+                        entry[axis, j] = distance + largest + 1
+                near = k + keys[0][entry[0]] + keys[1][entry[1]]
+                far = v + values[0][entry[0]] + values[1][entry[1]]
+                expected = attended(q[i : i + 1], near, far, 0.0, True)
+                np.testing.assert_allclose(y[image, head, i], expected[0], atol=1e-5)
+
+
+def test_published_sizes():
+    """Millions of parameters as their authors count them: AutoFormer-T 5.7 (5.8 in its README)
+    without and with the tables, S3-T 28."""
+    autoformer, s3 = PUBLISHED_PRESETS["autoformer_t"], PUBLISHED_PRESETS["s3_t"]
+    assert autoformer.tokens == 197
+    tables = autoformer.params - autoformer.replace(relative_position=0).params
+    assert tables == 13 * 2 * 2 * (2 * 14 + 2) * 64
+    assert (autoformer.params, s3.params) == (5_867_944, 28_328_674)
+    assert [grid.side for grid in s3.sources[1:]] == [56, 28, 14, 7]
+
+
+def test_merged_patches_are_rows_of_neighbours():
     merge = layers_for(tf_keras).PatchMerge(4, 2)
     x = np.arange(16 * 3, dtype=np.float32).reshape(1, 16, 3)
     by_pixel = x.reshape(4, 4, 3)
