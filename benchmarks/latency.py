@@ -1,17 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency of a network, estimated from exact instruction counts. An estimate: no board was timed.
+"""`python -m benchmarks.latency`: what latency is made of. Estimates: no board was timed.
 
-The estimate is `converter.latency`'s, which the search uses too.
+Instructions are the emulator's, exact. Line fills of each region, and fills that do not follow the
+one before, are counted by a model of the board's data cache that the emulator feeds with every
+load and store, once for each replacement (Arm does not say which the Cortex-M7 has). The time is
+`converter.latency`'s, as in the search. Of blocks that are alike one is run, and counted as often
+as there are some. `--state` names the state of the project in the record, so that a change can be
+compared with what was before.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from boards import Board, Region
-from converter import schedule
-from converter.latency import Estimate, Reads, cycles_per_instruction, estimate
-from tflm_custom_ops.ops import Params, operator_of
+from benchmarks import networks
+from boards import Board, Region, Use, get_board
+from boards.core import LineReplacement
+from converter import footprint, schedule, tflite
+from converter.fuse import fuse_model
+from converter.fused_ops import decoded_all
+from converter.latency import ASSUMES, Estimate, Reads, cycles_per_instruction, estimate
+from converter.plan import plan_model, read_plan
+from converter.plan.weightless import weightless_graph
+from firmware.emulator.data_cache import RegionAccesses
+from firmware.emulator.emulator import Emulator
+from firmware.model import build_model
+from keras_models.arch import ArchConfig
+from keras_models.load import resolve_arch
+from tflm_custom_ops.ops import Attention, Params, operator_of
+from tflm_vit import flags
+from tflm_vit.files import write_json
+from tflm_vit.run import run, typed_command
+
+FLAGS = flags.FlagSet("latency", __doc__)
+_OUT = flags.out(FLAGS, "Record, e.g. docs/results/latency.json; what it has of others is kept.")
+_NETWORKS = flags.networks(FLAGS, ["vit_t_240"])
+_STATE = FLAGS.string("state", "now", "What the record calls this state of the project.")
+BOARD = "stm32f746g_disco"
 
 
 def cycles(ops: Sequence[Params | None], instructions: Sequence[float], board: Board) -> float:
@@ -34,3 +64,164 @@ def with_formula(
     traffic = sum(schedule.cost(op).weight_bytes for op in ops if op is not None)
     reads = [Reads(weights, traffic)]
     return estimate(cycles(ops, instructions, board), board.clock.system_hz, reads)
+
+
+def with_cache(
+    ops: Sequence[Params | None],
+    instructions: Sequence[float],
+    board: Board,
+    accesses: dict[str, RegionAccesses],
+) -> Estimate:
+    """With the line fills that a model of the data cache counted, by region."""
+    cache = board.core.data_cache
+    assert cache is not None
+    reads = [
+        Reads(board.region(name), found.fills * cache.line_bytes, found.seeks)
+        for name, found in accesses.items()
+        if found.fills
+    ]
+    return estimate(cycles(ops, instructions, board), board.clock.system_hz, reads)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One inference with one replacement: by operator its name, instructions and accesses."""
+
+    names: tuple[str, ...]
+    instructions: tuple[int, ...]
+    accesses: tuple[dict[str, RegionAccesses], ...]
+
+    def total(self, members: Sequence[int]) -> dict[str, RegionAccesses]:
+        """Of so many operators, by region; regions that nothing touched are left out."""
+        found: dict[str, RegionAccesses] = {}
+        for each in (self.accesses[i] for i in members):
+            for name, counts in each.items():
+                found[name] = found.get(name, RegionAccesses()) + counts
+        return {name: counts for name, counts in found.items() if counts != RegionAccesses()}
+
+
+def measure(board: Board, elf: Path, replacement: LineReplacement) -> Measured:
+    """One image on the emulated board; the cache is cold."""
+    emulator = Emulator(board, elf)
+    cache = emulator.watch_cache(replacement)
+    counts = emulator.classify(networks.quantized_image(emulator.model)).operators
+    return Measured(
+        tuple(count.name for count in counts),
+        tuple(count.instructions for count in counts),
+        tuple(cache.accesses(i) for i in range(len(counts))),
+    )
+
+
+def shortened(arch: ArchConfig) -> tuple[ArchConfig, tuple[int, ...]]:
+    """The architecture with one of all blocks that are alike; by block of the whole its place."""
+    blocks = [(arch.heads[b], arch.mlp_ratio[b], arch.block_ranks(b)) for b in range(arch.depth)]
+    kinds = list(dict.fromkeys(blocks))
+    heads, ratios, ranks = zip(*kinds, strict=True)
+    short = arch.replace(heads=heads, mlp_ratio=ratios, ranks=ranks if arch.ranks else ())
+    return short, tuple(kinds.index(block) for block in blocks)
+
+
+def places(ops: Sequence[Params | None], blocks: Sequence[int]) -> list[int]:
+    """Of a whole network's operators their places in the shortened one."""
+    first = next(i for i, op in enumerate(ops) if isinstance(op, Attention))
+    end = first + 2 * (max(blocks) + 1)
+    inside = [first + 2 * block + part for block in blocks for part in (0, 1)]
+    return [*range(first), *inside, *range(end, len(ops))]
+
+
+def _is_external(arch: ArchConfig, board: Board) -> bool:
+    """Whether the firmware puts the constants into external flash by itself."""
+    _, ops = weightless_graph(arch, 8)
+    constants = sum(operator_of(op).constant_bytes for op in ops if op is not None)
+    room = footprint.auto_room(board.place(Use.CODE).size_bytes)
+    return board.external_flash() is not None and constants > room
+
+
+def _kinds(measured: Measured, ops: Sequence[Params | None], members: list[int]) -> list[Any]:
+    """Operators of a kind together: how many, and the mean of one."""
+    kinds: dict[str, list[int]] = {}
+    for i in members:
+        op = ops[i]
+        kinds.setdefault("builtin" if op is None else operator_of(op).CODE, []).append(i)
+    rows = []
+    for name, found in kinds.items():
+        fills: dict[str, int] = {}
+        for i in found:
+            for region, counts in measured.accesses[i].items():
+                fills[region] = fills.get(region, 0) + counts.fills
+        rows.append(
+            {
+                "operator": name,
+                "count": len(found),
+                "instructions": sum(measured.instructions[i] for i in found) // len(found),
+                "fills": {r: round(n / len(found)) for r, n in fills.items() if n},
+            }
+        )
+    return rows
+
+
+def _network(preset: str, board: Board) -> dict[str, Any]:
+    """The record of a network."""
+    whole = resolve_arch(preset)
+    short, blocks = shortened(whole)
+    with tempfile.TemporaryDirectory() as work:
+        path, elf = Path(work) / f"{preset}.json", Path(work) / "firmware.elf"
+        short.save(str(path))
+        arch, plain = networks.plain_model(str(path))
+        model = plan_model(fuse_model(plain).model_bytes, streamed=not arch.stem).model_bytes
+        ops = decoded_all(tflite.parse(model).graph)
+        # The whole network's constants decide where the weights are.
+        external = _is_external(whole, board)
+        build_model(model, board, elf, weights_in="external" if external else "internal")
+        found = {r: measure(board, elf, r) for r in LineReplacement}
+    members = places(ops, blocks)
+    lru = found[LineReplacement.LRU]
+    record: dict[str, Any] = {
+        "arena_bytes": read_plan(model).arena_bytes,
+        "weights": "external" if external else "internal",
+        "instructions": sum(lru.instructions[i] for i in members),
+        "weight_bytes_by_formula": sum(
+            schedule.cost(op).weight_bytes for op in (ops[i] for i in members) if op is not None
+        ),
+        "operators": _kinds(lru, ops, members),
+    }
+    for replacement, measured in found.items():
+        total = measured.total(members)
+        counts = [measured.instructions[i] for i in members]
+        told = with_cache([ops[i] for i in members], counts, board, total)
+        record[replacement.value] = {
+            "regions": {name: dataclasses.asdict(each) for name, each in total.items()},
+            "compute_ms_estimate": round(told.compute_ms, 1),
+            "low_ms_estimate": round(told.low_ms, 1),
+            "high_ms_estimate": round(told.high_ms, 1),
+        }
+        print(f"{preset}, {replacement.value} replacement: {told}", flush=True)
+    return record
+
+
+def _body() -> None:
+    board, out = get_board(BOARD), Path(_OUT.value)
+    record: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+    cache = board.core.data_cache
+    assert cache is not None
+    shape = {"bytes": cache.size_bytes, "line_bytes": cache.line_bytes, "ways": cache.ways}
+    record |= {
+        "command": typed_command("benchmarks.latency"),
+        "board": board.name,
+        "data_cache": shape,
+        "assumes": ASSUMES,
+        "seed": networks.SEED,
+    }
+    states = record.setdefault("states", {})
+    for preset in _NETWORKS.value:
+        states.setdefault(_STATE.value, {})[preset] = _network(preset, board)
+        write_json(out, record)
+    print(f"wrote {out}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
+
+
+if __name__ == "__main__":
+    main()

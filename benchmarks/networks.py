@@ -119,7 +119,7 @@ def plain_model(preset: str) -> tuple[ArchConfig, bytes]:
     return arch, quantize(model, arch, images)
 
 
-def _quantized_image(info: ModelInfo) -> NDArray[np.int8]:
+def quantized_image(info: ModelInfo) -> NDArray[np.int8]:
     height, _, channels = info.image_shape
     image = synthetic_images(1, height, channels, SEED + 1)[0]
     return np.clip(np.rint(image * 127), -128, 127).astype(np.int8)
@@ -131,7 +131,7 @@ def _on_board(model: bytes, board: Board, weights: str) -> tuple[Emulator, int]:
         elf = Path(work) / "firmware.elf"
         build_model(model, board, elf, weights_in=weights)
         emulator = Emulator(board, elf)
-    return emulator, emulator.classify(_quantized_image(emulator.model)).instructions
+    return emulator, emulator.classify(quantized_image(emulator.model)).instructions
 
 
 def _instructions_m4(model: bytes) -> int | None:

@@ -7,6 +7,8 @@ import dataclasses
 
 from converter.fused_ops import decoded_all
 from converter.plan import metadata, planner
+from converter.plan.accesses import access_bytes
+from converter.plan.arrange import arranged
 from converter.plan.budget import OverBudgetError, schedule_graph
 from converter.plan.layout import Plan, Span
 from converter.plan.lifetimes import (
@@ -18,6 +20,7 @@ from converter.plan.lifetimes import (
     tensor_id,
 )
 from converter.plan.problem import Placement
+from converter.plan.validate import validate
 from converter.tflite import Graph, Operator, parse, serialize
 from tflm_custom_ops.ops import Params, with_schedule
 
@@ -92,13 +95,25 @@ def plan_graph(
         placement = planner.place(stated.problem, time_limit_s, seed)
         excess = 0 if arena_budget is None else placement.arena_bytes[0] - arena_budget
         if excess <= 0:
-            return stated, placement
+            return stated, _arranged(stated, placement)
         assert limit is not None
         limit -= excess
     raise OverBudgetError(
         f"over budget: the arena needs {placement.arena_bytes[0]} bytes, {excess} more than the "
         f"budget of {arena_budget}, although no operator alone does; increase the time limit"
     )
+
+
+def _arranged(stated: ModelProblem, placement: Placement) -> Placement:
+    """The placement with its much-used buffers at low addresses.
+
+    Not where an operator is builtin: it takes as scratch the gaps that the placement leaves.
+    """
+    if any(op is None for op in stated.ops):
+        return placement
+    found = arranged(stated.problem, placement, access_bytes(stated))
+    validate(stated.problem, found.offsets)
+    return found
 
 
 def plan_from(stated: ModelProblem, placement: Placement) -> Plan:

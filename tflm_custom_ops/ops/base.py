@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tflm_custom_ops.ops.access import Accesses, first_input_accesses, scratch_accesses
 from tflm_custom_ops.ops.parts import residual_dtype
 from tflm_custom_ops.ops.schema import Struct
 from tflm_custom_ops.ops.schema.expression import evaluate
@@ -188,6 +189,19 @@ class FusedOperator(Generic[P]):
     def work(self) -> Work:
         """The pieces of code that the schedule runs on a core with the DSP extension."""
         return Work()
+
+    @property
+    def accesses(self) -> Accesses:
+        """Bytes that a run loads and stores of its buffers; in general the first input as often
+        as it is normalized or widened, and once more where it is added to the output, the others
+        and the output once, and scratch as `work` says."""
+        work = self.work
+        sizes = [(t.count or 0) * t.bits // 8 for t in self.inputs]
+        output = (self.output.count or 0) * self.output.bits // 8
+        first = first_input_accesses(work) or sizes[0]
+        if self.WRITES_STREAM and self.in_place:
+            first += sizes[0]
+        return Accesses((first, *sizes[1:]), output, scratch_accesses(work))
 
     @property
     def schedule_text(self) -> str:

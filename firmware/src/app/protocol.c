@@ -118,8 +118,13 @@ static void print_result(int best) {
   console_signed(((const int8_t*)image_logits)[best]);
 #endif
   console_text(", ");
-  console_unsigned(meter_total_cycles());
-  console_text(" cycles, stack ");
+  if (meter_total_cycles() == 0u) {
+    console_text("no cycle counter");
+  } else {
+    console_unsigned(meter_total_cycles());
+    console_text(" cycles");
+  }
+  console_text(", stack ");
   console_unsigned(stack_high_water_bytes());
   console_text(" bytes\r\n");
 }

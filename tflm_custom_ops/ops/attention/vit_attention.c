@@ -55,7 +55,7 @@ static void low_rank(const VitProjection* p, VitRows* rows, int16_t* middle,
 // The memory for the weights of the projections of keys and values.
 static VitExpansion kv_expansion(const Run* run) {
   const size_t begin = run->plan.kv_expansion;
-  return vit_expansion(run->scratch + begin, run->plan.bytes - begin);
+  return vit_expansion(run->scratch + begin, run->plan.context - begin);
 }
 
 // The same of queries and of the output.

@@ -91,9 +91,7 @@ VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
   plan.key_head_bytes = (size_t)vit_even(p->tokens) * (size_t)plan.dh_even;
   plan.value_head_bytes = (size_t)p->head_dim * (size_t)plan.token_stride;
   plan.values = vit_align(plan.key_head_bytes * (size_t)plan.group_heads);
-  plan.context = plan.values + vit_align(plan.value_head_bytes * (size_t)plan.group_heads);
-  size_t base = plan.context;
-  if (plan.group_heads == 1) base += vit_area(p->tokens, features - p->head_dim, sizeof(int8_t));
+  const size_t base = plan.values + vit_align(plan.value_head_bytes * (size_t)plan.group_heads);
   place_tile(p, &plan, base);
   // Keys and values are projected with as many rows as fit where the queries' buffers come later:
   // their weights are fetched less often at no cost in memory.
@@ -105,5 +103,9 @@ VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
   }
   plan.kv_middle = base + vit_area(plan.kv_rows, plan.row_stride, sizeof(int16_t));
   plan.kv_expansion = plan.kv_middle + kv_middle_bytes(p, plan.kv_rows);
+  plan.context = plan.bytes;
+  if (plan.group_heads == 1) {
+    plan.bytes += vit_area(p->tokens, features - p->head_dim, sizeof(int8_t));
+  }
   return plan;
 }

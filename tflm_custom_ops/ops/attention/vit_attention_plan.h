@@ -5,8 +5,11 @@
 //   ------------------------------     ------------------------------
 //   keys of all heads, packed           keys of one head, packed
 //   values of all heads, transposed     values of one head, transposed
-//                                       context of all heads but the last, of all tokens, int8
 //   tile ...                            tile ...
+//                                       context of all heads but the last, of all tokens, int8
+//
+// What is used most lies first: the low addresses of an arena are its fast ones (docs/memory.md).
+// The context is written and read once.
 //
 // The tile region holds, while keys and values are projected (kv_rows tokens at a time),
 //   rows (LayerNorm), middle (low rank), expansion
@@ -39,7 +42,7 @@ typedef struct {
   size_t value_head_bytes;  // values of one head
   // Byte offsets into the scratch, multiples of 16.
   size_t values;
-  size_t context;
+  size_t context;  // behind the tile
   size_t rows;
   size_t kv_middle;
   size_t kv_expansion;
