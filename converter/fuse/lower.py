@@ -31,6 +31,7 @@ from converter.fuse.patterns.mlp_core import MlpCoreMatch
 from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
 from converter.fuse.patterns.pointwise import PointwiseMatch
+from converter.fuse.patterns.relative_tables import in_units
 from converter.fuse.patterns.score_bias import ScoreBias, score_bias
 from tflm_custom_ops.ops import (
     Attention,
@@ -47,7 +48,7 @@ from tflm_custom_ops.ops import (
     Residual,
     residual_dtype,
 )
-from tflm_custom_ops.ops.attention.params import BiasKind
+from tflm_custom_ops.ops.attention.params import RELATIVE_BITS, BiasKind
 from tflm_custom_ops.ops.parts import NormPlace
 
 TensorRange = Callable[[int], Range]  # type of an activation in the fused graph
@@ -138,7 +139,8 @@ def _attention(
     context = _in(out.first)
     bias = _score_bias(match, q_range, k_range)
     # |q - z_q| <= 255, |k| <= 127; the difference of two scores is at most twice their bound.
-    largest_difference = 2 * (255 * 127 * match.head_dim + bias.largest)
+    relative = _relative(match, k_range, v_range)
+    largest_difference = 2 * (255 * 127 * match.head_dim + bias.largest + relative.largest)
     exponent = math.log2(math.e) * q_range.scale * k_range.scale * match.scale * EXP_FRACTION
     if exponent < 0:
         raise BoundError(f"the scores' scale is {match.scale:g}, expected a positive number")
@@ -171,6 +173,7 @@ def _attention(
         bias_kind=_bias_kind(bias.values),
         bias=bias.values,
         bias_shift=bias.shift,
+        **relative.fields,
         residual=residual,
         norm=norm,
         q=q,
@@ -195,6 +198,36 @@ def _score_bias(match: AttentionMatch | Parts, q: Range, k: Range) -> ScoreBias:
     if found.past_tokens:
         raise BoundError("queries see keys after their own: the block has none or all of them")
     return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Relative:
+    """Fields of `Attention` for relative keys and values; `largest`: bound of what a score gets."""
+
+    fields: dict[str, Any]
+    largest: int
+
+
+def _relative(match: AttentionMatch | Parts, k: Range, v: Range) -> _Relative:
+    tables = match.relative
+    if tables is None:
+        return _Relative({}, 0)
+    count = 4 * tables.distance + 4
+    keys, key_shift = in_units(tables.keys, k.scale, count, match.head_dim)
+    values, value_shift = in_units(tables.values, v.scale, count, match.head_dim)
+    rows = np.abs(keys.astype(np.int64)).sum(axis=1).reshape(2, -1)
+    fields = {
+        "prefix_tokens": tables.prefix_tokens,
+        "grid_height": tables.grid_height,
+        "grid_width": tables.grid_width,
+        "relative_distance": tables.distance,
+        "relative_keys": keys,
+        "relative_key_shift": key_shift,
+        "relative_values": np.ascontiguousarray(values.T),
+        "relative_value_shift": value_shift,
+    }
+    largest = 255 * int(rows.max(axis=1).sum()) << RELATIVE_BITS >> key_shift
+    return _Relative(fields, largest + 2)
 
 
 def _bias_kind(values: NDArray[np.int16] | None) -> BiasKind:

@@ -220,6 +220,28 @@ def attention(
     )
 
 
+def relative(op: Attention, rng: Rng, *, extreme: bool = False) -> Attention:
+    """The block with relative keys and values, its tokens a grid behind a few others."""
+    sizes = [(t, n) for n in range(1, op.tokens + 1) for t in range(1, op.tokens // n + 1)]
+    height, width = sizes[int(rng.integers(len(sizes)))]
+    far = int(rng.integers(1, 15))
+    entries = 4 * far + 4
+    largest_shift = min(op.score_shift, 31 - (34 * 255 * 128 * op.head_dim).bit_length())
+    return dataclasses.replace(
+        op,
+        prefix_tokens=op.tokens - height * width,
+        grid_height=height,
+        grid_width=width,
+        relative_distance=far,
+        relative_keys=int8_values(rng, (entries, op.head_dim), extreme, low=-127),
+        relative_key_shift=int(rng.integers(0, 12)),
+        relative_values=int8_values(rng, (op.head_dim, entries), extreme),
+        relative_value_shift=int(rng.integers(0, 12)),
+        score_shift=op.score_shift if extreme else largest_shift,
+        score_multiplier=max(1 << 15, op.score_multiplier),
+    )
+
+
 def any_attention(rng: Rng, *, extreme: bool = False) -> Attention:
     """An attention block whose queries may not see all keys alike, or without a norm.
 
@@ -230,6 +252,8 @@ def any_attention(rng: Rng, *, extreme: bool = False) -> Attention:
         x = op.residual
         stream = x if rng.integers(2) else Residual(8, x.zero_point, 0, 0)
         op = dataclasses.replace(op, norm_place=NormPlace.ABSENT, norm=None, residual=stream)
+    if rng.random() < 0.3:
+        op = relative(op, rng, extreme=extreme)
     causal, kind = bool(rng.random() < 0.2), int(rng.choice([0, 0, 0, 1, 4]))
     if not causal and not kind:
         return op

@@ -31,6 +31,15 @@ int vit_is_whole_view(const VitView* view, int32_t batches, int32_t heads, int32
   return left == 0 && view->offset == 0 && view->elements == expected;
 }
 
+int vit_are_packed_keys(const int16_t* keys, int32_t distance, int32_t head_dim) {
+  const int32_t count = (2 * distance + 2) * ((head_dim + 1) / 2 * 2);
+  for (int32_t i = 0; i < count; ++i) {
+    const int32_t low = (int8_t)keys[i], high = (keys[i] - low) >> 8;
+    if (low < -INT8_MAX || high < -INT8_MAX || high > INT8_MAX) return 0;
+  }
+  return 1;
+}
+
 // Whether the sums of a block of a channel stay in range whatever the inputs are, with and without
 // an offset. `channel`: low or high byte of the packed weights.
 static int is_exact_block(const int16_t* weights, int32_t count, int channel, int32_t offset) {

@@ -16,6 +16,9 @@ int vit_is_exp_table(const uint16_t* table, int32_t tokens);
 int vit_is_whole_view(const VitView* view, int32_t batches, int32_t heads, int32_t tokens,
                       int32_t channels);
 
+// Whether the bytes of relative keys, two entries in an int16, are in [-127, 127].
+int vit_are_packed_keys(const int16_t* keys, int32_t distance, int32_t head_dim);
+
 // Whether a layer's sums come apart exactly in blocks of its k_block inputs, and all weights are in
 // [-127, 127]: is_exact of exact_sums.py. It reads all weights; the parser does not call it.
 int vit_is_exact(const VitLinearParams* layer);

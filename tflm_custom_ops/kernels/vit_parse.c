@@ -166,10 +166,8 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->norm_place = vit_read_in(r, 0, 2, kVitBadValue);
   vit_expect(r, p->norm_place != 1, kVitBadValue);
   p->prefix_tokens = vit_read_in(r, 0, p->tokens, kVitBadDimension);
-  vit_expect(r, p->prefix_tokens == 0, kVitBadValue);
   p->grid_height = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
   p->grid_width = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
-  vit_expect(r, p->grid_height == 0 && p->grid_width == 0, kVitBadValue);
   p->window = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
   vit_expect(r, p->window == 0, kVitBadValue);
   p->window_shift = vit_read_in(r, 0, p->window, kVitBadDimension);
@@ -189,17 +187,29 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->bias = (const int16_t*)vit_read_optional_array(r, p->bias_kind > 0, p->bias_count, 2);
   p->bias_shift = vit_read_in(r, 0, p->bias_kind > 0 ? 8 : 0, kVitBadValue);
   p->relative_distance = vit_read_in(r, 0, VIT_MAX_RELATIVE_DISTANCE, kVitBadDimension);
-  vit_expect(r, p->relative_distance == 0, kVitBadValue);
-  p->relative_keys = (const int8_t*)vit_read_optional_array(
+  vit_expect(
+      r,
+      p->relative_distance == 0
+          ? (p->prefix_tokens == 0 && p->grid_height == 0 && p->grid_width == 0)
+          : ((int64_t)p->grid_height * p->grid_width > 0 &&
+             (int64_t)p->prefix_tokens + ((int64_t)p->grid_height * p->grid_width) == p->tokens),
+      kVitBadDimension);
+  vit_expect(
+      r,
+      p->relative_distance == 0 || p->score_shift == 0 || p->score_multiplier >= INT64_C(1) << 15,
+      kVitBadValue);
+  p->relative_keys = (const int16_t*)vit_read_optional_array(
       r, p->relative_distance > 0,
-      (INT64_C(2) * ((INT64_C(2) * p->relative_distance) + 2)) * p->head_dim, 1);
-  p->relative_key_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
-  vit_expect(r, p->relative_key_shift == 0, kVitBadValue);
+      ((INT64_C(2) * p->relative_distance) + 2) * ((((int64_t)p->head_dim + 1) / 2) * 2), 2);
+  if (r->status == kVitOk && p->relative_distance > 0) {
+    vit_expect(r, vit_are_packed_keys(p->relative_keys, p->relative_distance, p->head_dim),
+               kVitBadValue);
+  }
+  p->relative_key_shift = vit_read_in(r, 0, p->relative_distance > 0 ? 11 : 0, kVitBadValue);
   p->relative_values = (const int8_t*)vit_read_optional_array(
       r, p->relative_distance > 0,
-      (INT64_C(2) * ((INT64_C(2) * p->relative_distance) + 2)) * p->value_dim, 1);
-  p->relative_value_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
-  vit_expect(r, p->relative_value_shift == 0, kVitBadValue);
+      (int64_t)p->value_dim * ((INT64_C(4) * p->relative_distance) + 4), 1);
+  p->relative_value_shift = vit_read_in(r, 0, p->relative_distance > 0 ? 11 : 0, kVitBadValue);
   read_residual(r, &p->residual);
   if (p->norm_place != 2) {
     read_norm(r, &p->norm);

@@ -32,7 +32,8 @@ int32_t vit_seen_exponentials(const VitHead* head, VitSeen seen, int32_t* scores
   const VitSoftmax* softmax = &head->softmax;
   if (seen.bias) add_bias(seen, scores);
   const int fits = (int64_t)head->head_dim * CHANNEL_DIFFERENCE <= INT32_MAX >> softmax->shift;
-  if (softmax->shift > 0 && (seen.bias || !fits)) limit_scores(softmax, seen.tokens, scores);
+  const int adds = seen.bias || seen.is_relative;
+  if (softmax->shift > 0 && (adds || !fits)) limit_scores(softmax, seen.tokens, scores);
   const int32_t total = vit_exponentials(softmax, scores, seen.tokens, e);
   const int32_t stride = vit_exponential_stride(head->tokens);
   for (int32_t j = vit_exponential_stride(seen.tokens); j < stride; ++j) e[vit_wide_at(j)] = 0;
@@ -143,13 +144,35 @@ static void weighted_sums(VitRows e, const int8_t* v0, const int8_t* v1, int32_t
   }
 }
 
-// The late division: A / P in output units, from multiplier m = context_numerator / (P << g).
-static inline int32_t divide(const VitHead* head, int32_t sum, int32_t total, int32_t g,
-                             int32_t m) {
-  const int32_t a = vit_sub32(sum, vit_mul32(head->value_zero_point, total));
+static inline int32_t scale_of(int32_t total) { return vit_clz32((uint32_t)total) - 9; }
+
+// A of a weighted sum.
+static inline int32_t without_zero(const VitHead* head, int32_t sum, int32_t total) {
+  return vit_sub32(sum, vit_mul32(head->value_zero_point, total));
+}
+
+// The late division: A / P in output units, of A << g, from multiplier m = context_numerator / (P
+// << g).
+static inline int32_t divide(const VitHead* head, int32_t a, int32_t m) {
   const int32_t bias = head->context_zero_point * 65536 + 32768;
-  const int32_t v = vit_mulh_add(bias, vit_shl32(a, g), m);
-  return vit_sat8(v >> 16);
+  return vit_sat8(vit_mulh_add(bias, a, m) >> 16);
+}
+
+// Makes A << g of weighted sums acc[rows][2] of channels d and d + 1, rows from `first` on.
+static void scale_sums(const VitHead* head, const VitContext* out, int32_t first, int32_t rows,
+                       const int32_t* totals, int32_t d, int32_t* acc) {
+  int32_t relative[2 * QUERY_BLOCK];
+  const VitRelativeValues* r = out->relative;
+  if (r) {
+    const VitRows block = {r->sums.data + first * r->sums.stride, r->sums.stride, rows};
+    const int8_t* v = r->values + d * block.stride;
+    weighted_sums(block, v, d + 1 < head->value_dim ? v + block.stride : v, block.stride, relative);
+  }
+  for (int32_t i = 0; i < 2 * rows; ++i) {
+    const int32_t total = totals[first + i / 2], g = scale_of(total);
+    const int32_t a = without_zero(head, acc[i], total);
+    acc[i] = r ? vit_relative_sum(a, g, relative[i], r->shift) : vit_shl32(a, g);
+  }
 }
 
 void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
@@ -163,18 +186,16 @@ void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const in
     block.rows = vit_min32(QUERY_BLOCK, e.rows - first);
     for (int32_t r = 0; r < block.rows; ++r) {
       const int32_t total = totals[first + r];
-      const int32_t g = vit_clz32((uint32_t)total) - 9;
-      multiplier[r] = (int32_t)(head->context_numerator / ((int64_t)total << g));
+      multiplier[r] = (int32_t)(head->context_numerator / ((int64_t)total << scale_of(total)));
     }
     for (int32_t d = 0; d < head->value_dim; d += 2) {
       const int32_t two = d + 1 < head->value_dim;
       const int8_t* v = values + (ptrdiff_t)d * e.stride;
       weighted_sums(block, v, two ? v + e.stride : v, head->tokens, acc);
+      scale_sums(head, out, first, block.rows, totals, d, acc);
       for (int32_t r = 0; r < block.rows; ++r) {
-        const int32_t total = totals[first + r];
-        const int32_t g = vit_clz32((uint32_t)total) - 9;
         for (int32_t i = 0; i <= two; ++i) {
-          const int32_t c = divide(head, acc[2 * r + i], total, g, multiplier[r]);
+          const int32_t c = divide(head, acc[2 * r + i], multiplier[r]);
           if (out->narrow) {
             out->narrow[(first + r) * out->stride + d + i] = (int8_t)c;
           } else {

@@ -15,6 +15,17 @@ extern "C" {
 // are expanded in the same order.
 static inline int32_t vit_exponential_stride(int32_t tokens) { return vit_round_up(tokens, 4); }
 
+// Where the exponential of token j lies in a row of them.
+static inline int32_t vit_exponential_at(int32_t j) {
+#if VIT_USE_DSP
+  return (j >> 2) * (VIT_ROW_GROUP * 4) + (j & 1) * (VIT_ROW_GROUP * 2) + (j >> 1 & 1);
+#elif VIT_MATH_DSP
+  return (j & ~3) | (j & 1) << 1 | (j >> 1 & 1);
+#else
+  return vit_wide_at(j);
+#endif
+}
+
 // Scores of as many queries as this many bytes hold are computed at once, at least of two: the
 // DSP core expands the keys once for all of them. No more bytes than a tile's exponentials, unless
 // they lie in place of rows that are larger; a schedule with weights in parts has fewer in
@@ -67,11 +78,13 @@ int32_t vit_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32
                          int16_t* e);
 
 // The keys that a query sees: the first `tokens`, with what is added to their scores (NULL:
-// nothing) as bias << bias_shift, bias_shift <= 8; INT16_MIN leaves a key out.
+// nothing) as bias << bias_shift, bias_shift <= 8; INT16_MIN leaves a key out. `is_relative`: the
+// scores are larger than products of queries and keys are.
 typedef struct {
   int32_t tokens;
   const int16_t* bias;
   int32_t bias_shift;
+  int32_t is_relative;
 } VitSeen;
 
 // One row of exponentials where not all keys are alike: of the keys that are seen, 0 for the rest
@@ -83,6 +96,23 @@ int32_t vit_seen_exponentials(const VitHead* head, VitSeen seen, int32_t* scores
 void vit_tile_exponentials(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* expanded,
                            int32_t* scores, VitRows e, int32_t* totals);
 
+// A relative entry's unit is at most 2^VIT_RELATIVE_BITS of a key's or value's.
+#define VIT_RELATIVE_BITS 3
+
+// Relative values: their entries, weighed by sums of exponentials, join the context.
+typedef struct {
+  VitRows sums;          // of vit_relative_sums(), for the context's queries
+  const int8_t* values;  // [value_dim][sums.stride], in units of values times 2^(3 - shift)
+  int32_t shift;         // <= 11
+} VitRelativeValues;
+
+// A context's weighted sum `a` and that of the relative values, of a sum of exponentials << g.
+static inline int32_t vit_relative_sum(int32_t a, int32_t g, int32_t relative, int32_t shift) {
+  const int64_t sum =
+      (int64_t)a * (1 << g) + (int64_t)relative * (256 << VIT_RELATIVE_BITS >> shift);
+  return (int32_t)(sum > INT32_MAX ? INT32_MAX : sum < INT32_MIN ? INT32_MIN : sum);
+}
+
 // Where the context of a head goes: int8 rows, narrow[row * stride + d], or the columns from
 // `column` on of wide rows.
 typedef struct {
@@ -90,6 +120,7 @@ typedef struct {
   int32_t stride;
   VitRows wide;
   int32_t column;
+  const VitRelativeValues* relative;  // NULL: none
 } VitContext;
 
 // Context of one head for a tile of queries: e.rows rows of exponentials with sums `totals`, and

@@ -111,6 +111,26 @@ static void store_channel(const Division* d, int32_t bias, const int32_t* sums, 
   }
 }
 
+// Turns weighted sums of `channels` channels from d on, rows from `first` on, into A << g with the
+// relative values.
+static void __attribute__((noinline))
+add_relative(const VitHead* head, const VitContext* out, VitRange rows, const int32_t* totals,
+             int32_t d, VitExpansion expansion, int32_t* sums) {
+  int32_t relative[CHANNELS * QUERY_BLOCK];
+  const VitRelativeValues* r = out->relative;
+  const int32_t count = rows.end - rows.begin, entries = r->sums.stride;
+  const int32_t channels = vit_min32(CHANNELS, head->value_dim - d);
+  const VitRows block = {vit_wide_row(r->sums, rows.begin), entries, count};
+  weighted_sums(block, r->values + (ptrdiff_t)d * entries, channels, entries, expansion, relative);
+  for (int32_t i = 0; i < count; ++i) {
+    const int32_t total = totals[rows.begin + i], shift = vit_clz32((uint32_t)total) - 9;
+    const int32_t zero = vit_mul32(head->value_zero_point, total);
+    for (int32_t c = CHANNELS * i; c < CHANNELS * (i + 1); ++c) {
+      sums[c] = vit_relative_sum(vit_sub32(sums[c], zero), shift, relative[c], r->shift);
+    }
+  }
+}
+
 void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
                  VitExpansion expansion, const VitContext* out) {
   Division divisions[QUERY_BLOCK];
@@ -120,12 +140,18 @@ void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const in
   for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {
     const int32_t rows = vit_min32(QUERY_BLOCK, e.rows - first);
     const VitRows block = {vit_wide_row(e, first), e.stride, rows};
-    for (int32_t r = 0; r < rows; ++r) divisions[r] = division_of(head, totals[first + r]);
+    for (int32_t r = 0; r < rows; ++r) {
+      divisions[r] = division_of(head, totals[first + r]);
+      if (out->relative) divisions[r].zero = divisions[r].shift = 0;  // add_relative() does both
+    }
     // The row that fills the last group is computed too, and nobody reads it.
     if (rows & 1) divisions[rows] = divisions[0];
     for (int32_t d = 0; d < head->value_dim; d += CHANNELS) {
       const int32_t channels = vit_min32(CHANNELS, head->value_dim - d), column = out->column + d;
       weighted_sums(block, values + (ptrdiff_t)d * e.stride, channels, tokens, expansion, sums);
+      if (out->relative) {
+        add_relative(head, out, (VitRange){first, first + rows}, totals, d, expansion, sums);
+      }
       if (channels < CHANNELS) {
         for (int32_t i = 0; i < channels; ++i) {
           store_channel(divisions, bias, sums + i, rows, out, first, d + i);

@@ -172,12 +172,13 @@ typedef struct {
   int32_t bias_shift;
   int32_t relative_distance;  // largest distance in rows or columns that the relative tables tell
                               // apart; 0: none
-  const int8_t*
-      relative_keys;  // [2][2 * relative_distance + 2][head_dim]; by row and by column distance,
-                      // entry 0 of the prefix tokens; in units of k times 2^-relative_key_shift
+  const int16_t*
+      relative_keys;  // [2 * relative_distance + 2][(head_dim + 1) // 2 * 2]; two entries in an
+                      // int16, by row and then by column distance, of either the first for prefix
+                      // tokens; in units of k times 2^(3 - relative_key_shift)
   int32_t relative_key_shift;
-  const int8_t* relative_values;  // [2][2 * relative_distance + 2][value_dim]; likewise, in units
-                                  // of v times 2^-relative_value_shift
+  const int8_t* relative_values;  // [value_dim][4 * relative_distance + 4]; the same entries, in
+                                  // units of v times 2^(3 - relative_value_shift)
   int32_t relative_value_shift;
   VitResidual residual;
   VitNorm norm;

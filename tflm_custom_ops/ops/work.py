@@ -98,6 +98,10 @@ class Term(enum.IntEnum):
     ELEMENT = enum.auto()
     ELEMENT_RESIDUAL = enum.auto()
     ELEMENT_ADD = enum.auto()
+    # Relative keys and values: a query and a key, an entry, a channel of the values.
+    RELATIVE_KEY = enum.auto()
+    RELATIVE_ENTRY = enum.auto()
+    RELATIVE_CHANNEL = enum.auto()
 
 
 class Store(enum.Enum):

@@ -63,8 +63,23 @@ def seen_exponentials(op: SoftmaxParams, scores: Int64Array, past_tokens: int | 
     return e
 
 
-def context(op: SoftmaxParams, e: Int64Array, v: Int64Array, value_zero_point: int) -> Int64Array:
-    """One head's int8 context (as int64) of e ``[queries, keys]`` and v ``[keys, value_dim]``."""
+def scale_of(total: Int64Array) -> Int64Array:
+    """g of sums P: P << g has its top bit at 22 (= clz32(P) - 9)."""
+    return np.array([23 - int(p).bit_length() for p in total], np.int64)
+
+
+def context(
+    op: SoftmaxParams,
+    e: Int64Array,
+    v: Int64Array,
+    value_zero_point: int,
+    added: Int64Array | None = None,
+) -> Int64Array:
+    """One head's int8 context (as int64) of e ``[queries, keys]`` and v ``[keys, value_dim]``.
+
+    Args:
+      added: ``[queries, value_dim]``, to A << g; the sum is cut off at the ends of int32.
+    """
     total = e.sum(axis=1)
     if int(total.min()) < 1 or int(total.max()) >= 1 << 23:
         raise OverflowError(
@@ -72,10 +87,12 @@ def context(op: SoftmaxParams, e: Int64Array, v: Int64Array, value_zero_point: i
         )
     a = exact_matmul(e, v) - value_zero_point * total[:, None]
     check_int32(a, "context accumulator")
-    # P << g has its top bit at 22, so g is 23 minus the bit length (= clz32(P) - 9).
-    g = np.array([23 - int(p).bit_length() for p in total], np.int64)
+    g = scale_of(total)
     m = check_int32(op.context_numerator // (total << g), "context multiplier")
-    scaled = mulh(check_int32(a << g[:, None], "context"), m[:, None])
+    scaled = check_int32(a << g[:, None], "context")
+    if added is not None:
+        scaled = np.clip(scaled + added, -(1 << 31), (1 << 31) - 1)
+    scaled = mulh(scaled, m[:, None])
     rounded = (scaled + (op.context_zero_point << 16) + (1 << 15)) >> 16
     c: Int64Array = np.clip(rounded, -128, 127)
     return c

@@ -33,6 +33,15 @@ from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.mlp import match_block_norm, residual_operands
 from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.products import Operand, operands
+from converter.fuse.patterns.relative import (
+    RelativePart,
+    RelativeVectors,
+    products_of,
+    relative_keys,
+    relative_values,
+    sum_of_products,
+)
+from converter.fuse.patterns.relative_tables import RelativeTables, relative_tables
 from converter.fuse.patterns.scores import score_limits, trace_scores
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
@@ -51,6 +60,7 @@ class AttentionMatch(OneInput):
       scale: factor of q.k^T before the softmax.
       v_factor: factor of v.
       terms: constants on the scores.
+      relative: relative keys and values.
       shared_down: q, k and v are three parts of one low-rank pair's second layer.
       q, k, v: output feature h * head_dim + d is feature d of head h.
       out: its input features are ordered likewise.
@@ -69,6 +79,7 @@ class AttentionMatch(OneInput):
     scale: float
     v_factor: float
     terms: Terms | None
+    relative: RelativeTables | None
     shared_down: bool
     norm: NormMatch
     q: ProjectionMatch
@@ -131,6 +142,7 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
         scale=parts.scale,
         v_factor=parts.v_factor,
         terms=parts.terms,
+        relative=parts.relative,
         shared_down=parts.shared_down,
         norm=norm,
         q=parts.q,
@@ -172,6 +184,7 @@ class Parts:
     scale: float
     v_factor: float
     terms: Terms | None
+    relative: RelativeTables | None
     q: ProjectionMatch
     k: ProjectionMatch
     v: ProjectionMatch
@@ -215,11 +228,29 @@ def match_parts(view: GraphView, softmax: int) -> Parts:
         scale=scores.factor * projections[0].factor * projections[1].factor,
         v_factor=projections[2].factor,
         terms=scores.terms,
+        relative=_relative(scores, context, projections[1].factor, projections[2].factor),
         q=q,
         k=k,
         v=v,
         output=output,
         ops=(*scores.ops, *context.ops, *(op for p in projections for op in p.ops)),
+    )
+
+
+def _relative(
+    scores: _Scores, context: _Context, k_factor: float, v_factor: float
+) -> RelativeTables | None:
+    """Relative keys and values in the units of what k and v are projected to."""
+    if scores.relative is None and context.relative is None:
+        return None
+    keys, values = scores.relative, context.relative
+    return relative_tables(
+        RelativeVectors(
+            None if keys is None else keys.vectors / k_factor,
+            None if values is None else values.vectors / v_factor,
+            0.0 if keys is None else keys.step / abs(k_factor),
+            0.0 if values is None else values.step / abs(v_factor),
+        )
     )
 
 
@@ -235,6 +266,7 @@ class _Scores:
     head_dim: int
     factor: float
     terms: Terms | None
+    relative: RelativePart | None
     ops: tuple[int, ...]
 
 
@@ -251,7 +283,15 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
     trace = trace_back(view, source, scaling=True)
     index, factor, terms, between = trace.index, trace.factor, None, trace.ops
     last = view.producer(trace.base)
-    if last is not None and view.op(last).opcode in _MASKS:
+    sums = sum_of_products(view, source)
+    if sums is not None:
+        matmul, index, factor, between = (
+            sums.main.product,
+            sums.main.index,
+            sums.main.factor,
+            sums.ops,
+        )
+    elif last is not None and view.op(last).opcode in _MASKS:
         scores = trace_scores(view, softmax)
         limits = score_limits(view, scores)
         terms = Terms(scores.bias, scores.replaced, limits)
@@ -276,7 +316,11 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
         raise NoMatchError("the softmax does not run over the keys of one query and head")
     beta = float(view.op(softmax).options.beta)
     ops = (softmax, *between, matmul)
-    return _Scores(query, key, heads, tokens, head_dim, factor * beta, terms, ops)
+    relative = None
+    if sums is not None:
+        relative = relative_keys(view, sums, sums.relative.index.reshape(index.shape), query)
+        ops += relative.ops
+    return _Scores(query, key, heads, tokens, head_dim, factor * beta, terms, relative, ops)
 
 
 def _check_own_heads(view: GraphView, *both: Operand) -> None:
@@ -290,19 +334,60 @@ def _check_own_heads(view: GraphView, *both: Operand) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Context:
-    """`result` numbers the product's elements as [heads, tokens, head_dim]."""
+    """`result` numbers the elements of `tensor` as [heads, tokens, head_dim]."""
 
     value: Operand
     tensor: int
     result: NDArray[np.int64]
+    relative: RelativePart | None
     ops: tuple[int, ...]
 
 
 def _match_context(view: GraphView, softmax: int, scores: _Scores) -> _Context:
     probabilities = view.op(softmax).outputs[0]
+    if len(view.consumers(probabilities)) > 1:
+        return _match_relative_context(view, probabilities, scores)
     tensor, passed, matmul = follow(view, probabilities, "softmax output")
     if view.op(matmul).opcode != "BATCH_MATMUL":
         raise NoMatchError(f"softmax output goes into {view.label(matmul)}, not a BATCH_MATMUL")
+    return _weighed(view, probabilities, scores, (tensor, matmul), passed)
+
+
+def _match_relative_context(view: GraphView, probabilities: int, scores: _Scores) -> _Context:
+    """p.v + p.r_v."""
+    products, passed = products_of(view, probabilities)
+    main = [
+        (tensor, op)
+        for tensor, op in products
+        if not any(view.is_constant(i) for i in view.op(op).inputs)
+    ]
+    if len(products) != 2 or len(main) != 1:
+        raise NoMatchError("softmax output is multiplied by more than v and relative values")
+    found = _weighed(view, probabilities, scores, main[0], passed)
+    _, _, add = follow(view, found.tensor, "the product with v")
+    total = view.op(add).outputs[0]
+    sums = sum_of_products(view, total)
+    if sums is None or {sums.main.product, sums.relative.product} != {op for _, op in products}:
+        raise NoMatchError("the products of the softmax output are not added")
+    if sums.main.factor != 1.0:
+        raise NoMatchError("the product with v is scaled before relative values are added")
+    place = np.empty(sums.main.index.size, np.int64)
+    place[sums.main.index.reshape(-1)] = np.arange(place.size)
+    result = place[found.result]
+    index = sums.relative.index.reshape(-1)[result]
+    relative = relative_values(view, sums, index, probabilities)
+    return _Context(found.value, total, result, relative, (*found.ops, *sums.ops, *relative.ops))
+
+
+def _weighed(
+    view: GraphView,
+    probabilities: int,
+    scores: _Scores,
+    at: tuple[int, int],
+    passed: tuple[int, ...],
+) -> _Context:
+    """The product (`at`: its operand and operator) of the softmax's output and v."""
+    tensor, matmul = at
     trace = trace_back(view, tensor, stop=probabilities)
     straight = np.arange(trace.index.size).reshape(scores.heads, scores.tokens, scores.tokens)
     left, right = operands(view, matmul)
@@ -319,7 +404,7 @@ def _match_context(view: GraphView, softmax: int, scores: _Scores) -> _Context:
     else:
         raise NoMatchError("softmax output is not multiplied by v over the keys")
     return _Context(
-        Operand(value.tensor, value.index.swapaxes(1, 2)), product, result, (*passed, matmul)
+        Operand(value.tensor, value.index.swapaxes(1, 2)), product, result, None, (*passed, matmul)
     )
 
 

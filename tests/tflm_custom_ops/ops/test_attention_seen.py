@@ -81,6 +81,31 @@ def test_a_bias_that_is_the_same_for_all_keys_changes_nothing(tokens, seed):
     assert np.array_equal(result(biased, x), result(op, x))
 
 
+@shapes
+@given(tokens=st.integers(1, 30), seed=st.integers(0, 1000))
+def test_relative_tables_of_one_vector_change_nothing(tokens, seed):
+    """Keys alike shift all scores of a query; of values alike the context has their sum."""
+    rng = np.random.default_rng(seed)
+    op, x = block(rng, tokens)
+    op = generators.relative(op, rng)
+    plain = dataclasses.replace(of_the_first(op, tokens), prefix_tokens=0, grid_height=0,
+        grid_width=0, relative_distance=0, relative_keys=None, relative_key_shift=0,
+        relative_values=None, relative_value_shift=0)  # fmt: skip
+    entries = op.relative_keys.shape[0]
+    alike = np.tile(op.relative_keys[:1], (entries, 1))
+    nothing = np.zeros_like(op.relative_values)
+    relative = dataclasses.replace(op, relative_keys=alike, relative_values=nothing)
+    assert np.array_equal(result(relative, x), result(plain, x))
+    assert (
+        not np.any(op.relative_values)
+        or not np.array_equal(
+            run_reference(dataclasses.replace(op, relative_value_shift=0), x),
+            run_reference(relative, x),
+        )
+        or tokens == 1
+    )
+
+
 @pytest.mark.parametrize("added", [True, False])
 def test_without_a_norm_it_is_what_follows_a_layer_norm(added):
     rng = np.random.default_rng(2)

@@ -65,15 +65,23 @@ def test_earlier_versions_are_refused_with_the_remedy(kind):
     ("field", "value"),
     [
         ("key_tokens", 7), ("key_heads", 1), ("value_dim", 5), ("norm_place", 1),
-        ("prefix_tokens", 1), ("grid_height", 2), ("grid_width", 3),
         ("window", 2), ("bias_kind", 2), ("bias_kind", 3),
-        ("bias_shift", 1), ("relative_distance", 14), ("relative_key_shift", 2),
+        ("bias_shift", 1), ("relative_key_shift", 2),
         ("relative_value_shift", 2),
     ],
 )  # fmt: skip
 def test_attention_beyond_todays_kernels_is_refused(field, value):
     op = attention()
     assert refused(op, word_offset(type(op), field), value) is Status.BAD_VALUE
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("prefix_tokens", 1), ("grid_height", 2), ("grid_width", 3), ("relative_distance", 14)],
+)
+def test_a_grid_without_what_it_is_for_is_refused(field, value):
+    op = attention()
+    assert refused(op, word_offset(type(op), field), value) is Status.BAD_DIMENSION
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,8 @@ class AttentionOperator(FusedOperator[Attention]):
         rows = self._row_bytes
         total = max(rows, scores) if self._heads == 1 else rows + scores
         total += area(min(self.params.token_tile, self.params.tokens), 1, 4)
+        entries = self.params.relative_entries
+        total += area(self.score_rows, entries, 4) + area(self._tile_rows, entries, 2)
         total += self._exponential_bytes + queries
         return self._base_bytes + max(total, self._key_value_bytes(self._tile_rows))
 
@@ -248,7 +250,7 @@ class AttentionOperator(FusedOperator[Attention]):
         weights = sum(cost.weight_bytes(x) for x in (p.q, p.k, p.v, p.out))
         if p.shared_down and p.k.down is not None:
             weights -= 2 * int(p.k.down.weights.size)
-        return p.tokens * weights + 2 * p.tokens**2 * p.features
+        return p.tokens * weights + 2 * p.tokens * (p.tokens + p.relative_entries) * p.features
 
     def _stored(self) -> list[int]:
         """A shared `down` stands in the blob once."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tflm_custom_ops.ops.base import Params
+from tflm_custom_ops.ops.layouts import pack_dual_channel, unpack_dual_channel
 from tflm_custom_ops.ops.parts import Int8Array, Linear, Norm, NormPlace, Projection, Residual
 from tflm_custom_ops.ops.schema import (
     Array,
@@ -22,8 +24,11 @@ from tflm_custom_ops.ops.schema import (
     Word,
     Word64,
 )
-from tflm_custom_ops.ops.schema.fields import dimension, expanded_inputs_word, zero_point
+from tflm_custom_ops.ops.schema.fields import Codec, dimension, expanded_inputs_word, zero_point
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
+
+RELATIVE_BITS = 3  # a relative entry's unit is at most 2^3 of a key's or value's
+MAX_RELATIVE_SHIFT = 11  # and at least 2^-8
 
 
 def is_exp_table(table: NDArray[np.uint16], tokens: int) -> bool:
@@ -82,6 +87,24 @@ def _only(condition: str) -> Check:
     return Check(condition, Status.BAD_VALUE)
 
 
+def are_keys(entries: Int8Array, distance: int, head_dim: int) -> bool:
+    """Packed keys are in [-127, 127]."""
+    del distance, head_dim
+    return bool(entries.min() >= -127)
+
+
+def _pack_relative(entries: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:
+    return pack_dual_channel(entries)
+
+
+def _unpack_relative(packed: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:
+    return unpack_dual_channel(packed, 2 * len(packed), fields["head_dim"])
+
+
+def _relative_shift() -> Word:
+    return Word(0, f"{MAX_RELATIVE_SHIFT} if relative_distance > 0 else 0")
+
+
 def _projection(in_features: str, out_features: str, bits: str, name: str) -> Part:
     return Part(
         {"bits": bits},
@@ -97,7 +120,7 @@ class Attention(Params):
     """Attention block; x and y are ``[tokens, embed_dim]`` of ``residual.bits``.
 
     With norm_place ABSENT q, k and v read the int8 x itself; residual.multiplier 0 leaves x out of
-    y.
+    y. `relative_keys` is int8 ``[4 * relative_distance + 4, head_dim]``.
     """
 
     C_TYPE: ClassVar[str] = "VitAttentionParams"
@@ -159,7 +182,6 @@ class Attention(Params):
             0,
             "tokens",
             status=Status.BAD_DIMENSION,
-            checks=(_only("prefix_tokens == 0"),),
             doc="tokens before the grid: class token, registers",
         ),
     ] = dataclasses.field(default=0, kw_only=True)
@@ -178,7 +200,6 @@ class Attention(Params):
             0,
             "MAX_TOKENS",
             status=Status.BAD_DIMENSION,
-            checks=(_only("grid_height == 0 and grid_width == 0"),),
             doc="tokens of a row of the grid; 0: none",
         ),
     ] = dataclasses.field(default=0, kw_only=True)
@@ -248,35 +269,56 @@ class Attention(Params):
             0,
             "MAX_RELATIVE_DISTANCE",
             status=Status.BAD_DIMENSION,
-            checks=(_only("relative_distance == 0"),),
+            checks=(
+                Check(
+                    "prefix_tokens == 0 and grid_height == 0 and grid_width == 0 "
+                    "if relative_distance == 0 else "
+                    "grid_height * grid_width > 0 "
+                    "and prefix_tokens + grid_height * grid_width == tokens"
+                ),
+                Check(
+                    "relative_distance == 0 or score_shift == 0 or score_multiplier >= 1 << 15",
+                    Status.BAD_VALUE,
+                ),
+            ),
             doc="largest distance in rows or columns that the relative tables tell apart; 0: none",
         ),
     ] = dataclasses.field(default=0, kw_only=True)
     relative_keys: Annotated[
         Int8Array | None,
         Array(
-            "int8_t",
-            ("2", "2 * relative_distance + 2", "head_dim"),
+            "int16_t",
+            ("2 * relative_distance + 2", "(head_dim + 1) // 2 * 2"),
+            codec=Codec(_pack_relative, _unpack_relative),
             present="relative_distance > 0",
-            doc="by row and by column distance, entry 0 of the prefix tokens; in units of k "
-            "times 2^-relative_key_shift",
+            checks=(
+                Predicate(
+                    "vit_are_packed_keys",
+                    are_keys,
+                    ("relative_keys", "relative_distance", "head_dim"),
+                    "entries in [-127, 127]",
+                    condition="relative_distance > 0",
+                ),
+            ),
+            doc="two entries in an int16, by row and then by column distance, of either the first "
+            "for prefix tokens; in units of k times 2^(3 - relative_key_shift)",
         ),
     ] = dataclasses.field(default=None, kw_only=True)
-    relative_key_shift: Annotated[
-        int, Word(0, "MAX_SHIFT", checks=(_only("relative_key_shift == 0"),))
-    ] = dataclasses.field(default=0, kw_only=True)
+    relative_key_shift: Annotated[int, _relative_shift()] = dataclasses.field(
+        default=0, kw_only=True
+    )
     relative_values: Annotated[
         Int8Array | None,
         Array(
             "int8_t",
-            ("2", "2 * relative_distance + 2", "value_dim"),
+            ("value_dim", "4 * relative_distance + 4"),
             present="relative_distance > 0",
-            doc="likewise, in units of v times 2^-relative_value_shift",
+            doc="the same entries, in units of v times 2^(3 - relative_value_shift)",
         ),
     ] = dataclasses.field(default=None, kw_only=True)
-    relative_value_shift: Annotated[
-        int, Word(0, "MAX_SHIFT", checks=(_only("relative_value_shift == 0"),))
-    ] = dataclasses.field(default=0, kw_only=True)
+    relative_value_shift: Annotated[int, _relative_shift()] = dataclasses.field(
+        default=0, kw_only=True
+    )
     residual: Annotated[Residual, Part()]
     norm: Annotated[
         Norm | None,
@@ -314,6 +356,7 @@ class Attention(Params):
     ]
 
     features = Expression("heads * head_dim")
+    relative_entries = Expression("4 * relative_distance + 4 if relative_distance > 0 else 0")
 
     def __post_init__(self) -> None:
         """Sizes that are left out are those of plain self-attention."""

@@ -3,6 +3,7 @@
 #include "vit_kernels.h"
 #include "vit_math.h"
 #include "vit_norm.h"
+#include "vit_relative.h"
 #include "vit_softmax.h"
 
 // One run of the operator: what its steps share.
@@ -128,7 +129,7 @@ static VitHead head_until(const Run* run, int32_t token) {
 
 // What query `token` of a head sees.
 static VitSeen seen_by(const VitAttentionParams* p, int32_t head, int32_t token) {
-  VitSeen seen = {p->causal ? token + 1 : p->tokens, NULL, p->bias_shift};
+  VitSeen seen = {p->causal ? token + 1 : p->tokens, NULL, p->bias_shift, p->relative_distance};
   if (p->bias_kind) {
     const ptrdiff_t row = (p->bias_kind == kVitBiasKindFull ? head : 0) * p->tokens + token;
     seen.bias = p->bias + row * p->tokens;
@@ -136,15 +137,38 @@ static VitSeen seen_by(const VitAttentionParams* p, int32_t head, int32_t token)
   return seen;
 }
 
-// Scores and exponentials of queries from `token` on, each of which sees other keys.
-static void seen_exponentials(const Run* run, int32_t head, int32_t token, VitRows q,
+// The sums of exponentials by relative distance, of `count` queries.
+static VitRows relative_sums(const Run* run, int32_t count) {
+  return (VitRows){(int16_t*)(run->scratch + run->plan.relative_sums), vit_relative_entries(run->p),
+                   count};
+}
+
+// Scores and exponentials of queries from `token` on, each of which sees other keys. `row`: of the
+// first one in the tile.
+static void seen_exponentials(const Run* run, int32_t head, int32_t token, int32_t row, VitRows q,
                               const int16_t* keys, VitRows e, int32_t* totals) {
+  const VitAttentionParams* p = run->p;
   int32_t* scores = (int32_t*)(run->scratch + run->plan.scores);
+  int32_t* products = (int32_t*)(run->scratch + run->plan.relative_products);
+  uint32_t* expansion = (uint32_t*)(run->scratch + run->plan.key_expansion);
   const VitHead scored = head_until(run, token + q.rows);
-  vit_scores(&scored, q, keys, (uint32_t*)(run->scratch + run->plan.key_expansion), scores);
+  VitHead tables = run->head;
+  tables.tokens = vit_relative_entries(p);
+  vit_scores(&scored, q, keys, expansion, scores);
+  if (p->relative_distance) vit_scores(&tables, q, p->relative_keys, expansion, products);
   for (int32_t r = 0; r < q.rows; ++r) {
-    totals[r] = vit_seen_exponentials(&run->head, seen_by(run->p, head, token + r),
-                                      vit_score_row(&scored, scores, r), vit_wide_row(e, r));
+    const VitSeen seen = seen_by(p, head, token + r);
+    int32_t* from = vit_score_row(&scored, scores, r);
+    int16_t* to = vit_wide_row(e, r);
+    if (seen.is_relative) {
+      int32_t* given = vit_score_row(&tables, products, r);
+      vit_add_relative(p, token + r, seen.tokens, given, from);
+    }
+    totals[r] = vit_seen_exponentials(&run->head, seen, from, to);
+    if (seen.is_relative) {
+      int16_t* sums = vit_wide_row(relative_sums(run, row + r), row + r);
+      vit_relative_sums(p, token + r, to, totals[r], sums);
+    }
   }
 }
 
@@ -163,8 +187,8 @@ static VitRows tile_exponentials(const Run* run, int32_t head, int32_t token, co
     vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim, p->q.up.out_zero_point,
                    q);
     const VitRows part = {vit_wide_row(e, row), e.stride, q.rows};
-    if (run->p->causal || run->p->bias_kind) {
-      seen_exponentials(run, head, token + row, q, keys, part, totals + row);
+    if (p->causal || p->bias_kind || p->relative_distance) {
+      seen_exponentials(run, head, token + row, row, q, keys, part, totals + row);
       continue;
     }
     vit_tile_exponentials(&run->head, q, keys, (uint32_t*)(run->scratch + plan->key_expansion),
@@ -200,7 +224,10 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
         (const int8_t*)(run->scratch + plan->values) + plan->value_head_bytes * (size_t)i;
     const VitRows e =
         tile_exponentials(run, h, token, queries + i * p->head_dim, columns, count, keys, totals);
-    VitContext out = {NULL, narrow_stride(p), context_rows(run, count), h * p->head_dim};
+    const VitRelativeValues relative = {relative_sums(run, count), p->relative_values,
+                                        p->relative_value_shift};
+    VitContext out = {NULL, narrow_stride(p), context_rows(run, count), h * p->head_dim,
+                      p->relative_distance ? &relative : NULL};
     if (heads.end < p->heads) {
       out.narrow =
           (int8_t*)(run->scratch + plan->context) + (ptrdiff_t)token * out.stride + out.column;

@@ -2,6 +2,7 @@
 #include "vit_attention_plan.h"
 
 #include "vit_layout.h"
+#include "vit_relative.h"
 
 // Rows of low-rank intermediates that a projection of `rows` rows needs, in bytes.
 static size_t middle_bytes(const VitProjection* p, int32_t rows) {
@@ -64,7 +65,11 @@ static void place_tile(const VitAttentionParams* p, VitAttentionPlan* plan, size
   size_t end = place_scores(p, plan, base);
   if (!one) end = vit_max_size(end, plan->scores + values);
   plan->totals = end;
-  plan->exponentials = plan->totals + vit_area(plan->tile, 1, sizeof(int32_t));
+  const int32_t entries = vit_relative_entries(p);
+  plan->relative_products = plan->totals + vit_area(plan->tile, 1, sizeof(int32_t));
+  plan->relative_sums =
+      plan->relative_products + vit_area(plan->score_rows, entries, sizeof(int32_t));
+  plan->exponentials = plan->relative_sums + vit_area(rows, entries, sizeof(int16_t));
   plan->middle = plan->exponentials;
   plan->expansion =
       plan->middle + vit_max_size(middle_bytes(&p->q, rows), middle_bytes(&p->out, rows));

@@ -18,6 +18,7 @@
 //   scores of score_rows queries; one head at a time has them in place of its rows, which are
 //     needed neither after the queries nor before the context
 //   totals
+//   with relative keys and values: products of score_rows queries with the entries, sums by entry
 //   exponentials, or middle (low rank) and expansion
 //   queries int8, score_rows of them widened, expansion of keys; later the expansion of values,
 //     which all heads at a time have in place of the scores, since other heads' queries stay
@@ -48,6 +49,8 @@ typedef struct {
   size_t kv_expansion;
   size_t scores;
   size_t totals;
+  size_t relative_products;
+  size_t relative_sums;
   size_t exponentials;
   size_t middle;
   size_t expansion;

@@ -87,6 +87,8 @@ def _add_queries(
         pieces.add_layer(work, shape, rows, Store.INT8_WHOLE, sizes.expanded, count, first)
     for queries, count in pieces.parts(rows, sizes.score_rows):
         _add_scores(work, p, queries, times * count * p.heads)
+        if p.relative_entries:
+            _add_relative(work, p, queries, times * count * p.heads)
     for queries, count in pieces.parts(rows, SLICE_ROWS):
         _add_context(work, p, sizes, queries, times * count, at_once)
 
@@ -101,6 +103,21 @@ def _add_scores(work: Work, p: Attention, queries: int, times: int) -> None:
     work[Term.GROUP_SUMS] += times * quads * groups
     work[Term.SOFTMAX_ROW] += times * queries
     work[Term.SOFTMAX] += times * queries * quads
+
+
+def _add_relative(work: Work, p: Attention, queries: int, times: int) -> None:
+    """The entries as further keys and values, and their way from and to the keys."""
+    groups, quads = pieces.groups_of(queries), p.relative_entries // CHANNELS
+    work[Term.KEY_CALL] += times
+    work[Term.KEY_QUAD] += times * quads
+    pieces.add_products(work, even(p.head_dim), quads, groups, times)
+    calls = times * -(-p.head_dim // TRIPLE)
+    work[Term.VALUE_CALL] += calls
+    work[Term.VALUE_EXPAND] += calls * p.relative_entries
+    work[Term.VALUE_INPUT] += calls * groups * p.relative_entries
+    work[Term.RELATIVE_KEY] += times * queries * p.tokens
+    work[Term.RELATIVE_ENTRY] += times * queries * p.relative_entries
+    work[Term.RELATIVE_CHANNEL] += times * queries * p.head_dim
 
 
 def _add_context(

@@ -174,7 +174,7 @@ static VitRows tile_exponentials(const Run* run, Place at, int32_t token, int32_
       const int32_t query = token + row + r;
       int32_t* from = vit_score_row(&head, scores, r);
       if (at.missing) add_missing(run, at, vit_wide_row(q, r), head.tokens, from);
-      const VitSeen seen = {keys_of(p, query), bias_of(run, at, query), p->bias_shift};
+      const VitSeen seen = {keys_of(p, query), bias_of(run, at, query), p->bias_shift, 0};
       totals[row + r] = vit_seen_exponentials(&run->head, seen, from, vit_wide_row(e, row + r));
     }
   }
@@ -188,7 +188,8 @@ static void store_context(const Run* run, Place at, int32_t token, VitRows e,
   const int is_row = view->channel_stride == 1;
   int8_t* y = run->y + first_of(view, at.batch, at.head) + token * view->token_stride;
   int8_t* tile = (int8_t*)(run->scratch + run->plan.context);
-  const VitContext out = {is_row ? y : tile, is_row ? view->token_stride : p->value_dim, e, 0};
+  const VitContext out = {is_row ? y : tile, is_row ? view->token_stride : p->value_dim, e, 0,
+                          NULL};
   VitHead head = run->head;
   head.tokens = keys_of(p, token + e.rows - 1);
   vit_context(
