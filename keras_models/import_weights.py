@@ -26,6 +26,7 @@ from keras_models.checkpoints.reader import read_tensors
 from keras_models.checkpoints.tensors import CheckpointFormatError
 from keras_models.datasets.normalization import Normalization
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
+from keras_models.parts import PATCHES
 from tflm_vit import flags
 from tflm_vit.files import expect_writable_folder, naming, write_json
 from tflm_vit.run import run, typed_command
@@ -38,7 +39,9 @@ flags.mean(FLAGS)
 flags.std(FLAGS)
 FLAGS.string("key", "", "Part of a file that holds several networks, e.g. model_ema.")
 flags.name(FLAGS, "", "Of the network; without it the file's.")
-FLAGS.enum("pool", "", POOLS, "What the classifier sees, where the weights do not say it.")
+FLAGS.enum(
+    "pool", "", (*POOLS, PATCHES), "What the classifier sees, where the weights do not say it."
+)
 FLAGS.enum("activation", "gelu", ACTIVATIONS, "Of the MLP.")
 FLAGS.number("norm_epsilon", None, "Of LayerNorm; without it the library's.", 1e-12, 0.1)
 FLAGS.boolean("interleaved_qkv", True, "AutoFormer's --change_qkv: rows of q, k and v in turn.")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from keras_models.arch import ArchConfig
 from keras_models.checkpoints.tensors import CheckpointFormatError, Tensors
 from keras_models.datasets.normalization import OWN, Normalization
+from keras_models.parts import PATCHES
 
 Floats = NDArray[np.float32]
 IMAGENET = Normalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -31,7 +32,7 @@ class Told:
       name: of the network.
       heads: of each block's attention.
       normalization: of its training; None for the layout's own, where there is one.
-      pool: "cls" or "mean"; "" for what the weights show.
+      pool: "cls", "patches" or "mean"; "" for what the weights show.
       activation: one of `ACTIVATIONS`.
       norm_epsilon: None for the layout's own.
       interleaved: whether AutoFormer's qkv has the rows of q, k and v in turn (--change_qkv).
@@ -66,6 +67,8 @@ class LibraryLayout:
     epsilon: float
     normalization: Normalization | None
     scales: tuple[str, str] = ("", "")  # LayerScale behind proj and fc2
+    # Tables of relative keys and values: of row and of column distances.
+    relative: tuple[tuple[str, str], ...] = ()
 
 
 LAYOUTS = (
@@ -84,6 +87,11 @@ LAYOUTS = (
         "AutoFormer", "patch_embed_super.proj", "cls_token", "pos_embed", "blocks.{}.",
         "attn_layer_norm", "attn.qkv.", "attn.proj", "ffn_layer_norm", "fc1", "fc2", "norm", "head",
         1e-5, IMAGENET,
+        relative=tuple(
+            (f"attn.rel_pos_embed_{part}.embeddings_table_v",
+             f"attn.rel_pos_embed_{part}.embeddings_table_h")
+            for part in "kv"
+        ),
     ),
 )  # fmt: skip
 
@@ -137,10 +145,11 @@ class _Source:
     def norm(self, name: str, width: int) -> list[Floats]:
         return [self.take(f"{name}.{part}", (width,)) for part in ("weight", "bias")]
 
-    def expect_known(self) -> None:
+    def expect_known(self, layout: LibraryLayout) -> None:
         """Refuses parts that no `ArchConfig` has, before anything is made of the others."""
+        tables = [name for pair in layout.relative for name in pair]
         for piece, what in _FOREIGN:
-            names = [name for name in self.tensors if piece in name]
+            names = [n for n in self.tensors if piece in n and not n.endswith(tuple(tables))]
             if names:
                 raise CheckpointFormatError(f"it has {what} ({names[0]}), which no ArchConfig has")
 
@@ -162,7 +171,7 @@ def imported(tensors: Tensors, told: Told) -> tuple[str, ArchConfig, list[Floats
     renamed = {_current(name): tensor for name, tensor in tensors.items()}
     layout = _layout_of(renamed)
     source = _Source(renamed)
-    source.expect_known()
+    source.expect_known(layout)
     arch = _arch_of(source, layout, told)
     weights = _weights(source, layout, arch, told)
     source.expect_empty()
@@ -194,28 +203,46 @@ def _arch_of(source: _Source, layout: LibraryLayout, told: Told) -> ArchConfig:
     if not depth or not source.has(f"{layout.head}.weight"):
         missing = "blocks" if not depth else "classifier"
         raise CheckpointFormatError(f"no {missing} in it")
-    first = layout.block.format(0)
-    inner, rest = divmod(source.shape(f"{first}{layout.qkv}weight")[0], 3)
-    if rest or inner % told.heads:
-        raise CheckpointFormatError(f"--heads={told.heads}: expected a divisor of {inner}")
-    hidden = source.shape(f"{first}{layout.fc1}.weight")[0]
+    blocks = [layout.block.format(block) for block in range(depth)]
+    largest, head_dim = _relative(source, layout, told)
+    heads = []
+    for block in blocks:
+        inner, rest = divmod(source.shape(f"{block}{layout.qkv}weight")[0], 3)
+        count = told.heads if not head_dim else inner // head_dim
+        if rest or inner % count or (block == blocks[0] and count != told.heads):
+            expected = f"{count} of {head_dim}" if head_dim else f"a divisor of {inner}"
+            raise CheckpointFormatError(f"--heads={told.heads}: expected {expected}")
+        heads.append(count)
+        head_dim = head_dim or inner // count
+    hidden = [source.shape(f"{block}{layout.fc1}.weight")[0] for block in blocks]
     width, grid = patch[0], _grid(source, layout)
     epsilon = layout.epsilon if told.norm_epsilon is None else told.norm_epsilon
-    return ArchConfig.uniform(
+    return ArchConfig(
         name=told.name,
         image_size=grid * patch[2],
         channels=patch[1],
         num_classes=source.shape(f"{layout.head}.weight")[0],
         patch_size=patch[2],
         embed_dim=width,
-        depth=depth,
-        heads=told.heads,
-        head_dim=inner // told.heads,
-        mlp_ratio=hidden / width,
+        heads=tuple(heads),
+        head_dim=head_dim,
+        mlp_ratio=tuple(each / width for each in hidden),
         pool=_pool(source, layout, told),
         activation=told.activation,
         norm_epsilon=epsilon,
+        relative_position=largest,
     )
+
+
+def _relative(source: _Source, layout: LibraryLayout, told: Told) -> tuple[int, int]:
+    """Largest distance of the relative tables, and the width of a head; 0 and 0 without."""
+    names = [f"{layout.block.format(0)}{name}" for pair in layout.relative for name in pair]
+    if not any(source.has(name) for name in names):
+        return 0, 0
+    shape = source.shape(names[0])
+    if len(shape) != 2 or shape[0] < 4 or shape[0] % 2:
+        raise CheckpointFormatError(f"{names[0]}: shape {shape}, expected two entries a distance")
+    return shape[0] // 2 - 1, shape[1]
 
 
 def _grid(source: _Source, layout: LibraryLayout) -> int:
@@ -230,11 +257,13 @@ def _grid(source: _Source, layout: LibraryLayout) -> int:
 
 def _pool(source: _Source, layout: LibraryLayout, told: Told) -> str:
     shown = "cls" if source.has(layout.cls) else "mean"
-    if layout.library == "AutoFormer" and told.pool != "cls":
+    if layout.library == "AutoFormer" and not told.pool:
         raise CheckpointFormatError(
-            "AutoFormer's mean over the patches behind a class token (its option gp) is no "
-            "ArchConfig's; if it was trained without, give --pool=cls"
+            "AutoFormer's files do not say what the classifier sees: give --pool=patches if it was "
+            "trained with the option gp, as those that were published, else --pool=cls"
         )
+    if shown == "cls" and told.pool == PATCHES:
+        return PATCHES
     if told.pool not in ("", shown):
         raise CheckpointFormatError(f"--pool={told.pool}: its weights show {shown}")
     return shown
@@ -243,7 +272,7 @@ def _pool(source: _Source, layout: LibraryLayout, told: Told) -> str:
 def _weights(source: _Source, layout: LibraryLayout, arch: ArchConfig, told: Told) -> list[Floats]:
     width = arch.embed_dim
     out = _patches(source, layout, arch, told)
-    if arch.pool == "cls":
+    if arch.class_token:
         out.append(source.take(layout.cls, (1, 1, width)))
     out.append(_position(source, layout, arch))
     for block in range(arch.depth):
@@ -292,7 +321,7 @@ def _position(source: _Source, layout: LibraryLayout, arch: ArchConfig) -> Float
     patches = arch.grid**2
     shape = source.shape(layout.position)
     found = source.take(layout.position, shape).reshape(1, -1, arch.embed_dim)
-    if arch.pool == "cls" and found.shape[1] == patches:
+    if arch.class_token and found.shape[1] == patches:
         return np.concatenate([np.zeros((1, 1, arch.embed_dim), np.float32), found], axis=1)
     return found
 
@@ -316,8 +345,20 @@ def _block(
     return [
         *source.norm(f"{start}{layout.norm1}", width),
         *qkv,
+        *_tables(source, layout, arch, start),
         *scaled[0],
         *source.norm(f"{start}{layout.norm2}", width),
         *source.linear(f"{start}{layout.fc1}", width, hidden),
         *scaled[1],
+    ]
+
+
+def _tables(source: _Source, layout: LibraryLayout, arch: ArchConfig, start: str) -> list[Floats]:
+    """Relative keys and values of a block, (2, entries, head_dim) each; none without."""
+    if not arch.relative_position:
+        return []
+    shape = (2 * arch.relative_position + 2, arch.head_dim)
+    return [
+        np.stack([source.take(f"{start}{name}", shape) for name in pair])
+        for pair in layout.relative
     ]

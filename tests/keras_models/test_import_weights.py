@@ -93,7 +93,7 @@ def linear(x, state, name, separator="."):
     return x @ state[f"{name}{separator}weight"].T + state[f"{name}{separator}bias"]
 
 
-def published(library, state, images):
+def published(library, state, images, gp=False):
     """The libraries' forward pass, in float64: bytes (n, side, side, 3) -> logits."""
     state = {name: value.astype(np.float64) for name, value in state.items()}
     block, norm1, qkv, proj, norm2, fc1, fc2, patch, cls, position, norm, head = NAMES[library]
@@ -113,16 +113,34 @@ def published(library, state, images):
         y = linear(y, state, f"{at}{qkv}"[:-1], qkv[-1])
         if library == "AutoFormer":  # qkv_super: rows 0, 3, 6 ... are q
             y = np.concatenate([y[..., part::3] for part in range(3)], axis=-1)
-        q, k, v = y.reshape(n, TOKENS, 3, HEADS, HEAD_DIM).transpose(2, 0, 3, 1, 4)
-        scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(HEAD_DIM)
+        q, k, v = y.reshape(n, TOKENS, 3, -1, HEAD_DIM).transpose(2, 0, 3, 1, 4)
+        keys, values = (relative_of(state, at, part) for part in "kv")
+        scores = q @ k.transpose(0, 1, 3, 2) + np.einsum("nhid,ijd->nhij", q, keys)
+        scores = scores / np.sqrt(HEAD_DIM)
         shares = np.exp(scores - scores.max(-1, keepdims=True))
-        y = (shares / shares.sum(-1, keepdims=True)) @ v
+        shares /= shares.sum(-1, keepdims=True)
+        y = shares @ v + np.einsum("nhij,ijd->nhid", shares, values)
         y = linear(y.transpose(0, 2, 1, 3).reshape(n, TOKENS, -1), state, at + proj)
         x = x + y * state.get(f"{at}ls1.gamma", 1)
         y = linear(norm_of(x, state, at + norm2, EPSILON[library]), state, at + fc1)
         y = linear(0.5 * y * (1 + erf(y / np.sqrt(2))), state, at + fc2)
         x = x + y * state.get(f"{at}ls2.gamma", 1)
-    return linear(norm_of(x, state, norm, EPSILON[library])[:, 0], state, head)
+    x = norm_of(x, state, norm, EPSILON[library])
+    return linear(x[:, 1:].mean(1) if gp else x[:, 0], state, head)
+
+
+def relative_of(state, at, part):
+    """(tokens, tokens, head_dim), as AutoFormer's RelativePosition2D_super; zeros without."""
+    name = f"{at}attn.rel_pos_embed_{part}.embeddings_table_"
+    if f"{name}v" not in state:
+        return np.zeros((TOKENS, TOKENS, HEAD_DIM))
+    largest, grid = len(state[f"{name}v"]) // 2 - 1, SIDE // PATCH
+    at = np.arange(grid**2)
+    total = 0
+    for table, place in (("v", at // grid), ("h", at % grid)):
+        distance = np.clip(place[None, :] - place[:, None], -largest, largest) + largest + 1
+        total = total + state[f"{name}{table}"][np.pad(distance, ((1, 0), (1, 0)))]
+    return total
 
 
 def logits_of(path, folder, own=None):
@@ -149,6 +167,32 @@ def test_logits_are_those_of_the_published_network(library, tmp_path):
         found, images, logits = logits_of(tmp_path / name, tmp_path / "out", own)
         assert found == library
         np.testing.assert_allclose(logits, published(library, state, images), atol=1e-5)
+
+
+def test_autoformer_as_published_has_relative_position_and_the_mean_of_the_patches(tmp_path):
+    state, rng = random_state("AutoFormer"), np.random.default_rng(4)
+    for block in range(DEPTH):
+        for part in "kv":
+            for table in "vh":
+                name = f"blocks.{block}.attn.rel_pos_embed_{part}.embeddings_table_{table}"
+                state[name] = rng.normal(0, 0.5, (2 * 1 + 2, HEAD_DIM)).astype(np.float32)
+    # What is searched differs from block to block: heads, and the width of the MLP.
+    state |= {
+        "blocks.1.attn.qkv.weight": rng.normal(0, 0.3, (3 * 2 * HEAD_DIM, WIDTH)).astype("f4"),
+        "blocks.1.attn.qkv.bias": rng.normal(0, 0.3, 3 * 2 * HEAD_DIM).astype("f4"),
+        "blocks.1.attn.proj.weight": rng.normal(0, 0.3, (WIDTH, 2 * HEAD_DIM)).astype("f4"),
+    }
+    files.save_torch(tmp_path / "a.pth", state)
+    own = told(pool="patches")
+    _, images, logits = logits_of(tmp_path / "a.pth", tmp_path / "out", own)
+    expected = published("AutoFormer", state, images, gp=True)
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    arch = load_trained(str(tmp_path / "out"))[0]
+    assert (arch.heads, arch.head_dim, arch.relative_position) == ((3, 2), HEAD_DIM, 1)
+    refused(tmp_path / "a.pth", "--heads=4: expected 3 of 4", told(pool="patches", heads=4))
+    state["blocks.1.attn.rel_pos_embed_v.embeddings_table_h"] = np.zeros((6, HEAD_DIM), "f4")
+    files.save_torch(tmp_path / "a.pth", state)
+    refused(tmp_path / "a.pth", r"table_h: shape \(6, 4\), expected \(4, 4\)", own)
 
 
 def test_old_and_wrapped_names_mean_the_same(tmp_path):
@@ -253,7 +297,7 @@ def test_networks_that_are_no_archconfig(extra, own, match, tmp_path):
 def test_values_that_are_no_numbers_and_what_only_the_user_knows(tmp_path):
     state = random_state("AutoFormer")
     files.save_torch(tmp_path / "a.pth", state)
-    refused(tmp_path / "a.pth", "its option gp.*if it was trained without, give --pool=cls")
+    refused(tmp_path / "a.pth", "do not say what the classifier sees: give --pool=patches if")
     state["norm.bias"][3] = np.nan
     files.save_torch(tmp_path / "b.pth", state)
     refused(tmp_path / "b.pth", "norm.bias: it holds values that are not finite", told(pool="cls"))
