@@ -11,6 +11,7 @@ _PROTOCOL_TESTS = ("tests/firmware/test_protocol.py",)
 _SOFTMAX = "tflm_custom_ops/kernels/vit_softmax.c"
 _NORM = "tflm_custom_ops/kernels/vit_norm_math.h"
 _KERNEL_TESTS = ("tests/tflm_custom_ops/kernels/test_kernels_match_reference.py",)
+_SANITIZER_TESTS = ("tests/tflm_custom_ops/kernels/test_sanitizers.py",)
 _READER = "tflm_custom_ops/kernels/vit_reader.c"
 _ATTENTION = "tflm_custom_ops/ops/attention/params.py"
 _PARITY_TESTS = ("tests/tflm_custom_ops/ops/test_parser_parity.py",)
@@ -53,7 +54,7 @@ FAULTS: tuple[Fault, ...] = (
           "{\n  int32_t sum = 0;\n  int64_t square_sum = 0;",
           "vit_norm_sums_int16(const int16_t* x, int32_t d) {\n  int32_t sum = 0;\n  "
           "int32_t square_sum = 0;", _KERNEL_TESTS),
-    Fault("variance of zero", _NORM, "  if (v < 1) v = 1;\n", "", _KERNEL_TESTS),
+    Fault("variance of zero", _NORM, "  if (v < 1) v = 1;\n", "", _SANITIZER_TESTS),
     Fault("square root of 15 bits", _NORM, "bit = 0x4000; bit; bit >>= 1",
           "bit = 0x4000; bit > 1; bit >>= 1", _KERNEL_TESTS),
     # Parser of options.
@@ -62,7 +63,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("odd offset of an array", _READER, "offset >= 0 && offset % 4 == 0 &&", "offset >= 0 &&",
           _PARITY_TESTS),
     Fault("words behind the last", _READER, "vit_expect(r, r->next == r->words, kVitTruncated);",
-          "", _PARITY_TESTS),
+          "", _LIMIT_TESTS),
     Fault("another version", _READER, "vit_read(&r) == VIT_OPTIONS_VERSION",
           "vit_read(&r) <= VIT_OPTIONS_VERSION", _PARITY_TESTS),
     Fault("epsilon of 50 bits", "tflm_custom_ops/ops/parts.py",

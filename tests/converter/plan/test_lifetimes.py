@@ -10,6 +10,7 @@ import numpy as np
 from converter.plan.in_place import overwritable_inputs
 from converter.plan.lifetimes import model_problem, tensor_id
 from converter.tflite import Graph, Operator, Quantization, Tensor
+from tests.tflm_custom_ops import generators
 
 Q = Quantization.per_tensor(0.1, 0)
 
@@ -47,3 +48,11 @@ def test_only_a_tensor_of_the_same_type_is_overwritten() -> None:
     for dtype, expected in ((np.int8, (0,)), (np.int16, ())):
         tensors = (activation("x"), activation("y", dtype))
         assert overwritable_inputs(Operator("SOFTMAX", (0,), (1,)), None, tensors) == expected
+
+
+def test_what_an_operator_reads_twice_is_not_overwritten() -> None:
+    """An MLP's output may begin where its input does; not where another operand of it is."""
+    op = generators.mlp(np.random.default_rng(0), tokens=4, embed_dim=8, bits=8)
+    tensors = (activation("x"), activation("y"), activation("blob"))
+    for inputs, expected in (((0, 2), (0,)), ((0, 0, 2), ())):
+        assert overwritable_inputs(Operator("CUSTOM", inputs, (1,)), op, tensors) == expected

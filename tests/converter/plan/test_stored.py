@@ -100,6 +100,15 @@ def test_of_tflms_entry_alone_overlaps_are_refused() -> None:
         check_plans(with_entry(model, OFFLINE_NAME, struct.pack(f"<{len(flat)}i", *flat)))
 
 
+def test_two_entries_that_agree_on_an_overlap_are_refused() -> None:
+    model = parse(CONTENTS["resident"]())
+    plan = metadata.parsed_plan(model)
+    flat = tuple(s and dataclasses.replace(s, offset=0) for s in plan.tensors)
+    changed = metadata.with_plan(model, dataclasses.replace(plan, tensors=flat))
+    with pytest.raises(PlanError, match=r"unsafe plan: .* share bytes"):
+        check_plans(changed)
+
+
 def test_two_entries_of_a_name_are_refused() -> None:
     model = parse(CONTENTS["resident"]())
     for name in (PLAN_NAME, OFFLINE_NAME):

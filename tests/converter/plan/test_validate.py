@@ -50,6 +50,14 @@ def test_broken_plans_are_rejected(name):
         validate(PROBLEM, BROKEN[name])
 
 
+def test_the_last_byte_is_within_the_region():
+    """Where nothing else lies that the buffer could run into."""
+    problem = Problem((Buffer("a", 64, 0, 1),), (), (PlanRegion("sram", 80),))
+    assert violations(problem, (16,)) == []
+    with pytest.raises(PlanError, match=r"got bytes \[32, 96\), expected within \[0, 80\) of sram"):
+        validate(problem, (32,))
+
+
 def test_overwriting_must_be_declared():
     with pytest.raises(PlanError, match="share bytes"):
         validate(dataclasses.replace(PROBLEM, overwrites=PROBLEM.overwrites[:1]), GOOD)

@@ -113,6 +113,8 @@ def forked(folder, name, function, *arguments):
     os.dup2(log, 1)
     os.dup2(log, 2)
     tf.config.threading.set_intra_op_parallelism_threads(1)
+    # What is computed counts here, not how fast.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     function(folder, name, *arguments)
     sys.exit()
 

@@ -43,3 +43,13 @@ def test_the_next_value_is_refused(op: Attention, status: Status) -> None:
     options, blob = encode(op)
     assert python_status(OpKind.ATTENTION, options, blob) is status
     assert c_status(OpKind.ATTENTION, options, blob) is status
+
+
+def test_words_behind_the_last_are_refused() -> None:
+    """Also where the header counts them."""
+    options, blob = encode(attention())
+    words = np.append(np.frombuffer(options, "<i4"), np.int32(0))
+    words[3] += 1
+    assert words[3] == len(words)
+    assert python_status(OpKind.ATTENTION, words.tobytes(), blob) is Status.TRUNCATED
+    assert c_status(OpKind.ATTENTION, words.tobytes(), blob) is Status.TRUNCATED
