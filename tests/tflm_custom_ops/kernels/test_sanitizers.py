@@ -81,7 +81,7 @@ def sanitized() -> Path:
 
 def test_random_operators(sanitized: Path) -> None:
     """All kinds in one process: starting one under the sanitizer takes longer than a kind."""
-    done = run(sanitized, COUNT, *(kind.name for kind in OpKind))
+    done = run(sanitized, COUNT, comparison.EDGES, *(kind.name for kind in OpKind))
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
     assert len(done.stdout.splitlines()) == len(OpKind)
 
