@@ -44,7 +44,7 @@ FAULTS: tuple[Fault, ...] = (
           "for (int32_t j = 1; j < tokens; ++j) maximum", "for (int32_t j = 2; j < tokens; ++j) "
           "maximum", _KERNEL_TESTS),
     Fault("scores far below wrap", _SOFTMAX,
-          "if (softmax->shift > 0 && (seen.bias || !fits))", "if (softmax->shift > 0 && !fits)",
+          "if (softmax->shift > 0 && (adds || !fits))", "if (softmax->shift > 0 && !fits)",
           _KERNEL_TESTS),
     Fault("exponentials behind the last key stay", _SOFTMAX,
           "e[vit_wide_at(j)] = 0;", "(void)e;", _KERNEL_TESTS),
