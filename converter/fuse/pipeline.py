@@ -153,7 +153,7 @@ def _report(
         residual_bits=residual_bits,
         notes=search.types.notes,
         accuracy=gate.accuracy,
-        remarks=gate.notes,
+        remarks=(*gate.notes, *gate.remarks),
     )
 
 

@@ -39,7 +39,7 @@ class NotFused:
       label: what it is in the network.
       op: index of the operator in the plain graph where the pattern is looked for.
       reason: why not.
-      part: what of it is fused all the same, e.g. "its core".
+      part: what of it is fused all the same, e.g. "only its core is fused".
     """
 
     label: str
@@ -48,8 +48,7 @@ class NotFused:
     part: str = ""
 
     def __str__(self) -> str:
-        what = f"only {self.part} is fused" if self.part else "not fused"
-        return f"{self.label}: {what}: {self.reason}"
+        return f"{self.label}: {self.part or 'not fused'}: {self.reason}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,7 +74,8 @@ _CORE = "attention core"
 _MLP_CORE = "MLP core"
 _BARE = "attention without a norm"
 # What is fused where the block is not.
-_PARTS = {_CORE: "its core", _MLP_CORE: "its core", _BARE: "all but its norm"}
+_ONLY_CORE = "only its core is fused"
+_PARTS = {_CORE: _ONLY_CORE, _MLP_CORE: _ONLY_CORE, _BARE: "fused without its norm"}
 
 
 def _is_attention(view: GraphView, op: int) -> bool:

@@ -23,6 +23,7 @@ from converter.fuse.gate.plain import (
     to_real,
 )
 from converter.fuse.gate.probes import Feeds, probe
+from converter.fuse.gate.repeats import Repeats
 from converter.fuse.gate.witnesses import candidates, nearest
 from converter.fuse.op_semantics import Array
 from converter.fuse.patterns.match import Match
@@ -102,6 +103,7 @@ class Gate:
 
     Attributes:
       notes: what could not be checked.
+      remarks: what the accuracy does not say; from the last call that ran all probes.
       accuracy: of the whole network, from the last call that refused nothing.
     """
 
@@ -113,6 +115,7 @@ class Gate:
         self._candidates = candidates(plain.view)
         self.accuracy: Accuracy | None = None
         self.notes: tuple[str, ...] = ()
+        self.remarks: tuple[str, ...] = ()
         operators = plain.view.graph.operators
         missing = sorted({o.name for i, o in enumerate(operators) if not plain.can_run(i)})
         if missing:
@@ -146,14 +149,19 @@ class Gate:
             for t in (*self._normal.view.graph.outputs, *self._witnesses(regions))
             if self._normal.view.producer(t) is not None
         }
+        repeats = Repeats(self._plain.view)
         for number in range(self._feeds.count):
             failed = self._run(number, regions, compared)
             if failed:
                 return failed
+            whole = self._whole(number)
+            if whole is not None:
+                repeats.add(whole.exact)
             if self._is_decided(regions, compared):
                 break
         alone = [self._run_alone(region) for region in regions.values()]
         judged = [*regions.values(), *(region for region in alone if region is not None)]
+        self.remarks = tuple(repeats.remarks())
         return self._verdict(judged, compared)
 
     def _witnesses(self, regions: dict[int, _Region]) -> frozenset[int]:

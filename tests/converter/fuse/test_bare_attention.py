@@ -57,7 +57,7 @@ def test_attention_without_norm(s: AttentionSpelling, added: str, behind: bool, 
     left = [entry.name for entry in result.report.leftovers]
     assert left == (["ADD"] if added == "none" else [])
     (entry,) = (n for n in result.report.not_fused if n.label == "block 0 attention")
-    assert str(entry).startswith("block 0 attention: only all but its norm is fused: ")
+    assert str(entry).startswith("block 0 attention: fused without its norm: ")
     assert result.fused_db > min(_MINIMUM_DB, result.plain_db - _TOLERANCE_DB)
 
 

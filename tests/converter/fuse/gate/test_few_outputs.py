@@ -12,6 +12,7 @@ import pytest
 from converter.fuse import fuse_model, pipeline
 from converter.fuse.arithmetic import Range
 from converter.fuse.gate.noise import Noise
+from converter.fuse.gate.repeats import Repeats
 from converter.fuse.gate.witnesses import candidates, nearest
 from converter.fuse.lower import lower
 from converter.fuse.patterns.match import Match
@@ -95,3 +96,18 @@ def test_rounding_that_the_plain_result_has_too_is_no_fault() -> None:
         alone.add(10.0 * truth, 11.0 * truth, 10.0 * truth + rng.normal(0, 2, truth.shape))
     assert alike.refusal() is None
     assert "times as large" in str(alone.refusal())
+
+
+@pytest.mark.parametrize(("steps", "said"), [(0.02, True), (3.0, False)])
+def test_outputs_that_repeat_are_named(steps: float, said: bool) -> None:
+    """Their dB are one draw of errors, however many probes there are."""
+    view = GraphView(parse(network(outputs=2)).graph)
+    (output,) = view.graph.outputs
+    repeats = Repeats(view)
+    for number in range(6):
+        repeats.add(
+            {output: np.array([[1.0, -2.0]]) + number % 2 * steps * view.tensor(output).scale}
+        )
+    assert [f"{view.tensor(output).name!r}" in remark for remark in repeats.remarks()] == [
+        True
+    ] * said
