@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact instruction counts of the stem's convolution, and the estimate of `nas.cost.conv`.
+"""Exact instruction counts of the stem's convolution, and the estimate (builtins/conv_work.py).
 
     python -m benchmarks.conv_instructions --samples=3 --out=docs/results/conv_instructions.json
 
 Runs `vit_conv_2d` on an emulated Cortex-M7 for convolutions as stems have them, with the scratch of
-a roomy and of a full arena, fits what each part of its work costs (non-negative least squares of
-relative errors), and shows how far the estimate in `nas/cost/conv.py` is from every count. With
+a roomy and of a full arena, and shows how far the estimate is from every count. With
 --samples=N it also compares whole networks, vit_micro_32 and N random ones of mcu_32 with a stem,
 with the firmware on the emulated board.
 """
@@ -17,11 +16,8 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import nnls
 from tqdm import tqdm
 
 from benchmarks import networks
@@ -36,12 +32,12 @@ from firmware.model import build_model
 from keras_models.arch import ArchConfig
 from keras_models.presets import PRESETS
 from keras_models.vit import build_vit, random_weights
-from nas.cost.conv import ConvShape, KernelWork, instructions, work_of
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
 from nas.space.describe import describe
 from nas.space.presets import SPACES
-from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
+from tflm_custom_ops.builtins.conv_work import StemConvolution
+from tflm_custom_ops.builtins.schedule import STACK_BYTES
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Linear
 from tflm_custom_ops.ops.schema import fields_of
@@ -58,38 +54,18 @@ flags.samples(FLAGS, 0, "Random networks to compare as well.", 0)
 SEED = 1
 
 
-@dataclasses.dataclass(frozen=True)
-class Convolution:
-    """A square convolution with `same` padding and the scratch that it has."""
-
-    side: int
-    inputs: int
-    kernel: int
-    stride: int
-    outputs: int
-    scratch_bytes: int
-
-    @property
-    def shape(self) -> ConvShape:
-        return ConvShape((self.side // self.stride) ** 2, self.kernel**2, self.inputs, self.outputs)
-
-    @property
-    def macs(self) -> int:
-        s = self.shape
-        return s.pixels * s.taps * s.inputs * s.outputs
-
-
-def convolutions() -> list[Convolution]:
-    """Layers of the stems of the presets and between, sides small enough to be quick."""
-    found = []
-    for side, inputs, kernel, stride, outputs in (
-        (16, 3, 3, 1, 24), (16, 24, 3, 2, 48), (32, 3, 3, 2, 16), (16, 16, 3, 2, 32),
-        (16, 3, 3, 1, 16), (16, 16, 3, 1, 32), (16, 32, 3, 2, 64), (14, 3, 5, 2, 12),
-        (12, 8, 3, 1, 8), (12, 32, 1, 1, 24), (8, 64, 3, 1, 48), (16, 1, 3, 1, 8),
-    ):  # fmt: skip
-        for scratch in (1 << 14, 4096, 2048, STACK_BYTES):
-            found.append(Convolution(side, inputs, kernel, stride, outputs, scratch))
-    return found
+def convolutions() -> list[tuple[StemConvolution, int]]:
+    """Layers of the stems of the presets and between, sides small enough to be quick; each with
+    scratches of so many bytes."""
+    return [
+        (StemConvolution(*sizes), scratch)
+        for sizes in (
+            (16, 3, 3, 1, 24), (16, 24, 3, 2, 48), (32, 3, 3, 2, 16), (16, 16, 3, 2, 32),
+            (16, 3, 3, 1, 16), (16, 16, 3, 1, 32), (16, 32, 3, 2, 64), (14, 3, 5, 2, 12),
+            (12, 8, 3, 1, 8), (12, 32, 1, 1, 24), (8, 64, 3, 1, 48), (16, 1, 3, 1, 8),
+        )
+        for scratch in (1 << 14, 4096, 2048, STACK_BYTES)
+    ]  # fmt: skip
 
 
 def machine() -> KernelEmulator:
@@ -98,15 +74,14 @@ def machine() -> KernelEmulator:
     return KernelEmulator(emulator.build(sources=sources))
 
 
-def count(core: KernelEmulator, conv: Convolution) -> int:
-    """Exact instructions of one run."""
+def count(core: KernelEmulator, conv: StemConvolution, scratch_bytes: int) -> int:
+    """Exact instructions of one run with so much scratch."""
     rng = np.random.default_rng(SEED)
     core.reset_memory()
-    k, n, out = conv.kernel**2 * conv.inputs, conv.outputs, conv.side // conv.stride
+    k, n, out = conv.features, conv.outputs, conv.out_side
     weights = np.clip(np.rint(rng.normal(0, 40, (n, k))), -127, 127).astype(np.int8)
     bias = np.zeros(n, np.int32)
-    cut = conv_schedule(k, n, conv.scratch_bytes)
-    pad = max(0, (out - 1) * conv.stride + conv.kernel - conv.side) // 2
+    cut, pad = conv.cut(scratch_bytes), conv.padding
     window = [conv.side, conv.side, conv.inputs, out, out, n, conv.kernel, conv.kernel,
               conv.stride, conv.stride, 1, 1, pad, pad]  # fmt: skip
     layer = Linear(
@@ -127,17 +102,6 @@ def count(core: KernelEmulator, conv: Convolution) -> int:
     x = core.put(rng.integers(-128, 128, conv.side**2 * conv.inputs).astype(np.int8))
     y, scratch = core.alloc(out * out * n), core.alloc(cut.scratch_bytes)
     return core.call("vit_conv_2d", params, x, y, scratch).instructions
-
-
-def _row(conv: Convolution) -> NDArray[np.float64]:
-    return np.array(dataclasses.astuple(work_of(conv.shape, conv.scratch_bytes)))
-
-
-def fit(convs: Sequence[Convolution], counts: Sequence[int]) -> KernelWork:
-    """What each part costs, so that the relative errors are least."""
-    matrix = np.stack([_row(c) / exact for c, exact in zip(convs, counts, strict=True)])
-    found, _ = nnls(matrix, np.ones(len(counts)))
-    return KernelWork(*[float(f"{v:.4g}") for v in found])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,15 +161,13 @@ def network_rows(count: int) -> list[NetworkRow]:
 
 
 def _body() -> None:
-    core, convs = machine(), convolutions()
-    counts = [count(core, conv) for conv in tqdm(convs, unit="convolution")]
-    fitted = fit(convs, counts)
-    rows: list[dict[str, Any]] = []
-    for conv, exact in zip(convs, counts, strict=True):
-        estimate = instructions(conv.shape, conv.scratch_bytes)
+    core, rows = machine(), []
+    for conv, scratch in tqdm(convolutions(), unit="convolution"):
+        exact, estimate = count(core, conv, scratch), conv.work(scratch).instructions
         rows.append(
             {
                 **dataclasses.asdict(conv),
+                "scratch_bytes": scratch,
                 "macs": conv.macs,
                 "instructions": exact,
                 "estimate": round(estimate),
@@ -213,7 +175,6 @@ def _body() -> None:
             }
         )
     errors = np.array([row["error"] for row in rows])
-    best = np.array([_row(c) @ np.array(dataclasses.astuple(fitted)) for c in convs]) / counts - 1
     print(f"{'side':>5}{'in':>4}{'k':>3}{'s':>3}{'out':>5}{'scratch':>9}{'exact':>12}{'error':>9}")
     for row in rows:
         print(
@@ -221,11 +182,8 @@ def _body() -> None:
             f"{row['outputs']:>5}{row['scratch_bytes']:>9}{row['instructions']:>12,}"
             f"{100 * row['error']:>8.2f}%"
         )
-    print(f"fitted: {fitted}")
-    print(
-        f"largest error {100 * np.abs(errors).max():.2f} % (of the fit "
-        f"{100 * np.abs(best).max():.2f} %), mean {100 * np.abs(errors).mean():.2f} %"
-    )
+    largest, mean = np.abs(errors).max(), np.abs(errors).mean()
+    print(f"largest error {100 * largest:.2f} %, mean {100 * mean:.2f} %")
     whole = network_rows(FLAGS.samples) if FLAGS.samples else []
     for each in whole:
         print(
@@ -240,9 +198,8 @@ def _body() -> None:
                 "command": "python -m benchmarks.conv_instructions",
                 "seed": SEED,
                 "versions": versions,
-                "fitted": dataclasses.asdict(fitted),
-                "largest_error": float(np.abs(errors).max()),
-                "mean_error": float(np.abs(errors).mean()),
+                "largest_error": float(largest),
+                "mean_error": float(mean),
                 "convolutions": rows,
                 "networks": [dataclasses.asdict(each) for each in whole],
             },

@@ -4,23 +4,23 @@
     python -m benchmarks.cost_error --out=docs/results/cost_error.json
 
 No operator of these networks was seen when the costs were fitted (benchmarks/kernels/fit.py). Half
-of the networks are small (benchmarks/frozen/random_archs.py), half are blocks of 16 to 1,600 tokens
-and widths of 16 to 640. Each operator runs as it is scheduled, with layers like those of the
-converter; stems are left out, as convolutions have a model of their own (nas/cost/conv.py).
+of the networks are small, some with a stem (benchmarks/frozen/random_archs.py), half are blocks of
+16 to 1,600 tokens and widths of 16 to 640. Each operator runs as it is scheduled, with layers like
+those of the converter; a stem's convolution has what the arena leaves (builtins/conv_work.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.conv_instructions import count, machine
 from benchmarks.frozen.random_archs import random_form
-from benchmarks.kernels import emulator
-from benchmarks.kernels.emulator import CORTEX_M7, KernelEmulator, compiler_version
-from benchmarks.kernels.fit import Errors, count
+from benchmarks.kernels.emulator import KernelEmulator, compiler_version
+from benchmarks.kernels.fit import Errors, histogram, operator_case
 from benchmarks.kernels.random_ops import as_converted
 from benchmarks.versions import versions_of
 from converter.plan.budget import schedule_graph
@@ -28,6 +28,7 @@ from converter.plan.weightless import weightless_graph
 from keras_models.arch import ArchConfig, BlockRanks
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
+from tflm_custom_ops.builtins.conv_work import StemConvolution
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
@@ -39,7 +40,6 @@ _NETWORKS = FLAGS.integer("random_networks", 300, "How many.", 2)
 FIRST_SEED = 1000  # the frozen record's networks are of seeds below 200
 SEEDS = 100_000  # from one try of a network to the next
 MOST_MACS = 30_000_000  # of a network, for the emulator's sake
-BIN = 0.005  # of the histogram
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +52,8 @@ class Form:
 
 
 def _small(seed: int) -> Form:
-    while (found := random_form(seed)).arch.stem:
-        seed += SEEDS
-    return Form(found.arch, found.residual_bits, found.streamed)
+    found = random_form(seed)
+    return Form(found.arch, found.residual_bits, found.streamed and not found.arch.stem)
 
 
 def _block(rng: np.random.RandomState) -> Form:
@@ -93,41 +92,45 @@ def form(number: int) -> Form:
     return found
 
 
+def _model(network: Form) -> CostModel:
+    return CostModel(Target(), network.streamed, network.residual_bits)
+
+
 def estimate(network: Form) -> float:
     """Instructions as the search sees them."""
-    model = CostModel(Target(), network.streamed, network.residual_bits)
-    return model.cost(network.arch).instructions
+    return _model(network).cost(network.arch).instructions
 
 
-def counted(network: Form, machine: KernelEmulator) -> int:
+def counted(network: Form, core: KernelEmulator) -> int:
     """Instructions of all operators, scheduled as a file of them is."""
     rng = np.random.default_rng(0)
     graph, ops = weightless_graph(network.arch, network.residual_bits)
     scheduled = schedule_graph(graph, ops, network.streamed)
-    return sum(count(machine, as_converted(op), rng) for op in scheduled if op is not None)
+    total = 0
+    for operator, op in zip(graph.operators, scheduled, strict=True):
+        if op is not None:
+            values = int(np.prod(graph.tensors[operator.inputs[0]].shape))
+            total += operator_case(as_converted(op), rng, values).run(core)
+    return total + sum(count(core, *convolution) for convolution in _convolutions(network))
 
 
-def machine() -> KernelEmulator:
-    """The emulated core that counts."""
-    return KernelEmulator(emulator.build(CORTEX_M7), CORTEX_M7)
+def _convolutions(network: Form) -> Iterator[tuple[StemConvolution, int]]:
+    """The stem's, each with the scratch that the arena leaves it."""
+    model = _model(network)
+    arena = model.cost(network.arch).arena_bytes
+    for op in model.operators(network.arch):
+        if op.convolution is not None:
+            yield op.convolution, arena - op.base_bytes
 
 
 def describe(network: Form) -> str:
     """A few words for the record."""
     arch = network.arch
     kind = "streamed" if network.streamed else "resident"
-    return (
+    stem = "stem, " if arch.stem else ""
+    return stem + (
         f"{arch.tokens} x {arch.embed_dim}, depth {arch.depth}, int{network.residual_bits}, {kind}"
     )
-
-
-def _histogram(errors: np.ndarray[Any, Any]) -> dict[str, int]:
-    """Networks by signed error, in bins of half a percent."""
-    bins = np.floor(errors / BIN).astype(int)
-    return {
-        f"{100 * BIN * b:+.1f} to {100 * BIN * (b + 1):+.1f} %": int((bins == b).sum())
-        for b in range(int(bins.min()), int(bins.max()) + 1)
-    }
 
 
 def _body() -> None:
@@ -147,7 +150,7 @@ def _body() -> None:
             "first_seed": FIRST_SEED,
             "versions": {**versions_of("numpy", "unicorn"), "gcc": compiler_version()},
             "errors": dataclasses.asdict(errors),
-            "histogram": _histogram(estimates / counts - 1),
+            "histogram": histogram(estimates / counts - 1),
             "networks": networks,
         },
     )

@@ -56,9 +56,14 @@ class ScheduleError(ValueError):
     """No schedule fits; says the bytes of the smallest one and the budget."""
 
 
-def candidates(op: Params) -> tuple[Candidate, ...]:
-    """Every schedule worth comparing; a single one for operators without tiles."""
-    return tuple(Candidate(variant, cost(variant)) for variant in operator_of(op).schedules())
+def candidates(op: Params, values: int = 0) -> tuple[Candidate, ...]:
+    """Every schedule worth comparing; a single one for operators without tiles.
+
+    Args:
+      values: of the first input, which decides the cost of operators that take any shape.
+    """
+    found = operator_of(op).schedules()
+    return tuple(Candidate(variant, cost(variant, values)) for variant in found)
 
 
 def has_good_tile(op: Params) -> bool:
@@ -90,11 +95,14 @@ def schedule_op(op: Params, scratch_budget_bytes: int | None = None) -> Params:
     return min(fitting, key=lambda c: c.rank).op
 
 
-def cost(op: Params) -> Cost:
-    """The cost of an operator as it is scheduled."""
+def cost(op: Params, values: int = 0) -> Cost:
+    """The cost of an operator as it is scheduled; ``values`` as for `candidates`."""
     operator = operator_of(op)
     found = operator.schedule_cost
-    return Cost(operator.scratch_bytes, found.weight_bytes, found.instructions)
+    instructions = found.instructions
+    if operator.output.shape is None:
+        instructions = operator.work_on(values).instructions
+    return Cost(operator.scratch_bytes, found.weight_bytes, instructions)
 
 
 def macs(op: Params | None) -> int:

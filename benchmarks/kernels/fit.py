@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits the instructions of the kernels' pieces (tflm_custom_ops/ops/work.py) to exact counts.
 
-    python -m benchmarks.kernels.fit --out=tflm_custom_ops/ops/instructions.json
+    python -m benchmarks.kernels.fit
 
-Random operators (benchmarks/kernels/random_ops.py) are counted on the emulated Cortex-M7; the
-pieces' costs are the non-negative ones with the least squares of the relative errors. A quarter of
-the operators is held out, and their errors are recorded beside the costs.
+Random operators and convolutions (benchmarks/kernels/random_ops.py) are counted on the emulated
+Cortex-M7; the pieces' costs are the non-negative ones with the least squares of the relative
+errors. The first quarter of the operators is held out. Costs go to
+tflm_custom_ops/ops/instructions.json; every operator's count, and the errors of those that were
+held out, to docs/results/instruction_points.json.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +22,10 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from tqdm import tqdm
 
-from benchmarks.kernels import emulator
-from benchmarks.kernels.emulator import CORTEX_M7, KernelEmulator, compiler_version
+from benchmarks import conv_instructions
+from benchmarks.kernels.emulator import KernelEmulator, compiler_version
 from benchmarks.kernels.operators import run_operator
-from benchmarks.kernels.random_ops import random_input, random_op
+from benchmarks.kernels.random_ops import random_convolution, random_inputs, random_op
 from benchmarks.versions import versions_of
 from tflm_custom_ops.ops import Params, operator_of
 from tflm_custom_ops.ops.work import TABLE, Term, Work
@@ -30,13 +33,28 @@ from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 
+POINTS = Path(__file__).parents[2] / "docs" / "results" / "instruction_points.json"
+HELD_OUT = 4  # one of so many operators, the first ones
+CONVOLUTIONS = 8
+BIN = 0.005  # of a histogram
+
 FLAGS = flags.FlagSet("fit", __doc__)
-_OUT = flags.out(FLAGS, "The table to write.", False, str(TABLE))
-_OPERATORS = FLAGS.integer("counted_operators", 2400, "Random operators to count.", 100)
+_OUT = flags.out(FLAGS, "The record of counts to write.", False, str(POINTS))
+_TABLE = FLAGS.string("table", str(TABLE), "The table of costs to write.")
+_OPERATORS = FLAGS.integer("counted_operators", 2800, "Random operators to count.", 100)
 _SEED = flags.seed(FLAGS, "Of the operators.")
 
 Array = NDArray[np.float64]
 TERMS = tuple(Term)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Something to count: its pieces, and the run that says its instructions."""
+
+    kind: str
+    work: Work
+    run: Callable[[KernelEmulator], int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,19 +83,48 @@ class Errors:
         return cls(len(found), *(round(float(v), 5) for v in (found.mean(), found.max(), within)))
 
 
-def count(machine: KernelEmulator, op: Params, rng: np.random.Generator) -> int:
-    """Instructions of an operator's kernel."""
-    return run_operator(machine, op, random_input(op, rng)).call.instructions
+def histogram(errors: Array) -> dict[str, int]:
+    """How many signed relative errors lie in each bin of half a percent."""
+    bins = np.floor(errors / BIN).astype(int)
+    return {
+        f"{100 * BIN * b:+.1f} to {100 * BIN * (b + 1):+.1f} %": int((bins == b).sum())
+        for b in range(int(bins.min()), int(bins.max()) + 1)
+    }
+
+
+def operator_case(op: Params, rng: np.random.Generator, values: int = 0) -> Case:
+    """An operator on random inputs.
+
+    Args:
+      values: of the input, where it may have any shape (random_inputs).
+    """
+    inputs = random_inputs(op, rng, values)
+    work = operator_of(op).work_on(inputs[0].size)
+    return Case(
+        type(op).__name__, work, lambda core: run_operator(core, op, *inputs).call.instructions
+    )
+
+
+def random_case(seed: int, number: int) -> Case:
+    """Number ``number`` of those of a seed; one in CONVOLUTIONS is a convolution."""
+    rng = np.random.default_rng([seed, number])
+    if number % CONVOLUTIONS:
+        return operator_case(random_op(rng), rng)
+    convolution, scratch = random_convolution(rng)
+    return Case(
+        type(convolution).__name__,
+        convolution.work(scratch),
+        lambda core: conv_instructions.count(core, convolution, scratch),
+    )
 
 
 def measure(points: int, seed: int) -> list[Point]:
     """Random operators on the emulated core; the same seed gives the same ones."""
-    machine = KernelEmulator(emulator.build(CORTEX_M7), CORTEX_M7)
+    machine = conv_instructions.machine()
     found = []
-    for i in tqdm(range(points), unit="operator", disable=None):
-        rng = np.random.default_rng([seed, i])
-        op = random_op(rng)
-        found.append(Point(type(op).__name__, operator_of(op).work, count(machine, op, rng)))
+    for number in tqdm(range(points), unit="operator", disable=None):
+        case = random_case(seed, number)
+        found.append(Point(case.kind, case.work, case.run(machine)))
     return found
 
 
@@ -95,33 +142,46 @@ def fit(points: Sequence[Point]) -> Array:
 
 
 def _errors(points: Sequence[Point], costs: Array) -> dict[str, Any]:
+    """Of all points and of each kind's: figures and histogram."""
     pieces, counts = matrix(points)
-    kinds = np.array([p.kind for p in points])
-    by_kind = {
-        str(kind): dataclasses.asdict(
-            Errors.of((pieces @ costs)[kinds == kind], counts[kinds == kind])
-        )
-        for kind in np.unique(kinds)
+    estimates, kinds = pieces @ costs, np.array([p.kind for p in points])
+    chosen = {"all": np.ones(len(points), bool)}
+    chosen |= {str(kind): kinds == kind for kind in np.unique(kinds)}
+    return {
+        name: {
+            **dataclasses.asdict(Errors.of(estimates[of], counts[of])),
+            "histogram": histogram(estimates[of] / counts[of] - 1),
+        }
+        for name, of in chosen.items()
     }
-    return {"all": dataclasses.asdict(Errors.of(pieces @ costs, counts)), **by_kind}
 
 
 def _body() -> None:
     expect_writable(_OUT.value)
+    expect_writable(_TABLE.value)
     points = measure(_OPERATORS.value, _SEED.value)
-    held_out = points[: len(points) // 4]
+    held_out = points[: len(points) // HELD_OUT]
     costs = fit(points[len(held_out) :])
-    report = {
+    made = {
         "command": typed_command("benchmarks.kernels.fit"),
         "seed": _SEED.value,
         "versions": {**versions_of("numpy", "scipy", "unicorn"), "gcc": compiler_version()},
-        "fitted_operators": len(points) - len(held_out),
-        "held_out_errors": _errors(held_out, costs),
-        "instructions": {t.name.lower(): float(c) for t, c in zip(TERMS, costs, strict=True)},
     }
-    write_json(_OUT.value, report)
-    print(f"held out: {report['held_out_errors']}")
-    print(f"wrote {_OUT.value}")
+    table = {t.name.lower(): float(c) for t, c in zip(TERMS, costs, strict=True)}
+    errors = _errors(held_out, costs)
+    write_json(_TABLE.value, {**made, "instructions": table})
+    write_json(
+        _OUT.value,
+        {
+            **made,
+            "held_out": len(held_out),
+            "held_out_errors": errors,
+            "kinds": [p.kind for p in points],
+            "counts": [p.instructions for p in points],
+        },
+    )
+    print(f"held out: {errors}")
+    print(f"wrote {_TABLE.value} and {_OUT.value}")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ outside the peak then get larger tiles for nothing.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from converter.plan.lifetimes import is_streamable, model_problem
 from converter.plan.problem import ALIGNMENT, align_up, live_bytes
@@ -68,13 +69,23 @@ def choices(graph: Graph, ops: tuple[Params | None, ...], streamed: bool) -> Cho
     """Candidates and base bytes of a graph; see :class:`Choices`."""
     bare = model_problem(graph, ops, streamed, with_scratch=False).problem
     live = live_bytes(bare, every_step=True)
+    values = [
+        0 if op is None else math.prod(graph.tensors[each.inputs[0]].shape)
+        for op, each in zip(ops, graph.operators, strict=True)
+    ]
     # The same parameters (converter.plan.weightless) have the same schedules.
-    found = {id(op): candidates(op) for op in {id(op): op for op in ops}.values() if op is not None}
+    found: dict[tuple[int, int], tuple[Candidate, ...]] = {}
+    for op, count in zip(ops, values, strict=True):
+        if op is not None and (id(op), count) not in found:
+            found[id(op), count] = candidates(op, count)
     return Choices(
         graph,
         streamed,
         tuple(live.get(i + 1, 0) for i in range(len(ops))),
-        tuple(() if op is None else found[id(op)] for op in ops),
+        tuple(
+            () if op is None else found[id(op), count]
+            for op, count in zip(ops, values, strict=True)
+        ),
     )
 
 

@@ -28,8 +28,8 @@ from converter.plan.budget import choices, padded
 from converter.plan.weightless import weightless_graph
 from converter.schedule import has_good_tile
 from keras_models.arch import ArchConfig, BlockRanks
-from nas.cost.conv import ConvShape, instructions, work_of
 from nas.cost.targets import FLASH, LATENCY, Firmware, Target
+from tflm_custom_ops.builtins.conv_work import StemConvolution
 from tflm_custom_ops.ops import operator_of
 
 CONVOLUTION = "CONV_2D"
@@ -64,7 +64,7 @@ class OpCost:
     base_bytes: int
     constant_bytes: int
     schedules: tuple[ScheduleChoice, ...]
-    convolution: ConvShape | None = None
+    convolution: StemConvolution | None = None
 
     @property
     def smallest_bytes(self) -> int:
@@ -85,11 +85,11 @@ class OpCost:
 
 
 @functools.cache
-def _convolution_schedule(shape: ConvShape, scratch_bytes: int) -> ScheduleChoice:
+def _convolution_schedule(convolution: StemConvolution, scratch_bytes: int) -> ScheduleChoice:
     """With so much of the arena left; what it takes of that is not planned."""
-    count = instructions(shape, scratch_bytes)
-    traffic = int(2 * work_of(shape, scratch_bytes).expanded)
-    return ScheduleChoice(CONVOLUTION, 0, count, traffic, True)
+    estimate = convolution.work(scratch_bytes).instructions
+    traffic = convolution.weight_bytes_read(scratch_bytes)
+    return ScheduleChoice(CONVOLUTION, 0, estimate, traffic, True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,12 +163,13 @@ def _convolutions(arch: ArchConfig) -> list[OpCost]:
 
     Their scratch is what the arena leaves (converter.compile), so that they have no schedule.
     """
-    found, inputs = [], arch.channels
-    for layer, side in zip(arch.stem, arch.stem_sides, strict=True):
-        weights = layer.kernel**2 * inputs * layer.channels
-        shape = ConvShape(side * side, layer.kernel**2, inputs, layer.channels)
-        found.append(OpCost(CONVOLUTION, 0, weights + 4 * layer.channels, (), shape))
-        inputs = layer.channels
+    found, side, inputs = [], arch.image_size, arch.channels
+    for layer, out_side in zip(arch.stem, arch.stem_sides, strict=True):
+        convolution = StemConvolution(side, inputs, layer.kernel, layer.stride, layer.channels)
+        assert convolution.out_side == out_side
+        constants = convolution.features * layer.channels + 4 * layer.channels
+        found.append(OpCost(CONVOLUTION, 0, constants, (), convolution))
+        side, inputs = out_side, layer.channels
     return found
 
 
@@ -215,7 +216,7 @@ class CostModel:
         ranks, bits = arch.block_ranks(block), self.residual_bits
         attention = _attention(
             arch.tokens, arch.embed_dim, arch.heads[block], arch.head_dim, ranks.qkv, ranks.proj,
-            bits,
+            arch.attention, bits,
         )  # fmt: skip
         hidden = arch.hidden_dim(block)
         return attention, _mlp(arch.tokens, arch.embed_dim, hidden, ranks.fc1, ranks.fc2, bits)
@@ -328,11 +329,12 @@ def _block_arch(tokens: int, dim: int, **fields: Any) -> ArchConfig:
 
 @functools.cache
 def _attention(
-    tokens: int, dim: int, heads: int, head_dim: int, qkv: int, proj: int, residual_bits: int
-) -> OpCost:
+    tokens: int, dim: int, heads: int, head_dim: int, qkv: int, proj: int, layout: str,
+    residual_bits: int,
+) -> OpCost:  # fmt: skip
     arch = _block_arch(
         tokens, dim, heads=(heads,), mlp_ratio=(1.0,), head_dim=head_dim,
-        ranks=(BlockRanks(qkv=qkv, proj=proj),),
+        ranks=(BlockRanks(qkv=qkv, proj=proj),), attention=layout,
     )  # fmt: skip
     return _operators(arch, False, residual_bits)[ATTENTION]
 

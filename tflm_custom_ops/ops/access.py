@@ -29,15 +29,23 @@ _SCRATCH = {
     Term.NORM_8: _WIDE,
     Term.NORM_16: _WIDE,
     Term.SOFTMAX: CHANNELS * (2 * _SUM + _WIDE),
+    Term.SOFTMAX_LAST: 2 * _SUM + _WIDE,
+    Term.BIAS: 2 * _SUM,
+    Term.LIMIT: 3 * _SUM,
+    Term.UNSEEN: CHANNELS * _WIDE,
     Term.VALUE_EXPAND: _TRIPLE * (1 + _WIDE),
-    Term.VALUE_INPUT: ROW_GROUP * _WIDE + _TRIPLE * _WIDE,
     Term.CONTEXT_NARROW: _TRIPLE,
     Term.CONTEXT_WIDE: _TRIPLE * _WIDE,
     Term.CONTEXT_CHANNEL: _WIDE,
     Term.GATHER: _WIDE,
     Term.GATHER_FILL: _WIDE,
-    Term.CLEAR: _SUM,
-    Term.PARTIAL: _SUM,
+    Term.PARTIAL_8: 2 * _SUM,
+    Term.PARTIAL_16: 2 * _SUM,
+    Term.PARTIAL_TILE: 2 * _SUM + _WIDE,
+    Term.PACK: _WIDE,
+    Term.TURN: 1,
+    Term.SPREAD_QUERY: _WIDE,
+    Term.SPREAD_CONTEXT: 1,
     Term.ROW_ADD: 2 * CHANNELS * _SUM,
     Term.ELEMENT_ADD: 2 * _SUM,
     Term.GROUP_KEY: ROW_GROUP * CHANNELS,
@@ -69,6 +77,8 @@ def scratch_accesses(work: Work) -> int:
 
 def first_input_accesses(work: Work) -> int:
     """Bytes of the first input that LayerNorms or, without one, widening load, each time anew."""
-    if normalized := work[Term.NORM_8] + 2 * work[Term.NORM_16]:
+    int8 = work[Term.NORM_8] + work[Term.TOKEN_8] + work[Term.RMS_8]
+    int16 = work[Term.NORM_16] + work[Term.TOKEN_16] + work[Term.RMS_16]
+    if normalized := int8 + 2 * int16:
         return int(_NORM_PASSES * normalized)
     return int(ROW_GROUP * CHANNELS * work[Term.WIDEN_QUAD] + work[Term.WIDEN_REST])

@@ -190,6 +190,10 @@ class FusedOperator(Generic[P]):
         """The pieces of code that the schedule runs on a core with the DSP extension."""
         return Work()
 
+    def work_on(self, values: int) -> Work:
+        """The same with an input of so many values, for operators that take any shape."""
+        return self.work
+
     @property
     def accesses(self) -> Accesses:
         """Bytes that a run loads and stores of its buffers; in general the first input as often

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Schedules: which are worth trying, which are good, what they read.
 
-What they run is counted in work.py. The constants are those of the attention core alone, whose
-pieces are not counted there yet; they serve to compare its schedules.
+What they run is counted in work.py.
 """
 
 from __future__ import annotations
@@ -23,15 +22,6 @@ GOOD_TOKEN_TILE = 16  # a weight is read once per so many tokens; more only if m
 
 SMALL_EXPANSIONS = (48, 24)  # inputs at a time, multiples of the unrolled step
 GOOD_EXPANSION_COST = 1.5  # at most, of the instructions with whole rows
-
-PER_MAC = 23 / 48
-PER_SCORE = 4.2  # separating and storing one
-PER_WEIGHT_PASS = 0.57  # expanding a weight, once for all rows of a call
-PER_WIDE_MAC = 23 / 36  # probabilities x values
-PER_KEY_PASS = 22.0  # starting a key for some queries
-PER_SOFTMAX_ELEMENT = 12.9
-PER_CONTEXT = 15.0  # one sum's share of its block, and its division
-PER_VALUE_PASS = 1.2  # expanding one element of V for a tile of queries
 
 
 def token_tiles(tokens: int) -> Iterator[int]:

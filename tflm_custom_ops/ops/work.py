@@ -4,7 +4,8 @@
 An operator under a schedule is a sum of pieces (`Term`), of which it knows exactly how many there
 are; what each costs is a table (`instructions.json`), fitted to counts of the emulated Cortex-M7 by
 `python -m benchmarks.kernels.fit`. The pieces are those of kernels/vit_gemm_dsp.c,
-vit_linear_rows_dsp.c, vit_store_dsp.c and vit_norm.c.
+vit_linear_rows_dsp.c, vit_store_dsp.c and vit_norm.c; those of vit_softmax_dsp.c are in
+softmax_work.py.
 """
 
 from __future__ import annotations
@@ -34,10 +35,24 @@ class Term(enum.IntEnum):
     """A piece of code; what one is counted in stands behind it."""
 
     OPERATOR = 0
-    TILE = enum.auto()  # of tokens
+    ATTENTION = enum.auto()  # block, or core: how the scratch is used
+    KEY_VALUE_ROWS = enum.auto()  # tried for keys and values
+    MLP = enum.auto()
+    LINEAR = enum.auto()
+    TILE_KEYS = enum.auto()  # rows at a time
+    TILE_QUERIES = enum.auto()
+    TILE_HEAD = enum.auto()  # queries of a head
+    TILE_CORE = enum.auto()  # ... that are already projected
+    TILE_MLP = enum.auto()
+    TILE_ROWS = enum.auto()
+    TILE_PATCHES = enum.auto()
     CALL = enum.auto()  # of vit_linear_rows' slices
+    CALL_IN_LINE = enum.auto()  # ... that the assembly stores
+    CALL_REST = enum.auto()  # ... but for the last channels
+    DOWN = enum.auto()  # first half of a low-rank projection
     QUAD = enum.auto()  # four channels, prepared
     QUAD_GENERAL = enum.auto()  # four channels that are not
+    QUAD_SPLIT = enum.auto()  # ... whose last row stands alone
     QUAD_PARTS = enum.auto()  # ... whose inputs come in parts
     QUAD_PART = enum.auto()  # further part
     GROUP_PARTS = enum.auto()  # group of rows of such a quad
@@ -49,6 +64,7 @@ class Term(enum.IntEnum):
     EXPAND_WORD = enum.auto()  # two inputs behind it
     WIDEN_GROUP = enum.auto()
     WIDEN_QUAD = enum.auto()  # four columns of a group
+    WIDEN_REST_ROW = enum.auto()
     WIDEN_REST = enum.auto()  # element
     PAD = enum.auto()  # row
     NORM_ROW_8 = enum.auto()
@@ -56,31 +72,75 @@ class Term(enum.IntEnum):
     NORM_8 = enum.auto()  # element
     NORM_16 = enum.auto()
     NORM_ODD = enum.auto()  # row
+    TOKEN_ROW_8 = enum.auto()  # of LayerNorm's int8 output
+    TOKEN_ROW_16 = enum.auto()
+    TOKEN_8 = enum.auto()  # element
+    TOKEN_16 = enum.auto()
+    NORM_REST_8 = enum.auto()  # element behind the unrolled sums
+    NORM_REST_16 = enum.auto()
+    RMS_ROW_8 = enum.auto()
+    RMS_ROW_16 = enum.auto()
+    RMS_8 = enum.auto()  # element
+    RMS_16 = enum.auto()
     KEY_CALL = enum.auto()  # scores of some queries
     KEY_QUAD = enum.auto()  # four keys
-    SOFTMAX_ROW = enum.auto()
+    SOFTMAX_ROW = enum.auto()  # and its division
     SOFTMAX = enum.auto()  # four elements
-    DIVISION = enum.auto()  # row
+    SOFTMAX_LAST = enum.auto()  # element behind them
+    SOFTMAX_SHIFT = enum.auto()  # four elements whose differences are shifted
+    SEEN_CALL = enum.auto()  # scores of some queries that do not all see all keys alike
+    SEEN_ROW = enum.auto()  # row that has a bias or sees a part of the keys
+    UNSEEN = enum.auto()  # four elements
+    BIAS_ROW = enum.auto()
+    BIAS = enum.auto()  # element
+    LIMIT_ROW = enum.auto()  # row whose scores are cut off
+    LIMIT = enum.auto()  # element
     VALUE_CALL = enum.auto()  # three channels of a block of queries
     VALUE_CHUNK = enum.auto()
     VALUE_GROUP = enum.auto()  # group of rows of a chunk
     VALUE_EXPAND = enum.auto()  # token
-    VALUE_INPUT = enum.auto()  # token of three channels and a group
+    VALUE_PART = enum.auto()  # group of rows of a chunk that is not all
+    VALUE_CLEAR = enum.auto()  # group of rows of a call whose first chunk is not
     CONTEXT_NARROW = enum.auto()  # row of three channels
     CONTEXT_WIDE = enum.auto()
     CONTEXT_CHANNEL = enum.auto()  # element
     GATHER_RUN = enum.auto()  # row of pixels of a tile's patches
+    GATHER_PATCH = enum.auto()  # patch at the edge
+    GATHER_PLANE = enum.auto()  # of its planes
     GATHER_ROW = enum.auto()  # row of pixels of a patch at the edge
     GATHER = enum.auto()  # element at the edge, of a pixel
     GATHER_FILL = enum.auto()  # ... of the padding
-    CLEAR = enum.auto()  # partial sum
     PARTIAL_ROWS = enum.auto()  # of two rows
-    PARTIAL = enum.auto()  # element of partial sums that is stored
+    PARTIAL_8 = enum.auto()  # partial sum, cleared at first and stored at last
+    PARTIAL_16 = enum.auto()
     PARTIAL_TILE = enum.auto()
+    POOLED = enum.auto()  # operator
     POOL = enum.auto()  # element
     POOL_ROW = enum.auto()
     POOL_END = enum.auto()
     STRIP = enum.auto()  # of an image
+    PACK_HEAD = enum.auto()  # keys and values of a head that are already projected
+    PACK_ROW = enum.auto()  # two keys
+    PACK = enum.auto()  # channel of two keys
+    TURN_ROW = enum.auto()  # channel of the values
+    TURN = enum.auto()  # element
+    SPREAD_ROW = enum.auto()  # query, or context, whose channels are no neighbours
+    SPREAD_QUERY = enum.auto()  # element
+    SPREAD_CONTEXT = enum.auto()
+    TABLE_QUAD = enum.auto()  # four values of a pointwise table
+    TABLE_REST = enum.auto()
+    CONVOLUTION = enum.auto()  # builtins/conv_work.py
+    CONV_CLEAR = enum.auto()  # input of a tile
+    CONV_TILE = enum.auto()  # of pixels and channels
+    CONV_ROW = enum.auto()  # pixel of a tile
+    CONV_OUTPUT = enum.auto()
+    CONV_PIXEL = enum.auto()  # whose inputs, or a part of them, are gathered
+    CONV_TAP = enum.auto()
+    CONV_TAP_OUTSIDE = enum.auto()  # ... of the image
+    CONV_PAIRS = enum.auto()  # of a tap
+    CONV_PAIR = enum.auto()  # of inputs
+    CONV_ODD = enum.auto()  # input by itself
+    CONV_FILL = enum.auto()  # input of the padding
     # By store: the group of rows of a quad that the assembly finishes, ...
     GROUP_INT8 = enum.auto()
     GROUP_VALUE = enum.auto()
@@ -94,14 +154,29 @@ class Term(enum.IntEnum):
     ROW_RESIDUAL_8 = enum.auto()
     ROW_RESIDUAL_16 = enum.auto()
     ROW_ADD = enum.auto()
-    COLUMN = enum.auto()  # ... single channels and their elements.
-    ELEMENT = enum.auto()
-    ELEMENT_RESIDUAL = enum.auto()
+    COLUMN = enum.auto()  # ... single channels ...
+    COLUMN_RESIDUAL = enum.auto()
+    COLUMN_ADD = enum.auto()
+    ELEMENT_INT8 = enum.auto()  # ... and their elements.
+    ELEMENT_VALUE = enum.auto()
+    ELEMENT_KEY = enum.auto()
+    ELEMENT_TILE = enum.auto()
+    ELEMENT_LUT = enum.auto()
+    ELEMENT_INT16 = enum.auto()
+    ELEMENT_RESIDUAL_8 = enum.auto()
+    ELEMENT_RESIDUAL_16 = enum.auto()
     ELEMENT_ADD = enum.auto()
-    # Relative keys and values: a query and a key, an entry, a channel of the values.
-    RELATIVE_KEY = enum.auto()
-    RELATIVE_ENTRY = enum.auto()
-    RELATIVE_CHANNEL = enum.auto()
+    # Relative keys and values.
+    RELATIVE_ROW = enum.auto()  # query of the grid
+    RELATIVE_PREFIX = enum.auto()  # other query
+    RELATIVE_KEY = enum.auto()  # score that gets its two entries
+    RELATIVE_LINE = enum.auto()  # of the grid's tokens
+    RELATIVE_SUM = enum.auto()  # exponential that goes to its two entries
+    RELATIVE_SUM_LINE = enum.auto()
+    RELATIVE_ENTRY = enum.auto()  # of a query of the grid
+    RELATIVE_LAST = enum.auto()  # of any query
+    RELATIVE_CALL = enum.auto()  # three channels of a block of queries
+    RELATIVE_CHANNEL = enum.auto()  # row of them
 
 
 class Store(enum.Enum):
@@ -134,10 +209,23 @@ _BY_QUADS = {
     Store.ADD: (Term.QUAD_ADD, Term.ROW_ADD),
 }
 _ELEMENTS = {
-    Store.RESIDUAL_8: Term.ELEMENT_RESIDUAL,
-    Store.RESIDUAL_16: Term.ELEMENT_RESIDUAL,
-    Store.RESIDUAL_8_16: Term.ELEMENT_RESIDUAL,
+    Store.INT8: Term.ELEMENT_INT8,
+    Store.INT8_WHOLE: Term.ELEMENT_INT8,
+    Store.VALUE: Term.ELEMENT_VALUE,
+    Store.KEY: Term.ELEMENT_KEY,
+    Store.TILE: Term.ELEMENT_TILE,
+    Store.LUT: Term.ELEMENT_LUT,
+    Store.INT16: Term.ELEMENT_INT16,
+    Store.RESIDUAL_8: Term.ELEMENT_RESIDUAL_8,
+    Store.RESIDUAL_16: Term.ELEMENT_RESIDUAL_16,
+    Store.RESIDUAL_8_16: Term.ELEMENT_RESIDUAL_16,
     Store.ADD: Term.ELEMENT_ADD,
+}
+_COLUMNS = {
+    Store.RESIDUAL_8: Term.COLUMN_RESIDUAL,
+    Store.RESIDUAL_16: Term.COLUMN_RESIDUAL,
+    Store.RESIDUAL_8_16: Term.COLUMN_RESIDUAL,
+    Store.ADD: Term.COLUMN_ADD,
 }
 
 
@@ -170,6 +258,15 @@ def parts(rows: int, tile: int) -> Iterator[tuple[int, int]]:
         yield rest, 1
 
 
+def spans(begin: int, end: int, size: int, apart: bool) -> Iterator[tuple[int, int, int]]:
+    """(first row, rows, how often) of the tiles that rows [begin, end) are taken in: one by one
+    (``apart``), or those that are alike together."""
+    if apart:
+        yield from ((i, min(size, end - i), 1) for i in range(begin, end, size))
+        return
+    yield from ((begin, rows, times) for rows, times in parts(end - begin, size))
+
+
 def groups_of(rows: int) -> int:
     """Row groups of the core."""
     return -(-rows // ROW_GROUP)
@@ -187,12 +284,18 @@ def cuts(inputs: int, expanded: int) -> Iterator[tuple[int, int]]:
 
 def add_products(work: Work, inputs: int, quads: int, groups: int, times: int) -> None:
     """Expansion of four channels' weights, and products with all groups of rows."""
-    steps, words = inputs // STEP_INPUTS, inputs // 2
+    words = inputs // 2
     work[Term.EXPAND_LOOP] += times * quads * (words // EXPANDED_WORDS)
     work[Term.EXPAND_WORD] += times * quads * (words % EXPANDED_WORDS)
-    work[Term.INPUT] += times * quads * groups * steps * STEP_INPUTS
-    work[Term.PAIR] += times * quads * groups * (inputs - steps * STEP_INPUTS) // 2
-    work[Term.CHUNK] += times * quads * groups * -(-steps // CHUNK_STEPS)
+    add_core(work, inputs, groups, times * quads)
+
+
+def add_core(work: Work, inputs: int, groups: int, times: int) -> None:
+    """Products of expanded weights with all groups of rows."""
+    steps = inputs // STEP_INPUTS
+    work[Term.INPUT] += times * groups * steps * STEP_INPUTS
+    work[Term.PAIR] += times * groups * (inputs - steps * STEP_INPUTS) // 2
+    work[Term.CHUNK] += times * groups * -(-steps // CHUNK_STEPS)
 
 
 def add_layer(
@@ -234,8 +337,13 @@ def _add_slice(
     split_end = in_line and store is Store.INT8 and rows % 2 == 1 and rows > 1
     general = quads if pieces > 1 or split_end else quads - (n + first) // CHANNELS
     work[Term.CALL] += times
+    if in_line:
+        work[Term.CALL_IN_LINE] += times
+        work[Term.CALL_REST] += times * (quads - whole)
     work[Term.QUAD] += times * (quads - general)
     work[Term.QUAD_GENERAL] += times * general
+    if split_end:
+        work[Term.QUAD_SPLIT] += times * whole
     for inputs, count in cut:
         add_products(work, inputs, quads, groups, times * count)
     if pieces > 1:
@@ -255,9 +363,8 @@ def _add_slice(
         work[row] += times * whole * rows
     elif not in_line:
         columns = n
-    element = _ELEMENTS.get(store, Term.ELEMENT)
-    work[Term.COLUMN] += times * columns
-    work[element] += times * columns * rows
+    work[_COLUMNS.get(store, Term.COLUMN)] += times * columns
+    work[_ELEMENTS[store]] += times * columns * rows
 
 
 def add_projection(
@@ -273,6 +380,7 @@ def add_down(work: Work, p: Projection, rows: int, expanded: int, times: int = 1
     """The first half of a low-rank projection, if it is one."""
     if p.down is None:
         return
+    work[Term.DOWN] += times
     add_layer(work, p.down.weights.shape, rows, Store.TILE, expanded, times)
     add_padding(work, rows, p.rank, times)
 
@@ -288,16 +396,25 @@ def add_widening(work: Work, rows: int, features: int, times: int = 1) -> None:
     groups = groups_of(rows)
     work[Term.WIDEN_GROUP] += times * groups
     work[Term.WIDEN_QUAD] += times * groups * (features // 4)
-    work[Term.WIDEN_REST] += times * rows * (features % 4)
+    if features % 4:
+        work[Term.WIDEN_REST_ROW] += times * rows
+        work[Term.WIDEN_REST] += times * rows * (features % 4)
 
 
 def add_norm(work: Work, rows: int, features: int, bits: int, times: int = 1) -> None:
-    """LayerNorm of rows of a stream of ``bits``."""
+    """LayerNorm of rows of a stream of ``bits``, to wide rows."""
     row, element = (Term.NORM_ROW_8, Term.NORM_8) if bits == 8 else (Term.NORM_ROW_16, Term.NORM_16)
     work[row] += times * rows
     work[element] += times * rows * features
-    work[Term.NORM_ODD] += times * rows * (features % 2)
+    add_norm_ends(work, rows, features, bits, times)
     add_padding(work, rows, features, times)
+
+
+def add_norm_ends(work: Work, rows: int, features: int, bits: int, times: int = 1) -> None:
+    """What unrolled loops leave of rows."""
+    rest, unrolled = (Term.NORM_REST_8, 8) if bits == 8 else (Term.NORM_REST_16, 4)
+    work[Term.NORM_ODD] += times * rows * (features % 2)
+    work[rest] += times * rows * (features % unrolled)
 
 
 def add_inputs(

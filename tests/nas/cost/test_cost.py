@@ -14,12 +14,13 @@ from converter.plan import OverBudgetError, plan_graph, plan_model
 from converter.plan.report import flash_report
 from converter.plan.weightless import weightless_graph
 from converter.quantize.ptq import quantize
-from keras_models.arch import ArchConfig, StemLayer
+from keras_models.arch import ArchConfig, BlockRanks, StemLayer
 from keras_models.vit import build_vit, random_weights
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Firmware, Target
 from nas.space import Patch, RankRule, SearchSpace
 from nas.space.presets import SPACES
+from tflm_custom_ops.ops import operator_of
 
 REAL = SearchSpace(
     name="real",
@@ -52,6 +53,21 @@ def test_arena_and_schedules_equal_the_planners(name, streamed, bits):
         assert placed.arena_bytes == (cost.arena_bytes,)
         if not arch.stem:
             assert cost.instructions == pytest.approx(instructions(stated.ops), rel=1e-12)
+
+
+@pytest.mark.parametrize("layout", ["packed", "separate"])
+def test_the_layout_of_attention_is_costed(layout):
+    """Low-rank q, k and v share their first halves only where one layer makes all three."""
+    arch = ArchConfig(
+        name="low_rank", image_size=16, channels=3, num_classes=4, patch_size=4, embed_dim=24,
+        heads=(2,), mlp_ratio=(2.0,), head_dim=12, ranks=(BlockRanks(qkv=8, proj=4),),
+        attention=layout,
+    )  # fmt: skip
+    cost = CostModel(Target(), streamed=True).cost(arch)
+    stated, placed = plan_graph(*weightless_graph(arch), True)
+    assert placed.arena_bytes == (cost.arena_bytes,)
+    assert cost.instructions == pytest.approx(instructions(stated.ops), rel=1e-12)
+    assert cost.constant_bytes == sum(operator_of(op).constant_bytes for op in stated.ops)
 
 
 @pytest.mark.parametrize("name", ["mcuformer_t", "mcu_32"])

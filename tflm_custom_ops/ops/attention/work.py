@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pieces of the attention block (vit_attention.c, kernels/vit_softmax.c).
-
-What a bias adds to scores and what a causal mask leaves out are not counted yet.
-"""
+"""The pieces of the attention block (vit_attention.c, vit_attention_plan.c)."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from tflm_custom_ops.ops import softmax_work
 from tflm_custom_ops.ops import work as pieces
-from tflm_custom_ops.ops.attention.params import Attention
-from tflm_custom_ops.ops.scratch import even
-from tflm_custom_ops.ops.work import CHANNELS, SLICE_ROWS, Store, Term, Work
-
-TRIPLE = 3  # channels of the values at a time
+from tflm_custom_ops.ops.attention.params import Attention, BiasKind
+from tflm_custom_ops.ops.scratch import ROW_GROUP, row_capacity
+from tflm_custom_ops.ops.softmax_work import Context, SoftmaxRow
+from tflm_custom_ops.ops.work import SLICE_ROWS, Store, Term, Work
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +29,9 @@ def work_of(p: Attention, sizes: WorkingSizes) -> Work:
     work = Work()
     at_once = p.heads if p.heads_at_a_time == p.heads else 1
     rounds = p.heads // at_once
+    least = row_capacity(min(p.token_tile, p.tokens))
+    work[Term.ATTENTION] += 1
+    work[Term.KEY_VALUE_ROWS] += (sizes.key_value_rows - least) // ROW_GROUP
     for rows, times in pieces.parts(p.tokens, sizes.key_value_rows):
         _add_keys_and_values(work, p, sizes, rows, times, at_once)
     for rows, times in pieces.parts(p.tokens, min(p.token_tile, p.tokens)):
@@ -42,6 +42,9 @@ def work_of(p: Attention, sizes: WorkingSizes) -> Work:
         pieces.add_padding(work, rows, inner, times)
         store = pieces.residual_store(p.residual.bits)
         pieces.add_projection(work, p.out, rows, store, sizes.expanded, times)
+    _add_attention(work, p, sizes, at_once)
+    if p.relative_entries:
+        _add_relative(work, p)
     return work
 
 
@@ -62,7 +65,7 @@ def _add_keys_and_values(
     pieces.add_down(work, p.k, rows, expanded, times * rounds)
     if not p.shared_down:
         pieces.add_down(work, p.v, rows, expanded, times * rounds)
-    work[Term.TILE] += times * rounds
+    work[Term.TILE_KEYS] += times * rounds
     key_inputs, value_inputs = p.k.up.in_features, p.v.up.in_features
     store = Store.KEY if p.head_dim % 2 == 0 else Store.INT16
     for first, heads in _firsts(p.head_dim, p.heads):
@@ -80,61 +83,76 @@ def _add_queries(
     bits, repeated = p.residual.bits, times * rounds
     pieces.add_inputs(work, p.norm, rows, p.embed_dim, bits, repeated)
     pieces.add_down(work, p.q, rows, sizes.expanded, times * rounds)
-    work[Term.TILE] += times * rounds
+    work[Term.TILE_QUERIES] += times * rounds
     shape = (p.head_dim * at_once, p.q.up.in_features)
     for first, heads in _firsts(shape[0], rounds):
         count = times * heads
         pieces.add_layer(work, shape, rows, Store.INT8_WHOLE, sizes.expanded, count, first)
-    for queries, count in pieces.parts(rows, sizes.score_rows):
-        _add_scores(work, p, queries, times * count * p.heads)
+
+
+def _add_attention(work: Work, p: Attention, sizes: WorkingSizes, at_once: int) -> None:
+    """Scores, exponentials and context of all heads."""
+    stride = softmax_work.QUAD * softmax_work.quads_of(p.tokens)
+    tile = min(p.token_tile, p.tokens)
+    for token, rows, times in pieces.spans(0, p.tokens, tile, p.causal):
+        _add_scores(work, p, sizes.score_rows, (token, rows), times * p.heads)
+        work[Term.TILE_HEAD] += times * p.heads
+        keys = token + rows if p.causal else p.tokens
+        wide = p.heads if at_once == p.heads else 1
+        for is_wide, heads in ((True, wide), (False, p.heads - wide)):
+            context = Context(keys, stride, p.head_dim, sizes.expanded_tokens, is_wide)
+            context.add(work, rows, times * heads)
         if p.relative_entries:
-            _add_relative(work, p, queries, times * count * p.heads)
-    for queries, count in pieces.parts(rows, SLICE_ROWS):
-        _add_context(work, p, sizes, queries, times * count, at_once)
+            _add_relative_context(work, p, sizes, rows, times * p.heads)
 
 
-def _add_scores(work: Work, p: Attention, queries: int, times: int) -> None:
-    groups, quads = pieces.groups_of(queries), -(-p.tokens // CHANNELS)
-    pieces.add_widening(work, queries, p.head_dim, times)
-    pieces.add_padding(work, queries, p.head_dim, times)
-    work[Term.KEY_CALL] += times
-    work[Term.KEY_QUAD] += times * quads
-    pieces.add_products(work, even(p.head_dim), quads, groups, times)
-    work[Term.GROUP_SUMS] += times * quads * groups
-    work[Term.SOFTMAX_ROW] += times * queries
-    work[Term.SOFTMAX] += times * queries * quads
-
-
-def _add_relative(work: Work, p: Attention, queries: int, times: int) -> None:
-    """The entries as further keys and values, and their way from and to the keys."""
-    groups, quads = pieces.groups_of(queries), p.relative_entries // CHANNELS
-    work[Term.KEY_CALL] += times
-    work[Term.KEY_QUAD] += times * quads
-    pieces.add_products(work, even(p.head_dim), quads, groups, times)
-    calls = times * -(-p.head_dim // TRIPLE)
-    work[Term.VALUE_CALL] += calls
-    work[Term.VALUE_EXPAND] += calls * p.relative_entries
-    work[Term.VALUE_INPUT] += calls * groups * p.relative_entries
-    work[Term.RELATIVE_KEY] += times * queries * p.tokens
-    work[Term.RELATIVE_ENTRY] += times * queries * p.relative_entries
-    work[Term.RELATIVE_CHANNEL] += times * queries * p.head_dim
-
-
-def _add_context(
-    work: Work, p: Attention, sizes: WorkingSizes, rows: int, times: int, at_once: int
+def _add_scores(
+    work: Work, p: Attention, score_rows: int, tile: tuple[int, int], times: int
 ) -> None:
-    stride, groups = -(-p.tokens // 4) * 4, pieces.groups_of(rows)
-    calls = -(-p.head_dim // TRIPLE)
-    chunks = -(-stride // sizes.expanded_tokens)
-    heads = times * p.heads
-    work[Term.DIVISION] += heads * rows
-    work[Term.VALUE_CALL] += heads * calls
-    work[Term.VALUE_CHUNK] += heads * calls * chunks
-    work[Term.VALUE_GROUP] += heads * calls * chunks * groups
-    work[Term.VALUE_EXPAND] += heads * calls * stride
-    work[Term.VALUE_INPUT] += heads * calls * groups * stride
-    triples = p.head_dim // TRIPLE
-    wide = p.heads if at_once == p.heads else 1
-    work[Term.CONTEXT_WIDE] += times * wide * triples * rows
-    work[Term.CONTEXT_NARROW] += times * (p.heads - wide) * triples * rows
-    work[Term.CONTEXT_CHANNEL] += heads * (p.head_dim % TRIPLE) * rows
+    """Of one head's queries of a tile (first, how many)."""
+    has_bias, is_relative = p.bias_kind != BiasKind.NONE, p.relative_distance > 0
+    softmax = SoftmaxRow(p.head_dim, has_bias, is_relative, p.score_shift)
+    for first, queries, often in pieces.spans(tile[0], sum(tile), score_rows, p.causal):
+        count, end = times * often, first + queries
+        pieces.add_widening(work, queries, p.head_dim, count)
+        pieces.add_padding(work, queries, p.head_dim, count)
+        softmax_work.add_scores(work, end if p.causal else p.tokens, p.head_dim, queries, count)
+        if is_relative:
+            softmax_work.add_scores(work, p.relative_entries, p.head_dim, queries, count)
+        if not (p.causal or has_bias or is_relative):
+            softmax_work.add_exponentials(work, p.tokens, p.score_shift, count * queries)
+            continue
+        seen = range(first + 1, end + 1) if p.causal else (p.tokens,) * queries
+        softmax_work.add_seen_exponentials(work, softmax, seen, p.tokens, count)
+
+
+def _add_relative(work: Work, p: Attention) -> None:
+    """The ways of relative keys to the scores, and of exponentials to their sums, of all heads."""
+    grid, width = p.tokens - p.prefix_tokens, p.grid_width
+    seen = range(p.prefix_tokens + 1, p.tokens + 1) if p.causal else (p.tokens,) * grid
+    work[Term.RELATIVE_ROW] += p.heads * grid
+    work[Term.RELATIVE_PREFIX] += p.heads * p.prefix_tokens
+    work[Term.RELATIVE_KEY] += p.heads * sum(seen)
+    work[Term.RELATIVE_LINE] += p.heads * sum(-(-(n - p.prefix_tokens) // width) for n in seen)
+    work[Term.RELATIVE_SUM] += p.heads * grid * p.tokens
+    work[Term.RELATIVE_SUM_LINE] += p.heads * grid * p.grid_height
+    work[Term.RELATIVE_ENTRY] += p.heads * grid * p.relative_entries
+    work[Term.RELATIVE_LAST] += p.heads * p.tokens * p.relative_entries
+
+
+def _add_relative_context(
+    work: Work, p: Attention, sizes: WorkingSizes, rows: int, times: int
+) -> None:
+    """The entries as further values."""
+    for count, often in pieces.parts(rows, SLICE_ROWS):
+        calls = times * often * -(-p.head_dim // softmax_work.TRIPLE)
+        groups = pieces.groups_of(count)
+        work[Term.RELATIVE_CALL] += calls
+        work[Term.RELATIVE_CHANNEL] += calls * count
+        work[Term.VALUE_EXPAND] += calls * p.relative_entries
+        for entries, chunks in pieces.parts(p.relative_entries, sizes.expanded_tokens):
+            work[Term.VALUE_CHUNK] += calls * chunks
+            work[Term.VALUE_GROUP] += calls * chunks * groups
+            pieces.add_core(work, entries, groups, calls * chunks)
+            if entries < p.relative_entries:
+                work[Term.VALUE_PART] += calls * chunks * groups

@@ -17,8 +17,10 @@ from tflm_custom_ops.ops.attention.operator import (
 )
 from tflm_custom_ops.ops.attention_core.params import AttentionCore
 from tflm_custom_ops.ops.attention_core.reference import run_attention_core
-from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
+from tflm_custom_ops.ops.attention_core.work import work_of
+from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params
 from tflm_custom_ops.ops.scratch import align, area, even, expansion, row_capacity, wide
+from tflm_custom_ops.ops.work import Work
 
 
 class AttentionCoreOperator(FusedOperator[AttentionCore]):
@@ -96,22 +98,9 @@ class AttentionCoreOperator(FusedOperator[AttentionCore]):
         return dataclasses.replace(self.params, token_tile=tile)
 
     @property
-    def schedule_cost(self) -> Schedule:
-        """Packing keys and values, scores, softmax and context; there are no weights."""
-        p, keys = self.params, self._key_stride
-        tile, at_once = min(p.token_tile, p.tokens), self.score_rows
-        tiles, rest = divmod(p.tokens, tile)
-        passes = tiles * -(-tile // at_once) + -(-rest // at_once)
-        value_passes = -(-p.tokens // tile)
-        queries = tiles * row_capacity(tile) + row_capacity(rest)
-        channels = -(-p.value_dim // 3) * 3
-        per_query = keys * (
-            p.head_dim * cost.PER_MAC + cost.PER_SCORE + cost.PER_SOFTMAX_ELEMENT
-        ) + channels * (keys * cost.PER_WIDE_MAC + cost.PER_CONTEXT)
-        per_pass = keys * (p.head_dim * cost.PER_WEIGHT_PASS + cost.PER_KEY_PASS)
-        head = queries * per_query + passes * per_pass
-        head += value_passes * keys * p.value_dim * cost.PER_VALUE_PASS
-        return Schedule(0, p.batches * p.heads * head)
+    def work(self) -> Work:
+        """Packing keys and values, scores, softmax and context."""
+        return work_of(self.params, self.score_rows, VALUE_TOKENS)
 
     @property
     def schedule_text(self) -> str:

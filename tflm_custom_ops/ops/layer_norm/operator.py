@@ -51,8 +51,16 @@ class LayerNormOperator(FusedOperator[LayerNorm]):
         """Rows, and for the mean a pass over each and over the sums."""
         p, found = self.params, Work()
         tokens = 1 if p.pool is Pool.FIRST else p.tokens
-        pieces.add_norm(found, tokens, p.embed_dim, p.input_bits)
+        row, element = (
+            (Term.TOKEN_ROW_8, Term.TOKEN_8)
+            if p.input_bits == 8
+            else (Term.TOKEN_ROW_16, Term.TOKEN_16)
+        )
+        found[row] += tokens
+        found[element] += tokens * p.embed_dim
+        pieces.add_norm_ends(found, tokens, p.embed_dim, p.input_bits)
         if p.pool is Pool.MEAN:
+            found[Term.POOLED] += 1
             found[Term.POOL_ROW] += tokens
             found[Term.POOL] += tokens * p.embed_dim
             found[Term.POOL_END] += p.embed_dim

@@ -81,8 +81,9 @@ class LinearOperator(FusedOperator[LinearOp]):
         """Widened rows and the layers."""
         p, found = self.params, Work()
         inputs = p.projection.in_features
+        found[Term.LINEAR] += 1
         for rows, times in pieces.parts(p.rows, min(p.token_tile, p.rows)):
-            found[Term.TILE] += times
+            found[Term.TILE_ROWS] += times
             pieces.add_widening(found, rows, inputs, times)
             pieces.add_padding(found, rows, inputs, times)
             pieces.add_projection(found, p.projection, rows, Store.INT8, self._expanded, times)

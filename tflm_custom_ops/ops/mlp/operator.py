@@ -122,6 +122,7 @@ class MlpOperator(FusedOperator[Mlp]):
     def work(self) -> Work:
         """Tile after tile."""
         p, found = self.params, Work()
+        found[Term.MLP] += 1
         for rows, times in pieces.parts(p.tokens, min(p.token_tile, p.tokens)):
             self._add_tile(found, rows, times)
         return found
@@ -129,7 +130,7 @@ class MlpOperator(FusedOperator[Mlp]):
     def _add_tile(self, work: Work, rows: int, times: int) -> None:
         p, (first, second) = self.params, self.expanded
         store = pieces.residual_store(p.residual.bits)
-        work[Term.TILE] += times
+        work[Term.TILE_MLP] += times
         pieces.add_inputs(work, p.norm, rows, p.embed_dim, p.residual.bits, times)
         pieces.add_down(work, p.fc1, rows, first, times)
         reader = p.fc2.up if p.fc2.down is None else p.fc2.down
@@ -143,8 +144,8 @@ class MlpOperator(FusedOperator[Mlp]):
         if not self._is_split:
             pieces.add_projection(work, p.fc2, rows, store, second, times)
             return
-        work[Term.CLEAR] += times * rows * reader.out_features
-        ends = Term.PARTIAL_TILE if p.fc2.rank else Term.PARTIAL
+        direct = Term.PARTIAL_8 if p.residual.bits == 8 else Term.PARTIAL_16
+        ends = Term.PARTIAL_TILE if p.fc2.rank else direct
         work[Term.PARTIAL_ROWS] += times * pieces.groups_of(rows)
         work[ends] += times * rows * reader.out_features
         if p.fc2.down is not None:

@@ -100,7 +100,7 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
         found[Term.STRIP] += p.grid_height
         for rows, times in pieces.parts(p.grid_width, tile):
             count = p.grid_height * times
-            found[Term.TILE] += count
+            found[Term.TILE_PATCHES] += count
             pieces.add_padding(found, rows, inputs, count)
             pieces.add_layer(found, p.linear.weights.shape, rows, self._store, expanded, count)
         for strip in range(p.grid_height):
@@ -132,6 +132,8 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
         for begin in range(left, left + rows * p.stride_x, p.stride_x):
             columns = min(p.image_width, begin + p.patch_width) - max(0, begin)
             pixels += max(0, columns) * max(0, lines) * p.channels
+        work[Term.GATHER_PATCH] += rows
+        work[Term.GATHER_PLANE] += rows * planes
         work[Term.GATHER_ROW] += rows * planes * p.patch_height
         work[Term.GATHER] += pixels
         work[Term.GATHER_FILL] += rows * planes * p.patch_height * run - pixels

@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
+from tflm_custom_ops.ops import work as pieces
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params
 from tflm_custom_ops.ops.rms_norm.params import RmsNorm
 from tflm_custom_ops.ops.rms_norm.reference import run_rms_norm
 from tflm_custom_ops.ops.weightless import zeros
+from tflm_custom_ops.ops.work import Term, Work
 
 
 class RmsNormOperator(FusedOperator[RmsNorm]):
@@ -35,6 +37,18 @@ class RmsNormOperator(FusedOperator[RmsNorm]):
     def reference(self, x: ArrayLike) -> NDArray[Any]:
         """int8 y ``[tokens, embed_dim]``."""
         return run_rms_norm(self.params, x)
+
+    @property
+    def work(self) -> Work:
+        """Rows."""
+        p, found = self.params, Work()
+        row, element = (
+            (Term.RMS_ROW_8, Term.RMS_8) if p.input_bits == 8 else (Term.RMS_ROW_16, Term.RMS_16)
+        )
+        found[row] += p.tokens
+        found[element] += p.tokens * p.embed_dim
+        pieces.add_norm_ends(found, p.tokens, p.embed_dim, p.input_bits)
+        return found
 
 
 def weightless(tokens: int, embed_dim: int, *, bits: int = 8) -> RmsNorm:
