@@ -52,10 +52,10 @@ def solve(problem: Problem, start: Placement, time_limit_s: float, seed: int = 0
         int(solver.Value(offsets[i])) * grid if b.size_bytes else start.offsets[i]
         for i, b in enumerate(problem.buffers)
     )
-    arena = arena_bytes(problem, found)
-    if sum(arena) > sum(start.arena_bytes):
-        arena, found = start.arena_bytes, start.offsets
-    return Placement(found, arena, _proven(solver, status, start, arena), "cp-sat")
+    arena, method = arena_bytes(problem, found), "cp-sat"
+    if sum(arena) >= sum(start.arena_bytes):
+        arena, found, method = start.arena_bytes, start.offsets, start.method
+    return Placement(found, arena, _proven(solver, status, start, arena), method)
 
 
 def _offset_variables(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places the buffers of a problem: heuristic first, exact search if a gap is left, then checks."""
+"""Places the buffers of a problem: quick orders first, searches if a gap is left, then checks."""
 
 from __future__ import annotations
 
-from converter.plan import cp_sat, heuristic
+from converter.plan import cp_sat, heuristic, sections
 from converter.plan.problem import Placement, PlanError, Problem, part_of
 from converter.plan.validate import validate
 
@@ -14,8 +14,8 @@ def place(problem: Problem, time_limit_s: float = DEFAULT_TIME_LIMIT_S, seed: in
     """A validated placement, never larger than the greedy one.
 
     Args:
-      time_limit_s: of the exact search, which runs only if the heuristic misses the lower bound;
-        0 leaves it out.
+      time_limit_s: of the searches that run only if the quick orders miss the lower bound: half
+        for that by sections, half for CP-SAT, which proves; 0 leaves both out.
 
     Raises:
       PlanError: a region's capacity is exceeded, or the fixed offsets collide.
@@ -49,5 +49,8 @@ def _place_region(problem: Problem, region: int, time_limit_s: float, seed: int)
         part = part_of(problem, {b.id for b in problem.buffers if b.region == region}, region)
     placement = heuristic.search(part, seed)
     if not placement.optimal and time_limit_s > 0:
-        placement = cp_sat.solve(part, placement, time_limit_s, seed)
+        capacity = part.regions[0].capacity_bytes
+        placement = sections.improve(part, placement, time_limit_s / 2, seed, capacity)
+    if not placement.optimal and time_limit_s > 0:
+        placement = cp_sat.solve(part, placement, time_limit_s / 2, seed)
     return placement
