@@ -43,29 +43,30 @@ static Planes planes_of(const VitPatchEmbedParams* p) {
   return (Planes){1, p->channels, 0};
 }
 
-// Elements of one plane of one patch, from out[at] on; returns their end. `rows` is the plane from
-// row `first_row` on.
-static int32_t gather_plane(const VitPatchEmbedParams* p, int32_t channels, const int8_t* rows,
-                            int32_t first_row, int32_t top, int32_t left, int16_t* out,
-                            int32_t at) {
-  const int32_t zero = p->input_zero_point;
+// One patch as a wide row. `rows` is the image from row `first_row` on, of the first plane.
+static void gather_patch(const VitPatchEmbedParams* p, const int8_t* rows, int32_t first_row,
+                         int32_t top, int32_t left, int16_t* out) {
+  const Planes planes = planes_of(p);
+  const int32_t zero = p->input_zero_point, channels = planes.channels;
   // Columns of the patch that lie in the image: [begin, end).
   const int32_t begin = vit_clamp(-left, 0, p->patch_width);
   const int32_t end = vit_clamp(p->image_width - left, begin, p->patch_width);
-  for (int32_t py = 0; py < p->patch_height; ++py) {
-    const int32_t y = top + py;
-    if (y < 0 || y >= p->image_height) {
-      at = fill(out, at, p->patch_width * channels, zero);
-      continue;
+  int32_t at = 0;
+  for (int32_t plane = 0; plane < planes.count; ++plane, rows += planes.elements) {
+    for (int32_t py = 0; py < p->patch_height; ++py) {
+      const int32_t y = top + py;
+      if (y < 0 || y >= p->image_height) {
+        at = fill(out, at, p->patch_width * channels, zero);
+        continue;
+      }
+      at = fill(out, at, begin * channels, zero);
+      const int8_t* in =
+          rows + ((ptrdiff_t)(y - first_row) * p->image_width + left + begin) * channels;
+      const int32_t count = (end - begin) * channels;
+      for (int32_t i = 0; i < count; ++i) out[vit_wide_at(at + i)] = in[i];
+      at = fill(out, at + count, (p->patch_width - end) * channels, zero);
     }
-    at = fill(out, at, begin * channels, zero);
-    const int8_t* in =
-        rows + ((ptrdiff_t)(y - first_row) * p->image_width + left + begin) * channels;
-    const int32_t count = (end - begin) * channels;
-    for (int32_t i = 0; i < count; ++i) out[vit_wide_at(at + i)] = in[i];
-    at = fill(out, at + count, (p->patch_width - end) * channels, zero);
   }
-  return at;
 }
 
 // Whether patches [gx, gx + count) of the strip lie in the image, and their runs of pixels are
@@ -99,14 +100,9 @@ static void gather_patches(const VitPatchEmbedParams* p, const int8_t* rows, int
     gather_inside(p, rows, gx, patches);
     return;
   }
-  const Planes planes = planes_of(p);
   for (int32_t r = 0; r < patches.rows; ++r) {
     const int32_t left = (gx + r) * p->stride_x - p->pad_left;
-    int16_t* out = vit_wide_row(patches, r);
-    for (int32_t plane = 0, at = 0; plane < planes.count; ++plane) {
-      at = gather_plane(p, planes.channels, rows + plane * planes.elements, vit_max32(top, 0), top,
-                        left, out, at);
-    }
+    gather_patch(p, rows, vit_max32(top, 0), top, left, vit_wide_row(patches, r));
   }
 }
 
