@@ -84,6 +84,14 @@ def test_enough_memory_gives_all_heads_and_one_pass():
     assert (chosen.token_tile, chosen.hidden_tile) == (46, 768)
 
 
+def test_of_as_many_instructions_fewer_weights_are_less_effort():
+    more, fewer = (schedule.Cost(64, weights, 1000.0) for weights in (200, 100))
+    assert fewer.effort < more.effort
+    assert schedule.Cost(64, 0, 1000.0).effort == 1000.0
+    best = min((schedule.Candidate(MLP, c) for c in (more, fewer)), key=lambda c: c.rank)
+    assert best.cost is fewer
+
+
 def test_too_small_a_budget_says_both_figures():
     least = min(c.cost.scratch_bytes for c in schedule.candidates(MLP))
     with pytest.raises(schedule.ScheduleError, match=f"{least} bytes.*, {least - 1} are left"):
