@@ -208,6 +208,11 @@ class ArchConfig:
             Places(self.grid, int(self.class_token), relative=self.relative_position),
         )
 
+    @property
+    def transformer_blocks(self) -> dict[int, TransformerBlock]:
+        """All blocks by their number."""
+        return {index: self.block(index) for index in range(self.depth)}
+
     def block_linears(self, block: int) -> tuple[tuple[int, int, int], ...]:
         """(inputs, outputs, rank) of each linear layer of a block, in order of execution."""
         return self.block(block).linears(self.attention == "packed")

@@ -21,6 +21,7 @@ from keras_models.parts import (
     ArchError,
     BlockRanks,
     StemLayer,
+    TransformerBlock,
     check_choice,
     check_int,
     check_stem,
@@ -135,6 +136,18 @@ class StagedConfig:
     def depth(self) -> int:
         """Blocks of all stages."""
         return sum(stage.depth for stage in self.stages)
+
+    @property
+    def transformer_blocks(self) -> dict[int, TransformerBlock]:
+        """Those by their number among all blocks of the network."""
+        found: dict[int, TransformerBlock] = {}
+        first = 0
+        for stage, source in self.walk():
+            if isinstance(stage, AttentionStage):
+                side = stage.output(source).side
+                found |= {first + b: stage.block(b, side) for b in range(stage.depth)}
+            first += stage.depth
+        return found
 
     @property
     def ends_in_tokens(self) -> bool:

@@ -12,6 +12,18 @@ from keras_models.stages import KERNEL, AttentionStage, Convolution, ConvStage, 
 DEPTHWISE = "_depth_conv"  # the name of a depthwise layer ends so
 
 
+def normalized_convolutions(arch: StagedConfig) -> tuple[str, ...]:
+    """Names of the stages' convolutions with batch normalization, without the ending of layers."""
+    return tuple(
+        f"stage{i}_block{block}_{layer.name}"
+        for i, (stage, source) in enumerate(arch.walk())
+        if isinstance(stage, ConvStage)
+        for block, layers in enumerate(stage.convolutions(source))
+        for layer in layers
+        if layer.batch_norm
+    )
+
+
 def stages(build: NetworkBuilder, x: Any, arch: StagedConfig) -> Any:
     """From the stem's map (batch, side, side, channels) to (batch, width), the mean of the last."""
     first = 0  # of the stage, among all blocks
@@ -38,7 +50,8 @@ def stages(build: NetworkBuilder, x: Any, arch: StagedConfig) -> Any:
 def _convolution(build: NetworkBuilder, x: Any, layer: Convolution, block: str) -> Any:
     """Convolution and batch normalization, which the converter folds into it."""
     layers, name = build.kit.keras.layers, f"{block}_{layer.name}"
-    common = {"strides": layer.stride, "padding": "same", "use_bias": False}
+    use_bias = not layer.batch_norm
+    common = {"strides": layer.stride, "padding": "same", "use_bias": use_bias}
     if layer.depthwise:
         x = layers.DepthwiseConv2D(
             layer.kernel, depthwise_initializer="he_normal", name=f"{name}_conv", **common
@@ -48,7 +61,7 @@ def _convolution(build: NetworkBuilder, x: Any, layer: Convolution, block: str) 
             layer.outputs, layer.kernel, kernel_initializer="he_normal", name=f"{name}_conv",
             **common,
         )(x)  # fmt: skip
-    return layers.BatchNormalization(name=f"{name}_bn")(x)
+    return layers.BatchNormalization(name=f"{name}_bn")(x) if layer.batch_norm else x
 
 
 def _residual(

@@ -42,7 +42,7 @@ class StageGrid:
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """One convolution with batch normalization, `same` padding.
+    """One convolution, `same` padding.
 
     Attributes:
       name: within its block: "a", "b", "short", "depth" or "point".
@@ -50,6 +50,7 @@ class Convolution:
       inputs, outputs: channels; the same where it is depthwise.
       side: of its output.
       depthwise: each channel has a kernel of its own.
+      batch_norm: in the place of a bias.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Convolution:
     outputs: int
     side: int
     depthwise: bool = False
+    batch_norm: bool = True
 
     @property
     def weights(self) -> int:
@@ -66,8 +68,8 @@ class Convolution:
 
     @property
     def params(self) -> int:
-        """Trainable ones: weights, and gamma and beta of the batch normalization."""
-        return self.weights + 2 * self.outputs
+        """Trainable ones: weights, and a bias, or gamma and beta of the batch normalization."""
+        return self.weights + self.outputs * (2 if self.batch_norm else 1)
 
     @property
     def macs(self) -> int:
@@ -84,12 +86,14 @@ class ConvStage:
       width: channels of its output.
       depth: number of blocks.
       stride: of the first block, 1..4; the side of its input must be divisible by it.
+      batch_norm: false where it is folded into the convolutions, which then have biases.
     """
 
     blocks: str
     width: int
     depth: int = 1
     stride: int = 1
+    batch_norm: bool = later(True)
 
     def validate(self, field: str, source: StageGrid) -> None:
         """Raises `ArchError` if a field is wrong, or the stage cannot follow `source`."""
@@ -97,6 +101,8 @@ class ConvStage:
         check_int(f"{field}.width", self.width, 1, 4096)
         check_int(f"{field}.depth", self.depth, 1, 256)
         _check_stride(f"{field}.stride", self.stride, source.side)
+        if not isinstance(self.batch_norm, bool):
+            fail(f"{field}.batch_norm", self.batch_norm, "true or false")
 
     def output(self, source: StageGrid) -> StageGrid:
         return StageGrid(source.side // self.stride, self.width)
@@ -107,7 +113,10 @@ class ConvStage:
         for block in range(self.depth):
             stride = 1 if block else self.stride
             inputs = self.width if block else source.width
-            found.append(_CONVOLUTIONS[self.blocks](stride, inputs, self.width, side))
+            layers = _CONVOLUTIONS[self.blocks](stride, inputs, self.width, side)
+            found.append(
+                tuple(dataclasses.replace(each, batch_norm=self.batch_norm) for each in layers)
+            )
         return tuple(found)
 
     def params(self, source: StageGrid) -> int:

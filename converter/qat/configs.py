@@ -7,6 +7,7 @@ A fused operator rounds fewer values than a plain graph does (docs/operators.md)
 * the output of LayerNorm, of q, k and v, of the attention's context, of fc1, of GELU, of the first
   half of a low-rank pair, of the pooling and of the classifier: int8;
 * the positions: int8 with one scale;
+* of stages of convolutions: what goes into a sum, and behind each ReLU: int8;
 * the residual stream: int8 or int16.
 
 Not rounded are the scores and probabilities (uint16 exponentials, exact sums), the inside of
@@ -25,6 +26,8 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_confi
 )
 
 _INTO_RESIDUAL = ("_proj", "_proj_b", "_fc2", "_fc2_b")
+_INTO_SUM = ("_b_conv", "_short_conv")  # of residual convolutions: int8 on both sides of the sum
+_STAGE = "stage"  # names of layers of a stage begin so
 _WEIGHT_MAX = 127
 
 
@@ -67,37 +70,58 @@ class Scheme:
         if kind == "Dense":
             bits = 0 if name.endswith(_INTO_RESIDUAL) else 8
             return Rounding(weights, bits, self.follow)
-        if kind == "Conv2D":  # patches go on to the positions, a stem's convolution to its ReLU
-            return Rounding(weights, 0, self.follow)
+        if kind == "Conv2D":  # patches go on to the positions, others to a sum or their ReLU
+            return Rounding(weights, 8 if name.endswith(_INTO_SUM) else 0, self.follow)
+        if kind == "DepthwiseConv2D":
+            return Rounding(("depthwise_kernel",) if weights else (), 0, self.follow)
         if kind == "PositionEmbedding":
             constants = ("position",) if self.round_weights else ()
-            return Rounding((), self.residual_bits, self.follow, constants)
+            # Behind a stage's convolutions the sum is a builtin operator, of int8.
+            bits = 8 if name.startswith(_STAGE) else self.residual_bits
+            return Rounding((), bits, self.follow, constants)
         if kind == "Add":
-            return Rounding((), self.residual_bits, self.follow)
-        if kind in ("LayerNorm", "ScaledDotProduct", "Activation", "TokenPool", "ReLU"):
+            # A stage's sum of convolutions is rounded behind its ReLU only.
+            bits = 0 if name.startswith(_STAGE) else self.residual_bits
+            return Rounding((), bits, self.follow) if bits else None
+        if kind in _INT8:
             return Rounding((), 8, self.follow)
         return None
+
+
+_INT8 = (
+    "LayerNorm",
+    "ScaledDotProduct",
+    "Activation",
+    "TokenPool",
+    "ReLU",
+    "GlobalAveragePooling2D",
+)
 
 
 class ChannelQuantizer(quantizers.Quantizer):  # type: ignore[misc]
     """Symmetric int8 with a scale per output channel, from the weights' own extremes.
 
+    The channel is the last axis, of depthwise kernels (height, width, channels, 1) the third.
+
     The gradient passes straight through. What it returns is a fixed point: rounding it again, as
     the converter does, gives the same integers and scales.
     """
+
+    def __init__(self, depthwise: bool = False) -> None:
+        self.depthwise = depthwise
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         return {}
 
     def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
-        axes = list(range(len(inputs.shape) - 1))
+        axes = [0, 1, 3] if self.depthwise else list(range(len(inputs.shape) - 1))
         largest = tf.reduce_max(tf.abs(inputs), axis=axes, keepdims=True)
         scale = tf.maximum(largest / _WEIGHT_MAX, 1e-12)
         rounded = tf.round(inputs / scale) * scale
         return inputs + tf.stop_gradient(rounded - inputs)
 
     def get_config(self) -> dict[str, Any]:
-        return {}
+        return {"depthwise": self.depthwise}
 
 
 class ConstantQuantizer(quantizers.Quantizer):  # type: ignore[misc]
@@ -139,7 +163,10 @@ class FusedConfig(QuantizeConfig):  # type: ignore[misc]
         self.rounding = rounding
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
-        weights = [(getattr(layer, name), ChannelQuantizer()) for name in self.rounding.weights]
+        weights = [
+            (getattr(layer, name), ChannelQuantizer(name.startswith("depthwise")))
+            for name in self.rounding.weights
+        ]
         return weights + [(getattr(layer, n), ConstantQuantizer()) for n in self.rounding.constants]
 
     def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:

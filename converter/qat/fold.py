@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_models.arch import ArchConfig
+from keras_models.staged import Architecture, StagedConfig
+from keras_models.staged_model import DEPTHWISE, normalized_convolutions
+from keras_models.stages import ConvStage
 from keras_models.vit import weight_name
 
 Floats = NDArray[np.float32]
@@ -30,40 +33,55 @@ class Folded:
       weights: layer/weight -> float32, gammas 1 and betas 0.
     """
 
-    arch: ArchConfig
+    arch: Architecture
     weights: dict[str, Floats]
 
 
-def fold(model: Any, arch: ArchConfig) -> Folded:
+def fold(model: Any, arch: Architecture) -> Folded:
     """Folds a float model of `arch` (Keras 3 or tf_keras)."""
     weights = {
         weight_name(w): np.asarray(v, np.float32)
         for w, v in zip(model.weights, model.get_weights(), strict=True)
     }
     if arch.attention == "keras":
-        for block in range(arch.depth):
-            _split_heads(weights, f"block{block}")
-    for i, layer in enumerate(arch.stem):
-        if layer.batch_norm:
-            _fold_batch_norm(weights, f"stem{i}")
+        for index in arch.transformer_blocks:
+            _split_heads(weights, f"block{index}")
+    for name in _normalized(arch):
+        _fold_batch_norm(weights, name)
     packed = arch.attention == "packed"
-    for block in range(arch.depth):
-        name, ranks = f"block{block}", arch.block_ranks(block)
+    for index, block in arch.transformer_blocks.items():
+        name, ranks = f"block{index}", block.ranks
         for part in ("qkv",) if packed else ("q", "k", "v"):
             _scale_inputs(weights, f"{name}_norm1", f"{name}_{part}", ranks.qkv)
         _scale_inputs(weights, f"{name}_norm2", f"{name}_fc1", ranks.fc1)
-    _scale_inputs(weights, "norm", "head", 0)
+    if "norm/gamma" in weights:  # a network that ends in convolutions has none
+        _scale_inputs(weights, "norm", "head", 0)
     for key in weights:
         if key.endswith("/gamma"):
             weights[key] = np.ones_like(weights[key])
         elif key.endswith("/beta"):
             weights[key] = np.zeros_like(weights[key])
-    folded = arch.replace(
-        stem=tuple(dataclasses.replace(layer, batch_norm=False) for layer in arch.stem),
-        attention="packed" if packed else "separate",
-        norm="clean",
-    )
-    return Folded(folded, weights)
+    return Folded(_without_norms(arch), weights)
+
+
+def _normalized(arch: Architecture) -> list[str]:
+    """Convolutions with a batch normalization."""
+    names = [f"stem{i}" for i, layer in enumerate(arch.stem) if layer.batch_norm]
+    return names if isinstance(arch, ArchConfig) else [*names, *normalized_convolutions(arch)]
+
+
+def _without_norms(arch: Architecture) -> Architecture:
+    changes: dict[str, Any] = {
+        "stem": tuple(dataclasses.replace(layer, batch_norm=False) for layer in arch.stem),
+        "attention": "packed" if arch.attention == "packed" else "separate",
+        "norm": "clean",
+    }
+    if isinstance(arch, StagedConfig):
+        changes["stages"] = tuple(
+            dataclasses.replace(stage, batch_norm=False) if isinstance(stage, ConvStage) else stage
+            for stage in arch.stages
+        )
+    return arch.replace(**changes)
 
 
 def _scale_inputs(weights: dict[str, Floats], norm: str, layer: str, rank: int) -> None:
@@ -81,7 +99,9 @@ def _fold_batch_norm(weights: dict[str, Floats], name: str) -> None:
     mean, variance = (weights.pop(f"{name}_bn/moving_{part}") for part in ("mean", "variance"))
     gamma, beta = weights.pop(f"{name}_bn/gamma"), weights.pop(f"{name}_bn/beta")
     factor = gamma / np.sqrt(variance + _BATCH_NORM_EPSILON)
-    weights[f"{name}_conv/kernel"] = weights[f"{name}_conv/kernel"] * factor
+    kernel = weights[f"{name}_conv/kernel"]
+    depthwise = f"{name}_conv".endswith(DEPTHWISE)  # (height, width, channels, 1)
+    weights[f"{name}_conv/kernel"] = kernel * (factor[:, None] if depthwise else factor)
     weights[f"{name}_conv/bias"] = beta - mean * factor
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from converter.evaluate.evaluation import ModelEnds
 from converter.qat.fold import Folded
 from converter.quantize.calibration import Histogram, RangeChoice
-from keras_models.arch import ArchConfig
+from keras_models.staged import Architecture
 from keras_models.vit import build_vit, weight_name
 
 Floats = NDArray[np.float32]
@@ -83,7 +83,7 @@ def set_weights(model: Any, values: dict[str, Floats]) -> None:
         variable.assign(values[weight_name(variable)])
 
 
-def quantized_twin(arch: ArchConfig, scheme: Any) -> Any:
+def quantized_twin(arch: Architecture, scheme: Any) -> Any:
     """The network with rounding as `converter.qat.configs.Scheme` says; weights not set."""
     import tf_keras
     from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import (
@@ -211,7 +211,7 @@ def initial_ranges(
     return tuple(result)
 
 
-def export_twin(model: Any, arch: ArchConfig) -> Any:
+def export_twin(model: Any, arch: Architecture) -> Any:
     """The network to convert: rounded weights, every rounded output as int8 with its range."""
     from converter.qat.configs import Scheme
 

@@ -32,9 +32,10 @@ from converter.qat.network import (
 )
 from converter.quantize.calibration import RangeChoice
 from converter.quantize.ptq import MINMAX, Floats, check_calibration, quantize
-from keras_models.arch import ArchConfig
 from keras_models.datasets import Dataset
 from keras_models.datasets.core import Split
+from keras_models.staged import Architecture, StagedConfig
+from keras_models.stages import AttentionStage
 from keras_models.training.checkpoint import (
     CheckpointError,
     Progress,
@@ -94,7 +95,7 @@ class QatResult:
 
 def quantize_aware(
     model: Any,
-    arch: ArchConfig,
+    arch: Architecture,
     data: Dataset,
     calibration: Floats,
     recipe: QatRecipe,
@@ -124,11 +125,7 @@ def quantize_aware(
       QatError, QuantizeError: unusable images, or a data set of another number of classes.
       CheckpointError: the checkpoint belongs to another training, or exists without `resume`.
     """
-    if arch.relative_position:
-        raise QatError(
-            f"{arch.name!r} has relative position {arch.relative_position}, whose rounding is not "
-            "trained; expected 0, or quantize without fine-tuning"
-        )
+    expect_trainable(arch)
     calibration = check_calibration(calibration, arch)
     if data.num_classes != arch.num_classes:
         raise QatError(
@@ -147,6 +144,26 @@ def quantize_aware(
     return QatResult(plain, layer_ranges(student), tuple(done.history), done.seconds)
 
 
+def expect_trainable(arch: Architecture) -> None:
+    """Refuses a network with parts whose rounding is not trained.
+
+    Raises:
+      QatError: names the part, and what to do.
+    """
+    what = ""
+    if any(block.places.matter for block in arch.transformer_blocks.values()):
+        what = "windows or relative position"
+    elif isinstance(arch, StagedConfig):
+        for stage in arch.stages:
+            if isinstance(stage, AttentionStage) and (stage.down != "none" or stage.norm):
+                what = f"a stage with down={stage.down!r}, norm={stage.norm}"
+    if what:
+        raise QatError(
+            f"{arch.name!r} has {what}, whose rounding is not trained; quantize it without "
+            "fine-tuning"
+        )
+
+
 def discard_checkpoint(directory: str | None) -> None:
     """Removes the checkpoint of a training whose result has been written; None does nothing."""
     if directory is not None:
@@ -155,7 +172,7 @@ def discard_checkpoint(directory: str | None) -> None:
 
 
 def _setup(
-    model: Any, arch: ArchConfig, data: Dataset, recipe: QatRecipe, ranges: RangeChoice
+    model: Any, arch: Architecture, data: Dataset, recipe: QatRecipe, ranges: RangeChoice
 ) -> str:
     """What must not change between a kill and `resume`, as JSON."""
     return setup_text(
@@ -199,7 +216,7 @@ def _student(
 # ---- training ------------------------------------------------------------------------------------
 
 
-def _batches(data: Dataset, arch: ArchConfig, recipe: QatRecipe) -> Any:
+def _batches(data: Dataset, arch: Architecture, recipe: QatRecipe) -> Any:
     """Training batches with the preset's geometry of augmentation, without mixing or erasing."""
     from keras_models.training.batches import TrainBatches
     from keras_models.training.recipe import recipe_for
@@ -232,7 +249,7 @@ class _Job:
     """What the training loop needs besides the two networks."""
 
     data: Dataset
-    arch: ArchConfig
+    arch: Architecture
     recipe: QatRecipe
     rounding: InputRounding
     path: str | None

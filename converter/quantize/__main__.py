@@ -35,11 +35,10 @@ from converter.quantize.keras_files import (
 from converter.quantize.ptq import Floats, QuantizeError, check_calibration, quantize
 from converter.quantize.report import QatReport, QuantizeReport
 from converter.tflite import parse, serialize
-from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
 from keras_models.datasets.normalization import OWN
-from keras_models.load import expect_one_stage, resolve_arch, resolve_model
+from keras_models.load import resolve_arch, resolve_model
 from keras_models.model_file import ModelFile, kind_of, load
 from keras_models.staged import Architecture
 from keras_models.trained_data import chosen_dataset, recorded_classes, recorded_identity
@@ -166,7 +165,7 @@ def _qat_directory() -> str:
 
 
 def _quantize_aware(
-    model: Any, arch: ArchConfig, data: Dataset, images: Floats, ranges: RangeChoice
+    model: Any, arch: Architecture, data: Dataset, images: Floats, ranges: RangeChoice
 ) -> tuple[bytes, QatReport]:
     with captured_stderr():
         from converter.qat.train import QatRecipe, quantize_aware
@@ -288,8 +287,6 @@ def _ranges() -> RangeChoice:
 def _run_network() -> _Made:
     # Images first: whatever is wrong with them is known before TensorFlow is imported.
     arch = resolve_arch(_NETWORK.value)
-    if _QAT.value:
-        expect_one_stage(arch, "--qat")
     data = _dataset(arch)
     contract = _contract(arch, data)
     images = check_calibration(_calibration_images(arch, data, contract), arch)
@@ -297,8 +294,7 @@ def _run_network() -> _Made:
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
     qat = None
     if _QAT.value and data is not None:
-        one = expect_one_stage(arch, "--qat")
-        content, qat = _quantize_aware(model, one, data, images, _ranges())
+        content, qat = _quantize_aware(model, arch, data, images, _ranges())
     else:
         content = quantize(
             model, arch, images, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True

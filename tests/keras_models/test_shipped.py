@@ -7,8 +7,13 @@ import os
 import numpy as np
 import pytest
 
-from keras_models.load import SHIPPED, TRAIN_FILE, resolve_model, trained_directory
-from keras_models.presets import PRESETS, get_preset
+from keras_models.load import (
+    SHIPPED,
+    TRAIN_FILE,
+    resolve_arch,
+    resolve_model,
+    trained_directory,
+)
 
 NAMES = sorted(os.listdir(SHIPPED))
 RESULTS = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "results")
@@ -21,9 +26,8 @@ def test_the_cifar_network_comes_with_weights() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_load_by_preset_name(name: str) -> None:
-    assert name in PRESETS
     arch, model = resolve_model(name)
-    assert arch == get_preset(name)
+    assert arch == resolve_arch(name)
     images = np.random.default_rng(0).uniform(-1, 1, (4, arch.image_size, arch.image_size, 3))
     logits = np.asarray(model(images.astype(np.float32), training=False))
     assert np.isfinite(logits).all()
@@ -37,7 +41,7 @@ def test_record_is_of_this_network_and_names_no_machine(name: str) -> None:
         text = file.read()
     record = json.loads(text)
     assert record["arch"] == name
-    assert record["params"] == get_preset(name).params
+    assert record["params"] == resolve_arch(name).params
     assert record["epochs"] == record["recipe"]["epochs"] == len(record["history"])
     assert "=/" not in record["command"]
 

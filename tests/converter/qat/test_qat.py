@@ -21,6 +21,8 @@ from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import parse
 from keras_models.arch import ArchConfig, BlockRanks, StemLayer
 from keras_models.datasets import Dataset, load_dataset
+from keras_models.staged import Architecture, StagedConfig
+from keras_models.stages import AttentionStage, ConvStage
 from tflm_custom_ops.ops import Attention, LayerNorm, Mlp, PatchEmbed
 from tflm_vit.stderr import captured_stderr
 
@@ -52,6 +54,18 @@ ARCH = ArchConfig.uniform(
     name="vit_digits", image_size=8, channels=1, num_classes=10, patch_size=2, embed_dim=16,
     depth=1, heads=2, head_dim=8, mlp_ratio=2.0,
 )  # fmt: skip
+# As hybrid_32, and a separable stage.
+STAGED = StagedConfig(
+    name="vit_digits", image_size=8, channels=1, num_classes=10,
+    stem=(StemLayer(3, 1, 6, "relu", True),),
+    stages=(
+        ConvStage("residual", width=8, depth=2, stride=2),
+        ConvStage("separable", width=12),
+        AttentionStage.uniform(
+            width=12, depth=1, heads=2, head_dim=6, mlp_ratio=2.0, position=True
+        ),
+    ),
+)  # fmt: skip
 LINEAR = ("FULLY_CONNECTED", "CONV_2D")
 
 
@@ -76,9 +90,9 @@ def model() -> Any:
 
 def train(model: Any, data: Dataset, images: Any, **options: Any) -> QatResult:
     """At a rate at which a few steps are no noise: three steps an epoch at the recipe's are."""
-    bits = options.pop("residual_bits", 8)
+    bits, arch = options.pop("residual_bits", 8), options.pop("arch", ARCH)
     recipe = QatRecipe(epochs=2, residual_bits=bits, learning_rate=1e-2)
-    return quantize_aware(model, ARCH, data, images, recipe, **options)
+    return quantize_aware(model, arch, data, images, recipe, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,16 +103,18 @@ class Trained:
     student: Any
 
 
-def train_and_keep(model: Any, data: Dataset, images: Any, residual_bits: int) -> Trained:
+def train_and_keep(
+    model: Any, data: Dataset, images: Any, residual_bits: int, arch: Architecture = ARCH
+) -> Trained:
     students = []
 
-    def spy(student: Any, arch: ArchConfig) -> Any:
+    def spy(student: Any, folded: Architecture) -> Any:
         students.append(student)
-        return export_twin(student, arch)
+        return export_twin(student, folded)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("converter.qat.train.export_twin", spy)
-        result = train(model, data, images, residual_bits=residual_bits)
+        result = train(model, data, images, residual_bits=residual_bits, arch=arch)
     return Trained(result, students[0])
 
 
@@ -126,10 +142,20 @@ def trained(kept: Trained) -> QatResult:
     ],
 )
 def test_folding_keeps_the_function(change: dict[str, Any]) -> None:
-    arch = ARCH.replace(**change)
+    expect_folded(ARCH.replace(**change))
+
+
+def test_folding_keeps_the_function_of_stages() -> None:
+    expect_folded(STAGED)
+    ends = dataclasses.replace(STAGED, stages=STAGED.stages[:2])  # in convolutions: no last norm
+    expect_folded(ends)
+
+
+def expect_folded(arch: Architecture) -> None:
     network = random_weights(build_vit(arch), 3)
     folded = fold(network, arch)
     assert not any(layer.batch_norm for layer in folded.arch.stem)
+    assert not any("_bn/" in name for name in folded.weights)
     pictures = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype(np.float32)
     expected = np.asarray(network(pictures, training=False))
     assert np.abs(float_twin(folded)(pictures).numpy() - expected).max() < 1e-4
@@ -233,12 +259,14 @@ def test_positions_are_the_rounded_ones(kept: Trained) -> None:
     assert any(np.allclose(values, positions, atol=1e-6) for values in stored)
 
 
-def agreement_db(kept: Trained, data: Dataset, bits: int) -> tuple[float, float]:
+def agreement_db(
+    kept: Trained, data: Dataset, bits: int, arch: Architecture = ARCH
+) -> tuple[float, float]:
     """SQNR of the fused file's logits against the trained network's, with and without rounding."""
     pictures, _ = data.test.take(48, 0).arrays()
     rounding = InputRounding.of(data.train.take(32, 1).arrays()[0])
     simulated = kept.student(rounding(pictures), training=False).numpy()
-    unrounded = build_vit(ARCH)
+    unrounded = build_vit(arch)
     values = float_weights(kept.student)
     unrounded.set_weights([values[weight_name(w)] for w in unrounded.weights])
     fused = fuse_model(kept.result.plain, bits).model_bytes
@@ -257,6 +285,23 @@ def test_training_sees_an_int16_residual_stream(model: Any, data: Dataset, image
     wide = train_and_keep(model, data, images, 16)
     assert {r.bits for r in wide.result.ranges if "add" in r.layer} == {16}
     simulated, unrounded = agreement_db(wide, data, 16)
+    assert simulated > unrounded + 3
+
+
+@pytest.mark.slow
+def test_stages_of_convolutions_are_trained_as_they_are_computed(
+    data: Dataset, images: Any
+) -> None:
+    folded = fold(random_weights(build_vit(STAGED), 1), STAGED).arch
+    model = random_weights(build_vit(folded), 1)  # biases of its own: nothing to fold again
+    wide = train_and_keep(model, data, images, 8, folded)
+    types = activation_types(wide.result.plain)
+    assert [r.layer for r in wide.result.ranges if not has(types, r)] == []
+    sums = {r.layer for r in wide.result.ranges if r.layer.endswith(("_b_conv", "_short_conv"))}
+    assert sums == {
+        "stage0_block0_b_conv", "stage0_block0_short_conv", "stage0_block1_b_conv",
+    }  # fmt: skip
+    simulated, unrounded = agreement_db(wide, data, 8, folded)
     assert simulated > unrounded + 3
 
 
@@ -330,6 +375,13 @@ def test_refusals(model: Any, data: Dataset, images: Any) -> None:
         train(model, data, np.zeros((5, 8, 8, 1), np.float32))
     with pytest.raises(QatError, match="10 classes, the network 4"):
         quantize_aware(model, ARCH.replace(num_classes=4), data, images, QatRecipe())
+    relative = ARCH.replace(relative_position=2)
+    with pytest.raises(QatError, match="windows or relative position, whose rounding is not"):
+        quantize_aware(model, relative, data, images, QatRecipe())
+    merged = dataclasses.replace(STAGED.stages[2], down="conv")
+    staged = STAGED.replace(stages=(*STAGED.stages[:2], merged))
+    with pytest.raises(QatError, match="down='conv', norm=False, whose rounding is not trained"):
+        quantize_aware(model, staged, data, images, QatRecipe())
     with pytest.raises(QatError, match="expected 8 or 16"):
         QatRecipe(residual_bits=12)
     with pytest.raises(CheckpointError, match="--qat_dir"):
