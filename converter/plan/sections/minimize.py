@@ -21,7 +21,7 @@ from converter.plan.heuristic import as_placement
 from converter.plan.problem import Placement, Problem
 from converter.plan.sections import native
 from converter.plan.sections.instance import Instance, instance_of
-from converter.plan.sections.search import Found, Order, Status, search
+from converter.plan.sections.search import Order, SearchStatus, SectionResult, search
 from converter.plan.units import Unit, unit_choices
 
 NATIVE_WORK_PER_S = 400_000_000  # units and sections looked at; rather too few
@@ -149,16 +149,16 @@ class _Loop:
                     return False
                 found = self._search(self._instance, order, capacity, min(limit, self._work))
                 self._work -= found.work
-                if found.status == Status.FOUND:
+                if found.status == SearchStatus.FOUND:
                     placement = self._placement(found)
                     self._best = min(self._best, placement, key=lambda p: p.arena_bytes)
                     return placement.arena_bytes[0] <= capacity  # False: by empty buffers
-                if found.status == Status.NONE:
+                if found.status == SearchStatus.NONE:
                     self._low = max(self._low, capacity + 1)
                     return False
         return False
 
-    def _placement(self, found: Found) -> Placement:
+    def _placement(self, found: SectionResult) -> Placement:
         offsets = [unit.fixed or 0 for unit in self._units]
         for u, offset in zip(self._instance.members, found.offsets, strict=True):
             offsets[u] = offset

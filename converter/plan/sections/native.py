@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from converter.plan.sections.instance import Instance, Ints
-from converter.plan.sections.search import Found, Order, Status
+from converter.plan.sections.search import Order, SearchStatus, SectionResult
 from toolchain import ToolchainError, cached, digest, host_c, processor, run_tool
 
 _SOURCE = Path(__file__).with_name("search.c")
@@ -73,7 +73,7 @@ def _pointer(array: Ints) -> int:
     return array.ctypes.data
 
 
-def search(instance: Instance, order: Order, capacity: int, limit: int) -> Found:
+def search(instance: Instance, order: Order, capacity: int, limit: int) -> SectionResult:
     """`converter.plan.sections.search.search`, in C.
 
     Raises:
@@ -93,7 +93,7 @@ def search(instance: Instance, order: Order, capacity: int, limit: int) -> Found
         _pointer(offsets),
         ctypes.byref(work),
     )
-    if status == Status.NO_MEMORY:
+    if status == SearchStatus.NO_MEMORY:
         raise MemoryError("the planner's search")
-    found = tuple(offsets.tolist()) if status == Status.FOUND else ()
-    return Found(Status(status), found, work.value)
+    found = tuple(offsets.tolist()) if status == SearchStatus.FOUND else ()
+    return SectionResult(SearchStatus(status), found, work.value)

@@ -36,7 +36,7 @@ from converter.plan.problem import align_up
 from converter.plan.sections.instance import Instance
 
 
-class Status(enum.IntEnum):
+class SearchStatus(enum.IntEnum):
     """How a search ended; the numbers are search.c's."""
 
     NONE = 0  # no placement of the instance is within the capacity
@@ -59,10 +59,10 @@ class Order:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class SectionResult:
     """Result of a search: offsets of the instance's units, or () without a placement."""
 
-    status: Status
+    status: SearchStatus
     offsets: tuple[int, ...]
     work: int
 
@@ -137,27 +137,27 @@ class _Search:
         self._frames = [_Frame(0, whole, [], 0, 0)]
         self._frames[0].parts = self._split(whole, whole.entries)
 
-    def run(self, limit: int) -> Status:
+    def run(self, limit: int) -> SearchStatus:
         frames, owner = self._frames, 0
         while True:
             while frames[owner].next_part == len(frames[owner].parts):
                 if owner == 0:
-                    return Status.FOUND
+                    return SearchStatus.FOUND
                 owner = frames[owner].owner
             if self.work >= limit:
-                return Status.LIMIT
+                return SearchStatus.LIMIT
             part = frames[owner].parts[frames[owner].next_part]
             frames[owner].next_part += 1
             if self._expanded(part, owner):
                 owner = len(frames) - 1
             elif owner == 0:
-                return Status.NONE
+                return SearchStatus.NONE
             else:
                 self._back_to(owner)
             while frames[owner].hatless or not self._placed_next(frames[owner]):
                 owner = frames[owner].owner
                 if owner == 0:
-                    return Status.NONE
+                    return SearchStatus.NONE
                 self._back_to(owner)
 
     def _put(self, unit: int, offset: int) -> None:
@@ -288,7 +288,7 @@ class _Search:
         return part._replace(entries=[(unit, rank) for rank, unit in enumerate(units)])
 
 
-def search(instance: Instance, order: Order, capacity: int, limit: int) -> Found:
+def search(instance: Instance, order: Order, capacity: int, limit: int) -> SectionResult:
     """Places an instance's units within a capacity.
 
     Args:
@@ -297,4 +297,6 @@ def search(instance: Instance, order: Order, capacity: int, limit: int) -> Found
     """
     run = _Search(instance, order, capacity)
     status = run.run(limit)
-    return Found(status, tuple(run.offset) if status == Status.FOUND else (), run.work)
+    return SectionResult(
+        status, tuple(run.offset) if status == SearchStatus.FOUND else (), run.work
+    )

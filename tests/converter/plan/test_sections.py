@@ -13,7 +13,7 @@ from converter.plan import cp_sat, heuristic, planner, sections
 from converter.plan.problem import Buffer, Overwrite, PlanRegion, Problem
 from converter.plan.sections import minimize, native
 from converter.plan.sections.instance import MOST_BYTES, instance_of
-from converter.plan.sections.search import Status, search
+from converter.plan.sections.search import SearchStatus, search
 from converter.plan.units import unit_choices
 from converter.plan.validate import violations
 from tests.converter.plan.plan_problems import random_problem
@@ -180,9 +180,9 @@ def test_an_exhausted_search_says_that_nothing_fits():
     problem = Problem(buffers)
     instance = instance_of(problem, unit_choices(problem)[0])
     order = next(next(minimize.orders(instance, 0)))
-    assert search(instance, order, 5, 10**6).status == Status.NONE
-    assert search(instance, order, 6, 10**6).status == Status.FOUND
-    assert search(instance, order, 6, 0).status == Status.LIMIT
+    assert search(instance, order, 5, 10**6).status == SearchStatus.NONE
+    assert search(instance, order, 6, 10**6).status == SearchStatus.FOUND
+    assert search(instance, order, 6, 0).status == SearchStatus.LIMIT
 
 
 def test_too_large_and_empty_problems_are_left_alone():
