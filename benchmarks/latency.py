@@ -21,12 +21,15 @@ from typing import Any
 from benchmarks import networks
 from boards import Board, Region, Use, get_board
 from boards.core import LineReplacement
-from converter import footprint, schedule, tflite
+from converter import footprint, schedule
 from converter.fuse import fuse_model
-from converter.fused_ops import decoded_all
 from converter.latency import ASSUMES, Estimate, Reads, cycles_per_instruction, estimate
-from converter.plan import plan_model, read_plan
+from converter.plan import plan_model
+from converter.plan.fills import ArenaMemory, plan_fills
+from converter.plan.lifetimes import ModelProblem
+from converter.plan.problem import Placement
 from converter.plan.weightless import weightless_graph
+from firmware.elf import Elf
 from firmware.emulator.data_cache import RegionAccesses
 from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
@@ -42,6 +45,7 @@ _OUT = flags.out(FLAGS, "Record, e.g. docs/results/latency.json; what it has of 
 _NETWORKS = flags.networks(FLAGS, ["vit_t_240"])
 _STATE = FLAGS.string("state", "now", "What the record calls this state of the project.")
 BOARD = "stm32f746g_disco"
+_ARENA_ORDER = {"planner": "as the planner leaves it", "by_access": "by access"}
 
 
 def cycles(ops: Sequence[Params | None], instructions: Sequence[float], board: Board) -> float:
@@ -58,11 +62,21 @@ def cycles(ops: Sequence[Params | None], instructions: Sequence[float], board: B
 
 
 def with_formula(
-    ops: Sequence[Params | None], instructions: Sequence[float], board: Board, weights: Region
+    planned: tuple[ModelProblem, Placement],
+    instructions: Sequence[float],
+    board: Board,
+    weights: Region,
+    memory: ArenaMemory,
 ) -> Estimate:
-    """With the weights that the schedules say are read, from where they lie."""
+    """With the weights that the schedules say are read, from where they lie, and the estimated
+    line fills of the arena."""
+    stated, placement = planned
+    ops = stated.ops
     traffic = sum(schedule.cost(op).weight_bytes for op in ops if op is not None)
     reads = [Reads(weights, traffic)]
+    if memory.cache is not None:
+        fills = sum(plan_fills(stated, placement.offsets, memory))
+        reads.append(Reads(memory.region, fills * memory.cache.line_bytes))
     return estimate(cycles(ops, instructions, board), board.clock.system_hz, reads)
 
 
@@ -129,6 +143,13 @@ def places(ops: Sequence[Params | None], blocks: Sequence[int]) -> list[int]:
     return [*range(first), *inside, *range(end, len(ops))]
 
 
+def _memory(board: Board, elf: Elf) -> ArenaMemory:
+    """What the arena of an image lies in."""
+    region = board.place(Use.ARENA)
+    fast = max(0, region.cached_base - elf.address("__arena_start"))
+    return ArenaMemory(region, fast, board.core.data_cache)
+
+
 def _is_external(arch: ArchConfig, board: Board) -> bool:
     """Whether the firmware puts the constants into external flash by itself."""
     _, ops = weightless_graph(arch, 8)
@@ -168,21 +189,27 @@ def _network(preset: str, board: Board) -> dict[str, Any]:
         path, elf = Path(work) / f"{preset}.json", Path(work) / "firmware.elf"
         short.save(str(path))
         arch, plain = networks.plain_model(str(path))
-        model = plan_model(fuse_model(plain).model_bytes, streamed=not arch.stem).model_bytes
-        ops = decoded_all(tflite.parse(model).graph)
+        planned = plan_model(fuse_model(plain).model_bytes, streamed=not arch.stem)
+        ops = planned.model_problem.ops
         # The whole network's constants decide where the weights are.
         external = _is_external(whole, board)
-        build_model(model, board, elf, weights_in="external" if external else "internal")
+        build_model(
+            planned.model_bytes, board, elf, weights_in="external" if external else "internal"
+        )
         found = {r: measure(board, elf, r) for r in LineReplacement}
+        memory = _memory(board, Elf(elf))
+    told_fills = plan_fills(planned.model_problem, planned.placement.offsets, memory)
     members = places(ops, blocks)
     lru = found[LineReplacement.LRU]
     record: dict[str, Any] = {
-        "arena_bytes": read_plan(model).arena_bytes,
+        "arena_bytes": planned.plan.arena_bytes,
+        "arena_tightly_coupled_bytes": min(memory.fast_bytes, planned.plan.arena_bytes),
         "weights": "external" if external else "internal",
         "instructions": sum(lru.instructions[i] for i in members),
         "weight_bytes_by_formula": sum(
             schedule.cost(op).weight_bytes for op in (ops[i] for i in members) if op is not None
         ),
+        "fills_by_formula": round(sum(told_fills[i] for i in members)),
         "operators": _kinds(lru, ops, members),
     }
     for replacement, measured in found.items():
@@ -197,6 +224,29 @@ def _network(preset: str, board: Board) -> dict[str, Any]:
         }
         print(f"{preset}, {replacement.value} replacement: {told}", flush=True)
     return record
+
+
+def table(record: dict[str, Any]) -> list[str]:
+    """Rows of docs/memory.md."""
+    rows = [
+        "| network, arena | line fills of SRAM: LRU, random | by formula | bytes read of QSPI: LRU "
+        "| of these seeks | ms, estimate: LRU, random |",
+        "|---|---|---|---|---|---|",
+    ]
+    line = record["data_cache"]["line_bytes"]
+    for state, networks_of in record["states"].items():
+        for name, n in networks_of.items():
+            both = [n[replacement.value] for replacement in LineReplacement]
+            sram = [f"{each['regions']['SRAM']['fills']:,}" for each in both]
+            qspi = both[0]["regions"].get("QSPI", {"fills": 0, "seeks": 0})
+            times = [f"{e['low_ms_estimate']:,.0f} to {e['high_ms_estimate']:,.0f}" for e in both]
+            formula = n.get("fills_by_formula")
+            rows.append(
+                f"| `{name}`, {_ARENA_ORDER.get(state, state)} | {', '.join(sram)} | "
+                f"{'-' if formula is None else f'{formula:,}'} | {qspi['fills'] * line:,} | "
+                f"{qspi['seeks']:,} | {'; '.join(times)} |"
+            )
+    return rows
 
 
 def _body() -> None:

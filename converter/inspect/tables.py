@@ -8,6 +8,7 @@ from typing import Any
 
 from converter import schedule
 from converter.contract import Stated
+from converter.inspect import placement
 from converter.inspect.report import Budgets, ModelReport
 from converter.plan.report import BufferKind, Rectangle
 
@@ -41,6 +42,7 @@ def tables(found: ModelReport, budgets: Budgets) -> list[tuple[str, Table]]:
         ("Flash", sections),
         *_contract_table(found.contract),
         *board,
+        *(placement.tables(found, budgets.fit) if budgets.fit else []),
         ("Operators", rows),
     ]
 
@@ -107,6 +109,7 @@ def as_json(found: ModelReport, budgets: Budgets) -> dict[str, Any]:
         "contract": dataclasses.asdict(found.contract),
         "kinds": [k.value for k in BufferKind],
         **({"board": budgets.fit.as_dict()} if budgets.fit else {}),
+        **(placement.as_dict(found, budgets.fit) if budgets.fit else {}),
     }
 
 

@@ -25,12 +25,14 @@ import numpy as np
 
 from converter.latency import Reads, cycles_per_instruction, estimate
 from converter.plan.budget import choices, padded
+from converter.plan.fills import ArenaMemory, buffer_fills, stream_fills, token_reads
 from converter.plan.weightless import weightless_graph
-from converter.schedule import has_good_tile
+from converter.schedule import Candidate, has_good_tile
 from keras_models.arch import ArchConfig, BlockRanks
 from nas.cost.targets import FLASH, LATENCY, Firmware, Target
 from tflm_custom_ops.builtins.conv_work import StemConvolution
 from tflm_custom_ops.ops import operator_of
+from tflm_custom_ops.ops.streams import Stream
 
 CONVOLUTION = "CONV_2D"
 ATTENTION, MLP = 1, 2  # operators of a network of one block: patch embedding, these two, tail
@@ -46,6 +48,27 @@ class ScheduleChoice:
     instructions: float
     weight_bytes: int
     good: bool
+    streams: tuple[Stream, ...] = ()
+    token_reads: float = 0.0  # bytes of the tensors that it fetches
+
+    def fills(self, scratch_at: int, tokens_at: int, size: int, memory: ArenaMemory) -> float:
+        """Line fills of the arena, with its scratch and ``size`` bytes of tensors there."""
+        streamed = stream_fills(self.streams, scratch_at, memory)
+        return streamed + buffer_fills(tokens_at, size, self.token_reads, memory)
+
+
+def _choice(name: str, candidate: Candidate) -> ScheduleChoice:
+    op, cost = candidate.op, candidate.cost
+    operator = operator_of(op)
+    return ScheduleChoice(
+        name,
+        padded(candidate),
+        cost.instructions,
+        cost.weight_bytes,
+        has_good_tile(op),
+        operator.streams,
+        token_reads(operator, operator.accesses.inputs[0]),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,12 +171,7 @@ def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[Op
             costs.append(dataclasses.replace(next(convolutions), base_bytes=found.base[i]))
             continue
         ranked = sorted(found.candidates[i], key=lambda c: c.rank)
-        schedules = [
-            ScheduleChoice(
-                name, padded(c), c.cost.instructions, c.cost.weight_bytes, has_good_tile(c.op)
-            )
-            for c in ranked
-        ]  # fmt: skip
+        schedules = [_choice(name, c) for c in ranked]
         costs.append(OpCost(name, found.base[i], operator_of(op).constant_bytes, tuple(schedules)))
     return tuple(costs)
 
@@ -225,18 +243,38 @@ class CostModel:
         """The cost of a network."""
         return self.total(self.operators(arch), arch)
 
-    def latency_ms(self, schedules: Iterable[ScheduleChoice], external: bool) -> float:
+    def latency_ms(
+        self, schedules: Iterable[ScheduleChoice], external: bool, arena: Reads | None = None
+    ) -> float:
         """Estimated latency of operators that run with these schedules, one after another.
 
         Args:
           external: the weights lie in external flash.
+          arena: what is read of the arena past the cache; None for nothing.
         """
         chosen, target = list(schedules), self.target
         core = target.core.name
         cycles = sum(s.instructions * cycles_per_instruction(core, s.operator) for s in chosen)
         traffic = sum(s.weight_bytes for s in chosen)
-        reads = Reads(target.weights_region(external), traffic)
-        return estimate(cycles, target.core_hz, [reads]).high_ms
+        reads = [Reads(target.weights_region(external), traffic)]
+        if arena is not None:
+            reads.append(arena)
+        return estimate(cycles, target.core_hz, reads).high_ms
+
+    def _arena_reads(
+        self, ops: tuple[OpCost, ...], used: list[ScheduleChoice], arena: int, firmware: Firmware
+    ) -> Reads | None:
+        """What operators read of the arena past the data cache: where all are fused, scratch lies
+        first and tensors are at the end (converter.plan.arrange), else the other way round."""
+        memory = self.target.arena_memory(firmware)
+        if memory.cache is None or arena <= memory.fast_bytes:
+            return None
+        fills = 0.0
+        for op, s in zip(ops, used, strict=True):
+            first = op.base_bytes if firmware.stem or not firmware.streamed else 0
+            tokens_at = 0 if first else arena - op.base_bytes
+            fills += s.fills(first, tokens_at, op.base_bytes, memory)
+        return Reads(memory.region, fills * memory.cache.line_bytes)
 
     def total(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> NetworkCost:
         """The cost of a chain of operators."""
@@ -265,7 +303,8 @@ class CostModel:
                 for op, s in zip(ops, used, strict=True)
             ]
             count = sum(s.instructions for s in used)
-            latency = self.latency_ms(used, external)
+            reads = self._arena_reads(ops, used, arena, firmware)
+            latency = self.latency_ms(used, external, reads)
         room = target.constant_bytes(firmware)
         if room is not None and constants > room:
             excess.append(FLASH)

@@ -16,6 +16,7 @@ from boards import Board, Region, Use, get_board
 from boards.core import Core, CycleCounter
 from boards.placement import Filled, arena_room, overflowing
 from converter import footprint
+from converter.plan.fills import ArenaMemory, arena_memory
 
 KIB = 1024
 SRAM, FLASH, LATENCY = "SRAM", "flash", "latency"  # what a network may exceed
@@ -138,6 +139,10 @@ class Target:
             limits.append(room - firmware.state_bytes)
         return max(0, min(limits)) if limits else None
 
+    def arena_memory(self, firmware: Firmware) -> ArenaMemory:
+        """What the arena lies in; of the default board where the target's is not known."""
+        return _arena_memory(self.board, self.stack_bytes, self._extent(firmware))
+
     def excess(self, firmware: Firmware, arena_bytes: int) -> str:
         """Of an arena that does not fit: which memory is too small, and by how much."""
         filled = self._overflowing(firmware, arena_bytes)
@@ -211,6 +216,11 @@ class Target:
 def _default_board() -> Board:
     """What is taken for a target of which only sizes are known: its clock, core and speeds."""
     return get_board(DEFAULT_BOARD)
+
+
+@functools.lru_cache(maxsize=64)
+def _arena_memory(board: Board | None, stack_bytes: int, data_bytes: int) -> ArenaMemory:
+    return arena_memory(board or _default_board(), stack_bytes=stack_bytes, data_bytes=data_bytes)
 
 
 _USES = (Use.CODE, Use.ARENA, Use.DATA, Use.STACK)

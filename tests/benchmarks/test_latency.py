@@ -57,14 +57,17 @@ def test_the_search_says_what_the_benchmark_says(network, external):
     target = Target(flash_bytes=1 << 20, external_flash_bytes=1 << 24)
     assert target.weights_region(external) in BOARD.regions
     assert target.core_hz == BOARD.clock.system_hz
-    ops = plan_graph(*weightless_graph(arch, 8), True)[0].ops
+    planned = plan_graph(*weightless_graph(arch, 8), True)
+    ops = planned[0].ops
     instructions = [schedule.cost(op).instructions for op in ops]
+    model = CostModel(target)
+    memory = target.arena_memory(model.firmware(arch, len(ops)))
     memories = {True: BOARD.external_flash(), False: BOARD.place(Use.CODE)}
-    told = with_formula(ops, instructions, BOARD, memories[external])
-    cost = CostModel(target).cost(arch)
+    told = with_formula(planned, instructions, BOARD, memories[external], memory)
+    cost = model.cost(arch)
     assert cost.latency_ms == pytest.approx(told.high_ms, rel=1e-3, abs=0.06)
     # Weights in the other memory would be another time.
-    other = with_formula(ops, instructions, BOARD, memories[not external])
+    other = with_formula(planned, instructions, BOARD, memories[not external], memory)
     assert cost.latency_ms != pytest.approx(other.high_ms, rel=1e-2)
 
 

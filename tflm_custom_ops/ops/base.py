@@ -16,6 +16,7 @@ from tflm_custom_ops.ops.schema import Struct
 from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.limits import LIMITS
 from tflm_custom_ops.ops.schema.writing import BLOB_ALIGNMENT, stored_bytes
+from tflm_custom_ops.ops.streams import Stream
 from tflm_custom_ops.ops.work import Work
 
 
@@ -206,6 +207,11 @@ class FusedOperator(Generic[P]):
         if self.WRITES_STREAM and self.in_place:
             first += sizes[0]
         return Accesses((first, *sizes[1:]), output, scratch_accesses(work))
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What a run reads in sequence, again and again, of its scratch; in general nothing."""
+        return ()
 
     @property
     def schedule_text(self) -> str:

@@ -10,9 +10,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from boards import get_board
 from converter.contract import Contract, with_contract
-from converter.inspect.report import Budgets, inspect_model, over_budget
-from converter.inspect.tables import tables
+from converter.inspect import placement
+from converter.inspect.report import Budgets, firmware_budgets, inspect_model, over_budget
+from converter.inspect.tables import as_json, tables
 from converter.plan import draw, minimalloc_csv, plan_model
 from converter.plan.report import BufferKind
 from converter.tflite import parse, serialize
@@ -178,3 +180,26 @@ def test_contract_is_shown_and_class_names_take_flash(tiny):
     assert shown["classes"].startswith(f"{len(names)}: class 0, class 1")
     assert shown["a byte becomes"] == "mean 127.5, std 127.5 (bytes become -1 to 1)"
     assert "Input and output" not in dict(tables(bare, NO_BUDGET))
+
+
+def test_buffers_on_a_board_and_an_estimate_only_where_the_model_fits(streamed):
+    board = get_board("stm32f746g_disco")
+    budgets = firmware_budgets(streamed, board)
+    first, *rest = placement.placed_buffers(streamed, budgets.fit)
+    assert first.name.startswith("scratch")
+    assert first.fast_bytes == first.size_bytes  # the most used lies in DTCM
+    assert rest[-1].access_bytes / rest[-1].size_bytes < first.access_bytes / first.size_bytes
+    # Arena, stack and static data share the region, whose first 64 KB are tightly coupled.
+    attention = next(b for b in rest if b.name == "scratch of op 1 VitAttention")
+    assert attention.fast_bytes == 65536 - budgets.fit.data[0].parts[-1].offset
+    headings = [heading for heading, _ in tables(streamed, budgets)]
+    assert any("(estimate)" in heading and "Assumes:" in heading for heading in headings)
+    data = as_json(streamed, budgets)
+    told = data["latency_estimate"]
+    assert told["compute_ms"] < told["low_ms"] <= told["high_ms"]
+    assert [read["region"] for read in told["reads"]] == ["QSPI", "SRAM"]
+    # 5.9 MB of constants on a board without a QSPI flash: buffers, but no time.
+    small = firmware_budgets(streamed, get_board("nucleo_h743zi2"))
+    assert small.fit.misfit() is not None
+    assert not any("estimate" in heading for heading, _ in tables(streamed, small))
+    assert "latency_estimate" not in as_json(streamed, small)

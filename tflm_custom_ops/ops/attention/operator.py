@@ -29,11 +29,14 @@ from tflm_custom_ops.ops.scratch import (
     row_capacity,
     wide,
 )
+from tflm_custom_ops.ops.softmax_work import TRIPLE
+from tflm_custom_ops.ops.streams import Stream, of_layer, tiles
 from tflm_custom_ops.ops.weightless import norm, projection
-from tflm_custom_ops.ops.work import Work
+from tflm_custom_ops.ops.work import SLICE_ROWS, Work
 
 DEFAULT_TOKEN_TILE = 6
 SCORE_BYTES = 8192  # of the scores at a time, where weights are expanded whole
+SCORE_PASSES = 2  # written, then read
 VALUE_TOKENS = 264  # whose values are expanded at a time
 
 
@@ -139,13 +142,7 @@ class AttentionOperator(FusedOperator[Attention]):
     @functools.cached_property
     def scratch_bytes(self) -> int:
         """vit_attention_plan.h describes the regions."""
-        scores, queries = self._space_bytes
-        rows = self._row_bytes
-        total = max(rows, scores) if self._heads == 1 else rows + scores
-        total += area(min(self.params.token_tile, self.params.tokens), 1, 4)
-        entries = self.params.relative_entries
-        total += area(self.score_rows, entries, 4) + area(self._tile_rows, entries, 2)
-        total += self._exponential_bytes + queries
+        total = self._before_exponentials + self._exponential_bytes + self._space_bytes[1]
         return self._base_bytes + max(total, self._key_value_bytes(self._tile_rows))
 
     @property
@@ -216,6 +213,49 @@ class AttentionOperator(FusedOperator[Attention]):
             if x.down is not None:
                 traffic += (rounds - 1) * int(x.down.weights.size) * passes
         return Schedule(traffic, self.work.instructions)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Keys and values, a tile's rows and exponentials, and the waiting context."""
+        p, heads, rows = self.params, self._heads, self._tile_rows
+        rounds, count = p.heads // heads, tiles(p.tokens, p.token_tile)
+        base, channels = self.kept_bytes, heads * p.head_dim
+        values = align(p.head_dim * self._token_stride * heads)
+        calls = count * tiles(rows, self.score_rows)
+        key_rows = self.key_value_rows
+        filled = tiles(p.tokens, key_rows) * rounds
+        found = [
+            Stream(0, base - values, rounds, calls),
+            Stream(base - values, values, rounds, count * tiles(rows, SLICE_ROWS)),
+            *of_layer(base, key_rows, p.k, filled, channels),
+            *of_layer(base, key_rows, p.v, filled, channels),
+            *of_layer(base, rows, p.q, count * rounds, channels),
+            *of_layer(base, rows, p.out, count),
+            Stream(
+                base + (0 if heads == 1 else self._row_bytes),
+                self._space_bytes[0],
+                calls * p.heads,
+                SCORE_PASSES,
+            ),
+            Stream(
+                base + self._before_exponentials,
+                area(rows, self._token_stride, 2),
+                count * p.heads,
+                1 + tiles(p.head_dim, TRIPLE),
+            ),
+        ]
+        if context := self._base_bytes - base:
+            found.append(Stream(self.scratch_bytes - context, context, 1, 2))
+        return tuple(found)
+
+    @property
+    def _before_exponentials(self) -> int:
+        """Bytes of a tile's rows, scores, totals and relative entries."""
+        scores, rows = self._space_bytes[0], self._row_bytes
+        total = max(rows, scores) if self._heads == 1 else rows + scores
+        entries = self.params.relative_entries
+        total += area(min(self.params.token_tile, self.params.tokens), 1, 4)
+        return total + area(self.score_rows, entries, 4) + area(self._tile_rows, entries, 2)
 
     @property
     def work(self) -> Work:

@@ -16,6 +16,7 @@ from tflm_custom_ops.ops.linear.params import LinearOp
 from tflm_custom_ops.ops.linear.reference import run_linear
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.scratch import expanded_inputs, row_capacity, wide
+from tflm_custom_ops.ops.streams import Stream, of_layer, tiles
 from tflm_custom_ops.ops.weightless import projection
 from tflm_custom_ops.ops.work import Store, Term, Work
 
@@ -75,6 +76,13 @@ class LinearOperator(FusedOperator[LinearOp]):
         p = self.params
         traffic = cost.weight_traffic(p.projection, p.rows, p.token_tile)
         return Schedule(traffic, self.work.instructions)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Rows of a tile."""
+        p = self.params
+        rows = row_capacity(min(p.token_tile, p.rows))
+        return tuple(of_layer(0, rows, p.projection, tiles(p.rows, p.token_tile)))
 
     @property
     def work(self) -> Work:

@@ -17,6 +17,7 @@ from tflm_custom_ops.ops.mlp.reference import run_mlp
 from tflm_custom_ops.ops.parts import Residual
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.scratch import area, expanded_inputs, row_capacity, wide
+from tflm_custom_ops.ops.streams import Stream, of_layer, quads, tiles
 from tflm_custom_ops.ops.weightless import norm, projection, zeros
 from tflm_custom_ops.ops.work import Store, Term, Work
 
@@ -117,6 +118,22 @@ class MlpOperator(FusedOperator[Mlp]):
         p = self.params
         traffic = sum(cost.weight_traffic(x, p.tokens, p.token_tile) for x in (p.fc1, p.fc2))
         return Schedule(traffic, self.work.instructions)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Rows of the input, for each four hidden units, and the hidden units."""
+        p = self.params
+        rows, times = row_capacity(min(p.token_tile, p.tokens)), tiles(p.tokens, p.token_tile)
+        inputs, later, _, second = self._parts
+        begin = max(inputs, later if self._is_split else later + second)
+        reader = p.fc2.up if p.fc2.down is None else p.fc2.down
+        hidden = Stream(
+            begin,
+            wide(rows, min(p.hidden_tile, p.hidden_dim)),
+            times * tiles(p.hidden_dim, p.hidden_tile),
+            1 + quads(reader.out_features),
+        )
+        return (*of_layer(0, rows, p.fc1, times), hidden)
 
     @property
     def work(self) -> Work:

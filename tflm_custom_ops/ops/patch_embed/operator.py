@@ -17,6 +17,7 @@ from tflm_custom_ops.ops.patch_embed.params import PatchEmbed
 from tflm_custom_ops.ops.patch_embed.reference import run_patch_embed
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.scratch import ROW_GROUP, expanded_inputs, expansion, row_capacity, wide
+from tflm_custom_ops.ops.streams import Stream, of_layer, tiles
 from tflm_custom_ops.ops.weightless import linear, zeros
 from tflm_custom_ops.ops.work import Store, Term, Work
 
@@ -90,6 +91,14 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
     def has_good_tile(self) -> bool:
         """Any tile; weights in parts that cost little more."""
         return cost.is_good_expansion(self)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Rows of a tile of patches."""
+        p = self.params
+        rows = row_capacity(min(p.patch_tile, p.grid_width))
+        times = p.grid_height * tiles(p.grid_width, p.patch_tile)
+        return tuple(of_layer(0, rows, Projection(p.linear), times))
 
     @property
     def work(self) -> Work:

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where each buffer lies on a board, how much it is used, and what an inference takes there.
+
+The time is an estimate by formulas alone (converter.latency, converter.plan.fills); nothing runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from boards import Use
+from converter import schedule
+from converter.board_fit import BoardFit
+from converter.inspect.report import ModelReport
+from converter.latency import ASSUMES, Estimate, Reads, cycles_per_instruction, estimate
+from converter.plan.accesses import access_bytes
+from converter.plan.fills import ArenaMemory, plan_fills
+from tflm_custom_ops.ops import operator_of
+
+_NAME = 48  # characters of a name that are shown
+
+
+@dataclasses.dataclass(frozen=True)
+class PlacedBuffer:
+    """A buffer of the arena.
+
+    Attributes:
+      name: for people.
+      offset, size_bytes: in the arena.
+      access_bytes: loaded and stored in one inference.
+      fast_bytes: how many of its bytes are tightly coupled memory.
+    """
+
+    name: str
+    offset: int
+    size_bytes: int
+    access_bytes: float
+    fast_bytes: int
+
+
+def arena_memory(fit: BoardFit) -> ArenaMemory:
+    """What the arena lies in."""
+    arena = next(f for f in fit.data if f.parts[-1].use is Use.ARENA)
+    start = arena.region.base + arena.parts[-1].offset
+    fast = max(0, arena.region.cached_base - start)
+    return ArenaMemory(arena.region, fast, fit.board.core.data_cache)
+
+
+def placed_buffers(found: ModelReport, fit: BoardFit) -> tuple[PlacedBuffer, ...]:
+    """Every buffer, those with most accesses per byte first."""
+    memory, accesses = arena_memory(fit), access_bytes(found.stated)
+    placed = []
+    for buffer, at in zip(found.stated.problem.buffers, found.offsets, strict=True):
+        fast = min(buffer.size_bytes, max(0, memory.fast_bytes - at))
+        name = found.stated.names[buffer.id]
+        placed.append(PlacedBuffer(name, at, buffer.size_bytes, accesses[buffer.id], fast))
+    return tuple(sorted(placed, key=lambda b: -b.access_bytes / max(1, b.size_bytes)))
+
+
+def latency(found: ModelReport, fit: BoardFit) -> Estimate | None:
+    """Of one inference; None where the model does not fit, or an operator is builtin."""
+    if fit.misfit() is not None or any(op is None for op in found.stated.ops):
+        return None
+    cycles, traffic, core = 0.0, 0, fit.board.core.name
+    for op in found.stated.ops:
+        assert op is not None
+        cost = schedule.cost(op)
+        cycles += cost.instructions * cycles_per_instruction(core, operator_of(op).CODE)
+        traffic += cost.weight_bytes
+    memory, reads = arena_memory(fit), [Reads(fit.constants_region, traffic)]
+    if memory.cache is not None:
+        fills = sum(plan_fills(found.stated, found.offsets, memory))
+        reads.append(Reads(memory.region, fills * memory.cache.line_bytes))
+    return estimate(cycles, fit.board.clock.system_hz, reads)
+
+
+def tables(found: ModelReport, fit: BoardFit) -> list[tuple[str, list[list[str]]]]:
+    """Headings and rows (first the header)."""
+    rows = [["buffer", "offset", "bytes", "loaded and stored", "per byte", "tightly coupled"]]
+    for b in placed_buffers(found, fit):
+        per_byte = round(b.access_bytes / max(1, b.size_bytes))
+        numbers = (b.offset, b.size_bytes, round(b.access_bytes), per_byte, b.fast_bytes)
+        name = b.name if len(b.name) <= _NAME else f"...{b.name[3 - _NAME :]}"
+        rows.append([name, *(f"{n:,}" for n in numbers)])
+    found_tables = [(f"Buffers on {fit.board.title}, the most used first; bytes", rows)]
+    told = latency(found, fit)
+    if told is not None:
+        parts = [["milliseconds, estimate", "of"], [f"{told.compute_ms:,.1f}", "instructions"]]
+        for read in told.reads:
+            what = f"{read.size_bytes:,.0f} bytes read of {read.region.name}"
+            parts.append([f"{read.sequential_ms:,.1f}", what])
+        found_tables.append((f"Latency: {told}. Assumes: {ASSUMES}", parts))
+    return found_tables
+
+
+def as_dict(found: ModelReport, fit: BoardFit) -> dict[str, Any]:
+    """Plain data; bytes, and milliseconds that are estimates."""
+    told = latency(found, fit)
+    data: dict[str, Any] = {
+        "placement": [dataclasses.asdict(b) for b in placed_buffers(found, fit)]
+    }
+    if told is not None:
+        data["latency_estimate"] = {
+            "assumes": ASSUMES,
+            "compute_ms": round(told.compute_ms, 3),
+            "low_ms": round(told.low_ms, 3),
+            "high_ms": round(told.high_ms, 3),
+            "reads": [
+                {"region": r.region.name, "bytes": round(r.size_bytes), "seeks": round(r.seeks)}
+                for r in told.reads
+            ],
+        }
+    return data
