@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Search and benchmark estimate the same time for the same network, and say that it is one."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from benchmarks.kernels.counts import measure_kernels
-from benchmarks.latency import with_formula
+from benchmarks.latency import table, with_formula
 from boards import Use, board_names, get_board
 from converter import schedule
 from converter.latency import Reads, cycles_per_instruction, estimate
@@ -99,3 +102,10 @@ def test_what_does_not_fit_has_no_time():
         assert not cost.fits
         assert " ms" not in cost.describe()
     assert "ms (estimate)" in CostModel(Target(latency_ms=1.0)).cost(arch).describe()
+
+
+def test_the_table_is_the_record():
+    root = Path(__file__).parents[2]
+    record = json.loads((root / "docs" / "results" / "latency.json").read_text())
+    page = (root / "docs" / "memory.md").read_text()
+    assert "\n".join(table(record)) in page, "\n".join(table(record))
