@@ -12,7 +12,10 @@ before. --random problems are planned with a small limit; none may be larger tha
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import functools
+import multiprocessing
 import random
 import time
 from collections.abc import Sequence
@@ -30,6 +33,7 @@ from toolchain import host_c
 
 FLAGS = flags.FlagSet("planner", __doc__)
 FLAGS.string("problems", "", "Folder of minimalloc's CSV files, NAME.CAPACITY.csv.")
+FLAGS.integer("processes", 1, "Problems at a time, each on one thread.", 1)
 FLAGS.integer("random", 1000, "Random problems.", 0)
 FLAGS.number("time_limit_s", 60.0, "Processor seconds for one of --problems, about.")
 flags.seed(FLAGS, "Of the searches, and the first of the random problems.")
@@ -130,17 +134,27 @@ def random_problem(seed: int) -> Problem:
     return Problem(tuple(buffers), tuple(overwrites))
 
 
-def sampled(count: int, seed: int, limit_s: float = RANDOM_LIMIT_S) -> Sample:
+def _drawn(number: int, seed: int, limit_s: float) -> tuple[float, bool]:
+    """Of one random problem: its arena over greedy's, and whether it is proven."""
+    problem = random_problem(number)
+    greedy: Placement = heuristic.greedy_by_size(problem)
+    placement = planner.place(problem, limit_s, seed)
+    validate(problem, greedy.offsets)
+    validate(problem, placement.offsets)
+    return placement.arena_bytes[0] / greedy.arena_bytes[0], placement.optimal
+
+
+def sampled(
+    count: int,
+    seed: int,
+    limit_s: float = RANDOM_LIMIT_S,
+    pool: concurrent.futures.Executor | None = None,
+) -> Sample:
     """Random problems planned both ways; arenas of both are validated."""
-    shares, proven = [], 0
-    for number in range(seed, seed + count):
-        problem = random_problem(number)
-        greedy: Placement = heuristic.greedy_by_size(problem)
-        placement = planner.place(problem, limit_s, seed)
-        validate(problem, greedy.offsets)
-        validate(problem, placement.offsets)
-        shares.append(placement.arena_bytes[0] / greedy.arena_bytes[0])
-        proven += placement.optimal
+    drawn = functools.partial(_drawn, seed=seed, limit_s=limit_s)
+    numbers = range(seed, seed + count)
+    found = list(pool.map(drawn, numbers, chunksize=25) if pool else map(drawn, numbers))
+    shares, proven = [share for share, _ in found], sum(optimal for _, optimal in found)
     return Sample(
         count,
         sum(s < 1 for s in shares),
@@ -161,20 +175,35 @@ def _print(result: Result) -> None:
     )
 
 
+def _named(path: Path, limit_s: float, seed: int) -> Result:
+    """`measured`, whose errors name the file."""
+    with naming(str(path)):
+        result = measured(path, limit_s, seed)
+    _print(result)
+    return result
+
+
 def _body() -> None:
     expect_writable(FLAGS.json)
+    if FLAGS.processes == 1:
+        _measure(None)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(FLAGS.processes, context) as pool:
+        _measure(pool)
+
+
+def _measure(pool: concurrent.futures.Executor | None) -> None:
     compiled = native.available()
-    results = []
-    for path in sorted(Path(FLAGS.problems).glob("*.csv")) if FLAGS.problems else []:
-        with naming(str(path)):
-            results.append(measured(path, FLAGS.time_limit_s, FLAGS.seed))
-        _print(results[-1])
+    paths = sorted(Path(FLAGS.problems).glob("*.csv")) if FLAGS.problems else []
+    one = functools.partial(_named, limit_s=FLAGS.time_limit_s, seed=FLAGS.seed)
+    results = list(pool.map(one, paths) if pool else map(one, paths))
     if FLAGS.problems and not results:
         raise PlanError(f"{FLAGS.problems}: no file NAME.CAPACITY.csv there; name their folder")
     fitting = sum(r.fit_s is not None for r in results)
     if results:
         print(f"{fitting} of {len(results)} fit, {PREDICTED_FITTING} predicted")
-    sample = sampled(FLAGS.random, FLAGS.seed)
+    sample = sampled(FLAGS.random, FLAGS.seed, pool=pool)
     print(
         f"{sample.problems} random problems: {sample.smaller} smaller than greedy, {sample.equal} "
         f"equal, {sample.larger} larger; {sample.proven} proven; {sample.mean_share:.1%} of greedy"
@@ -183,7 +212,7 @@ def _body() -> None:
         content = {
             "command": typed_command("benchmarks.planner"),
             "seed": FLAGS.seed,
-            "cores": 1,
+            "cores": 1,  # of each problem
             "versions": versions_of("numpy", "ortools")
             | {"compiler": host_c().says.splitlines()[0] if compiled else "none"},
             "predicted_fitting": PREDICTED_FITTING,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The search in C (search.c): some two hundred times as fast as search.py, with the same result."""
+"""The search in C (search.c): some hundred times as fast as search.py, with the same result."""
 
 from __future__ import annotations
 
