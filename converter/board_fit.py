@@ -10,6 +10,7 @@ from boards import Board, Region, Use
 from boards.core import CycleCounter
 from boards.placement import Filled, fill
 from converter import footprint
+from converter.code_size import ModelCall, code_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,16 +18,14 @@ class Surroundings:
     """What decides the firmware around a model.
 
     Attributes:
-      operators: of the model.
+      calls: of the model's operators, in order.
       row_bytes: of an image row, width * channels.
       streamed: the image arrives in rows.
-      builtins: it has convolutions or other builtin operators, whose kernels are linked too.
     """
 
-    operators: int
+    calls: tuple[ModelCall, ...]
     row_bytes: int
     streamed: bool
-    builtins: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +34,8 @@ class BoardFit:
 
     Attributes:
       data: the regions of data memory with stack, static data and arena.
-      constant_bytes: of the model.
-      code_bytes: beside them in internal flash; for builtins other than convolutions a guess.
+      constant_bytes: of the model, names of classes included.
+      code_bytes: beside them in internal flash.
     """
 
     board: Board
@@ -123,7 +122,7 @@ def fit_board(
     systick = board.core.cycle_counter is CycleCounter.SYSTICK
     if static_bytes is None:
         static_bytes = footprint.static_extent(
-            around.operators, around.row_bytes, around.streamed, systick=systick
+            len(around.calls), around.row_bytes, around.streamed, systick=systick
         )
     filled = fill(
         board,
@@ -131,5 +130,5 @@ def fit_board(
         data_bytes=static_bytes,
         arena_bytes=footprint.arena_bytes(planned_bytes, around.streamed),
     )
-    code = footprint.code_bytes(around.operators, around.streamed, around.builtins, board.core.name)
+    code = code_bytes(board, around.calls, around.streamed)
     return BoardFit(board, tuple(filled), constant_bytes, code)

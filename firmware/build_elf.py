@@ -77,8 +77,11 @@ def _compile(
     return output
 
 
-def _compile_all(gcc: Compiler, project: Project, root: Path, jobs: int) -> list[Path]:
-    """All object files. A failure, or Ctrl-C, ends the compilers that run and starts no other."""
+def compile_objects(gcc: Compiler, project: Project, root: Path, jobs: int) -> list[Path]:
+    """All object files, relative to `root`.
+
+    A failure, or Ctrl-C, ends the compilers that run and starts no other.
+    """
 
     def compile_file(file: ProjectFile, stopped: Stopped) -> Path:
         return _compile(gcc, project, root, file, stopped)
@@ -86,7 +89,13 @@ def _compile_all(gcc: Compiler, project: Project, root: Path, jobs: int) -> list
     return in_threads(compile_file, project.translation_units(), jobs)
 
 
-def _link(gcc: Compiler, project: Project, root: Path, objects: list[Path], elf: Path) -> None:
+def link(gcc: Compiler, project: Project, root: Path, objects: list[Path], elf: Path) -> None:
+    """Links `elf`, in `root`, with a .map beside it.
+
+    Raises:
+      FirmwareError: the image does not fit the board.
+      ToolchainError: the linker failed.
+    """
     command = [gcc.path, *link_flags(project), f"-T{LINKER_SCRIPT}"]
     command += [f"-Wl,-Map,{elf.with_suffix('.map').name}", *map(str, objects)]
     command += [*map(str, project.archives), *project.flags.libraries, "-o", elf.name]
@@ -119,9 +128,9 @@ def build(project: Project, elf: Path, *, jobs: int = 2) -> MemoryUse:
         # As the compiler sees it: else the folder's own name gets into the debug information.
         root = Path(temporary).resolve()
         project.write(root)
-        objects = _compile_all(gcc, project, root, jobs)
+        objects = compile_objects(gcc, project, root, jobs)
         linked = root / elf.name
-        _link(gcc, project, root, objects, linked)
+        link(gcc, project, root, objects, linked)
         use = Elf(linked).memory_use(project.board)
         os.replace(linked.with_suffix(".map"), elf.with_suffix(".map"))
         os.replace(linked, elf)

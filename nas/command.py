@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from boards import BOARD_HELP, get_board
+from converter.code_size import ModelCall
 from keras_models.datasets import DATASETS
 from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
 from nas.cost.model import CostModel
@@ -48,7 +49,7 @@ def cost_model(given: FlagSet) -> CostModel:
         clock_hz=given.clock_hz,
         latency_ms=given.latency_ms,
     )
-    firmware = Firmware(operators=1, row_bytes=1, streamed=given.streamed)
+    firmware = Firmware(calls=(ModelCall("", (), ""),), row_bytes=1, streamed=given.streamed)
     least = target.overhead_bytes(firmware)
     if target.arena_bytes(firmware) == 0 and target.sram_bytes is None:
         raise BudgetError(

@@ -154,7 +154,7 @@ def _reshape(context: CallContext, params: p.Reshape) -> Call:
 
 
 _BOTH = (0, 1)
-_KERNELS: dict[type, _Kernel] = {
+KERNELS: dict[type, _Kernel] = {
     p.DepthwiseConv2D: _Kernel("VitDepthwiseConv2DParams", "vit_depthwise_conv_2d"),
     p.Pool2D: _Kernel("VitPool2DParams", "vit_pool_2d"),
     p.Mean: _Kernel("VitMeanParams", "vit_mean"),
@@ -197,7 +197,7 @@ def call(context: CallContext) -> Call:
         params = builtins.params_of(context.graph.tensors, context.op)
     except builtins.BuiltinError as error:
         raise CompileError(f"operator {context.index}: {error}") from error
-    kernel = _KERNELS.get(type(params))
+    kernel = KERNELS.get(type(params))
     if kernel is not None:
         return _direct(context, params, kernel)
     return _CALLS[type(params)](context, params)

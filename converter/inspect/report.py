@@ -11,6 +11,7 @@ from converter import footprint, tflite
 from converter.board_fit import BoardFit, Surroundings, fit_board
 from converter.compile.header import class_names_bytes
 from converter.compile.interface import STREAM_STATE_BYTES
+from converter.compile.used import calls_of
 from converter.contract import Stated, stated_by
 from converter.fused_ops import decoded_all
 from converter.plan import metadata
@@ -116,10 +117,10 @@ def firmware_budgets(
     static = footprint.static_bytes(len(graph.operators), row_bytes, streamed)
     if board is not None:
         stack = board.stack_bytes
-        builtins = any(op is None for op in found.stated.ops)
+        calls = calls_of(graph, found.stated.ops)
         fit = fit_board(
             board,
-            Surroundings(len(graph.operators), row_bytes, streamed, builtins),
+            Surroundings(calls, row_bytes, streamed),
             planned_bytes=found.memory.arena_bytes,
             constant_bytes=found.constant_bytes,
             stack_bytes=stack_bytes,

@@ -7,15 +7,17 @@ plan equals that of the converted network (one cost model).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.tflite import Graph, Operator, Tensor
+from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
 from keras_models.arch import POOLS, ArchConfig, ArchError
-from tflm_custom_ops.ops import Params, Pool, code_of, operator_of
+from tflm_custom_ops.ops import Params, Pool, code_of, encode, operator_of
 from tflm_custom_ops.ops.attention import operator as attention
 from tflm_custom_ops.ops.gelu import operator as gelu
 from tflm_custom_ops.ops.layer_norm import operator as layer_norm
@@ -23,6 +25,8 @@ from tflm_custom_ops.ops.linear import operator as linear
 from tflm_custom_ops.ops.mlp import operator as mlp
 from tflm_custom_ops.ops.patch_embed import operator as patch_embed
 from tflm_custom_ops.ops.weightless import zeros
+
+ANY_SCALE, ANY_ZERO_POINT = 0.05, -5  # of a tensor in a file without trained weights
 
 # Blocks of one shape are the same object: it is made, and its schedules are compared, once.
 _same_attention = functools.lru_cache(256)(attention.weightless)
@@ -142,3 +146,29 @@ def weightless_graph(
         batch = () if output.shape[0] == 1 else (1,)
         builder.add(op, code_of(op), (*batch, *output.shape), output.dtype)
     return builder.graph(), tuple(builder.ops)
+
+
+def fused_file(graph: Graph, ops: Sequence[Params | None]) -> bytes:
+    """The file of a fused graph: options, packed weights, and scales of no meaning."""
+    tensors, operators = list(graph.tensors), []
+    zero_points: dict[int, int] = {}  # that the operators state of the tensors around them
+    for operator, op in zip(graph.operators, ops, strict=True):
+        if op is not None:
+            types = (*operator_of(op).inputs, operator_of(op).output)
+            around = (*operator.inputs[:-1], *operator.outputs)
+            for index, stated in zip(around, types, strict=True):
+                if stated.zero_point is not None:
+                    zero_points[index] = stated.zero_point
+            words, blob = encode(op)
+            data = np.frombuffer(blob, np.uint8)
+            index = operator.inputs[-1]
+            tensors[index] = dataclasses.replace(tensors[index], shape=data.shape, data=data)
+            operator = dataclasses.replace(operator, custom_options=words)
+        operators.append(operator)
+    for index, tensor in enumerate(tensors):
+        if not tensor.is_constant:
+            zero = zero_points.get(index, ANY_ZERO_POINT)
+            quantization = Quantization.per_tensor(ANY_SCALE, zero)
+            tensors[index] = dataclasses.replace(tensor, quantization=quantization)
+    graph = dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(operators))
+    return serialize(Model(graph))

@@ -55,7 +55,6 @@ class _Blocks:
       units: constants in units of 16 bytes, per block choice.
       params: per block choice.
       rest_arena_bytes, rest_bytes, rest_params: patch embedding, stem and tail.
-      rest_operators: their number.
     """
 
     arena_bytes: NDArray[np.int64]
@@ -64,12 +63,11 @@ class _Blocks:
     rest_arena_bytes: int
     rest_bytes: int
     rest_params: int
-    rest_operators: int
 
 
 def _figures(model: CostModel, family: Family) -> _Blocks:
     arena, units, params = [], [], []
-    rest_arena = rest_bytes = rest_params = rest_operators = 0
+    rest_arena = rest_bytes = rest_params = 0
     for _, arch in family.blocks:
         ops = model.operators(arch)
         block = model.block(arch, 0)
@@ -83,11 +81,9 @@ def _figures(model: CostModel, family: Family) -> _Blocks:
         rest_arena = max(op.smallest_bytes for op in others)
         rest_bytes = sum(op.constant_bytes for op in ops) - constant
         rest_params = arch.params - block_params
-        rest_operators = len(others)
     return _Blocks(
-        np.array(arena), np.array(units), np.array(params), rest_arena, rest_bytes, rest_params,
-        rest_operators,
-    )  # fmt: skip
+        np.array(arena), np.array(units), np.array(params), rest_arena, rest_bytes, rest_params
+    )
 
 
 def _params_without_blocks(arch: ArchConfig) -> int:
@@ -136,18 +132,19 @@ def take_census(space: SearchSpace, model: CostModel) -> Census:
             return space.join(of.network, tuple(from_[i] for i in indices))
 
         fastest = min(fastest, _least_latency_ms(model, family, found, space.depth[0]))
-        units, room = _flash(model, family, found)
-        flash += _count(units, space.depth, room)
+        rooms = _flash_rooms(model, family, found, space.depth)
+        flash += _count(found.units, rooms)
         for fitting, depths in groups:
             sram += sum(len(fitting) ** depth for depth in depths)
-            both += _count(units[fitting], depths, room)
-            best = _most_params(dataclasses.replace(found, units=units), fitting, depths, room)
+            allowed = tuple(room for room in rooms if room.depth in depths)
+            both += _count(found.units[fitting], allowed)
+            best = _most_params(found, fitting, allowed)
             if best and (largest is None or best[0] > largest[0]):
                 largest = (best[0], config(best[1]))
         shallow = space.depth[0]
         i = int(np.lexsort((found.units, found.arena_bytes))[0])
         arena = max(int(found.arena_bytes[i]), found.rest_arena_bytes)
-        needs = arena + model.target.overhead_bytes(_firmware(model, family, found, shallow))
+        needs = arena + model.target.overhead_bytes(_firmware(model, family, shallow))
         key = (needs, int(found.units[i]))
         if least_sram is None or key < least_sram[0]:
             least_sram = (key, config([i] * shallow))
@@ -169,9 +166,12 @@ def take_census(space: SearchSpace, model: CostModel) -> Census:
     )
 
 
-def _firmware(model: CostModel, family: Family, found: _Blocks, depth: int) -> Firmware:
-    """What surrounds a family's networks of a depth: two operators a block, and the rest."""
-    return model.firmware(family.blocks[0][1], found.rest_operators + 2 * depth)
+def _firmware(model: CostModel, family: Family, depth: int) -> Firmware:
+    """What surrounds a family's networks of a depth."""
+    arch = family.blocks[0][1]
+    ops, block = model.operators(arch), model.block(arch, 0)
+    first = ops.index(block[0])
+    return model.firmware((*ops[:first], *(block * depth), *ops[first + len(block) :]), arch)
 
 
 def _fitting(
@@ -180,7 +180,7 @@ def _fitting(
     """Block choices that fit SRAM, with the depths for which they are the same."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for depth in depths:
-        limit = model.target.arena_bytes(_firmware(model, family, found, depth))
+        limit = model.target.arena_bytes(_firmware(model, family, depth))
         every = np.arange(len(family.blocks))
         if limit is not None:
             every = every[(found.arena_bytes <= limit) & (found.rest_arena_bytes <= limit)]
@@ -190,7 +190,7 @@ def _fitting(
 
 def _least_latency_ms(model: CostModel, family: Family, found: _Blocks, depth: int) -> float:
     """Of the shallowest network of a family, each operator with its fastest schedule."""
-    limit = model.target.arena_bytes(_firmware(model, family, found, depth))
+    limit = model.target.arena_bytes(_firmware(model, family, depth))
     least_constants = found.rest_bytes + depth * int(found.units.min()) * BLOB_ALIGNMENT
     external = model.target.is_external(least_constants)
     most = limit if limit is not None else 1 << 62
@@ -205,41 +205,47 @@ def _least_latency_ms(model: CostModel, family: Family, found: _Blocks, depth: i
     return float(rest + depth * min(blocks))
 
 
-def _flash(
-    model: CostModel, family: Family, found: _Blocks
-) -> tuple[NDArray[np.int64], int | None]:
-    """What flash takes: 16-byte units per block choice, code of its operators included where that
-    lies beside the constants; and the units that there are, negative if not even the rest fits."""
-    rest = _firmware(model, family, found, 0)
-    limit = model.target.constant_bytes(rest)
-    units = found.units
-    if model.target.external_flash_bytes is None:
-        block = _firmware(model, family, found, 1)
-        code = model.target.code_bytes(block) - model.target.code_bytes(rest)
-        assert code % BLOB_ALIGNMENT == 0, "converter.footprint: bytes of two operators"
-        units = units + code // BLOB_ALIGNMENT
-    return units, None if limit is None else (limit - found.rest_bytes) // BLOB_ALIGNMENT
+@dataclasses.dataclass(frozen=True)
+class _Room:
+    """16-byte units that flash has for the blocks of networks of a depth, beside their code;
+    negative if not even the rest fits, None without a limit."""
+
+    depth: int
+    units: int | None
 
 
-def _count(units: NDArray[np.int64], depths: tuple[int, ...], room: int | None) -> int:
-    """Sequences of block choices of those depths whose units add up to at most `room`."""
+def _flash_rooms(
+    model: CostModel, family: Family, found: _Blocks, depths: tuple[int, ...]
+) -> tuple[_Room, ...]:
+    """Of each depth."""
+    rooms = []
+    for depth in depths:
+        limit = model.target.constant_bytes(_firmware(model, family, depth))
+        left = None if limit is None else (limit - found.rest_bytes) // BLOB_ALIGNMENT
+        rooms.append(_Room(depth, left))
+    return tuple(rooms)
+
+
+def _count(units: NDArray[np.int64], rooms: tuple[_Room, ...]) -> int:
+    """Sequences of block choices, of those depths, whose units find room."""
     n = len(units)
-    if n == 0 or (room is not None and room < 0):
+    if n == 0:
         return 0
-    total: int = 0
-    whole = [d for d in depths if room is None or d * int(units.max()) <= room]
-    total += sum(int(n**d) for d in whole)
-    rest = [d for d in depths if d not in whole and room is not None]
-    rest = [d for d in rest if room is not None and d * int(units.min()) <= room]
-    if not rest or room is None:
+    total, cut = 0, {}
+    for room in rooms:
+        if room.units is None or 0 <= room.depth * int(units.max()) <= room.units:
+            total += int(n**room.depth)
+        elif room.depth * int(units.min()) <= room.units:
+            cut[room.depth] = room.units
+    if not cut:
         return total
-    kind: Any = np.int64 if max(rest) * np.log2(n) < 62 else object
-    ways = np.zeros(room + 1, kind)
+    kind: Any = np.int64 if max(cut) * np.log2(n) < 62 else object
+    ways = np.zeros(max(cut.values()) + 1, kind)
     ways[0] = 1
-    for depth in range(1, max(rest) + 1):
+    for depth in range(1, max(cut) + 1):
         ways = _spread(ways, units, lambda to, gained: to + gained)
-        if depth in rest:
-            total += int(ways.sum())
+        if depth in cut:
+            total += int(ways[: cut[depth] + 1].sum())
     return total
 
 
@@ -255,17 +261,30 @@ def _spread(
 
 
 def _most_params(
-    found: _Blocks, fitting: NDArray[np.int64], depths: tuple[int, ...], room: int | None
+    found: _Blocks, fitting: NDArray[np.int64], rooms: tuple[_Room, ...]
 ) -> tuple[int, list[int]] | None:
-    """(parameters, block choices) of the largest network within `room`, or None."""
-    if len(fitting) == 0:
+    """(parameters, block choices) of the largest network that finds room, or None."""
+    if len(fitting) == 0 or not rooms:
         return None
-    depth = max(depths)
-    heaviest = int(fitting[np.argmax(found.params[fitting])])
-    if room is None or depth * int(found.units[heaviest]) <= room:
+    deepest = max(rooms, key=lambda room: room.depth)
+    heaviest, depth = int(fitting[np.argmax(found.params[fitting])]), deepest.depth
+    if deepest.units is None or depth * int(found.units[heaviest]) <= deepest.units:
         return depth * int(found.params[heaviest]) + found.rest_params, [heaviest] * depth
-    if room < 0:
+    sizes = {room.depth: room.units for room in rooms if room.units is not None and room.units >= 0}
+    if not sizes:
         return None
+    tables = _best_params(found, fitting, max(sizes.values()), max(sizes))
+    params, d = max((int(tables[d][: size + 1].max()), d) for d, size in sizes.items())
+    if params < 0:
+        return None
+    at = int(np.argmax(tables[d][: sizes[d] + 1]))
+    return params + found.rest_params, _choices_of(found, fitting, tables, d, at)
+
+
+def _best_params(
+    found: _Blocks, fitting: NDArray[np.int64], room: int, depth: int
+) -> list[NDArray[np.int64]]:
+    """By number of blocks and units: the most parameters, -1 where nothing has so many units."""
     best = np.full(room + 1, -1, np.int64)
     best[0] = 0
     tables = [best]
@@ -278,13 +297,15 @@ def _most_params(
                 gained = np.where(source >= 0, source + found.params[i], -1)
                 step[u:] = np.maximum(step[u:], gained)
         tables.append(step)
-    reached = [(int(tables[d].max()), d) for d in depths]
-    params, d = max(reached)
-    if params < 0:
-        return None
-    at = int(np.argmax(tables[d]))
+    return tables
+
+
+def _choices_of(
+    found: _Blocks, fitting: NDArray[np.int64], tables: list[NDArray[np.int64]], depth: int, at: int
+) -> list[int]:
+    """Blocks that have the parameters of tables[depth][at]."""
     blocks = []
-    for level in range(d, 0, -1):
+    for level in range(depth, 0, -1):
         for i in fitting:
             u, gain = int(found.units[i]), int(found.params[i])
             before = tables[level - 1][at - u] if u <= at else -1
@@ -292,13 +313,13 @@ def _most_params(
                 blocks.append(int(i))
                 at -= u
                 break
-    return params + found.rest_params, blocks
+    return blocks
 
 
 def constant_room(space: SearchSpace, model: CostModel, config: SubnetConfig) -> int | None:
     """What flash leaves for a network's constants; None without a limit."""
     arch = space.arch(config)
-    firmware = model.firmware(arch, len(model.operators(arch)))
+    firmware = model.firmware(model.operators(arch), arch)
     return model.target.constant_bytes(firmware)
 
 

@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from converter.code_size import ModelCall
+from converter.compile.used import convolution_call, fused_call
 from converter.latency import Reads, cycles_per_instruction, estimate
 from converter.plan.budget import choices, padded
 from converter.plan.fills import ArenaMemory, buffer_fills, stream_fills, token_reads
@@ -81,12 +83,14 @@ class OpCost:
       constant_bytes: of its weights, biases, multipliers and tables.
       schedules: to choose from, best first; empty for a convolution.
       convolution: of a stem; it takes as scratch what the arena has left (converter.compile).
+      call: what the firmware has of it.
     """
 
     name: str
     base_bytes: int
     constant_bytes: int
     schedules: tuple[ScheduleChoice, ...]
+    call: ModelCall
     convolution: StemConvolution | None = None
 
     @property
@@ -172,7 +176,8 @@ def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[Op
             continue
         ranked = sorted(found.candidates[i], key=lambda c: c.rank)
         schedules = [_choice(name, c) for c in ranked]
-        costs.append(OpCost(name, found.base[i], operator_of(op).constant_bytes, tuple(schedules)))
+        constants = operator_of(op).constant_bytes
+        costs.append(OpCost(name, found.base[i], constants, tuple(schedules), fused_call(op)))
     return tuple(costs)
 
 
@@ -186,7 +191,8 @@ def _convolutions(arch: ArchConfig) -> list[OpCost]:
         convolution = StemConvolution(side, inputs, layer.kernel, layer.stride, layer.channels)
         assert convolution.out_side == out_side
         constants = convolution.features * layer.channels + 4 * layer.channels
-        found.append(OpCost(CONVOLUTION, 0, constants, (), convolution))
+        call = convolution_call(CONVOLUTION)
+        found.append(OpCost(CONVOLUTION, 0, constants, (), call, convolution))
         side, inputs = out_side, layer.channels
     return found
 
@@ -221,10 +227,10 @@ class CostModel:
             blocks += self.block(arch, b)
         return (*ends[0], *blocks, *ends[1])
 
-    def firmware(self, arch: ArchConfig, operators: int) -> Firmware:
-        """What surrounds a network of so many fused operators."""
+    def firmware(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> Firmware:
+        """What surrounds a network of these operators."""
         row_bytes = arch.image_size * arch.channels
-        return Firmware(operators, row_bytes, self.is_streamed(arch), bool(arch.stem))
+        return Firmware(tuple(op.call for op in ops), row_bytes, self.is_streamed(arch))
 
     def is_streamed(self, arch: ArchConfig) -> bool:
         return self.streamed and not arch.stem
@@ -271,14 +277,14 @@ class CostModel:
             return None
         fills = 0.0
         for op, s in zip(ops, used, strict=True):
-            first = op.base_bytes if firmware.stem or not firmware.streamed else 0
+            first = 0 if firmware.streamed else op.base_bytes
             tokens_at = 0 if first else arena - op.base_bytes
             fills += s.fills(first, tokens_at, op.base_bytes, memory)
         return Reads(memory.region, fills * memory.cache.line_bytes)
 
     def total(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> NetworkCost:
         """The cost of a chain of operators."""
-        target, firmware = self.target, self.firmware(arch, len(ops))
+        target, firmware = self.target, self.firmware(ops, arch)
         limit = target.arena_bytes(firmware)
         peak = max(ops, key=lambda op: op.smallest_bytes)
         unlimited = limit is None

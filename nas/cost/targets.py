@@ -16,6 +16,7 @@ from boards import Board, Region, Use, get_board
 from boards.core import Core, CycleCounter
 from boards.placement import Filled, arena_room, overflowing
 from converter import footprint
+from converter.code_size import ModelCall, code_bytes
 from converter.plan.fills import ArenaMemory, arena_memory
 
 KIB = 1024
@@ -28,16 +29,19 @@ class Firmware:
     """What decides the memory of the firmware around a network.
 
     Attributes:
-      operators: of the fused network.
+      calls: of the fused network's operators, in order.
       row_bytes: of an image row, width * channels.
       streamed: the image arrives in rows.
-      stem: it has convolutions, whose kernels are linked too.
     """
 
-    operators: int
+    calls: tuple[ModelCall, ...]
     row_bytes: int
     streamed: bool
-    stem: bool = False
+
+    @property
+    def operators(self) -> int:
+        """Their number."""
+        return len(self.calls)
 
     @property
     def state_bytes(self) -> int:
@@ -171,9 +175,7 @@ class Target:
 
     def code_bytes(self, firmware: Firmware) -> int:
         """Flash beside the network's constants."""
-        return footprint.code_bytes(
-            firmware.operators, firmware.streamed, firmware.stem, self.core.name
-        )
+        return code_bytes(self.board or _default_board(), firmware.calls, firmware.streamed)
 
     def constant_bytes(self, firmware: Firmware) -> int | None:
         """What flash leaves for the network's constants beside the code; None without a limit."""

@@ -64,7 +64,7 @@ def test_the_search_says_what_the_benchmark_says(network, external):
     ops = planned[0].ops
     instructions = [schedule.cost(op).instructions for op in ops]
     model = CostModel(target)
-    memory = target.arena_memory(model.firmware(arch, len(ops)))
+    memory = target.arena_memory(model.firmware(model.operators(arch), arch))
     memories = {True: BOARD.external_flash(), False: BOARD.place(Use.CODE)}
     told = with_formula(planned, instructions, BOARD, memories[external], memory)
     cost = model.cost(arch)

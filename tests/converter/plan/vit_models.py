@@ -11,8 +11,8 @@ import dataclasses
 
 import numpy as np
 
-from converter.plan.weightless import weightless_graph
-from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
+from converter.plan.weightless import ANY_SCALE, ANY_ZERO_POINT, fused_file, weightless_graph
+from converter.tflite import Graph, Operator, Quantization, Tensor
 from keras_models.arch import ArchConfig
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import (
@@ -23,12 +23,10 @@ from tflm_custom_ops.ops import (
     Params,
     PatchEmbed,
     Projection,
-    encode,
-    operator_of,
 )
 
 INT8 = np.dtype(np.int8)
-QUANTIZATION = Quantization.per_tensor(0.05, -5)
+QUANTIZATION = Quantization.per_tensor(ANY_SCALE, ANY_ZERO_POINT)
 
 
 def _random_linear(rng: np.random.Generator, p: Linear) -> Linear:
@@ -107,28 +105,7 @@ def fused_model(arch: ArchConfig, residual_bits: int = 8, seed: int | None = Non
     if seed is not None:
         rng = np.random.default_rng(seed)
         ops = tuple(None if op is None else randomized(_stream_type(op), rng) for op in ops)
-    tensors, operators = list(graph.tensors), []
-    zero_points: dict[int, int] = {}  # that the operators state of the tensors around them
-    for operator, op in zip(graph.operators, ops, strict=True):
-        if op is not None:
-            types = (*operator_of(op).inputs, operator_of(op).output)
-            around = (*operator.inputs[:-1], *operator.outputs)
-            for index, stated in zip(around, types, strict=True):
-                if stated.zero_point is not None:
-                    zero_points[index] = stated.zero_point
-            words, blob = encode(op)
-            data = np.frombuffer(blob, np.uint8)
-            index = operator.inputs[-1]
-            tensors[index] = dataclasses.replace(tensors[index], shape=data.shape, data=data)
-            operator = dataclasses.replace(operator, custom_options=words)
-        operators.append(operator)
-    for index, tensor in enumerate(tensors):
-        if not tensor.is_constant:
-            zero = zero_points.get(index, QUANTIZATION.zero_point[0])
-            quantization = Quantization.per_tensor(0.05, zero)
-            tensors[index] = dataclasses.replace(tensor, quantization=quantization)
-    graph = dataclasses.replace(graph, tensors=tuple(tensors), operators=tuple(operators))
-    return serialize(Model(graph))
+    return fused_file(graph, ops)
 
 
 class _Plain:

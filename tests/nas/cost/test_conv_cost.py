@@ -24,7 +24,8 @@ def test_loops_of_a_small_convolution():
     work = StemConvolution(4, 4, 3, 1, 6).work(14 * (2 * 36 + 4 * 6) + expansion(36))
     inside = (4 * 3 - 2) ** 2  # taps; the first and the last pixel of a line have one outside
     assert work[Term.CONV_TILE] == 2
-    assert work[Term.CONV_TAP] == 16 * 9
+    assert work[Term.CONV_TAP] == inside
+    assert work[Term.CONV_TAP_OUTSIDE] == 16 * 9 - inside
     assert work[Term.CONV_PAIR] == inside * 2
     assert work[Term.CONV_ODD] == 0
     assert work[Term.CONV_FILL] == (16 * 9 - inside) * 4
@@ -76,7 +77,7 @@ def test_a_convolution_has_what_the_networks_own_arena_leaves():
     arch = PRESETS["vit_micro_32"]
     model = CostModel(Target(sram_bytes=320 * 1024), streamed=False)
     ops, found = model.operators(arch), model.cost(arch)
-    limit = model.target.arena_bytes(model.firmware(arch, len(ops)))
+    limit = model.target.arena_bytes(model.firmware(model.operators(arch), arch))
     least, used = 0.0, 0.0
     for op in ops:
         least += op.best(limit).instructions
