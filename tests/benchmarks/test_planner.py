@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from benchmarks import planner
+from benchmarks import planner, planner_table
 from converter.plan.problem import PlanError
 
 
@@ -32,3 +32,8 @@ def test_a_capacity_is_in_the_files_name(tmp_path):
     assert planner.named_capacity(pathlib.Path("A.1048576.csv")) == 1048576
     with pytest.raises(PlanError, match=r"NAME\.CAPACITY\.csv"):
         planner.named_capacity(tmp_path / "A.csv")
+
+
+def test_page_has_the_recorded_results():
+    text = planner_table.PAGE.read_text()
+    assert planner_table.render(text) == text, "run: python -m benchmarks.planner_table"
