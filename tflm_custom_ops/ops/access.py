@@ -42,6 +42,8 @@ _SCRATCH = {
     Term.PARTIAL_8: 2 * _SUM,
     Term.PARTIAL_16: 2 * _SUM,
     Term.PARTIAL_TILE: 2 * _SUM + _WIDE,
+    Term.POOL: 2 * (_SUM + 1),
+    Term.POOL_END: _SUM,
     Term.PACK: _WIDE,
     Term.TURN: 1,
     Term.SPREAD_QUERY: _WIDE,
