@@ -11,6 +11,7 @@ from converter.fuse.op_semantics import NONLINEAR
 from converter.fuse.patterns.attention import is_attention, match_attention
 from converter.fuse.patterns.attention_core import is_learnt_pooling, match_attention_core
 from converter.fuse.patterns.bare_attention import match_bare_attention
+from converter.fuse.patterns.float_island import match_float_island, starts_float_island
 from converter.fuse.patterns.layer_norm_op import ANCHORS, match_layer_norm
 from converter.fuse.patterns.linear import match_linear
 from converter.fuse.patterns.match import Match
@@ -118,6 +119,11 @@ _PATTERNS = (
     _Pattern("RMSNorm", _opcode(*ANCHORS), lambda view, op, _: match_rms_norm(view, op)),
     _Pattern("activation", _opcode(*NONLINEAR), lambda view, op, _: match_activation(view, op)),
     _Pattern("linear", _opcode("FULLY_CONNECTED"), match_linear, reverse=True),
+    _Pattern(
+        "float island",
+        starts_float_island,
+        lambda view, op, _: match_float_island(view, op),
+    ),
 )
 PATTERN_NAMES = tuple(pattern.name for pattern in _PATTERNS)  # in the order of trying
 

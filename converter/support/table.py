@@ -82,6 +82,7 @@ _COMPILED: dict[str, Form] = {
 }
 # The wheel's limits that are not its kernels' own messages, or that it aborts on.
 _WHEEL: dict[str, Form] = {
+    "GELU": Form(("int8",)),
     "SLICE": Form(rank=5),
     "STRIDED_SLICE": Form(rank=4),
     "TRANSPOSE": Form(rank=5),

@@ -96,14 +96,14 @@ def match_activation(view: GraphView, anchor: int) -> PointwiseMatch:
     """
     best: PointwiseMatch | None = None
     reason = ""
-    for y in _behind(view, anchor):
-        for x in _before(view, anchor, y):
+    for y in _integers(view, _behind(view, anchor)):
+        for x in _integers(view, _before(view, anchor, y)):
             if view.tensor(x).shape != view.tensor(y).shape:
                 continue  # a RESHAPE at an end is not part of the function
             try:
-                found = match_pointwise(view, x, y)
                 require_int8(view, x, "the activation function's input")
                 require_int8(view, y, "the activation function's output")
+                found = match_pointwise(view, x, y)
                 check_closed(view, found.ops, {y})
             except NoMatchError as error:
                 reason = reason or str(error)
@@ -113,6 +113,11 @@ def match_activation(view: GraphView, anchor: int) -> PointwiseMatch:
     if best is None:
         raise NoMatchError(reason or "the activation function changes its tensor's shape")
     return best
+
+
+def _integers(view: GraphView, tensors: list[int]) -> list[int]:
+    """Those that are no float tensors of an island between DEQUANTIZE and QUANTIZE, if any are."""
+    return [t for t in tensors if view.tensor(t).dtype != np.float32] or tensors
 
 
 def _behind(view: GraphView, anchor: int) -> list[int]:

@@ -4,7 +4,9 @@
 y = c * (W x + b) + d per output channel. The integers of the weights stay as they are: a factor
 goes into the channel's scale, its sign into the signs of the channel's weights and bias. Only an
 offset is rounded, to a unit of the accumulator, far below a unit of any output. The layer then
-writes what the constant operator wrote, so a rounding to int8 between the two is saved.
+writes what the constant operator wrote, so a rounding to int8 between the two is saved. The
+constant operator may be in float between DEQUANTIZE
+and QUANTIZE, as quantizers of PyTorch leave it.
 
 LayerScale of a network exported from PyTorch is such a MUL (Touvron et al. 2021, CaiT).
 """
@@ -56,6 +58,27 @@ def _affine(view: GraphView, op: int, source: int, channels: int) -> _Affine | N
     if opcode == "SUB":
         return _Affine(one, -c) if left == source else _Affine(-one, c)
     return _Affine(1.0 / c, zero) if left == source and np.all(c) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ends:
+    """The int8 tensors that a constant operator lies between, and the casts on the way."""
+
+    x: int
+    y: int
+    casts: tuple[int, ...] = ()
+
+
+def _ends(view: GraphView, source: int, result: int) -> _Ends | None:
+    """Around the casts, where the operator reads and writes float; None if these serve others."""
+    if view.tensor(result).dtype != np.float32:
+        return _Ends(source, result)
+    before, behind = view.producer(source), single_reader(view, result)
+    if before is None or behind is None or single_reader(view, source) is None:
+        return None
+    if (view.op(before).opcode, view.op(behind).opcode) != ("DEQUANTIZE", "QUANTIZE"):
+        return None
+    return _Ends(view.op(before).inputs[0], view.op(behind).outputs[0], (before, behind))
 
 
 def layer_before(view: GraphView, tensor: int) -> tuple[int, tuple[int, ...]] | None:
@@ -127,10 +150,11 @@ def _new_bias(
 
 def _apply(view: GraphView, op: int) -> Edit | None:
     operator = view.op(op)
-    source, result = data_input(view, op), operator.outputs[0]
-    if source is None or not is_int8(view.tensor(result)):
+    source = data_input(view, op)
+    ends = None if source is None else _ends(view, source, operator.outputs[0])
+    if source is None or ends is None or not is_int8(view.tensor(ends.y)):
         return None
-    found = layer_before(view, source)
+    found = layer_before(view, ends.x)
     if found is None:
         return None
     layer, reshapes = found
@@ -139,15 +163,15 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     if affine is None:
         return None
     scale_alone = operator.opcode in ("MUL", "DIV") and affine.factor.size == 1
-    if scale_alone and _scales_scores(view, result):
+    if scale_alone and _scales_scores(view, ends.y):
         return None
-    return _folded(view, op, layer, reshapes, affine)
+    return _folded(view, op, layer, (*reshapes, *ends.casts), ends.y, affine)
 
 
 def _folded(
-    view: GraphView, op: int, layer: int, reshapes: tuple[int, ...], affine: _Affine
+    view: GraphView, op: int, layer: int, passed: tuple[int, ...], result: int, affine: _Affine
 ) -> Edit | None:
-    """The layer with the constants in it, and the reshapes behind it."""
+    """The layer with the constants in it, which writes `result`, in its shape."""
     old = view.op(layer)
     axis = _CHANNEL_AXIS[old.opcode]
     x, w, y = (view.tensor(i) for i in (*old.inputs[:2], old.outputs[0]))
@@ -169,18 +193,17 @@ def _folded(
         unit32 = unit.astype(np.float32)
         zeros = np.zeros(len(unit32), np.int64)
         inputs.append(b.constant(bias, f"{y.name}/bias", Quantization(unit32, zeros)))
-    result = view.op(op).outputs[0]
     type_ = view.tensor(result).quantization
     options = _with_activation(view, layer, op)
     out = result
-    if reshapes or y.shape != view.tensor(result).shape:
+    if y.shape != view.tensor(result).shape:
         out = b.tensor(dataclasses.replace(y, quantization=type_))
     b.operators.append(
         dataclasses.replace(old, inputs=tuple(inputs), outputs=(out,), options=options)
     )
     if out != result:
         b.reshape(out, view.tensor(result).shape, result)
-    return Edit((op, layer, *reshapes), tuple(b.operators), tuple(b.tensors))
+    return Edit((op, layer, *passed), tuple(b.operators), tuple(b.tensors))
 
 
 def _with_activation(view: GraphView, layer: int, op: int) -> object:

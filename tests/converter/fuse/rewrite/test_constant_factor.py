@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from converter.tflite import Graph
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, token_input
 from tests.converter.fuse.checks import Array, outcome
+from tests.converter.fuse.islands import in_float
 from tests.converter.fuse.plain_graph import PlainGraph, options
 from tests.converter.fuse.rewrite.checks import accuracy, opcodes, rewritten
 
@@ -203,3 +204,16 @@ def test_convolution(opcode: str) -> None:
     assert weights.axis == (3 if opcode.startswith("DEPTH") else 0)
     both = accuracy(g, x, y, RULE)
     assert both.rewritten >= both.plain - 0.5
+
+
+@pytest.mark.parametrize("opcode", ["MUL", "ADD"])
+def test_constant_in_float_between_integers(opcode: str) -> None:
+    g, x = start()
+    y = in_float(
+        g,
+        lambda g, t: apply(g, opcode, t, g.rng.uniform(0.2, 2.0, OUT), False),
+        g.linear(x, OUT),
+    )
+    assert opcodes(rewritten(g, y, by=RULE).graph) == ["FULLY_CONNECTED"]
+    measured = accuracy(g, x, y, by=RULE)
+    assert measured.rewritten > measured.plain - 0.5
