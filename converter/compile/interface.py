@@ -10,9 +10,8 @@ import numpy as np
 
 from converter.compile.errors import CompileError
 from converter.compile.planned import PlannedGraph
-from converter.fused_ops import decoded
+from converter.contract.classifier import takes_planes
 from converter.plan.layout import Plan
-from tflm_custom_ops.ops import PatchEmbed
 
 STREAM_STATE_BYTES = 16  # of the streaming functions, at the end of the arena
 MAX_RANK = 6
@@ -123,23 +122,12 @@ def _tensor(planned: PlannedGraph, index: int, what: str) -> TensorInterface:
     )
 
 
-def _takes_planes(planned: PlannedGraph) -> bool:
-    """Whether the input is [1, channels, height, width], as PyTorch has images."""
-    graph = planned.graph
-    for op in graph.operators:
-        if graph.inputs[0] in op.inputs:
-            params = decoded(graph, op)
-            if op.opcode == "TRANSPOSE" or (isinstance(params, PatchEmbed) and params.planes):
-                return True
-    return False
-
-
 def _image(
     planned: PlannedGraph,
     inputs: tuple[TensorInterface, ...],
     outputs: tuple[TensorInterface, ...],
 ) -> ImageInterface | None:
-    if len(inputs) != 1 or len(outputs) != 1 or _takes_planes(planned):
+    if len(inputs) != 1 or len(outputs) != 1 or takes_planes(planned.graph):
         return None
     (x,), (y,) = inputs, outputs
     if not x.dtype == y.dtype == np.int8 or len(x.shape) != 4 or x.shape[0] != 1:

@@ -126,7 +126,7 @@ def contract_of(model: Model | bytes, given: Stated | None = None) -> Contract:
     """
     model = parse(model) if isinstance(model, bytes) else model
     image, output = image_and_output(model)
-    check_pixels(image)
+    check_pixels(model, image)
     given = given or Stated()
     got = range_of(_quantized_input(model, image))
     return chosen(given, stated_by(model), got, image.shape[-1], output.size)

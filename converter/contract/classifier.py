@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from converter.contract.contract import ContractError
-from converter.tflite import Model, Tensor
+from converter.fused_ops import decoded
+from converter.tflite import Graph, Model, Operator, Tensor
+from tflm_custom_ops.ops import PatchEmbed
 
 _CHANNELS = (1, 3, 4)  # of images as files hold them
+_TO_PIXELS = [0, 2, 3, 1]  # of a TRANSPOSE
 
 
 def image_and_output(model: Model) -> tuple[Tensor, Tensor]:
@@ -21,10 +24,27 @@ def image_and_output(model: Model) -> tuple[Tensor, Tensor]:
     return tensors[0], tensors[1]
 
 
-def check_pixels(image: Tensor) -> None:
-    """ContractError for an image in planes: of those a contract cannot tell the channels."""
+def takes_planes(graph: Graph) -> bool:
+    """Whether the graph reads its first input as [1, channels, height, width], as PyTorch has
+    images: an image in planes."""
+    return any(_reads_planes(graph, op) for op in graph.operators if graph.inputs[0] in op.inputs)
+
+
+def _reads_planes(graph: Graph, op: Operator) -> bool:
+    if op.opcode == "TRANSPOSE":
+        order = graph.tensors[op.inputs[1]].data
+        return order is None or order.reshape(-1).tolist() == _TO_PIXELS
+    params = decoded(graph, op)
+    return isinstance(params, PatchEmbed) and params.planes
+
+
+def check_pixels(model: Model, image: Tensor) -> None:
+    """ContractError for an image in planes: of those a contract cannot tell the channels.
+
+    By what reads it, or by its shape where a reshape is as good as a transpose.
+    """
     shape = image.shape
-    if shape[1] in _CHANNELS and shape[3] not in _CHANNELS:
+    if takes_planes(model.graph) or (shape[1] in _CHANNELS and shape[3] not in _CHANNELS):
         raise ContractError(
             f"got an image {list(shape)} in planes, expected [1, height, width, channels]; convert "
             "the network with a transposed input to feed it with images here"

@@ -45,7 +45,7 @@ def with_contract(model: Model, contract: Contract) -> Model:
         number of channels or classes.
     """
     image, output = image_and_output(model)
-    check_pixels(image)
+    check_pixels(model, image)
     contract.check(image.shape[-1], output.size)
     contract = dataclasses.replace(contract, class_names=clean_names(contract.class_names))
     kept = tuple(m for m in model.metadata if m.name not in (METADATA_NAME, OWN_NAME))

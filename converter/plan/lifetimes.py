@@ -118,6 +118,11 @@ def check_streamable(graph: Graph, ops: tuple[Params | None, ...]) -> None:
     if not is_streamable(graph, ops):
         readers = [i for i, op in enumerate(graph.operators) if set(op.inputs) & set(graph.inputs)]
         names = [f"op {i} {graph.operators[i].name}" for i in readers]
+        if readers == [0] and ops[0] is not None and operator_of(ops[0]).STREAMS:
+            raise PlanError(
+                f"streamed input: {names[0]} reads an image in planes, whose rows do not come one "
+                "after another; plan it as resident"
+            )
         raise PlanError(
             f"streamed input: the image is read by {', '.join(names) or 'no operator'}; expected "
             f"{STREAMABLE} alone, as the first operator; plan it as resident"

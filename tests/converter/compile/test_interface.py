@@ -112,17 +112,31 @@ def test_what_the_header_cannot_say_is_refused():
 
 def test_an_image_in_planes_is_a_tensor_as_any_other():
     """The application, which fills rows of pixels, must not take it for its image."""
-    image = fused_models.ImageShape(16, 12, 3)
+    image = fused_models.ImageShape(16, 12, 2)
     embed, *rest = fused_models.vit_ops(image=image)
     ops = [dataclasses.replace(embed, planes=True), *rest]
     planned = plan_model(fused_models.model_bytes(ops)).model_bytes
     host, reference = open_runtime("host", planned), open_runtime("reference", planned)
-    assert host.inputs[0].shape == (1, 3, 16, 12)
-    stack = random_array(np.random.default_rng(2), (5, 1, 3, 16, 12), np.int8)
+    assert host.inputs[0].shape == (1, 2, 16, 12)
+    stack = random_array(np.random.default_rng(2), (5, 1, 2, 16, 12), np.int8)
     np.testing.assert_array_equal(host.run_batch(stack)[0], reference.run_batch(stack)[0])
     compiled = compile_model(planned)
     assert compiled.interface.image is None
+    with pytest.raises(PlanError, match="VitPatchEmbed reads an image in planes"):
+        plan_model(fused_models.model_bytes(ops), streamed=True)
     with pytest.raises(PlanError, match="VitPatchEmbed"):
         strip_model(fused_models.model_bytes(ops))
     with pytest.raises(ContractError, match="in planes, expected"):
         with_contract(parse(planned), Contract(OWN))
+
+
+@pytest.mark.parametrize(("order", "planes"), [((0, 2, 3, 1), True), ((0, 2, 1, 3), False)])
+def test_only_a_transpose_to_pixels_is_of_an_image_in_planes(order, planes):
+    """Rows and columns may change places: these are pixels, with channels last."""
+    shape = (1, 2, 4, 2)
+    graph = Edges()
+    x = graph.x(shape, np.int8, INT8)
+    axes = graph.tensor((4,), np.int32, data=np.array(order, np.int32))
+    y = graph.op("TRANSPOSE", (x, axes), tuple(shape[i] for i in order), np.int8, INT8)
+    model = plan_model(graph.content(y)).model_bytes
+    assert (compile_model(model).interface.image is None) == planes
