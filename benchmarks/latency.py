@@ -34,7 +34,7 @@ from firmware.emulator.data_cache import RegionAccesses
 from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
 from keras_models.arch import ArchConfig
-from keras_models.load import resolve_arch
+from keras_models.load import expect_one_stage, resolve_arch
 from tflm_custom_ops.ops import Attention, Params, operator_of
 from tflm_vit import flags
 from tflm_vit.files import write_json
@@ -183,7 +183,7 @@ def _kinds(measured: Measured, ops: Sequence[Params | None], members: list[int])
 
 def _network(preset: str, board: Board) -> dict[str, Any]:
     """The record of a network."""
-    whole = resolve_arch(preset)
+    whole = expect_one_stage(resolve_arch(preset), f"--networks={preset}")
     short, blocks = shortened(whole)
     with tempfile.TemporaryDirectory() as work:
         path, elf = Path(work) / f"{preset}.json", Path(work) / "firmware.elf"

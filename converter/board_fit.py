@@ -19,7 +19,7 @@ class Surroundings:
 
     Attributes:
       calls: of the model's operators, in order.
-      row_bytes: of an image row, width * channels.
+      row_bytes: of an image row, width * channels, or of a piece of another input.
       streamed: the image arrives in rows.
     """
 

@@ -12,9 +12,11 @@ from converter.compile.errors import CompileError
 from converter.compile.planned import PlannedGraph
 from converter.contract.classifier import takes_planes
 from converter.plan.layout import Plan
+from converter.tflite import Graph
 
 STREAM_STATE_BYTES = 16  # of the streaming functions, at the end of the arena
 MAX_RANK = 6
+LARGEST_ROW_BYTES = 1024  # of an input that is no image
 C_TYPES: dict[np.dtype[Any], str] = {
     np.dtype(np.int8): "VIT_MODEL_INT8",
     np.dtype(np.uint8): "VIT_MODEL_UINT8",
@@ -122,19 +124,24 @@ def _tensor(planned: PlannedGraph, index: int, what: str) -> TensorInterface:
     )
 
 
-def _image(
-    planned: PlannedGraph,
-    inputs: tuple[TensorInterface, ...],
-    outputs: tuple[TensorInterface, ...],
-) -> ImageInterface | None:
-    if len(inputs) != 1 or len(outputs) != 1 or takes_planes(planned.graph):
+def image_of(graph: Graph) -> ImageInterface | None:
+    """The image that a graph classifies; None where it does something else."""
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1 or takes_planes(graph):
         return None
-    (x,), (y,) = inputs, outputs
+    x, y = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     if not x.dtype == y.dtype == np.int8 or len(x.shape) != 4 or x.shape[0] != 1:
         return None
-    if x.scale is None or x.zero_point is None or y.scale is None or y.zero_point is None:
+    if any(t.quantization is None or len(t.quantization.scale) != 1 for t in (x, y)):
         return None
-    return ImageInterface(*x.shape[1:], y.size_bytes, x.scale, x.zero_point, y.scale, y.zero_point)
+    return ImageInterface(*x.shape[1:], y.nbytes, x.scale, x.zero_point, y.scale, y.zero_point)
+
+
+def row_bytes(image: ImageInterface | None, input_bytes: int) -> int:
+    """The piece in which the firmware takes the input: an image's row, or at most 1 KiB."""
+    if image is not None:
+        return image.width * image.channels
+    pieces = range(1, min(input_bytes, LARGEST_ROW_BYTES) + 1)
+    return max((n for n in pieces if input_bytes % n == 0), default=1)
 
 
 def interface_of(planned: PlannedGraph, class_names: tuple[str, ...] = ()) -> Interface:
@@ -148,7 +155,7 @@ def interface_of(planned: PlannedGraph, class_names: tuple[str, ...] = ()) -> In
     outputs = tuple(_tensor(planned, i, "output") for i in graph.outputs)
     if not inputs:
         raise CompileError("got a model without inputs, expected at least one")
-    image = _image(planned, inputs, outputs)
+    image = image_of(graph)
     return Interface(
         arena_bytes(planned.plan),
         len(graph.operators),

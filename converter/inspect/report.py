@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 from boards import Board
 from converter import footprint, tflite
 from converter.board_fit import BoardFit, Surroundings, fit_board
 from converter.compile.header import class_names_bytes
-from converter.compile.interface import STREAM_STATE_BYTES
+from converter.compile.interface import STREAM_STATE_BYTES, image_of, row_bytes
 from converter.compile.used import calls_of
 from converter.contract import Stated, stated_by
 from converter.fused_ops import decoded_all
@@ -111,16 +110,16 @@ def firmware_budgets(
       stack_bytes, static_bytes: of a firmware; None for what this toolkit's reserves and declares.
     """
     graph = found.stated.graph
-    row_bytes = math.prod(graph.tensors[graph.inputs[0]].shape[2:])
+    row = row_bytes(image_of(graph), sum(graph.tensors[i].nbytes for i in graph.inputs))
     streamed = found.memory.streamed
     stack, fit = footprint.STACK_RESERVED_BYTES, None
-    static = footprint.static_bytes(len(graph.operators), row_bytes, streamed)
+    static = footprint.static_bytes(len(graph.operators), row, streamed)
     if board is not None:
         stack = board.stack_bytes
         calls = calls_of(graph, found.stated.ops)
         fit = fit_board(
             board,
-            Surroundings(calls, row_bytes, streamed),
+            Surroundings(calls, row, streamed),
             planned_bytes=found.memory.arena_bytes,
             constant_bytes=found.constant_bytes,
             stack_bytes=stack_bytes,

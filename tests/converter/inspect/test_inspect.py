@@ -8,9 +8,12 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from boards import get_board
+from converter import footprint
+from converter.compile import compile_model
 from converter.contract import Contract, with_contract
 from converter.inspect import placement
 from converter.inspect.report import Budgets, firmware_budgets, inspect_model, over_budget
@@ -21,6 +24,7 @@ from converter.tflite import parse, serialize
 from keras_models.presets import PRESETS
 from tests.commands import run_here
 from tests.converter.plan.vit_models import fused_model
+from tests.converter.runtimes.edges import Edges
 
 ROOT = pathlib.Path(__file__).parents[3]
 NO_BUDGET = Budgets(None, None, 0, 0, 0)
@@ -203,3 +207,15 @@ def test_buffers_on_a_board_and_an_estimate_only_where_the_model_fits(streamed):
     assert small.fit.misfit() is not None
     assert not any("estimate" in heading for heading, _ in tables(streamed, small))
     assert "latency_estimate" not in as_json(streamed, small)
+
+
+def test_static_data_of_an_input_that_is_no_image():
+    """The firmware takes it in pieces of at most 1 KiB, whatever its shape."""
+    graph = Edges()
+    x = graph.x((1, 1500), np.int8, (0.05, 3))
+    y = graph.op("ADD", (x, x), (1, 1500), np.int8, (0.1, 3), "AddOptions")
+    model = plan_model(graph.content(y)).model_bytes
+    (header,) = (f for f in compile_model(model).files if f.name == "vit_model.h")
+    assert "#define VIT_MODEL_ROW_BYTES 750\n" in header.content.decode()
+    found = firmware_budgets(inspect_model(model), get_board("stm32f746g_disco"))
+    assert found.static_bytes == footprint.static_bytes(1, 750, False)
