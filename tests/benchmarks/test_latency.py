@@ -16,6 +16,7 @@ from converter.plan.weightless import weightless_graph
 from keras_models.presets import PRESETS
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
+from tests.commands import run_here
 
 BOARD = get_board("stm32f746g_disco")
 # The kernel measurement that stands for each kind of operator.
@@ -109,3 +110,11 @@ def test_the_table_is_the_record():
     record = json.loads((root / "docs" / "results" / "latency.json").read_text())
     page = (root / "docs" / "memory.md").read_text()
     assert "\n".join(table(record)) in page, "\n".join(table(record))
+
+
+def test_a_network_of_stages_is_refused(tmp_path):
+    """Of blocks that are alike one is run; stages have others between them."""
+    done = run_here("benchmarks.latency", "--networks=test_stages", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 1
+    assert "'test_stages' has 5 stages, expected a network of one stage" in done.stderr
+    assert not (tmp_path / "out").exists()
