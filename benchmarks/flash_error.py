@@ -36,7 +36,7 @@ from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("flash_error", __doc__)
 _OUT = flags.out(FLAGS, "The record to write.")
-_NETWORKS = FLAGS.integer("random_networks", 104, "How many.", 2)
+_NETWORKS = FLAGS.integer("random_projects", 104, "How many.", 2)
 
 FIRST_SEED = 3000
 

@@ -7,7 +7,7 @@ FOLDER has minimalloc's CSV files, NAME.CAPACITY.csv: its repository has eleven 
 challenging. Of each: what the planner makes of it within the time limit, and after how long it
 fits into the capacity. Every placement is checked by converter/plan/validate.py.
 Seconds are of the processor, one thread, the quick orders included; the native search is compiled
-before. --random problems are planned with a small limit; none may be larger than greedy's.
+before. --random_problems are planned with a small limit; none may be larger than greedy's.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from toolchain import host_c
 FLAGS = flags.FlagSet("planner", __doc__)
 FLAGS.string("problems", "", "Folder of minimalloc's CSV files, NAME.CAPACITY.csv.")
 FLAGS.integer("processes", 1, "Problems at a time, each on one thread.", 1)
-FLAGS.integer("random", 1000, "Random problems.", 0)
-FLAGS.number("time_limit_s", 60.0, "Processor seconds for one of --problems, about.")
+FLAGS.integer("random_problems", 1000, "Random problems.", 0)
+FLAGS.number("problem_limit_s", 60.0, "Processor seconds for one of --problems, about.")
 flags.seed(FLAGS, "Of the searches, and the first of the random problems.")
 flags.json(FLAGS)
 
@@ -196,14 +196,14 @@ def _body() -> None:
 def _measure(pool: concurrent.futures.Executor | None) -> None:
     compiled = native.available()
     paths = sorted(Path(FLAGS.problems).glob("*.csv")) if FLAGS.problems else []
-    one = functools.partial(_named, limit_s=FLAGS.time_limit_s, seed=FLAGS.seed)
+    one = functools.partial(_named, limit_s=FLAGS.problem_limit_s, seed=FLAGS.seed)
     results = list(pool.map(one, paths) if pool else map(one, paths))
     if FLAGS.problems and not results:
         raise PlanError(f"{FLAGS.problems}: no file NAME.CAPACITY.csv there; name their folder")
     fitting = sum(r.fit_s is not None for r in results)
     if results:
         print(f"{fitting} of {len(results)} fit, {PREDICTED_FITTING} predicted")
-    sample = sampled(FLAGS.random, FLAGS.seed, pool=pool)
+    sample = sampled(FLAGS.random_problems, FLAGS.seed, pool=pool)
     print(
         f"{sample.problems} random problems: {sample.smaller} smaller than greedy, {sample.equal} "
         f"equal, {sample.larger} larger; {sample.proven} proven; {sample.mean_share:.1%} of greedy"

@@ -248,7 +248,7 @@ def attention_core(machine: KernelEmulator) -> Iterator[tuple[str, CallResult]]:
                 "vit_tile_exponentials", head, row, HEAD_DIM, count, k_at, expanded, scores_at,
                 e, CORE_STRIDE, count, totals, paint=True, profile=True,
             )  # fmt: skip
-            target = np.array([out + token * HEAD_DIM, HEAD_DIM, 0, 0, 0, 0], np.int64)
+            target = np.array([out + token * HEAD_DIM, HEAD_DIM, 0, 0, 0, 0, 0], np.int64)
             yield "context", machine.call(
                 "vit_context", head, e, CORE_STRIDE, count, totals, v_at, expanded,
                 VALUE_TOKENS, machine.put(target.astype(np.int32)), paint=True, profile=True,

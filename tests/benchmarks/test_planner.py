@@ -20,7 +20,8 @@ def test_sample_of_random_problems_is_never_above_greedy():
 def test_command_reads_a_folder_and_records(tmp_path):
     (tmp_path / "two.6.csv").write_text("id,lower,upper,size\na,0,2,3\nb,1,3,3\nc,0,1,3\n")
     out = tmp_path / "out.json"
-    planner.main([f"--problems={tmp_path}", "--random=2", "--time_limit_s=1", f"--json={out}"])
+    limits = ["--random_problems=2", "--problem_limit_s=1"]
+    planner.main([f"--problems={tmp_path}", *limits, f"--json={out}"])
     report = json.loads(out.read_text())
     (result,) = report["results"]
     assert (result["problem"], result["bytes"], result["proven"]) == ("two", 6, True)
