@@ -62,6 +62,11 @@ class _Transfer:
         if arch.attention != "packed":
             raise SpaceError(f"initial model {arch.name}: attention {arch.attention!r}, expected "
                              "'packed'")  # fmt: skip
+        if arch.relative_position:
+            raise SpaceError(
+                f"initial model {arch.name}: relative_position {arch.relative_position}, expected "
+                f"0, as all networks of {space.name} have"
+            )
         hidden = max(arch.hidden_dim(b) for b in range(arch.depth))
         for what, got, most in (
             ("embed_dim", arch.embed_dim, w.dim),
