@@ -28,7 +28,12 @@ from boards.core import CACHE_SIZES, CPU_OF, MPU_REGIONS, NO_FPU, Core, Cpu
 from boards.keys import DEFAULT_STACK_BYTES, KEYS
 from boards.memory import Region, Use
 from boards.reader import DOCUMENT, MOST_BYTES, ObjectReader, parse_json
-from boards.regions_file import SMALLEST_CODE_REGION_BYTES, read_places, read_regions
+from boards.regions_file import (
+    SMALLEST_CODE_REGION_BYTES,
+    read_places,
+    read_regions,
+    read_small_arena,
+)
 from boards.stm32 import Stm32
 
 SUFFIX = ".json"
@@ -173,7 +178,7 @@ def parse_board(text: str, path: Path) -> Board:
     clock = _clock(reader, family)
     speed = stm32_file.external_speed(reader, clock) if isinstance(clock, Clock) else None
     regions = read_regions(reader, clock.system_hz, speed, path.name)
-    places = read_places(reader, regions)
+    places, small = read_places(reader, regions), read_small_arena(reader, regions)
     stack_bytes = _stack_bytes(reader)
     _expect_room(where, places, stack_bytes)
     cube_ide = _cube_ide(reader)
@@ -186,6 +191,7 @@ def parse_board(text: str, path: Path) -> Board:
         regions=regions,
         code_region=places[Use.CODE].name,
         arena_region=places[Use.ARENA].name,
+        small_arena_region=small.name if small is not None else None,
         data_region=places[Use.DATA].name,
         stack_region=places[Use.STACK].name,
         stack_bytes=stack_bytes,

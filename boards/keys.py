@@ -43,8 +43,10 @@ KEYS = (
     Key("regions", "a list, see below"),
     Key(
         "place",
-        "regions of `code`, `arena`, `data` and `stack`, by name",
-        "code: the first flash region; the others: the largest `sram` or `tcm` region",
+        "regions of `code`, `arena`, `data` and `stack`, by name; and `small_arena`, a faster "
+        "region for an arena that it holds with 8 KB to spare",
+        "code: the first flash region; `small_arena`: none; the others: the largest `sram` or "
+        "`tcm` region",
     ),
     Key("stack_bytes", "multiple of 32", f"{DEFAULT_STACK_BYTES}"),
     Key("console", "`semihosting` or `functions`; with `family` an object", "`semihosting`"),

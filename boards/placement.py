@@ -15,6 +15,8 @@ from boards.memory import Region, Use
 STACK_ALIGNMENT = 32
 DATA_ALIGNMENT = 8
 ARENA_ALIGNMENT = 32
+# Left in the region for small arenas, for what an application adds.
+APPLICATION_BYTES = 8192
 _ORDER = ((Use.STACK, STACK_ALIGNMENT), (Use.DATA, DATA_ALIGNMENT), (Use.ARENA, ARENA_ALIGNMENT))
 
 
@@ -93,3 +95,21 @@ def overflowing(
     filled = fill(board, stack_bytes=stack_bytes, data_bytes=data_bytes, arena_bytes=arena_bytes)
     worst = max(filled, key=lambda f: f.excess_bytes)
     return worst if worst.excess_bytes else None
+
+
+def with_fast_arena(board: Board, *, stack_bytes: int, data_bytes: int, arena_bytes: int) -> Board:
+    """The board with its arena in the region that it names for small ones.
+
+    That is so if the region holds it beside what the linker puts there already and
+    APPLICATION_BYTES; else the board is returned as it is.
+    """
+    if board.small_arena_region is None:
+        return board
+    moved = dataclasses.replace(board, arena_region=board.small_arena_region)
+    filled = overflowing(
+        moved,
+        stack_bytes=stack_bytes,
+        data_bytes=data_bytes,
+        arena_bytes=arena_bytes + APPLICATION_BYTES,
+    )
+    return moved if filled is None else board

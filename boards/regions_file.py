@@ -18,6 +18,7 @@ _MOST_WAIT_STATES = 255
 _MOST_SEEK_NS = 1e6
 _ADDRESS = 0xFFFF_FFFF
 PLACES = (Use.CODE, Use.ARENA, Use.DATA, Use.STACK)
+SMALL_ARENA = "small_arena"
 # Words that GNU ld does not take for a region's name (each tried).
 LINKER_WORDS = frozenset((
     "ABSOLUTE", "ADDR", "ALIGN", "ASSERT", "AT", "BLOCK", "CONSTANT", "DEFINED", "ENTRY",
@@ -157,10 +158,23 @@ def _check_overlaps(where: str, regions: tuple[Region, ...]) -> None:
             )
 
 
+def _places(reader: ObjectReader) -> ObjectReader:
+    keys = tuple(Key(name, "a region") for name in (*(use.value for use in PLACES), SMALL_ARENA))
+    return ObjectReader(f"{reader.where}: place", reader.get("place", {}), keys)
+
+
+def read_small_arena(reader: ObjectReader, regions: tuple[Region, ...]) -> Region | None:
+    """Where the arena goes instead if that region holds it; None for nowhere."""
+    fitting = {region.name: region for region in regions if region.can_hold(Use.ARENA)}
+    chosen = _places(reader)
+    if chosen.get(SMALL_ARENA, None) is None:
+        return None
+    return fitting[chosen.word(SMALL_ARENA, list(fitting))]
+
+
 def read_places(reader: ObjectReader, regions: tuple[Region, ...]) -> dict[Use, Region]:
     """Where code, arena, data and stack go."""
-    keys = tuple(Key(use.value, "a region") for use in PLACES)
-    chosen = ObjectReader(f"{reader.where}: place", reader.get("place", {}), keys)
+    chosen = _places(reader)
     places = {}
     for use in PLACES:
         fitting = {region.name: region for region in regions if region.can_hold(use)}

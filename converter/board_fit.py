@@ -8,7 +8,7 @@ from typing import Any
 
 from boards import Board, Region, Use
 from boards.core import CycleCounter
-from boards.placement import Filled, fill
+from boards.placement import Filled, fill, with_fast_arena
 from converter import footprint
 from converter.code_size import ModelCall, code_bytes
 
@@ -111,7 +111,7 @@ def fit_board(
     stack_bytes: int | None = None,
     static_bytes: int | None = None,
 ) -> BoardFit:
-    """Places a model in a board's memories.
+    """Places a model in a board's memories, the arena in the fastest that holds it.
 
     Args:
       planned_bytes: of the arena, without streaming state.
@@ -124,11 +124,12 @@ def fit_board(
         static_bytes = footprint.static_extent(
             len(around.calls), around.row_bytes, around.streamed, systick=systick
         )
-    filled = fill(
-        board,
-        stack_bytes=board.stack_bytes if stack_bytes is None else stack_bytes,
-        data_bytes=static_bytes,
-        arena_bytes=footprint.arena_bytes(planned_bytes, around.streamed),
-    )
+    sizes = {
+        "stack_bytes": board.stack_bytes if stack_bytes is None else stack_bytes,
+        "data_bytes": static_bytes,
+        "arena_bytes": footprint.arena_bytes(planned_bytes, around.streamed),
+    }
+    board = with_fast_arena(board, **sizes)
+    filled = fill(board, **sizes)
     code = code_bytes(board, around.calls, around.streamed)
     return BoardFit(board, tuple(filled), constant_bytes, code)

@@ -71,6 +71,7 @@ def _section(board: Board) -> str:
             for use, name in (
                 ("code", board.code_region),
                 ("arena", board.arena_region),
+                ("arena that fits", board.small_arena_region),
                 ("data", board.data_region),
                 (f"stack ({board.stack_bytes} bytes)", board.stack_region),
             )

@@ -16,7 +16,7 @@ from typing import Any
 from boards import Board, Use
 from boards.core import Cache
 from boards.memory import Region
-from boards.placement import fill
+from boards.placement import fill, with_fast_arena
 from converter.plan.lifetimes import STRIP_ID, ModelProblem, scratch_id, tensor_id
 from converter.tflite import Operator
 from tflm_custom_ops.ops import operator_of
@@ -48,9 +48,12 @@ class ArenaMemory:
         return max(0, begin + size_bytes - max(begin, self.fast_bytes))
 
 
-def arena_memory(board: Board, *, stack_bytes: int, data_bytes: int) -> ArenaMemory:
+def arena_memory(
+    board: Board, *, stack_bytes: int, data_bytes: int, arena_bytes: int
+) -> ArenaMemory:
     """What an arena lies in beside so much stack and static data."""
-    filled = fill(board, stack_bytes=stack_bytes, data_bytes=data_bytes, arena_bytes=0)
+    sizes = {"stack_bytes": stack_bytes, "data_bytes": data_bytes, "arena_bytes": arena_bytes}
+    filled = fill(with_fast_arena(board, **sizes), **sizes)
     arena = next(f for f in filled if f.parts[-1].use is Use.ARENA)
     start = arena.region.base + arena.parts[-1].offset
     fast = max(0, arena.region.cached_base - start)

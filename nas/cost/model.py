@@ -272,7 +272,7 @@ class CostModel:
     ) -> Reads | None:
         """What operators read of the arena past the data cache: where all are fused, scratch lies
         first and tensors are at the end (converter.plan.arrange), else the other way round."""
-        memory = self.target.arena_memory(firmware)
+        memory = self.target.arena_memory(firmware, arena)
         if memory.cache is None or arena <= memory.fast_bytes:
             return None
         fills = 0.0

@@ -143,9 +143,10 @@ class Target:
             limits.append(room - firmware.state_bytes)
         return max(0, min(limits)) if limits else None
 
-    def arena_memory(self, firmware: Firmware) -> ArenaMemory:
+    def arena_memory(self, firmware: Firmware, arena_bytes: int) -> ArenaMemory:
         """What the arena lies in; of the default board where the target's is not known."""
-        return _arena_memory(self.board, self.stack_bytes, self._extent(firmware))
+        size = arena_bytes + firmware.state_bytes
+        return _arena_memory(self.board, self.stack_bytes, self._extent(firmware), size)
 
     def excess(self, firmware: Firmware, arena_bytes: int) -> str:
         """Of an arena that does not fit: which memory is too small, and by how much."""
@@ -221,8 +222,15 @@ def _default_board() -> Board:
 
 
 @functools.lru_cache(maxsize=64)
-def _arena_memory(board: Board | None, stack_bytes: int, data_bytes: int) -> ArenaMemory:
-    return arena_memory(board or _default_board(), stack_bytes=stack_bytes, data_bytes=data_bytes)
+def _arena_memory(
+    board: Board | None, stack_bytes: int, data_bytes: int, arena_bytes: int
+) -> ArenaMemory:
+    return arena_memory(
+        board or _default_board(),
+        stack_bytes=stack_bytes,
+        data_bytes=data_bytes,
+        arena_bytes=arena_bytes,
+    )
 
 
 _USES = (Use.CODE, Use.ARENA, Use.DATA, Use.STACK)

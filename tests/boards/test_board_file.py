@@ -72,7 +72,10 @@ WRONG = [
     ({"regions": [FLASH], "place": {}}, "no region of kind sram or tcm"),
     ({"regions": [FLASH, LOW, HIGH, LOW]}, "2 regions are called LOW"),
     ({"place": {"stack": "FLASH"}}, 'place: stack is "FLASH", expected one of LOW, HIGH'),
-    ({"place": {"heap": "LOW"}}, "place: unknown key 'heap'; expected code, arena, data, stack"),
+    (
+        {"place": {"heap": "LOW"}},
+        "place: unknown key 'heap'; expected code, arena, data, stack, small_arena",
+    ),
     (regions_with(1, name="low"), 'name is "low", expected capital letters'),
     (regions_with(1, size=3), "regions[1]: unknown key 'size'; expected name, origin, length"),
     (regions_with(1, length=None), "'LOW': length is missing; expected a size"),

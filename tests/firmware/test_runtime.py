@@ -8,9 +8,11 @@ import pytest
 
 from boards import get_board
 from boards.generic import generic_cortex_m7
+from converter.inspect.report import firmware_budgets, inspect_model
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from firmware.connection import Connection
+from firmware.elf import Elf
 from firmware.emulator.emulator import Emulator
 from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
@@ -127,3 +129,18 @@ def test_the_console_serves_a_model_without_images(tmp_path):
     np.testing.assert_array_equal(result.logits, want)
     assert result.best_class == int(np.argmax(expected[0]))
     assert "2 inputs of 2800 bytes, 2 outputs of 2800 bytes" in emulator.banner
+
+
+def test_a_small_arena_lies_in_dtcm(tmp_path):
+    """On the H743, where the linker and `inspect` have it, and with the same logits."""
+    model, board = planned(), get_board("nucleo_h743zi2")
+    elf = tmp_path / "firmware.elf"
+    build_model(model, board, elf)
+    dtcm = board.region("DTCM")
+    assert dtcm.base <= Elf(elf).address("arena") < dtcm.end
+    fit = firmware_budgets(inspect_model(model), board).fit
+    assert fit is not None
+    assert fit.board.arena_region == "DTCM"
+    emulated = EmulatedRuntime(model, board=board)
+    image = images_for(emulated, 1)[0]
+    np.testing.assert_array_equal(emulated.run(image)[0], open_runtime("host", model).run(image)[0])

@@ -36,12 +36,20 @@ def test_only_what_is_behind_the_cache_is_fetched():
 
 
 def test_an_arena_begins_behind_stack_and_data():
-    memory = arena_memory(F746, stack_bytes=4096, data_bytes=1000)
+    memory = arena_memory(F746, stack_bytes=4096, data_bytes=1000, arena_bytes=200_000)
     assert (memory.region, memory.fast_bytes) == (SRAM, 65536 - 4096 - 1024)
-    h743 = arena_memory(get_board("nucleo_h743zi2"), stack_bytes=8192, data_bytes=1000)
-    assert (h743.region.name, h743.fast_bytes) == ("AXI_SRAM", 0)
-    m4 = arena_memory(get_board("openmv_cam_m4"), stack_bytes=4096, data_bytes=1000)
-    assert m4.cache is None
+    openmv = get_board("openmv_cam_m4")
+    assert arena_memory(openmv, stack_bytes=4096, data_bytes=1000, arena_bytes=99).cache is None
+
+
+def test_an_arena_lies_in_dtcm_where_that_holds_it():
+    """Beside stack and data, with 8 KB for the application."""
+    board, sizes = get_board("nucleo_h743zi2"), {"stack_bytes": 8192, "data_bytes": 1024}
+    room = 131072 - 8192 - 1024 - 8192
+    fast = arena_memory(board, **sizes, arena_bytes=room)
+    assert (fast.region.name, fast.slow_bytes(0, room)) == ("DTCM", 0)
+    slow = arena_memory(board, **sizes, arena_bytes=room + 1)
+    assert (slow.region.name, slow.fast_bytes) == ("AXI_SRAM", 0)
 
 
 def test_formula_and_cache_model_agree(tmp_path):
