@@ -65,10 +65,10 @@ def test_the_search_says_what_the_benchmark_says(network, external):
     ops = planned[0].ops
     instructions = [schedule.cost(op).instructions for op in ops]
     model = CostModel(target)
-    memory = target.arena_memory(model.firmware(model.operators(arch), arch))
+    cost, firmware = model.cost(arch), model.firmware(model.operators(arch), arch)
+    memory = target.arena_memory(firmware, cost.arena_bytes)
     memories = {True: BOARD.external_flash(), False: BOARD.place(Use.CODE)}
     told = with_formula(planned, instructions, BOARD, memories[external], memory)
-    cost = model.cost(arch)
     assert cost.latency_ms == pytest.approx(told.high_ms, rel=1e-3, abs=0.06)
     # Weights in the other memory would be another time.
     other = with_formula(planned, instructions, BOARD, memories[not external], memory)

@@ -7,7 +7,7 @@ import pytest
 
 from boards import Use, board_names, get_board
 from boards.core import CPUS, CycleCounter
-from boards.placement import fill
+from boards.placement import fill, with_fast_arena
 from converter import footprint
 from converter.code_size import table
 from converter.compile.used import calls_of
@@ -55,7 +55,8 @@ def check_image(planned, arch, board, elf, streamed, weights="internal"):
         firmware.operators, firmware.row_bytes, streamed, systick=systick
     )
     assert image.address("__bss_end") - image.address("__data_start") == extent
-    for filled in fill(board, stack_bytes=board.stack_bytes, data_bytes=extent, arena_bytes=arena):
+    sizes = {"stack_bytes": board.stack_bytes, "data_bytes": extent, "arena_bytes": arena}
+    for filled in fill(with_fast_arena(board, **sizes), **sizes):
         for part in filled.parts:
             start = {
                 Use.STACK: "__stack_bottom", Use.DATA: "__data_start", Use.ARENA: "__arena_start"
