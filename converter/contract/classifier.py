@@ -6,7 +6,7 @@ from __future__ import annotations
 from converter.contract.contract import ContractError
 from converter.fused_ops import decoded
 from converter.tflite import Graph, Model, Operator, Tensor
-from tflm_custom_ops.ops import PatchEmbed
+from tflm_custom_ops.ops import operator_of
 
 _CHANNELS = (1, 3, 4)  # of images as files hold them
 _TO_PIXELS = [0, 2, 3, 1]  # of a TRANSPOSE
@@ -35,7 +35,7 @@ def _reads_planes(graph: Graph, op: Operator) -> bool:
         order = graph.tensors[op.inputs[1]].data
         return order is None or order.reshape(-1).tolist() == _TO_PIXELS
     params = decoded(graph, op)
-    return isinstance(params, PatchEmbed) and params.planes
+    return params is not None and operator_of(params).reads_planes
 
 
 def check_pixels(model: Model, image: Tensor) -> None:

@@ -239,6 +239,11 @@ class FusedOperator(Generic[P]):
         return None
 
     @property
+    def reads_planes(self) -> bool:
+        """Whether its input is an image in planes, [1, channels, height, width]."""
+        return False
+
+    @property
     def streaming(self) -> Streaming | None:
         """How it takes its input in strips of rows; None where it needs the whole."""
         return None

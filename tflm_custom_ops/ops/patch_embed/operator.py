@@ -165,6 +165,11 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
         return self.params.patches * int(self.params.linear.weights.size)
 
     @property
+    def reads_planes(self) -> bool:
+        """As the parameters say."""
+        return self.params.planes
+
+    @property
     def streaming(self) -> Streaming | None:
         """The image's rows of patches, one after the other; None for planes, of which a row of
         patches needs all but the end."""
