@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from boards import Use
 from converter import schedule
 from converter.board_fit import BoardFit
 from converter.inspect.report import ModelReport
 from converter.latency import ASSUMES, Estimate, Reads, cycles_per_instruction, estimate
 from converter.plan.accesses import access_bytes
-from converter.plan.fills import ArenaMemory, plan_fills
+from converter.plan.fills import memory_in, plan_fills
 from tflm_custom_ops.ops import operator_of
 
 _NAME = 48  # characters of a name that are shown
@@ -39,17 +38,9 @@ class PlacedBuffer:
     fast_bytes: int
 
 
-def arena_memory(fit: BoardFit) -> ArenaMemory:
-    """What the arena lies in."""
-    arena = next(f for f in fit.data if f.parts[-1].use is Use.ARENA)
-    start = arena.region.base + arena.parts[-1].offset
-    fast = max(0, arena.region.cached_base - start)
-    return ArenaMemory(arena.region, fast, fit.board.core.data_cache)
-
-
 def placed_buffers(found: ModelReport, fit: BoardFit) -> tuple[PlacedBuffer, ...]:
     """Every buffer, those with most accesses per byte first."""
-    memory, accesses = arena_memory(fit), access_bytes(found.stated)
+    memory, accesses = memory_in(fit.data, fit.board.core.data_cache), access_bytes(found.stated)
     placed = []
     for buffer, at in zip(found.stated.problem.buffers, found.offsets, strict=True):
         fast = min(buffer.size_bytes, max(0, memory.fast_bytes - at))
@@ -68,7 +59,8 @@ def latency(found: ModelReport, fit: BoardFit) -> Estimate | None:
         cost = schedule.cost(op)
         cycles += cost.instructions * cycles_per_instruction(core, operator_of(op).CODE)
         traffic += cost.weight_bytes
-    memory, reads = arena_memory(fit), [Reads(fit.constants_region, traffic)]
+    memory = memory_in(fit.data, fit.board.core.data_cache)
+    reads = [Reads(fit.constants_region, traffic)]
     if memory.cache is not None:
         fills = sum(plan_fills(found.stated, found.offsets, memory))
         reads.append(Reads(memory.region, fills * memory.cache.line_bytes))

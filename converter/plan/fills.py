@@ -10,13 +10,13 @@ records what a model of the cache counts beside this estimate.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from boards import Board, Use
 from boards.core import Cache
 from boards.memory import Region
-from boards.placement import fill, with_fast_arena
+from boards.placement import Filled, fill, with_fast_arena
 from converter.plan.lifetimes import STRIP_ID, ModelProblem, scratch_id, tensor_id
 from converter.tflite import Operator
 from tflm_custom_ops.ops import operator_of
@@ -53,11 +53,14 @@ def arena_memory(
 ) -> ArenaMemory:
     """What an arena lies in beside so much stack and static data."""
     sizes = {"stack_bytes": stack_bytes, "data_bytes": data_bytes, "arena_bytes": arena_bytes}
-    filled = fill(with_fast_arena(board, **sizes), **sizes)
+    return memory_in(fill(with_fast_arena(board, **sizes), **sizes), board.core.data_cache)
+
+
+def memory_in(filled: Iterable[Filled], cache: Cache | None) -> ArenaMemory:
+    """What the arena lies in, of regions with an image's parts."""
     arena = next(f for f in filled if f.parts[-1].use is Use.ARENA)
     start = arena.region.base + arena.parts[-1].offset
-    fast = max(0, arena.region.cached_base - start)
-    return ArenaMemory(arena.region, fast, board.core.data_cache)
+    return ArenaMemory(arena.region, max(0, arena.region.cached_base - start), cache)
 
 
 def stream_fills(streams: Sequence[Stream], at: int, memory: ArenaMemory) -> float:
