@@ -78,30 +78,6 @@ def _compile(model: bytes, board: Board, weights_in: str, plan: Plan | None) -> 
     return compiled
 
 
-def compile_to_directory(
-    model: bytes,
-    board: Board,
-    directory: Path,
-    *,
-    weights_in: str = WEIGHTS_AUTO,
-    plan: Plan | None = None,
-) -> None:
-    """Writes the compiled model (vit_model.*) into `directory`.
-
-    Args:
-      model: a fused and planned `.tflite`.
-      board: decides where the weights can go.
-      directory: made if missing.
-      weights_in: `internal` flash, `external`, or `auto`: internal when they fit there.
-      plan: memory plan instead of the file's own plan.
-
-    Raises:
-      FirmwareError: the board has no external flash.
-      ModelError: the model is not one that the compiled runtime runs.
-    """
-    _compile(model, board, weights_in, plan).write(directory)
-
-
 def _fast(board: Board, model: bytes, compiled: CompiledModel, stack_bytes: int | None) -> Board:
     """The board with the arena where its accesses cost least; `converter.inspect` says the same."""
     interface = compiled.interface
