@@ -67,8 +67,6 @@ def padded(candidate: Candidate) -> int:
 
 def choices(graph: Graph, ops: tuple[Params | None, ...], streamed: bool) -> Choices:
     """Candidates and base bytes of a graph; see :class:`Choices`."""
-    bare = model_problem(graph, ops, streamed, with_scratch=False).problem
-    live = live_bytes(bare, every_step=True)
     values = [
         0 if op is None else math.prod(graph.tensors[each.inputs[0]].shape)
         for op, each in zip(ops, graph.operators, strict=True)
@@ -81,12 +79,19 @@ def choices(graph: Graph, ops: tuple[Params | None, ...], streamed: bool) -> Cho
     return Choices(
         graph,
         streamed,
-        tuple(live.get(i + 1, 0) for i in range(len(ops))),
+        base_bytes(graph, ops, streamed),
         tuple(
             () if op is None else found[id(op), count]
             for op, count in zip(ops, values, strict=True)
         ),
     )
+
+
+def base_bytes(graph: Graph, ops: tuple[Params | None, ...], streamed: bool) -> tuple[int, ...]:
+    """Per operator the bytes that live besides scratch."""
+    bare = model_problem(graph, ops, streamed, with_scratch=False).problem
+    live = live_bytes(bare, every_step=True)
+    return tuple(live.get(i + 1, 0) for i in range(len(ops)))
 
 
 def schedule_graph(

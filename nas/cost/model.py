@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -26,50 +27,53 @@ import numpy as np
 from converter.code_size import ModelCall
 from converter.compile.used import convolution_call, fused_call
 from converter.latency import Reads, cycles_per_instruction, estimate
-from converter.plan.budget import choices, padded
+from converter.plan.budget import base_bytes, padded
 from converter.plan.fills import ArenaMemory, buffer_fills, stream_fills, token_reads
 from converter.plan.weightless import weightless_graph
-from converter.schedule import Candidate, has_good_tile
+from converter.schedule import Candidate, candidates, has_good_tile
 from keras_models.arch import ArchConfig, BlockRanks
 from nas.cost.targets import FLASH, LATENCY, Firmware, Target
 from tflm_custom_ops.builtins.conv_work import StemConvolution
-from tflm_custom_ops.ops import operator_of
+from tflm_custom_ops.ops import Params, operator_of
 from tflm_custom_ops.ops.streams import Stream
 
 CONVOLUTION = "CONV_2D"
-ATTENTION, MLP = 1, 2  # operators of a network of one block: patch embedding, these two, tail
+ATTENTION, MLP = "VitAttention", "VitMlp"  # of a block
+TAIL = 2  # operators behind the last block: LayerNorm and head
 
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleChoice:
     """One schedule of a kind of operator, e.g. "VitMlp": bytes of scratch in the arena, and what a
-    run costs."""
+    run costs; ``op`` is the operator so scheduled, None for a convolution."""
 
     operator: str
     scratch_bytes: int
     instructions: float
     weight_bytes: int
     good: bool
-    streams: tuple[Stream, ...] = ()
-    token_reads: float = 0.0  # bytes of the tensors that it fetches
+    op: Params | None = None
+
+    @functools.cached_property
+    def _reads(self) -> tuple[tuple[Stream, ...], float]:
+        """Streams of its scratch, and bytes of the tensors that it fetches. Of the schedules that
+        are compared few are chosen, and only theirs are asked for."""
+        if self.op is None:
+            return (), 0.0
+        operator = operator_of(self.op)
+        return operator.streams, token_reads(operator, operator.accesses.inputs[0])
 
     def fills(self, scratch_at: int, tokens_at: int, size: int, memory: ArenaMemory) -> float:
         """Line fills of the arena, with its scratch and ``size`` bytes of tensors there."""
-        streamed = stream_fills(self.streams, scratch_at, memory)
-        return streamed + buffer_fills(tokens_at, size, self.token_reads, memory)
+        streams, tokens = self._reads
+        streamed = stream_fills(streams, scratch_at, memory)
+        return streamed + buffer_fills(tokens_at, size, tokens, memory)
 
 
 def _choice(name: str, candidate: Candidate) -> ScheduleChoice:
     op, cost = candidate.op, candidate.cost
-    operator = operator_of(op)
     return ScheduleChoice(
-        name,
-        padded(candidate),
-        cost.instructions,
-        cost.weight_bytes,
-        has_good_tile(op),
-        operator.streams,
-        token_reads(operator, operator.accesses.inputs[0]),
+        name, padded(candidate), cost.instructions, cost.weight_bytes, has_good_tile(op), op
     )
 
 
@@ -163,22 +167,29 @@ class NetworkCost:
         )
 
 
-def _operators(arch: ArchConfig, streamed: bool, residual_bits: int) -> tuple[OpCost, ...]:
-    """Every operator of a (one-block) network."""
+def _operators(
+    arch: ArchConfig, streamed: bool, residual_bits: int, wanted: Callable[[str], bool]
+) -> list[OpCost]:
+    """The operators of a (one-block) network whose names are wanted, in order."""
     graph, ops = weightless_graph(arch, residual_bits)
-    found = choices(graph, ops, streamed)
-    convolutions = iter(_convolutions(arch))
-    costs = []
-    for i, op in enumerate(ops):
-        name = graph.operators[i].name
-        if op is None:
-            costs.append(dataclasses.replace(next(convolutions), base_bytes=found.base[i]))
+    base = base_bytes(graph, ops, streamed)
+    convolutions, costs = iter(_convolutions(arch)), []
+    for op, operator, size in zip(ops, graph.operators, base, strict=True):
+        if not wanted(operator.name):
             continue
-        ranked = sorted(found.candidates[i], key=lambda c: c.rank)
-        schedules = [_choice(name, c) for c in ranked]
-        constants = operator_of(op).constant_bytes
-        costs.append(OpCost(name, found.base[i], constants, tuple(schedules), fused_call(op)))
-    return tuple(costs)
+        if op is None:
+            costs.append(dataclasses.replace(next(convolutions), base_bytes=size))
+            continue
+        values = math.prod(graph.tensors[operator.inputs[0]].shape)
+        costs.append(_fused(operator.name, op, size, values))
+    return costs
+
+
+def _fused(name: str, op: Params, size: int, values: int) -> OpCost:
+    """A fused operator beside ``size`` bytes of tensors, with ``values`` values in its input."""
+    ranked = sorted(candidates(op, values), key=lambda c: c.rank)
+    schedules = tuple(_choice(name, c) for c in ranked)
+    return OpCost(name, size, operator_of(op).constant_bytes, schedules, fused_call(op))
 
 
 def _convolutions(arch: ArchConfig) -> list[OpCost]:
@@ -343,9 +354,9 @@ def _ends_of(
     )  # fmt: skip
     fields = dict(zip(names, geometry, strict=True))
     arch = ArchConfig.uniform(depth=1, heads=1, mlp_ratio=1.0, head_dim=8, **fields)
-    ops = _operators(arch, streamed, residual_bits)
-    first = next(i for i, op in enumerate(ops) if op.name == "VitAttention")
-    return ops[:first], ops[first + 2 :]
+    ops = _operators(arch, streamed, residual_bits, lambda name: name not in (ATTENTION, MLP))
+    first = len(ops) - TAIL
+    return tuple(ops[:first]), tuple(ops[first:])
 
 
 def _ends(
@@ -381,7 +392,8 @@ def _attention(
         tokens, dim, heads=(heads,), mlp_ratio=(1.0,), head_dim=head_dim,
         ranks=(BlockRanks(qkv=qkv, proj=proj),), attention=layout,
     )  # fmt: skip
-    return _operators(arch, False, residual_bits)[ATTENTION]
+    (found,) = _operators(arch, False, residual_bits, lambda name: name == ATTENTION)
+    return found
 
 
 @functools.cache
@@ -390,7 +402,8 @@ def _mlp(tokens: int, dim: int, hidden: int, fc1: int, fc2: int, residual_bits: 
         tokens, dim, heads=(1,), mlp_ratio=(hidden / dim,), head_dim=8,
         ranks=(BlockRanks(fc1=fc1, fc2=fc2),),
     )  # fmt: skip
-    return _operators(arch, False, residual_bits)[MLP]
+    (found,) = _operators(arch, False, residual_bits, lambda name: name == MLP)
+    return found
 
 
 __all__ = ["CostModel", "NetworkCost", "OpCost"]

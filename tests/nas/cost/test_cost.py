@@ -21,7 +21,7 @@ from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Firmware, Target
 from nas.space import Patch, RankRule, SearchSpace
 from nas.space.presets import SPACES
-from tflm_custom_ops.ops import operator_of
+from tflm_custom_ops.ops import FusedOperator, operator_of
 
 NINE = 9 * (ModelCall("VitMlp", ("vit_mlp",), "VitMlpParams"),)
 REAL = SearchSpace(
@@ -133,6 +133,24 @@ def test_speed_once_warm():
     for arch in archs:
         model.cost(arch)
     assert len(archs) / (time.process_time() - start) >= 200
+
+
+def test_only_the_schedules_of_a_network_are_asked_for_accesses(monkeypatch):
+    """A block has hundreds of schedules; what each loads and stores takes as long as its cost."""
+    asked, property_ = [], FusedOperator.accesses
+    monkeypatch.setattr(
+        FusedOperator, "accesses", property(lambda op: (asked.append(op), property_.fget(op))[1])
+    )
+    arch = ArchConfig.uniform(  # sizes of no other test, so that nothing is remembered
+        image_size=112, patch_size=8, channels=3, num_classes=3, embed_dim=76, depth=2, heads=1,
+        head_dim=20, mlp_ratio=2.25,
+    )  # fmt: skip
+    model = CostModel(Target.of_board(get_board("stm32f746g_disco")))
+    model.cost(arch)
+    operators = {type(op) for op in asked}
+    assert len(asked) == len(operators) == 5
+    model.cost(arch)
+    assert len(asked) == 5
 
 
 def test_limits():
