@@ -16,8 +16,6 @@ from typing import Any
 
 from keras_models.parts import (
     ACTIVATIONS,
-    ATTENTIONS,
-    NORMS,
     PATCHES,
     POOLS,
     ArchError,
@@ -30,6 +28,7 @@ from keras_models.parts import (
     check_ranks,
     check_ratio,
     check_relative,
+    check_scalars,
     check_stem,
     fail,
     known_fields,
@@ -106,21 +105,12 @@ class ArchConfig:
     # ---- validation ----------------------------------------------------------------------------
 
     def _check_scalars(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            fail("name", self.name, "a non-empty string")
-        check_int("image_size", self.image_size, 1, 4096)
-        check_int("channels", self.channels, 1, 64)
-        check_int("num_classes", self.num_classes, 1, 100_000)
+        check_scalars(self)
         check_int("patch_size", self.patch_size, 1, self.image_size)
         check_int("patch_padding", self.patch_padding, 0, self.patch_size - 1)
         check_int("embed_dim", self.embed_dim, 1, 8192)
         check_int("head_dim", self.head_dim, 1, 1024)
         check_choice("pool", self.pool, (*POOLS, PATCHES))
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("attention", self.attention, ATTENTIONS)
-        check_choice("norm", self.norm, NORMS)
-        if not isinstance(self.norm_epsilon, float) or not 0.0 < self.norm_epsilon <= 0.1:
-            fail("norm_epsilon", self.norm_epsilon, "a float above 0 and at most 0.1")
         check_relative("relative_position", self.relative_position, self.attention)
 
     def _check_patches(self) -> None:

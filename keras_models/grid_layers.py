@@ -111,11 +111,11 @@ def windows(keras_module: Any, ops: Any, register: Any) -> Any:
     return Windows
 
 
-def grid_dot_product(keras_module: Any, ops: Any, register: Any) -> Any:
+def grid_dot_product(scaled_dot_product: Any, keras_module: Any, ops: Any, register: Any) -> Any:
     normal = keras_module.initializers.TruncatedNormal
 
     @register
-    class GridDotProduct(keras_module.layers.Layer):  # type: ignore[misc]
+    class GridDotProduct(scaled_dot_product):  # type: ignore[misc]
         """softmax(q.k^T / sqrt(head_dim) + bias).v of all heads of tokens that form a grid.
 
         Input and output as of `ScaledDotProduct`; tokens are those of one window, row after row,
@@ -132,12 +132,11 @@ def grid_dot_product(keras_module: Any, ops: Any, register: Any) -> Any:
             self, heads: int, head_dim: int, side: int, prefix: int = 0, window: int = 0,
             shift: int = 0, bias: bool = False, relative: int = 0, **kwargs: Any,
         ) -> None:  # fmt: skip
-            super().__init__(**kwargs)
+            super().__init__(heads, head_dim, **kwargs)
             self.own = {
-                "heads": heads, "head_dim": head_dim, "side": side, "prefix": prefix,
-                "window": window, "shift": shift, "bias": bias, "relative": relative,
+                "side": side, "prefix": prefix, "window": window, "shift": shift, "bias": bias,
+                "relative": relative,
             }  # fmt: skip
-            self.heads, self.head_dim = heads, head_dim
             self.bias_rows = bias_entries(window or side) if bias else None
             self.mask = shift_mask(side, window, shift) if shift else None
             self.entries = relative_entries(side, prefix, relative) if relative else None
@@ -158,27 +157,18 @@ def grid_dot_product(keras_module: Any, ops: Any, register: Any) -> Any:
                 )
             self.built = True
 
-        def _by_head(self, x: Any) -> Any:
-            x = ops.reshape(x, (-1, x.shape[1], self.heads, self.head_dim))
-            return ops.transpose(x, (0, 2, 1, 3))
-
-        def call(self, inputs: Any) -> Any:
-            packed = not isinstance(inputs, list | tuple)
-            q, k, v = ops.split(inputs, 3) if packed else inputs
-            tokens = q.shape[1]
-            q, k, v = self._by_head(q), self._by_head(k), self._by_head(v)
-            q = q * self.head_dim**-0.5
-            scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
+        def _scores(self, q: Any, k: Any) -> Any:
+            scores = super()._scores(q, k)
             if self.entries is not None:
                 table = ops.transpose(self._entries(self.keys, q), (0, 2, 1))
                 scores = scores + self._by_query(q, table)
-            scores = self._placed(scores)
-            shares = ops.narrow(ops.softmax(ops.wide(scores), axis=-1), v)
-            out = ops.matmul(shares, v)
+            return self._placed(scores)
+
+        def _context(self, shares: Any, v: Any) -> Any:
+            out = super()._context(shares, v)
             if self.entries is not None:
                 out = out + self._by_query(shares, self._entries(self.values, v))
-            out = ops.transpose(out, (0, 2, 1, 3))
-            return ops.reshape(out, (-1, tokens, self.heads * self.head_dim))
+            return out
 
         def _entries(self, table: Any, like: Any) -> Any:
             """[tokens, tokens, head_dim]: row and column entry of each pair."""
@@ -206,10 +196,6 @@ def grid_dot_product(keras_module: Any, ops: Any, register: Any) -> Any:
             scores = ops.reshape(scores, (-1, len(self.mask), self.heads, tokens, tokens))
             scores = scores + (bias + ops.constant(self.mask[:, None], scores))
             return ops.reshape(scores, (-1, self.heads, tokens, tokens))
-
-        def compute_output_shape(self, input_shape: Any) -> Any:
-            first = input_shape[0] if isinstance(input_shape[0], list | tuple) else input_shape
-            return (*first[:-1], self.heads * self.head_dim)
 
         def get_config(self) -> dict[str, Any]:
             return {**super().get_config(), **self.own}

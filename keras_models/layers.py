@@ -137,16 +137,19 @@ def ops_for(keras_module: Any) -> Any:
 def layers_for(keras_module: Any) -> Layers:
     """The layer classes for `keras` (Keras 3) or `tf_keras`."""
     ops = ops_for(keras_module)
+    scaled_dot_product = _scaled_dot_product(keras_module, ops)
     return Layers(
         keras=keras_module,
         LayerNorm=_layer_norm(keras_module, ops),
         PositionEmbedding=_position_embedding(keras_module, ops),
-        ScaledDotProduct=_scaled_dot_product(keras_module, ops),
+        ScaledDotProduct=scaled_dot_product,
         Activation=_activation(keras_module, ops),
         TokenPool=_token_pool(keras_module, ops),
         PatchMerge=_patch_merge(keras_module, ops),
         Windows=windows(keras_module, ops, _register(keras_module)),
-        GridDotProduct=grid_dot_product(keras_module, ops, _register(keras_module)),
+        GridDotProduct=grid_dot_product(
+            scaled_dot_product, keras_module, ops, _register(keras_module)
+        ),
     )
 
 
@@ -250,14 +253,21 @@ def _scaled_dot_product(keras_module: Any, ops: Any) -> Any:
             x = ops.reshape(x, (-1, x.shape[1], self.heads, self.head_dim))
             return ops.transpose(x, (0, 2, 1, 3))
 
+        def _scores(self, q: Any, k: Any) -> Any:
+            """Of scaled queries; (batch, heads, tokens, tokens)."""
+            return ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
+
+        def _context(self, shares: Any, v: Any) -> Any:
+            return ops.matmul(shares, v)
+
         def call(self, inputs: Any) -> Any:
             packed = not isinstance(inputs, list | tuple)
             q, k, v = ops.split(inputs, 3) if packed else inputs
             tokens = q.shape[1]
             q, k, v = self._by_head(q), self._by_head(k), self._by_head(v)
-            scores = ops.matmul(q * self.head_dim**-0.5, ops.transpose(k, (0, 1, 3, 2)))
+            scores = self._scores(q * self.head_dim**-0.5, k)
             shares = ops.narrow(ops.softmax(ops.wide(scores), axis=-1), v)
-            out = ops.transpose(ops.matmul(shares, v), (0, 2, 1, 3))
+            out = ops.transpose(self._context(shares, v), (0, 2, 1, 3))
             return ops.reshape(out, (-1, tokens, self.heads * self.head_dim))
 
         def compute_output_shape(self, input_shape: Any) -> Any:

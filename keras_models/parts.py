@@ -239,6 +239,20 @@ class TransformerBlock:
         return self.places.tokens * (linear + products)
 
 
+def check_scalars(arch: Any) -> None:
+    """Raises `ArchError` for what every kind of architecture has."""
+    if not isinstance(arch.name, str) or not arch.name:
+        fail("name", arch.name, "a non-empty string")
+    check_int("image_size", arch.image_size, 1, 4096)
+    check_int("channels", arch.channels, 1, 64)
+    check_int("num_classes", arch.num_classes, 1, 100_000)
+    check_choice("activation", arch.activation, ACTIVATIONS)
+    check_choice("attention", arch.attention, ATTENTIONS)
+    check_choice("norm", arch.norm, NORMS)
+    if not isinstance(arch.norm_epsilon, float) or not 0.0 < arch.norm_epsilon <= 0.1:
+        fail("norm_epsilon", arch.norm_epsilon, "a float above 0 and at most 0.1")
+
+
 def check_ratio(field: str, ratio: object, width: int) -> None:
     """Raises `ArchError` unless width * ratio is a positive integer."""
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio <= 0:

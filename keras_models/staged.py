@@ -15,15 +15,12 @@ from typing import Any
 
 from keras_models.arch import ArchConfig
 from keras_models.parts import (
-    ACTIVATIONS,
-    ATTENTIONS,
-    NORMS,
     ArchError,
     BlockRanks,
     StemLayer,
     TransformerBlock,
     check_choice,
-    check_int,
+    check_scalars,
     check_stem,
     fail,
     known_fields,
@@ -72,40 +69,24 @@ class StagedConfig:
     norm_epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        self._check_scalars()
+        check_scalars(self)
         check_stem(self.stem, self.image_size)
         self._check_stages()
 
     # ---- validation ----------------------------------------------------------------------------
 
-    def _check_scalars(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            fail("name", self.name, "a non-empty string")
-        check_int("image_size", self.image_size, 1, 4096)
-        check_int("channels", self.channels, 1, 64)
-        check_int("num_classes", self.num_classes, 1, 100_000)
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("attention", self.attention, ATTENTIONS)
-        check_choice("norm", self.norm, NORMS)
-        if not isinstance(self.norm_epsilon, float) or not 0.0 < self.norm_epsilon <= 0.1:
-            fail("norm_epsilon", self.norm_epsilon, "a float above 0 and at most 0.1")
-
     def _check_stages(self) -> None:
         if not isinstance(self.stages, tuple) or not self.stages:
             fail("stages", self.stages, "a non-empty tuple of ConvStage and AttentionStage")
-        grid, attention = self._stem_grid, False
+        grid, tokens = self._stem_grid, False
         for i, stage in enumerate(self.stages):
             field = f"stages[{i}]"
-            if isinstance(stage, AttentionStage):
-                stage.validate(field, grid, self.attention)
-                attention = True
-            elif not isinstance(stage, ConvStage):
+            if not isinstance(stage, Stage):
                 fail(field, stage, "a ConvStage or an AttentionStage")
-            elif attention:
+            if tokens and not stage.of_tokens:
                 fail(f"{field}.blocks", stage.blocks, '"attention": convolutions come first')
-            else:
-                stage.validate(field, grid)
-            grid = stage.output(grid)
+            stage.validate(field, grid, self.attention)
+            grid, tokens = stage.output(grid), stage.of_tokens
 
     # ---- derived sizes -------------------------------------------------------------------------
 
@@ -143,27 +124,20 @@ class StagedConfig:
         found: dict[int, TransformerBlock] = {}
         first = 0
         for stage, source in self.walk():
-            if isinstance(stage, AttentionStage):
-                side = stage.output(source).side
-                found |= {first + b: stage.block(b, side) for b in range(stage.depth)}
+            found |= dict(enumerate(stage.transformer_blocks(source), first))
             first += stage.depth
         return found
 
     @property
     def ends_in_tokens(self) -> bool:
         """Whether the last stage's output is normed before the mean."""
-        return isinstance(self.stages[-1], AttentionStage)
+        return self.stages[-1].of_tokens
 
     @property
     def params(self) -> int:
         """Trainable parameters of the whole network."""
         width, packed = self.sources[-1].width, self.attention == "packed"
-        stages = sum(
-            stage.params(source, packed)
-            if isinstance(stage, AttentionStage)
-            else stage.params(source)
-            for stage, source in self.walk()
-        )
+        stages = sum(stage.params(source, packed) for stage, source in self.walk())
         norm = 2 * width if self.ends_in_tokens else 0
         head = linear_params(width, self.num_classes, 0)
         return stem_params(self.stem, self.channels) + stages + norm + head
@@ -172,10 +146,7 @@ class StagedConfig:
     def macs(self) -> int:
         """Multiply-accumulates of one inference; norms, softmax and adds are not counted."""
         packed = self.attention == "packed"
-        stages = sum(
-            stage.macs(source, packed) if isinstance(stage, AttentionStage) else stage.macs(source)
-            for stage, source in self.walk()
-        )
+        stages = sum(stage.macs(source, packed) for stage, source in self.walk())
         stem = stem_macs(self.stem, self.channels, self.image_size)
         return stem + stages + self.sources[-1].width * self.num_classes
 

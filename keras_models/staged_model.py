@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from keras_models.blocks import NetworkBuilder, transformer_block
 from keras_models.staged import StagedConfig
-from keras_models.stages import KERNEL, AttentionStage, Convolution, ConvStage, StageGrid
+from keras_models.stages import (
+    ATTENTION_BLOCKS,
+    CONV_BLOCKS,
+    KERNEL,
+    AttentionStage,
+    Convolution,
+    ConvStage,
+    StageGrid,
+)
 
 DEPTHWISE = "_depth_conv"  # the name of a depthwise layer ends so
 
@@ -17,7 +26,6 @@ def normalized_convolutions(arch: StagedConfig) -> tuple[str, ...]:
     return tuple(
         f"stage{i}_block{block}_{layer.name}"
         for i, (stage, source) in enumerate(arch.walk())
-        if isinstance(stage, ConvStage)
         for block, layers in enumerate(stage.convolutions(source))
         for layer in layers
         if layer.batch_norm
@@ -28,16 +36,7 @@ def stages(build: NetworkBuilder, x: Any, arch: StagedConfig) -> Any:
     """From the stem's map (batch, side, side, channels) to (batch, width), the mean of the last."""
     first = 0  # of the stage, among all blocks
     for i, (stage, source) in enumerate(arch.walk()):
-        name = f"stage{i}"
-        if isinstance(stage, ConvStage):
-            for block, layers in enumerate(stage.convolutions(source)):
-                make = _BLOCKS[stage.blocks]
-                x = make(build, x, layers, first + block, f"{name}_block{block}")
-        else:
-            x = _tokens(build, x, stage, source, name)
-            side = stage.output(source).side
-            for block in range(stage.depth):
-                x = transformer_block(build, x, stage.block(block, side), first + block)
+        x = _STAGES[stage.blocks](build, x, stage, source, f"stage{i}", first)
         first += stage.depth
     if not arch.ends_in_tokens:
         return build.kit.keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -89,6 +88,15 @@ def _separable(
 
 _BLOCKS = {"residual": _residual, "separable": _separable}
 
+
+def _conv_stage(
+    build: NetworkBuilder, x: Any, stage: ConvStage, source: StageGrid, name: str, first: int
+) -> Any:
+    for block, layers in enumerate(stage.convolutions(source)):
+        x = _BLOCKS[stage.blocks](build, x, layers, first + block, f"{name}_block{block}")
+    return x
+
+
 # ---- from pixels or tokens to a stage's tokens ---------------------------------------------------
 
 
@@ -124,3 +132,18 @@ def _down(
     return layers.Conv2D(
         stage.width, kernel, strides=stage.stride, padding=padding, name=f"{name}_down"
     )(x)
+
+
+def _attention_stage(
+    build: NetworkBuilder, x: Any, stage: AttentionStage, source: StageGrid, name: str, first: int
+) -> Any:
+    x = _tokens(build, x, stage, source, name)
+    for index, block in enumerate(stage.transformer_blocks(source), first):
+        x = transformer_block(build, x, block, index)
+    return x
+
+
+_STAGES: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(CONV_BLOCKS, _conv_stage),
+    ATTENTION_BLOCKS: _attention_stage,
+}

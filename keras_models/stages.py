@@ -95,8 +95,12 @@ class ConvStage:
     stride: int = 1
     batch_norm: bool = later(True)
 
-    def validate(self, field: str, source: StageGrid) -> None:
+    of_tokens: ClassVar[bool] = False
+    beside_blocks: ClassVar[str] = ""
+
+    def validate(self, field: str, source: StageGrid, attention: str) -> None:
         """Raises `ArchError` if a field is wrong, or the stage cannot follow `source`."""
+        del attention
         check_choice(f"{field}.blocks", self.blocks, CONV_BLOCKS)
         check_int(f"{field}.width", self.width, 1, 4096)
         check_int(f"{field}.depth", self.depth, 1, 256)
@@ -106,6 +110,15 @@ class ConvStage:
 
     def output(self, source: StageGrid) -> StageGrid:
         return StageGrid(source.side // self.stride, self.width)
+
+    def transformer_blocks(self, source: StageGrid) -> tuple[TransformerBlock, ...]:
+        """None."""
+        del source
+        return ()
+
+    def without_batch_norm(self) -> ConvStage:
+        """Where it is folded into the convolutions."""
+        return dataclasses.replace(self, batch_norm=False)
 
     def convolutions(self, source: StageGrid) -> tuple[tuple[Convolution, ...], ...]:
         """Those of each block, in order of execution."""
@@ -119,12 +132,14 @@ class ConvStage:
             )
         return tuple(found)
 
-    def params(self, source: StageGrid) -> int:
+    def params(self, source: StageGrid, packed: bool) -> int:
         """Trainable parameters."""
+        del packed
         return sum(c.params for block in self.convolutions(source) for c in block)
 
-    def macs(self, source: StageGrid) -> int:
+    def macs(self, source: StageGrid, packed: bool) -> int:
         """Multiply-accumulates of one inference."""
+        del packed
         return sum(c.macs for block in self.convolutions(source) for c in block)
 
 
@@ -172,6 +187,7 @@ class AttentionStage:
     """
 
     blocks: ClassVar[str] = ATTENTION_BLOCKS
+    of_tokens: ClassVar[bool] = True
 
     width: int
     heads: tuple[int, ...]
@@ -278,6 +294,27 @@ class AttentionStage:
             ),
         )
 
+    def transformer_blocks(self, source: StageGrid) -> tuple[TransformerBlock, ...]:
+        """All blocks, in order."""
+        side = self.output(source).side
+        return tuple(self.block(b, side) for b in range(self.depth))
+
+    def convolutions(self, source: StageGrid) -> tuple[tuple[Convolution, ...], ...]:
+        """None in its blocks."""
+        del source
+        return ()
+
+    def without_batch_norm(self) -> AttentionStage:
+        """It has none."""
+        return self
+
+    @property
+    def beside_blocks(self) -> str:
+        """Layers that are no transformer block's, as text; "" for none."""
+        if self.down == "none" and not self.norm:
+            return ""
+        return f"a stage with down={self.down!r}, norm={self.norm}"
+
     def output(self, source: StageGrid) -> StageGrid:
         return StageGrid(source.side // self.stride, self.width)
 
@@ -290,7 +327,7 @@ class AttentionStage:
         side = self.output(source).side
         other = {"none": 0, "patch": self.width, "conv": self.width}
         other["merge"] = 2 * self.stride**2 * source.width  # the norm's
-        blocks = sum(self.block(b, side).params(packed) for b in range(self.depth))
+        blocks = sum(block.params(packed) for block in self.transformer_blocks(source))
         positions = side**2 * self.width if self.position else 0
         norm = 2 * self.width if self.norm else 0
         return self._down_weights(source) + other[self.down] + norm + positions + blocks
@@ -298,7 +335,7 @@ class AttentionStage:
     def macs(self, source: StageGrid, packed: bool) -> int:
         """Multiply-accumulates of one inference: linear layers, Q.K^T and attention.V."""
         side = self.output(source).side
-        blocks = sum(self.block(b, side).macs(packed) for b in range(self.depth))
+        blocks = sum(block.macs(packed) for block in self.transformer_blocks(source))
         return side**2 * self._down_weights(source) + blocks
 
 

@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_models.arch import ArchConfig
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.staged_model import DEPTHWISE, normalized_convolutions
-from keras_models.stages import ConvStage
 from keras_models.vit import weight_name
 
 Floats = NDArray[np.float32]
@@ -67,7 +65,7 @@ def fold(model: Any, arch: Architecture) -> Folded:
 def _normalized(arch: Architecture) -> list[str]:
     """Convolutions with a batch normalization."""
     names = [f"stem{i}" for i, layer in enumerate(arch.stem) if layer.batch_norm]
-    return names if isinstance(arch, ArchConfig) else [*names, *normalized_convolutions(arch)]
+    return [*names, *normalized_convolutions(arch)] if isinstance(arch, StagedConfig) else names
 
 
 def _without_norms(arch: Architecture) -> Architecture:
@@ -77,10 +75,7 @@ def _without_norms(arch: Architecture) -> Architecture:
         "norm": "clean",
     }
     if isinstance(arch, StagedConfig):
-        changes["stages"] = tuple(
-            dataclasses.replace(stage, batch_norm=False) if isinstance(stage, ConvStage) else stage
-            for stage in arch.stages
-        )
+        changes["stages"] = tuple(stage.without_batch_norm() for stage in arch.stages)
     return arch.replace(**changes)
 
 

@@ -35,7 +35,6 @@ from converter.quantize.ptq import MINMAX, Floats, check_calibration, quantize
 from keras_models.datasets import Dataset
 from keras_models.datasets.core import Split
 from keras_models.staged import Architecture, StagedConfig
-from keras_models.stages import AttentionStage
 from keras_models.training.checkpoint import (
     CheckpointError,
     Progress,
@@ -154,9 +153,7 @@ def expect_trainable(arch: Architecture) -> None:
     if any(block.places.matter for block in arch.transformer_blocks.values()):
         what = "windows or relative position"
     elif isinstance(arch, StagedConfig):
-        for stage in arch.stages:
-            if isinstance(stage, AttentionStage) and (stage.down != "none" or stage.norm):
-                what = f"a stage with down={stage.down!r}, norm={stage.norm}"
+        what = next((stage.beside_blocks for stage in arch.stages if stage.beside_blocks), "")
     if what:
         raise QatError(
             f"{arch.name!r} has {what}, whose rounding is not trained; quantize it without "
