@@ -34,11 +34,6 @@ class FlashTool:
     external_loader: str | None = None
     stm32: bool = True
 
-    @property
-    def openocd_arguments(self) -> str | None:
-        """OpenOCD's arguments that select the board, or None."""
-        return " ".join(f"-f {name}" for name in self.openocd_configs) or None
-
 
 @dataclasses.dataclass(frozen=True)
 class CubeIde:

@@ -27,7 +27,7 @@ from boards.console import (
 from boards.core import CACHE_SIZES, CPU_OF, MPU_REGIONS, NO_FPU, Core, Cpu
 from boards.keys import DEFAULT_STACK_BYTES, KEYS
 from boards.memory import Region, Use
-from boards.reader import DOCUMENT, MOST_BYTES, ObjectReader, parse_json
+from boards.reader import DOCUMENT, MOST_BYTES, ObjectReader, is_device, parse_json
 from boards.regions_file import (
     SMALLEST_CODE_REGION_BYTES,
     read_places,
@@ -117,6 +117,11 @@ def _sources(reader: ObjectReader, folder: Path) -> tuple[Path, ...]:
             raise ValueError(
                 f"{reader.where}: sources has {json.dumps(value)}, expected a name of letters, "
                 "digits and _ . + - (build systems split others); rename the file"
+            )
+        if is_device(path.name):
+            raise ValueError(
+                f"{reader.where}: sources has {json.dumps(value)}, expected another name: Windows "
+                "takes this one for a device"
             )
         if path.name in [other.name for other in found]:
             raise ValueError(f"{reader.where}: two sources are called {path.name}")

@@ -18,7 +18,16 @@ _SHOWN = 60  # characters of a wrong value in a message
 TEXT_MOST = 64
 _TEXT = rf"[A-Za-z0-9 .,:+_()/#=-]{{1,{TEXT_MOST}}}"
 _SENTENCE = r"[^\x00-\x1f\x7f]{1,1000}"
+# Windows has no files of these names, whatever follows the first dot.
+_DEVICES = frozenset(
+    ("CON", "PRN", "AUX", "NUL", *(f"{p}{n}" for p in ("COM", "LPT") for n in "123456789"))
+)
 TEXT_WORDS = "letters, digits, spaces and . , : + _ ( ) / # = -"
+
+
+def is_device(file_name: str) -> bool:
+    """Whether Windows takes a file's name for a device."""
+    return file_name.split(".")[0].upper() in _DEVICES
 
 
 def parse_json(where: str, text: str) -> Any:

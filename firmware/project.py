@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from boards import Board
+from boards.reader import is_device
 from firmware.build_flags import FLAGS, BuildFlags
 from firmware.errors import FirmwareError
 from firmware.render import board_header, external_image_header, linker_script
@@ -42,7 +43,7 @@ RESERVED_NAMES = frozenset((
     "all", "ALL_BUILD", "clean", "depend", "edit_cache", "help", "install", "install-strip",
     "list_install_components", "INSTALL", "package", "PACKAGE", "package_source", "preinstall",
     "rebuild_cache", "RUN_TESTS", "test", "ZERO_CHECK", "flash-openocd", "flash-cubeprogrammer",
-    "mbed-os", "mbed-baremetal",
+    "codegen", "mbed-os", "mbed-baremetal",
 ))  # fmt: skip
 
 
@@ -50,7 +51,8 @@ def check_project_name(name: str) -> None:
     """Refuses a name that a build system would take for something else.
 
     Raises:
-      FirmwareError: not 1 to 64 letters, digits, '_' and '-', or a target of the build system's.
+      FirmwareError: not 1 to 64 letters, digits, '_' and '-', a target of the build system's, or a
+        device on Windows.
     """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", name):
         shown = name if len(name) <= 64 else name[:61] + "..."
@@ -61,6 +63,8 @@ def check_project_name(name: str) -> None:
         raise FirmwareError(
             f"project name {name!r} is a target of the build system's, expected another"
         )
+    if is_device(name):
+        raise FirmwareError(f"project name {name!r} is a device on Windows, expected another")
 
 
 class Group(enum.Enum):

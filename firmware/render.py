@@ -10,7 +10,7 @@ from boards.clock import Clock, FixedClock
 from boards.console import Console, Pin, PortableConsole
 from boards.core import CycleCounter
 from boards.stm32 import QuadSpi, Stm32
-from firmware.escape import c_comment, c_string
+from firmware.escape import c_comment, c_string, linker_word
 from firmware.template import render
 
 _LICENSE = "SPDX-License-Identifier: Apache-2.0"
@@ -37,7 +37,7 @@ _ATTRIBUTES = {
 def _region_line(region: Region) -> str:
     attributes = _ATTRIBUTES[region.kind]
     return (
-        f"  {region.name} ({attributes}) : ORIGIN = {region.base:#010x}, "
+        f"  {linker_word(region.name)} ({attributes}) : ORIGIN = {region.base:#010x}, "
         f"LENGTH = {region.size_bytes}"
     )
 

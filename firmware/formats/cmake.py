@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from boards import Board
 from firmware.elf import MemoryUse
-from firmware.escape import cmake_argument
+from firmware.escape import cmake_argument, cmake_comment, json_text, markdown_text
 from firmware.formats.common import has_external_weights, memory_table, use_section
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.template import indented, render
@@ -22,13 +22,15 @@ def _program_commands(board: Board, name: str, external: bool) -> list[tuple[str
     """(target, command) of each way to program the board."""
     elf = f"$<TARGET_FILE:{name}>"
     tool = board.flash_tool
-    external_loader = f" -el {tool.external_loader}" if external and tool.external_loader else ""
+    loader = tool.external_loader if external else None
+    external_loader = f" -el {cmake_argument(loader)}" if loader else ""
     # OpenOCD's stock board files do not drive the QSPI flash: it gets the internal part only.
     openocd_image = f"{name}.bin {board.region(board.code_region).base:#010x}" if external else elf
     program = f"program {openocd_image} verify reset exit"
     commands = []
-    if tool.openocd_arguments is not None:
-        commands.append(("flash-openocd", f'openocd {tool.openocd_arguments} -c "{program}"'))
+    if tool.openocd_configs:
+        configs = " ".join(f"-f {cmake_argument(path)}" for path in tool.openocd_configs)
+        commands.append(("flash-openocd", f'openocd {configs} -c "{program}"'))
     if tool.stm32:
         command = f"STM32_Programmer_CLI -c port=SWD{external_loader} -w {elf} -v -rst"
         commands.append(("flash-cubeprogrammer", command))
@@ -72,7 +74,7 @@ def _lists(project: Project, external: bool) -> str:
     )
     return render(
         "cmake/CMakeLists.txt",
-        TITLE=board.title,
+        TITLE=cmake_comment(board.title),
         NAME=name,
         CORE_FLAGS=" ".join(board.core.compiler_flags()),
         LINKER_SCRIPT=str(LINKER_SCRIPT),
@@ -85,7 +87,7 @@ def _lists(project: Project, external: bool) -> str:
         CXX_OPTIONS=_cxx_options(project),
         INCLUDES=indented([str(d) for d in project.include_directories(Group.FIRMWARE)]),
         COMPILE_OPTIONS=indented(
-            [*flags.common, *flags.warnings, *(f"-D{define}" for define in project.defines)]
+            [*flags.common, *flags.warnings, *(cmake_argument(f"-D{d}") for d in project.defines)]
         ),
         C_STANDARD=flags.c_standard,
         LINK_OPTIONS=indented(flags.link),
@@ -124,8 +126,8 @@ def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
     return render(
         "cmake/README.md",
         NAME=project.name,
-        TITLE=board.title,
-        PART=board.part,
+        TITLE=markdown_text(board.title),
+        PART=markdown_text(board.part),
         MEGAHERTZ=str(board.clock.system_hz // 1_000_000),
         USE=use_section(project),
         EXTERNAL_NOTE=note,
@@ -140,7 +142,10 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
     external = has_external_weights(project)
     texts = (
         ("CMakeLists.txt", _lists(project, external)),
-        ("CMakePresets.json", render("cmake/CMakePresets.json", TITLE=project.board.title)),
+        (
+            "CMakePresets.json",
+            render("cmake/CMakePresets.json", TITLE=json_text(project.board.title)),
+        ),
         (
             "cmake/arm-none-eabi.cmake",
             render("cmake/toolchain.cmake", CORE=project.board.core.name),

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from boards import Board
 from boards.console import Console, PortableConsoleKind
 from firmware.elf import MemoryUse
+from firmware.escape import shell_word
 from firmware.project import Project
 
 
@@ -59,6 +61,12 @@ def sending(project: Project, how: str, commands: Sequence[str]) -> str:
     return _IMAGES.format(how=how, commands="\n".join(commands))
 
 
+def openocd_arguments(board: Board) -> str:
+    """OpenOCD's arguments that select the board, for a shell."""
+    names = [shell_word(name) for name in board.flash_tool.openocd_configs]
+    return " ".join(f"-f {name}" for name in names or ["CONFIGURATION"])
+
+
 def use_section(project: Project) -> str:
     """How to talk to the firmware, for a README."""
     board = project.board
@@ -70,7 +78,7 @@ def use_section(project: Project) -> str:
         if console.kind is PortableConsoleKind.SEMIHOSTING:
             how = _SEMIHOSTING
             commands = [
-                f"openocd {board.flash_tool.openocd_arguments or '-f CONFIGURATION'} -c init "
+                f"openocd {openocd_arguments(board)} -c init "
                 '-c "arm semihosting enable" -c "arm semihosting_redirect tcp 2323 stdio" '
                 '-c "reset run"',
                 CLIENT.format(port="socket://localhost:2323"),

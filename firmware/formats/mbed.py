@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from boards.core import CycleCounter
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
+from firmware.escape import cmake_argument, cmake_comment, markdown_text, shell_word
 from firmware.formats.common import CLIENT, has_external_weights, sending
 from firmware.project import INCLUDE_DIRECTORIES, Group, Project, ProjectFile
 from firmware.template import indented, render
@@ -118,7 +119,7 @@ def _check(project: Project) -> str:
         raise FirmwareError(
             "--format=mbed has the weights in internal flash only; use --format=cmake for QSPI"
         )
-    return board.mbed_target
+    return shell_word(board.mbed_target)
 
 
 def _cxx_settings(project: Project) -> str:
@@ -140,12 +141,12 @@ def _lists(project: Project, layout: Layout) -> str:
     units = [f for f in project.translation_units() if _keep(f)]
     return render(
         "mbed/CMakeLists.txt",
-        TITLE=project.board.title,
+        TITLE=cmake_comment(project.board.title),
         NAME=project.name,
         SETUP=layout.setup,
-        SOURCES=indented(["src/mbed/main.cc", *(str(f.path) for f in units)]),
+        SOURCES=indented(["src/mbed/main.cc", *(cmake_argument(str(f.path)) for f in units)]),
         INCLUDES=indented([str(d) for d in (*INCLUDE_DIRECTORIES, *project.extra_includes)]),
-        DEFINES=indented([*_DEFINES, *project.defines]),
+        DEFINES=indented([cmake_argument(d) for d in (*_DEFINES, *project.defines)]),
         MBED_TARGET="mbed-baremetal",
         CXX_SETTINGS=_cxx_settings(project),
         KERNEL_SOURCES=indented([str(f.path) for f in units if f.group is Group.KERNEL]),
@@ -164,7 +165,7 @@ def _files(project: Project, layout: Layout, configuration: str) -> tuple[Projec
             render(
                 "mbed/README.md",
                 NAME=project.name,
-                TITLE=project.board.title,
+                TITLE=markdown_text(project.board.title),
                 MBED_BOARD=project.board.mbed_target or "",
                 BUILD=layout.build,
                 BAUD=str(project.board.console.baud),

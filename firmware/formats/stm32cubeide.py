@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from boards import Board
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
+from firmware.escape import markdown_text
 from firmware.formats.common import has_external_weights, memory_table, use_section
 from firmware.formats.cproject import ConfigurationWriter, cproject
 from firmware.formats.cproject_tools import CONFIGURATIONS, Configuration
@@ -164,8 +165,8 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
     readme = render(
         "stm32cubeide/README.md",
         NAME=project.name,
-        TITLE=board.title,
-        PART=board.part,
+        TITLE=markdown_text(board.title),
+        PART=markdown_text(board.part),
         MEGAHERTZ=str(board.clock.system_hz // 1_000_000),
         USE=use_section(project),
         EXTERNAL_NOTE=_external_note(board, project),

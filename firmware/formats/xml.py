@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape, quoteattr
+from firmware.escape import xml_attribute, xml_text
 
 
 class Element:
@@ -18,21 +18,15 @@ class Element:
     def render(self, depth: int = 0) -> str:
         """The element, indented by `depth` tabs."""
         indent = "\t" * depth
-        attributes = "".join(f" {key}={_quoted(value)}" for key, value in self.attributes.items())
+        attributes = "".join(
+            f" {key}={xml_attribute(value)}" for key, value in self.attributes.items()
+        )
         if not self.children and not self.text:
             return f"{indent}<{self.tag}{attributes}/>\n"
         if not self.children:
-            return f"{indent}<{self.tag}{attributes}>{escape(self.text)}</{self.tag}>\n"
+            return f"{indent}<{self.tag}{attributes}>{xml_text(self.text)}</{self.tag}>\n"
         inside = "".join(child.render(depth + 1) for child in self.children)
         return f"{indent}<{self.tag}{attributes}>\n{inside}{indent}</{self.tag}>\n"
-
-
-def _quoted(value: str) -> str:
-    """Always double quotes, as Eclipse writes them."""
-    quoted = quoteattr(value)
-    if quoted.startswith('"'):
-        return quoted
-    return '"' + quoted[1:-1].replace('"', "&quot;") + '"'
 
 
 def document(root: Element, instruction: str = "", *, standalone: bool = False) -> str:

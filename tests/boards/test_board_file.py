@@ -184,12 +184,12 @@ def test_a_file_name_with_line_ends_is_refused(tmp_path, name):
     assert str(error.value).isprintable()
 
 
-@pytest.mark.parametrize("name", ["a b.c", "a;b.c", "-x.c", "a$b.c", 'a"b.c', "ä.c"])
+@pytest.mark.parametrize("name", ["a b.c", "a;b.c", "-x.c", "a$b.c", 'a"b.c', "ä.c", "aux.c"])
 def test_sources_that_build_systems_would_split_are_refused(tmp_path, name):
     (tmp_path / name).write_text("int x;\n")
     path = tmp_path / "board.json"
     path.write_text(json.dumps({**SPLIT, "sources": [name]}))
-    with pytest.raises(ValueError, match="rename the file"):
+    with pytest.raises(ValueError, match=r"rename the file|expected another name"):
         get_board(str(path))
 
 
