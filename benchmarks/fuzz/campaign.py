@@ -15,7 +15,9 @@ from converter.tflite import TfliteError, parse
 
 # What LiteRT refuses and the reader takes on purpose, by words of LiteRT's reason.
 KNOWN = {
-    "has_bias was not true": "CONV_2D of int8 without a bias: TFLM and compiled code have it",
+    "unresolved custom op": "custom operators: fuse refuses them, inspect and plan name them",
+    "Select TensorFlow op": "custom operators: fuse refuses them, inspect and plan name them",
+    "unsupported zero-point value": "weights with zero points: XNNPACK alone has not got them",
     "only defined for non-negative": "depends on the input's values, not on the file",
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from benchmarks.fuzz import mutate_bytes, mutate_file
 from converter.tflite.schema import FILE_IDENTIFIER, OPCODE_NAMES, TYPE_NAMES, schema
 
 Rng = random.Random
@@ -168,7 +169,7 @@ def option(rng: Rng, tree: Any) -> None:
     elif isinstance(old, float):
         setattr(options, field, rng.choice(_SCALES))
     else:
-        setattr(options, field, rng.choice((0, 1, 2, 3, 4, 5, 100)))
+        setattr(options, field, rng.choice((0, 1, 2, 3, 4, 5, 100, -1, -4, *_NUMBERS)))
 
 
 def no_options(rng: Rng, tree: Any) -> None:
@@ -248,17 +249,25 @@ MUTATIONS: tuple[Callable[[Rng, Any], None], ...] = (
 )
 
 
+_ALL = (*MUTATIONS, *mutate_file.MUTATIONS)
+_BYTES_SHARE = 0.2  # of the mutants, those whose bytes are changed after all else
+
+
 def mutant(content: bytes, seed: int) -> tuple[str, bytes] | None:
     """(what was changed, the bytes), or None where the change cannot be written at all."""
     rng = Rng(seed)
+    if rng.random() < _BYTES_SHARE:
+        change = rng.choice(mutate_bytes.MUTATIONS)
+        changed = change(rng, content)
+        return None if changed == content else (change.__name__, changed)
     tree = unpack(content)
-    changes = [rng.choice(MUTATIONS) for _ in range(1 if rng.random() < 0.8 else 2)]
+    changes = [rng.choice(_ALL) for _ in range(1 if rng.random() < 0.8 else 2)]
     try:
-        for change in changes:
-            change(rng, tree)
+        for one in changes:
+            one(rng, tree)
         changed = pack(tree)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error):
         return None  # out of the range of its field
     if changed == pack(unpack(content)):
         return None
-    return "+".join(change.__name__ for change in changes), changed
+    return "+".join(one.__name__ for one in changes), changed

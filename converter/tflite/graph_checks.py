@@ -19,11 +19,11 @@ def quantization_of(
     raw: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Quantization | None:
     """Scales and zero points of the schema's object; None where it has no scales."""
+    where = f"tensor {name!r}"
+    if raw is not None and raw.detailsType != schema.QuantizationDetails.NONE:
+        raise TfliteError(f"{where}: got quantization details of its own, expected scales")
     if raw is None or raw.scale is None or len(raw.scale) == 0:
         return None
-    where = f"tensor {name!r}"
-    if raw.detailsType != schema.QuantizationDetails.NONE:
-        raise TfliteError(f"{where}: got quantization details of its own, expected scales")
     scale = np.array(raw.scale, np.float32)
     zeros = 0 if raw.zeroPoint is None else len(raw.zeroPoint)
     if zeros != len(scale):

@@ -75,7 +75,7 @@ def _unary(types: str) -> str:
 
 _ANY = "fhdbusHiIlB"
 _MOVED = "fbusilB"  # what kernels that only move values take
-_CONV = "fff?>f|fbf?>f|bbi?>b|sb[il]?>s|uui?>u"
+_CONV = "fff>f|fbf>f|bbi>b|sb[il]>s|uui>u"  # LiteRT refuses, or crashes on, one without a bias
 _FULLY = "ff[f-]?>f|f[bu][f-]?>f|bb[i-]?>[bs]|sb[il-]?>s|uu[i-]?>[us]"
 _INDEX = rf"([{_MOVED}])[il]>\1"
 _REDUCE = r"([fbusil])i>\1"
@@ -84,7 +84,7 @@ _RESULT_256 = q.fixed(
     bb=(1 / 256, -128), uu=(1 / 256, 0), ss=(1 / 32768, 0), bs=(1 / 65536, -32768)
 )
 _RESULT_128 = q.fixed(bb=(1 / 128, 0), uu=(1 / 128, 128), ss=(1 / 32768, 0))
-_LAYER = (q.scaled, q.bias, q.bias_type)
+_LAYER = (q.scaled, q.bias, q.bias_type, q.product_fits)
 _CONVOLUTION = (*_LAYER, q.symmetric)
 
 ROWS: tuple[Row, ...] = (
@@ -202,7 +202,7 @@ ROWS: tuple[Row, ...] = (
     Row("TOPK_V2", 3, r"([fbusil])i>\1i", "TopKV2Options"),
     Row("TRANSPOSE", 9, rf"([{_MOVED}])i>\1", "TransposeOptions", rules=(q.same,)),
     Row("TRANSPOSE_CONV", 5, "ifff?>f|ibbi?>b|ibs[il]?>s|iuui?>u", "TransposeConvOptions", True,
-        (q.scaled,), ((1, 0), (3, 0))),
+        (q.scaled, q.transposed_fits), ((1, 0), (3, 0))),
     Row("UNIDIRECTIONAL_SEQUENCE_LSTM", 4, r"([fbs])[fbsil-]{19,23}>\1",
         "UnidirectionalSequenceLSTMOptions", True),
     Row("UNPACK", 6, r"([fbusilB])>\1+", "UnpackOptions", True, (q.same,)),

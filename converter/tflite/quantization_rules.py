@@ -16,6 +16,7 @@ import numpy as np
 from converter.tflite.model import Quantization, Tensor
 from converter.tflite.schema import DTYPES
 
+_LARGEST = float(np.finfo(np.float32).max)
 _QUANTIZED = ("int8", "uint8", "int16")
 
 
@@ -153,10 +154,32 @@ def symmetric(o: Operands) -> str | None:
     return None
 
 
-def _below_one(o: Operands, factor: float, what: str) -> str | None:
-    if factor < 1:
+def product_fits(o: Operands) -> str | None:
+    """A layer's sums are scaled by less than 256 (XNNPACK, which LiteRT takes by itself)."""
+    x, w = o.inputs[:2]
+    y = o.outputs[0]
+    scales = [None if t is None else t.quantization for t in (x, w, y)]
+    if y.dtype.name not in ("int8", "uint8") or None in scales:
         return None
-    return f"tensor {o.outputs[0].name!r}: got a scale too small for {what} of its operands"
+    a, b, c = (q.scale.astype(np.float64).max() for q in scales if q is not None)
+    if a * b / c < 256:
+        return None
+    return f"tensor {y.name!r}: got a scale too small for products of its operands"
+
+
+def transposed_fits(o: Operands) -> str | None:
+    """TRANSPOSE_CONV has its shape before its operands."""
+    return product_fits(Operands(o.inputs[1:], o.outputs, o.options))
+
+
+def _below_one(o: Operands, scale: float, divisor: float, what: str) -> str | None:
+    """The quotient that the kernels compute, whose divisor is a float32, is between 0 and 1."""
+    name = o.outputs[0].name
+    if divisor > _LARGEST:
+        return f"tensor {name!r}: got a scale too large for {what} of its operands"
+    if 0 < scale / divisor < 1:
+        return None
+    return f"tensor {name!r}: got a scale too small for {what} of its operands"
 
 
 def sum_fits(o: Operands) -> str | None:
@@ -165,7 +188,7 @@ def sum_fits(o: Operands) -> str | None:
     if a is None or b is None or y is None or o.outputs[0].dtype.name not in _QUANTIZED:
         return None
     shift = 15 if o.outputs[0].dtype.name == "int16" else 20
-    return _below_one(o, 2 * max(a, b) / (y * 2**shift), "sums")
+    return _below_one(o, 2 * max(a, b), y * 2**shift, "sums")
 
 
 def hard_swish_fits(o: Operands) -> str | None:
@@ -173,7 +196,7 @@ def hard_swish_fits(o: Operands) -> str | None:
     x, y = o.scale(o.inputs[0]), o.scale(o.outputs[0])
     if x is None or y is None:
         return None
-    return _below_one(o, x / (128 * y), "128ths")
+    return _below_one(o, x, 128 * y, "128ths")
 
 
 def squares_fit(o: Operands) -> str | None:
@@ -181,7 +204,7 @@ def squares_fit(o: Operands) -> str | None:
     a, b, y = (o.scale(t) for t in (*o.inputs[:2], o.outputs[0]))
     if a is None or b is None or y is None or o.outputs[0].dtype.name != "int8":
         return None
-    return _below_one(o, (2 * max(a, b)) ** 2 / (y * 2**14), "squares")
+    return _below_one(o, (2 * max(a, b)) ** 2, y * 2**14, "squares")
 
 
 def compared(o: Operands) -> str | None:

@@ -37,6 +37,7 @@ from converter.tflite.schema import (
 from converter.tflite.signatures import check_no_calls, chosen_subgraph, text
 from converter.tflite.sizes import check_sizes, check_tensor_bytes
 from converter.tflite.static_shapes import STATIC_HINT, resolved
+from converter.tflite.verifier import verify
 
 # What the generated classes raise on bytes that are no valid flatbuffer.
 _PARSE_ERRORS = (
@@ -50,6 +51,14 @@ _PARSE_ERRORS = (
     MemoryError,
     RecursionError,
 )
+
+
+# Fields with which a tensor's or an operator's bytes are elsewhere, or of another form.
+_NOT_READ = {
+    "sparsity": "got sparse data, expected dense",
+    "externalBuffer": "got data in another file, expected them in this one",
+    "largeCustomOptionsOffset": "got options behind the flatbuffer, expected them in it",
+}
 
 
 def load(path: str) -> Model:
@@ -85,12 +94,13 @@ def parse(content: bytes, signature: str | None = None) -> Model:
             "file, or one written without its identifier"
         )
     try:
+        verify(content)
         check_sizes(content)
         raw = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         return _Reader(raw, content, signature).model()
     except TfliteError:
         raise
-    except _PARSE_ERRORS as error:
+    except _PARSE_ERRORS as error:  # FlatbufferError, or what is left to the generated classes
         raise TfliteError(
             f"got {len(content)} bytes that are no complete flatbuffer ({error}): the file is "
             "truncated or damaged; make it again"
@@ -178,8 +188,7 @@ class _Reader:
             raise TfliteError(
                 f"tensor {index} {name!r}: got dynamic shape {list(shape)}; {STATIC_HINT}"
             )
-        if raw.sparsity is not None:
-            raise TfliteError(f"tensor {index} {name!r}: got sparse data, expected dense")
+        _check_read(raw, f"tensor {index} {name!r}")
         dtype = DTYPES[raw.type]
         check_tensor_bytes(name, shape, dtype)
         data = self._constant(raw.buffer, name, shape, dtype)
@@ -245,6 +254,7 @@ class _Reader:
         _check_indices(outputs, tensor_count, where, optional=False)
         intermediates = _ints(raw.intermediates)
         _check_indices(intermediates, tensor_count, where, optional=True)
+        _check_read(raw, where)
         custom = raw.customOptions
         return Operator(
             opcode=OPCODE_NAMES[value],
@@ -259,6 +269,12 @@ class _Reader:
             custom_options=b"" if custom is None else np.asarray(custom, np.uint8).tobytes(),
             intermediates=intermediates,
         )
+
+
+def _check_read(raw: Any, where: str) -> None:
+    for field, reason in _NOT_READ.items():
+        if getattr(raw, field, None):
+            raise TfliteError(f"{where}: {reason}")
 
 
 def _check_indices(indices: Any, count: int, where: str, optional: bool) -> None:

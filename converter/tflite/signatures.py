@@ -54,6 +54,8 @@ def chosen_subgraph(raw: Any, key: str | None) -> int:
         (the branches of control flow).
     """
     count = 0 if raw.subgraphs is None else len(raw.subgraphs)
+    if any(s.signatureKey is None for s in raw.signatureDefs or ()):
+        raise TfliteError("got a signature without a name, expected one")
     places = {text(s.signatureKey): int(s.subgraphIndex) for s in raw.signatureDefs or ()}
     names = ", ".join(repr(name) for name in places)
     if key is not None:

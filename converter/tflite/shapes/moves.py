@@ -149,6 +149,7 @@ def strided(k: Known) -> Shape:
     vectors = all(len(shape) == 1 for shape in k.shapes[1:])
     expect(vectors and len(begin) == len(end) == len(step), f"got {begin}, {end}, {step}")
     expect(all(step), "got a stride of 0")
+    expect(min(step, default=1) > -(1 << 31), "got a stride whose negative is no int32")
     result = []
     for i, axis in _entries(x, len(begin), o.newAxisMask, o.ellipsisMask):
         if i < 0:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +18,10 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from benchmarks.fuzz.campaign import campaign, valid
 from benchmarks.fuzz.corpus import pieces
 from converter import support
-from converter.tflite import TfliteError, parse
+from converter.tflite import TfliteError, parse, verifier
 from converter.tflite.operator_table import ROWS, TABLE
 from converter.tflite.schema import OPCODES
+from converter.tflite.verifier import FlatbufferError, fields, verify
 from tests.converter.fuse.plain_graph import PlainGraph
 from tests.converter.tflite.flatbuffer_files import pack, unpack
 
@@ -188,6 +191,26 @@ FAULTS: dict[str, tuple[Callable[[Tree], None], str]] = {
         lambda t: _op(t, ADD).outputs.__setitem__(0, _op(t, FC).outputs[0]),
         "has a value already",
     ),
+    "scale too large": (_scale(3e38), "scale too large for sums"),
+    "quantization of another kind": (
+        _set(
+            lambda t: _output(t, ADD).quantization,
+            scale=None,
+            zeroPoint=None,
+            detailsType=schema.QuantizationDetails.BlockwiseQuantization,
+            details=schema.BlockwiseQuantizationT(),
+        ),
+        "details of its own",
+    ),
+    "data of another file": (_set(lambda t: _input(t, FC, 1), externalBuffer=1), "another file"),
+    "sparse": (_set(lambda t: _input(t, FC, 1), sparsity=schema.SparsityParametersT()), "sparse"),
+    "options behind the file": (
+        _set(lambda t: _op(t, ADD), largeCustomOptionsOffset=64), "behind the flatbuffer",
+    ),
+    "signature without a name": (
+        _set(lambda t: t, signatureDefs=[schema.SignatureDefT()]), "signature without a name",
+    ),
+    "name that is no text": (_set(lambda t: _output(t, ADD), name=b"\xff"), "not UTF-8"),
     "huge": (_set(lambda t: _output(t, ADD), shape=[1, 2**31 - 1, 2**31 - 1]), "expected at most"),
 }  # fmt: skip
 
@@ -203,6 +226,102 @@ def test_each_fault_is_refused_with_its_reason(content: bytes) -> None:
         with pytest.raises(TfliteError) as error:
             parse(pack(tree))
         assert re.search(expected, str(error.value)), f"{name}: {error.value}"
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_a_convolution_needs_its_bias(depthwise: bool) -> None:
+    """LiteRT refuses CONV_2D without one and crashes on DEPTHWISE_CONV_2D."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(size=(1, 6, 6, 4)))
+    content = g.finish(g.convolution(x, 4, 3, depthwise=depthwise))
+    assert parse(content).graph.operators
+    tree = unpack(content)
+    (op,) = tree.subgraphs[0].operators
+    op.inputs = op.inputs[:2]
+    with pytest.raises(TfliteError, match="operands"):
+        parse(pack(tree))
+
+
+def test_a_layer_scales_its_sums_by_less_than_256() -> None:
+    """XNNPACK, which LiteRT takes by itself, has no such layer."""
+    g = PlainGraph(np.random.default_rng(0))
+    content = g.finish(g.linear(g.input(g.rng.normal(size=(1, 4, 6))), 6))
+    for factor, taken in ((1.0, True), (1e-7, False)):
+        tree = unpack(content)
+        scales = _output(tree, FC).quantization
+        scales.scale = [float(scales.scale[0]) * factor]
+        _op(tree, FC).inputs = [
+            *_op(tree, FC).inputs[:2],
+            -1,
+        ]  # a bias' scale has a rule of its own
+        if taken:
+            parse(pack(tree))
+        else:
+            with pytest.raises(TfliteError, match="too small for products"):
+                parse(pack(tree))
+
+
+def test_verify_agrees_with_the_generated_classes_and_their_offsets(content: bytes) -> None:
+    """Every field with an offset is known as a table, vector, string or union; and each size."""
+    verify(content)
+    reached = {"Model", *verifier._TABLES.values()}
+    for table in reached:
+        assert fields(table)
+        for field in fields(table):
+            assert (field.kind is verifier._Kind.STRING) == ((table, field.name) in STRINGS), (
+                table,
+                field.name,
+            )
+    options = set(verifier._members("BuiltinOptions").values())
+    assert {row.options for row in ROWS if row.options} <= options
+
+
+STRINGS = {
+    ("Model", "Description"), ("SubGraph", "Name"), ("Tensor", "Name"), ("Metadata", "Name"),
+    ("OperatorCode", "CustomCode"), ("SignatureDef", "SignatureKey"), ("TensorMap", "Name"),
+    ("ExternalBufferGroup", "Name"), ("ExternalBuffer", "Packing"),
+}  # fmt: skip
+
+
+def test_what_leads_out_of_the_file_is_refused(content: bytes) -> None:
+    (root,) = struct.unpack_from("<I", content)
+    for by in (1, 2):  # all tables off their alignment
+        moved = struct.pack("<I", root + by) + content[4:8] + bytes(by) + content[8:]
+        with pytest.raises(FlatbufferError, match="no multiple of 4"):
+            verify(moved)
+    for offset in (0, len(content), 2**31, 2**32 - 4):
+        with pytest.raises(FlatbufferError):
+            verify(struct.pack("<I", offset) + content[4:])
+    for vtable in (-4 * len(content), 4 * len(content), 2**31 - 4):  # before the file, behind it
+        with pytest.raises(FlatbufferError, match="vtable"):
+            verify(content[:root] + struct.pack("<i", vtable) + content[root + 4 :])
+
+
+def test_a_vector_that_many_tables_share_is_walked_once() -> None:
+    """Half a megabyte; walked for each of its 60,000 graphs it would take hours."""
+    b = flatbuffers.Builder(1024)
+    schema.TensorStart(b)
+    tensor = schema.TensorEnd(b)
+    schema.SubGraphStartTensorsVector(b, 60_000)
+    for _ in range(60_000):
+        b.PrependUOffsetTRelative(tensor)
+    tensors = b.EndVector()
+    graphs = []
+    for _ in range(6_000):
+        schema.SubGraphStart(b)
+        schema.SubGraphAddTensors(b, tensors)
+        graphs.append(schema.SubGraphEnd(b))
+    schema.ModelStartSubgraphsVector(b, len(graphs))
+    for graph in graphs:
+        b.PrependUOffsetTRelative(graph)
+    vector = b.EndVector()
+    schema.ModelStart(b)
+    schema.ModelAddVersion(b, 3)
+    schema.ModelAddSubgraphs(b, vector)
+    b.Finish(schema.ModelEnd(b), file_identifier=b"TFL3")
+    started = time.process_time()
+    verify(bytes(b.Output()))
+    assert time.process_time() - started < 5
 
 
 def test_bytes_that_many_tables_share_are_counted_before_they_are_unpacked() -> None:
