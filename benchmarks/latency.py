@@ -45,7 +45,13 @@ _OUT = flags.out(FLAGS, "Record, e.g. docs/results/latency.json; what it has of 
 _NETWORKS = flags.networks(FLAGS, ["vit_t_240"])
 _STATE = FLAGS.string("state", "now", "What the record calls this state of the project.")
 BOARD = "stm32f746g_disco"
-_ARENA_ORDER = {"planner": "as the planner leaves it", "by_access": "by access"}
+_RESIDENT = FLAGS.boolean("resident", False, "Plan the image whole in the arena.")
+_ARENA_ORDER = {
+    "planner": "as the planner leaves it",
+    "by_access": "by access",
+    "resident_planner": "resident, tokens where the image leaves them",
+    "resident": "resident, tokens moved",
+}
 
 
 def cycles(ops: Sequence[Params | None], instructions: Sequence[float], board: Board) -> float:
@@ -126,11 +132,18 @@ def measure(board: Board, elf: Path, replacement: LineReplacement) -> Measured:
     )
 
 
-def shortened(arch: ArchConfig) -> tuple[ArchConfig, tuple[int, ...]]:
-    """The architecture with one of all blocks that are alike; by block of the whole its place."""
-    blocks = [(arch.heads[b], arch.mlp_ratio[b], arch.block_ranks(b)) for b in range(arch.depth)]
+def shortened(arch: ArchConfig, streamed: bool) -> tuple[ArchConfig, tuple[int, ...]]:
+    """The architecture with one of all blocks that are alike; by block of the whole its place.
+
+    The first block of a resident image is none of them: its tokens lie under the image, others may
+    lie elsewhere (converter.plan.arrange).
+    """
+    blocks = [
+        (arch.heads[b], arch.mlp_ratio[b], arch.block_ranks(b), not streamed and b == 0)
+        for b in range(arch.depth)
+    ]
     kinds = list(dict.fromkeys(blocks))
-    heads, ratios, ranks = zip(*kinds, strict=True)
+    heads, ratios, ranks, _ = zip(*kinds, strict=True)
     short = arch.replace(heads=heads, mlp_ratio=ratios, ranks=ranks if arch.ranks else ())
     return short, tuple(kinds.index(block) for block in blocks)
 
@@ -184,12 +197,13 @@ def _kinds(measured: Measured, ops: Sequence[Params | None], members: list[int])
 def _network(preset: str, board: Board) -> dict[str, Any]:
     """The record of a network."""
     whole = expect_one_stage(resolve_arch(preset), f"--networks={preset}")
-    short, blocks = shortened(whole)
+    streamed = not whole.stem and not _RESIDENT.value
+    short, blocks = shortened(whole, streamed)
     with tempfile.TemporaryDirectory() as work:
         path, elf = Path(work) / f"{preset}.json", Path(work) / "firmware.elf"
         short.save(str(path))
-        arch, plain = networks.plain_model(str(path))
-        planned = plan_model(fuse_model(plain).model_bytes, streamed=not arch.stem)
+        _, plain = networks.plain_model(str(path))
+        planned = plan_model(fuse_model(plain).model_bytes, streamed=streamed)
         ops = planned.model_problem.ops
         # The whole network's constants decide where the weights are.
         external = _is_external(whole, board)

@@ -208,6 +208,23 @@ def _convolutions(arch: ArchConfig) -> list[OpCost]:
     return found
 
 
+def _tokens_are_first(
+    ops: tuple[OpCost, ...], used: list[ScheduleChoice], arena: int, image_bytes: int
+) -> list[bool]:
+    """By operator, whether tokens lie below the scratch, as converter.plan.arrange leaves them.
+
+    An image in the arena keeps them there until an operator has room for its input and its output
+    beside its scratch; builtin convolutions have their scratch in the gaps, and nothing is moved.
+    """
+    if not image_bytes or any(op.convolution for op in ops):
+        return [image_bytes > 0] * len(ops)
+    needs = [2 * op.base_bytes + s.scratch_bytes for op, s in zip(ops, used, strict=True)]
+    needs[0] = image_bytes + ops[1].base_bytes + used[0].scratch_bytes
+    blocks = range(len(ops) - TAIL)
+    moved = next((i for i in blocks if needs[i] <= arena), len(ops))
+    return [moved > 0 and i <= moved for i in range(len(ops))]
+
+
 @dataclasses.dataclass(frozen=True)
 class CostModel:
     """Costs of networks on one target.
@@ -279,18 +296,18 @@ class CostModel:
         return estimate(cycles, target.core_hz, reads).high_ms
 
     def _arena_reads(
-        self, ops: tuple[OpCost, ...], used: list[ScheduleChoice], arena: int, firmware: Firmware
+        self, ops: tuple[OpCost, ...], used: list[ScheduleChoice], arena: int, arch: ArchConfig
     ) -> Reads | None:
-        """What operators read of the arena past the data cache: where all are fused, scratch lies
-        first and tensors are at the end (converter.plan.arrange), else the other way round."""
-        memory = self.target.arena_memory(firmware, arena)
+        """What operators read of the arena past the data cache."""
+        memory = self.target.arena_memory(self.firmware(ops, arch), arena)
         if memory.cache is None or arena <= memory.fast_bytes:
             return None
+        image = 0 if self.is_streamed(arch) else arch.image_size**2 * arch.channels
+        low = _tokens_are_first(ops, used, arena, image)
         fills = 0.0
-        for op, s in zip(ops, used, strict=True):
-            first = 0 if firmware.streamed else op.base_bytes
-            tokens_at = 0 if first else arena - op.base_bytes
-            fills += s.fills(first, tokens_at, op.base_bytes, memory)
+        for op, s, is_low in zip(ops, used, low, strict=True):
+            scratch_at, tokens_at = (op.base_bytes, 0) if is_low else (0, arena - op.base_bytes)
+            fills += s.fills(scratch_at, tokens_at, op.base_bytes, memory)
         return Reads(memory.region, fills * memory.cache.line_bytes)
 
     def total(self, ops: tuple[OpCost, ...], arch: ArchConfig) -> NetworkCost:
@@ -320,7 +337,7 @@ class CostModel:
                 for op, s in zip(ops, used, strict=True)
             ]
             count = sum(s.instructions for s in used)
-            reads = self._arena_reads(ops, used, arena, firmware)
+            reads = self._arena_reads(ops, used, arena, arch)
             latency = self.latency_ms(used, external, reads)
         room = target.constant_bytes(firmware)
         if room is not None and constants > room:

@@ -54,22 +54,24 @@ def test_cycles_per_instruction_are_those_of_the_kernels(kernels):
 @pytest.mark.parametrize(
     ("network", "external"), [("vit_t_240", True), ("vit_s_240", True), ("vit_digits", False)]
 )
-def test_the_search_says_what_the_benchmark_says(network, external):
-    """For the same instructions: the same cycles, the same traffic, the same speed of memory."""
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "resident"])
+def test_the_search_says_what_the_benchmark_says(network, external, streamed):
+    """For the same instructions: the same cycles, the same traffic, the same speed of memory, and
+    the same place of each buffer. Resident, vit_t_240 moves its tokens and vit_s_240 cannot."""
     arch = PRESETS[network]
     # As the benchmark plans: no more memory than good tiles need.
     target = Target(flash_bytes=1 << 20, external_flash_bytes=1 << 24)
     assert target.weights_region(external) in BOARD.regions
     assert target.core_hz == BOARD.clock.system_hz
-    planned = plan_graph(*weightless_graph(arch, 8), True)
+    planned = plan_graph(*weightless_graph(arch, 8), streamed)
     ops = planned[0].ops
     instructions = [schedule.cost(op).instructions for op in ops]
-    model = CostModel(target)
+    model = CostModel(target, streamed)
     cost, firmware = model.cost(arch), model.firmware(model.operators(arch), arch)
     memory = target.arena_memory(firmware, cost.arena_bytes)
     memories = {True: BOARD.external_flash(), False: BOARD.place(Use.CODE)}
     told = with_formula(planned, instructions, BOARD, memories[external], memory)
-    assert cost.latency_ms == pytest.approx(told.high_ms, rel=1e-3, abs=0.06)
+    assert cost.latency_ms == pytest.approx(told.high_ms, rel=2e-3, abs=0.06)
     # Weights in the other memory would be another time.
     other = with_formula(planned, instructions, BOARD, memories[not external], memory)
     assert cost.latency_ms != pytest.approx(other.high_ms, rel=1e-2)

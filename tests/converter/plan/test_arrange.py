@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards import get_board
-from converter.plan import heuristic, plan_graph
+from converter.plan import heuristic, plan_graph, plan_model
 from converter.plan.accesses import access_bytes
 from converter.plan.arrange import arranged, height
 from converter.plan.lifetimes import STRIP_ID, scratch_id, tensor_id
 from converter.plan.problem import Buffer, Overwrite, Problem
 from converter.plan.validate import validate
 from converter.plan.weightless import weightless_graph
+from converter.runtimes import open_runtime
 from keras_models.presets import PRESETS
+from tests.converter.compile import fused_models
 from tests.converter.plan.plan_problems import random_problem
+from tests.converter.runtimes.edges import random_array
 from tflm_custom_ops.ops import operator_of
 
 
@@ -57,7 +61,11 @@ def test_scratch_of_a_network_lies_where_the_board_is_fast(streamed):
     at = dict(zip((b.id for b in stated.problem.buffers), placement.offsets, strict=True))
     tokens = tensor_id(stated.graph.operators[0].outputs[0])
     if not streamed:
-        assert at[tokens] == 0
+        # The first MLP has room for two of them; the scratch of all that follows is first.
+        assert at[tokens] == at[tensor_id(stated.graph.operators[1].outputs[0])] == 0
+        moved = [at[tensor_id(op.outputs[0])] for op in stated.graph.operators[2:25]]
+        assert set(moved) == {placement.arena_bytes[0] - 43_200}
+        assert {at[scratch_id(i)] for i in range(3, 25)} == {0}
         return
     attention = operator_of(stated.ops[1])
     assert (at[scratch_id(1)], at[tokens]) == (0, attention.scratch_bytes)
@@ -66,6 +74,37 @@ def test_scratch_of_a_network_lies_where_the_board_is_fast(streamed):
     room = board.region("SRAM").tightly_coupled_bytes - board.stack_bytes
     context = attention.params.tokens * 2 * attention.params.head_dim
     assert attention.scratch_bytes - context < room < attention.scratch_bytes
+
+
+@pytest.mark.parametrize(("dim", "moves"), [(12, 2), (24, 1)])
+def test_tokens_leave_a_resident_image(dim, moves):
+    """At the first operator with room for its input and its output; the result is the same."""
+    image = fused_models.ImageShape(64, 64, 3, 8, 8)
+    planned = plan_model(fused_models.model_bytes(fused_models.vit_ops(image=image, dim=dim)))
+    spans = [planned.plan.tensors[op.outputs[0]] for op in planned.model_problem.graph.operators]
+    end = planned.plan.arena_bytes - spans[0].size_bytes
+    assert [span.offset for span in spans[:5]] == [0] * moves + [end] * (5 - moves)
+    assert planned.placement.optimal
+    host, reference = (open_runtime(name, planned.model_bytes) for name in ("host", "reference"))
+    stack = random_array(np.random.default_rng(1), (3, 1, 64, 64, 3), np.int8)
+    np.testing.assert_array_equal(host.run_batch(stack)[0], reference.run_batch(stack)[0])
+
+
+def test_nothing_moves_to_where_something_is():
+    """The scratch of the step leaves no second place for the tokens until the last one."""
+    buffers = (
+        Buffer("image", 1024, 0, 2), Buffer("x", 64, 1, 3), Buffer("y", 64, 2, 4),
+        Buffer("z", 64, 3, 5), Buffer("s", 960, 2, 3), Buffer("r", 896, 3, 4),
+        Buffer("q", 800, 4, 5),
+    )  # fmt: skip
+    same = (Overwrite("x", "y"), Overwrite("y", "z"))
+    problem = Problem(buffers, (Overwrite("image", "x", 0), *same))
+    placement = heuristic.search(problem)
+    assert placement.arena_bytes == (1024,)
+    accesses = {"x": 64, "y": 64, "z": 64, "s": 9e4, "r": 9e4, "q": 9e6}
+    found = dict(zip(problem.index, arranged(problem, placement, accesses).offsets, strict=True))
+    assert (found["x"], found["y"], found["z"]) == (0, 0, 960)
+    assert (found["s"], found["r"], found["q"]) == (64, 64, 0)
 
 
 def test_accesses_are_those_of_the_schedule():
