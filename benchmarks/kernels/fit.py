@@ -25,7 +25,12 @@ from tqdm import tqdm
 from benchmarks import conv_instructions
 from benchmarks.kernels.emulator import KernelEmulator, compiler_version
 from benchmarks.kernels.operators import run_operator
-from benchmarks.kernels.random_ops import random_convolution, random_inputs, random_op
+from benchmarks.kernels.random_ops import (
+    random_convolution,
+    random_inputs,
+    random_op,
+    random_windows,
+)
 from benchmarks.versions import versions_of
 from tflm_custom_ops.ops import Params, operator_of
 from tflm_custom_ops.ops.work import TABLE, Term, Work
@@ -35,7 +40,8 @@ from tflm_vit.run import run, typed_command
 
 POINTS = Path(__file__).parents[2] / "docs" / "results" / "instruction_points.json"
 HELD_OUT = 4  # one of so many operators, the first ones
-CONVOLUTIONS = 8
+CONVOLUTIONS = 8  # one of so many is a convolution, ...
+WINDOWS = 16  # ... or attention on windows of a grid
 BIN = 0.005  # of a histogram
 
 FLAGS = flags.FlagSet("fit", __doc__)
@@ -106,8 +112,10 @@ def operator_case(op: Params, rng: np.random.Generator, values: int = 0) -> Case
 
 
 def random_case(seed: int, number: int) -> Case:
-    """Number ``number`` of those of a seed; one in CONVOLUTIONS is a convolution."""
+    """Number ``number`` of those of a seed."""
     rng = np.random.default_rng([seed, number])
+    if number % WINDOWS == 1:
+        return operator_case(random_windows(rng), rng)
     if number % CONVOLUTIONS:
         return operator_case(random_op(rng), rng)
     convolution, scratch = random_convolution(rng)

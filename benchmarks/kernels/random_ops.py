@@ -98,6 +98,31 @@ def _relative(rng: Rng, op: Attention) -> Attention:
     )
 
 
+def _windows(rng: Rng) -> Params:
+    """On windows of a grid, rolled or not, with one of the biases."""
+    side, down, across = (int(rng.integers(1, most)) for most in (9, 6, 6))
+    width, heads, head_dim = _between(rng, 8, 160), int(rng.integers(1, 7)), _between(rng, 4, 48)
+    kind = BiasKind(rng.choice([BiasKind.NONE, BiasKind.FULL, BiasKind.RELATIVE, BiasKind.MASK]))
+    keys = side * side
+    count = {
+        BiasKind.NONE: 0,
+        BiasKind.FULL: heads * keys * keys,
+        BiasKind.RELATIVE: heads * (2 * side - 1) ** 2,
+        BiasKind.MASK: keys * keys,
+    }[kind]
+    return dataclasses.replace(
+        attention.weightless(keys * down * across, width, heads, head_dim, bits=_bits(rng)),
+        key_tokens=keys,
+        grid_height=side * down,
+        grid_width=side * across,
+        window=side,
+        window_shift=side // 2 if rng.random() < 0.5 else 0,
+        bias_kind=kind,
+        bias=zeros("int16", count) if count else None,
+        score_shift=_shift(rng),
+    )
+
+
 def _shift(rng: Rng) -> int:
     """Of scores; mostly none."""
     return int(rng.integers(1, 8)) if rng.random() < 0.3 else 0
@@ -227,8 +252,17 @@ def as_converted(params: Params) -> Params:
 def random_op(rng: Rng) -> Params:
     """An operator of a random kind, of sizes that are emulated in a second, with one of its
     schedules."""
+    return _scheduled(lambda: KINDS[int(rng.choice(len(KINDS), p=SHARES))](rng), rng)
+
+
+def random_windows(rng: Rng) -> Params:
+    """Attention on windows of a grid, likewise."""
+    return _scheduled(lambda: _windows(rng), rng)
+
+
+def _scheduled(draw: Callable[[], Params], rng: Rng) -> Params:
     while True:
-        op = KINDS[int(rng.choice(len(KINDS), p=SHARES))](rng)
+        op = draw()
         if operator_of(op).macs <= MOST_MACS:
             break
     schedules = list(operator_of(op).schedules())

@@ -242,8 +242,41 @@ def relative(op: Attention, rng: Rng, *, extreme: bool = False) -> Attention:
     )
 
 
+def windows(op: Attention, rng: Rng, *, extreme: bool = False) -> Attention:
+    """The block on windows of a grid, rolled or not, with any bias."""
+    side = int(rng.integers(1, 6))
+    height, width = (side * int(n) for n in rng.integers(1, 4, 2))
+    kind = BiasKind(rng.choice([BiasKind.NONE, BiasKind.FULL, BiasKind.RELATIVE, BiasKind.MASK]))
+    keys, distances = side**2, (2 * side - 1) ** 2
+    count = {
+        BiasKind.NONE: 0,
+        BiasKind.FULL: op.heads * keys**2,
+        BiasKind.RELATIVE: op.heads * distances,
+        BiasKind.MASK: keys**2,
+    }[kind]
+    spread = 32767 if extreme else 2000
+    bias = rng.integers(-spread, spread + 1, count).astype(np.int16)
+    if kind is not BiasKind.RELATIVE:
+        bias[rng.random(count) < rng.choice([0, 0.2])] = MASKED
+    return dataclasses.replace(
+        op,
+        tokens=height * width,
+        key_tokens=keys,
+        grid_height=height,
+        grid_width=width,
+        window=side,
+        window_shift=int(rng.choice([0, side // 2, rng.integers(0, side)])),
+        token_tile=_pick(rng, None, 1, keys + 2),
+        exp_table=exp_table(keys),
+        bias_kind=kind,
+        bias=bias if count else None,
+        bias_shift=int(rng.integers(0, 9)) if count else 0,
+        score_multiplier=max(1 << 15, op.score_multiplier),
+    )
+
+
 def any_attention(rng: Rng, *, extreme: bool = False) -> Attention:
-    """An attention block whose queries may not see all keys alike, or without a norm.
+    """An attention block whose queries may not see all keys alike, on windows, or without a norm.
 
     `attention` itself has neither: golden data are drawn with it.
     """
@@ -252,6 +285,8 @@ def any_attention(rng: Rng, *, extreme: bool = False) -> Attention:
         x = op.residual
         stream = x if rng.integers(2) else Residual(8, x.zero_point, 0, 0)
         op = dataclasses.replace(op, norm_place=NormPlace.ABSENT, norm=None, residual=stream)
+    if rng.random() < 0.3:
+        return windows(op, rng, extreme=extreme)
     if rng.random() < 0.3:
         op = relative(op, rng, extreme=extreme)
     causal, kind = bool(rng.random() < 0.2), int(rng.choice([0, 0, 0, 1, 4]))
@@ -585,7 +620,7 @@ def with_schedule(op: Params, rng: Rng) -> Params:
     if "expanded_inputs" in {field.name for field in fields_of(type(op))}:
         op = dataclasses.replace(op, expanded_inputs=expanded_inputs(rng))
     if isinstance(op, Attention):
-        tile, at_a_time = _pick(rng, None, 1, op.tokens + 1), int(rng.choice([1, op.heads]))
+        tile, at_a_time = _pick(rng, None, 1, op.key_tokens + 1), int(rng.choice([1, op.heads]))
         return dataclasses.replace(op, token_tile=tile, heads_at_a_time=at_a_time)
     if isinstance(op, Mlp):
         hidden = int(rng.choice([op.hidden_dim, 2 * rng.integers(1, op.hidden_dim // 2 + 2)]))

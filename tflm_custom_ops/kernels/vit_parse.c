@@ -150,14 +150,13 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->score_multiplier = vit_read(r);
   p->score_shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
   p->exp_table = (const uint16_t*)vit_read_array(r, 256, 2);
-  if (r->status == kVitOk) {
-    vit_expect(r, vit_is_exp_table(p->exp_table, p->tokens), kVitBadValue);
-  }
   p->context_numerator = vit_read64_in(r, 53, kVitBadValue);
   p->context_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
   p->shared_down = vit_read_in(r, 0, 1, kVitBadValue);
   p->key_tokens = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
-  vit_expect(r, p->key_tokens == p->tokens, kVitBadValue);
+  if (r->status == kVitOk) {
+    vit_expect(r, vit_is_exp_table(p->exp_table, p->key_tokens), kVitBadValue);
+  }
   p->key_heads = vit_read_in(r, 1, VIT_MAX_HEAD_FEATURES, kVitBadDimension);
   vit_expect(r, p->key_heads == p->heads, kVitBadValue);
   p->value_dim = vit_read_in(r, 1, VIT_MAX_HEAD_DIM, kVitBadDimension);
@@ -169,27 +168,42 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   p->grid_height = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
   p->grid_width = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
   p->window = vit_read_in(r, 0, VIT_MAX_TOKENS, kVitBadDimension);
-  vit_expect(r, p->window == 0, kVitBadValue);
-  p->window_shift = vit_read_in(r, 0, p->window, kVitBadDimension);
-  vit_expect(r, p->window_shift == 0, kVitBadValue);
-  p->bias_kind = vit_read_in(r, 0, 4, kVitBadValue);
-  vit_expect(r, p->bias_kind == 0 || p->bias_kind == 1 || p->bias_kind == 4, kVitBadValue);
-  vit_expect(r,
-             p->score_multiplier >= INT64_C(1) << 15 ||
-                 (p->bias_kind == 0 && (p->causal == 0 || p->score_shift == 0)),
+  vit_expect(r, p->key_tokens == (p->window > 0 ? ((int64_t)p->window * p->window) : p->tokens),
              kVitBadValue);
-  p->bias_count = vit_read_in(r, 0, p->bias_kind > 0 ? (INT64_C(1) << 30) : 0, kVitBadDimension);
+  vit_expect(r, p->window == 0 || (p->causal == 0 && p->prefix_tokens == 0), kVitBadValue);
   vit_expect(r,
-             p->bias_kind != 1 || p->bias_count == ((int64_t)p->heads * p->tokens) * p->key_tokens,
+             p->window == 0 || ((int64_t)p->grid_height % p->window == 0 &&
+                                (int64_t)p->grid_width % p->window == 0),
              kVitBadDimension);
-  vit_expect(r, p->bias_kind != 4 || p->bias_count == (int64_t)p->tokens * p->key_tokens,
+  p->window_shift =
+      vit_read_in(r, 0, p->window > 0 ? ((int64_t)p->window - 1) : 0, kVitBadDimension);
+  p->bias_kind = vit_read_in(r, 0, 4, kVitBadValue);
+  vit_expect(r, p->bias_kind == 0 || p->bias_kind == 1 || p->bias_kind == 2 || p->bias_kind == 4,
+             kVitBadValue);
+  vit_expect(
+      r,
+      p->score_multiplier >= INT64_C(1) << 15 ||
+          (p->bias_kind == 0 && p->window_shift == 0 && (p->causal == 0 || p->score_shift == 0)),
+      kVitBadValue);
+  vit_expect(r, p->bias_kind != 2 || p->window > 0, kVitBadValue);
+  p->bias_count = vit_read_in(r, 0, p->bias_kind > 0 ? (INT64_C(1) << 30) : 0, kVitBadDimension);
+  vit_expect(
+      r, p->bias_kind != 1 || p->bias_count == ((int64_t)p->heads * p->key_tokens) * p->key_tokens,
+      kVitBadDimension);
+  vit_expect(
+      r,
+      p->bias_kind != 2 || p->bias_count == ((int64_t)p->heads * ((INT64_C(2) * p->window) - 1)) *
+                                                ((INT64_C(2) * p->window) - 1),
+      kVitBadDimension);
+  vit_expect(r, p->bias_kind != 4 || p->bias_count == (int64_t)p->key_tokens * p->key_tokens,
              kVitBadDimension);
   p->bias = (const int16_t*)vit_read_optional_array(r, p->bias_kind > 0, p->bias_count, 2);
   p->bias_shift = vit_read_in(r, 0, p->bias_kind > 0 ? 8 : 0, kVitBadValue);
-  p->relative_distance = vit_read_in(r, 0, VIT_MAX_RELATIVE_DISTANCE, kVitBadDimension);
+  p->relative_distance =
+      vit_read_in(r, 0, p->window == 0 ? VIT_MAX_RELATIVE_DISTANCE : 0, kVitBadDimension);
   vit_expect(
       r,
-      p->relative_distance == 0
+      (p->relative_distance == 0 && p->window == 0)
           ? (p->prefix_tokens == 0 && p->grid_height == 0 && p->grid_width == 0)
           : ((int64_t)p->grid_height * p->grid_width > 0 &&
              (int64_t)p->prefix_tokens + ((int64_t)p->grid_height * p->grid_width) == p->tokens),

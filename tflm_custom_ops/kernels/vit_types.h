@@ -154,8 +154,8 @@ typedef struct {
   const uint16_t* exp_table;  // [256]
   int64_t context_numerator;
   int32_t context_zero_point;
-  int32_t shared_down;  // 1: q, k and v share one `down`
-  int32_t key_tokens;
+  int32_t shared_down;    // 1: q, k and v share one `down`
+  int32_t key_tokens;     // that see each other: all, or those of a window
   int32_t key_heads;      // of keys and values
   int32_t value_dim;      // of values
   int32_t causal;         // 1: no key after the query
@@ -164,8 +164,9 @@ typedef struct {
   int32_t grid_height;    // rows of the grid that the other tokens form; 0: none
   int32_t grid_width;     // tokens of a row of the grid; 0: none
   int32_t window;         // side of the windows of the grid; 0: all tokens are one
-  int32_t window_shift;   // rows and columns that the grid is rolled by
-  int32_t bias_kind;      // 0 or 1 or 4; VitBiasKind
+  int32_t window_shift;   // rows and columns that the grid is rolled by, up and to the left; tokens
+                          // that this brings together from opposite edges do not see each other
+  int32_t bias_kind;      // 0 or 1 or 2 or 4; VitBiasKind
   int32_t bias_count;     // elements of `bias`
   const int16_t*
       bias;  // [bias_count]; added to a score as bias << bias_shift; -32768 leaves the key out

@@ -177,6 +177,13 @@ class Term(enum.IntEnum):
     RELATIVE_LAST = enum.auto()  # of any query
     RELATIVE_CALL = enum.auto()  # three channels of a block of queries
     RELATIVE_CHANNEL = enum.auto()  # row of them
+    # Windows of a grid.
+    WINDOW = enum.auto()  # copied to the scratch and back
+    WINDOW_RUN = enum.auto()  # of its tokens that are neighbours, one way
+    WINDOW_WORD = enum.auto()  # four bytes
+    MADE_BIAS_ROW = enum.auto()  # of a query and head, put together
+    MADE_BIAS_LINE = enum.auto()  # row of the window
+    MADE_BIAS = enum.auto()  # element
 
 
 class Store(enum.Enum):

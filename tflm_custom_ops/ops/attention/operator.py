@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tflm_custom_ops.ops import cost
-from tflm_custom_ops.ops.attention.params import Attention
+from tflm_custom_ops.ops.attention.params import Attention, BiasKind
 from tflm_custom_ops.ops.attention.reference import run_attention
 from tflm_custom_ops.ops.attention.work import WorkingSizes, work_of
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
@@ -60,6 +60,11 @@ class AttentionOperator(FusedOperator[Attention]):
         return run_attention(self.params, x)
 
     @property
+    def _tile(self) -> int:
+        """Queries at a time."""
+        return min(self.params.token_tile, self.params.key_tokens)
+
+    @property
     def _heads(self) -> int:
         """Heads whose keys and values exist at a time."""
         p = self.params
@@ -69,18 +74,18 @@ class AttentionOperator(FusedOperator[Attention]):
     def _row_bytes(self) -> int:
         """LayerNorm rows of a tile, later its context."""
         p = self.params
-        return wide(row_capacity(min(p.token_tile, p.tokens)), max(p.embed_dim, p.features))
+        return wide(self._tile_rows, max(p.embed_dim, p.features))
 
     @property
     def _token_stride(self) -> int:
         """Elements of a row of values, scores and exponentials."""
-        return -(-self.params.tokens // 4) * 4
+        return -(-self.params.key_tokens // 4) * 4
 
     @property
     def kept_bytes(self) -> int:
         """Keys and values that exist at a time."""
         p = self.params
-        keys = even(p.tokens) * even(p.head_dim) * self._heads
+        keys = even(p.key_tokens) * even(p.head_dim) * self._heads
         return align(keys) + align(p.head_dim * self._token_stride * self._heads)
 
     @functools.cached_property
@@ -89,7 +94,22 @@ class AttentionOperator(FusedOperator[Attention]):
         p = self.params
         if self._heads > 1:
             return self.kept_bytes
-        return self.kept_bytes + align(p.tokens * (p.heads - 1) * p.head_dim)
+        return self.kept_bytes + align(p.key_tokens * (p.heads - 1) * p.head_dim)
+
+    @property
+    def _window_bytes(self) -> int:
+        """A copy of a window's tokens, unless the window is the grid."""
+        p = self.params
+        if p.key_tokens == p.tokens and p.window_shift == 0:
+            return 0
+        return area(p.key_tokens, p.embed_dim, p.residual.bits // 8)
+
+    @property
+    def _bias_bytes(self) -> int:
+        """The bias of one query, where it is put together for a window."""
+        p = self.params
+        made = p.window_shift > 0 or p.bias_kind is BiasKind.RELATIVE
+        return area(p.key_tokens, 1, 2) if made else 0
 
     @functools.cached_property
     def score_rows(self) -> int:
@@ -112,7 +132,7 @@ class AttentionOperator(FusedOperator[Attention]):
 
     @property
     def _tile_rows(self) -> int:
-        return row_capacity(min(self.params.token_tile, self.params.tokens))
+        return row_capacity(self._tile)
 
     @property
     def _middle_bytes(self) -> int:
@@ -143,7 +163,8 @@ class AttentionOperator(FusedOperator[Attention]):
     def scratch_bytes(self) -> int:
         """vit_attention_plan.h describes the regions."""
         total = self._before_exponentials + self._exponential_bytes + self._space_bytes[1]
-        return self._base_bytes + max(total, self._key_value_bytes(self._tile_rows))
+        tile = max(total, self._key_value_bytes(self._tile_rows))
+        return self._base_bytes + tile + self._window_bytes
 
     @property
     def expanded(self) -> int:
@@ -154,7 +175,7 @@ class AttentionOperator(FusedOperator[Attention]):
     def expanded_key_value(self) -> int:
         """Inputs of k and v whose weights are expanded at a time: what their tokens leave."""
         p, rows = self.params, self.key_value_rows
-        space = self.scratch_bytes - self._base_bytes - self._key_value_bytes(rows)
+        space = self._tile_space - self._key_value_bytes(rows)
         return expanded_inputs(space + cost.projection_expansion(p.expanded_inputs, p.k, p.v))
 
     @property
@@ -167,8 +188,8 @@ class AttentionOperator(FusedOperator[Attention]):
     def schedules(self) -> Iterator[Attention]:
         """Token tiles, with the keys and values of all heads or of one at a time."""
         p = self.params
-        widest = max(p.tokens, cost.widest(p.q, p.k, p.v, p.out))
-        for tile in cost.token_tiles(p.tokens):
+        widest = max(p.key_tokens, cost.widest(p.q, p.k, p.v, p.out))
+        for tile in cost.token_tiles(p.key_tokens):
             for heads in sorted({p.heads, 1}, reverse=True):
                 for inputs in cost.expansions(tile, widest):
                     yield dataclasses.replace(
@@ -178,7 +199,7 @@ class AttentionOperator(FusedOperator[Attention]):
     def default_schedule(self) -> Attention:
         """A small tile, all heads at a time."""
         p = self.params
-        tile = min(DEFAULT_TOKEN_TILE, p.tokens)
+        tile = min(DEFAULT_TOKEN_TILE, p.key_tokens)
         return dataclasses.replace(
             p, token_tile=tile, heads_at_a_time=p.heads, expanded_inputs=MAX_EXPANSION
         )
@@ -187,16 +208,20 @@ class AttentionOperator(FusedOperator[Attention]):
     def has_good_tile(self) -> bool:
         """Whether weights are read no more often than by tiles of GOOD_TOKEN_TILE tokens."""
         p = self.params
-        return cost.is_good_tile(p.token_tile, p.tokens) and cost.is_good_expansion(self)
+        return cost.is_good_tile(p.token_tile, p.key_tokens) and cost.is_good_expansion(self)
+
+    @property
+    def _tile_space(self) -> int:
+        """Bytes between what all tiles share and the tokens of a window."""
+        return self.scratch_bytes - self._base_bytes - self._window_bytes
 
     @functools.cached_property
     def key_value_rows(self) -> int:
         """Tokens at a time while keys and values are projected: as many as the scratch has room
         for that queries need later (vit_attention_plan.c)."""
         p = self.params
-        rows, most = row_capacity(p.token_tile), row_capacity(p.tokens)
-        space = self.scratch_bytes - self._base_bytes
-        while rows < most and self._key_value_bytes(rows + ROW_GROUP) <= space:
+        rows, most = row_capacity(p.token_tile), row_capacity(p.key_tokens)
+        while rows < most and self._key_value_bytes(rows + ROW_GROUP) <= self._tile_space:
             rows += ROW_GROUP
         return min(rows, most)
 
@@ -207,23 +232,23 @@ class AttentionOperator(FusedOperator[Attention]):
         rounds = p.heads // p.heads_at_a_time  # how often low-rank halves repeat
         keys = self.key_value_rows
         tiles = ((p.q, p.token_tile), (p.out, p.token_tile), (p.k, keys), (p.v, keys))
-        traffic = sum(cost.weight_traffic(x, p.tokens, tile) for x, tile in tiles)
-        passes = -(-p.tokens // p.token_tile)
+        traffic = sum(cost.weight_traffic(x, p.key_tokens, tile) for x, tile in tiles)
+        passes = -(-p.key_tokens // p.token_tile)
         for x in (p.q, p.k, p.v):
             if x.down is not None:
                 traffic += (rounds - 1) * int(x.down.weights.size) * passes
-        return Schedule(traffic, self.work.instructions)
+        return Schedule(p.windows * traffic, self.work.instructions)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
         """Keys and values, a tile's rows and exponentials, and the waiting context."""
         p, heads, rows = self.params, self._heads, self._tile_rows
-        rounds, count = p.heads // heads, tiles(p.tokens, p.token_tile)
+        rounds, count = p.heads // heads, tiles(p.key_tokens, p.token_tile)
         base, channels = self.kept_bytes, heads * p.head_dim
         values = align(p.head_dim * self._token_stride * heads)
         calls = count * tiles(rows, self.score_rows)
         key_rows = self.key_value_rows
-        filled = tiles(p.tokens, key_rows) * rounds
+        filled = tiles(p.key_tokens, key_rows) * rounds
         found = [
             Stream(0, base - values, rounds, calls),
             Stream(base - values, values, rounds, count * tiles(rows, SLICE_ROWS)),
@@ -245,16 +270,17 @@ class AttentionOperator(FusedOperator[Attention]):
             ),
         ]
         if context := self._base_bytes - base:
-            found.append(Stream(self.scratch_bytes - context, context, 1, 2))
-        return tuple(found)
+            end = self.scratch_bytes - self._window_bytes
+            found.append(Stream(end - context, context, 1, 2))
+        return tuple(dataclasses.replace(s, times=p.windows * s.times) for s in found)
 
     @property
     def _before_exponentials(self) -> int:
-        """Bytes of a tile's rows, scores, totals and relative entries."""
+        """Bytes of a tile's rows, scores, totals, relative entries and bias."""
         scores, rows = self._space_bytes[0], self._row_bytes
         total = max(rows, scores) if self._heads == 1 else rows + scores
         entries = self.params.relative_entries
-        total += area(min(self.params.token_tile, self.params.tokens), 1, 4)
+        total += area(self._tile, 1, 4) + self._bias_bytes
         return total + area(self.score_rows, entries, 4) + area(self._tile_rows, entries, 2)
 
     @property
@@ -290,7 +316,8 @@ class AttentionOperator(FusedOperator[Attention]):
         weights = sum(cost.weight_bytes(x) for x in (p.q, p.k, p.v, p.out))
         if p.shared_down and p.k.down is not None:
             weights -= 2 * int(p.k.down.weights.size)
-        return p.tokens * weights + 2 * p.tokens * (p.tokens + p.relative_entries) * p.features
+        seen = p.key_tokens + p.relative_entries
+        return p.tokens * weights + 2 * p.tokens * seen * p.features
 
     def _stored(self) -> list[int]:
         """A shared `down` stands in the blob once."""

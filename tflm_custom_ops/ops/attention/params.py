@@ -37,24 +37,17 @@ def is_exp_table(table: NDArray[np.uint16], tokens: int) -> bool:
     return bool(table[0] >= 1 and largest <= 32767 and largest * tokens < 1 << 23)
 
 
-def exp_table_array(tokens: str) -> Array:
-    """The 256 exponentials of one octave.
+EXP_TABLE_CHECK = Predicate(
+    "vit_is_exp_table",
+    is_exp_table,
+    ("exp_table", "key_tokens"),
+    "entries of exp_table <= 32767, the first >= 1, key_tokens times the largest < 2**23",
+)
 
-    Args:
-      tokens: the field that counts the keys of a query.
-    """
-    return Array(
-        "uint16_t",
-        ("256",),
-        checks=(
-            Predicate(
-                "vit_is_exp_table",
-                is_exp_table,
-                ("exp_table", tokens),
-                f"entries <= 32767, the first >= 1, {tokens} times the largest < 2**23",
-            ),
-        ),
-    )
+
+def exp_table_array(*checks: Predicate) -> Array:
+    """The 256 exponentials of one octave."""
+    return Array("uint16_t", ("256",), checks=checks)
 
 
 def same_linear(a: Linear, b: Linear) -> bool:
@@ -72,14 +65,14 @@ def same_linear(a: Linear, b: Linear) -> bool:
 class BiasKind(enum.IntEnum):
     """What is added to the scores before the softmax; the values are part of the file format.
 
-    No kernels yet for RELATIVE and SLOPE.
+    No kernels yet for SLOPE.
     """
 
     NONE = 0
-    FULL = 1  # [heads][tokens][key_tokens]
-    RELATIVE = 2  # [heads][2 height - 1][2 width - 1] by row and column distance (Swin)
+    FULL = 1  # [heads][key_tokens][key_tokens], of a query and then of a key
+    RELATIVE = 2  # [heads][2 window - 1][2 window - 1] by row and column of key less query (Swin)
     SLOPE = 3  # [heads], times the distance of query and key (ALiBi)
-    MASK = 4  # [tokens][key_tokens], the same for all heads
+    MASK = 4  # [key_tokens][key_tokens], the same for all heads
 
 
 def _only(condition: str) -> Check:
@@ -150,14 +143,19 @@ class Attention(Params):
     )
     score_multiplier: Annotated[int, Word()]
     score_shift: Annotated[int, Word(0, "MAX_SHIFT")]
-    exp_table: Annotated[NDArray[np.uint16], exp_table_array("tokens")]
+    exp_table: Annotated[NDArray[np.uint16], exp_table_array()]
     # Divided by P << g >= 2**22 it must fit int32.
     context_numerator: Annotated[int, Word64(53)]
     context_zero_point: Annotated[int, zero_point()]
     shared_down: Annotated[bool, Word(0, 1, doc="1: q, k and v share one `down`")]
-    key_tokens: Annotated[int, dimension("MAX_TOKENS", checks=(_only("key_tokens == tokens"),))] = (
-        dataclasses.field(default=0, kw_only=True)
-    )
+    key_tokens: Annotated[
+        int,
+        dimension(
+            "MAX_TOKENS",
+            checks=(EXP_TABLE_CHECK,),
+            doc="that see each other: all, or those of a window",
+        ),
+    ] = dataclasses.field(default=0, kw_only=True)
     key_heads: Annotated[
         int,
         dimension(
@@ -209,7 +207,11 @@ class Attention(Params):
             0,
             "MAX_TOKENS",
             status=Status.BAD_DIMENSION,
-            checks=(_only("window == 0"),),
+            checks=(
+                _only("key_tokens == (window * window if window > 0 else tokens)"),
+                _only("window == 0 or (causal == 0 and prefix_tokens == 0)"),
+                Check("window == 0 or (grid_height % window == 0 and grid_width % window == 0)"),
+            ),
             doc="side of the windows of the grid; 0: all tokens are one",
         ),
     ] = dataclasses.field(default=0, kw_only=True)
@@ -217,23 +219,24 @@ class Attention(Params):
         int,
         Word(
             0,
-            "window",
+            "window - 1 if window > 0 else 0",
             status=Status.BAD_DIMENSION,
-            checks=(_only("window_shift == 0"),),
-            doc="rows and columns that the grid is rolled by",
+            doc="rows and columns that the grid is rolled by, up and to the left; tokens that this "
+            "brings together from opposite edges do not see each other",
         ),
     ] = dataclasses.field(default=0, kw_only=True)
     bias_kind: Annotated[
         BiasKind,
         Word(
-            choices=(BiasKind.NONE, BiasKind.FULL, BiasKind.MASK),
+            choices=(BiasKind.NONE, BiasKind.FULL, BiasKind.RELATIVE, BiasKind.MASK),
             # Differences that are cut off must be of exponentials that are 0.
             checks=(
                 Check(
-                    "score_multiplier >= 1 << 15 or (bias_kind == 0 and (causal == 0 or "
-                    "score_shift == 0))",
+                    "score_multiplier >= 1 << 15 or (bias_kind == 0 and window_shift == 0 and "
+                    "(causal == 0 or score_shift == 0))",
                     Status.BAD_VALUE,
                 ),
+                _only("bias_kind != 2 or window > 0"),
             ),
             doc="VitBiasKind",
         ),
@@ -245,8 +248,11 @@ class Attention(Params):
             "(1 << 30) if bias_kind > 0 else 0",
             status=Status.BAD_DIMENSION,
             checks=(
-                Check("bias_kind != 1 or bias_count == heads * tokens * key_tokens"),
-                Check("bias_kind != 4 or bias_count == tokens * key_tokens"),
+                Check("bias_kind != 1 or bias_count == heads * key_tokens * key_tokens"),
+                Check(
+                    "bias_kind != 2 or bias_count == heads * (2 * window - 1) * (2 * window - 1)"
+                ),
+                Check("bias_kind != 4 or bias_count == key_tokens * key_tokens"),
             ),
             doc="elements of `bias`",
         ),
@@ -267,12 +273,12 @@ class Attention(Params):
         int,
         Word(
             0,
-            "MAX_RELATIVE_DISTANCE",
+            "MAX_RELATIVE_DISTANCE if window == 0 else 0",
             status=Status.BAD_DIMENSION,
             checks=(
                 Check(
                     "prefix_tokens == 0 and grid_height == 0 and grid_width == 0 "
-                    "if relative_distance == 0 else "
+                    "if relative_distance == 0 and window == 0 else "
                     "grid_height * grid_width > 0 "
                     "and prefix_tokens + grid_height * grid_width == tokens"
                 ),
@@ -356,12 +362,13 @@ class Attention(Params):
     ]
 
     features = Expression("heads * head_dim")
+    windows = Expression("tokens // key_tokens")
     relative_entries = Expression("4 * relative_distance + 4 if relative_distance > 0 else 0")
 
     def __post_init__(self) -> None:
         """Sizes that are left out are those of plain self-attention."""
         self.derive(
-            key_tokens=self.key_tokens or self.tokens,
+            key_tokens=self.key_tokens or self.window**2 or self.tokens,
             key_heads=self.key_heads or self.heads,
             value_dim=self.value_dim or self.head_dim,
             bias_count=0 if self.bias is None else int(self.bias.size),

@@ -5,13 +5,15 @@
 #include "vit_norm.h"
 #include "vit_relative.h"
 #include "vit_softmax.h"
+#include "vit_windows.h"
 
 // One run of the operator: what its steps share.
 typedef struct {
   const VitAttentionParams* p;
   VitAttentionPlan plan;
   VitHead head;
-  const void* x;
+  VitWindow window;
+  const void* x;  // of a window, if there are several, its tokens in the scratch
   void* y;
   uint8_t* scratch;
 } Run;
@@ -106,9 +108,9 @@ static void store_values(const Run* run, VitRows rows, int32_t token, Heads head
 static void keys_and_values(const Run* run, Heads heads) {
   const VitAttentionParams* p = run->p;
   int16_t* middle = (int16_t*)(run->scratch + run->plan.kv_middle);
-  for (int32_t token = 0; token < p->tokens; token += run->plan.kv_rows) {
+  for (int32_t token = 0; token < p->key_tokens; token += run->plan.kv_rows) {
     const VitRows rows =
-        normalized_rows(run, token, vit_min32(run->plan.kv_rows, p->tokens - token));
+        normalized_rows(run, token, vit_min32(run->plan.kv_rows, p->key_tokens - token));
     VitRows inputs = rows;
     low_rank(&p->k, &inputs, middle, kv_expansion(run));
     store_keys(run, inputs, token, heads);
@@ -128,11 +130,15 @@ static VitHead head_until(const Run* run, int32_t token) {
 }
 
 // What query `token` of a head sees.
-static VitSeen seen_by(const VitAttentionParams* p, int32_t head, int32_t token) {
-  VitSeen seen = {p->causal ? token + 1 : p->tokens, NULL, p->bias_shift, p->relative_distance};
-  if (p->bias_kind) {
-    const ptrdiff_t row = (p->bias_kind == kVitBiasKindFull ? head : 0) * p->tokens + token;
-    seen.bias = p->bias + row * p->tokens;
+static VitSeen seen_by(const Run* run, int32_t head, int32_t token) {
+  const VitAttentionParams* p = run->p;
+  VitSeen seen = {p->causal ? token + 1 : p->key_tokens, NULL, p->bias_shift, p->relative_distance};
+  if (run->window.is_cut || p->bias_kind == kVitBiasKindRelative) {
+    int16_t* bias = (int16_t*)(run->scratch + run->plan.bias);
+    vit_window_bias(p, &run->window, head, token, bias);
+    seen.bias = bias;
+  } else if (p->bias_kind) {
+    seen.bias = vit_stored_bias(p, head, token);
   }
   return seen;
 }
@@ -157,7 +163,7 @@ static void seen_exponentials(const Run* run, int32_t head, int32_t token, int32
   vit_scores(&scored, q, keys, expansion, scores);
   if (p->relative_distance) vit_scores(&tables, q, p->relative_keys, expansion, products);
   for (int32_t r = 0; r < q.rows; ++r) {
-    const VitSeen seen = seen_by(p, head, token + r);
+    const VitSeen seen = seen_by(run, head, token + r);
     int32_t* from = vit_score_row(&scored, scores, r);
     int16_t* to = vit_wide_row(e, r);
     if (seen.is_relative) {
@@ -187,7 +193,7 @@ static VitRows tile_exponentials(const Run* run, int32_t head, int32_t token, co
     vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim, p->q.up.out_zero_point,
                    q);
     const VitRows part = {vit_wide_row(e, row), e.stride, q.rows};
-    if (p->causal || p->bias_kind || p->relative_distance) {
+    if (p->causal || p->bias_kind || p->relative_distance || run->window.is_cut) {
       seen_exponentials(run, head, token + row, row, q, keys, part, totals + row);
       continue;
     }
@@ -260,7 +266,7 @@ static VitHead head_of(const VitAttentionParams* p) {
                    p->context_numerator,
                    p->context_zero_point,
                    p->v.up.out_zero_point,
-                   p->tokens,
+                   p->key_tokens,
                    p->head_dim,
                    p->head_dim};
 }
@@ -269,20 +275,42 @@ size_t vit_attention_scratch_bytes(const VitAttentionParams* params) {
   return vit_attention_plan(params).bytes;
 }
 
-// A tile's tokens are overwritten as soon as its queries of the last heads are done: keys and
-// values of all tokens exist by then.
-void vit_attention(const VitAttentionParams* params, const void* x, void* y, void* scratch) {
-  const Run run = {params, vit_attention_plan(params), head_of(params), x, y, (uint8_t*)scratch};
-  const int32_t tokens = params->tokens, tile = run.plan.tile, group = run.plan.group_heads;
-  for (int32_t h = 0; h < params->heads; h += group) {
+// Attention of tokens that see each other: all, or those of a window. A tile's tokens are
+// overwritten as soon as its queries of the last heads are done: keys and values of all exist by
+// then.
+static void attend(const Run* run) {
+  const VitAttentionParams* p = run->p;
+  const int32_t tile = run->plan.tile, group = run->plan.group_heads;
+  for (int32_t h = 0; h < p->heads; h += group) {
     const Heads heads = {h, h + group};
-    keys_and_values(&run, heads);
-    for (int32_t token = 0; token < tokens; token += tile) {
-      const int32_t count = vit_min32(tile, tokens - token);
-      tile_context(&run, token, count, heads);
-      if (heads.end < params->heads) continue;
-      if (h > 0) widen_context(&run, token, count);
-      project_out(&run, token, count);
+    keys_and_values(run, heads);
+    for (int32_t token = 0; token < p->key_tokens; token += tile) {
+      const int32_t count = vit_min32(tile, p->key_tokens - token);
+      tile_context(run, token, count, heads);
+      if (heads.end < p->heads) continue;
+      if (h > 0) widen_context(run, token, count);
+      project_out(run, token, count);
+    }
+  }
+}
+
+// Windows one after another, each in place on a copy of its tokens; a window that is the grid, or
+// tokens of no grid, without.
+void vit_attention(const VitAttentionParams* params, const void* x, void* y, void* scratch) {
+  Run run = {params, vit_attention_plan(params), head_of(params), vit_window(params, 0, 0), x,
+             y,      (uint8_t*)scratch};
+  const int copied = vit_copies_windows(params);
+  uint8_t* tokens = run.scratch + run.plan.window;
+  if (copied) run.x = run.y = tokens;
+  const int32_t side = copied ? params->window : 1;
+  for (int32_t row = 0; row < (copied ? params->grid_height : 1); row += side) {
+    for (int32_t column = 0; column < (copied ? params->grid_width : 1); column += side) {
+      if (copied) {
+        run.window = vit_window(params, row, column);
+        vit_copy_window(params, &run.window, (void*)x, tokens, 0);
+      }
+      attend(&run);
+      if (copied) vit_copy_window(params, &run.window, y, tokens, 1);
     }
   }
 }

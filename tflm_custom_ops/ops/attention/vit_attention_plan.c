@@ -3,6 +3,7 @@
 
 #include "vit_layout.h"
 #include "vit_relative.h"
+#include "vit_windows.h"
 
 // Rows of low-rank intermediates that a projection of `rows` rows needs, in bytes.
 static size_t middle_bytes(const VitProjection* p, int32_t rows) {
@@ -69,7 +70,8 @@ static void place_tile(const VitAttentionParams* p, VitAttentionPlan* plan, size
   plan->relative_products = plan->totals + vit_area(plan->tile, 1, sizeof(int32_t));
   plan->relative_sums =
       plan->relative_products + vit_area(plan->score_rows, entries, sizeof(int32_t));
-  plan->exponentials = plan->relative_sums + vit_area(rows, entries, sizeof(int16_t));
+  plan->bias = plan->relative_sums + vit_area(rows, entries, sizeof(int16_t));
+  plan->exponentials = plan->bias + vit_window_bias_bytes(p);
   plan->middle = plan->exponentials;
   plan->expansion =
       plan->middle + vit_max_size(middle_bytes(&p->q, rows), middle_bytes(&p->out, rows));
@@ -88,19 +90,19 @@ static void place_tile(const VitAttentionParams* p, VitAttentionPlan* plan, size
 VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
   VitAttentionPlan plan = {0};
   const int32_t features = p->heads * p->head_dim;
-  plan.tile = vit_min32(p->token_tile, p->tokens);
+  plan.tile = vit_min32(p->token_tile, p->key_tokens);
   plan.group_heads = p->heads_at_a_time == p->heads ? p->heads : 1;
   plan.dh_even = vit_even(p->head_dim);
   plan.row_stride = vit_even(vit_max32(p->embed_dim, features));
-  plan.token_stride = vit_round_up(p->tokens, 4);
-  plan.key_head_bytes = (size_t)vit_even(p->tokens) * (size_t)plan.dh_even;
+  plan.token_stride = vit_round_up(p->key_tokens, 4);
+  plan.key_head_bytes = (size_t)vit_even(p->key_tokens) * (size_t)plan.dh_even;
   plan.value_head_bytes = (size_t)p->head_dim * (size_t)plan.token_stride;
   plan.values = vit_align(plan.key_head_bytes * (size_t)plan.group_heads);
   const size_t base = plan.values + vit_align(plan.value_head_bytes * (size_t)plan.group_heads);
   place_tile(p, &plan, base);
   // Keys and values are projected with as many rows as fit where the queries' buffers come later:
   // their weights are fetched less often at no cost in memory.
-  const int32_t all_rows = vit_row_capacity(p->tokens);
+  const int32_t all_rows = vit_row_capacity(p->key_tokens);
   plan.kv_rows = vit_row_capacity(plan.tile);
   while (plan.kv_rows < all_rows &&
          base + kv_bytes(p, &plan, plan.kv_rows + VIT_ROW_GROUP) <= plan.bytes) {
@@ -110,7 +112,11 @@ VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
   plan.kv_expansion = plan.kv_middle + kv_middle_bytes(p, plan.kv_rows);
   plan.context = plan.bytes;
   if (plan.group_heads == 1) {
-    plan.bytes += vit_area(p->tokens, features - p->head_dim, sizeof(int8_t));
+    plan.bytes += vit_area(p->key_tokens, features - p->head_dim, sizeof(int8_t));
+  }
+  plan.window = plan.bytes;
+  if (vit_copies_windows(p)) {
+    plan.bytes += vit_area(p->key_tokens, p->embed_dim, (size_t)(p->residual.bits / 8));
   }
   return plan;
 }

@@ -7,6 +7,10 @@
 //   values of all heads, transposed     values of one head, transposed
 //   tile ...                            tile ...
 //                                       context of all heads but the last, of all tokens, int8
+//   tokens of a window                  tokens of a window
+//
+// Where tokens are windows of a grid, "all tokens" are those of one window; they are copied to the
+// scratch, unless the window is the grid.
 //
 // What is used most lies first: the low addresses of an arena are its fast ones (docs/memory.md).
 // The context is written and read once.
@@ -19,6 +23,7 @@
 //     needed neither after the queries nor before the context
 //   totals
 //   with relative keys and values: products of score_rows queries with the entries, sums by entry
+//   the bias of one query, where it is put together for a window
 //   exponentials, or middle (low rank) and expansion
 //   queries int8, score_rows of them widened, expansion of keys; later the expansion of values,
 //     which all heads at a time have in place of the scores, since other heads' queries stay
@@ -51,6 +56,7 @@ typedef struct {
   size_t totals;
   size_t relative_products;
   size_t relative_sums;
+  size_t bias;
   size_t exponentials;
   size_t middle;
   size_t expansion;
@@ -59,6 +65,7 @@ typedef struct {
   size_t key_expansion;
   size_t value_expansion;
   size_t value_expansion_end;
+  size_t window;
   size_t bytes;
 } VitAttentionPlan;
 

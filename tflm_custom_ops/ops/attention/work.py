@@ -29,12 +29,13 @@ def work_of(p: Attention, sizes: WorkingSizes) -> Work:
     work = Work()
     at_once = p.heads if p.heads_at_a_time == p.heads else 1
     rounds = p.heads // at_once
-    least = row_capacity(min(p.token_tile, p.tokens))
+    least = row_capacity(min(p.token_tile, p.key_tokens))
     work[Term.ATTENTION] += 1
     work[Term.KEY_VALUE_ROWS] += (sizes.key_value_rows - least) // ROW_GROUP
-    for rows, times in pieces.parts(p.tokens, sizes.key_value_rows):
-        _add_keys_and_values(work, p, sizes, rows, times, at_once)
-    for rows, times in pieces.parts(p.tokens, min(p.token_tile, p.tokens)):
+    for rows, count in pieces.parts(p.key_tokens, sizes.key_value_rows):
+        _add_keys_and_values(work, p, sizes, rows, count * p.windows, at_once)
+    for rows, count in pieces.parts(p.key_tokens, min(p.token_tile, p.key_tokens)):
+        times = count * p.windows
         _add_queries(work, p, sizes, rows, times, at_once)
         if rounds > 1:
             pieces.add_widening(work, rows, (p.heads - 1) * p.head_dim, times)
@@ -42,10 +43,39 @@ def work_of(p: Attention, sizes: WorkingSizes) -> Work:
         pieces.add_padding(work, rows, inner, times)
         store = pieces.residual_store(p.residual.bits)
         pieces.add_projection(work, p.out, rows, store, sizes.expanded, times)
-    _add_attention(work, p, sizes, at_once)
+    cut = _cut_windows(p)
+    _add_attention(work, p, sizes, at_once, p.bias_kind != BiasKind.NONE, p.windows - cut)
+    if cut:
+        _add_attention(work, p, sizes, at_once, True, cut)
     if p.relative_entries:
         _add_relative(work, p)
+    if p.window:
+        _add_windows(work, p, cut)
     return work
+
+
+def _cut_windows(p: Attention) -> int:
+    """Windows with tokens of opposite edges of the grid."""
+    if p.window_shift == 0:
+        return 0
+    down, across = p.grid_height // p.window, p.grid_width // p.window
+    return down * across - (down - 1) * (across - 1)
+
+
+def _add_windows(work: Work, p: Attention, cut: int) -> None:
+    """The ways of a window's tokens, and the biases that are put together for one."""
+    side = p.window
+    if p.tokens != p.key_tokens or p.window_shift:
+        across = p.grid_width // side
+        broken = p.grid_height * (p.window_shift > 0)  # rows of windows that come in two runs
+        work[Term.WINDOW] += p.windows
+        work[Term.WINDOW_RUN] += 2 * (p.grid_height * across + broken)
+        work[Term.WINDOW_WORD] += 2 * p.tokens * p.embed_dim * (p.residual.bits // 8) / 4
+    made = p.windows if p.bias_kind is BiasKind.RELATIVE else cut
+    rows = made * p.heads * p.key_tokens
+    work[Term.MADE_BIAS_ROW] += rows
+    work[Term.MADE_BIAS_LINE] += rows * side
+    work[Term.MADE_BIAS] += rows * p.key_tokens
 
 
 def _firsts(width: int, count: int) -> tuple[tuple[int, int], ...]:
@@ -90,14 +120,18 @@ def _add_queries(
         pieces.add_layer(work, shape, rows, Store.INT8_WHOLE, sizes.expanded, count, first)
 
 
-def _add_attention(work: Work, p: Attention, sizes: WorkingSizes, at_once: int) -> None:
-    """Scores, exponentials and context of all heads."""
-    stride = softmax_work.QUAD * softmax_work.quads_of(p.tokens)
-    tile = min(p.token_tile, p.tokens)
-    for token, rows, times in pieces.spans(0, p.tokens, tile, p.causal):
-        _add_scores(work, p, sizes.score_rows, (token, rows), times * p.heads)
+def _add_attention(
+    work: Work, p: Attention, sizes: WorkingSizes, at_once: int, has_bias: bool, windows: int
+) -> None:
+    """Scores, exponentials and context of all heads of some windows."""
+    stride = softmax_work.QUAD * softmax_work.quads_of(p.key_tokens)
+    tile = min(p.token_tile, p.key_tokens)
+    softmax = SoftmaxRow(p.head_dim, has_bias, p.relative_distance > 0, p.score_shift)
+    for token, rows, count in pieces.spans(0, p.key_tokens, tile, p.causal):
+        times = count * windows
+        _add_scores(work, p, softmax, sizes.score_rows, (token, rows), times * p.heads)
         work[Term.TILE_HEAD] += times * p.heads
-        keys = token + rows if p.causal else p.tokens
+        keys = token + rows if p.causal else p.key_tokens
         wide = p.heads if at_once == p.heads else 1
         for is_wide, heads in ((True, wide), (False, p.heads - wide)):
             context = Context(keys, stride, p.head_dim, sizes.expanded_tokens, is_wide)
@@ -107,23 +141,27 @@ def _add_attention(work: Work, p: Attention, sizes: WorkingSizes, at_once: int) 
 
 
 def _add_scores(
-    work: Work, p: Attention, score_rows: int, tile: tuple[int, int], times: int
+    work: Work,
+    p: Attention,
+    softmax: SoftmaxRow,
+    score_rows: int,
+    tile: tuple[int, int],
+    times: int,
 ) -> None:
     """Of one head's queries of a tile (first, how many)."""
-    has_bias, is_relative = p.bias_kind != BiasKind.NONE, p.relative_distance > 0
-    softmax = SoftmaxRow(p.head_dim, has_bias, is_relative, p.score_shift)
     for first, queries, often in pieces.spans(tile[0], sum(tile), score_rows, p.causal):
         count, end = times * often, first + queries
         pieces.add_widening(work, queries, p.head_dim, count)
         pieces.add_padding(work, queries, p.head_dim, count)
-        softmax_work.add_scores(work, end if p.causal else p.tokens, p.head_dim, queries, count)
-        if is_relative:
+        keys = end if p.causal else p.key_tokens
+        softmax_work.add_scores(work, keys, p.head_dim, queries, count)
+        if softmax.is_relative:
             softmax_work.add_scores(work, p.relative_entries, p.head_dim, queries, count)
-        if not (p.causal or has_bias or is_relative):
-            softmax_work.add_exponentials(work, p.tokens, p.score_shift, count * queries)
+        if not (p.causal or softmax.has_bias or softmax.is_relative):
+            softmax_work.add_exponentials(work, p.key_tokens, p.score_shift, count * queries)
             continue
-        seen = range(first + 1, end + 1) if p.causal else (p.tokens,) * queries
-        softmax_work.add_seen_exponentials(work, softmax, seen, p.tokens, count)
+        seen = range(first + 1, end + 1) if p.causal else (p.key_tokens,) * queries
+        softmax_work.add_seen_exponentials(work, softmax, seen, p.key_tokens, count)
 
 
 def _add_relative(work: Work, p: Attention) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.ops.attention.params import exp_table_array
+from tflm_custom_ops.ops.attention.params import EXP_TABLE_CHECK, exp_table_array
 from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.schema import Array, Check, Part, Predicate, Status, Struct, Word, Word64
 from tflm_custom_ops.ops.schema.fields import dimension, zero_point
@@ -124,7 +124,7 @@ class AttentionCore(Params):
     v_zero_point: Annotated[int, zero_point()]
     score_multiplier: Annotated[int, Word(0)]
     score_shift: Annotated[int, Word(0, "MAX_SHIFT")]
-    exp_table: Annotated[NDArray[np.uint16], exp_table_array("key_tokens")]
+    exp_table: Annotated[NDArray[np.uint16], exp_table_array(EXP_TABLE_CHECK)]
     # Divided by P << g >= 2**22 it must fit int32.
     context_numerator: Annotated[int, Word64(53)]
     context_zero_point: Annotated[int, zero_point()]
