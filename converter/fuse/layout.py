@@ -181,21 +181,97 @@ def follow(view: GraphView, tensor: int, what: str) -> tuple[int, tuple[int, ...
     raise NoMatchError(f"{what} passes more than {MAX_CHAIN} views")
 
 
-def rows_and_columns(index: NDArray[np.int64], width: int, what: str) -> NDArray[np.int64]:
-    """Columns that a head-wise view takes from a [tokens, width] tensor.
-
-    Args:
-      index: element numbers, shape [heads, tokens, head_dim].
-
-    Returns:
-      int64 [heads, head_dim]: column of each head's feature.
+def follow_joined(view: GraphView, tensor: int, what: str) -> tuple[int, tuple[int, ...], int]:
+    """Like `follow`, also where parts of the tensor go different ways and are joined again.
 
     Raises:
-      NoMatchError: token t of the view is not row t of the tensor, or columns depend on the token.
+      NoMatchError: more than one operator computes with them.
+    """
+    passed: set[int] = set()
+    ends: set[tuple[int, int]] = set()
+    pending = [tensor]
+    while pending:
+        at = pending.pop()
+        if at in view.graph.outputs or len(passed) > MAX_CHAIN:
+            raise NoMatchError(f"{what} is an output of the graph, or passes too many views")
+        for op in view.consumers(at):
+            if not _moves(view, op):
+                ends.add((at, op))
+            elif op not in passed:
+                passed.add(op)
+                pending += view.op(op).outputs
+    if len(ends) != 1:
+        names = ", ".join(sorted(view.label(op) for _, op in ends)) or "nothing"
+        raise NoMatchError(f"{what} is read by {names}, expected one operator")
+    at, op = ends.pop()
+    return at, tuple(sorted(passed)), op
+
+
+def trace_joined(view: GraphView, tensor: int, stop: int | None = None) -> Trace:
+    """Like `trace_back`, also through parts that are joined: a rolled grid is one.
+
+    Raises:
+      NoMatchError: its elements come from several tensors.
+    """
+    ops: set[int] = set()
+    ends: set[int] = set()
+    pending = [tensor]
+    while pending:
+        at = pending.pop()
+        op = view.producer(at)
+        if at == stop or op is None or not _moves(view, op) or len(ops) > MAX_CHAIN:
+            ends.add(at)
+        elif op not in ops:
+            ops.add(op)
+            pending += [i for i in view.op(op).inputs if i >= 0 and not view.is_constant(i)]
+    if len(ends) != 1:
+        raise NoMatchError(f"elements of {view.tensor(tensor).name!r} come from several tensors")
+    base = ends.pop()
+    numbers = np.arange(view.tensor(base).size, dtype=np.int64).reshape(view.tensor(base).shape)
+    order = sorted(ops)
+    same = {op for op in order if is_requantize(view, op)}
+    values: dict[int, NDArray[np.int64]] = {base: numbers}
+    for op in order:
+        given = {i: values[i] for i in view.op(op).inputs if i in values}
+        for out in view.op(op).outputs:
+            source = view.op(op).inputs[0]
+            values[out] = values[source] if op in same else evaluate(view, [op], given, out)
+    return Trace(base, values[tensor], 1.0, tuple(order))
+
+
+def _moves(view: GraphView, op: int) -> bool:
+    """Whether an operator moves elements of activations, of one or of several that it joins."""
+    if view.op(op).opcode in JOINS:
+        return not any(view.is_constant(i) for i in view.op(op).inputs)
+    return view_input(view, op) is not None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeadPlaces:
+    """Where the features of heads stand in a [rows, width] tensor.
+
+    Attributes:
+      rows: int64 [groups, tokens]; a group is a head, of a window if there are several.
+      columns: int64 [groups, features].
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+
+def head_places(index: NDArray[np.int64], width: int, what: str) -> HeadPlaces:
+    """Rows and columns of the elements [groups, tokens, features] of a [rows, width] tensor.
+
+    Raises:
+      NoMatchError: columns depend on the token, or features of one token stand in several rows.
     """
     rows, columns = index // width, index % width
-    if np.any(rows != np.arange(index.shape[1])[None, :, None]):
+    in_order = np.array_equal(
+        rows[:, :, 0], np.broadcast_to(np.arange(rows.shape[1]), rows.shape[:2])
+    )
+    differ = bool(np.any(columns != columns[:, :1]))
+    if np.any(rows != rows[:, :, :1]) or (differ and not in_order):
         raise NoMatchError(f"{what} mixes tokens")
-    if np.any(columns != columns[:, :1]):
+    if differ:
         raise NoMatchError(f"{what} takes different features from different tokens")
-    return columns[:, 0]
+    return HeadPlaces(rows[:, :, 0], columns[:, 0])

@@ -32,7 +32,8 @@ from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
 from converter.fuse.patterns.pointwise import PointwiseMatch
 from converter.fuse.patterns.relative_tables import in_units
-from converter.fuse.patterns.score_bias import ScoreBias, score_bias
+from converter.fuse.patterns.window_bias import BlockBias, block_bias, no_bias
+from converter.fuse.patterns.windows import WindowGrid
 from tflm_custom_ops.ops import (
     Attention,
     Gelu,
@@ -48,7 +49,7 @@ from tflm_custom_ops.ops import (
     Residual,
     residual_dtype,
 )
-from tflm_custom_ops.ops.attention.params import RELATIVE_BITS, BiasKind
+from tflm_custom_ops.ops.attention.params import RELATIVE_BITS
 from tflm_custom_ops.ops.parts import NormPlace
 
 TensorRange = Callable[[int], Range]  # type of an activation in the fused graph
@@ -122,7 +123,7 @@ def _lower_bare_attention(match: BareAttentionMatch, type_of: TensorRange) -> At
     residual = Residual(x.bits, x.zero_point, 0, 0)
     if match.added:
         residual = _residual(x, y, "attention residual")
-    return _attention(parts, parts.output.projection, match.embed_dim, y, residual, None)
+    return _attention(parts, parts.out, match.embed_dim, y, residual, None)
 
 
 def _attention(
@@ -164,15 +165,16 @@ def _attention(
         heads_at_a_time=match.heads,
         score_multiplier=score_multiplier,
         score_shift=score_shift,
-        exp_table=exp_table(match.tokens),
+        exp_table=exp_table(match.grid.window**2 if match.grid else match.tokens),
         context_numerator=rounded(ratio * 2.0**48),
         context_zero_point=context.zero_point,
         shared_down=match.shared_down,
         norm_place=NormPlace.ABSENT if norm is None else NormPlace.BEFORE,
         causal=bias.causal,
-        bias_kind=_bias_kind(bias.values),
+        bias_kind=bias.kind,
         bias=bias.values,
         bias_shift=bias.shift,
+        **_grid_fields(bias.grid),
         **relative.fields,
         residual=residual,
         norm=norm,
@@ -183,21 +185,27 @@ def _attention(
     )
 
 
-def _score_bias(match: AttentionMatch | Parts, q: Range, k: Range) -> ScoreBias:
+def _score_bias(match: AttentionMatch | Parts, q: Range, k: Range) -> BlockBias:
     """The constants on the scores of a block."""
-    terms = match.terms
-    if terms is None:
-        return ScoreBias(False, 0, None, 0, 0)
     unit = q.scale * k.scale * match.scale
+    if match.terms is None:
+        return no_bias(match.grid)
     if not unit > 0:
         raise BoundError(f"the scores' scale is {match.scale:g}, expected a positive number")
     far = 255.0 * 255.0 * match.head_dim * unit
-    shape = (1, match.heads, match.tokens, match.tokens)
-    bias, replaced = terms.bias.reshape(shape), terms.replaced.reshape(shape)
-    found = score_bias(bias, replaced, unit, terms.limits or (-far, far))
-    if found.past_tokens:
-        raise BoundError("queries see keys after their own: the block has none or all of them")
-    return found
+    terms, limits = match.terms, match.terms.limits or (-far, far)
+    return block_bias(terms.bias, terms.replaced, unit, limits, match.grid)
+
+
+def _grid_fields(grid: WindowGrid | None) -> dict[str, Any]:
+    if grid is None:
+        return {}
+    return {
+        "grid_height": grid.height,
+        "grid_width": grid.width,
+        "window": grid.window,
+        "window_shift": grid.shift,
+    }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -228,13 +236,6 @@ def _relative(match: AttentionMatch | Parts, k: Range, v: Range) -> _Relative:
     }
     largest = 255 * int(rows.max(axis=1).sum()) << RELATIVE_BITS >> key_shift
     return _Relative(fields, largest + 2)
-
-
-def _bias_kind(values: NDArray[np.int16] | None) -> BiasKind:
-    """Of a bias [1, heads or 1, tokens, key_tokens]."""
-    if values is None:
-        return BiasKind.NONE
-    return BiasKind.MASK if values.shape[1] == 1 else BiasKind.FULL
 
 
 def _lower_mlp(match: MlpMatch, type_of: TensorRange) -> Mlp:

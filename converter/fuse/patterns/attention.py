@@ -15,22 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layout import (
-    Trace,
-    follow,
-    rows_and_columns,
-    same_order,
-    trace_back,
-)
+from converter.fuse.layout import follow, trace_back
 from converter.fuse.op_semantics import JOINS, POINTWISE, VIEWS
-from converter.fuse.patterns.linear import (
-    ProjectionMatch,
-    is_dense,
-    match_projection,
-    require_int8,
+from converter.fuse.patterns.attention_layers import (
+    ContextTensor,
+    Output,
+    match_heads,
+    match_output,
 )
+from converter.fuse.patterns.linear import ProjectionMatch, require_int8
 from converter.fuse.patterns.match import OneInput
-from converter.fuse.patterns.mlp import match_block_norm, residual_operands
+from converter.fuse.patterns.mlp import match_block_norm
 from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.products import Operand, operands
 from converter.fuse.patterns.relative import (
@@ -43,6 +38,7 @@ from converter.fuse.patterns.relative import (
 )
 from converter.fuse.patterns.relative_tables import RelativeTables, relative_tables
 from converter.fuse.patterns.scores import score_limits, trace_scores
+from converter.fuse.patterns.windows import WindowGrid, match_tokens
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
 
@@ -59,6 +55,7 @@ class AttentionMatch(OneInput):
       x, y: int8 tensors [tokens, embed_dim] (leading ones allowed).
       scale: factor of q.k^T before the softmax.
       v_factor: factor of v.
+      grid: of tokens whose windows see each other; None: all see all.
       terms: constants on the scores.
       relative: relative keys and values.
       shared_down: q, k and v are three parts of one low-rank pair's second layer.
@@ -78,6 +75,7 @@ class AttentionMatch(OneInput):
     head_dim: int
     scale: float
     v_factor: float
+    grid: WindowGrid | None
     terms: Terms | None
     relative: RelativeTables | None
     shared_down: bool
@@ -128,7 +126,7 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
     embed_dim = parts.q.first.weights.shape[1]
     for tensor, what in ((norm.x, "input"), (norm.y, "LayerNorm output"), (y, "output")):
         require_int8(view, tensor, f"the block's {what}")
-    if output.projection.last.weights.shape[0] != embed_dim:
+    if parts.out.last.weights.shape[0] != embed_dim:
         raise NoMatchError("the block's input and output widths differ")
     ops = tuple(sorted({*parts.ops, *output.ops, *norm.ops}))
     check_closed(view, ops, {y})
@@ -141,6 +139,7 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
         head_dim=parts.head_dim,
         scale=parts.scale,
         v_factor=parts.v_factor,
+        grid=parts.grid,
         terms=parts.terms,
         relative=parts.relative,
         shared_down=parts.shared_down,
@@ -148,7 +147,7 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
         q=parts.q,
         k=parts.k,
         v=parts.v,
-        out=output.projection,
+        out=parts.out,
         ops=ops,
     )
 
@@ -158,7 +157,7 @@ class Terms:
     """Constants on the scores.
 
     Attributes:
-      bias: real, elements in the order [heads, tokens, key_tokens].
+      bias: real, [windows, heads, tokens, tokens] of a window's tokens.
       replaced: likewise; the constant stands in the place of the score.
       limits: least and greatest score without them, real; None where no range is known.
     """
@@ -183,11 +182,13 @@ class Parts:
     head_dim: int
     scale: float
     v_factor: float
+    grid: WindowGrid | None
     terms: Terms | None
     relative: RelativeTables | None
     q: ProjectionMatch
     k: ProjectionMatch
     v: ProjectionMatch
+    out: ProjectionMatch
     output: Output
     ops: tuple[int, ...]
 
@@ -211,29 +212,36 @@ def match_parts(view: GraphView, softmax: int) -> Parts:
         raise NoMatchError(
             f"v has {width} features a head, q and k have {scores.head_dim}: expected as many"
         )
-    output = _match_output(view, context)
-    projections = [
-        _match_heads(view, operand, name)
+    output = match_output(view, context)
+    layers = [
+        match_heads(view, operand, name)
         for operand, name in ((scores.query, "q"), (scores.key, "k"), (context.value, "v"))
     ]
-    sources = {p.projection.input for p in projections}
-    if len(sources) != 1:
-        raise NoMatchError("q, k and v are made from different tensors")
-    q, k, v = (p.projection for p in projections)
+    seen = match_tokens(view, layers, output)
+    if seen.grid is not None and (scores.relative or context.relative):
+        raise NoMatchError("relative keys and values in windows of a grid")
+    terms = scores.terms
+    if terms is not None:
+        bias, replaced = seen.of_pairs(terms.bias), seen.of_pairs(terms.replaced)
+        terms = Terms(bias, replaced, terms.limits)
+    q, k, v = (x.projection.rows(seen.columns(x.places.columns, x.name)) for x in layers)
+    columns = seen.columns(output.places.columns, "attention result")
     return Parts(
-        h=sources.pop(),
-        tokens=scores.tokens,
-        heads=scores.heads,
+        h=seen.h,
+        tokens=seen.tokens,
+        heads=seen.heads,
         head_dim=scores.head_dim,
-        scale=scores.factor * projections[0].factor * projections[1].factor,
-        v_factor=projections[2].factor,
-        terms=scores.terms,
-        relative=_relative(scores, context, projections[1].factor, projections[2].factor),
+        scale=scores.factor * layers[0].factor * layers[1].factor,
+        v_factor=layers[2].factor,
+        grid=seen.grid,
+        terms=terms,
+        relative=_relative(scores, context, layers[1].factor, layers[2].factor),
         q=q,
         k=k,
         v=v,
+        out=output.projection.columns(columns),
         output=output,
-        ops=(*scores.ops, *context.ops, *(op for p in projections for op in p.ops)),
+        ops=(*scores.ops, *context.ops, *(op for x in layers for op in x.ops), *seen.ops),
     )
 
 
@@ -259,6 +267,8 @@ def _relative(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Scores:
+    """`heads`: of all windows."""
+
     query: Operand
     key: Operand
     heads: int
@@ -333,14 +343,10 @@ def _check_own_heads(view: GraphView, *both: Operand) -> None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Context:
-    """`result` numbers the elements of `tensor` as [heads, tokens, head_dim]."""
+class _Context(ContextTensor):
+    """Of all groups, with the relative values."""
 
-    value: Operand
-    tensor: int
-    result: NDArray[np.int64]
     relative: RelativePart | None
-    ops: tuple[int, ...]
 
 
 def _match_context(view: GraphView, softmax: int, scores: _Scores) -> _Context:
@@ -376,7 +382,7 @@ def _match_relative_context(view: GraphView, probabilities: int, scores: _Scores
     result = place[found.result]
     index = sums.relative.index.reshape(-1)[result]
     relative = relative_values(view, sums, index, probabilities)
-    return _Context(found.value, total, result, relative, (*found.ops, *sums.ops, *relative.ops))
+    return _Context(found.value, total, result, (*found.ops, *sums.ops, *relative.ops), relative)
 
 
 def _weighed(
@@ -404,77 +410,5 @@ def _weighed(
     else:
         raise NoMatchError("softmax output is not multiplied by v over the keys")
     return _Context(
-        Operand(value.tensor, value.index.swapaxes(1, 2)), product, result, None, (*passed, matmul)
+        Operand(value.tensor, value.index.swapaxes(1, 2)), product, result, (*passed, matmul), None
     )
-
-
-# ---- output projection and residual --------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Output:
-    """The output projection, and the residual ADD of `operand` behind it.
-
-    Attributes:
-      ops: of both.
-      dense: of the projection.
-    """
-
-    projection: ProjectionMatch
-    operand: int
-    add: int
-    ops: tuple[int, ...]
-    dense: tuple[int, ...]
-
-
-def _match_output(view: GraphView, context: _Context) -> Output:
-    heads, tokens, head_dim = context.result.shape
-    tensor, passed, op = follow(view, context.tensor, "attention result")
-    if not is_dense(view, op):
-        raise NoMatchError(f"attention result goes into {view.label(op)}, not FULLY_CONNECTED")
-    index = trace_back(view, tensor, stop=context.tensor).index.reshape(tokens, -1)
-    if index.shape[1] != heads * head_dim:
-        raise NoMatchError(f"the output projection reads {index.shape[1]} features per token")
-    # place[e]: where element e of the product stands in the projection's input.
-    place = np.empty(index.size, np.int64)
-    place[index.reshape(-1)] = np.arange(index.size)
-    columns = rows_and_columns(place[context.result], heads * head_dim, "attention result")
-    last = view.op(op).outputs[0]
-    end, after, add = follow(view, last, "output projection")
-    if is_dense(view, add):
-        last = view.op(add).outputs[0]
-        end, after, add = follow(view, last, "output projection")
-    if view.op(add).opcode != "ADD":
-        raise NoMatchError(f"output projection goes into {view.label(add)}, expected residual ADD")
-    if same_order(view, end).base != last:
-        raise NoMatchError("the output projection's result is rearranged before the residual ADD")
-    a, b = residual_operands(view, add)
-    projection = match_projection(view, last, "output projection").columns(columns.reshape(-1))
-    if projection.last.activation != "NONE":
-        raise NoMatchError(f"output projection has a fused {projection.last.activation}")
-    dense = (*passed, *(layer.op for layer in projection.layers), *projection.ops)
-    return Output(projection, a if end == b else b, add, (*dense, *after, add), dense)
-
-
-# ---- q, k, v -------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Heads:
-    projection: ProjectionMatch
-    factor: float
-    ops: tuple[int, ...]
-
-
-def _match_heads(view: GraphView, operand: Operand, name: str) -> _Heads:
-    trace: Trace = trace_back(view, operand.tensor, scaling=True)
-    if not is_dense(view, view.producer(trace.base)):
-        op = view.producer(trace.base)
-        got = "the graph's input" if op is None else view.label(op)
-        raise NoMatchError(f"{name} comes from {got}, expected FULLY_CONNECTED")
-    projection = match_projection(view, trace.base, name)
-    if projection.last.activation != "NONE":
-        raise NoMatchError(f"{name} has a fused {projection.last.activation}")
-    index = trace.index.reshape(-1)[operand.index]
-    columns = rows_and_columns(index, projection.last.weights.shape[0], name)
-    return _Heads(projection.rows(columns.reshape(-1)), trace.factor, (*trace.ops, *projection.ops))

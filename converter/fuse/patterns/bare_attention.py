@@ -44,7 +44,7 @@ class BareAttentionMatch(OneInput):
         p = self.parts
         inputs = {t for projection in (p.q, p.k, p.v) for t in projection.tensors} - {self.x}
         outputs = (projection.last.output for projection in (p.q, p.k, p.v))
-        return (*sorted(inputs), *p.output.projection.tensors, *outputs)
+        return (*sorted(inputs), *p.out.tensors, *outputs)
 
 
 def match_bare_attention(view: GraphView, softmax: int) -> BareAttentionMatch:
@@ -57,7 +57,7 @@ def match_bare_attention(view: GraphView, softmax: int) -> BareAttentionMatch:
     output, x = parts.output, parts.h
     added = same_order(view, output.operand).base == same_order(view, x).base
     ops = {*parts.ops, *(output.ops if added else output.dense)}
-    y = view.op(output.add).outputs[0] if added else output.projection.last.output
+    y = view.op(output.add).outputs[0] if added else output.end
     embed_dim = parts.q.first.weights.shape[1]
     for tensor, what in ((x, "input"), (y, "output")):
         if require_int8(view, tensor, f"the attention's {what}").shape[-1] != embed_dim:

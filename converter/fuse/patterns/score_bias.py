@@ -60,32 +60,58 @@ def score_bias(
     """
     if not np.any(bias) and not np.any(replaced):
         return ScoreBias(False, 0, None, 0, 0)
-    if np.any(np.isnan(bias)):
-        raise BoundError("a constant on the scores is no number")
-    shifted = np.maximum(bias, -np.finfo(np.float64).max)
-    # A replaced score is a number, which need not be the largest of its row.
-    seen = np.where(replaced, -np.inf, shifted).max(axis=-1, keepdims=True)
-    if not np.all(np.isfinite(seen)):
-        raise BoundError("a SELECT on the scores leaves a query without keys")
-    shifted = shifted - seen
-    low, high = limits
-    hidden = shifted + np.where(replaced, -low, high - low) < -_VANISHES
+    shifted = _below_largest(bias, replaced)
+    hidden = hidden_keys(bias, replaced, limits)
     if np.any(replaced & ~hidden):
         raise BoundError("a SELECT on the scores puts a number there that does not hide its key")
-    units = np.where(hidden, 0.0, shifted / unit)
-    largest = float(np.max(np.abs(units)))
-    shift = next((s for s in range(_MAX_SHIFT + 1) if largest <= _LARGEST << s), None)
-    if shift is None:
-        raise BoundError(f"a constant of {largest * unit:.4g} on the scores is too large")
-    values = np.floor(units / (1 << shift) + 0.5).astype(np.int64)
+    real = np.where(hidden, 0.0, shifted)
+    units = in_units(real, unit)
+    if units is None:
+        raise BoundError(f"a constant of {np.max(np.abs(real)):.4g} on the scores is too large")
+    values, shift = units
     past = _past_tokens(hidden)
     reached = _until(past, hidden.shape)
     causal = not np.all(reached)
     if not np.any((hidden | (values != 0)) & reached):
         return ScoreBias(causal, past if causal else 0, None, 0, 0)
-    table = shortest(np.where(hidden, MASKED, values)).astype(np.int16)
-    peak = int(np.max(np.abs(values))) << shift
+    table = shortest(np.where(hidden, MASKED, values).astype(np.int16))
+    peak = int(np.max(np.abs(values.astype(np.int64)))) << shift
     return ScoreBias(causal, past if causal else 0, np.ascontiguousarray(table), shift, peak)
+
+
+def _below_largest(bias: NDArray[np.float64], replaced: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Less the largest entry of each row, of the keys whose score counts."""
+    if np.any(np.isnan(bias)):
+        raise BoundError("a constant on the scores is no number")
+    bias = np.maximum(bias, -np.finfo(np.float64).max)
+    # A replaced score is a number, which need not be the largest of its row.
+    seen = np.where(replaced, -np.inf, bias).max(axis=-1, keepdims=True)
+    if not np.all(np.isfinite(seen)):
+        raise BoundError("a SELECT on the scores leaves a query without keys")
+    return np.asarray(bias - seen)
+
+
+def hidden_keys(
+    bias: NDArray[np.float64], replaced: NDArray[np.bool_], limits: tuple[float, float]
+) -> NDArray[np.bool_]:
+    """Where a constant is so far below the largest of its row that no score can make up for it.
+
+    Raises:
+      BoundError: a query has no keys.
+    """
+    low, high = limits
+    most = np.where(replaced, -low, high - low)  # that a score can be above another
+    return np.asarray(_below_largest(bias, replaced) + most < -_VANISHES)
+
+
+def in_units(real: NDArray[np.float64], unit: float) -> tuple[NDArray[np.int16], int] | None:
+    """(values, shift), int16 with values << shift in units of a score; None if they do not fit."""
+    units = real / unit
+    largest = float(np.max(np.abs(units)))
+    shift = next((s for s in range(_MAX_SHIFT + 1) if largest <= _LARGEST << s), None)
+    if shift is None:
+        return None
+    return np.floor(units / (1 << shift) + 0.5).astype(np.int16), shift
 
 
 def _past_tokens(hidden: NDArray[np.bool_]) -> int:

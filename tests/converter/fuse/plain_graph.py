@@ -199,6 +199,11 @@ class PlainGraph:
         opts = options("ConcatenationOptions", axis=axis)
         return self.op("CONCATENATION", parts, value, like=parts[0], **opts)
 
+    def gather(self, x: int, order: tuple[int, ...], axis: int) -> int:
+        value = np.take(self.values[x], order, axis)
+        opts = options("GatherOptions", axis=axis, batchDims=0)
+        return self.op("GATHER", [x, self.indices(*order)], value, like=x, **opts)
+
     def tile(self, x: int, times: tuple[int, ...]) -> int:
         value = np.tile(self.values[x], times)
         return self.op("TILE", [x, self.indices(*times)], value, like=x, **options("TileOptions"))
