@@ -5,6 +5,10 @@
 
 The project is built once before anything appears at --out, so that a model that does not fit the
 board is an error here and not at the user's desk. --nocheck skips that (no cross compiler needed).
+
+--format=library makes C for somebody's own firmware instead, whose names all begin with --name:
+
+    python -m firmware.export --model=fused.tflite --format=library --name=digits --out=digits
 """
 
 from __future__ import annotations
@@ -16,15 +20,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from boards import BOARD_HELP, get_board
+from boards import BOARD_HELP, Board, get_board
 from converter.support import verdicts
 from converter.tflite import parse
 from firmware.build_elf import build
 from firmware.command import runtime_flag
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats import FORMAT_NAMES, VARIANTS, get_format
-from firmware.model import named_model, project_from_model
+from firmware.formats import (
+    FORMAT_NAMES,
+    VARIANTS,
+    get_format,
+    get_library_format,
+)
+from firmware.library import Library, check_library_name, library_from_model
+from firmware.model import (
+    RUNTIME_COMPILED,
+    WEIGHTS_AUTO,
+    WEIGHTS_EXTERNAL,
+    named_model,
+    project_from_model,
+)
 from firmware.project import Project, check_project_name
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -101,16 +117,98 @@ def export_project(
     return use
 
 
-def _export() -> dict[str, Any]:
-    name = FLAGS["name"].value
+def export_library(
+    model: bytes,
+    board: Board,
+    format_name: str,
+    out: Path,
+    *,
+    name: str,
+    variant: str = "",
+    runtime: str = RUNTIME_COMPILED,
+    weights_in: str = WEIGHTS_AUTO,
+    overwrite: bool = False,
+    check: bool = True,
+) -> Library:
+    """Writes a library of a fused and planned `.tflite` to the folder `out`.
+
+    Args:
+      model: the file.
+      board: for whose core the stack is measured.
+      format_name: one of `LIBRARY_FORMATS`.
+      out: folder to make.
+      name: prefix of all symbols.
+      variant, runtime: as projects have them; libraries have the default only.
+      weights_in: `external` places the constants in a section of their own.
+      overwrite: replace `out` when it exists.
+      check: compile the library, and measure its stack.
+
+    Raises:
+      FirmwareError: `out` exists, or see `library_from_model`.
+    """
+    entry = get_library_format(format_name)
+    if entry is None:
+        raise FirmwareError(f"--format={format_name} makes a project, expected a library's")
+    if variant:
+        raise FirmwareError(f"--format={format_name} has no variant {variant!r}")
+    if runtime != RUNTIME_COMPILED:
+        raise FirmwareError(
+            f"--format={format_name} has the compiled runtime only; use --format=cmake for "
+            f"--runtime={runtime}"
+        )
+    out = out.absolute()
+    _expect_free(out, overwrite)
+    external = weights_in == WEIGHTS_EXTERNAL
+    library = library_from_model(model, name, board, external=external, check=check)
+    with working_folder(out) as temporary:
+        folder = temporary / "library"
+        folder.mkdir(mode=0o755)
+        for file in entry.files(library):
+            file.write(folder)
+        put(folder, out)
+    return library
+
+
+def _check_name(*, library: bool) -> None:
     try:
-        check_project_name(name)
+        (check_library_name if library else check_project_name)(FLAGS["name"].value)
     except FirmwareError as error:
         raise FirmwareError(f"--name: {error}") from None
+
+
+def _export_library(out: Path) -> dict[str, Any]:
     board = get_board(FLAGS.board)
-    out = Path(FLAGS.out)
-    clean_up(out.absolute())  # an export that was killed may have left --out away
-    _expect_free(out, FLAGS.overwrite)  # Before the work, not after it.
+    with named_model(FLAGS.model) as model:
+        library = export_library(
+            model,
+            board,
+            FLAGS.format,
+            out,
+            name=FLAGS["name"].value,
+            variant=FLAGS.variant,
+            runtime=FLAGS.runtime,
+            weights_in=FLAGS.weights_in,
+            overwrite=FLAGS.overwrite,
+            check=FLAGS.check,
+        )
+        runtimes = verdicts(parse(model).graph)
+    facts = library.facts
+    memory = {
+        "arena_bytes": facts.interface.arena_bytes,
+        "stack_bytes": facts.stack.size_bytes if facts.stack else None,
+        "weights_bytes": facts.weights_bytes,
+        "code_bytes": library.code_bytes,
+    }
+    return {
+        "board": board.name,
+        "files": len(library.files),
+        "memory": {key: value for key, value in memory.items() if value is not None},
+        "runtimes": [str(v) for v in runtimes],
+    }
+
+
+def _export_project(out: Path) -> dict[str, Any]:
+    board = get_board(FLAGS.board)
     with working_folder(Path(tempfile.gettempdir()) / "vit-export") as work:
         with named_model(FLAGS.model) as model:
             project = project_from_model(
@@ -118,28 +216,40 @@ def _export() -> dict[str, Any]:
                 board,
                 work,
                 weights_in=FLAGS.weights_in,
-                name=name,
+                name=FLAGS["name"].value,
                 runtime=FLAGS.runtime,
             )
             runtimes = verdicts(parse(model).graph)
-        check = FLAGS.check
         use = export_project(
             project,
             FLAGS.format,
             out,
             overwrite=FLAGS.overwrite,
-            check=check,
+            check=FLAGS.check,
             variant=FLAGS.variant,
         )
     return {
         "board": board.name,
+        "files": len(project.files),
+        "memory": dataclasses.asdict(use) if use else None,
+        "runtimes": [str(entry) for entry in runtimes],
+    }
+
+
+def _export() -> dict[str, Any]:
+    is_library = get_library_format(FLAGS.format) is not None
+    _check_name(library=is_library)
+    out = Path(FLAGS.out)
+    clean_up(out.absolute())  # an export that was killed may have left --out away
+    _expect_free(out, FLAGS.overwrite)  # Before the work, not after it.
+    found = _export_library(out) if is_library else _export_project(out)
+    return {
+        "board": found["board"],
         "format": FLAGS.format,
         "variant": FLAGS.variant,
         "runtime": FLAGS.runtime,
         "out": FLAGS.out,
-        "files": len(project.files),
-        "memory": dataclasses.asdict(use) if use else None,
-        "runtimes": [str(entry) for entry in runtimes],
+        **{key: found[key] for key in ("files", "memory", "runtimes")},
     }
 
 
@@ -147,8 +257,10 @@ def _print(report: dict[str, Any]) -> None:
     for key, value in (report["memory"] or {}).items():
         print(f"{key.replace('_', ' '):<24}{value:>12,}")
     print("\n".join(report["runtimes"]))
-    step = get_format(report["format"], report["variant"]).next_step
-    print(f"{report['out']}: {report['format']} project for {report['board']}; {step}")
+    entry = get_library_format(report["format"])
+    step = (entry or get_format(report["format"], report["variant"])).next_step
+    what = "project" if entry is None else "sources, measured"
+    print(f"{report['out']}: {report['format']} {what} for {report['board']}; {step}")
 
 
 def _body() -> None:

@@ -186,7 +186,7 @@ def _model_files(model_directory: Path) -> list[ProjectFile]:
     ]
 
 
-def _kernel_files(origins: Sequence[Path]) -> list[ProjectFile]:
+def kernel_project_files(origins: Sequence[Path]) -> list[ProjectFile]:
     """The kernels in one folder. An assembly file that shares its stem with a C file gets another
     name, because STM32CubeIDE would give both the same object file."""
     c_stems = {origin.stem for origin in origins if origin.suffix == ".c"}
@@ -239,6 +239,6 @@ def make_project(
         ProjectFile(LINKER_SCRIPT, Group.FIRMWARE, text=linker_script(board, stack_bytes)),
         *_support_files(board),
         *model_files,
-        *_kernel_files(kernel_files),
+        *kernel_project_files(kernel_files),
     ]
     return Project(name=name, board=board, files=tuple(files), defines=defines)

@@ -186,26 +186,44 @@ def export(
     overwrite: bool = False,
     check: bool = True,
 ) -> Exported:
-    """Writes a firmware project that builds without this toolkit.
+    """Writes a firmware project, or a library for one, that builds without this toolkit.
 
     Args:
       model_bytes: a fused and planned `.tflite`.
       folder: to make; `overwrite` replaces one that exists.
       board: name of a built-in board, or a JSON file.
-      format, variant: of the project, see `firmware.export --help`.
+      format, variant: of the project, see `firmware.export --help`; "library" is C for a firmware
+        of your own.
       runtime: "compiled", or "tflm", which needs TFLM_DIR.
       weights_in: "internal" or "external" flash; "auto": internal where they fit.
-      name: of the project and its executable.
-      check: build it first, so that a model that does not fit the board is refused.
+      name: of the project and its executable; of a library, the prefix of all its symbols.
+      check: build it first, so that a model that does not fit the board is refused, and the stack
+        of a library is measured.
     """
     import tempfile
 
     with _refusing(), tempfile.TemporaryDirectory(prefix="vit-export-") as work:
         from boards import get_board
-        from firmware.export import export_project
+        from firmware.export import export_library, export_project
+        from firmware.formats import get_library_format
         from firmware.model import project_from_model
 
         chosen = get_board(board)
+        if get_library_format(format) is not None:
+            library = export_library(
+                model_bytes,
+                chosen,
+                format,
+                Path(folder),
+                name=name,
+                variant=variant,
+                runtime=runtime,
+                weights_in=weights_in,
+                overwrite=overwrite,
+                check=check,
+            )
+            sizes = library.sizes(external=weights_in == "external")
+            return Exported(Path(folder), chosen.name, format, *sizes)
         project = project_from_model(
             model_bytes, chosen, Path(work), weights_in=weights_in, name=name, runtime=runtime
         )

@@ -86,3 +86,13 @@ def string(text: str) -> str:
     """
     plain = "".join(c if " " <= c <= "~" else "?" for c in text)
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?") + '"'
+
+
+def utf8_string(text: str) -> str:
+    """A C string literal of the text in UTF-8; what cannot be encoded is replaced by ``?``."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
+    return '"' + "".join(c if " " <= c <= "~" else _octal(c) for c in escaped) + '"'
+
+
+def _octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "replace"))

@@ -2,7 +2,8 @@
 """Project formats: what a build system needs beside the project's own files.
 
 A format is one module with `files(project, use) -> tuple[ProjectFile, ...]` and a line in FORMATS.
-It returns every file of the exported project: the project's own, and those of the build system.
+It returns every file of the exported project: the project's own, and those of the build system. One
+of a library (firmware.library) has `files(library)` and a line in LIBRARY_FORMATS.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable
 
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats import cmake, mbed, stm32cubeide
+from firmware.formats import cmake, library_cmake, mbed, stm32cubeide
+from firmware.library import Library
 from firmware.project import Project, ProjectFile
 
 FormatFiles = Callable[[Project, MemoryUse | None], tuple[ProjectFile, ...]]
@@ -28,6 +30,15 @@ class Format:
     variant: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class LibraryFormat:
+    """What builds a library: name, all files of an exported folder, and the next step."""
+
+    name: str
+    files: Callable[[Library], tuple[ProjectFile, ...]]
+    next_step: str
+
+
 FORMATS = (
     Format("cmake", cmake.files, "cmake --preset release && cmake --build --preset release"),
     Format(
@@ -38,8 +49,19 @@ FORMATS = (
     Format("mbed", mbed.files, "see README.md: clone Mbed CE beside it, then cmake"),
     Format("mbed", mbed.legacy_files, "mbed-tools deploy && mbed-tools compile", "legacy"),
 )
-FORMAT_NAMES = tuple(entry.name for entry in FORMATS if not entry.variant)
+LIBRARY_FORMATS = (
+    LibraryFormat("library", library_cmake.files, "add_subdirectory() it, and link its target"),
+)
+FORMAT_NAMES = (
+    *(entry.name for entry in FORMATS if not entry.variant),
+    *(entry.name for entry in LIBRARY_FORMATS),
+)
 VARIANTS = tuple(sorted({entry.variant for entry in FORMATS}))
+
+
+def get_library_format(name: str) -> LibraryFormat | None:
+    """The library's format of that name, or None."""
+    return next((entry for entry in LIBRARY_FORMATS if entry.name == name), None)
 
 
 def get_format(name: str, variant: str = "") -> Format:

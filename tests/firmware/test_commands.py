@@ -131,6 +131,7 @@ BOARDS = [
     ("missing.json", "missing.json: No such file or directory"),
     ("bad.json", "bad.json: clock_hz is missing; expected 100000 to"),
 ]
+LIBRARY = ["--model=good.tflite", "--out=lib", "--format=library", "--nocheck"]
 EXPORT = ["--out=out", "--model=good.tflite"]
 CASES = [
     *(("export", ["--out=out", f"--model={name}"], text) for name, text in MODELS),
@@ -167,6 +168,13 @@ CASES = [
     ("export", [*EXPORT, "--name=all"], "--name: project name 'all' is a target of the build"),
     ("export", [*EXPORT, "--name=-x"], "no '-' first"),
     ("export", [*EXPORT, "--variant=legacy"], "--format=cmake has no variant 'legacy'"),
+    ("export", [*LIBRARY, "--variant=legacy"], "--format=library has no variant 'legacy'"),
+    ("export", [*LIBRARY, "--runtime=tflm"], "has the compiled runtime only; use --format=cmake"),
+    ("export", [*LIBRARY, "--name=a-b"], "--name: library name 'a-b': expected a letter, then"),
+    ("export", [*LIBRARY, "--name=math"], "--name: library name 'math': a header has this name"),
+    ("export", [*LIBRARY, "--name=test"], "--name: project name 'test' is a target of the build"),
+    ("export", [*LIBRARY, "--name=vit_01234567_x"], "kernels have such names, expected another"),
+    ("export", [*LIBRARY, "--out=taken"], "taken exists; choose another --out"),
     ("export", [*EXPORT, "--runtime=tflm"], "--runtime=tflm needs TFLM_DIR"),
     (
         "export",

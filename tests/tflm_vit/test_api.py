@@ -115,6 +115,19 @@ def test_export_without_a_compiler_says_no_sizes(planned: tflm_vit.Planned, tmp_
     assert (tmp_path / "fw" / "CMakeLists.txt").is_file()
 
 
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no cross compiler")
+def test_export_of_a_library_says_its_sizes(planned: tflm_vit.Planned, tmp_path: Path) -> None:
+    found = tflm_vit.export(planned.model_bytes, tmp_path / "l", format="library", name="net")
+    header = (tmp_path / "l" / "include" / "net.h").read_text()
+    stack = int(header.split("#define NET_STACK_BYTES ")[1].split("u")[0])
+    assert found.sram_bytes == planned.arena_bytes + stack
+    weights = int(header.split("#define NET_WEIGHTS_BYTES ")[1].split("u")[0])
+    assert found.flash_bytes is not None
+    assert found.flash_bytes > weights
+    with pytest.raises(tflm_vit.Error, match="has the compiled runtime only"):
+        tflm_vit.export(planned.model_bytes, tmp_path / "m", format="library", runtime="tflm")
+
+
 @pytest.mark.parametrize(
     "function",
     [tflm_vit.fuse, tflm_vit.plan, tflm_vit.inspect, tflm_vit.compile],

@@ -14,9 +14,12 @@ static int32_t window_sum(const VitDepthwiseConv2DParams* p, const int8_t* x, in
     for (int32_t kx = 0; kx < w->kernel_width; ++kx) {
       const int32_t column = left + kx * w->dilation_x;
       if (column < 0 || column >= w->input_width) continue;
-      const size_t at = ((size_t)row * w->input_width + column) * w->input_channels;
-      const size_t weight = ((size_t)ky * w->kernel_width + kx) * w->output_channels + channel;
-      sum += (x[at + input_channel] - p->input_zero_point) * p->weights[weight];
+      const size_t at =
+          ((size_t)row * (size_t)w->input_width + (size_t)column) * (size_t)w->input_channels;
+      const size_t weight =
+          ((size_t)ky * (size_t)w->kernel_width + (size_t)kx) * (size_t)w->output_channels +
+          (size_t)channel;
+      sum += (x[at + (size_t)input_channel] - p->input_zero_point) * p->weights[weight];
     }
   }
   return sum;

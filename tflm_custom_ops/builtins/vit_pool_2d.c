@@ -13,7 +13,8 @@ static int32_t pool_window(const VitPool2DParams* p, const int8_t* x, int32_t to
   int32_t largest = INT8_MIN;
   for (int32_t row = top; row < bottom; ++row) {
     for (int32_t column = left; column < right; ++column) {
-      const int32_t value = x[((size_t)row * w->input_width + column) * w->input_channels];
+      const int32_t value =
+          x[((size_t)row * (size_t)w->input_width + (size_t)column) * (size_t)w->input_channels];
       sum += value;
       largest = max_i32(largest, value);
     }

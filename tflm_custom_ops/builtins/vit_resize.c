@@ -33,8 +33,8 @@ static int8_t rounded(int32_t value) {
 static int8_t* bilinear_row(const VitResizeBilinearParams* p, const int8_t* x, int32_t row,
                             int8_t* y) {
   const Between v = between(row, p->input_height, p->height_scale, p->half_pixel);
-  const int8_t* top = x + (size_t)v.before * p->input_width * p->channels;
-  const int8_t* bottom = x + (size_t)v.after * p->input_width * p->channels;
+  const int8_t* top = x + (size_t)v.before * (size_t)p->input_width * (size_t)p->channels;
+  const int8_t* bottom = x + (size_t)v.after * (size_t)p->input_width * (size_t)p->channels;
   for (int32_t j = 0; j < p->output_width; ++j) {
     const Between h = between(j, p->input_width, p->width_scale, p->half_pixel);
     const int32_t left = h.before * p->channels;
@@ -49,7 +49,8 @@ static int8_t* bilinear_row(const VitResizeBilinearParams* p, const int8_t* x, i
 }
 
 void vit_resize_bilinear(const VitResizeBilinearParams* params, const int8_t* x, int8_t* y) {
-  const size_t image = (size_t)params->input_height * params->input_width * params->channels;
+  const size_t image =
+      (size_t)params->input_height * (size_t)params->input_width * (size_t)params->channels;
   for (int32_t batch = 0; batch < params->batches; ++batch, x += image) {
     for (int32_t row = 0; row < params->output_height; ++row) y = bilinear_row(params, x, row, y);
   }
@@ -61,11 +62,11 @@ void vit_resize_nearest(const VitResizeNearestParams* params, const void* x, voi
   uint8_t* to = y;
   for (int32_t batch = 0; batch < params->batches; ++batch) {
     for (int32_t i = 0; i < params->output_height; ++i) {
-      const uint8_t* row = from + (size_t)params->rows[i] * params->input_width * bytes;
+      const uint8_t* row = from + (size_t)params->rows[i] * (size_t)params->input_width * bytes;
       for (int32_t j = 0; j < params->output_width; ++j, to += bytes) {
         memcpy(to, row + (size_t)params->columns[j] * bytes, bytes);
       }
     }
-    from += (size_t)params->input_height * params->input_width * bytes;
+    from += (size_t)params->input_height * (size_t)params->input_width * bytes;
   }
 }

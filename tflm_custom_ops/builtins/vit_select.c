@@ -18,8 +18,8 @@ void vit_select(const VitSelectParams* params, const uint8_t* condition, const v
   for (int32_t i = 0; i < n[0]; ++i) {
     for (int32_t j = 0; j < n[1]; ++j) {
       for (int32_t k = 0; k < n[2]; ++k) {
-        const uint8_t* left = (const uint8_t*)a + (size_t)offset_of(sa, i, j, k) * bytes;
-        const uint8_t* right = (const uint8_t*)b + (size_t)offset_of(sb, i, j, k) * bytes;
+        const uint8_t* left = (const uint8_t*)a + (size_t)offset_of(sa, i, j, k) * (size_t)bytes;
+        const uint8_t* right = (const uint8_t*)b + (size_t)offset_of(sb, i, j, k) * (size_t)bytes;
         const uint8_t* chosen = condition + offset_of(sc, i, j, k);
         for (int32_t l = 0; l < n[3]; ++l, to += bytes) {
           const uint8_t* from =

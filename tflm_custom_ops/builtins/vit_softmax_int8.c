@@ -53,9 +53,9 @@ static void softmax_row(const VitSoftmaxInt8Params* p, const int8_t* x, void* y,
     const int32_t value = vit_rescale(scale, power(p, largest - x[i]), -shift) + low;
     const int32_t clamped = vit_clamp_i32(value, low, -low - 1);
     if (p->output_bits == 8) {
-      ((int8_t*)y)[start + i] = (int8_t)clamped;
+      ((int8_t*)y)[start + (size_t)i] = (int8_t)clamped;
     } else {
-      ((int16_t*)y)[start + i] = (int16_t)clamped;
+      ((int16_t*)y)[start + (size_t)i] = (int16_t)clamped;
     }
   }
 }

@@ -26,8 +26,10 @@ static int32_t value_at(const VitTransposeConvParams* p, const int8_t* x, const 
     for (int32_t m = 0; i >= 0 && m < w->kernel_width; ++m) {
       const int32_t j = source(column + w->pad_left, m, w->stride_x, w->input_width);
       if (j < 0) continue;
-      const int8_t* pixel = x + ((size_t)i * w->input_width + j) * w->input_channels;
-      const int8_t* tap = weights + ((size_t)k * w->kernel_width + m) * w->input_channels;
+      const int8_t* pixel =
+          x + ((size_t)i * (size_t)w->input_width + (size_t)j) * (size_t)w->input_channels;
+      const int8_t* tap =
+          weights + ((size_t)k * (size_t)w->kernel_width + (size_t)m) * (size_t)w->input_channels;
       sum += dot(pixel, tap, w->input_channels, p->input_zero_point);
     }
   }
@@ -36,7 +38,8 @@ static int32_t value_at(const VitTransposeConvParams* p, const int8_t* x, const 
 
 void vit_transpose_conv(const VitTransposeConvParams* params, const int8_t* x, int8_t* y) {
   const VitWindow* w = &params->window;
-  const size_t kernel = (size_t)w->kernel_height * w->kernel_width * w->input_channels;
+  const size_t kernel =
+      (size_t)w->kernel_height * (size_t)w->kernel_width * (size_t)w->input_channels;
   for (int32_t row = 0; row < w->output_height; ++row) {
     for (int32_t column = 0; column < w->output_width; ++column) {
       for (int32_t o = 0; o < w->output_channels; ++o) {

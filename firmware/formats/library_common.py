@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the README of a library says, whatever builds it."""
+
+from __future__ import annotations
+
+from firmware.library import Library
+from firmware.library.header import C_TYPES, suffix
+from firmware.library.library import WARNINGS
+
+_IMAGE = """\
+Rows are int8 values of the network; `{name}_quantize()` makes one from a real value{pixels}.
+Every call returns a status; none waits, allocates or keeps anything outside `state` and `arena`."""
+_TENSORS = """\
+Every call returns a status; none waits, allocates or keeps anything outside `state` and `arena`.
+The header has count, type, scale and zero point of each input and output."""
+
+
+def sizes(library: Library) -> list[tuple[str, str]]:
+    """(what, bytes) of a library."""
+    facts = library.facts
+    rows = [("arena, of the caller", str(facts.interface.arena_bytes))]
+    if facts.stack is not None:
+        where = f"{facts.stack.core}, {facts.stack.compiler}"
+        rows.append((f"stack ({where})", str(facts.stack.size_bytes)))
+    rows.append(("constants", str(facts.weights_bytes)))
+    if library.code_bytes is not None:
+        rows.append(("code, kernels included", str(library.code_bytes)))
+    return rows
+
+
+def _use(library: Library) -> str:
+    facts = library.facts
+    if facts.interface.image is not None:
+        return facts.render("use_image.c").rstrip()
+    lines = []
+    for index, tensor in enumerate(facts.interface.inputs):
+        of = suffix(facts.interface.inputs, index)
+        lines.append(f"  {C_TYPES[tensor.dtype]}* input{of} = NULL;")
+        call = f"{facts.name}_input{of}(&state, &input{of})"
+        lines.append(f"  if (status == {facts.upper}_OK) status = {call};")
+        count = f"{facts.upper}_INPUT{of}_COUNT"
+        lines.append(
+            f"  for (size_t i = 0; status == {facts.upper}_OK && i < {count}; ++i) "
+            f"input{of}[i] = 0;  // yours"
+        )
+    return facts.render(
+        "use_tensors.c",
+        FILL="\n".join(lines),
+        TYPE=C_TYPES[facts.interface.outputs[0].dtype],
+        SUFFIX=suffix(facts.interface.outputs, 0),
+    ).rstrip()
+
+
+def _text(library: Library) -> str:
+    facts = library.facts
+    if facts.interface.image is None:
+        return _TENSORS
+    pixels = f", `{facts.name}_pixels()` a row from bytes" if facts.pixels is not None else ""
+    return _IMAGE.format(name=facts.name, pixels=pixels)
+
+
+def readme(library: Library, build: str) -> str:
+    """README.md; `build` says how this format is built."""
+    return library.facts.render(
+        "README.md",
+        BUILD=build,
+        KERNELS=library.kernels,
+        USE=_use(library),
+        TEXT=_text(library),
+        SIZES="\n".join(f"| {what} | {size} |" for what, size in sizes(library)),
+        WARNINGS=" ".join(WARNINGS),
+    )

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public header of a library, and the C behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from converter.compile import c_text
+from converter.compile.interface import ImageInterface, Interface, TensorInterface, row_bytes
+from converter.plan.problem import ALIGNMENT
+from firmware.errors import FirmwareError
+from firmware.library.pixels import Pixels
+from firmware.library.stack import StackUse
+from firmware.template import render
+
+C_TYPES: dict[np.dtype[Any], str] = {
+    **{np.dtype(name): f"{name}_t" for name in ("int8", "uint8", "int16", "int32", "int64")},
+    np.dtype(np.float32): "float",
+    np.dtype(np.bool_): "uint8_t",
+}
+_MOST_INPUTS = 31  # bits of a state's word
+_FOLDER = "library"
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the header says.
+
+    Attributes:
+      name: prefix of all symbols.
+      interface: of the compiled model.
+      class_names: as the file says them; () where it does not.
+      pixels: how bytes become the input; None where nobody says.
+      weights_bytes, weights_crc32: of the constants.
+      kernels: version of the kernels.
+      stack: None where it has not been measured.
+    """
+
+    name: str
+    interface: Interface
+    class_names: tuple[str, ...]
+    pixels: Pixels | None
+    weights_bytes: int
+    weights_crc32: int
+    kernels: str
+    stack: StackUse | None = None
+
+    @property
+    def upper(self) -> str:
+        """Prefix of all macros."""
+        return self.name.upper()
+
+    def render(self, template: str, **values: str) -> str:
+        """A template of this room with the name filled in."""
+        return render(f"{_FOLDER}/{template}", NAME=self.name, UPPER=self.upper, **values)
+
+
+def _stack_text(facts: Facts) -> str:
+    if facts.stack is None:
+        return (
+            "// The stack has not been measured (--nocheck): export again with a cross compiler,\n"
+            f"// or define {facts.upper}_STACK_BYTES from your own compiler's -fstack-usage.\n"
+        )
+    return (
+        "// Stack of the deepest call below, from all paths through the code that\n"
+        f"// {facts.stack.compiler} made for {facts.stack.core}. Your own comes on top, and\n"
+        "// interrupts' where they share it.\n"
+        f"#define {facts.upper}_STACK_BYTES {facts.stack.size_bytes}u\n"
+    )
+
+
+def _example(facts: Facts) -> str:
+    name, upper = facts.name, facts.upper
+    if facts.interface.image is None:
+        second = (
+            f"//   {name}_input{suffix(facts.interface.inputs, 0)}(&state, &data); fill it; ..."
+        )
+        return f"{second}\n//   {name}_invoke(&state); {name}_output...(&state, &output);"
+    return (
+        f"//   {name}_begin(&state); for each row: {name}_push_rows(&state, row, 1);\n"
+        f"//   {name}_finish(&state); {name}_best_class(&state, &class_index);\n"
+        f"// where a row holds {upper}_ROW_BYTES values."
+    )
+
+
+def header_text(facts: Facts) -> str:
+    """`<name>.h`."""
+    i = facts.interface
+    return facts.render(
+        "header.h",
+        EXAMPLE=_example(facts),
+        ARENA_BYTES=str(i.arena_bytes),
+        ARENA_ALIGNMENT=str(ALIGNMENT),
+        STACK=_stack_text(facts),
+        WEIGHTS_BYTES=str(facts.weights_bytes),
+        WEIGHTS_CRC=f"{facts.weights_crc32:#010x}",
+        KERNELS=facts.kernels,
+        OPERATORS=str(i.op_count),
+        INTERFACE=_tensors_header(facts) if i.image is None else _image_header(facts, i.image),
+    )
+
+
+def source_text(facts: Facts) -> str:
+    """`<name>.c`."""
+    i = facts.interface
+    text = _tensors_source(facts) if i.image is None else _image_source(facts, i.image)
+    return facts.render("source.c", WEIGHTS_CRC=f"{facts.weights_crc32 | 1:#010x}", INTERFACE=text)
+
+
+def _floats(values: tuple[float, ...]) -> str:
+    return f"{{{', '.join(c_text.float32(value) for value in values)}}}"
+
+
+def _contract_text(facts: Facts) -> str:
+    if facts.pixels is None:
+        return (
+            "// The model does not say how bytes of an image become these values: see --mean and\n"
+            "// --std of converter.fuse.\n"
+        )
+    contract = facts.pixels.contract
+    lines = (
+        "// Of a byte u: (u - mean) / std, with one number or one a channel; channels are red,",
+        f"// green, blue or, with {facts.upper}_COLOR_BGR, blue, green, red.",
+        f"#define {facts.upper}_INPUT_MEAN {_floats(contract.normalization.mean)}",
+        f"#define {facts.upper}_INPUT_STD {_floats(contract.normalization.std)}",
+        f"#define {facts.upper}_COLOR_BGR {int(facts.pixels.reversed_channels)}",
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _pixels_header(facts: Facts, image: ImageInterface) -> str:
+    if facts.pixels is None:
+        return ""
+    order = {3: " red, green, blue", 1: " of grey"}.get(image.channels, "")
+    return facts.render("pixels.h", ORDER=order)
+
+
+def _image_header(facts: Facts, image: ImageInterface) -> str:
+    i = facts.interface
+    return facts.render(
+        "image.h",
+        HEIGHT=str(image.height),
+        WIDTH=str(image.width),
+        CHANNELS=str(image.channels),
+        ROW_BYTES=str(row_bytes(image, i.input_bytes)),
+        INPUT_BYTES=str(i.input_bytes),
+        INPUT_SCALE=c_text.float32(image.input_scale),
+        INPUT_ZERO_POINT=_signed(image.input_zero_point),
+        CONTRACT=_contract_text(facts),
+        CLASSES=str(image.classes),
+        OUTPUT_SCALE=c_text.float32(image.output_scale),
+        OUTPUT_ZERO_POINT=_signed(image.output_zero_point),
+        HAS_CLASS_NAMES=str(int(bool(facts.class_names))),
+        STREAMED=str(int(i.streamed)),
+        RESIDENT="" if i.streamed else facts.render("resident.h"),
+        OR_INVOKE="" if i.streamed else ", invoke",
+        PIXELS=_pixels_header(facts, image),
+    )
+
+
+def _class_names(facts: Facts) -> str:
+    function = f"const char* {facts.name}_class_name(size_t class_index)"
+    if not facts.class_names:
+        return f"{function} {{\n  (void)class_index;\n  return NULL;\n}}\n"
+    table = f"static const char* const kClassNames[{facts.upper}_CLASSES] = {{"
+    names = [f"    {c_text.utf8_string(name)}," for name in facts.class_names]
+    body = f"  return class_index < {facts.upper}_CLASSES ? kClassNames[class_index] : NULL;"
+    return "\n".join([table, *names, "};", "", f"{function} {{", body, "}", ""])
+
+
+def _pixels_source(facts: Facts, image: ImageInterface) -> str:
+    pixels = facts.pixels
+    if pixels is None:
+        return ""
+    rows = ("\n".join(c_text.array_rows([str(v) for v in row], 6)) for row in pixels.table)
+    alike = len(pixels.table) == 1
+    last = image.channels - 1
+    return facts.render(
+        "pixels.c",
+        TABLES="" if alike else " in each of the network's channels",
+        TABLE_COUNT=str(len(pixels.table)),
+        TABLE="\n".join(f"    {{\n{row}\n    }}," for row in rows),
+        TABLE_INDEX="0" if alike else "c",
+        PIXEL_INDEX=f"{last} - c" if pixels.reversed_channels else "c",
+    )
+
+
+def _image_source(facts: Facts, image: ImageInterface) -> str:
+    calls = facts.render("streamed.c" if facts.interface.streamed else "resident.c")
+    rest = facts.render(
+        "image.c", CLASS_NAMES=_class_names(facts), PIXELS=_pixels_source(facts, image)
+    )
+    return "\n" + calls + rest
+
+
+def suffix(tensors: tuple[TensorInterface, ...], index: int) -> str:
+    """Of a tensor's function: none for one by itself."""
+    return "" if len(tensors) == 1 else str(index)
+
+
+def _tensor_defines(facts: Facts, what: str, tensors: tuple[TensorInterface, ...]) -> list[str]:
+    lines = []
+    for index, tensor in enumerate(tensors):
+        head = f"#define {facts.upper}_{what}{suffix(tensors, index)}"
+        shape = " x ".join(map(str, tensor.shape)) or "one value"
+        lines.append(f"// {what.lower()} {index}: {C_TYPES[tensor.dtype]}, {shape}")
+        lines.append(f"{head}_COUNT {tensor.size_bytes // tensor.dtype.itemsize}u")
+        lines.append(f"{head}_BYTES {tensor.size_bytes}u")
+        if tensor.scale is not None:
+            lines.append(f"{head}_SCALE {c_text.float32(tensor.scale)}")
+            lines.append(f"{head}_ZERO_POINT {_signed(tensor.zero_point or 0)}")
+    return lines
+
+
+def _declarations(facts: Facts, what: str, tensors: tuple[TensorInterface, ...]) -> str:
+    const = "const " if what == "output" else ""
+    return "\n".join(
+        f"{facts.name}_status {facts.name}_{what}{suffix(tensors, i)}({const}{facts.name}_state* "
+        f"state, {const}{C_TYPES[tensor.dtype]}** data);"
+        for i, tensor in enumerate(tensors)
+    )
+
+
+def _tensors_header(facts: Facts) -> str:
+    i = facts.interface
+    if len(i.inputs) > _MOST_INPUTS:
+        raise FirmwareError(f"got {len(i.inputs)} inputs, expected at most {_MOST_INPUTS}")
+    defines = (
+        *_tensor_defines(facts, "INPUT", i.inputs),
+        *_tensor_defines(facts, "OUTPUT", i.outputs),
+    )
+    return facts.render(
+        "tensors.h",
+        DEFINES="\n".join(defines) + "\n",
+        INPUTS=_declarations(facts, "input", i.inputs) + "\n",
+        OUTPUTS=_declarations(facts, "output", i.outputs),
+    )
+
+
+def _tensors_source(facts: Facts) -> str:
+    i = facts.interface
+    parts = ["\n"]
+    for what, tensors in (("input", i.inputs), ("output", i.outputs)):
+        for index, tensor in enumerate(tensors):
+            assert tensor.offset is not None  # of streamed images only, which are images
+            parts.append(
+                facts.render(
+                    f"{what}.c",
+                    INDEX=suffix(tensors, index),
+                    NUMBER=str(index),
+                    TYPE=C_TYPES[tensor.dtype],
+                    OFFSET=str(tensor.offset),
+                )
+            )
+    return "".join([*parts, facts.render("tensors.c", ALL_INPUTS=str((1 << len(i.inputs)) - 1))])
+
+
+def _signed(value: int) -> str:
+    return str(value) if value >= 0 else f"({value})"

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fused `.tflite` -> the files of a library, compiled once for a core, to measure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from boards import Board
+from converter.compile import CompileError
+from converter.compile.compiler import GeneratedFile, class_names_of, compile_graph
+from converter.compile.planned import plan_from_model, read_graph
+from converter.compile.weights import SYMBOL
+from converter.tflite import parse
+from firmware.build_elf import compile_objects
+from firmware.build_flags import FLAGS, BuildFlags
+from firmware.elf import Elf
+from firmware.errors import FirmwareError, ModelError
+from firmware.library.header import Facts, header_text, source_text
+from firmware.library.kernels import kernels
+from firmware.library.names import check_library_name
+from firmware.library.pixels import pixels_of
+from firmware.library.stack import StackUse, stack_bytes
+from firmware.library.symbols import renamed, without_debug
+from firmware.library.weights import weights_source
+from firmware.project import Group, Project, ProjectFile
+from toolchain import cross_tool, raised_as, run_tool
+
+INCLUDE = PurePosixPath("include")
+SOURCES = PurePosixPath("src")
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wdouble-promotion")
+# As the exported build files compile it, with every warning an error.
+LIBRARY_FLAGS: BuildFlags = dataclasses.replace(FLAGS, warnings=(*WARNINGS, "-Werror"))
+_MODEL, _MODEL_MACRO = "vit_model_", "VIT_MODEL_"
+
+
+@dataclasses.dataclass(frozen=True)
+class Library:
+    """A library, whatever builds it.
+
+    Attributes:
+      facts: what its header says.
+      files: `include/`, `src/` and `kernels/`.
+      code_bytes: of all its functions, the compiler's library included; None if not compiled.
+    """
+
+    facts: Facts
+    files: tuple[ProjectFile, ...]
+    code_bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Prefix of its symbols, and its name for build systems."""
+        return self.facts.name
+
+    @property
+    def kernels(self) -> str:
+        """What the kernels of this version are called."""
+        return f"vit_kernels_{self.facts.kernels}"
+
+    def sizes(self, *, external: bool) -> tuple[int | None, int | None, int | None]:
+        """Bytes of internal flash, external flash and SRAM (arena and stack); None unmeasured."""
+        stack, code = self.facts.stack, self.code_bytes
+        if stack is None or code is None:
+            return None, None, None
+        weights = self.facts.weights_bytes
+        sram = self.facts.interface.arena_bytes + stack.size_bytes
+        return (code, weights, sram) if external else (code + weights, 0, sram)
+
+    def sources(self, group: Group) -> tuple[str, ...]:
+        """Paths of what is compiled of a group, sorted."""
+        units = (file for file in self.files if file.is_compiled and file.group is group)
+        return tuple(sorted(str(file.path) for file in units))
+
+
+def _model_text(text: str, name: str) -> str:
+    """Generated C with the library's name in the place of the model's own."""
+
+    def rename(symbol: str) -> str:
+        for old, new in ((_MODEL, f"{name}_model_"), (_MODEL_MACRO, f"{name.upper()}_MODEL_")):
+            if symbol.startswith(old):
+                return new + symbol[len(old) :]
+        return kernels().symbol(symbol)
+
+    text = renamed(without_debug(text), rename)
+    return text.replace('#include "vit_model.h"', f'#include "{name}_model.h"')
+
+
+def _files(
+    facts: Facts, generated: tuple[GeneratedFile, ...], external: bool
+) -> tuple[ProjectFile, ...]:
+    name = facts.name
+    made = {file.name: file.content for file in generated}
+    symbol = _model_text(SYMBOL, name)
+    texts = (
+        (INCLUDE / f"{name}.h", header_text(facts)),
+        (SOURCES / f"{name}.c", source_text(facts)),
+        (SOURCES / f"{name}_model.h", _model_text(made["vit_model.h"].decode(), name)),
+        (SOURCES / f"{name}_model.c", _model_text(made["vit_model.c"].decode(), name)),
+        (
+            SOURCES / f"{name}_weights.c",
+            weights_source(name, symbol, made["vit_model_weights.bin"], external),
+        ),
+    )
+    own = (ProjectFile(path, Group.MODEL, text=text) for path, text in texts)
+    return (*own, *kernels().files)
+
+
+def functions(header: str, name: str) -> tuple[str, ...]:
+    """The functions that a library's header declares, but for those that it defines."""
+    declared = re.findall(rf"^[\w ]+\*? ?({name}_\w+)\([^;{{]*\);", header, re.M)
+    return tuple(sorted(set(declared)))
+
+
+def _measured(library: Library, board: Board) -> tuple[StackUse, int]:
+    """Compiles for the board's core; the stack of the deepest call, and the bytes of all code."""
+    header = next(f.text for f in library.files if f.path.parent == INCLUDE)
+    assert header is not None
+    entries = functions(header, library.name)
+    project = Project(library.name, board, library.files, (), (INCLUDE,), flags=LIBRARY_FLAGS)
+    with (
+        raised_as(lambda error: FirmwareError(str(error), error.details)),
+        tempfile.TemporaryDirectory(prefix="vit-library-") as folder,
+    ):
+        gcc, root = cross_tool("gcc"), Path(folder).resolve()
+        project.write(root)
+        objects = compile_objects(gcc, project, root, 2)
+        wanted = [f"-Wl,-u,{entry}" for entry in entries]
+        flags = [*board.core.compiler_flags(), "-nostartfiles", "-Wl,--gc-sections,--emit-relocs"]
+        image = root / "library.elf"
+        command = [gcc.path, *flags, *wanted, f"-Wl,-e,{entries[0]}", *map(str, objects)]
+        run_tool([*command, "-lc", "-lgcc", "-o", str(image)], "linking", root)
+        compiler = " ".join([Path(gcc.path).name, *re.findall(r"\d+\.\d+\.\d+", gcc.says)[:1]])
+        use = StackUse(stack_bytes(image, entries), board.core.name, compiler)
+        return use, code_bytes(image)
+
+
+def code_bytes(image: Path) -> int:
+    """Bytes of all functions of an image."""
+    distinct = {symbol.address: symbol.size_bytes for symbol in Elf(image).functions}
+    return sum(distinct.values())
+
+
+def library_from_model(
+    model: bytes, name: str, board: Board, *, external: bool = False, check: bool = True
+) -> Library:
+    """Compiles a fused and planned `.tflite` into a library.
+
+    Args:
+      model: the file.
+      name: prefix of all symbols.
+      board: whose core the stack is measured for; the sources are for every core.
+      external: the constants lie in a section for memory-mapped flash.
+      check: compile it, every warning an error, and measure the stack.
+
+    Raises:
+      FirmwareError: a name that C has otherwise, no cross compiler, or code whose stack has no
+        bound.
+      ModelError: the compiled runtime does not have the model's operators, or a damaged file.
+    """
+    check_library_name(name)
+    try:
+        # Names are the public header's, whole and in UTF-8.
+        compiled = compile_graph(read_graph(model), plan_from_model(model), external, ())
+        names = class_names_of(model)
+    except CompileError as error:
+        raise ModelError(str(error)) from error
+    image = compiled.interface.image
+    content = next(f.content for f in compiled.files if f.name == "vit_model_weights.bin")
+    facts = Facts(
+        name,
+        compiled.interface,
+        names if image is not None and len(names) == image.classes else (),
+        None if image is None else pixels_of(parse(model), image),
+        len(content),
+        zlib.crc32(content),
+        kernels().version,
+    )
+    library = Library(facts, _files(facts, compiled.files, external))
+    if not check:
+        return library
+    stack, code = _measured(library, board)
+    facts = dataclasses.replace(facts, stack=stack)
+    return Library(facts, _files(facts, compiled.files, external), code)
