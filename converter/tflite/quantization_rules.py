@@ -191,6 +191,11 @@ def sum_fits(o: Operands) -> str | None:
     return _below_one(o, 2 * max(a, b), y * 2**shift, "sums")
 
 
+def difference_fits(o: Operands) -> str | None:
+    """The same, but x - x: the reader stores its zeros (`converter.tflite.self_difference`)."""
+    return None if o.inputs[0] is o.inputs[1] else sum_fits(o)
+
+
 def hard_swish_fits(o: Operands) -> str | None:
     """HARD_SWISH works on 128ths of the input's steps."""
     x, y = o.scale(o.inputs[0]), o.scale(o.outputs[0])

@@ -7,6 +7,7 @@ ai-edge-quantizer writes large ones; TFLM would take those for activations).
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from typing import Any
 
@@ -34,6 +35,7 @@ from converter.tflite.schema import (
     TYPE_NAMES,
     schema,
 )
+from converter.tflite.self_difference import without_self_differences
 from converter.tflite.signatures import check_no_calls, chosen_subgraph, text
 from converter.tflite.sizes import check_sizes, check_tensor_bytes
 from converter.tflite.static_shapes import STATIC_HINT, resolved
@@ -111,6 +113,19 @@ def _ints(values: Any) -> tuple[int, ...]:
     return () if values is None else tuple(int(v) for v in values)
 
 
+def _with_empty_constants(tensors: tuple[Tensor, ...], written: set[int]) -> tuple[Tensor, ...]:
+    """A constant without elements has no bytes, which elsewhere marks what a run computes.
+
+    The shape of a scalar is one; the converter broadcasts against it.
+    """
+    return tuple(
+        dataclasses.replace(t, data=np.empty(t.shape, t.dtype))
+        if t.size == 0 and i not in written and not (t.is_constant or t.is_variable)
+        else t
+        for i, t in enumerate(tensors)
+    )
+
+
 class _Reader:
     """Converts the generated object tree of one file."""
 
@@ -160,6 +175,9 @@ class _Reader:
         )
         check_no_calls(operators)
         inputs, outputs = _ints(raw.inputs), _ints(raw.outputs)
+        tensors = _with_empty_constants(
+            tensors, {*inputs, *(o for op in operators for o in op.outputs)}
+        )
         _check_indices(inputs + outputs, len(tensors), "graph inputs and outputs", optional=False)
         if not operators or not outputs:
             raise TfliteError("got a graph without operators or outputs, expected a network")
@@ -173,6 +191,7 @@ class _Reader:
             for t in graph.tensors:
                 check_tensor_bytes(t.name, t.shape, t.dtype)
         check_shapes(graph)
+        graph = without_self_differences(graph)
         return graph
 
     def _tensor(self, index: int, raw: Any) -> Tensor:

@@ -163,6 +163,9 @@ _MOVES: dict[str, Callable[[Known], Any]] = {
     "SQUEEZE": lambda k: k.value(0).reshape(*output_shapes(k)),
     "RESHAPE": lambda k: k.value(0).reshape(*output_shapes(k)),
     "EXPAND_DIMS": lambda k: np.expand_dims(k.value(0), int(k.value(1).reshape(-1)[0])),
+    "BROADCAST_ARGS": lambda k: np.array(
+        np.broadcast_shapes(*(tuple(v) for v in k.all_values())), np.int64
+    ),
     "BROADCAST_TO": lambda k: np.broadcast_to(k.value(0), tuple(k.value(1))),
     "TILE": lambda k: np.tile(k.value(0), tuple(k.value(1))),
     "FILL": lambda k: np.full(tuple(k.value(0)), k.value(1)),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,18 @@ def test_a_batch_of_two_is_no_batch_of_one():
         tensor.shapeSignature = np.array((-1, 4), np.int32)
     with pytest.raises(TfliteError, match=r"got dynamic shape \[-1, 4\]"):
         parse(pack(tree))
+
+
+def test_a_shape_that_broadcasts_against_a_scalar_is_followed():
+    """BROADCAST_ARGS of SHAPE and of a constant without elements, as of a scalar's shape."""
+    graph = Edges()
+    x = graph.x((1, 4, 6), np.int8, INT8)
+    shape = graph.op("SHAPE", (x,), (3,), np.int32, None, "ShapeOptions", outType=2)
+    both = graph.op("BROADCAST_ARGS", (shape, numbers(graph)), (3,), np.int32)
+    wide = graph.op("BROADCAST_TO", (x, both), (1, 1, 1), np.int8, INT8, "BroadcastToOptions")
+    graph.operators[-1] = dataclasses.replace(graph.operators[-1], version=2)
+    y = graph.op("ADD", (wide, x), (1, 4, 6), np.int8, Y, "AddOptions")
+    content = opened(graph.content(y), {x: (-1, 4, 6), wide: (-1, -1, -1), y: (-1, 4, 6)})
+    found = parse(content).graph
+    assert [op.name for op in found.operators] == ["BROADCAST_TO", "ADD"]
+    assert found.tensors[wide].shape == (1, 4, 6)

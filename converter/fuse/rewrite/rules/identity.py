@@ -7,13 +7,13 @@ import numpy as np
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import data_input
-from converter.fuse.op_semantics import JOINS, VIEWS, evaluate, fused_activation
+from converter.fuse.op_semantics import BROADCASTS, JOINS, VIEWS, evaluate, fused_activation
 from converter.fuse.rewrite.building import same_type
 from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView
 
 _PADS = frozenset({"PAD", "PADV2", "MIRROR_PAD"})
-_MOVES = frozenset({*VIEWS, *JOINS})
+_MOVES = frozenset({*VIEWS, *JOINS, *BROADCASTS})
 
 
 def _moves_nothing(view: GraphView, op: int, source: int) -> bool:
@@ -55,7 +55,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
 RULE = Rule(
     "identity",
     "drops operators that leave every element in its place: RESHAPE to the same shape, TRANSPOSE, "
-    "SLICE, SPLIT or CONCATENATION of everything, PAD by nothing, QUANTIZE to the same type",
+    "SLICE, SPLIT or CONCATENATION of everything, TILE once, PAD by nothing, QUANTIZE to one type",
     frozenset({*_MOVES, *_PADS, "QUANTIZE"}),
     _apply,
 )

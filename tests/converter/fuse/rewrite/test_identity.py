@@ -41,6 +41,8 @@ NOTHING: dict[str, Build] = {
     "concatenation": _concatenation,
     "quantize": _quantize,
     "pad": _pad,
+    "tile": lambda g, x: g.tile(x, (1, 1, 1)),
+    "broadcast_to": lambda g, x: g.broadcast_to(x, (1, 4, 6)),
 }
 SOMETHING: dict[str, Build] = {
     "reshape": lambda g, x: g.reshape(x, 1, 6, 4),
@@ -49,6 +51,7 @@ SOMETHING: dict[str, Build] = {
     "strided_slice": lambda g, x: g.strided_slice(x, 1, 6),
     "quantize": lambda g, x: g.op("QUANTIZE", [x], 2.0 * g.value(x)),
     "pad": lambda g, x: _pad(g, x, 1),
+    "tile": lambda g, x: g.tile(x, (1, 1, 2)),
 }
 
 

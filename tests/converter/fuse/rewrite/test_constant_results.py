@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What depends on constants alone becomes the integers that LiteRT computes from them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.converter.fuse.plain_graph import PlainGraph
+from tests.converter.fuse.rewrite.checks import graph_of, opcodes, result, rewritten
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_latent_tokens_are_computed_once(seed: int) -> None:
+    """A layer, its norm and a product of constants; what meets the input stays."""
+    g = PlainGraph(np.random.default_rng(seed))
+    x = g.input(g.rng.normal(0, 1, (1, 4, 8)))
+    latent = g.layer_norm(g.linear(g.constant(g.rng.normal(0, 1, (1, 4, 6))), 8))
+    y = g.add(x, g.mul(latent, latent))
+    graph = rewritten(g, y, by="constant_results").graph
+    assert opcodes(graph) == ["ADD"]
+    plain = dataclasses.replace(graph, operators=tuple(g.operators), tensors=tuple(g.tensors))
+    a, b = (result(made, g.quantized(x)).astype(int) for made in (graph, plain))
+    assert np.max(np.abs(a - b)) <= 1  # LiteRT rounds a layer otherwise than TFLM, by one
+
+
+def test_what_stays() -> None:
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 4)))
+    total = g.add(g.constant(g.rng.normal(0, 1, (1, 4))), g.constant(g.rng.normal(0, 1, 4)))
+    y = g.add(x, total)
+    by = "constant_results"
+    assert opcodes(rewritten(g, y, total, by=by).graph) == ["ADD", "ADD"]  # an output
+    assert opcodes(rewritten(g, y, by=by).graph) == ["ADD"]
+    wide = [g.constant(g.rng.normal(0, 1, shape)) for shape in ((300, 1), (1, 300))]
+    z = g.add(g.mul(*wide), g.input(g.rng.normal(0, 1, (300, 300))))
+    assert "MUL" in opcodes(rewritten(g, z, by=by).graph)  # 90 KB of 600 bytes
+    assert opcodes(graph_of(g, z))[-2:] == ["MUL", "ADD"]
