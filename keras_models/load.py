@@ -24,6 +24,7 @@ from keras_models.published_presets import PUBLISHED_PRESETS
 from keras_models.resnet import TEACHERS, ResNetConfig, build_resnet, is_resnet_json
 from keras_models.staged import Architecture, StagedConfig, is_staged_json
 from keras_models.staged_presets import STAGED_PRESETS
+from keras_models.training.checkpoint import CHECKPOINT_FILE
 from keras_models.vit import build_vit, random_weights
 from tflm_vit.files import reading
 
@@ -104,6 +105,19 @@ def expect_one_stage(arch: Architecture, whose: str) -> ArchConfig:
     return arch
 
 
+def expect_ended(directory: str, error: type[ValueError]) -> None:
+    """Refuses the folder of a training that was stopped while it wrote its result.
+
+    Its files may be of two trainings (`keras_models.training.finish`).
+    """
+    begun, ended = (os.path.join(directory, name) for name in (CHECKPOINT_FILE, TRAIN_FILE))
+    if os.path.exists(begun) and not os.path.exists(ended):
+        raise error(
+            f"{directory}: its training has not ended ({CHECKPOINT_FILE} is there, {TRAIN_FILE} is "
+            "not); go on with it with --resume"
+        )
+
+
 def trained_network(directory: str) -> Network:
     """What a trained directory describes; its weights are there as well.
 
@@ -112,6 +126,7 @@ def trained_network(directory: str) -> Network:
     """
     if not os.path.isdir(directory):
         raise ModelNotFoundError(f"{directory}: no such directory")
+    expect_ended(directory, ModelNotFoundError)
     network, weights = resolve_network(directory), os.path.join(directory, WEIGHTS_FILE)
     if not os.path.isfile(weights):
         raise ModelNotFoundError(f"{weights}: no such weights file")
@@ -155,6 +170,7 @@ def expect_trained_directory(preset_or_path: str) -> str:
             f"model {preset_or_path!r} has no trained weights: give a trained directory, "
             "--weights=random or --weights=FILE.weights.h5"
         )
+    expect_ended(directory, ModelNotFoundError)
     return directory
 
 
@@ -232,6 +248,7 @@ __all__ = [
     "ModelNotFoundError",
     "Network",
     "build_network",
+    "expect_ended",
     "expect_one_stage",
     "expect_trained_directory",
     "load_network",

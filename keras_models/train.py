@@ -18,23 +18,18 @@ from typing import Any
 
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
-from keras_models.load import (
-    ARCH_FILE,
-    TRAIN_FILE,
-    WEIGHTS_FILE,
-    resolve_network,
-    trained_network,
-)
+from keras_models.load import resolve_network, trained_network
 from keras_models.trained_data import recorded_classes
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
     Progress,
 )
+from keras_models.training.finish import SETUP, finished_report, write_trained
 from keras_models.training.fit import TrainJob, expect_same_network, expect_teacher, fit
 from keras_models.training.precision import PRECISIONS, expect_precision
 from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, recipe_for
-from keras_models.training.setup import check_setup, versions
+from keras_models.training.setup import check_setup, setup_digest, versions
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
@@ -109,6 +104,7 @@ def _report(
         "images": {s.name: len(s) for s in (data.train, data.validation, data.test)},
         "recipe": dataclasses.asdict(job.recipe),
         **job.origin(),
+        SETUP: setup_digest(job.setup(data)),
         "epochs": progress.epochs_done,
         "seconds": round(progress.seconds, 1),
         "validation_accuracy": accuracy(model, data, "validation"),
@@ -119,15 +115,12 @@ def _report(
 
 def train(job: TrainJob, data: Dataset, command: str, resume: bool = False) -> dict[str, Any]:
     """Trains and writes the trained directory; returns what train.json holds."""
+    if resume and (ended := finished_report(job.out, job.setup(data))):
+        print(f"{job.out}: this training has ended already")
+        return ended
     model, progress = fit(job, data, resume)
     report = _report(job, data, model, progress, command)
-    job.arch.save(job.path(ARCH_FILE))
-    temporary = job.path(f"tmp.{WEIGHTS_FILE}")  # Keras insists on the ending
-    model.save_weights(temporary)
-    os.replace(temporary, job.path(WEIGHTS_FILE))
-    write_json(job.path(TRAIN_FILE), report)
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(job.path(CHECKPOINT_FILE))
+    write_trained(job.out, job.arch, model, report)
     return report
 
 

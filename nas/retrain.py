@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from keras_models.datasets import DATASETS, load_dataset
 from keras_models.datasets.identity import expect_same_data, identity_of
 from keras_models.training.distillation import Objective
+from keras_models.training.finish import finished_report
 from nas import command as shared
 from nas.supernet.files import load_supernet, trained_on
 from nas.supernet.retraining import WEIGHTS, RetrainJob, network_of, retrain, write
@@ -57,9 +58,10 @@ def _body() -> None:
     objective = Objective(recipe.label_smoothing, FLAGS.distill)
     job = RetrainJob(config, FLAGS.start, recipe, objective, FLAGS.seed, FLAGS.out)
     started = time.monotonic()
-    model, progress = retrain(job, net, data, FLAGS.resume)
-    command = typed_command("nas.retrain")
-    report = write(job, net, data, model, progress, command)
+    report = finished_report(FLAGS.out, job.setup(net, data)) if FLAGS.resume else None
+    if report is None:
+        model, progress = retrain(job, net, data, FLAGS.resume)
+        report = write(job, net, data, model, progress, typed_command("nas.retrain"))
     if FLAGS.json:
         write_json(FLAGS.json, report)
     print(

@@ -22,6 +22,7 @@ from nas import command as shared
 from nas.space.presets import get_space
 from nas.supernet.data import load_search_data
 from nas.supernet.distribution import KINDS, START_TIMEOUT, make_distribution
+from nas.supernet.initial import expect_initial
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
@@ -69,6 +70,8 @@ def _body() -> None:
     distribution = make_distribution(FLAGS.distribution, FLAGS.start_timeout)
     if distribution.chief:
         _check_out(FLAGS.out, FLAGS.resume, FLAGS.overwrite)
+    if FLAGS.initial:
+        expect_initial(FLAGS.initial, space)
     data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space, FLAGS.search_fraction)
     if data.dataset.num_classes != space.num_classes:
         space = space.replace(num_classes=data.dataset.num_classes)

@@ -12,8 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from tflm_vit import leftovers
 from tflm_vit.failures import failure_line, is_damage, reason
 
+_PARTIAL = ".partial-"
 _JSON_LIMIT_BYTES = 256 * 2**20  # far above any file of this toolkit
 
 
@@ -142,6 +144,8 @@ def expect_writable_folder(path: str) -> None:
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes a file completely or not at all; its folder is made if it is missing.
 
+    What a process left in the folder that was killed while it wrote is removed.
+
     Raises:
       OSError: with the name of the file.
     """
@@ -149,7 +153,10 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     try:
         folder = os.path.dirname(os.path.abspath(path))
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".partial-")
+        for name in leftovers.abandoned(folder, _PARTIAL):
+            with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile
+                os.unlink(os.path.join(folder, name))
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=leftovers.prefix(_PARTIAL))
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         umask = os.umask(0)

@@ -271,6 +271,10 @@ def runs(to: FlagSet, default: int) -> Flag[int]:
     return to.integer("runs", default, "Timed runs of each; the best one counts.", 1)
 
 
+def only(to: FlagSet, text: str) -> Flag[list[str]]:
+    return to.words("only", [], text)
+
+
 def cases(to: FlagSet, text: str, required: bool = False) -> Flag[str]:
     """A folder of files of others."""
     return to.string("cases", "", text, required=required)

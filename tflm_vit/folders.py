@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from tflm_vit import leftovers
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2), Linux 3.15 and glibc 2.28
@@ -46,25 +47,9 @@ def put(made: Path, place: Path) -> None:
         os.replace(made, place)
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def clean_up(place: Path) -> None:
     """Restores ``place`` if a killed process left it away, and removes what such ones left."""
-    pattern = re.compile(re.escape(f".{place.name}-") + r"(\d+)-\w{8}")
-    if not place.parent.is_dir():
-        return
-    for name in sorted(os.listdir(place.parent)):
-        found = pattern.fullmatch(name)
-        if found is None or _alive(int(found[1])):
-            continue
+    for name in leftovers.abandoned(place.parent, f".{place.name}-"):
         left = place.parent / name
         if (left / _OLD).is_dir() and not place.exists():
             os.replace(left / _OLD, place)
@@ -76,7 +61,7 @@ def working_folder(place: Path) -> Iterator[Path]:
     """A new folder beside ``place``, gone afterwards; leftovers of killed processes go first."""
     clean_up(place)
     place.parent.mkdir(parents=True, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix=f".{place.name}-{os.getpid()}-", dir=place.parent)
+    folder = tempfile.mkdtemp(prefix=leftovers.prefix(f".{place.name}-"), dir=place.parent)
     try:
         yield Path(folder)
     finally:

@@ -26,7 +26,7 @@ from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("mutations", __doc__)
-FLAGS.words("only", [], "Faults whose file or name holds one of these words; default: all.")
+flags.only(FLAGS, "Faults whose file or name holds one of these words; default: all.")
 flags.json(FLAGS)
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -67,6 +67,10 @@ FAULTS: tuple[Fault, ...] = (
     # Folders.
     Fault("old folder not restored", "tflm_vit/folders.py",
           "if (left / _OLD).is_dir() and not place.exists():", "if False:", _FOLDER_TESTS),
-    Fault("folder of a running process", "tflm_vit/folders.py",
-          "if found is None or _alive(int(found[1])):", "if found is None:", _FOLDER_TESTS),
+    Fault("folder of a running process", "tflm_vit/leftovers.py",
+          "and not _alive(int(m[2]))", "", _FOLDER_TESTS),
+    Fault("folder of another machine", "tflm_vit/leftovers.py",
+          "and m[1] == _machine() ", "", _FOLDER_TESTS),
+    Fault("killed write stays", "tflm_vit/files.py",
+          "os.unlink(os.path.join(folder, name))", "pass", ("tests/tflm_vit/test_files.py",)),
 )  # fmt: skip

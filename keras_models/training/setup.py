@@ -55,6 +55,12 @@ def setup_text(data: Dataset | Identity, **parts: Any) -> str:
     return json.dumps(whole, sort_keys=True)
 
 
+def setup_digest(setup: str) -> str:
+    """16 hexadecimal digits of a set-up's JSON; the versions do not count."""
+    tree = {k: v for k, v in parse_json(setup).items() if k != VERSIONS}
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _leaves(value: Any, gone: Collection[str], name: str = "") -> dict[str, Any]:
     """Values of a JSON tree by path; nothing, null and an empty list are the same."""
     if isinstance(value, dict):

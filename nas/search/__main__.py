@@ -38,6 +38,7 @@ from nas.search.study import (
 from nas.space import SearchSpace
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
+from nas.supernet.initial import initial_digest
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
@@ -77,6 +78,7 @@ def _setup(sampler: Sampler, source: SupernetSource) -> str:
         {
             "space": dataclasses.asdict(sampler.space),
             "model": sampler.model.to_dict(),
+            "weights": initial_digest(source.supernet),
             "source": {**dataclasses.asdict(source), "supernet": os.path.basename(source.supernet)},
             "algorithm": FLAGS.algorithm,
             "seed": FLAGS.seed,

@@ -18,7 +18,7 @@ import sqlalchemy.exc
 from optuna.storages.journal import JournalFileBackend
 
 from nas.search.journal_lock import journal_lock
-from nas.space.setup import same_setup
+from nas.space.setup import different
 from tflm_vit.files import reading
 
 STUDY, SETUP = "search", "setup"
@@ -104,9 +104,10 @@ def open_study(place: str, setup: str, resume: bool) -> optuna.Study:
         before = study.user_attrs.get(SETUP)
     if before is None:
         study.set_user_attr(SETUP, setup)
-    elif not same_setup(before, setup):
+    elif other := different(before, setup):
         raise StudyError(
-            f"{shown(place)}: a search with other settings; give the same ones or another --out"
+            f"{shown(place)}: a search with another {', '.join(other)}; give the same or another "
+            "--out"
         )
     elif not resume:
         raise StudyError(

@@ -9,8 +9,8 @@ from typing import Any
 GONE = ("static_bytes", "code_bytes")  # of a target of earlier versions: no choices any more
 
 
-def same_setup(one: str, other: str) -> bool:
-    """Whether two stored descriptions of a training or a search mean the same.
+def different(one: str, other: str) -> list[str]:
+    """Names of the parts in which two stored descriptions of a search differ; [] for the same one.
 
     Those of earlier versions have a target with `static_bytes` and `code_bytes`, which are no
     choices any more, and lack the dimensions that were not declared then: nothing, null and an
@@ -23,7 +23,10 @@ def same_setup(one: str, other: str) -> bool:
         except ValueError:
             return text
 
-    return bool(read(one) == read(other))
+    a, b = read(one), read(other)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return sorted(k for k in {*a, *b} if a.get(k) != b.get(k))
+    return [] if a == b else ["set-up"]
 
 
 def _chosen(fields: dict[str, Any]) -> dict[str, Any]:

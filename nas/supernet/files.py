@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_models.datasets.identity import Identity, recorded_in
+from keras_models.load import expect_ended
 from nas.space import SearchSpace, SpaceError
 from tflm_vit.files import read_json, reading, write_atomic
 
@@ -35,6 +36,15 @@ def save_supernet(directory: str, net: Supernet) -> None:
     write_atomic(os.path.join(directory, WEIGHTS_FILE), buffer.getvalue())
 
 
+def expect_ended_supernet(directory: str) -> None:
+    """Refuses the folder of a training that was stopped while it wrote its result.
+
+    Raises:
+      SpaceError: its files may be of two trainings.
+    """
+    expect_ended(directory, SpaceError)
+
+
 def trained_on(directory: str) -> Identity | None:
     """The data set of a supernet's training; None where its train.json does not say it.
 
@@ -55,6 +65,7 @@ def load_supernet(directory: str) -> Supernet:
     """
     from nas.supernet.net import Supernet
 
+    expect_ended_supernet(directory)
     net = Supernet(SearchSpace.load(os.path.join(directory, SPACE_FILE)))
     net.build()
     path = os.path.join(directory, WEIGHTS_FILE)

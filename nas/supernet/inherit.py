@@ -13,12 +13,10 @@ import dataclasses
 import numpy as np
 
 from keras_models.arch import StemLayer
-from nas.space import SpaceError
 from nas.supernet import resize
+from nas.supernet.initial import expect_space
 from nas.supernet.layout import PARTS, places
 from nas.supernet.net import Floats, Supernet
-
-SAME = ("image_size", "channels", "num_classes", "head_dim", "pool", "activation")
 
 
 def inherit(new: Supernet, old: Supernet) -> None:
@@ -27,17 +25,7 @@ def inherit(new: Supernet, old: Supernet) -> None:
     Raises:
       SpaceError: images, classes, heads or the form of the linear layers differ.
     """
-    for name in SAME:
-        if not set(old.space.allowed(name)) & set(new.space.allowed(name)):
-            got, expected = getattr(old.space, name), getattr(new.space, name)
-            raise SpaceError(
-                f"supernet of {old.space.name}: {name} {got!r}, expected {expected!r} "
-                f"({new.space.name})"
-            )
-    if (old.space.ranks is None) != (new.space.ranks is None):
-        raise SpaceError(
-            f"supernet of {old.space.name}: expected low ranks as in {new.space.name}, or none"
-        )
+    expect_space(old.space, new.space)
     _Copy(new, old).run()
 
 

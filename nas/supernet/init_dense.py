@@ -9,7 +9,6 @@ the best approximation of that rank. q, k and v are moved as thirds, so that hea
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import keras
@@ -18,10 +17,10 @@ from keras import ops
 
 from keras_models.arch import ArchConfig
 from keras_models.vit import weight_name
-from nas.space import SpaceError
 from nas.supernet import resize
-from nas.supernet.files import WEIGHTS_FILE, load_supernet
+from nas.supernet.files import load_supernet
 from nas.supernet.inherit import inherit
+from nas.supernet.initial import expect_network, initial_network, is_supernet
 from nas.supernet.layout import PARTS, Sizes, places
 from nas.supernet.net import Floats, Supernet, split_pair
 
@@ -48,44 +47,9 @@ class _Transfer:
             "/".join(weight_name(w).split("/")[-2:]): np.asarray(ops.convert_to_numpy(w))
             for w in model.weights
         }
-        self._check()
-
-    def _check(self) -> None:
-        space, w, arch = self.net.space, self.net.widths, self.arch
-        for field in ("image_size", "channels", "num_classes", "head_dim", "pool"):
-            got, allowed = getattr(arch, field), space.allowed(field)
-            if got not in allowed:
-                raise SpaceError(
-                    f"initial model {arch.name}: {field} {got!r}, expected "
-                    f"{' or '.join(map(repr, allowed))} ({space.name})"
-                )
-        if arch.attention != "packed":
-            raise SpaceError(f"initial model {arch.name}: attention {arch.attention!r}, expected "
-                             "'packed'")  # fmt: skip
-        if arch.relative_position:
-            raise SpaceError(
-                f"initial model {arch.name}: relative_position {arch.relative_position}, expected "
-                f"0, as all networks of {space.name} have"
-            )
-        hidden = max(arch.hidden_dim(b) for b in range(arch.depth))
-        for what, got, most in (
-            ("embed_dim", arch.embed_dim, w.dim),
-            ("depth", arch.depth, w.depth),
-            ("heads", max(arch.heads), w.heads),
-            ("hidden units", hidden, w.hidden),
-        ):
-            if got > most:
-                raise SpaceError(
-                    f"initial model {arch.name}: {what} {got}, expected at most {most} "
-                    f"({space.name})"
-                )
-        fitting = [p for p in space.patches if (p.size, p.stem) == (arch.patch_size, arch.stem)]
-        if not fitting:
-            raise SpaceError(
-                f"initial model {arch.name}: patch {arch.patch_size} with {len(arch.stem)} "
-                f"convolutions is no patch embedding of {space.name}"
-            )
-        self.patch = fitting[0]
+        expect_network(arch, supernet.space, supernet.widths)
+        fits = (arch.patch_size, arch.stem)
+        self.patch = next(p for p in supernet.space.patches if (p.size, p.stem) == fits)
 
     def run(self) -> None:
         self._patch_embedding()
@@ -167,10 +131,9 @@ class _Transfer:
 
 def load_initial(supernet: Supernet, directory: str) -> None:
     """Starts from a directory that `keras_models.train` or `nas.train_supernet` wrote."""
-    if os.path.exists(os.path.join(directory, WEIGHTS_FILE)):
+    if is_supernet(directory):
         inherit(supernet, load_supernet(directory))
         return
-    from keras_models.load import expect_one_stage, load_trained, resolve_arch
+    from keras_models.load import load_trained
 
-    arch = expect_one_stage(resolve_arch(directory), f"--initial={directory}")
-    init_from(supernet, arch, load_trained(directory, keras)[1])
+    init_from(supernet, initial_network(directory), load_trained(directory, keras)[1])

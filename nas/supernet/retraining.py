@@ -7,7 +7,6 @@ network if asked. The folder written is a trained directory as `keras_models.tra
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 from typing import Any
@@ -16,7 +15,6 @@ import keras
 
 from keras_models.datasets import Dataset
 from keras_models.datasets.identity import RECORD, identity_of
-from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
 from keras_models.train import accuracy
 from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
@@ -30,17 +28,18 @@ from keras_models.training.distillation import (
     taught_accuracy,
     taught_loss,
 )
+from keras_models.training.finish import SETUP, write_trained
 from keras_models.training.loop import train_to_the_end
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
-from keras_models.training.setup import check_setup, setup_text, weights_digest
+from keras_models.training.setup import check_setup, setup_digest, setup_text, weights_digest
 from keras_models.vit import build_vit
 from nas.space import SpaceError, SubnetConfig, parse_subnet
 from nas.space.setup import GONE
 from nas.supernet.compiled import Steps
 from nas.supernet.extract import extract
 from nas.supernet.net import Supernet
-from tflm_vit.files import read_json, reading, write_json
+from tflm_vit.files import read_json, reading
 
 WEIGHTS = ("inherited", "scratch")
 
@@ -134,19 +133,14 @@ def write(job: RetrainJob, net: Supernet, data: Dataset, model: Any, progress: P
         "config": job.config.to_dict(),
         "recipe": dataclasses.asdict(job.recipe),
         "objective": dataclasses.asdict(job.objective),
+        SETUP: setup_digest(job.setup(net, data)),
         "epochs": progress.epochs_done,
         "seconds": round(progress.seconds, 1),
         "validation_accuracy": accuracy(model, data, "validation"),
         "test_accuracy": accuracy(model, data, "test"),
         "history": progress.history,
     }
-    arch.save(job.path(ARCH_FILE))
-    temporary = job.path(f"tmp.{WEIGHTS_FILE}")  # Keras insists on the ending
-    model.save_weights(temporary)
-    os.replace(temporary, job.path(WEIGHTS_FILE))
-    write_json(job.path(TRAIN_FILE), report)
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(job.path(CHECKPOINT_FILE))
+    write_trained(job.out, arch, model, report)
     return report
 
 

@@ -29,9 +29,11 @@ from keras_models.training.checkpoint import (
     save_checkpoint,
 )
 from keras_models.training.distillation import Objective
+from keras_models.training.finish import SETUP, begin_result, end_result, finished_report
+from keras_models.training.fit import digest_of
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
-from keras_models.training.setup import check_setup, setup_text
+from keras_models.training.setup import check_setup, setup_digest, setup_text
 from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
 from nas.space import SearchSpace, SubnetConfig
@@ -39,10 +41,10 @@ from nas.space.setup import GONE
 from nas.supernet.compiled import Steps
 from nas.supernet.data import SearchData
 from nas.supernet.distribution import Distribution
-from nas.supernet.files import TRAIN_FILE, save_supernet
+from nas.supernet.files import save_supernet
 from nas.supernet.init_dense import load_initial
+from nas.supernet.initial import initial_digest
 from nas.supernet.net import Supernet
-from tflm_vit.files import write_json
 
 PANEL = 4  # random sub-networks that are evaluated after each epoch
 EVALUATION_BATCH = 256
@@ -71,6 +73,9 @@ class SupernetJob:
         fields = dataclasses.asdict(self)
         for name in ("out", "checkpoint_every"):
             del fields[name]
+        # What the folders hold, not where they are.
+        fields["initial"] = initial_digest(self.initial) if self.initial else ""
+        fields["teacher"] = digest_of(self.teacher) if self.teacher else ""
         return setup_text(data.identity, **fields)
 
     def path(self, name: str) -> str:
@@ -258,6 +263,11 @@ def train(
     """
     distribution = distribution or Distribution()
     checkpoint = job.path(CHECKPOINT_FILE)
+    # Of several processes only the chief has the folder.
+    alone = distribution.kind != "multi_worker"
+    if resume and alone and (ended := finished_report(job.out, job.setup(data))):
+        print(f"{job.out}: this training has ended already")
+        return ended
     with distribution.watched():
         training = Training(job, data, distribution)
         if resume and distribution.chief and os.path.exists(checkpoint):
@@ -267,11 +277,10 @@ def train(
         training.fit()
     report = _report(training, command)
     if distribution.chief:
+        begin_result(job.out)
         with averaged(training.net, training.optimizer):
             save_supernet(job.out, training.net)
-        write_json(job.path(TRAIN_FILE), report)
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(checkpoint)
+        end_result(job.out, report)
     return report
 
 
@@ -295,6 +304,7 @@ def _report(training: Training, command: str) -> dict[str, Any]:
         "objective": dataclasses.asdict(job.objective),
         "sandwich": job.sandwich,
         "target": job.model.target.to_dict(),
+        SETUP: setup_digest(job.setup(data)),
         "epochs": training.progress.epochs_done,
         "steps": training.progress.epochs_done * len(training.batches),
         "seconds": round(training.progress.seconds, 1),

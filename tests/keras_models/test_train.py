@@ -11,11 +11,11 @@ import time
 import numpy as np
 import pytest
 
-from keras_models import train
+from keras_models import load, train
 from keras_models.arch import ArchConfig
 from keras_models.datasets import load_dataset
-from keras_models.load import load_trained
-from keras_models.training import fit
+from keras_models.load import ModelNotFoundError, load_trained
+from keras_models.training import finish, fit
 from keras_models.training.batches import EvalBatches, TrainBatches
 from keras_models.training.checkpoint import (
     CheckpointError,
@@ -148,29 +148,42 @@ def killing(*_, **__):
     raise Killed
 
 
+def killing_at_the_checkpoint(path):
+    if path.endswith("checkpoint.npz"):
+        raise Killed
+
+
 # Where a training may be killed after its last epoch, by what is called there.
 NAMED_POINTS = {
-    "after the last checkpoint": (train, "_report"),
-    "before the weights' place": (train.os, "replace"),
-    "between weights and train.json": (train, "write_json"),
-    "before the checkpoint is removed": (train.os, "remove"),
+    "after the last checkpoint": (train, "_report", killing),
+    "before the weights' place": (finish.os, "replace", killing),
+    "between weights and train.json": (finish, "write_json", killing),
+    "before the checkpoint is removed": (finish, "_remove", killing_at_the_checkpoint),
 }
+HALF_WRITTEN = ("before the weights' place", "between weights and train.json")
 
 
 def test_killed_after_the_last_epoch_a_resume_gives_the_same_averaged_weights(
     tmp_path, digits, monkeypatch
 ):
     task = make_out(job(tmp_path, epochs=2))
+    finish.write_trained(task.out, TINY, load.build_network(TINY), {})  # an older training
     model, progress = train.fit(task, digits)
     expected = model.get_weights()
     raw = np.load(task.path("checkpoint.npz"))["weight0"]
     assert not np.array_equal(raw, expected[0])  # the test can fail: averages are other weights
-    for point, (owner, name) in NAMED_POINTS.items():
+    for point, (owner, name, instead) in NAMED_POINTS.items():
         with monkeypatch.context() as patch:
-            patch.setattr(owner, name, killing)
+            patch.setattr(owner, name, instead)
             with pytest.raises(Killed):
                 train.train(task, digits, "", resume=True)
         assert os.path.exists(task.path("checkpoint.npz")), point
+        refused = point in HALF_WRITTEN
+        assert os.path.exists(task.path("train.json")) != refused, point
+        if refused:
+            # arch.json and weights may be of two trainings: nobody takes them for a network.
+            with pytest.raises(ModelNotFoundError, match=r"has not ended.*--resume"):
+                load_trained(str(tmp_path))
     report = train.train(task, digits, "", resume=True)
     assert report["history"] == progress.history
     _, stored = load_trained(str(tmp_path))
@@ -179,6 +192,11 @@ def test_killed_after_the_last_epoch_a_resume_gives_the_same_averaged_weights(
     assert report["validation_accuracy"] == pytest.approx(
         progress.history[-1]["val_accuracy"], abs=1e-6
     )
+    # Killed after that, or asked for again: what has ended is not done again, another training is.
+    monkeypatch.setattr(train, "fit", killing)
+    assert train.train(task, digits, "", resume=True) == json.loads(json.dumps(report))
+    with pytest.raises(Killed):
+        train.train(make_out(job(tmp_path, epochs=3)), digits, "", resume=True)
 
 
 def test_a_resume_says_what_differs(tmp_path, digits, capsys):

@@ -3,12 +3,13 @@
 
 import errno
 import os
+import signal
 import struct
 import zipfile
 
 import pytest
 
-from tflm_vit import files
+from tflm_vit import files, leftovers
 
 
 def test_write_failure_names_the_file_and_leaves_the_old_one(tmp_path, monkeypatch):
@@ -25,6 +26,21 @@ def test_write_failure_names_the_file_and_leaves_the_old_one(tmp_path, monkeypat
     assert found.value.filename == str(path)
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
     assert '"a": 1' in path.read_text()
+
+
+def test_the_next_write_removes_what_a_killed_one_left(tmp_path):
+    """Killed between writing and renaming; what a living process writes stays."""
+    number = os.fork()
+    if number == 0:
+        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        files.write_atomic(tmp_path / "report.json", b"1")
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    mine = tmp_path / (leftovers.prefix(".partial-") + "abcd1234")
+    mine.write_bytes(b"2")
+    files.write_atomic(tmp_path / "other.json", b"3")
+    assert left.name.startswith(".partial-")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [mine.name, "other.json"]
 
 
 def test_outputs_are_checked_before_the_work(tmp_path):

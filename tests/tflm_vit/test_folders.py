@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tflm_vit import folders
+from tflm_vit import folders, leftovers
 
 
 class Killed(BaseException):
@@ -89,6 +90,21 @@ def test_an_exchange_leaves_no_moment_without_a_folder(
         folders.put(made, place)
         assert (made / "file").read_text() == "old"
     assert (place / "file").read_text() == "new"
+
+
+def test_the_folder_of_another_machines_process_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process has a number that means nothing here."""
+    monkeypatch.setattr(os, "getpid", dead_process)
+    names = []
+    for node in ("here", "there"):
+        monkeypatch.setattr(platform, "node", lambda node=node: node)
+        names.append(leftovers.prefix(".out-") + "abcd1234")
+        (tmp_path / names[-1]).mkdir()
+    assert leftovers.abandoned(tmp_path, ".out-") == names[1:]
+    folders.clean_up(tmp_path / "out")
+    assert os.listdir(tmp_path) == names[:1]
 
 
 def test_a_running_process_keeps_its_folder(tmp_path: Path) -> None:

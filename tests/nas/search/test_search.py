@@ -81,7 +81,7 @@ def test_the_same_seed_finds_the_same_and_resuming_goes_on(tmp_path):
     parts = searcher(tmp_path / "parts", resume=True)
     parts.run(26)
     assert results(parts) == results(whole)
-    with pytest.raises(StudyError, match="other settings"):
+    with pytest.raises(StudyError, match="another set-up"):
         open_study(str(tmp_path / "parts"), "another", True)
 
 
@@ -94,7 +94,7 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path):
     setup["space"] |= {"a dimension that it lacks": None, "another": []}
     open_study(str(tmp_path / "study"), json.dumps(setup), True)
     setup["model"]["target"]["sram_bytes"] = 8
-    with pytest.raises(StudyError, match="other settings"):
+    with pytest.raises(StudyError, match="another model; give the same"):
         open_study(str(tmp_path / "study"), json.dumps(setup), True)
 
 

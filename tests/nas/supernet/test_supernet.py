@@ -246,6 +246,8 @@ def test_initialisation_from_pairs_and_from_smaller_models():
         init_from(net, *initial_model(space, num_classes=4))
     with pytest.raises(SpaceError, match="relative_position 2, expected 0"):  # tables would be lost
         init_from(net, arch.replace(relative_position=2), model)
+    with pytest.raises(SpaceError, match="activation 'quick_gelu', expected 'gelu'"):
+        init_from(net, arch.replace(activation="quick_gelu"), model)
 
 
 def test_resizing():

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -26,7 +27,7 @@ from nas.supernet.compiled import Steps
 from nas.supernet.data import load_search_data, with_search_split
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.extract import extract
-from nas.supernet.files import load_supernet, trained_on
+from nas.supernet.files import load_supernet, save_supernet, trained_on
 from nas.supernet.retraining import RetrainJob, network_of, retrain, write
 from nas.supernet.training import SupernetJob, Training, train
 from tests.commands import run_here
@@ -149,6 +150,7 @@ def test_resumed_training_is_the_uninterrupted_one(trained, data, tmp_path):
         other.resume(str(tmp_path / CHECKPOINT_FILE))
     report = train(job(tmp_path), data, "command", resume=True)
     assert report["epochs"] == RECIPE.epochs
+    assert train(job(tmp_path), data, "command", resume=True) == json.loads(json.dumps(report))
     a, b = load_supernet(whole), load_supernet(str(tmp_path))
     for one, two in zip(a.weights, b.weights, strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(two), atol=2e-4)
@@ -159,6 +161,29 @@ def test_an_impossible_budget_is_refused_before_training(tmp_path, data):
     model = CostModel(Target(sram_bytes=16 * 1024, flash_bytes=36 * 1024))
     with pytest.raises(BudgetError, match=r"least constants are [\d,]+ bytes \([\d,]+ parameters"):
         Training(job(tmp_path, model=model), data)
+
+
+def test_what_cannot_be_a_start_is_refused_before_the_data_are_read(trained, tmp_path):
+    """A data set of files is unpacked for minutes; --data_dir names none here."""
+    out, _ = trained
+    other = tmp_path / "other.json"
+    SPACE.replace(activation="quick_gelu").save(str(other))
+    words = [f"--space={other}", "--dataset=image_folder", f"--data_dir={tmp_path}/none"]
+    refusals = {"none": "no such directory", out: "activation 'gelu', expected 'quick_gelu'"}
+    for initial, why in refusals.items():
+        run = run_here(
+            "nas.train_supernet", *words, f"--initial={initial}", f"--out={tmp_path}/run"
+        )
+        assert run.returncode == 1
+        assert why in run.stderr
+    open(os.path.join(out, CHECKPOINT_FILE), "wb").close()
+    os.rename(os.path.join(out, "train.json"), tmp_path / "train.json")
+    try:  # killed while it wrote its result
+        with pytest.raises(SpaceError, match="has not ended"):
+            load_supernet(out)
+    finally:
+        os.rename(tmp_path / "train.json", os.path.join(out, "train.json"))
+        os.remove(os.path.join(out, CHECKPOINT_FILE))
 
 
 def test_retraining_from_inherited_weights(trained, data, tmp_path):
@@ -212,3 +237,12 @@ def test_search_command_after_training(trained, tmp_path):
     again = run_here("nas.search", *words)
     assert again.returncode != 0
     assert "--resume" in again.stderr.strip().splitlines()[-1]
+    # The same folder with other weights: accuracies of two supernets in one study.
+    weights = tmp_path / os.path.basename(out)
+    shutil.copytree(out, weights)
+    net = load_supernet(out)
+    net.weights[0].assign(np.asarray(net.weights[0]) + 1.0)
+    save_supernet(str(weights), net)
+    other = run_here("nas.search", f"--supernet={weights}", *words[1:], "--resume")
+    assert other.returncode == 1
+    assert "another weights" in other.stderr
