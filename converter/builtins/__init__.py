@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from converter.builtins import (
     broadcast,
+    casts,
     elementwise,
     images,
     layers,
@@ -35,6 +36,7 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "ADD": elementwise.add,
     "SUB": elementwise.add,
     "MUL": elementwise.mul,
+    "DIV": elementwise.div,
     "SQUARED_DIFFERENCE": broadcast.squared_difference,
     "MAXIMUM": broadcast.extreme,
     "MINIMUM": broadcast.extreme,
@@ -44,6 +46,9 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "LESS_EQUAL": broadcast.compare,
     "GREATER": broadcast.compare,
     "GREATER_EQUAL": broadcast.compare,
+    "LOGICAL_AND": broadcast.logical,
+    "LOGICAL_OR": broadcast.logical,
+    "LOGICAL_NOT": tables.logical_not,
     "SELECT": broadcast.select,
     "SELECT_V2": broadcast.select,
     "LOGISTIC": tables.logistic,
@@ -54,6 +59,7 @@ _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "EXP": tables.exp,
     "LOG": tables.log,
     "NEG": lookups.negate,
+    "CAST": casts.cast,
     "GATHER": lookups.gather,
     "SUM": reductions.total,
     "REDUCE_MAX": reductions.extreme,
@@ -114,4 +120,8 @@ def run_builtin(tensors: Tensors, op: Operator, *inputs: NDArray[Any]) -> tuple[
     values = (tensors[i].data for i in op.inputs if i >= 0)
     operands = [next(activations) if data is None else data for data in values]
     results = reference.run(params_of(tensors, op), *operands)
-    return tuple(y.reshape(tensors[i].shape) for y, i in zip(results, op.outputs, strict=True))
+    outputs = (tensors[i] for i in op.outputs)
+    return tuple(  # a bool's bytes are int8 to the kernels
+        y.reshape(t.shape).astype(t.dtype, copy=False)
+        for y, t in zip(results, outputs, strict=True)
+    )

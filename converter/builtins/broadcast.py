@@ -114,6 +114,14 @@ def extreme(tensors: Tensors, op: Operator) -> Any:
     return b.ExtremeInt8(over(a, c, y), int(op.name == "MAXIMUM"))
 
 
+def logical(tensors: Tensors, op: Operator) -> b.ExtremeInt8:
+    """LOGICAL_AND and LOGICAL_OR: the smaller and the larger of two bytes, 0 or 1."""
+    a, c, y = tensors[op.inputs[0]], tensors[op.inputs[1]], tensors[op.outputs[0]]
+    if not a.dtype == c.dtype == y.dtype == np.bool_:
+        raise BuiltinError(f"got {a.dtype} and {c.dtype} to {y.dtype}, expected bool")
+    return b.ExtremeInt8(over(a, c, y), int(op.name == "LOGICAL_OR"))
+
+
 def select(tensors: Tensors, op: Operator) -> b.Select:
     """SELECT and SELECT_V2: the values are copied as they are."""
     condition, a, c = (tensors[i] for i in op.inputs)

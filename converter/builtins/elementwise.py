@@ -17,9 +17,11 @@ from converter.builtins.common import (
 from converter.tflite import Operator, Tensor
 from converter.tflite.schema import schema
 from tflm_custom_ops.builtins import params as p
-from tflm_custom_ops.builtins.broadcast import ArithmeticInt32
+from tflm_custom_ops.builtins.broadcast import ArithmeticInt32, Divide
 from tflm_custom_ops.builtins.reductions import Reduce
 from tflm_custom_ops.builtins.rescale import rescale
+
+_DIV_SHIFT = 22  # an int8 numerator has as many free bits, by which the result is shifted back
 
 
 def _operands(tensors: Tensors, op: Operator) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,6 +58,21 @@ def mul(tensors: Tensors, op: Operator) -> p.Mul | ArithmeticInt32:
     return p.Mul(
         *(spread.shape, spread.a_strides, spread.b_strides),
         *(a.zero_point, b.zero_point, y.zero_point, out.multiplier, out.shift),
+        *activation_range(op.options.fusedActivationFunction, y),
+    )
+
+
+def div(tensors: Tensors, op: Operator) -> Divide:
+    """As TFLM's div.cc, which computes the factor in float32."""
+    a, b, y = _operands(tensors, op)
+    scales = (np.float32(t.scale) for t in (a, b, y))
+    numerator, denominator, result = scales
+    out = p.quantize_multiplier(float(numerator / (denominator * result)))
+    if out.shift > _DIV_SHIFT:
+        raise BuiltinError(f"the scale of {y.name} is too small for a quotient of its operands")
+    return Divide(
+        *(broadcast.over(a, b, y), a.zero_point, b.zero_point, y.zero_point),
+        *(out.multiplier, out.shift),
         *activation_range(op.options.fusedActivationFunction, y),
     )
 

@@ -58,6 +58,14 @@ def absolute(tensors: Tensors, op: Operator) -> p.Table:
     return p.Table(tables.absolute(_scale(x), _scale(y)))
 
 
+def logical_not(tensors: Tensors, op: Operator) -> p.Table:
+    """Of bytes that are 0 or 1."""
+    x, y = tensors[op.inputs[0]], tensors[op.outputs[0]]
+    if not x.dtype == y.dtype == np.bool_:
+        raise BuiltinError(f"got {x.dtype} to {y.dtype}, expected bool")
+    return p.Table((np.arange(-128, 128) == 0).astype(np.int8))
+
+
 def exp(tensors: Tensors, op: Operator) -> p.Table:
     """As LiteRT's exp.cc; TFLM has float only."""
     x, y = ends(tensors, op)

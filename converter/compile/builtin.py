@@ -16,7 +16,7 @@ from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
 from converter.compile.moves import moves
 from tflm_custom_ops.builtins import broadcast as b
-from tflm_custom_ops.builtins import images, lookups
+from tflm_custom_ops.builtins import casts, images, lookups
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins import products as q
 from tflm_custom_ops.builtins.moves import Moves
@@ -43,11 +43,19 @@ class _PackedConv2D:
 
 @dataclasses.dataclass(frozen=True)
 class _Kernel:
-    """A C function: its struct, its name, and which inputs of the operator it takes."""
+    """A C function.
+
+    Attributes:
+      ctype: its struct.
+      function: its name.
+      operands: which inputs of the operator it takes.
+      element: the C type that it names where that is not the tensors' own (the bytes of a bool).
+    """
 
     ctype: str
     function: str
     operands: tuple[int, ...] = (0,)
+    element: str = ""
 
 
 def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
@@ -115,8 +123,9 @@ def _direct(
     *more: str,
 ) -> Call:
     """function(&params, operands..., output, more...)"""
-    operands = [context.typed_address(context.op.inputs[i], const=True) for i in kernel.operands]
-    y = context.typed_address(context.op.outputs[0])
+    element = kernel.element
+    operands = [context.typed_address(context.op.inputs[i], True, element) for i in kernel.operands]
+    y = context.typed_address(context.op.outputs[0], element=element)
     arguments = ", ".join((f"&{context.params_name}", *operands, y, *more))
     line = f"{kernel.function}({arguments});"
     return Call(kernel.ctype, initializer.of_values(params, context.weights), (line,))
@@ -138,7 +147,8 @@ def _fully_connected(context: CallContext, params: p.FullyConnected) -> Call:
 
 def _table(context: CallContext, params: p.Table) -> Call:
     count = context.tensor(context.op.outputs[0]).size
-    return _direct(context, params, _Kernel("VitGeluParams", "vit_gelu"), str(count))
+    kernel = _Kernel("VitGeluParams", "vit_gelu", element="int8_t")
+    return _direct(context, params, kernel, str(count))
 
 
 def _reshape(context: CallContext, params: p.Reshape) -> Call:
@@ -166,13 +176,15 @@ KERNELS: dict[type, _Kernel] = {
     q.BatchMatMul: _Kernel("VitBatchMatMulParams", "vit_batch_matmul", _BOTH),
     q.Softmax: _Kernel("VitSoftmaxInt8Params", "vit_softmax_int8"),
     b.SquaredDifference: _Kernel("VitSquaredDifferenceParams", "vit_squared_difference", _BOTH),
+    b.Divide: _Kernel("VitDivideParams", "vit_divide", _BOTH),
     b.CompareInt8: _Kernel("VitCompareInt8Params", "vit_compare_int8", _BOTH),
     b.CompareInt32: _Kernel("VitCompareInt32Params", "vit_compare_int32", _BOTH),
     b.ArithmeticInt32: _Kernel("VitArithmeticInt32Params", "vit_arithmetic_int32", _BOTH),
-    b.ExtremeInt8: _Kernel("VitExtremeInt8Params", "vit_extreme_int8", _BOTH),
     b.Select: _Kernel("VitSelectParams", "vit_select", (0, 1, 2)),
     Reduce: _Kernel("VitReduceParams", "vit_reduce"),
     lookups.Gather: _Kernel("VitGatherParams", "vit_gather", _BOTH),
+    b.ExtremeInt8: _Kernel("VitExtremeInt8Params", "vit_extreme_int8", _BOTH, "int8_t"),
+    casts.Cast: _Kernel("VitCastParams", "vit_cast"),
     lookups.NegateFloat: _Kernel("VitNegateFloatParams", "vit_negate_float"),
     images.ResizeBilinear: _Kernel("VitResizeBilinearParams", "vit_resize_bilinear"),
     images.ResizeNearest: _Kernel("VitResizeNearestParams", "vit_resize_nearest"),

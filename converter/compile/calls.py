@@ -67,20 +67,24 @@ class CallContext:
         value = self.tensor(tensor)
         if value.data is not None:
             at = self.weights.add(np.ascontiguousarray(value.data).tobytes())
-            return pointer(element(value.dtype), at)
+            return pointer(element_type(value.dtype), at)
         return address(self.planned.span(tensor).offset, cast)
 
-    def typed_address(self, tensor: int, const: bool = False) -> str:
-        """The same as a pointer to the tensor's elements."""
-        ctype = element(self.tensor(tensor).dtype)
-        return self.address(tensor, f"const {ctype}*" if const else f"{ctype}*")
+    def typed_address(self, tensor: int, const: bool = False, element: str = "") -> str:
+        """The same as a pointer to the tensor's elements, or to elements of that C type."""
+        own = element_type(self.tensor(tensor).dtype)
+        ctype = element or own
+        cast = f"const {ctype}*" if const else f"{ctype}*"
+        if self.tensor(tensor).is_constant and ctype != own:
+            return f"({cast})({self.address(tensor)})"
+        return self.address(tensor, cast)
 
     def scratch(self) -> str:
         """C expression of the operator's scratch, or NULL."""
         return "NULL" if self.scratch_span is None else address(self.scratch_span.offset)
 
 
-def element(dtype: np.dtype[Any]) -> str:
+def element_type(dtype: np.dtype[Any]) -> str:
     """The C type of a tensor's elements."""
     return {"float32": "float", "bool": "uint8_t"}.get(dtype.name, f"{dtype.name}_t")
 

@@ -120,4 +120,7 @@ LAYERS: dict[str, Semantics] = {
     "LESS_EQUAL": _compare(np.less_equal),
     "GREATER_EQUAL": _compare(np.greater_equal),
     "NOT_EQUAL": _compare(np.not_equal),
+    "LOGICAL_AND": _compare(np.logical_and),
+    "LOGICAL_OR": _compare(np.logical_or),
+    "LOGICAL_NOT": lambda _, args: [np.logical_not(args[0])],
 }

@@ -77,6 +77,9 @@ _COMPILED: dict[str, Form] = {
     **dict.fromkeys(("QUANTIZE", "DEQUANTIZE"), _EDGE),
     "BATCH_MATMUL": Form(("int8",), 5),
     "NEG": Form(("float32",)),
+    "DIV": Form(("int8",)),
+    "CAST": Form(("bool", "int8", "uint8", "int16", "int32")),
+    **dict.fromkeys(("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"), Form(("bool",))),
     "SELECT": Form(("bool",)),
     "SELECT_V2": Form(("bool",)),
 }

@@ -111,7 +111,6 @@ ROWS: tuple[Row, ...] = (
     Row("DEPTH_TO_SPACE", 2, _unary("fbuil"), "DepthToSpaceOptions", True, (q.same,)),
     Row("DEQUANTIZE", 9, "[bus]>f|h>f", "DequantizeOptions", rules=(q.present,),
         channels=tuple((0, axis) for axis in range(6))),
-    # No kernel divides int8; the fuser folds such a DIV by a constant into the layer before it.
     Row("DIV", 2, _binary("fuib"), "DivOptions", rules=(q.scaled,)),
     Row("DYNAMIC_UPDATE_SLICE", 6, rf"([{_MOVED}])\1[il]>\1", "DynamicUpdateSliceOptions"),
     Row("ELU", 1, _unary("fb"), rules=(q.scaled,)),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tflm_custom_ops.builtins import fixed_point as fx
 from tflm_custom_ops.builtins.params import Shape4
 from tflm_custom_ops.builtins.rescale import rescale
 
@@ -43,6 +44,24 @@ class SquaredDifference:
     output_zero_point: int
     out_multiplier: int
     out_shift: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Divide:
+    """DIV of int8: y = clamp(z_y + rescale(a' / b', out)), a' = a - z_a, b' likewise.
+
+    The quotient is a' times a reciprocal in 31 bits. Where TFLite's kernels compute anything, this
+    does not: by 0 it is the largest number of the sign of a', 0 for 0; below 2**-31 it is 0.
+    """
+
+    over: Broadcast
+    a_zero_point: int
+    b_zero_point: int
+    output_zero_point: int
+    out_multiplier: int
+    out_shift: int
+    out_min: int
+    out_max: int
 
 
 class CompareKind(enum.IntEnum):
@@ -138,6 +157,23 @@ def squared_difference(op: SquaredDifference, a: Array, b: Array) -> NDArray[np.
     left, right = _scaled(op, a, b, 7)
     y = rescale((left - right) ** 2, op.out_multiplier, op.out_shift) + op.output_zero_point
     return np.clip(y, -128, 127).astype(np.int8)
+
+
+def divide(op: Divide, a: Array, b: Array) -> NDArray[np.int8]:
+    """int8 of the broadcast shape."""
+    left, right = _both(op, a, b)
+    x, by = left - op.a_zero_point, right - op.b_zero_point
+    size = np.maximum(np.abs(by), 1)
+    zeros = fx.leading_zeros(size)
+    inverse = fx.one_over_one_plus((size << zeros) - (1 << 31)) * np.where(by < 0, -1, 1)
+    headroom = fx.leading_zeros(np.maximum(np.where(x < 0, ~x, x), 1)) - 1
+    headroom = np.where((x == 0) | (x == -1), 31, headroom)
+    quotient = fx.high_product(x << headroom, inverse)
+    shift = (31 - zeros) + headroom - op.out_shift
+    value = fx.high_product(quotient, op.out_multiplier)
+    y = np.where(shift > 31, 0, fx.rounding_shift(value, np.minimum(shift, 31)))
+    y = op.output_zero_point + np.where(by == 0, np.sign(x) * 256, y)
+    return np.clip(y, op.out_min, op.out_max).astype(np.int8)
 
 
 _COMPARE: dict[int, Callable[[Array, Array], Array]] = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.builtins import broadcast, images, lookups, moves, products, reductions
+from tflm_custom_ops.builtins import broadcast, casts, images, lookups, moves, products, reductions
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.rescale import rescale
 
@@ -159,6 +159,7 @@ _UNARY: dict[type, Callable[..., Array]] = {
     p.Dequantize: dequantize,
     products.Softmax: products.softmax,
     reductions.Reduce: reductions.reduce,
+    casts.Cast: casts.cast,
     lookups.NegateFloat: lookups.negate_float,
     images.ResizeBilinear: images.resize_bilinear,
     images.ResizeNearest: images.resize_nearest,
@@ -168,6 +169,7 @@ _BINARY: dict[type, Callable[..., Array]] = {
     p.Mul: mul,
     products.BatchMatMul: products.batch_matmul,
     broadcast.SquaredDifference: broadcast.squared_difference,
+    broadcast.Divide: broadcast.divide,
     broadcast.CompareInt8: broadcast.compare_int8,
     broadcast.CompareInt32: broadcast.compare_int32,
     broadcast.ArithmeticInt32: broadcast.arithmetic_int32,

@@ -177,6 +177,20 @@ typedef struct {
 void vit_squared_difference(const VitSquaredDifferenceParams* params, const int8_t* a,
                             const int8_t* b, int8_t* y);
 
+// DIV with broadcasting: y = clamp(z_y + rescale((a - z_a) / (b - z_b), out)); by 0 it saturates.
+typedef struct {
+  VitBroadcast over;
+  int32_t a_zero_point;
+  int32_t b_zero_point;
+  int32_t output_zero_point;
+  int32_t out_multiplier;
+  int32_t out_shift;
+  int32_t out_min;
+  int32_t out_max;
+} VitDivideParams;
+
+void vit_divide(const VitDivideParams* params, const int8_t* a, const int8_t* b, int8_t* y);
+
 // Comparisons with broadcasting; y is bool, 0 or 1.
 #define VIT_COMPARE_EQUAL 0
 #define VIT_COMPARE_NOT_EQUAL 1
@@ -312,6 +326,15 @@ typedef struct {
 
 void vit_gather(const VitGatherParams* params, const void* x, const int32_t* indices, void* y);
 
+// CAST of integers (bool as uint8) to int32, float or bool; codes as of QUANTIZE.
+typedef struct {
+  int32_t count;
+  int32_t input_type;
+  int32_t output_type;
+} VitCastParams;
+
+void vit_cast(const VitCastParams* params, const void* x, void* y);
+
 // NEG of float. y may equal x.
 typedef struct {
   int32_t count;
@@ -367,6 +390,9 @@ void vit_transpose_conv(const VitTransposeConvParams* params, const int8_t* x, i
 #define VIT_ELEMENT_INT8 0
 #define VIT_ELEMENT_UINT8 1
 #define VIT_ELEMENT_INT16 2
+#define VIT_ELEMENT_INT32 3
+#define VIT_ELEMENT_FLOAT32 4
+#define VIT_ELEMENT_BOOL 5
 
 // QUANTIZE of float: y = clamp(round(x / scale) + zero_point), half away from zero.
 typedef struct {

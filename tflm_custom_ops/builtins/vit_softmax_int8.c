@@ -1,35 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vit_builtins.h"
-#include "vit_rescale.h"
+#include "vit_reciprocal.h"
 
 #define SUM_BITS 12  // integer bits of a row's sum
-
-static int32_t saturated_shift(int32_t x, int32_t bits) {
-  const int64_t wide = (int64_t)x * ((int64_t)1 << bits);
-  return wide > INT32_MAX ? INT32_MAX : wide < INT32_MIN ? INT32_MIN : (int32_t)wide;
-}
-
-static int32_t high_product(int32_t a, int32_t b) { return vit_rescale(a, b, 0); }
-
-// 1 / (1 + a) in Q0.31 of a in [0, 1], as gemmlowp's one_over_one_plus_x_for_x_in_0_1.
-static int32_t one_over_one_plus(int32_t a) {
-  const int32_t half = (int32_t)(((int64_t)a + INT32_MAX + 1) >> 1);
-  int32_t x = 1515870810 + high_product(half, -1010580540);
-  for (int step = 0; step < 3; ++step) {
-    const int32_t rest = (1 << 29) - high_product(half, x);
-    x += saturated_shift(high_product(x, rest), 2);
-  }
-  return saturated_shift(x, 1);
-}
-
-static int32_t leading_zeros(uint32_t x) {
-  int32_t zeros = 0;
-  while (!(x & 0x80000000u)) {
-    x <<= 1;
-    ++zeros;
-  }
-  return zeros;
-}
 
 static int32_t power(const VitSoftmaxInt8Params* p, int32_t below) {
   return below < p->steps ? p->exponentials[below] : 0;
@@ -45,8 +18,8 @@ static void softmax_row(const VitSoftmaxInt8Params* p, const int8_t* x, void* y,
   for (int32_t i = 0; i < p->columns; ++i) {
     sum += ((uint32_t)power(p, largest - x[i]) + (1u << (SUM_BITS - 1))) >> SUM_BITS;
   }
-  const int32_t zeros = leading_zeros(sum);
-  const int32_t scale = one_over_one_plus((int32_t)((sum << zeros) - 0x80000000u));
+  const int32_t zeros = vit_leading_zeros(sum);
+  const int32_t scale = vit_one_over_one_plus((int32_t)((sum << zeros) - 0x80000000u));
   const int32_t shift = SUM_BITS - zeros + 31 - p->output_bits;
   const int32_t low = -(1 << (p->output_bits - 1));
   for (int32_t i = 0; i < p->columns; ++i) {

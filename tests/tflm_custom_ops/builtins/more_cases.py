@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converter import tflite
-from converter.tflite.schema import schema
+from converter.tflite.schema import DTYPES, schema
 from tests.tflm_custom_ops.builtins import one_op
 from tests.tflm_custom_ops.builtins.cases import Case, Rng, any_scale, int8_values
 
@@ -269,12 +269,53 @@ def transpose_conv(rng: Rng) -> Case:
     return Case(model, (int8_values(rng, (1, h, w, c)),))
 
 
+def divide(rng: Rng) -> Case:
+    """Not by zero, and of a fine result: else TFLite's kernels shift by more than 31 bits."""
+    shapes, out = _shapes(rng, 2)
+    (a, b), zero_point = [any_scale(rng) for _ in range(2)], any_scale(rng)[1]
+    y = float(np.float32(a[0] / b[0] / rng.uniform(64, 300))), zero_point
+    inputs = [one_op.activation(n, s, *t) for n, s, t in zip("ab", shapes, (a, b), strict=True)]
+    options = schema.DivOptionsT()
+    options.fusedActivationFunction = int(rng.choice([0, 0, 1, 3]))
+    model = one_op.model("DIV", options, inputs, one_op.activation("y", out, *y), version=2)
+    values = [int8_values(rng, s) for s in shapes]
+    values[1] = np.where(values[1] == b[1], -128 if b[1] == 127 else b[1] + 1, values[1])
+    return Case(model, (values[0], values[1].astype(np.int8)))
+
+
+def logical(rng: Rng) -> Case:
+    name = str(rng.choice(["LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"]))
+    shapes, out = _shapes(rng, 1 if name == "LOGICAL_NOT" else 2)
+    inputs = [_plain(n, s, np.bool_) for n, s in zip("ab"[: len(shapes)], shapes, strict=True)]
+    options = getattr(schema, f"{name.title().replace('_', '')}OptionsT")()
+    model = one_op.model(name, options, inputs, _plain("y", out, np.bool_), version=1)
+    return Case(model, tuple(rng.integers(0, 2, s).astype(np.bool_) for s in shapes))
+
+
+def cast(rng: Rng) -> Case:
+    shape = tuple(int(v) for v in rng.integers(1, 6, 2))
+    kinds = [np.dtype(t) for t in (np.bool_, np.int8, np.uint8, np.int16, np.int32)]
+    source = kinds[int(rng.integers(len(kinds)))]
+    to = np.dtype([np.int32, np.float32, np.bool_][int(rng.integers(3))])
+    options = schema.CastOptionsT()
+    types = {dtype: code for code, dtype in DTYPES.items()}
+    options.inDataType, options.outDataType = types[source], types[to]
+    model = one_op.model("CAST", options, [_plain("x", shape, source)], _plain("y", shape, to))
+    high = 2 if source == np.bool_ else min(np.iinfo(source).max, 1 << 30)
+    low = 0 if source == np.bool_ else max(np.iinfo(source).min, -(1 << 30))
+    x = rng.integers(low, high, shape) * (rng.random(shape) < 0.8)
+    return Case(model, (x.astype(source),), wheel=source != np.uint8 and to != np.bool_)
+
+
 GENERATORS: tuple[Callable[[Rng], Case], ...] = (
     squared_difference,
     compare_int8,
     compare_int32,
     arithmetic_int32,
     extreme,
+    divide,
+    logical,
+    cast,
     select,
     select_1,
     logistic,
