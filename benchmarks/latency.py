@@ -4,9 +4,10 @@
 Instructions are the emulator's, exact. Line fills of each region, and fills that do not follow the
 one before, are counted by a model of the board's data cache that the emulator feeds with every
 load and store, once for each replacement (Arm does not say which the Cortex-M7 has). The time is
-`converter.latency`'s, as in the search. Of blocks that are alike one is run, and counted as often
-as there are some. `--state` names the state of the project in the record, so that a change can be
-compared with what was before.
+`converter.latency`'s, as in the search. Instructions of other cores with the DSP extension, which
+have no data cache, are counted too (`--[no]other_cores`). Of blocks that are alike one is run, and
+counted as often as there are some. `--state` names the state of the project in the record, so that
+a change can be compared with what was before.
 """
 
 from __future__ import annotations
@@ -20,15 +21,23 @@ from typing import Any
 
 from benchmarks import networks
 from boards import Board, Region, Use, get_board
-from boards.core import LineReplacement
+from boards.core import CPUS, LineReplacement
 from converter import footprint, schedule
 from converter.fuse import fuse_model
-from converter.latency import ASSUMES, Estimate, Reads, cycles_per_instruction, estimate
+from converter.latency import (
+    ASSUMES,
+    Estimate,
+    Reads,
+    cycles_per_instruction,
+    estimate,
+    milliseconds,
+)
 from converter.plan import plan_model
 from converter.plan.fills import ArenaMemory, plan_fills
 from converter.plan.lifetimes import ModelProblem
 from converter.plan.problem import Placement
 from converter.plan.weightless import weightless_graph
+from firmware.code_table import generic_board
 from firmware.elf import Elf
 from firmware.emulator.data_cache import RegionAccesses
 from firmware.emulator.emulator import Emulator
@@ -44,7 +53,10 @@ FLAGS = flags.FlagSet("latency", __doc__)
 _OUT = flags.out(FLAGS, "Record, e.g. docs/results/latency.json; what it has of others is kept.")
 _NETWORKS = flags.networks(FLAGS, ["vit_t_240"])
 _STATE = FLAGS.string("state", "now", "What the record calls this state of the project.")
+_OTHER_CORES = FLAGS.boolean("other_cores", True, "Count instructions of other cores too.")
 BOARD = "stm32f746g_disco"
+OTHER_CORES = ("cortex-m4", "cortex-m33")
+FLASH_BYTES = 1 << 25  # of the boards that these are on, for all weights
 _RESIDENT = FLAGS.boolean("resident", False, "Plan the image whole in the arena.")
 _ARENA_ORDER = {
     "planner": "as the planner leaves it",
@@ -132,6 +144,15 @@ def measure(board: Board, elf: Path, replacement: LineReplacement) -> Measured:
     )
 
 
+def instructions_on(core: str, model: bytes, elf: Path) -> list[int]:
+    """Of each operator on a board of a core of which nothing more is known."""
+    board = generic_board(next(cpu for cpu in CPUS if cpu.name == core), FLASH_BYTES)
+    build_model(model, board, elf, weights_in="internal")
+    emulator = Emulator(board, elf)
+    image = networks.quantized_image(emulator.model)
+    return [count.instructions for count in emulator.classify(image).operators]
+
+
 def shortened(arch: ArchConfig, streamed: bool) -> tuple[ArchConfig, tuple[int, ...]]:
     """The architecture with one of all blocks that are alike; by block of the whole its place.
 
@@ -212,6 +233,10 @@ def _network(preset: str, board: Board) -> dict[str, Any]:
         )
         found = {r: measure(board, elf, r) for r in LineReplacement}
         memory = _memory(board, Elf(elf))
+        others = {
+            core: instructions_on(core, planned.model_bytes, elf)
+            for core in (OTHER_CORES if _OTHER_CORES.value else ())
+        }
     told_fills = plan_fills(planned.model_problem, planned.placement.offsets, memory)
     members = places(ops, blocks)
     lru = found[LineReplacement.LRU]
@@ -225,6 +250,9 @@ def _network(preset: str, board: Board) -> dict[str, Any]:
         ),
         "fills_by_formula": round(sum(told_fills[i] for i in members)),
         "operators": _kinds(lru, ops, members),
+        "instructions_on": {
+            core: sum(counts[i] for i in members) for core, counts in others.items()
+        },
     }
     for replacement, measured in found.items():
         total = measured.total(members)
@@ -247,19 +275,34 @@ def table(record: dict[str, Any]) -> list[str]:
         "| of these seeks | ms, estimate: LRU, random |",
         "|---|---|---|---|---|---|",
     ]
-    line = record["data_cache"]["line_bytes"]
+    line, none = record["data_cache"]["line_bytes"], {"fills": 0, "seeks": 0}
     for state, networks_of in record["states"].items():
         for name, n in networks_of.items():
             both = [n[replacement.value] for replacement in LineReplacement]
-            sram = [f"{each['regions']['SRAM']['fills']:,}" for each in both]
-            qspi = both[0]["regions"].get("QSPI", {"fills": 0, "seeks": 0})
-            times = [f"{e['low_ms_estimate']:,.0f} to {e['high_ms_estimate']:,.0f}" for e in both]
+            sram = [f"{each['regions'].get('SRAM', none)['fills']:,}" for each in both]
+            qspi = both[0]["regions"].get("QSPI", none)
+            times = [
+                f"{milliseconds(e['low_ms_estimate'])} to {milliseconds(e['high_ms_estimate'])}"
+                for e in both
+            ]
             formula = n.get("fills_by_formula")
             rows.append(
                 f"| `{name}`, {_ARENA_ORDER.get(state, state)} | {', '.join(sram)} | "
                 f"{'-' if formula is None else f'{formula:,}'} | {qspi['fills'] * line:,} | "
                 f"{qspi['seeks']:,} | {'; '.join(times)} |"
             )
+    return rows
+
+
+def core_table(record: dict[str, Any]) -> list[str]:
+    """Rows of docs/kernels.md."""
+    rows = [
+        f"| network, int8 | Cortex-M7 | {' | '.join(core.title() for core in OTHER_CORES)} |",
+        f"|---|---|{'---|' * len(OTHER_CORES)}",
+    ]
+    for name, n in record["states"]["by_access"].items():
+        found = (n["instructions"], *(n["instructions_on"][core] for core in OTHER_CORES))
+        rows.append(f"| `{name}` | {' | '.join(f'{count:,}' for count in found)} |")
     return rows
 
 

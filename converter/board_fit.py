@@ -10,7 +10,7 @@ from boards import Board, Region, Use
 from boards.core import CycleCounter
 from boards.placement import Filled, fill, with_fast_arena
 from converter import footprint
-from converter.code_size import ModelCall, code_bytes
+from converter.code_size import ModelCall, Taken, code_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +21,13 @@ class Surroundings:
       calls: of the model's operators, in order.
       row_bytes: of an image row, width * channels, or of a piece of another input.
       streamed: the image arrives in rows.
+      names: of the model's inputs and outputs; () where it takes an image.
     """
 
     calls: tuple[ModelCall, ...]
     row_bytes: int
     streamed: bool
+    names: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,5 +133,5 @@ def fit_board(
     }
     board = with_fast_arena(board, **sizes)
     filled = fill(board, **sizes)
-    code = code_bytes(board, around.calls, around.streamed)
+    code = code_bytes(board, around.calls, Taken(around.streamed, around.names))
     return BoardFit(board, tuple(filled), constant_bytes, code)

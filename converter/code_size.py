@@ -24,6 +24,7 @@ TABLE = Path(__file__).with_name("code_table.json")
 WORD = 4
 CONSTANTS_ALIGNMENT = 16  # of the weights
 POINTER_BYTES = 4
+TENSOR_BYTES = 52  # of VitModelTensor, beside its name
 VECTOR_BYTES = 64  # at the start of flash (firmware/src/cortexm/vectors.c)
 PATCH_EMBED = "vit_patch_embed"
 STREAMED_PATCH_EMBED = ("vit_patch_embed_begin", "vit_patch_embed_strip")
@@ -64,22 +65,40 @@ class Base:
 
 @dataclasses.dataclass(frozen=True)
 class ModelCode:
-    """Bytes of the generated calls: of a model, and of each of its operators."""
+    """Bytes of the generated calls: of a model, and of each of them."""
 
     model_bytes: float
     operator_bytes: float
 
-    def bytes(self, operators: int) -> int:
-        """Of a model of so many operators."""
-        return round(self.model_bytes + self.operator_bytes * operators)
+    def bytes(self, statements: int) -> int:
+        """Of a model of so many calls, nearly always one an operator."""
+        return round(self.model_bytes + self.operator_bytes * statements)
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageForm:
-    """What differs between resident and streamed images."""
+    """What differs between firmwares by what they take."""
 
     base: Base
     model: ModelCode
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """What a firmware takes.
+
+    Attributes:
+      streamed: an image, row by row.
+      names: of the model's inputs and outputs, of which it has tables; () where it takes an image.
+    """
+
+    streamed: bool = False
+    names: tuple[str, ...] = ()
+
+    @property
+    def table_bytes(self) -> int:
+        """Of the tables."""
+        return sum(TENSOR_BYTES + text_bytes(name) for name in self.names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +115,13 @@ class ImageKind:
     drivers: tuple[str, ...]
     resident: ImageForm
     streamed: ImageForm
+    tensors: ImageForm
 
-    def form(self, streamed: bool) -> ImageForm:
-        """Of the two."""
-        return self.streamed if streamed else self.resident
+    def form(self, taken: Taken) -> ImageForm:
+        """Of the three."""
+        if taken.names:
+            return self.tensors
+        return self.streamed if taken.streamed else self.resident
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,12 +150,14 @@ class ModelCall:
       functions: that it calls.
       struct: C type of its parameters; "" for none.
       structs: how many of them.
+      statements: calls in the generated code.
     """
 
     name: str
     functions: tuple[str, ...]
     struct: str
     structs: int = 1
+    statements: int = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -194,7 +218,7 @@ class CodeTable:
         return max(alike or core, key=lambda i: i.resident.base.code_bytes)
 
 
-_FORMS = ("resident", "streamed")
+_FORMS = ("resident", "streamed", "tensors")
 
 
 def _form(data: dict[str, Any]) -> ImageForm:
@@ -246,18 +270,19 @@ def _stack(end: int, sections: Sequence[Section], where: SectionPlace) -> int:
     return end
 
 
-def code_bytes(board: Board, calls: Sequence[ModelCall], streamed: bool) -> int:
+def code_bytes(board: Board, calls: Sequence[ModelCall], taken: Taken) -> int:
     """Flash beside the constants of a model's operators, in order."""
-    return _code_bytes(table().image_of(board), tuple(calls), streamed)
+    return _code_bytes(table().image_of(board), tuple(calls), taken)
 
 
 @functools.lru_cache(4096)
-def _code_bytes(image: ImageKind, calls: tuple[ModelCall, ...], streamed: bool) -> int:
-    known, form = table(), image.form(streamed)
+def _code_bytes(image: ImageKind, calls: tuple[ModelCall, ...], taken: Taken) -> int:
+    known, form = table(), image.form(taken)
     core = known.cores[image.core]
-    used = core.sections_of(call_functions(calls, streamed))
+    used = core.sections_of(call_functions(calls, taken.streamed))
     constants = sum(known.parameter_bytes(number, call) for number, call in enumerate(calls))
-    return place(core, form.base, used, form.model.bytes(len(calls)), constants)
+    model = form.model.bytes(sum(call.statements for call in calls))
+    return place(core, form.base, used, model, constants + taken.table_bytes)
 
 
 def call_functions(calls: Iterable[ModelCall], streamed: bool) -> set[str]:

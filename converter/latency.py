@@ -86,12 +86,13 @@ class Estimate:
 
     def __str__(self) -> str:
         """E.g. "8,512 to 8,703 ms (estimate)"; one figure where the two are equal."""
-        low, high = _figure(self.low_ms), _figure(self.high_ms)
+        low, high = milliseconds(self.low_ms), milliseconds(self.high_ms)
         return f"{low if low == high else f'{low} to {high}'} ms (estimate)"
 
 
-def _figure(milliseconds: float) -> str:
-    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:,.1f}"
+def milliseconds(time: float) -> str:
+    """A time for people, without digits that mean nothing."""
+    return f"{time:,.0f}" if time >= 100 else f"{time:,.1f}"
 
 
 def estimate(cycles: float, clock_hz: int, reads: Iterable[Reads] = ()) -> Estimate:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import json
 import tempfile
 from collections.abc import Iterator
@@ -33,11 +34,12 @@ from converter.code_size import (
     ModelCode,
     Section,
     SectionPlace,
+    Taken,
 )
 from converter.compile.used import fused_call, kernel_functions, parameter_structs
 from converter.plan import plan_model
 from converter.plan.report import flash_report
-from converter.plan.weightless import fused_file, weightless_graph
+from converter.plan.weightless import behind_the_image, fused_file, weightless_graph
 from converter.tflite import Graph, Operator, Tensor
 from firmware.build_elf import compile_objects, link
 from firmware.elf import Elf
@@ -61,31 +63,47 @@ SIDE = 8  # of the image of an operator by itself
 JOBS = 3
 _MODEL_OBJECT = Path("obj/model/vit_model.c.o")
 _SIZES = Path("model/vit_sizes.c")
+_NAMES = ("x", "y")  # of input and output
 
 
-def generic_board(cpu: Cpu) -> Board:
+def generic_board(cpu: Cpu, flash_bytes: int = 1 << 20) -> Board:
     """A board of a core of which nothing more is known: no drivers, all units."""
     regions = [
-        {"name": "FLASH", "origin": "0x08000000", "length": 1 << 20, "kind": "flash"},
+        {"name": "FLASH", "origin": "0x08000000", "length": flash_bytes, "kind": "flash"},
         {"name": "SRAM", "origin": "0x20000000", "length": 1 << 19, "kind": "sram"},
     ]
     words = {"cpu": cpu.name, "fpu": cpu.fpus[-1].word, "mpu": cpu.mpu, "clock_hz": 96_000_000}
     return parse_board(json.dumps({**words, "regions": regions}), Path("any.json"))
 
 
-def _file_of(*ops: Params, streamed: bool) -> tuple[bytes, int]:
-    """A planned model of a chain of operators on an image, and the bytes of its constants."""
+class FirmwareForm(enum.Enum):
+    """What a firmware takes, by the names of `ImageKind`'s attributes."""
+
+    RESIDENT = "resident"
+    STREAMED = "streamed"
+    TENSORS = "tensors"
+
+    @property
+    def taken(self) -> Taken:
+        """With the names of `_file_of`'s and `_tokens`' input and output."""
+        return Taken(self is FirmwareForm.STREAMED, _NAMES if self is FirmwareForm.TENSORS else ())
+
+
+def _file_of(*ops: Params, form: FirmwareForm) -> tuple[bytes, int]:
+    """A planned model of a chain of operators on an image, or on an input that is none, and the
+    bytes of its constants."""
     int8 = np.dtype(np.int8)
-    shape: tuple[int, ...] = (SIDE, SIDE, 1)
-    tensors, operators = [Tensor("image", (1, *shape), int8)], []
+    shape: tuple[int, ...] = (SIDE,) if form is FirmwareForm.TENSORS else (SIDE, SIDE, 1)
+    tensors, operators = [Tensor(_NAMES[0], (1, *shape), int8)], []
     for op in ops:
         shape = operator_of(op).output_shape(shape)
         x, blob, y = len(tensors) - 1, len(tensors), len(tensors) + 1
         zeros = np.zeros(16, np.uint8)
-        tensors += [Tensor("blob", (16,), zeros.dtype, data=zeros), Tensor("y", (1, *shape), int8)]
+        tensors.append(Tensor("blob", (16,), zeros.dtype, data=zeros))
+        tensors.append(Tensor(_NAMES[1], (1, *shape), int8))
         operators.append(Operator("CUSTOM", (x, blob), (y,), code_of(op)))
     graph = Graph(tuple(tensors), tuple(operators), (0,), (len(tensors) - 1,))
-    planned = plan_model(fused_file(graph, ops), streamed=streamed)
+    planned = plan_model(fused_file(graph, ops), streamed=form is FirmwareForm.STREAMED)
     report = flash_report(planned.model_problem, len(planned.model_bytes))
     return planned.model_bytes, report.constant_bytes
 
@@ -186,25 +204,28 @@ def _archs() -> Iterator[ArchConfig]:
         )  # fmt: skip
 
 
-def _model_code(board: Board, streamed: bool) -> ModelCode:
+def _model_code(board: Board, form: FirmwareForm) -> ModelCode:
     """Of the generated code of networks, a line through their sizes."""
     operators, sizes = [], []
     for arch in _archs():
-        model = plan_model(fused_file(*weightless_graph(arch)), streamed=streamed).model_bytes
-        with LinkedImage.of(board, model) as image:
+        graph, ops = weightless_graph(arch)
+        if form is FirmwareForm.TENSORS:
+            graph, ops = behind_the_image(graph, ops)
+        planned = plan_model(fused_file(graph, ops), streamed=form is FirmwareForm.STREAMED)
+        with LinkedImage.of(board, planned.model_bytes) as image:
             sizes.append(text_bytes(image.root / _MODEL_OBJECT))
-        operators.append(3 + 2 * arch.depth)
+        operators.append(len(ops))
     slope, first = np.polyfit(operators, sizes, 1)
     return ModelCode(round(float(first), 1), round(float(slope), 2))
 
 
-def _form(board: Board, core: CoreCode, structs: dict[str, int], streamed: bool) -> ImageForm:
+def _form(board: Board, core: CoreCode, structs: dict[str, int], form: FirmwareForm) -> ImageForm:
     """What an image has beside its operator's functions, parameters and calls."""
-    first = (patch_embed.weightless((SIDE, 1), 4, 2, 8),) if streamed else ()
+    first = (patch_embed.weightless((SIDE, 1), 4, 2, 8),) if form is FirmwareForm.STREAMED else ()
     ops: tuple[Params, ...] = (*first, gelu.weightless())
-    used, (model, constants) = [fused_call(op) for op in ops], _file_of(*ops, streamed=streamed)
+    used, (model, constants) = [fused_call(op) for op in ops], _file_of(*ops, form=form)
     known = CodeTable(structs, {}, ())
-    brought = core.sections_of(code_size.call_functions(used, streamed))
+    brought = core.sections_of(code_size.call_functions(used, form.taken.streamed))
     numbers = {section.name: number for number, section in enumerate(core.sections)}
     with LinkedImage.of(board, model) as image:
         kept, flash = image.linked()
@@ -214,19 +235,20 @@ def _form(board: Board, core: CoreCode, structs: dict[str, int], streamed: bool)
     shared = {numbers[k.name] for k in kept if k.name in numbers} - brought
     base = Base(code, tuple(sorted(shared)), 0)
     parameters = sum(known.parameter_bytes(number, call) for number, call in enumerate(used))
+    parameters += form.taken.table_bytes
     placed = code_size.place(core, base, brought, calls, parameters)
     base = dataclasses.replace(base, end_bytes=flash - constants - placed)
-    return ImageForm(base, _model_code(board, streamed))
+    return ImageForm(base, _model_code(board, form))
 
 
 def _image(board: Board, name: str, core: CoreCode, structs: dict[str, int]) -> code_size.ImageKind:
-    forms = (_form(board, core, structs, streamed) for streamed in (False, True))
+    forms = (_form(board, core, structs, form) for form in FirmwareForm)
     return code_size.ImageKind(board.core.name, name, board.drivers, *forms)
 
 
 def make_table() -> CodeTable:
     """All cores, and all boards with a file."""
-    model, _ = _file_of(gelu.weightless(), streamed=False)
+    model, _ = _file_of(gelu.weightless(), form=FirmwareForm.RESIDENT)
     cores, images, structs = {}, [], {}
     for cpu in tqdm(CPUS, unit="core", disable=None):
         board = generic_board(cpu)

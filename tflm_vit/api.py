@@ -142,7 +142,7 @@ def inspect(model_bytes: bytes, *, streamed: bool = False, board: str = "") -> I
         stack_bytes=limits.stack_bytes,
         static_bytes=sum(parts.values()) - memory.arena_bytes - limits.stack_bytes,
         sram_bytes=sum(parts.values()),
-        constant_bytes=flash.constant_bytes,
+        constant_bytes=found.constant_bytes,
         file_bytes=flash.file_bytes,
         operators=operators,
         peak=memory.peak.op,

@@ -65,7 +65,7 @@ class Inspection:
       planned_here: the file has no plan.
       stack_bytes, static_bytes: what this toolkit's firmware takes beside the arena.
       sram_bytes: everything: arena, stack and static data.
-      constant_bytes: flash for weights, biases and tables.
+      constant_bytes: flash for weights, biases and tables as kernels read them, and class names.
       file_bytes: size of the file.
       peak: index of the operator with most live bytes.
       over_budget: why the board does not hold it; "" where it does, or where no board is named.

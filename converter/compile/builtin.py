@@ -15,6 +15,7 @@ from converter.compile import c_text, initializer
 from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
 from converter.compile.moves import moves
+from converter.compile.weights import stored_bytes
 from tflm_custom_ops.builtins import broadcast as b
 from tflm_custom_ops.builtins import casts, images, lookups
 from tflm_custom_ops.builtins import params as p
@@ -24,6 +25,7 @@ from tflm_custom_ops.builtins.reductions import Reduce
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Linear
+from tflm_custom_ops.ops.scratch import even
 
 _LARGEST_WEIGHT = 127  # magnitude that the kernels' packing holds
 
@@ -77,6 +79,12 @@ def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
     cut = conv_schedule(rows.shape[1], rows.shape[0], scratch_bytes)
     parts = (cut.rows, cut.inputs, cut.channels)
     return _PackedConv2D(op.window, op.input_zero_point, linear, op.shift, *parts)
+
+
+def convolution_constant_bytes(channels: int, features: int) -> int:
+    """What `_pack` adds to the weights' image: pairs of channels; biases, multipliers, shifts."""
+    pairs = (channels + 1) // 2 * even(features) * 2
+    return stored_bytes(pairs) + 3 * stored_bytes(4 * channels)
 
 
 def _read_often(window: p.Window, weights: NDArray[np.int16]) -> tuple[p.Window, NDArray[np.int16]]:

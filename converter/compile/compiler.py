@@ -96,10 +96,17 @@ def _check_streamed(planned: PlannedGraph, weights: WeightsImage) -> None:
         check_streamed(planned, fused.decode(first) if is_fused(first.op) else None)
 
 
-def compile_graph(
-    graph: Graph, plan: Plan, external_weights: bool, class_names: tuple[str, ...] = ()
-) -> CompiledModel:
-    """Compiles a graph under a given memory plan; see `compile_model`."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class GeneratedCalls:
+    """The call of each operator, and the constants that they refer to."""
+
+    planned: PlannedGraph
+    calls: tuple[Call, ...]
+    weights: bytes
+
+
+def generated_calls(graph: Graph, plan: Plan) -> GeneratedCalls:
+    """Of a graph under a given memory plan; CompileError as `compile_model`."""
     _check_supported(graph)
     planned = PlannedGraph(graph, plan)
     check_plan(planned)
@@ -107,14 +114,22 @@ def compile_graph(
     check_overlaps(planned)
     image = WeightsImage()
     _check_streamed(planned, image)
-    calls = [_call(CallContext(planned, image, i)) for i in range(len(graph.operators))]
+    calls = tuple(_call(CallContext(planned, image, i)) for i in range(len(graph.operators)))
+    return GeneratedCalls(planned, calls, image.bytes())
+
+
+def compile_graph(
+    graph: Graph, plan: Plan, external_weights: bool, class_names: tuple[str, ...] = ()
+) -> CompiledModel:
+    """Compiles a graph under a given memory plan; see `compile_model`."""
+    generated = generated_calls(graph, plan)
+    planned, weights = generated.planned, generated.weights
     interface = interface_of(planned, class_names)
     if interface.streamed and interface.image is None:
         raise CompileError("streamed input needs an int8 image and an int8 output")
-    weights = image.bytes()
     texts = (
         ("vit_model.h", header_text(interface)),
-        ("vit_model.c", source_text(planned, interface, calls)),
+        ("vit_model.c", source_text(planned, interface, generated.calls)),
         ("vit_model_weights.S", weights_assembly(external_weights, len(weights))),
     )
     files = [GeneratedFile(name, text.encode()) for name, text in texts]

@@ -9,6 +9,11 @@ ALIGNMENT = 16
 SYMBOL = "vit_model_weights"
 
 
+def stored_bytes(size_bytes: int) -> int:
+    """What an array of so many bytes takes in the image."""
+    return -(-size_bytes // ALIGNMENT) * ALIGNMENT
+
+
 class WeightsImage:
     """Collects constants and gives each its byte offset."""
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import dataclasses
 
 from boards import Board
+from boards.core import CycleCounter
 from converter import footprint, tflite
 from converter.board_fit import BoardFit, Surroundings, fit_board
 from converter.compile.header import class_names_bytes
 from converter.compile.interface import STREAM_STATE_BYTES, image_of, row_bytes
-from converter.compile.used import calls_of
+from converter.compile.prepared import Prepared, prepared
 from converter.contract import Stated, stated_by
 from converter.fused_ops import decoded_all
 from converter.plan import metadata
@@ -46,6 +47,7 @@ class ModelReport:
       planned_here: the file has no plan; this is the one that it would get.
       offsets: of ``stated.problem.buffers``.
       contract: what the file says of its input and output.
+      prepared: what an image of the compiled runtime has of it.
     """
 
     stated: ModelProblem
@@ -54,11 +56,15 @@ class ModelReport:
     planned_here: bool
     offsets: tuple[int, ...]
     contract: Stated
+    prepared: Prepared
 
     @property
     def constant_bytes(self) -> int:
-        """What a firmware holds of the file: constants of the graph, and names of classes."""
-        return self.flash.constant_bytes + class_names_bytes(self.contract.class_names)
+        """What a firmware holds: constants as the kernels read them, or those of the file where no
+        kernel does, and names of classes."""
+        found = self.prepared.constant_bytes
+        constants = self.flash.constant_bytes if found is None else found
+        return constants + class_names_bytes(self.contract.class_names)
 
     def sram_parts(self, budgets: Budgets) -> tuple[tuple[str, int], ...]:
         """What SRAM holds: (name, bytes); parts of no bytes are left out, the arena is first."""
@@ -94,7 +100,13 @@ def inspect_model(model_bytes: bytes, streamed: bool = False) -> ModelReport:
     offsets = offsets_of(stated, plan)
     memory = memory_report(stated, plan)
     return ModelReport(
-        stated, memory, flash_report(stated, file_bytes), planned_here, offsets, stated_by(model)
+        stated,
+        memory,
+        flash_report(stated, file_bytes),
+        planned_here,
+        offsets,
+        stated_by(model),
+        prepared(stated.graph, stated.ops, plan),
     )
 
 
@@ -113,13 +125,13 @@ def firmware_budgets(
     row = row_bytes(image_of(graph), sum(graph.tensors[i].nbytes for i in graph.inputs))
     streamed = found.memory.streamed
     stack, fit = footprint.STACK_RESERVED_BYTES, None
-    static = footprint.static_bytes(len(graph.operators), row, streamed)
+    systick = board is not None and board.core.cycle_counter is CycleCounter.SYSTICK
+    static = footprint.static_bytes(len(graph.operators), row, streamed, systick=systick)
     if board is not None:
         stack = board.stack_bytes
-        calls = calls_of(graph, found.stated.ops)
         fit = fit_board(
             board,
-            Surroundings(calls, row, streamed),
+            Surroundings(found.prepared.calls, row, streamed, found.prepared.names),
             planned_bytes=found.memory.arena_bytes,
             constant_bytes=found.constant_bytes,
             stack_bytes=stack_bytes,

@@ -27,6 +27,7 @@ def tables(found: ModelReport, budgets: Budgets) -> list[tuple[str, Table]]:
     kinds = [["at the peak", "bytes"], *([k.value, f"{n:,}"] for k, n in memory.peak_by_kind)]
     sections = [["flash", "bytes"], *([n, f"{s:,}"] for n, s in flash.sections)]
     sections.append(["file", f"{flash.file_bytes:,}"])
+    sections.append(["constants in an image", f"{found.constant_bytes:,}"])
     rows = [["op", "name", "live bytes", "scratch", "MACs", "weight bytes read", "schedule"]]
     for m, fused in zip(memory.ops, found.stated.ops, strict=True):
         traffic = 0 if fused is None else schedule.cost(fused).weight_bytes
@@ -100,7 +101,7 @@ def as_json(found: ModelReport, budgets: Budgets) -> dict[str, Any]:
         },
         "flash": {
             "file_bytes": flash.file_bytes,
-            "constant_bytes": flash.constant_bytes,
+            "constant_bytes": found.constant_bytes,
             "code_bytes": budgets.code_bytes,
             "sections": dict(flash.sections),
         },

@@ -148,6 +148,14 @@ def weightless_graph(
     return builder.graph(), tuple(builder.ops)
 
 
+def behind_the_image(
+    graph: Graph, ops: tuple[Params | None, ...]
+) -> tuple[Graph, tuple[Params | None, ...]]:
+    """The graph that takes the tokens instead: without its first operator, which makes them."""
+    operators = graph.operators[1:]
+    return dataclasses.replace(graph, operators=operators, inputs=operators[0].inputs[:1]), ops[1:]
+
+
 def fused_file(graph: Graph, ops: Sequence[Params | None]) -> bytes:
     """The file of a fused graph: options, packed weights, and scales of no meaning."""
     tensors, operators = list(graph.tensors), []

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from converter.code_size import ModelCall
+from converter.compile.builtin import convolution_constant_bytes
 from converter.compile.used import convolution_call, fused_call
 from converter.latency import Reads, cycles_per_instruction, estimate
 from converter.plan.budget import base_bytes, padded
@@ -193,7 +194,7 @@ def _fused(name: str, op: Params, size: int, values: int) -> OpCost:
 
 
 def _convolutions(arch: ArchConfig) -> list[OpCost]:
-    """The stem's convolutions: int8 weights, int32 biases; the planner sets base_bytes.
+    """The stem's convolutions; the planner sets base_bytes.
 
     Their scratch is what the arena leaves (converter.compile), so that they have no schedule.
     """
@@ -201,7 +202,7 @@ def _convolutions(arch: ArchConfig) -> list[OpCost]:
     for layer, out_side in zip(arch.stem, arch.stem_sides, strict=True):
         convolution = StemConvolution(side, inputs, layer.kernel, layer.stride, layer.channels)
         assert convolution.out_side == out_side
-        constants = convolution.features * layer.channels + 4 * layer.channels
+        constants = convolution_constant_bytes(layer.channels, convolution.features)
         call = convolution_call(CONVOLUTION)
         found.append(OpCost(CONVOLUTION, 0, constants, (), call, convolution))
         side, inputs = out_side, layer.channels

@@ -16,7 +16,7 @@ from boards import Board, Region, Use, get_board
 from boards.core import Core, CycleCounter
 from boards.placement import Filled, arena_room, overflowing
 from converter import footprint
-from converter.code_size import ModelCall, code_bytes
+from converter.code_size import ModelCall, Taken, code_bytes
 from converter.plan.fills import ArenaMemory, arena_memory
 
 KIB = 1024
@@ -176,7 +176,8 @@ class Target:
 
     def code_bytes(self, firmware: Firmware) -> int:
         """Flash beside the network's constants."""
-        return code_bytes(self.board or _default_board(), firmware.calls, firmware.streamed)
+        taken = Taken(firmware.streamed)
+        return code_bytes(self.board or _default_board(), firmware.calls, taken)
 
     def constant_bytes(self, firmware: Firmware) -> int | None:
         """What flash leaves for the network's constants beside the code; None without a limit."""

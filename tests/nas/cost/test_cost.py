@@ -10,9 +10,10 @@ import pytest
 from boards import Use, board_names, get_board
 from converter import footprint, schedule, tflite
 from converter.code_size import ModelCall
+from converter.compile.weights import stored_bytes
 from converter.fuse import fuse_model
+from converter.inspect.report import inspect_model
 from converter.plan import OverBudgetError, plan_graph, plan_model
-from converter.plan.report import flash_report
 from converter.plan.weightless import weightless_graph
 from converter.quantize.ptq import quantize
 from keras_models.arch import ArchConfig, BlockRanks, StemLayer
@@ -113,8 +114,10 @@ def test_converted_networks_cost_what_was_predicted(patch):
     operators = len(tflite.parse(planned.model_bytes).graph.operators)
     static = footprint.static_bytes(operators, 16 * 3, streamed=False)
     assert cost.sram_bytes == cost.arena_bytes + footprint.STACK_RESERVED_BYTES + static
-    flash = flash_report(planned.model_problem, len(planned.model_bytes))
-    assert flash.constant_bytes == cost.constant_bytes
+    # Equal arrays of a stem's convolutions (shifts of 0) stand in the image once.
+    constants = inspect_model(planned.model_bytes).constant_bytes
+    shifts = sum(stored_bytes(4 * layer.channels) for layer in arch.stem)
+    assert cost.constant_bytes - shifts <= constants <= cost.constant_bytes
     if not patch.stem:
         cost = CostModel(Target(), streamed=True).cost(arch)
         arena = plan_model(fused, streamed=True).plan.arena_bytes
