@@ -27,7 +27,7 @@ from converter.evaluate.metrics import sqnr_db, wilson_interval
 from converter.runtimes import open_runtime
 from converter.tflite import parse
 from firmware.export import export_project
-from firmware.formats import FORMAT_NAMES
+from firmware.formats import PROJECT_NAMES
 from firmware.model import project_from_model
 from firmware.runtime import EmulatedRuntime
 from keras_models.datasets import load_dataset
@@ -223,9 +223,9 @@ def export_all(content: bytes, name: str) -> tuple[str, ...]:
     """Writes the project in every format and discards it; the formats' names."""
     with tempfile.TemporaryDirectory() as work:
         project = project_from_model(content, get_board(name), Path(work) / "model")
-        for format_name in FORMAT_NAMES:
+        for format_name in PROJECT_NAMES:
             export_project(project, format_name, Path(work) / format_name, check=False)
-    return FORMAT_NAMES
+    return PROJECT_NAMES
 
 
 def on_board(content: bytes, name: str, images: Images) -> Exported:

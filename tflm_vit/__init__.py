@@ -6,8 +6,9 @@ Importing this package imports nothing else of this toolkit; each function impor
 
 from tflm_vit.api import Error, compile, export, fuse, inspect, plan
 from tflm_vit.results import Compiled, Exported, File, Fused, Inspection, OperatorUse, Planned
+from tflm_vit.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Compiled",

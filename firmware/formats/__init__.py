@@ -13,7 +13,17 @@ from collections.abc import Callable
 
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
-from firmware.formats import cmake, library_cmake, mbed, stm32cubeide
+from firmware.formats import (
+    arduino,
+    cmake,
+    csolution,
+    esp_idf,
+    library_cmake,
+    mbed,
+    platformio,
+    stm32cubeide,
+    zephyr,
+)
 from firmware.library import Library
 from firmware.project import Project, ProjectFile
 
@@ -51,11 +61,14 @@ FORMATS = (
 )
 LIBRARY_FORMATS = (
     LibraryFormat("library", library_cmake.files, "add_subdirectory() it, and link its target"),
+    LibraryFormat("zephyr", zephyr.files, "name it in ZEPHYR_EXTRA_MODULES"),
+    LibraryFormat("arduino", arduino.files, "put it into the libraries folder of your sketchbook"),
+    LibraryFormat("platformio", platformio.files, "put it into lib/ of your project"),
+    LibraryFormat("csolution", csolution.files, "name its two layers in your cproject.yml"),
+    LibraryFormat("esp_idf", esp_idf.files, "put it into components/ of your project"),
 )
-FORMAT_NAMES = (
-    *(entry.name for entry in FORMATS if not entry.variant),
-    *(entry.name for entry in LIBRARY_FORMATS),
-)
+PROJECT_NAMES = tuple(entry.name for entry in FORMATS if not entry.variant)
+FORMAT_NAMES = (*PROJECT_NAMES, *(entry.name for entry in LIBRARY_FORMATS))
 VARIANTS = tuple(sorted({entry.variant for entry in FORMATS}))
 
 

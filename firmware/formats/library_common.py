@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from firmware.library import Library
 from firmware.library.header import C_TYPES, suffix
 from firmware.library.library import WARNINGS
 
+_FOLDERS = {"include/": "include/", "src/": "src/", "kernels/": "kernels/"}
 _IMAGE = """\
 Rows are int8 values of the network; `{name}_quantize()` makes one from a real value{pixels}.
 Every call returns a status; none waits, allocates or keeps anything outside `state` and `arena`."""
@@ -28,7 +31,18 @@ def sizes(library: Library) -> list[tuple[str, str]]:
     return rows
 
 
-def _use(library: Library) -> str:
+def describe(library: Library) -> str:
+    """One sentence, of letters, digits, spaces, commas and a full stop."""
+    facts = library.facts
+    image = facts.interface.image
+    if image is None:
+        return f"A compiled transformer with {len(facts.interface.inputs)} inputs."
+    size = f"{image.width} x {image.height} x {image.channels}"
+    return f"A compiled transformer for images of {size} and {image.classes} classes."
+
+
+def use(library: Library) -> str:
+    """A function in C that runs an inference; it wants `state` and `arena`."""
     facts = library.facts
     if facts.interface.image is not None:
         return facts.render("use_image.c").rstrip()
@@ -59,13 +73,22 @@ def _text(library: Library) -> str:
     return _IMAGE.format(name=facts.name, pixels=pixels)
 
 
-def readme(library: Library, build: str) -> str:
-    """README.md; `build` says how this format is built."""
+def readme(library: Library, build: str, folders: Mapping[str, str] = _FOLDERS) -> str:
+    """README.md.
+
+    Args:
+      library: the library.
+      build: how this format is built.
+      folders: where this format has the library's folders.
+    """
     return library.facts.render(
         "README.md",
         BUILD=build,
-        KERNELS=library.kernels,
-        USE=_use(library),
+        INCLUDE=folders["include/"],
+        SRC=folders["src/"],
+        KERNEL_FOLDER=folders["kernels/"],
+        KERNEL_PREFIX=f"vit_{library.facts.kernels}_",
+        USE=use(library),
         TEXT=_text(library),
         SIZES="\n".join(f"| {what} | {size} |" for what, size in sizes(library)),
         WARNINGS=" ".join(WARNINGS),

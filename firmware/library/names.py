@@ -15,7 +15,7 @@ _HEADERS = frozenset((
     "locale", "malloc", "math", "memory", "new", "sched", "setjmp", "signal", "stdalign",
     "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn",
     "string", "strings", "tgmath", "threads", "time", "uchar", "unistd", "wchar", "wctype",
-    "arduino", "main",
+    "arduino", "kernels", "main",
 ))  # fmt: skip
 
 
