@@ -152,6 +152,8 @@ NONLINEAR: dict[str, Semantics] = {
     "RELU6": _unary(lambda x: np.clip(x, 0.0, 6.0)),
     "RELU_N1_TO_1": _unary(lambda x: np.clip(x, -1.0, 1.0)),
     "EXP": _unary(np.exp),
+    "LOG": _unary(np.log),
+    "SQRT": _unary(np.sqrt),
     "ABS": _unary(np.abs),
     "MAXIMUM": _binary(np.maximum),
     "MINIMUM": _binary(np.minimum),
@@ -167,7 +169,6 @@ POINTWISE: dict[str, Semantics] = {
     "SQUARE": _unary(np.square),
     "NEG": _unary(np.negative),
     "RSQRT": _unary(lambda x: 1.0 / np.sqrt(x)),
-    "SQRT": _unary(np.sqrt),
     "POW": _binary(np.power),
     "QUANTIZE": _same,
     "DEQUANTIZE": _same,
@@ -203,7 +204,6 @@ REDUCTIONS: dict[str, Semantics] = {"MEAN": _reduce(np.mean), "SUM": _reduce(np.
 
 SOFTMAX_PARTS: dict[str, Semantics] = {
     "REDUCE_MAX": _reduce(np.max),
-    "LOG": _unary(np.log),
     "EQUAL": _binary(np.equal),
     "SELECT": lambda _, args: [np.where(args[0], args[1], args[2])],
     "SELECT_V2": lambda _, args: [np.where(args[0], args[1], args[2])],

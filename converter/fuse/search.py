@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.op_semantics import NONLINEAR
 from converter.fuse.patterns.attention import is_attention, match_attention
 from converter.fuse.patterns.attention_core import is_learnt_pooling, match_attention_core
 from converter.fuse.patterns.bare_attention import match_bare_attention
@@ -19,7 +18,7 @@ from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
 from converter.fuse.patterns.mlp_core import looks_like_mlp_core, match_mlp_core
 from converter.fuse.patterns.patch_embed import match_patch_embed
 from converter.fuse.patterns.patches import cuts_patches
-from converter.fuse.patterns.pointwise import match_activation
+from converter.fuse.patterns.pointwise import bends_at, match_activation
 from converter.fuse.patterns.rms_norm import match_rms_norm
 from converter.fuse.patterns.unmatched import explain_residual, residual_at
 from converter.fuse.report import NotFused
@@ -117,7 +116,7 @@ _PATTERNS = (
     ),
     _Pattern("LayerNorm", _opcode(*ANCHORS), lambda view, op, _: match_layer_norm(view, op)),
     _Pattern("RMSNorm", _opcode(*ANCHORS), lambda view, op, _: match_rms_norm(view, op)),
-    _Pattern("activation", _opcode(*NONLINEAR), lambda view, op, _: match_activation(view, op)),
+    _Pattern("activation", bends_at, lambda view, op, _: match_activation(view, op)),
     _Pattern("linear", _opcode("FULLY_CONNECTED"), match_linear, reverse=True),
     _Pattern(
         "float island",

@@ -48,10 +48,15 @@ class Noise:
         self._branch, self._stream = _Regression(_BRANCH_GAIN), _Regression(_STREAM_GAIN)
 
     def add(self, exact: Array, fused: Array, plain: Array, x: Array | None = None) -> None:
-        """One probe's results, real values of one shape; `x`: the block's input if it is added."""
+        """One probe's results, real values of one shape; `x`: the block's input if it is added.
+
+        Where the float network has no number (1 / 0) there is nothing to be near to.
+        """
         truth = exact.astype(np.float64).reshape(-1, self.columns)
-        f = fused.astype(np.float64).reshape(truth.shape) - truth
-        p = plain.astype(np.float64).reshape(truth.shape) - truth
+        known = np.isfinite(truth)
+        truth = np.where(known, truth, 0.0)
+        f = np.where(known, fused.astype(np.float64).reshape(truth.shape) - truth, 0.0)
+        p = np.where(known, plain.astype(np.float64).reshape(truth.shape) - truth, 0.0)
         over = f * f - _LIMIT * p * p
         self.count += truth.size
         self.signal += float(np.sum(truth * truth))

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.op_semantics import NONLINEAR, POINTWISE, RESHAPES, evaluate, fused_activation
+from converter.fuse.op_semantics import (
+    INDEX_TYPES,
+    NONLINEAR,
+    POINTWISE,
+    RESHAPES,
+    evaluate,
+    fused_activation,
+)
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.patterns.match import OneInput
 from converter.fuse.region import between, check_closed, frontier
@@ -67,12 +74,19 @@ def match_pointwise(view: GraphView, x: int, y: int) -> PointwiseMatch:
     reals = source.scale * (np.arange(-128, 128, dtype=np.float64) - source.zero_point)
     with np.errstate(all="ignore"):
         values = evaluate(view, ops, {x: reals}, y, flat=True)
-    if not np.all(np.isfinite(values)):
-        raise NoMatchError("the activation function is not finite on its input's range")
-    bends = any(
-        view.op(op).opcode in NONLINEAR or fused_activation(view.op(op)) != "NONE" for op in ops
-    )
+    if np.any(np.isnan(values)):  # infinities, as of 1 / 0, saturate
+        raise NoMatchError("the activation function is not defined on all of its input's range")
+    bends = any(bends_at(view, op) or fused_activation(view.op(op)) != "NONE" for op in ops)
     return PointwiseMatch(x, y, values, bends, ops)
+
+
+def bends_at(view: GraphView, op: int) -> bool:
+    """Whether an operator on values of the network (not on indices) is an activation function."""
+    operator = view.op(op)
+    if not operator.outputs or view.tensor(operator.outputs[0]).dtype in INDEX_TYPES:
+        return False
+    reciprocal = operator.opcode == "DIV" and view.is_constant(operator.inputs[0])
+    return operator.opcode in NONLINEAR or reciprocal
 
 
 def pointwise_source(view: GraphView, y: int, what: str) -> int:

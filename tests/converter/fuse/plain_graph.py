@@ -276,11 +276,11 @@ class PlainGraph:
 
     # ---- ViT pieces ----------------------------------------------------------------------------
 
-    def layer_norm(self, x: int, affine: bool = True) -> int:
+    def layer_norm(self, x: int, affine: bool = True, epsilon: float = 1e-3) -> int:
         """x - mean written out, with gamma and beta behind it."""
         centred = self.sub(x, self.mean(x, self.values[x].ndim - 1))
         variance = self.mean(self.mul(centred, centred), self.values[x].ndim - 1)
-        y = self.mul(centred, self.rsqrt(self.add(variance, self.constant(np.array(1e-3)))))
+        y = self.mul(centred, self.rsqrt(self.add(variance, self.constant(np.array(epsilon)))))
         if not affine:
             return y
         width = self.values[x].shape[-1]

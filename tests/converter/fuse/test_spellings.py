@@ -127,6 +127,17 @@ def test_layer_norm_with_pool(pool: str) -> None:
     assert result.fused_db > 28
 
 
+def test_layer_norm_without_epsilon() -> None:
+    """BERT's 1e-12 beside a variance is 0 in int8; a token without spread has no value then."""
+    g = PlainGraph(np.random.default_rng(5))
+    x = token_input(g, 16, 9)
+    y = g.layer_norm(x, epsilon=0.0)
+    result = outcome(g, x, y)
+    assert result.codes == {"VitLayerNorm": 1}
+    assert result.report.ops_after == 1
+    assert result.fused_db > 28
+
+
 def test_layer_norm_of_the_first_token() -> None:
     """The class token is taken before the LayerNorm: the operator reads the whole stream."""
     g = PlainGraph(np.random.default_rng(4))

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of one tensor become a table: compositions whole, infinities at the range's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from converter.fuse import fuse_model
+from converter.fuse.gate.noise import Noise
+from converter.plan import plan_model
+from converter.runtimes import open_runtime
+from tests.converter.fuse.plain_graph import PlainGraph, options
+
+Build = Callable[[PlainGraph, int], int]
+
+
+def _softplus(g: PlainGraph, x: int) -> int:
+    """log(1 + exp(x)): one function that is finite although the logarithm alone is not."""
+    e = g.unary("EXP", x, np.exp(g.value(x)), **options("ExpOptions"))
+    total = g.add(e, g.constant(np.array(1.0)))
+    return g.unary("LOG", total, np.log(g.value(total)))
+
+
+def _root(g: PlainGraph, x: int) -> int:
+    square = g.mul(x, x)
+    return g.unary("SQRT", square, np.sqrt(g.value(square)))
+
+
+def _reciprocal(g: PlainGraph, x: int) -> int:
+    """1 / relu(x), of which 0 is in range: there it is as much as its type holds."""
+    positive = g.unary("RELU", x, np.maximum(g.value(x), 0.05))
+    return g.div(g.constant(np.array(1.0)), positive)
+
+
+FUNCTIONS: dict[str, tuple[Build, Callable[[np.ndarray], np.ndarray]]] = {
+    "softplus": (_softplus, lambda x: np.log1p(np.exp(x))),
+    "root": (_root, np.abs),
+    "reciprocal": (_reciprocal, lambda x: 1.0 / np.maximum(x, 1e-9)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_one_table(name: str) -> None:
+    build, function = FUNCTIONS[name]
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 16, 16)))
+    y = build(g, x)
+    result = fuse_model(g.finish(y))
+    assert [f.custom_code for f in result.report.fused] == ["VitGelu"]
+    assert not result.report.leftovers
+    every = np.arange(-128, 128).astype(np.int8).reshape(1, 16, 16)
+    source, target = g.tensors[x], g.tensors[y]
+    real = function(source.scale * (every.astype(float) - source.zero_point))
+    want = np.clip(np.floor(real / target.scale + 0.5) + target.zero_point, -128, 127)
+    planned = plan_model(result.model_bytes).model_bytes
+    for runtime in ("reference", "host", "tflm"):
+        got = open_runtime(runtime, planned).run(every)[0]
+        np.testing.assert_array_equal(got, want.astype(np.int8), runtime)
+
+
+def test_a_function_that_is_not_defined_everywhere_stays() -> None:
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 4, 4)))
+    y = g.unary("SQRT", x, np.sqrt(np.abs(g.value(x))))
+    report = fuse_model(g.finish(y)).report
+    assert [leftover.name for leftover in report.leftovers] == ["SQRT"]
+    assert "not defined on all of its input's range" in report.leftovers[0].reason
+
+
+def test_the_gate_counts_values_beside_one_that_is_no_number() -> None:
+    """Else an infinity in the float network makes every sum NaN, which nothing is larger than."""
+    exact = np.random.default_rng(0).normal(0, 1, (64, 8))
+    plain, wrong = exact + 0.01, 1.5 * exact
+    exact[3, 2] = np.inf
+    noise = Noise(8, 0.01)
+    noise.add(exact, wrong, plain)
+    assert noise.over_threshold() is not None
+    noise = Noise(8, 0.01)
+    noise.add(exact, plain, plain)
+    assert noise.over_threshold() is None
