@@ -38,7 +38,7 @@ from nas.evolution.space_step import (
     measure,
     record,
 )
-from nas.space import SearchSpace, SubnetConfig
+from nas.space.any_space import AnySubnet, Searchable, expect_one_stage, load_space
 from nas.supernet.data import load_search_data
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
@@ -72,7 +72,7 @@ def _source(supernet: str) -> SupernetSource:
     )
 
 
-def _accuracy(supernet: str, space: SearchSpace, folder: str) -> Callable[[SubnetConfig], float]:
+def _accuracy(supernet: str, space: Searchable, folder: str) -> Callable[[AnySubnet], float]:
     """Measures sub-networks; the folder keeps what was found."""
     evaluator = Evaluator(_source(supernet), space, FLAGS.allow_other_data)
     return Remembered(os.path.join(folder, MEASURED_FILE), evaluator)
@@ -93,16 +93,16 @@ def _setup() -> dict[str, Any]:
     return setup
 
 
-def _step(supernet: str, folder: str) -> tuple[Errors, SearchSpace]:
+def _step(supernet: str, folder: str) -> tuple[Errors, Searchable]:
     """Measures a supernet and moves its space; writes the folder, or reads one that is complete."""
     record_file, space_file = (os.path.join(folder, n) for n in ("evolution.json", SPACE_FILE))
     if os.path.exists(record_file) and os.path.exists(space_file):
         with reading(record_file, "a record of nas.evolve_space"):
             data = read_json(record_file)
             values = [data[f.name] for f in dataclasses.fields(Errors)]
-        return Errors(*values), SearchSpace.load(space_file)
+        return Errors(*values), load_space(space_file)
     os.makedirs(folder, exist_ok=True)
-    space = SearchSpace.load(os.path.join(supernet, SPACE_FILE))
+    space = load_space(os.path.join(supernet, SPACE_FILE))
     sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     census = sampler.census
     accuracy = _accuracy(supernet, space, folder)
@@ -122,7 +122,7 @@ def _step(supernet: str, folder: str) -> tuple[Errors, SearchSpace]:
     return errors, evolved.after
 
 
-def _train(space: SearchSpace, initial: str, folder: str) -> None:
+def _train(space: Searchable, initial: str, folder: str) -> None:
     """Trains the supernet of a space from another one's weights."""
     os.makedirs(folder, exist_ok=True)
     recipe = shared.recipe_of_flags(FLAGS)
@@ -164,7 +164,9 @@ def _alternate() -> dict[str, Any]:
 
 def _walk() -> dict[str, Any]:
     """MCUFormer's variant."""
-    space = SearchSpace.load(os.path.join(FLAGS.supernet, SPACE_FILE))
+    space = expect_one_stage(
+        load_space(os.path.join(FLAGS.supernet, SPACE_FILE)), "--algorithm=mcuformer"
+    )
     grid_of(space)
     sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     sampler.census  # noqa: B018  an impossible budget is refused at once

@@ -2,7 +2,8 @@
 """`python -m nas.report --space=mcuformer_t --board=stm32f746g_disco`: what of a space fits.
 
 Prints the size of the space, the exact share of its networks that fits SRAM and flash with the
-image streamed and resident, and the largest network that fits. `--srams` names several sizes.
+image streamed and resident, and the largest network that fits. `--srams` names several sizes. Of a
+space of stages the shares are those of random networks, with their interval.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 from nas import command as shared
 from nas.cost import published
-from nas.cost.census import Census, constant_room, take_census
+from nas.cost.census import constant_room, take_census
+from nas.cost.census_figures import Census
 from nas.cost.model import CostModel
 from nas.space import SearchSpace, SubnetConfig
+from nas.space.any_space import AnySubnet, Searchable
 from nas.space.describe import describe
 from nas.space.presets import get_space
 from tflm_vit import flags
@@ -39,17 +42,19 @@ def share(part: int, total: int) -> str:
     return f"{min(99.99, max(0.01, 100 * part / total)):.2f} %"
 
 
-def as_dict(space: SearchSpace, model: CostModel, census: Census) -> dict[str, Any]:
+def as_dict(space: Searchable, model: CostModel, census: Census) -> dict[str, Any]:
     """One row as plain data."""
 
-    def network(config: SubnetConfig | None) -> dict[str, Any] | None:
+    def network(config: AnySubnet | None) -> dict[str, Any] | None:
         if config is None:
             return None
         figures = dataclasses.asdict(model.cost(space.arch(config)))
         return {"config": config.to_dict(), **figures}
 
     total = census.total
+    estimated = {"drawn": census.drawn, "share_both_within": census.interval}
     return {
+        **(estimated if census.drawn else {}),
         "target": model.target.to_dict(),
         "streamed": model.streamed,
         "networks": total,
@@ -65,10 +70,14 @@ def as_dict(space: SearchSpace, model: CostModel, census: Census) -> dict[str, A
     }
 
 
-def _print_row(space: SearchSpace, model: CostModel, census: Census) -> None:
+def _print_row(space: Searchable, model: CostModel, census: Census) -> None:
     total, target = census.total, model.target
     mode = "streamed" if model.streamed else "resident"
     print(f"SRAM {target.describe_sram()}, image {mode}")
+    if census.drawn:
+        print(
+            f"  shares of {census.drawn} random networks, within {100 * census.interval:.1f} points"
+        )
     print(f"  fits SRAM      {share(census.fit_sram, total)} of the networks")
     room = constant_room(space, model, census.largest or census.least_flash)
     if room is not None:
@@ -88,7 +97,7 @@ def _print_row(space: SearchSpace, model: CostModel, census: Census) -> None:
         print(f"                 {cost.describe()}")
 
 
-def _print_flash_option(space: SearchSpace, model: CostModel, census: Census) -> None:
+def _print_flash_option(space: Searchable, model: CostModel, census: Census) -> None:
     """What external flash would change, where internal flash holds no network of the space."""
     if census.fit_flash or model.target.external_flash_bytes is not None:
         return
@@ -98,8 +107,8 @@ def _print_flash_option(space: SearchSpace, model: CostModel, census: Census) ->
         f"flash: the smallest has {lightest.params:,} parameters, {lightest.constant_bytes:,} "
         "bytes of constants."
     )
-    if space.ranks is not None and not space.ranks.dense_when_smaller:
-        count = published.parameters(space, census.least_flash)
+    if isinstance(census.least_flash, SubnetConfig) and _published(space):
+        count = published.parameters(space, census.least_flash)  # type: ignore[arg-type]
         print(f"As published, three matrices for each layer, it has {count:,} parameters.")
     target = dataclasses.replace(model.target, external_flash_bytes=EXTERNAL_FLASH_BYTES)
     option = take_census(space, dataclasses.replace(model, target=target))
@@ -109,9 +118,18 @@ def _print_flash_option(space: SearchSpace, model: CostModel, census: Census) ->
     )
 
 
-def _print_published(space: SearchSpace, limits: list[int | None]) -> None:
+def _published(space: Searchable) -> bool:
+    """Whether it is one of MCUFormer's."""
+    if not isinstance(space, SearchSpace) or space.ranks is None:
+        return False
+    return not space.ranks.dense_when_smaller
+
+
+def _print_published(space: Searchable, limits: list[int | None]) -> None:
     """The published memory model beside the planner's figures, for MCUFormer's spaces."""
-    if space.ranks is None or space.ranks.per_block or 0.9 not in space.ranks.ratios:
+    if not isinstance(space, SearchSpace) or space.ranks is None:
+        return
+    if space.ranks.per_block or 0.9 not in space.ranks.ratios:
         return
     for limit in limits:
         if limit is not None:

@@ -15,7 +15,7 @@ from tflm_custom_ops.ops import OPERATORS, Params, code_of, operator_of
 
 CONVOLUTION = "vit_conv_2d_on_stack"  # and with it vit_conv_2d
 _CONVOLUTION_STRUCT = "VitConv2DParams"
-_COPY, _COPY_STRUCT = "vit_copy", "VitCopyParams"
+COPY, COPY_STRUCT = "vit_copy", "VitCopyParams"
 _TABLE, _TABLE_STRUCT = "vit_gelu", "VitGeluParams"
 
 
@@ -23,14 +23,14 @@ def kernel_functions() -> tuple[str, ...]:
     """Every function that a generated model may call, memcpy() and its kind left out."""
     fused = (f"vit_{operator.NAME}" for operator in OPERATORS)
     builtin = (kernel.function for kernel in KERNELS.values())
-    return tuple(sorted({*fused, *STREAMED_PATCH_EMBED, *builtin, CONVOLUTION, _COPY}))
+    return tuple(sorted({*fused, *STREAMED_PATCH_EMBED, *builtin, CONVOLUTION, COPY}))
 
 
 def parameter_structs() -> tuple[str, ...]:
     """C types of all parameters."""
     fused = (operator.PARAMS.C_TYPE for operator in OPERATORS)
     builtin = (kernel.ctype for kernel in KERNELS.values())
-    return tuple(sorted({*fused, *builtin, _CONVOLUTION_STRUCT, _COPY_STRUCT}))
+    return tuple(sorted({*fused, *builtin, _CONVOLUTION_STRUCT, COPY_STRUCT}))
 
 
 def fused_call(params: Params) -> ModelCall:
@@ -62,7 +62,7 @@ def _builtin_call(graph: Graph, operator: Operator) -> ModelCall:
     if isinstance(params, p.Conv2D | p.FullyConnected):
         return convolution_call(operator.name)
     if isinstance(params, Moves):
-        return ModelCall(operator.name, (_COPY,), _COPY_STRUCT, len(params.moves))
+        return ModelCall(operator.name, (COPY,), COPY_STRUCT, len(params.moves))
     if isinstance(params, p.Table):
         return ModelCall(operator.name, (_TABLE,), _TABLE_STRUCT)
     return ModelCall(operator.name, (), "")

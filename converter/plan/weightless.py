@@ -8,55 +8,27 @@ plan equals that of the converted network (one cost model).
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
-from keras_models.arch import POOLS, ArchConfig, ArchError
-from tflm_custom_ops.ops import Params, Pool, code_of, encode, operator_of
-from tflm_custom_ops.ops.attention import operator as attention
+from converter.plan.weightless_blocks import attention_params, mlp_params
+from converter.plan.weightless_builder import GraphBuilder
+from converter.plan.weightless_stages import add_stages, convolution
+from converter.tflite import Graph, Model, Quantization, serialize
+from keras_models.arch import ArchConfig
+from keras_models.parts import PATCHES, ArchError
+from keras_models.staged import Architecture, StagedConfig
+from keras_models.stages import Convolution
+from tflm_custom_ops.ops import Params, Pool, encode, operator_of
 from tflm_custom_ops.ops.gelu import operator as gelu
 from tflm_custom_ops.ops.layer_norm import operator as layer_norm
 from tflm_custom_ops.ops.linear import operator as linear
-from tflm_custom_ops.ops.mlp import operator as mlp
 from tflm_custom_ops.ops.patch_embed import operator as patch_embed
 from tflm_custom_ops.ops.weightless import zeros
 
 ANY_SCALE, ANY_ZERO_POINT = 0.05, -5  # of a tensor in a file without trained weights
-
-# Blocks of one shape are the same object: it is made, and its schedules are compared, once.
-_same_attention = functools.lru_cache(256)(attention.weightless)
-_same_mlp = functools.lru_cache(256)(mlp.weightless)
-
-
-def _attention(arch: ArchConfig, block: int, bits: int) -> Params:
-    ranks = arch.block_ranks(block)
-    return _same_attention(
-        arch.tokens,
-        arch.embed_dim,
-        arch.heads[block],
-        arch.head_dim,
-        bits=bits,
-        qkv_rank=ranks.qkv,
-        out_rank=ranks.proj,
-        shared_down=bool(ranks.qkv) and arch.attention == "packed",
-    )
-
-
-def _mlp(arch: ArchConfig, block: int, bits: int) -> Params:
-    ranks = arch.block_ranks(block)
-    return _same_mlp(
-        arch.tokens,
-        arch.embed_dim,
-        arch.hidden_dim(block),
-        bits=bits,
-        fc1_rank=ranks.fc1,
-        fc2_rank=ranks.fc2,
-    )
+_POOLS = {"mean": Pool.MEAN, "cls": Pool.FIRST, PATCHES: Pool.NONE}
 
 
 def _patch_embed(arch: ArchConfig, bits: int) -> Params:
@@ -67,85 +39,74 @@ def _patch_embed(arch: ArchConfig, bits: int) -> Params:
         arch.embed_dim,
         bits=bits,
         padding=arch.patch_padding,
-        class_token=arch.pool == "cls",
+        class_token=arch.class_token,
     )
 
 
+def _ends(arch: ArchConfig, bits: int) -> list[Params]:
+    """LayerNorm, with the pool where it is its own, and classifier."""
+    pool = _POOLS[arch.pool]
+    norm = layer_norm.weightless(arch.tokens, arch.embed_dim, bits=bits, pool=pool)
+    head: Params = linear.weightless(1, arch.embed_dim, arch.num_classes)
+    return [norm, head]
+
+
 def weightless_ops(arch: ArchConfig, residual_bits: int = 8) -> list[Params]:
-    """The fused operators behind the stem, in order.
+    """The fused operators behind the stem, in order."""
+    ops = [_patch_embed(arch, residual_bits)]
+    packed = arch.attention == "packed"
+    for block in arch.transformer_blocks.values():
+        ops += [attention_params(block, packed, residual_bits), mlp_params(block, residual_bits)]
+    return [*ops, *_ends(arch, residual_bits)]
 
-    Raises:
-      ArchError: relative position or a mean behind a class token, whose operators are known once
-        they are converted only.
-    """
-    if arch.relative_position or arch.pool not in POOLS:
-        raise ArchError(
-            f"ArchConfig: {arch.name!r} has relative position or pool={arch.pool!r}, expected a "
-            'network without, with pool "mean" or "cls"; convert it to plan it'
+
+def _stem(build: GraphBuilder, arch: Architecture) -> int:
+    """The map behind the stem."""
+    x, channels = 0, arch.channels
+    for layer, side in zip(arch.stem, arch.stem_sides, strict=True):
+        x = convolution(
+            build, x, Convolution("", layer.kernel, layer.stride, channels, layer.channels, side)
         )
-    ops: list[Params] = [_patch_embed(arch, residual_bits)]
-    for block in range(arch.depth):
-        ops += [_attention(arch, block, residual_bits), _mlp(arch, block, residual_bits)]
-    pool = Pool.FIRST if arch.pool == "cls" else Pool.MEAN
-    ops.append(layer_norm.weightless(arch.tokens, arch.embed_dim, bits=residual_bits, pool=pool))
-    ops.append(linear.weightless(1, arch.embed_dim, arch.num_classes))
-    return ops
-
-
-class _Builder:
-    """A graph of one path."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.tensors = [Tensor("image", shape, np.dtype(np.int8))]
-        self.operators: list[Operator] = []
-        self.ops: list[Params | None] = []
-        self._last = 0
-
-    def add(
-        self, op: Params | None, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> None:
-        inputs: tuple[int, ...] = (self._last,)
-        if op is not None:
-            self.tensors.append(
-                Tensor(f"blob{len(self.ops)}", (16,), np.dtype(np.uint8), data=_blob())
-            )
-            inputs += (len(self.tensors) - 1,)
-        self._last = len(self.tensors)
-        self.tensors.append(Tensor(f"{name.lower()}{len(self.ops)}", shape, dtype))
-        code = "" if op is None else name
-        opcode = name if op is None else "CUSTOM"
-        self.operators.append(Operator(opcode, inputs, (self._last,), code))
-        self.ops.append(op)
-
-    def graph(self) -> Graph:
-        return Graph(tuple(self.tensors), tuple(self.operators), (0,), (self._last,))
-
-
-def _blob() -> NDArray[Any]:
-    return zeros("uint8", 16)
+        channels = layer.channels
+        if layer.activation == "gelu":
+            x = build.fused(gelu.weightless(), x, shape=build.shape(x))
+    return x
 
 
 def weightless_graph(
-    arch: ArchConfig, residual_bits: int = 8
+    arch: Architecture, residual_bits: int = 8
 ) -> tuple[Graph, tuple[Params | None, ...]]:
-    """The fused graph of an architecture, and its operators' parameters (None for the stem's).
+    """The fused graph of an architecture, and its operators' parameters (None for builtin ones).
 
     The graph has no weights and no options, so that it can be planned but not run.
+
+    Raises:
+      ArchError: stages with a residual stream of 16 bits, whose operators are known once they are
+        converted only.
     """
-    int8 = np.dtype(np.int8)
-    builder = _Builder((1, arch.image_size, arch.image_size, arch.channels))
-    for layer, side in zip(arch.stem, arch.stem_sides, strict=True):
-        shape = (1, side, side, layer.channels)
-        builder.add(None, "CONV_2D", shape, int8)
-        if layer.activation == "gelu":
-            builder.add(gelu.weightless(), "VitGelu", shape, int8)
-    for op in weightless_ops(arch, residual_bits):
-        output = operator_of(op).output
-        assert output.shape is not None  # none of weightless_ops() takes any shape
-        # Rows and features of one image; a row that stands for all tokens has no dimension.
-        batch = () if output.shape[0] == 1 else (1,)
-        builder.add(op, code_of(op), (*batch, *output.shape), output.dtype)
-    return builder.graph(), tuple(builder.ops)
+    build = GraphBuilder((1, arch.image_size, arch.image_size, arch.channels))
+    x = _stem(build, arch)
+    if isinstance(arch, StagedConfig):
+        if residual_bits != 8:
+            raise ArchError(
+                f"ArchConfig: {arch.name!r} has stages, expected a residual stream of 8 bits, not "
+                f"{residual_bits}; convert it to plan it so"
+            )
+        x = add_stages(build, x, arch)
+        classes = linear.weightless(1, arch.sources[-1].width, arch.num_classes)
+        return build.graph(build.fused(classes, x))
+    *ops, head = weightless_ops(arch, residual_bits)
+    for op in ops:
+        x = build.fused(op, x)
+    if arch.pool == PATCHES:
+        x = _mean_of_patches(build, x, arch)
+    return build.graph(build.fused(head, x))
+
+
+def _mean_of_patches(build: GraphBuilder, x: int, arch: ArchConfig) -> int:
+    rows = (1, arch.grid**2, arch.embed_dim)
+    x = build.builtin("STRIDED_SLICE", (x,), rows, *[zeros("int32", 3)] * 3)
+    return build.builtin("MEAN", (x,), (1, arch.embed_dim), zeros("int32"))
 
 
 def behind_the_image(

@@ -74,4 +74,6 @@ def parameters(space: SearchSpace, config: SubnetConfig) -> int:
         for inputs, outputs, rank in arch.block_linears(b)
     )
     tables = config.depth * 4 * (2 * RELATIVE_DISTANCE + 2) * arch.head_dim
+    if arch.relative_position:  # they are among its parameters
+        tables = 0
     return arch.params - ours + block_weights(space, config) + tables

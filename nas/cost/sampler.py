@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
-from nas.cost.census import Census, check_possible, take_census
+from nas.cost.census import check_possible, take_census
+from nas.cost.census_figures import Census
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError
-from nas.space import Patch, SearchSpace, SubnetConfig
+from nas.space.any_space import AnySubnet, Searchable
 
 MAX_DRAWS = 100_000
 
@@ -23,7 +25,7 @@ MAX_DRAWS = 100_000
 class Sampler:
     """Draws sub-networks of a space that fit a cost model's target."""
 
-    space: SearchSpace
+    space: Searchable
     model: CostModel
     seed: int = 0
 
@@ -36,16 +38,16 @@ class Sampler:
         """
         return check_possible(self.space, self.model)
 
-    def fits(self, config: SubnetConfig) -> bool:
+    def fits(self, config: AnySubnet) -> bool:
         return self.model.cost(self.space.arch(config)).fits
 
-    def draw(self, rng: np.random.Generator, patch: Patch | None = None) -> SubnetConfig:
-        """A random sub-network that fits, of any patch or of the given one.
+    def draw(self, rng: np.random.Generator, form: Any = None) -> AnySubnet:
+        """A random sub-network that fits, of any form (`SubnetConfig.form`) or of the given one.
 
         Raises:
           BudgetError: none was found in 100,000 draws.
         """
-        space = self.space if patch is None else self.space.replace(patches=(patch,))
+        space = self.space if form is None else self.space.of_form(form)
         for _ in range(MAX_DRAWS):
             config = space.sample(rng)
             if self.fits(config):
@@ -56,12 +58,12 @@ class Sampler:
             "a space of smaller networks"
         )
 
-    def extremes(self, patch: Patch) -> tuple[SubnetConfig, SubnetConfig]:
-        """The largest network of a patch that fits, and the one with the fewest constants."""
-        return _extremes(self.space.replace(patches=(patch,)), self.model)
+    def extremes(self, form: Any) -> tuple[AnySubnet, AnySubnet]:
+        """The largest network of a form that fits, and the one with the fewest constants."""
+        return _extremes(self.space.of_form(form), self.model)
 
-    def step(self, number: int, sandwich: bool) -> list[SubnetConfig]:
-        """Sub-networks of training step `number`, all with one patch.
+    def step(self, number: int, sandwich: bool) -> list[AnySubnet]:
+        """Sub-networks of training step `number`, all of one form.
 
         A uniform step has one. The sandwich rule (Yu and Huang, ICCV 2019) has the largest, the
         smallest and two random ones; the largest comes first.
@@ -70,19 +72,19 @@ class Sampler:
         first = self.draw(rng)
         if not sandwich:
             return [first]
-        largest, smallest = self.extremes(first.patch)
-        return [largest, smallest, first, self.draw(rng, first.patch)]
+        largest, smallest = self.extremes(first.form)
+        return [largest, smallest, first, self.draw(rng, first.form)]
 
-    def panel(self, count: int) -> list[SubnetConfig]:
+    def panel(self, count: int) -> list[AnySubnet]:
         """Fixed random sub-networks to watch training with."""
         rng = np.random.default_rng((self.seed, 2))
         return [self.draw(rng) for _ in range(count)]
 
 
 @functools.lru_cache(maxsize=64)
-def _extremes(space: SearchSpace, model: CostModel) -> tuple[SubnetConfig, SubnetConfig]:
+def _extremes(space: Searchable, model: CostModel) -> tuple[AnySubnet, AnySubnet]:
     census = take_census(space, model)
-    assert census.largest is not None  # a network of this patch was drawn
+    assert census.largest is not None  # a network of this form was drawn
     smallest = census.least_flash
     if not model.cost(space.arch(smallest)).fits:
         smallest = census.least_sram

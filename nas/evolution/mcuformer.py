@@ -22,7 +22,8 @@ from nas.cost.sampler import Sampler
 from nas.evolution.planes import Axis, Point, next_point
 from nas.evolution.s3 import Step, et_error
 from nas.png import png
-from nas.space import Patch, SearchSpace, SpaceError, SubnetConfig
+from nas.space import Patch, SearchSpace, SpaceError
+from nas.space.any_space import AnySubnet, expect_one_stage
 from tflm_vit.files import write_atomic
 
 ERROR_PER_RANGE = 0.02  # change of the E-T error over an axis that is worth a step
@@ -112,13 +113,13 @@ class Measure:
     """
 
     sampler: Sampler
-    accuracy: Callable[[SubnetConfig], float]
+    accuracy: Callable[[AnySubnet], float]
     networks: int
     top: int
 
     def point(self, grid: Grid, pair: tuple[float, int]) -> Point:
         """E-T error and share that fits; error 1 where nothing fits: none is evaluated."""
-        space = restricted(self.sampler.space, grid, pair)
+        space = restricted(expect_one_stage(self.sampler.space, "mcuformer"), grid, pair)
         census = take_census(space, self.sampler.model)
         legal = census.fit_sram / census.total
         if not census.fit_both:
@@ -156,7 +157,7 @@ def walk(
 
     Ends after `steps` steps, or where the next pair was visited already.
     """
-    space = measure.sampler.space
+    space = expect_one_stage(measure.sampler.space, "mcuformer")
     grid = grid_of(space)
     rng = np.random.default_rng((measure.sampler.seed, 6))
     order = rng.permutation(len(grid.pairs))[:random]

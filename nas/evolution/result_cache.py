@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from nas.space import SubnetConfig
+from nas.space.any_space import AnySubnet
 from nas.supernet.files import WEIGHTS_FILE
 from tflm_vit.files import FileError, parse_json, read_json, reading, write_json
 
@@ -25,7 +25,7 @@ class Remembered:
       accuracy: called for sub-networks that the file lacks.
     """
 
-    def __init__(self, path: str, accuracy: Callable[[SubnetConfig], float]) -> None:
+    def __init__(self, path: str, accuracy: Callable[[AnySubnet], float]) -> None:
         self.path, self.accuracy = path, accuracy
         self.known: dict[str, float] = {}
         whole = b""
@@ -40,7 +40,7 @@ class Remembered:
                 entry = parse_json(line.decode())
                 self.known[_key(entry["config"])] = float(entry["accuracy"])
 
-    def __call__(self, config: SubnetConfig) -> float:
+    def __call__(self, config: AnySubnet) -> float:
         data = config.to_dict()
         key = _key(data)
         if key not in self.known:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nas.png import png
-from nas.space import SearchSpace
+from nas.space.any_space import Searchable, load_space
 from nas.supernet.files import SPACE_FILE, TRAIN_FILE
 from tflm_vit.files import write_atomic, write_json
 
@@ -64,9 +64,9 @@ class RoundWork:
       describe: a space in one line.
     """
 
-    step: Callable[[str, str], tuple[Errors, SearchSpace]]
-    train: Callable[[SearchSpace, str, str], object]
-    describe: Callable[[SearchSpace], str]
+    step: Callable[[str, str], tuple[Errors, Searchable]]
+    train: Callable[[Searchable, str, str], object]
+    describe: Callable[[Searchable], str]
 
 
 def alternate(work: RoundWork, supernet: str, out: str, steps: int, control: bool) -> list[StepRow]:
@@ -79,7 +79,7 @@ def alternate(work: RoundWork, supernet: str, out: str, steps: int, control: boo
     def path(name: str) -> str:
         return os.path.join(out, name)
 
-    def trained(space: SearchSpace, initial: str, name: str) -> str:
+    def trained(space: Searchable, initial: str, name: str) -> str:
         if not os.path.exists(os.path.join(path(name), TRAIN_FILE)):
             work.train(space, initial, path(name))
         return path(name)
@@ -87,7 +87,7 @@ def alternate(work: RoundWork, supernet: str, out: str, steps: int, control: boo
     current = supernet
     before, moved = work.step(current, path("step1"))
     for number in range(1, steps + 1):
-        space = SearchSpace.load(os.path.join(current, SPACE_FILE))
+        space = load_space(os.path.join(current, SPACE_FILE))
         if moved == space:
             break
         kept = None
@@ -101,7 +101,7 @@ def alternate(work: RoundWork, supernet: str, out: str, steps: int, control: boo
         write_json(path(STEPS_FILE), {"steps": [dataclasses.asdict(r) for r in rows]})
         write_atomic(path(PLOT_FILE), _plot(rows))
         before, moved = after, following
-    SearchSpace.load(os.path.join(current, SPACE_FILE)).save(path(SPACE_FILE))
+    load_space(os.path.join(current, SPACE_FILE)).save(path(SPACE_FILE))
     return rows
 
 

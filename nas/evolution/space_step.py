@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One step of a space by S3: measure random sub-networks, move each dimension against its slope.
 
-Per stage: the heads, MLP and rank ratio of each third of the blocks are fitted apart, their mean
-moves the dimension.
+In a space of stages each stage's dimensions are fitted and moved for themselves, as S3 does. In a
+space of one stage the heads, MLP and rank ratio of each third of the blocks are fitted apart, and
+their mean moves the dimension.
 """
 
 from __future__ import annotations
@@ -10,26 +11,52 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from nas.cost.sampler import Sampler
 from nas.evolution.s3 import Measured, Step, dimension_errors, et_error, moved, slope, tendency
 from nas.png import png
-from nas.space import DIMENSIONS, Dimension, SearchSpace, SpaceError, SubnetConfig
+from nas.space import DIMENSIONS, SpaceError
+from nas.space.any_space import AnySubnet, Searchable, expect_one_stage
+from nas.space.stage_dimensions import STAGE_DIMENSIONS
+from nas.space.staged_space import StagedSpace, StagedSubnet
 from tflm_vit.files import write_atomic
 
 STAGES = 3
 STEPS_PER_RANGE = 0.02  # of the E-T error from a dimension's least to its largest value
 
 
-def dimensions(space: SearchSpace) -> list[Dimension]:
-    """The dimensions that can move: those with limits and at least two choices."""
-    return [d for d in space.dimensions if d.limits and len(d.choices(space)) > 1]
+class Movable(Protocol):
+    """A dimension of a space, or of one of its stages."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Least and largest choice."""
+        ...
+
+    def choices(self, space: Any) -> tuple[Any, ...]:
+        """What there is to choose from."""
+        ...
+
+    def with_choices(self, space: Any, choices: Sequence[float]) -> Any:
+        """The space with others."""
+        ...
 
 
-def step_of(space: SearchSpace, dimension: Dimension) -> Step:
+def dimensions(space: Searchable) -> list[Movable]:
+    """What can move: dimensions with limits and at least two choices, of each stage its own."""
+    if isinstance(space, StagedSpace):
+        return [*space.axes()]
+    flat = expect_one_stage(space, "evolution")
+    return [d for d in flat.dimensions if d.limits and len(d.choices(flat)) > 1]
+
+
+def step_of(space: Searchable, dimension: Movable) -> Step:
     """How a dimension of a space moves: a step is the smallest distance of two choices."""
     assert dimension.limits is not None
     choices = dimension.choices(space)
@@ -37,9 +64,20 @@ def step_of(space: SearchSpace, dimension: Dimension) -> Step:
     return Step(tau, float(np.diff(choices).min()), *dimension.limits)
 
 
-def values_of(config: SubnetConfig) -> dict[str, float]:
+def values_of(config: AnySubnet) -> dict[str, float]:
     """What is fitted: the network's dimensions, and each stage's means of the blocks' ones."""
     values: dict[str, float] = {}
+    if isinstance(config, StagedSubnet):
+        for place, choice in enumerate(config.stages):
+            for stage_dimension in STAGE_DIMENSIONS:
+                value, name = getattr(choice, stage_dimension.name), stage_dimension.name
+                if stage_dimension.limits is None or value == stage_dimension.absent:
+                    continue
+                if stage_dimension.per_block:
+                    values[f"stage{place}.{name}/mean"] = float(np.mean(value))
+                else:
+                    values[f"stage{place}.{name}"] = value
+        return values
     for d in DIMENSIONS:
         value = getattr(config, d.name)
         if d.limits is None or value == d.absent:
@@ -77,15 +115,15 @@ class Evolved:
       mean_error, top_error: its halves.
     """
 
-    before: SearchSpace
-    after: SearchSpace
+    before: Searchable
+    after: Searchable
     et_error: float
     mean_error: float
     top_error: float
     dimensions: tuple[Moved, ...]
 
 
-def _slopes(measured: Sequence[Measured], dimension: Dimension, top: int) -> tuple[float, ...]:
+def _slopes(measured: Sequence[Measured], dimension: Movable, top: int) -> tuple[float, ...]:
     names = [dimension.name]
     if dimension.name not in measured[0].values:
         names = sorted({n for m in measured for n in m.values if n.startswith(dimension.name)})
@@ -99,7 +137,7 @@ def _slopes(measured: Sequence[Measured], dimension: Dimension, top: int) -> tup
     return tuple(found)
 
 
-def evolve_once(space: SearchSpace, measured: Sequence[Measured], top: int) -> Evolved:
+def evolve_once(space: Searchable, measured: Sequence[Measured], top: int) -> Evolved:
     """Moves every dimension of a space against its tendency.
 
     Args:
@@ -126,7 +164,7 @@ def evolve_once(space: SearchSpace, measured: Sequence[Measured], top: int) -> E
 
 def measure(
     sampler: Sampler,
-    accuracy: Callable[[SubnetConfig], float],
+    accuracy: Callable[[AnySubnet], float],
     count: int,
     on_network: Callable[[], object] = lambda: None,
 ) -> list[Measured]:
@@ -142,7 +180,7 @@ def measure(
 
 def record(evolved: Evolved, measured: Sequence[Measured], fit_share: float) -> dict[str, Any]:
     """A step as plain data."""
-    data = {"algorithm": "s3", **dataclasses.asdict(evolved)}
+    data = {"algorithm": "s3", **dataclasses.asdict(evolved)}  # type: ignore[call-overload]
     data["share_that_fits"] = fit_share
     data["networks"] = [dataclasses.asdict(m) for m in measured]
     return data
@@ -179,6 +217,6 @@ def list_of(choices: Sequence[float]) -> str:
     return ",".join(f"{c:g}" for c in choices)
 
 
-def describe_space(space: SearchSpace) -> str:
+def describe_space(space: Searchable) -> str:
     """The dimensions that can move."""
     return ", ".join(f"{d.name} {list_of(d.choices(space))}" for d in dimensions(space))

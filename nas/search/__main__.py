@@ -35,7 +35,7 @@ from nas.search.study import (
     evaluated,
     pareto_front,
 )
-from nas.space import SearchSpace
+from nas.space.any_space import load_space
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
 from nas.supernet.initial import initial_digest
@@ -76,7 +76,7 @@ def _setup(sampler: Sampler, source: SupernetSource) -> str:
     """JSON of what must not change within a study."""
     return json.dumps(
         {
-            "space": dataclasses.asdict(sampler.space),
+            "space": json.loads(sampler.space.to_json()),
             "model": sampler.model.to_dict(),
             "weights": initial_digest(source.supernet),
             "source": {**dataclasses.asdict(source), "supernet": os.path.basename(source.supernet)},
@@ -178,7 +178,7 @@ def _print(front: list[Evaluated], rejected: int, names: list[str]) -> None:
 
 
 def _body() -> None:
-    space = SearchSpace.load(os.path.join(FLAGS.supernet, SPACE_FILE))
+    space = load_space(os.path.join(FLAGS.supernet, SPACE_FILE))
     sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     sampler.census  # noqa: B018  an impossible budget is refused at once
     if FLAGS.algorithm == "evolution" and FLAGS.workers > 1:

@@ -16,8 +16,16 @@ import numpy as np
 
 from nas.cost.sampler import Sampler
 from nas.space import Dimension, NetworkChoice, SearchSpace, SubnetConfig
+from nas.space.any_space import (
+    AnySubnet,
+    Searchable,
+    expect_choice,
+    expect_one_stage,
+    expect_stages,
+)
+from nas.space.staged_space import StagedSpace, StagedSubnet
 
-Score = Callable[[SubnetConfig], float]
+Score = Callable[[AnySubnet], float]
 TRIES = 1000  # of a mutation or crossover that stays within the limits and is new
 # Random numbers that a block's mutation and a crossover draw at least: as many as in searches that
 # were stored when there were three dimensions of blocks and four of networks.
@@ -50,9 +58,17 @@ def _in_drawing_order(space: SearchSpace) -> list[Dimension]:
 
 
 def mutate(
+    space: Searchable, config: AnySubnet, rng: np.random.Generator, s: EvolutionSettings
+) -> AnySubnet:
+    """A neighbour: depth and width seldom, each block's dimensions sometimes drawn again."""
+    if isinstance(space, StagedSpace):
+        return _mutate_stages(space, expect_stages(config), rng, s)
+    return _mutate_blocks(expect_one_stage(space, "mutation"), expect_choice(config), rng, s)
+
+
+def _mutate_blocks(
     space: SearchSpace, config: SubnetConfig, rng: np.random.Generator, s: EvolutionSettings
 ) -> SubnetConfig:
-    """A neighbour: depth and width seldom, each block's dimensions sometimes drawn again."""
     fresh, values = space.sample(rng), {}
     for d in _in_drawing_order(space):
         probability = s.depth_probability if d.seldom else s.block_probability
@@ -72,10 +88,31 @@ def mutate(
     return space.join(network, tuple(blocks))
 
 
-def cross(
+def _mutate_stages(
+    space: StagedSpace, config: StagedSubnet, rng: np.random.Generator, s: EvolutionSettings
+) -> StagedSubnet:
+    """The same of each stage: its dimensions are drawn again, or stay."""
+    fresh, params = space.to_parameters(space.sample(rng)), space.to_parameters(config)
+    seldom = space.seldom_parameters()
+    for name in params:
+        probability = s.depth_probability if name in seldom else s.block_probability
+        if rng.random() < probability:
+            params[name] = fresh[name]
+    return space.from_parameters(params)
+
+
+def cross(space: Searchable, one: AnySubnet, two: AnySubnet, rng: np.random.Generator) -> AnySubnet:
+    """Each dimension from one of two parents; blocks from a parent that is deep enough."""
+    if isinstance(space, StagedSpace):
+        parents = [space.to_parameters(expect_stages(each)) for each in (one, two)]
+        return space.from_parameters({n: parents[int(rng.integers(2))][n] for n in parents[0]})
+    flat = expect_one_stage(space, "crossover")
+    return _cross_blocks(flat, expect_choice(one), expect_choice(two), rng)
+
+
+def _cross_blocks(
     space: SearchSpace, one: SubnetConfig, two: SubnetConfig, rng: np.random.Generator
 ) -> SubnetConfig:
-    """Each dimension from one of two parents; blocks from a parent that is deep enough."""
     chosen = _in_drawing_order(space)
     sources = [one if rng.random() < 0.5 else two for _ in range(max(NETWORK_DRAWS, len(chosen)))]
     values = {d.name: d.value(parent) for d, parent in zip(chosen, sources, strict=False)}
@@ -94,24 +131,24 @@ class _Generation:
 
     sampler: Sampler
     settings: EvolutionSettings
-    parents: list[SubnetConfig]
+    parents: list[AnySubnet]
     rng: np.random.Generator
 
-    def _parent(self) -> SubnetConfig:
+    def _parent(self) -> AnySubnet:
         return self.parents[int(self.rng.integers(len(self.parents)))]
 
-    def _mutation(self) -> SubnetConfig:
+    def _mutation(self) -> AnySubnet:
         return mutate(self.sampler.space, self._parent(), self.rng, self.settings)
 
-    def _crossover(self) -> SubnetConfig:
+    def _crossover(self) -> AnySubnet:
         return cross(self.sampler.space, self._parent(), self._parent(), self.rng)
 
-    def _random(self) -> SubnetConfig:
+    def _random(self) -> AnySubnet:
         return self.sampler.draw(self.rng)
 
-    def networks(self, known: dict[SubnetConfig, float]) -> list[SubnetConfig]:
+    def networks(self, known: dict[AnySubnet, float]) -> list[AnySubnet]:
         """Mutations, crossovers, and random networks up to the population; new ones that fit."""
-        s, found = self.settings, dict[SubnetConfig, None]()
+        s, found = self.settings, dict[AnySubnet, None]()
         plan = [self._mutation] * s.mutations + [self._crossover] * s.crossovers
         plan = plan if self.parents else []
         for make in [*plan, *[self._random] * s.population]:
@@ -127,10 +164,10 @@ class _Generation:
 
 def evolve(
     sampler: Sampler, score: Score, seed: int, settings: EvolutionSettings | None = None
-) -> list[tuple[SubnetConfig, float]]:
+) -> list[tuple[AnySubnet, float]]:
     """Searches; returns every network evaluated with its score, the best first."""
     s = settings or EvolutionSettings()
-    scores: dict[SubnetConfig, float] = {}
+    scores: dict[AnySubnet, float] = {}
     for generation in range(s.generations):
         rng = np.random.default_rng((seed, 3, generation))
         best = sorted(scores, key=lambda c: -scores[c])[: s.parents]

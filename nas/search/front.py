@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.png import png
 from nas.search.study import Evaluated
-from nas.space import SearchSpace
+from nas.space.any_space import Searchable
 from nas.space.describe import describe
 from tflm_vit.files import write_atomic
 
@@ -21,7 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def rows_of(space: SearchSpace, found: list[Evaluated]) -> list[dict[str, Any]]:
+def rows_of(space: Searchable, found: list[Evaluated]) -> list[dict[str, Any]]:
     """One row per network."""
     return [
         {
@@ -36,7 +36,7 @@ def rows_of(space: SearchSpace, found: list[Evaluated]) -> list[dict[str, Any]]:
 
 
 def write_front(
-    directory: str, space: SearchSpace, front: list[Evaluated], every: list[Evaluated], title: str
+    directory: str, space: Searchable, front: list[Evaluated], every: list[Evaluated], title: str
 ) -> list[str]:
     """Writes front.csv, front.json, front.png, front.html and front_N.json (`ArchConfig`).
 

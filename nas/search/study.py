@@ -26,7 +26,8 @@ from nas.cost.sampler import Sampler
 from nas.search import lost
 from nas.search.encoding import config_of, distributions, params_of
 from nas.search.storage import STORAGE_ERRORS, patiently
-from nas.space import SpaceError, SubnetConfig, parse_subnet
+from nas.space import SpaceError
+from nas.space.any_space import AnySubnet, parse_any_subnet
 
 CONFIG, COST, EXCESS = "config", "cost", "excess"
 WAIT_S = 0.2  # between two looks at what others still evaluate
@@ -37,7 +38,7 @@ class Evaluated:
     """An evaluated sub-network."""
 
     number: int
-    config: SubnetConfig
+    config: AnySubnet
     accuracy: float
     latency_ms: float
     cost: dict[str, Any]
@@ -55,7 +56,7 @@ class Searcher:
 
     study: optuna.Study
     sampler: Sampler
-    accuracy: Callable[[SubnetConfig], float]
+    accuracy: Callable[[AnySubnet], float]
     seed: int = 0
     population: int = 50
     worker: int = 0
@@ -152,10 +153,10 @@ class Searcher:
         patiently(lambda: self.study.tell(trial, values, skip_if_finished=True))
         return Evaluated(trial.number, config, accuracy, cost.latency_ms, _cost_dict(cost))
 
-    def _known(self, before: list[FrozenTrial]) -> dict[SubnetConfig, float]:
+    def _known(self, before: list[FrozenTrial]) -> dict[AnySubnet, float]:
         return {found.config: found.accuracy for found in evaluated(before)}
 
-    def add(self, config: SubnetConfig) -> float:
+    def add(self, config: AnySubnet) -> float:
         """Accuracy of a sub-network that another algorithm proposes; stored like a trial."""
         space = self.sampler.space
         before = patiently(lambda: self._known(self.study.get_trials(deepcopy=False)))
@@ -174,7 +175,7 @@ class Searcher:
         patiently(lambda: self._store(trial, config))
         return accuracy
 
-    def _store(self, trial: FrozenTrial, config: SubnetConfig) -> None:
+    def _store(self, trial: FrozenTrial, config: AnySubnet) -> None:
         """Adds a finished trial, unless that was done before the storage fell silent."""
         if config not in self._known(self.study.get_trials(deepcopy=False)):
             self.study.add_trial(trial)
@@ -190,7 +191,7 @@ def evaluated(trials: list[FrozenTrial]) -> list[Evaluated]:
     return [
         Evaluated(
             t.number,
-            parse_subnet(json.loads(t.user_attrs[CONFIG])),
+            parse_any_subnet(json.loads(t.user_attrs[CONFIG])),
             t.values[0],
             t.values[1],
             t.user_attrs[COST],

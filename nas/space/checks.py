@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NoReturn
+import os
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+Read = TypeVar("Read")
 
 
 class SpaceError(ValueError):
@@ -54,3 +58,14 @@ def made(where: str, kind: type, fields: dict[str, Any]) -> Any:
         return kind(**fields)
     except TypeError as error:
         raise SpaceError(f"{where}: {str(error).split('() ')[-1]}") from error
+
+
+def load_json(path: str | os.PathLike[str], parse: Callable[[str], Read]) -> Read:
+    """What `parse` makes of a file's text; SpaceErrors name the file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse(file.read())
+    except OSError as error:
+        raise SpaceError(f"{os.fspath(path)}: cannot read: {error.strerror}") from error
+    except (SpaceError, UnicodeDecodeError) as error:
+        raise SpaceError(f"{os.fspath(path)}: {error}") from error

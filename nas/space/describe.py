@@ -3,13 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from nas.space.any_space import AnySubnet, Searchable, expect_one_stage
 from nas.space.dimension import Dimension
-from nas.space.search_space import SearchSpace
-from nas.space.subnet import SubnetConfig
+from nas.space.staged_space import StagedSpace, StagedSubnet
 
 
-def describe(space: SearchSpace, config: SubnetConfig) -> str:
-    """For example "patch 16, 216 wide, 14 deep, heads 4, mlp 4, rank 0.95"."""
+def describe(space: Searchable, config: AnySubnet) -> str:
+    """For example "patch 16, 216 wide, 14 deep, heads 4, mlp 4, rank 0.95"; of stages one after
+    another, "residual, 48 wide, 2 deep; attention, 96 wide, 3 deep, heads 3, mlp 2"."""
+    if isinstance(space, StagedSpace) and isinstance(config, StagedSubnet):
+        stages = zip(space.stages, config.stages, strict=True)
+        return "; ".join(_text(stage.dimensions(own.blocks), own) for stage, own in stages)
+    return _text(expect_one_stage(space, "description").dimensions, config)
+
+
+def _text(dimensions: Iterable[Dimension], config: Any) -> str:
 
     def text(dimension: Dimension) -> str:
         value = getattr(config, dimension.name)
@@ -18,4 +29,4 @@ def describe(space: SearchSpace, config: SubnetConfig) -> str:
         same = len(set(value)) == 1
         return ",".join(dimension.shown(v) for v in (value[:1] if same else value))
 
-    return ", ".join(d.text.format(text(d)) for d in space.dimensions)
+    return ", ".join(d.text.format(text(d)) for d in dimensions)

@@ -14,13 +14,14 @@ from typing import Any
 
 from keras_models.arch import ArchConfig
 from nas.space.checks import check_choices, tuples
-from nas.space.views import AnySpace, Network, Space
+from nas.space.views import Network, Space
 
 
 class Scope(enum.Enum):
-    """Who chooses: the network once, or each of its blocks."""
+    """Who chooses: the network once, each of its stages, or each of its blocks."""
 
     NETWORK = "network"
+    STAGE = "stage"
     BLOCK = "block"
 
 
@@ -30,12 +31,13 @@ class Mask:
 
     Attributes:
       name: by which the supernet asks for it.
-      count: how many entries, of (space, sub-network, its architecture with dense layers, block).
+      count: how many entries, of (space, sub-network, its architecture with dense layers, block);
+        in a stage of the stage's space, choice and architecture.
       per_block: each block has a mask of its own; otherwise `count` is asked for block 0.
     """
 
     name: str
-    count: Callable[[Space, Network, ArchConfig, int], int]
+    count: Callable[[Any, Any, Any, int], int]
     per_block: bool = True
 
 
@@ -52,6 +54,7 @@ class Dimension:
       field: of `SearchSpace`, with the choices; the name unless given.
       default: of that field; a space whose field has it does not have the dimension.
       param: of an Optuna trial, for a block followed by its number; the name unless given.
+      per_stage: each stage of a staged space has choices of its own, and chooses once.
       per_block: a sub-network has a value for each block (a tuple); otherwise one.
       stored: `SubnetConfig` has it as a field; otherwise it follows from the others.
       kinds, low, high: of a choice.
@@ -67,6 +70,7 @@ class Dimension:
     field: str = ""
     default: Any = REQUIRED
     param: str = ""
+    per_stage: bool = False
     per_block: bool = False
     stored: bool = True
     kinds: tuple[type, ...] = (int,)
@@ -84,25 +88,27 @@ class Dimension:
 
     # ---- in a space ----------------------------------------------------------------------------
 
-    def choices(self, space: Space) -> tuple[Any, ...]:
+    def choices(self, space: Any) -> tuple[Any, ...]:
         """What there is to choose from; () if the space does not have the dimension."""
         value = getattr(space, self.field)
         return () if value == self.default else tuple(value)
 
     def scope(self, space: Space) -> Scope:
         """Who chooses in this space."""
-        return Scope.BLOCK if self.per_block else Scope.NETWORK
+        if self.per_block:
+            return Scope.BLOCK
+        return Scope.STAGE if self.per_stage else Scope.NETWORK
 
-    def with_choices(self, space: AnySpace, choices: Sequence[float]) -> AnySpace:
+    def with_choices(self, space: Any, choices: Sequence[float]) -> Any:
         """The space with other choices of this dimension."""
         kind = int if self.kinds == (int,) else float
         return space.replace(**{self.field: tuple(kind(c) for c in choices)})
 
-    def validate(self, space: Space) -> None:
-        """Raises SpaceError for wrong choices."""
+    def validate(self, space: Any, where: str = "SearchSpace") -> None:
+        """Raises SpaceError for wrong choices, which names them behind `where`."""
         value = getattr(space, self.field)
         if value != self.default:
-            check_choices(f"SearchSpace.{self.field}", value, self.kinds, self.low, self.high)
+            check_choices(f"{where}.{self.field}", value, self.kinds, self.low, self.high)
 
     def read_choices(self, where: str, data: Any) -> Any:
         """The field of a space from JSON."""

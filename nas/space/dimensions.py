@@ -17,7 +17,7 @@ from nas.space.checks import fail, known, made
 from nas.space.dimension import Dimension, Mask, Scope
 from nas.space.patch import Patch, parse_patch
 from nas.space.ranks import RankRule
-from nas.space.views import AnySpace, Network, Space
+from nas.space.views import Network, Space
 
 MAX_DEPTH = 256
 
@@ -25,12 +25,12 @@ MAX_DEPTH = 256
 class _PatchEmbedding(Dimension):
     """Patches are told apart by their place in the space: a trial's parameter is a number."""
 
-    def validate(self, space: Space) -> None:
+    def validate(self, space: Any, where: str = "SearchSpace") -> None:
         patches = space.patches
         if not isinstance(patches, tuple) or not patches:
-            fail("SearchSpace.patches", patches, "a non-empty list of patches")
+            fail(f"{where}.patches", patches, "a non-empty list of patches")
         if len(set(patches)) != len(patches):
-            fail("SearchSpace.patches", patches, "patches that differ")
+            fail(f"{where}.patches", patches, "patches that differ")
 
     def read_choices(self, where: str, data: Any) -> Any:
         if not isinstance(data, list):
@@ -64,19 +64,19 @@ class _PatchEmbedding(Dimension):
 class _RankRatio(Dimension):
     """Its choices are in a `RankRule`, which also says whether blocks have ratios of their own."""
 
-    def choices(self, space: Space) -> tuple[float, ...]:
+    def choices(self, space: Any) -> tuple[float, ...]:
         return () if space.ranks is None else space.ranks.ratios
 
     def scope(self, space: Space) -> Scope:
         return Scope.NETWORK if space.ranks and not space.ranks.per_block else Scope.BLOCK
 
-    def with_choices(self, space: AnySpace, choices: Sequence[float]) -> AnySpace:
+    def with_choices(self, space: Any, choices: Sequence[float]) -> Any:
         assert space.ranks is not None  # else it has no such dimension
         return space.replace(ranks=dataclasses.replace(space.ranks, ratios=tuple(choices)))
 
-    def validate(self, space: Space) -> None:
+    def validate(self, space: Any, where: str = "SearchSpace") -> None:
         if space.ranks is not None:
-            space.ranks.validate("SearchSpace.ranks")
+            space.ranks.validate(f"{where}.ranks")
 
     def read_choices(self, where: str, data: Any) -> RankRule | None:
         return None if data is None else made(where, RankRule, known(where, data, RankRule))
@@ -93,14 +93,14 @@ class _RankRatio(Dimension):
 class _Fact(Dimension):
     """What all networks share in most spaces (`FACTS`): its field is a value, or choices of it."""
 
-    def choices(self, space: Space) -> tuple[Any, ...]:
+    def choices(self, space: Any) -> tuple[Any, ...]:
         value = getattr(space, self.field)
         return value if isinstance(value, tuple) else ()
 
-    def validate(self, space: Space) -> None:
+    def validate(self, space: Any, where: str = "SearchSpace") -> None:
         value = getattr(space, self.field)
         if isinstance(value, tuple):
-            super().validate(space)
+            super().validate(space, where)
 
     def arch(self, space: Space, config: Network) -> dict[str, Any]:
         return super().arch(space, config) if self.choices(space) else {}

@@ -3,7 +3,9 @@
 
 `mcuformer_t`, `_s` and `_b` are MCUFormer's (Liang et al., NeurIPS 2023; released configuration
 files): 240 x 240 pixels, heads of 64. The supernet is wider than the widest choice, and its width
-is the base of the attention ranks. `mcu_32` and `mcu_96` are for 1 MB of flash.
+is the base of the attention ranks. `mcuformer_t_relative` and so on have what those networks have
+besides: a class token that the mean leaves out, and relative keys and values. `mcu_32` and `mcu_96`
+are for 1 MB of flash.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import os
 
 from keras_models.arch import StemLayer
 from nas.space import Patch, RankRule, SearchSpace, SpaceError
+from nas.space.any_space import Searchable, load_space
+from nas.space.staged_presets import STAGED_SPACES
 
 _RATIOS = (0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 _PATCHES = tuple(Patch(size) for size in (16, 20, 24, 28, 32))
@@ -30,7 +34,7 @@ _STEM_32 = _stem((1, 24), (2, 48))
 _STEM_96 = _stem((2, 16), (2, 32))
 _MCU_RANKS = RankRule((0.25, 0.375, 0.5, 1.0))
 
-_ALL = (
+_MCUFORMER = (
     SearchSpace(
         name="mcuformer_t",
         image_size=240,
@@ -61,6 +65,14 @@ _ALL = (
         mlp_ratio=(3.0, 3.5, 4.0),
         ranks=_published(640),
     ),
+)
+_RELATIVE = tuple(
+    space.replace(name=f"{space.name}_relative", pool="patches", relative_position=14)
+    for space in _MCUFORMER
+)
+
+_ALL = (
+    *_MCUFORMER,
     SearchSpace(
         name="mcu_32",
         image_size=32,
@@ -102,16 +114,18 @@ _ALL = (
 )
 
 SPACES: dict[str, SearchSpace] = {space.name: space for space in _ALL}
+RELATIVE_SPACES: dict[str, SearchSpace] = {space.name: space for space in _RELATIVE}
+ALL_SPACES: dict[str, Searchable] = {**SPACES, **RELATIVE_SPACES, **STAGED_SPACES}
 
 
-def get_space(name_or_path: str) -> SearchSpace:
+def get_space(name_or_path: str) -> Searchable:
     """A space by name, or from a JSON file.
 
     Raises:
       SpaceError: neither; the message lists the names.
     """
-    if name_or_path in SPACES:
-        return SPACES[name_or_path]
+    if name_or_path in ALL_SPACES:
+        return ALL_SPACES[name_or_path]
     if os.path.isfile(name_or_path):
-        return SearchSpace.load(name_or_path)
-    raise SpaceError(f"space {name_or_path!r}: neither a file nor one of {', '.join(SPACES)}")
+        return load_space(name_or_path)
+    raise SpaceError(f"space {name_or_path!r}: neither a file nor one of {', '.join(ALL_SPACES)}")

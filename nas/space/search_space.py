@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from keras_models.arch import ACTIVATIONS, POOLS, ArchConfig, ArchError, BlockRanks
-from nas.space.checks import SpaceError, fail, known, made
+from keras_models.parts import PATCHES
+from nas.space.checks import SpaceError, fail, known, load_json, made
 from nas.space.dimension import REQUIRED, Dimension, Scope
 from nas.space.dimensions import DIMENSIONS
 from nas.space.patch import Patch
@@ -29,6 +30,7 @@ FACTS = (
     ("num_classes", int, 1000),
     ("pool", str, "mean"),
     ("activation", str, "gelu"),
+    ("relative_position", int | None, None),
 )
 
 
@@ -58,7 +60,8 @@ class SearchSpace(_Space):
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             fail("SearchSpace.name", self.name, "a non-empty string")
-        for field, choices in (("pool", POOLS), ("activation", ACTIVATIONS)):
+        pools = (*POOLS, PATCHES)
+        for field, choices in (("pool", pools), ("activation", ACTIVATIONS)):
             if getattr(self, field) not in choices:
                 fail(f"SearchSpace.{field}", getattr(self, field), f"one of {', '.join(choices)}")
         for dimension in DIMENSIONS:
@@ -116,7 +119,8 @@ class SearchSpace(_Space):
 
     def dense_arch(self, config: SubnetConfig) -> ArchConfig:
         """The architecture of a sub-network with the products of its low-rank pairs."""
-        fields: dict[str, Any] = {name: getattr(self, name) for name, _, _ in FACTS}
+        facts = {name: getattr(self, name) for name, _, _ in FACTS}
+        fields: dict[str, Any] = {name: v for name, v in facts.items() if v is not None}
         for dimension in DIMENSIONS:
             fields |= dimension.arch(self, config)
         return ArchConfig(name=self.name, image_size=self.image_size, **fields)
@@ -248,6 +252,47 @@ class SearchSpace(_Space):
         """The most of every dimension, with `patch` or the first one of the space."""
         return dataclasses.replace(self._extreme(-1), patch=patch or self.patches[0])
 
+    def forms(self) -> tuple[Patch, ...]:
+        """What the supernet computes otherwise, not only narrower or shallower: patches."""
+        return self.patches  # type: ignore[no-any-return]
+
+    def of_form(self, form: Patch) -> SearchSpace:
+        """The part of the space with that patch."""
+        return self.replace(patches=(form,))
+
+    # ---- parameters of a trial -----------------------------------------------------------------
+
+    def parameters(self) -> dict[str, list[Any]]:
+        """Choices by name; those of blocks, up to the greatest depth, have the block's number."""
+        found = {d.param: d.codes(self) for d in self.network_dimensions}
+        for b in range(max(self.depth)):
+            for d in self.block_dimensions:
+                found[f"{d.param}{b}"] = d.codes(self)
+        return found
+
+    def from_parameters(self, params: dict[str, Any]) -> SubnetConfig:
+        """The sub-network of a trial's parameters."""
+        values = {d.name: d.decoded(self, params[d.param]) for d in self.network_dimensions}
+        depth = values.pop("depth")
+        network = NetworkChoice(**values)
+        blocks = tuple(
+            self.block(
+                network,
+                {d.name: d.decoded(self, params[f"{d.param}{b}"]) for d in self.block_dimensions},
+            )
+            for b in range(depth)
+        )
+        return self.join(network, blocks)
+
+    def to_parameters(self, config: SubnetConfig) -> dict[str, Any]:
+        """The parameters of a sub-network; blocks beyond its depth repeat the last one."""
+        params = {d.param: d.encoded(self, d.value(config)) for d in self.network_dimensions}
+        for b in range(max(self.depth)):
+            block = config.block(min(b, config.depth - 1))
+            for d in self.block_dimensions:
+                params[f"{d.param}{b}"] = d.encoded(self, getattr(block, d.name))
+        return params
+
     def replace(self, **changes: Any) -> SearchSpace:
         """A copy with some attributes changed, validated."""
         return dataclasses.replace(self, **changes)
@@ -256,7 +301,10 @@ class SearchSpace(_Space):
 
     def to_json(self) -> str:
         """JSON text with one key per attribute, in the order of the class."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        tree = dataclasses.asdict(self)
+        if self.relative_position is None:  # came later than files that must stay what they are
+            del tree["relative_position"]
+        return json.dumps(tree, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SearchSpace:
@@ -282,10 +330,4 @@ class SearchSpace(_Space):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SearchSpace:
         """Reads a JSON file; errors name it."""
-        try:
-            with open(path, encoding="utf-8") as file:
-                return cls.from_json(file.read())
-        except OSError as error:
-            raise SpaceError(f"{os.fspath(path)}: cannot read: {error.strerror}") from error
-        except (SpaceError, UnicodeDecodeError) as error:
-            raise SpaceError(f"{os.fspath(path)}: {error}") from error
+        return load_json(path, cls.from_json)

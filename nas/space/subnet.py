@@ -55,6 +55,11 @@ class SubnetConfig(_Network):
     def depth(self) -> int:
         return len(getattr(self, OF_BLOCKS[0].name))
 
+    @property
+    def form(self) -> Any:
+        """What the supernet computes otherwise, not only narrower or shallower: the patch."""
+        return self.patch
+
     def block(self, index: int) -> BlockChoice:
         """What was chosen for one block."""
         values = {d.name: getattr(self, d.name) for d in OF_BLOCKS}

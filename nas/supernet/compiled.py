@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiled steps of a supernet: training and evaluation, one compilation per patch embedding.
+"""Compiled steps of a supernet: training and evaluation, one compilation per form.
 
 Keras' own `fit` compiles one function per model; here the sub-network changes with every step while
 the function stays. Backend-specific code of the package is in this file and
@@ -17,7 +17,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from keras_models.training.distillation import Objective
-from nas.space import Patch, SubnetConfig
+from nas.space.any_space import AnySubnet
 from nas.supernet.distribution import Distribution
 from nas.supernet.masks import Masks, stack_masks
 from nas.supernet.net import Floats, Supernet
@@ -33,7 +33,7 @@ class Steps:
     """Training and evaluation of one supernet.
 
     Attributes:
-      compilations: (kind, patch) of every function that was traced, in order. Its length is what
+      compilations: (kind, form) of every function that was traced, in order. Its length is what
         "one compiled step per token count" means.
     """
 
@@ -48,18 +48,18 @@ class Steps:
         self.distribution = distribution or Distribution()
         self.optimizer = optimizer
         self.objective = objective or Objective()
-        self.compilations: list[tuple[str, Patch]] = []
-        self._train: dict[tuple[Patch, int, bool], Any] = {}
-        self._logits: dict[Patch, Any] = {}
+        self.compilations: list[tuple[str, Any]] = []
+        self._train: dict[tuple[Any, int, bool], Any] = {}
+        self._logits: dict[Any, Any] = {}
         if optimizer is not None:
             with self.distribution.scope():
                 optimizer.build(supernet.trainable_variables)
             self.distribution.prepare(optimizer)
 
     def train(
-        self, images: Floats, labels: Floats, configs: list[SubnetConfig], teacher: Any = None
+        self, images: Floats, labels: Floats, configs: list[AnySubnet], teacher: Any = None
     ) -> float:
-        """One optimizer step on sub-networks that share a patch embedding.
+        """One optimizer step on sub-networks that share a form.
 
         Args:
           images, labels: float32 (batch, size, size, channels) in [-1, 1], (batch, classes); the
@@ -70,24 +70,24 @@ class Steps:
         Returns:
           The loss.
         """
-        patch, count = configs[0].patch, len(configs)
-        if any(c.patch != patch for c in configs):
-            raise ValueError("a step's sub-networks: got several patches, expected one")
-        key = (patch, count, teacher is not None)
+        form, count = configs[0].form, len(configs)
+        if any(c.form != form for c in configs):
+            raise ValueError("a step's sub-networks: got several forms, expected one")
+        key = (form, count, teacher is not None)
         if key not in self._train:
-            self._train[key] = self._compile_train(patch, count)
+            self._train[key] = self._compile_train(form, count)
         masks = stack_masks([self.net.masks(c) for c in configs])
         return float(self._train[key](images, labels, masks, teacher))
 
-    def logits(self, images: Floats, config: SubnetConfig) -> NDArray[np.float32]:
+    def logits(self, images: Floats, config: AnySubnet) -> NDArray[np.float32]:
         """Logits of a sub-network for inference."""
-        if config.patch not in self._logits:
-            self._logits[config.patch] = self._compile_logits(config.patch)
-        found = self._logits[config.patch](images, self.net.masks(config))
+        if config.form not in self._logits:
+            self._logits[config.form] = self._compile_logits(config.form)
+        found = self._logits[config.form](images, self.net.masks(config))
         return np.asarray(ops.convert_to_numpy(found))
 
     def accuracy(
-        self, images: Floats, labels: NDArray[np.integer[Any]], config: SubnetConfig, batch: int
+        self, images: Floats, labels: NDArray[np.integer[Any]], config: AnySubnet, batch: int
     ) -> float:
         """Top-1 accuracy 0..1; the last batch is filled up, so that its shape is the others'."""
         right = 0
@@ -100,27 +100,27 @@ class Steps:
 
     # ---- backends ------------------------------------------------------------------------------
 
-    def _loss(self, patch: Patch, count: int, images: Any, labels: Any, masks: Any, teacher: Any,
+    def _loss(self, form: Any, count: int, images: Any, labels: Any, masks: Any, teacher: Any,
               run: Any) -> Any:  # fmt: skip
         logits = [run(images, each) for each in _each(masks, count)]
         return self.objective(logits, labels, teacher)
 
-    def _compile_train(self, patch: Patch, count: int) -> Any:
+    def _compile_train(self, form: Any, count: int) -> Any:
         backend = keras.backend.backend()
         if backend == "tensorflow":
-            return self._train_tensorflow(patch, count)
+            return self._train_tensorflow(form, count)
         if backend == "jax":
-            return self._train_jax(patch, count)
+            return self._train_jax(form, count)
         raise ValueError(f"KERAS_BACKEND: got {backend!r}, expected tensorflow or jax")
 
-    def _compile_logits(self, patch: Patch) -> Any:
+    def _compile_logits(self, form: Any) -> Any:
         net = self.net
         if keras.backend.backend() == "jax":
             import jax
 
             def stateless(trainable: Any, other: Any, images: Any, masks: Any) -> Any:
-                self.compilations.append(("logits", patch))
-                return net.stateless_call(trainable, other, images, masks=masks, patch=patch)[0]
+                self.compilations.append(("logits", form))
+                return net.stateless_call(trainable, other, images, masks=masks, form=form)[0]
 
             compiled = jax.jit(stateless)
 
@@ -133,26 +133,26 @@ class Steps:
         import tensorflow as tf
 
         def traced(images: Any, masks: Any) -> Any:
-            self.compilations.append(("logits", patch))
-            return net(images, masks=masks, patch=patch)
+            self.compilations.append(("logits", form))
+            return net(images, masks=masks, form=form)
 
         function = tf.function(traced, reduce_retracing=True, autograph=False)
         return lambda images, masks: function(
             tf.constant(images), {name: tf.constant(m) for name, m in masks.items()}
         )
 
-    def _train_tensorflow(self, patch: Patch, count: int) -> Any:
+    def _train_tensorflow(self, form: Any, count: int) -> Any:
         import tensorflow as tf
 
         net, optimizer, distribution = self.net, self.optimizer, self.distribution
 
         def replica(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
             def run(x: Any, each: Any) -> Any:
-                return net(x, masks=each, patch=patch, training=True)
+                return net(x, masks=each, form=form, training=True)
 
             variables = net.trainable_variables
             with tf.GradientTape() as tape:
-                loss = self._loss(patch, count, images, labels, masks, teacher, run)
+                loss = self._loss(form, count, images, labels, masks, teacher, run)
             # Zeros for weights of other stems: the optimizer sees the same list every step.
             gradients = tape.gradient(
                 loss, [v.value for v in variables],
@@ -163,7 +163,7 @@ class Steps:
             return loss
 
         def traced(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
-            self.compilations.append(("train", patch))
+            self.compilations.append(("train", form))
             return distribution.run(replica, (images, labels, masks, teacher))
 
         # No control flow depends on a tensor: there is nothing to convert, which takes seconds.
@@ -177,7 +177,7 @@ class Steps:
 
         return step
 
-    def _train_jax(self, patch: Patch, count: int) -> Any:
+    def _train_jax(self, form: Any, count: int) -> Any:
         import jax
 
         net, optimizer = self.net, self.optimizer
@@ -188,17 +188,17 @@ class Steps:
 
             def run(x: Any, each: Any) -> Any:
                 logits, state["other"] = net.stateless_call(
-                    trainable, state["other"], x, masks=each, patch=patch, training=True
+                    trainable, state["other"], x, masks=each, form=form, training=True
                 )
                 return logits
 
-            loss = self._loss(patch, count, images, labels, masks, teacher, run)
+            loss = self._loss(form, count, images, labels, masks, teacher, run)
             return loss, state["other"]
 
         @jax.jit  # type: ignore[untyped-decorator]
         def compiled(trainable: Any, other: Any, slots: Any, images: Any, labels: Any,
                      masks: Any, teacher: Any) -> Any:  # fmt: skip
-            self.compilations.append(("train", patch))
+            self.compilations.append(("train", form))
             (loss, other), gradients = jax.value_and_grad(loss_of, has_aux=True)(
                 trainable, other, images, labels, masks, teacher
             )

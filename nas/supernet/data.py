@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from keras_models.datasets import Dataset, Split, load_dataset, normalize
 from keras_models.datasets.core import partition
 from keras_models.datasets.identity import Identity, identity_of
-from nas.space import SearchSpace, SpaceError
+from nas.space import SpaceError
+from nas.space.any_space import Searchable
 
 SEARCH_FRACTION = 0.2
 
@@ -53,7 +54,7 @@ def with_search_split(data: Dataset, fraction: float = SEARCH_FRACTION) -> Searc
 
 
 def load_search_data(
-    name: str, data_dir: str, space: SearchSpace, fraction: float = SEARCH_FRACTION
+    name: str, data_dir: str, space: Searchable, fraction: float = SEARCH_FRACTION
 ) -> SearchData:
     """A data set at the size that a space wants."""
     data = load_dataset(name, data_dir, image_size=space.image_size, channels=space.channels)

@@ -8,7 +8,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from keras_models.datasets.identity import expect_same_data
-from nas.space import SearchSpace, SubnetConfig
+from nas.space.any_space import AnySubnet, Searchable
 from nas.supernet.data import load_search_data
 from nas.supernet.files import load_supernet, trained_on
 
@@ -39,7 +39,7 @@ class Evaluator:
     """Measures sub-networks; loads and compiles on first use."""
 
     def __init__(
-        self, source: SupernetSource, space: SearchSpace, allow_other_data: bool = False
+        self, source: SupernetSource, space: Searchable, allow_other_data: bool = False
     ) -> None:
         """Reads nothing yet; `allow_other_data` than the supernet was trained on, see `load`."""
         self.source, self.space = source, space
@@ -68,7 +68,7 @@ class Evaluator:
         """
         self._images  # noqa: B018
 
-    def __call__(self, config: SubnetConfig) -> float:
+    def __call__(self, config: AnySubnet) -> float:
         """Top-1 accuracy 0..1."""
         images, labels = self._images
         self.evaluated += 1

@@ -10,15 +10,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
+from typing import Any
 
 from keras_models.arch import ArchConfig
 from keras_models.load import expect_one_stage, trained_network
 from keras_models.training.fit import digest_of
 from nas.space import SearchSpace, SpaceError
+from nas.space.any_space import Searchable, load_space
+from nas.space.any_space import expect_one_stage as expect_one_stage_of
+from nas.space.staged_space import StagedSpace
 from nas.supernet.files import SPACE_FILE, WEIGHTS_FILE, expect_ended_supernet
 from nas.supernet.masks import Widths, widths_of
 
 SAME = ("image_size", "channels", "num_classes", "head_dim", "pool", "activation")
+SAME_OF_STAGED = ("image_size", "channels", "num_classes", "stem", "activation", "norm_epsilon")
+SAME_OF_STAGES = ("head_dim", "down", "stride", "position", "norm", "bias", "relative_position")
 _OF_DATA = ("num_classes",)  # a space takes it from the data set
 
 
@@ -36,7 +42,7 @@ def initial_network(directory: str) -> ArchConfig:
     return expect_one_stage(network, f"--initial={directory}")  # type: ignore[arg-type]
 
 
-def expect_initial(directory: str, space: SearchSpace) -> None:
+def expect_initial(directory: str, space: Searchable) -> None:
     """Refuses a folder that supernets of a space cannot start from.
 
     The number of classes is compared where the weights are copied: a space's may still change.
@@ -46,9 +52,36 @@ def expect_initial(directory: str, space: SearchSpace) -> None:
     """
     if is_supernet(directory):
         expect_ended_supernet(directory)
-        expect_space(SearchSpace.load(os.path.join(directory, SPACE_FILE)), space, _OF_DATA)
+        old = load_space(os.path.join(directory, SPACE_FILE))
+        if isinstance(old, StagedSpace) and isinstance(space, StagedSpace):
+            expect_stages(old, space, _OF_DATA)
+        else:
+            theirs, mine = (expect_one_stage_of(s, f"--initial={directory}") for s in (old, space))
+            expect_space(theirs, mine, _OF_DATA)
     else:
-        expect_network(initial_network(directory), space, widths_of(space), _OF_DATA)
+        flat = expect_one_stage_of(space, f"--initial={directory}")
+        expect_network(initial_network(directory), flat, widths_of(flat), _OF_DATA)
+
+
+def expect_stages(old: StagedSpace, new: StagedSpace, later: Collection[str] = ()) -> None:
+    """Refuses the supernet of a space of other images, classes, stem or kinds of stages.
+
+    Args:
+      later: fields that are not compared.
+    """
+    pairs: list[tuple[Any, Any, str, str]]
+    pairs = [(old, new, name, name) for name in SAME_OF_STAGED if name not in later]
+    if len(old.stages) != len(new.stages):
+        got, expected = len(old.stages), len(new.stages)
+        raise SpaceError(f"supernet of {old.name}: {got} stages, expected {expected} ({new.name})")
+    for i, (theirs, mine) in enumerate(zip(old.stages, new.stages, strict=True)):
+        pairs += [(theirs, mine, name, f"stages[{i}].{name}") for name in SAME_OF_STAGES]
+    for theirs, mine, name, text in pairs:
+        got, expected = getattr(theirs, name), getattr(mine, name)
+        if got != expected:
+            raise SpaceError(
+                f"supernet of {old.name}: {text} {got!r}, expected {expected!r} ({new.name})"
+            )
 
 
 def expect_space(old: SearchSpace, new: SearchSpace, later: Collection[str] = ()) -> None:
@@ -63,6 +96,11 @@ def expect_space(old: SearchSpace, new: SearchSpace, later: Collection[str] = ()
             raise SpaceError(
                 f"supernet of {old.name}: {name} {got!r}, expected {expected!r} ({new.name})"
             )
+    if old.relative_position != new.relative_position:
+        raise SpaceError(
+            f"supernet of {old.name}: relative_position {old.relative_position}, expected "
+            f"{new.relative_position} ({new.name})"
+        )
     if (old.ranks is None) != (new.ranks is None):
         raise SpaceError(f"supernet of {old.name}: expected low ranks as in {new.name}, or none")
 
@@ -86,8 +124,8 @@ def expect_network(
             refuse(field, repr(got), f"{' or '.join(map(repr, allowed))} ({space.name})")
     if arch.attention != "packed":
         refuse("attention", repr(arch.attention), "'packed'")
-    if arch.relative_position:
-        expected = f"0, as all networks of {space.name} have"
+    if arch.relative_position != (space.relative_position or 0):
+        expected = f"{space.relative_position or 0}, as all networks of {space.name} have"
         refuse("relative_position", arch.relative_position, expected)
     for what, size, most in (
         ("embed_dim", arch.embed_dim, widths.dim),

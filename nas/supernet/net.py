@@ -25,7 +25,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from keras_models.layers import layers_for
-from nas.space import Patch, SearchSpace, SubnetConfig, fail
+from nas.space import Patch, SearchSpace, fail
 from nas.supernet import resize
 from nas.supernet.layout import Sizes
 from nas.supernet.masks import Masks, Widths, masks_of, widths_of
@@ -167,16 +167,16 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
 
     # ---- computation ---------------------------------------------------------------------------
 
-    def call(self, images: Any, masks: Masks, patch: Patch, training: bool = False) -> Any:
+    def call(self, images: Any, masks: Masks, form: Patch, training: bool = False) -> Any:
         """Logits (batch, classes) of the sub-network that `masks` select.
 
         Args:
           images: (batch, size, size, channels) in [-1, 1].
-          masks: of `masks_of`, one sub-network; its patch must be `patch`.
-          patch: static, decides the shapes.
+          masks: of `masks_of`, one sub-network; its patch must be `form`.
+          form: static, decides the shapes.
         """
         mask = masks["dim"]
-        x = self._tokens(images, patch, training) * mask
+        x = self._tokens(images, form, training) * mask
         for b in range(self.widths.depth):
             gate = masks["gate"][b] * mask
             x = x + gate * self._attention(x, masks, b)
@@ -250,7 +250,7 @@ class Supernet(keras.layers.Layer):  # type: ignore[misc]
 
     # ---- sub-networks --------------------------------------------------------------------------
 
-    def masks(self, config: SubnetConfig) -> Masks:
+    def masks(self, config: Any) -> Masks:
         """The masks of a sub-network; SpaceError if it is none of the space."""
         self.space.check(config)
         return masks_of(self.space, self.widths, config)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import sys
 import time
@@ -36,7 +37,7 @@ from keras_models.training.recipe import Recipe
 from keras_models.training.setup import check_setup, setup_digest, setup_text
 from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
-from nas.space import SearchSpace, SubnetConfig
+from nas.space.any_space import AnySubnet, Searchable, expect_one_stage
 from nas.space.setup import GONE
 from nas.supernet.compiled import Steps
 from nas.supernet.data import SearchData
@@ -54,7 +55,7 @@ EVALUATION_BATCH = 256
 class SupernetJob:
     """What is to be trained, and how."""
 
-    space: SearchSpace
+    space: Searchable
     model: CostModel
     recipe: Recipe
     objective: Objective
@@ -76,6 +77,7 @@ class SupernetJob:
         # What the folders hold, not where they are.
         fields["initial"] = initial_digest(self.initial) if self.initial else ""
         fields["teacher"] = digest_of(self.teacher) if self.teacher else ""
+        fields["space"] = json.loads(self.space.to_json())
         return setup_text(data.identity, **fields)
 
     def path(self, name: str) -> str:
@@ -123,7 +125,9 @@ class Training:
         self.sampler = Sampler(job.space, job.model, job.seed)
         self.sampler.census  # noqa: B018  an impossible budget is refused before anything slow
         with self.distribution.scope():
-            self.net = Supernet(job.space, job.seed, self.distribution.replicas > 1)
+            self.net = Supernet(
+                expect_one_stage(job.space, "supernet"), job.seed, self.distribution.replicas > 1
+            )
             self.net.build()
         if job.initial:
             load_initial(self.net, job.initial)
@@ -205,9 +209,9 @@ class Training:
         images, labels = self.data.arrays(self.data.dataset.validation)
         census = self.sampler.census
         assert census.largest is not None
-        smallest = self.sampler.extremes(census.least_flash.patch)[1] if self._small() else None
+        smallest = self.sampler.extremes(census.least_flash.form)[1] if self._small() else None
 
-        def accuracy(config: SubnetConfig) -> float:
+        def accuracy(config: AnySubnet) -> float:
             return self.steps.accuracy(images, labels, config, EVALUATION_BATCH)
 
         with averaged(self.net, self.optimizer):
@@ -309,6 +313,6 @@ def _report(training: Training, command: str) -> dict[str, Any]:
         "steps": training.progress.epochs_done * len(training.batches),
         "seconds": round(training.progress.seconds, 1),
         "compilations": len(training.steps.compilations),
-        "patches": len(job.space.patches),
+        "patches": len(list(job.space.forms())),
         "history": training.progress.history,
     }

@@ -9,6 +9,7 @@ after four, as the fused operators' layers do; the pieces and their costs are th
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, ConvSchedule, conv_schedule
 from tflm_custom_ops.ops import work as pieces
@@ -88,7 +89,7 @@ class StemConvolution:
         """Of all patches; of each again for other channels, where their inputs are cut."""
         parts = -(-self.features // cut.inputs)
         again = -(-self.outputs // cut.channels) if parts > 1 else 1
-        taps, inside = (self.out_side * self.kernel) ** 2, self._inside**2
+        taps, inside = (self.out_side * self.kernel) ** 2, self.inside**2
         work[Term.CONV_PIXEL] += again * parts * self.pixels
         work[Term.CONV_TAP] += again * (inside + (parts - 1) * self.pixels)
         work[Term.CONV_TAP_OUTSIDE] += again * (taps - inside)
@@ -97,8 +98,8 @@ class StemConvolution:
         work[Term.CONV_ODD] += again * inside * (self.inputs % 2)
         work[Term.CONV_FILL] += again * (taps - inside) * self.inputs
 
-    @property
-    def _inside(self) -> int:
+    @functools.cached_property
+    def inside(self) -> int:
         """Taps in the image, of a line of output pixels and a line of the kernel."""
         places = (
             pixel * self.stride - self.padding + tap

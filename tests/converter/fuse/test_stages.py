@@ -8,14 +8,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from converter import tflite
+from converter.compile.weights import stored_bytes
 from converter.fuse import fuse_model
-from converter.plan import plan_model
+from converter.inspect import inspect_model
+from converter.plan import plan_graph, plan_model
+from converter.plan.weightless import weightless_graph
 from converter.quantize.ptq import quantize
 from converter.runtimes import open_runtime
 from keras_models.load import resolve_arch
 from keras_models.stages import AttentionStage
 from keras_models.vit import build_vit, random_weights
+from nas.cost.model import CostModel
+from nas.cost.targets import Target
 from tests.keras_models.staged_archs import staged_archs
+from tflm_custom_ops.ops import operator_of
 
 
 def fused(arch):
@@ -23,7 +29,29 @@ def fused(arch):
     shape = (4, arch.image_size, arch.image_size, arch.channels)
     images = rng.uniform(-1, 1, shape).astype(np.float32)
     plain = quantize(random_weights(build_vit(arch), 1), arch, images)
-    return plan_model(fuse_model(plain).model_bytes).model_bytes
+    planned = plan_model(fuse_model(plain).model_bytes)
+    expect_foreseen(planned, arch)
+    return planned.model_bytes
+
+
+def expect_foreseen(planned, arch):
+    """Operators, arena and schedules are those that were known before training."""
+    foreseen, placed = plan_graph(*weightless_graph(arch))
+    stated = planned.model_problem
+    assert placed.arena_bytes == (planned.plan.arena_bytes,)
+    names = [[op.name for op in each.graph.operators] for each in (stated, foreseen)]
+    assert names[0] == names[1]
+    figures = [
+        [(operator_of(op).scratch_bytes, operator_of(op).constant_bytes) for op in each.ops if op]
+        for each in (stated, foreseen)
+    ]
+    assert figures[0] == figures[1]
+    # The image of the weights has equal arrays, of shifts, once.
+    channels = [c.outputs for s, source in arch.walk() for b in s.convolutions(source) for c in b]
+    shifts = sum(stored_bytes(4 * c) for c in [*channels, *(layer.channels for layer in arch.stem)])
+    constants = CostModel(Target(), streamed=False).cost(arch).constant_bytes
+    found = inspect_model(planned.model_bytes).constant_bytes
+    assert constants - 2 * shifts <= found <= constants
 
 
 def expect_equal(content, arch, names):

@@ -110,7 +110,7 @@ def test_a_step_with_several_patches_is_refused():
     net = Supernet(space)
     net.build()
     steps = Steps(net, keras.optimizers.SGD(0.1))
-    with pytest.raises(ValueError, match="several patches"):
+    with pytest.raises(ValueError, match="several forms"):
         steps.train(None, None, [space.largest(p) for p in space.patches])
 
 
@@ -177,7 +177,7 @@ def test_an_evolved_space_inherits_what_it_shares(kind, grows):
     images = images_of(small, rng)
 
     def logits(net, config):  # not compiled: quicker for a single batch
-        return net(images, masks=net.masks(config), patch=config.patch)
+        return net(images, masks=net.masks(config), form=config.form)
 
     networks = [*(small.largest(p) for p in small.patches), *(small.sample(rng) for _ in range(4))]
     for shared in networks:

@@ -31,7 +31,7 @@ from tflm_custom_ops.ops.scratch import (
 )
 from tflm_custom_ops.ops.softmax_work import TRIPLE
 from tflm_custom_ops.ops.streams import Stream, of_layer, tiles
-from tflm_custom_ops.ops.weightless import norm, projection
+from tflm_custom_ops.ops.weightless import norm, projection, zeros
 from tflm_custom_ops.ops.work import SLICE_ROWS, Work
 
 DEFAULT_TOKEN_TILE = 6
@@ -329,6 +329,43 @@ class AttentionOperator(FusedOperator[Attention]):
         return sizes
 
 
+@dataclasses.dataclass(frozen=True)
+class TokenGrid:
+    """Tokens of a square grid, and what attention makes of their places.
+
+    Attributes:
+      side: of the grid.
+      prefix: tokens before it.
+      relative: the largest distance of the tables of relative keys and values; 0: none.
+      window, shift: side of windows, and by how much the grid is rolled; 0: none.
+      bias: Swin's, by distance.
+    """
+
+    side: int
+    prefix: int = 0
+    relative: int = 0
+    window: int = 0
+    shift: int = 0
+    bias: bool = False
+
+    def fields(self, heads: int, head_dim: int) -> dict[str, Any]:
+        """Of `Attention`; a bias by distance of all tokens is one of one window."""
+        found: dict[str, Any] = {"grid_height": self.side, "grid_width": self.side}
+        found["prefix_tokens"] = self.prefix
+        if self.relative:
+            entries = 4 * self.relative + 4
+            found["relative_distance"] = self.relative
+            found["relative_keys"] = zeros("int8", entries, head_dim)
+            found["relative_values"] = zeros("int8", head_dim, entries)
+            return found
+        window = self.window or self.side
+        found |= {"window": window, "window_shift": self.shift}
+        if self.bias:
+            values = zeros("int16", heads * (2 * window - 1) ** 2)
+            found |= {"bias_kind": BiasKind.RELATIVE, "bias": values}
+        return found
+
+
 def weightless(
     tokens: int,
     embed_dim: int,
@@ -339,9 +376,15 @@ def weightless(
     qkv_rank: int = 0,
     out_rank: int = 0,
     shared_down: bool = False,
+    grid: TokenGrid | None = None,
 ) -> Attention:
-    """A block of these sizes without weights, to be planned but not run."""
+    """A block of these sizes without weights, to be planned but not run.
+
+    Args:
+      grid: that the tokens form, where their places matter.
+    """
     inner = heads * head_dim
+    fields = {} if grid is None else grid.fields(heads, head_dim)
     q, k, v = (projection(embed_dim, inner, qkv_rank) for _ in range(3))
     return Attention(
         *(tokens, embed_dim, heads, head_dim, 1, heads),
@@ -357,4 +400,5 @@ def weightless(
         k=dataclasses.replace(k, up=dataclasses.replace(k.up, out_min=-127)),
         v=v,
         out=projection(inner, embed_dim, out_rank),
+        **fields,
     )

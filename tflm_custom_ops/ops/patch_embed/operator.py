@@ -228,24 +228,30 @@ def weightless(
     bits: int = 8,
     padding: int = 0,
     class_token: bool = False,
+    stride: int = 0,
+    position: bool = True,
 ) -> PatchEmbed:
     """One of these sizes without weights, to be planned but not run.
 
     Args:
       image: side and channels of the square image.
-      patch, grid: side of a patch (and its stride) in pixels, of the grid in patches.
+      patch, grid: side of a patch in pixels, of the grid in patches.
+      padding: pixels before the first one.
+      stride: from one patch to the next; 0: the side of a patch.
+      position: with positions.
     """
     side, channels = image
     cls = zeros(residual_dtype(bits).__name__, embed_dim) if class_token else None
     return PatchEmbed(
-        *(side, side, channels, patch, patch, patch, patch, padding, padding, grid, grid),
+        *(side, side, channels, patch, patch, stride or patch, stride or patch),
+        *(padding, padding, grid, grid),
         embed_dim=embed_dim,
         input_zero_point=0,
         output_bits=bits,
         cls=cls,
-        pos=zeros("int8", grid * grid, embed_dim),
+        pos=zeros("int8", grid * grid, embed_dim) if position else None,
         pos_zero_point=0,
-        pos_multiplier=1 << 30,
-        pos_shift=2,
+        pos_multiplier=1 << 30 if position else 0,
+        pos_shift=2 if position else 0,
         linear=linear(patch * patch * channels, embed_dim),
     )

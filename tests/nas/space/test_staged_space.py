@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spaces of stages: any choices make networks, and what loops over the declarations is right."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_models.parts import StemLayer
+from keras_models.published_presets import PUBLISHED_PRESETS
+from keras_models.staged_presets import STAGED_PRESETS
+from nas.cost.census import take_census
+from nas.cost.model import CostModel
+from nas.cost.targets import Target
+from nas.evolution.s3 import Measured
+from nas.evolution.space_step import describe_space, dimensions, evolve_once, values_of
+from nas.search.autoformer import EvolutionSettings, cross, mutate
+from nas.search.encoding import config_of, distributions, params_of
+from nas.space import SpaceError
+from nas.space.any_space import load_space, parse_any_subnet
+from nas.space.describe import describe
+from nas.space.dimension import Scope
+from nas.space.presets import SPACES, get_space
+from nas.space.stage_dimensions import STAGE_DIMENSIONS
+from nas.space.stage_space import StageSpace
+from nas.space.staged_presets import STAGED_SPACES
+from nas.space.staged_space import StagedSpace
+
+SMALL = StagedSpace(
+    name="small",
+    image_size=16,
+    num_classes=3,
+    stem=(StemLayer(3, 2, 8, "relu", True),),
+    stages=(
+        StageSpace(("residual", "separable"), depth=(1, 2), width=(8, 12), stride=2),
+        StageSpace(
+            ("attention",), depth=(1, 2), heads=(1, 2), mlp_ratio=(0.5, 1.0), head_dim=4,
+            window=(0, 2), bias=True, position=True,
+        ),
+        StageSpace(
+            ("attention",), depth=(1,), width=(8, 16), heads=(1, 2), mlp_ratio=(1.0, 1.5),
+            head_dim=8, down="merge", stride=2, relative_position=2,
+        ),
+    ),
+)  # fmt: skip
+NAMED = {**STAGED_SPACES, "small": SMALL}
+SPACE = st.sampled_from(list(NAMED.values()))
+SEED = st.integers(0, 2**32 - 1)
+
+
+@given(SPACE, SEED)
+@settings(max_examples=30, deadline=None)
+def test_networks_of_a_space(space, seed):
+    rng = np.random.default_rng(seed)
+    one, two = space.sample(rng), space.sample(rng)
+    for config in (one, mutate(space, one, rng, EvolutionSettings()), cross(space, one, two, rng)):
+        space.check(config)
+        assert space.arch(config).depth == config.depth
+        assert parse_any_subnet(config.to_dict()) == config
+        params = params_of(space, config)
+        assert config_of(space, params) == config
+        assert params.keys() == distributions(space).keys()
+        assert all(params[n] in d.choices for n, d in distributions(space).items())
+        assert len(describe(space, config).split("; ")) == len(space.stages)
+        assert config.form in list(space.forms())
+        space.of_form(config.form).check(config)
+
+
+def test_size_is_what_can_be_drawn():
+    rng = np.random.default_rng(0)
+    for form in SMALL.forms():
+        part = SMALL.of_form(form)
+        if part.size <= 600:
+            assert len({part.sample(rng) for _ in range(9 * part.size)}) == part.size
+    assert sum(SMALL.of_form(form).size for form in SMALL.forms()) == SMALL.size
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_json_round_trip(name, tmp_path):
+    space = NAMED[name]
+    space.save(tmp_path / "space.json")
+    assert load_space(tmp_path / "space.json") == get_space(str(tmp_path / "space.json")) == space
+    SPACES["digits_8"].save(tmp_path / "flat.json")
+    assert load_space(tmp_path / "flat.json") == SPACES["digits_8"]
+
+
+def test_the_published_network_is_in_its_space():
+    space, published = STAGED_SPACES["s3_t"], PUBLISHED_PRESETS["s3_t"]
+    config = space.sample(np.random.default_rng(0))
+    depths, windows = (2, 2, 6, 2), (7, 7, 0, 0)
+    stages = []
+    for i, choice in enumerate(config.stages):
+        width, depth = 96 << i, depths[i]
+        stages.append(
+            dataclasses.replace(
+                choice, width=width, depth=depth, window=windows[i],
+                heads=(width // 32,) * depth, mlp_ratio=(4.0,) * depth,
+            )
+        )  # fmt: skip
+    config = dataclasses.replace(config, stages=tuple(stages))
+    space.check(config)
+    assert space.arch(config).stages == published.stages
+    hybrid = STAGED_PRESETS["hybrid_32"]
+    assert hybrid.stem == STAGED_SPACES["hybrid_32"].stem
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"blocks": ("dense",)}, r"stages\[1\]\.blocks: got 'dense', expected one of residual"),
+        ({"width": (12, 8)}, r"stages\[1\]\.width: got \(12, 8\), expected choices in ascending"),
+        ({"heads": ()}, r"stages\[1\]\.heads: got \(\), expected choices"),
+        ({"blocks": ("residual",)}, r"stages\[1\]\.heads: got \(1, 2\), expected none without"),
+        (
+            {"mlp_ratio": (0.3,)},
+            r"small: ArchConfig\.stages\[1\]\.mlp_ratio\[0\]: got 0.3",
+        ),
+        ({"width": (12,), "mlp_ratio": (1.25,)}, r"small: ArchConfig\.stages\[1\]\.width: got 12"),
+        ({"window": (3,)}, r"small: ArchConfig\.stages\[1\]\.window: got 3"),
+        ({"stride": 3}, r"small: ArchConfig\.stages\[1\]\.stride: got 3"),
+    ],
+)
+def test_errors_name_stage_and_field(change, message):
+    stages = list(SMALL.stages)
+    stages[1] = dataclasses.replace(stages[1], **change)
+    with pytest.raises(SpaceError, match=message):
+        SMALL.replace(stages=tuple(stages))
+
+
+def test_each_dimension_says_who_chooses():
+    scopes = {d.name: d.scope(SMALL.stages[1]) for d in STAGE_DIMENSIONS}
+    of_stage = {n for n, scope in scopes.items() if scope is Scope.STAGE}
+    assert of_stage == {"blocks", "width", "depth", "window"}
+    assert {n for n, scope in scopes.items() if scope is Scope.BLOCK} == {"heads", "mlp_ratio"}
+
+
+def test_every_dimension_of_stages_is_documented():
+    rows = (pathlib.Path(__file__).parents[3] / "docs" / "search.md").read_text().splitlines()
+    for d in STAGE_DIMENSIONS:
+        (row,) = [r.split(" | ") for r in rows if r.startswith(f"| stage `{d.name}`")]
+        moves = f"{d.limits[0]:g} to {d.limits[1]:g}" if d.limits else "-"
+        assert row[1] == d.scope(SMALL.stages[1]).value
+        assert all(f"`{mask.name}`" in row[2] for mask in d.masks)
+        assert row[3].strip(" |") == moves
+
+
+def test_census_of_a_space_of_stages():
+    free, rng = CostModel(Target(), streamed=False), np.random.default_rng(98)
+    some = [free.cost(SMALL.arch(SMALL.sample(rng))) for _ in range(50)]
+    limits = [int(np.median([getattr(c, n) for c in some])) for n in ("sram_bytes", "flash_bytes")]
+    model = CostModel(Target(sram_bytes=limits[0], flash_bytes=limits[1]), streamed=False)
+    census = take_census(SMALL, model)
+    assert census.drawn
+    rng = np.random.default_rng(99)
+    fits = np.mean([model.cost(SMALL.arch(SMALL.sample(rng))).fits for _ in range(300)])
+    assert 0 < census.fit_both < census.total
+    noise = 1.96 * np.sqrt(fits * (1 - fits) / 300)
+    assert census.fit_both / census.total == pytest.approx(
+        fits, abs=1.5 * (census.interval + noise)
+    )
+    largest = model.cost(SMALL.arch(census.largest))
+    assert largest.fits
+    configs = [SMALL.sample(rng) for _ in range(100)]
+    costs = [model.cost(SMALL.arch(c)) for c in configs]
+    assert all(cost.params <= largest.params for cost in costs if cost.fits)
+    least = model.cost(SMALL.arch(census.least_flash)).constant_bytes
+    assert all(least <= cost.constant_bytes for cost in costs)
+
+
+def test_each_stage_moves_for_itself():
+    """Errors that fall with the first stage's width and rise with the last one's heads."""
+    rng = np.random.default_rng(3)
+    configs = [SMALL.sample(rng) for _ in range(120)]
+    measured = []
+    for config in configs:
+        values = values_of(config)
+        error = 0.5 - 0.02 * values["stage0.width"] + 0.1 * values["stage2.heads/mean"]
+        measured.append(Measured(values, error))
+    evolved = evolve_once(SMALL, measured, 30)
+    moves = {d.name: (d.before, d.after) for d in evolved.dimensions}
+    assert moves["stage0.width"] == ((8, 12), (12, 16))
+    assert moves["stage2.heads"] == ((1, 2), (1,))
+    assert evolved.after.stages[1].width == SMALL.stages[1].width
+    assert [d.name for d in dimensions(SMALL)] == list(moves)
+    assert "stage0.width 8,12" in describe_space(SMALL)
