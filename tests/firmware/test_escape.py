@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from converter.compile.c_text import utf8_string
 from firmware.escape import c_comment, c_string, cmake_argument
 
 TEXTS = (
@@ -43,7 +44,8 @@ def test_a_comment_stays_one(text):
 
 
 def test_strings_reach_the_program(tmp_path):
-    lines = "".join(f"  fwrite({c_string(t)}, 1, sizeof {c_string(t)}, stdout);\n" for t in TEXTS)
+    literals = [*map(c_string, TEXTS), *map(utf8_string, TEXTS)]
+    lines = "".join(f"  fwrite({s}, 1, sizeof {s}, stdout);\n" for s in literals)
     source = tmp_path / "strings.c"
     source.write_text(f"#include <stdio.h>\nint main(void) {{\n{lines}  return 0;\n}}\n")
     program = tmp_path / "strings"
@@ -51,7 +53,7 @@ def test_strings_reach_the_program(tmp_path):
     subprocess.run(["gcc", *flags, str(source), "-o", str(program)], check=True)
     output = subprocess.run([str(program)], capture_output=True, check=True).stdout
     shown = ["".join(c if " " <= c <= "~" else "?" for c in text) for text in TEXTS]
-    assert output.decode().split("\0")[:-1] == shown
+    assert output.decode().split("\0")[:-1] == [*shown, *TEXTS]
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")

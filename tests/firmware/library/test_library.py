@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 import subprocess
@@ -16,7 +17,9 @@ from converter.runtimes import open_runtime
 from converter.tflite import parse
 from firmware import export
 from firmware.library.library import WARNINGS
+from firmware.library.weights import weights_source
 from tests.firmware.library import models
+from toolchain import host_c
 
 EXAMPLE = Path(export.__file__).parents[1] / "examples" / "two_models"
 CALLERS = Path(__file__).with_name("callers.cc")
@@ -51,7 +54,17 @@ def exported(folder: Path, model: bytes, name: str) -> Path:
     file = folder / f"{name}.tflite"
     file.write_bytes(model)
     out = folder / name
-    export.main([f"--model={file}", "--format=library", f"--name={name}", f"--out={out}"])
+    words = [
+        "--format=library",
+        f"--name={name}",
+        f"--out={out}",
+        f"--json={folder / 'report.json'}",
+    ]
+    export.main([f"--model={file}", *words])
+    memory = json.loads((folder / "report.json").read_text())["memory"]
+    header = (out / "include" / f"{name}.h").read_text()
+    for key in ("arena_bytes", "stack_bytes", "weights_bytes"):
+        assert f"#define {name.upper()}_{key.upper()} {memory[key]}u\n" in header
     return out
 
 
@@ -242,3 +255,39 @@ def test_nothing_of_this_machine_is_in_the_library(foreign):
             assert "VIT_MODEL" not in text
             assert "@" not in text or path.suffix in (".S", ".md")
             assert "SPDX-License-Identifier: Apache-2.0" in text or path.suffix == ".md"
+
+
+def test_two_versions_of_the_kernels_are_said(foreign):
+    """CMake, its commands that make targets replaced, with kernels of another version there."""
+    lists = foreign.folder / "sums" / "CMakeLists.txt"
+    made = ("project", "add_library", "set_target_properties", "target_include_directories",
+            "target_compile_options", "target_link_libraries")  # fmt: skip
+    script = foreign.folder / "versions.cmake"
+    stubs = "".join(f"function({name})\nendfunction()\n" for name in made)
+    for there, warned in (("", False), ("vit_kernels_01234567", True)):
+        head = f"set_property(GLOBAL PROPERTY VIT_KERNELS {there})\n{stubs}"
+        script.write_text(head + lists.read_text())
+        done = subprocess.run(["cmake", "-P", script], capture_output=True, text=True, check=True)
+        assert ("export all models with one version" in " ".join(done.stderr.split())) == warned
+
+
+@pytest.mark.parametrize(
+    ("external", "define", "section"),
+    [(True, "", ".extflash.net_weights"), (False, "", ".rodata"),
+     (False, '-DNET_WEIGHTS_SECTION=".mine"', ".mine"),
+     (True, '-DNET_WEIGHTS_SECTION=".mine"', ".mine")],
+)  # fmt: skip
+def test_constants_lie_in_their_section(tmp_path, external, define, section):
+    content = bytes(range(256)) * 3
+    source = tmp_path / "net_weights.c"
+    source.write_text(weights_source("net", "net_model_weights", content, external))
+    flags = [*WARNINGS, "-Werror", "-std=c11", *([define] if define else [])]
+    object_file = tmp_path / "net_weights.o"
+    subprocess.run([host_c().path, *flags, "-c", source, "-o", object_file], check=True)
+    out = tmp_path / "section.bin"
+    subprocess.run(["objcopy", "-O", "binary", "-j", section, object_file, out], check=True)
+    assert out.read_bytes() == content
+    shown = subprocess.run(["objdump", "-h", "-j", section, object_file], capture_output=True,
+                           text=True, check=True).stdout  # fmt: skip
+    alignment = int(re.search(r"2\*\*(\d+)", shown)[1])
+    assert alignment >= 4
