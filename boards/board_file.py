@@ -220,6 +220,8 @@ def load_board(path: Path) -> Board:
       OSError: it can not be read.
     """
     where = _where(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{where}: a folder, pipe or device, expected a file; see {DOCUMENT}")
     with path.open("rb") as stream:
         content = stream.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:

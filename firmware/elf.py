@@ -15,6 +15,7 @@ from elftools.elf.sections import Section, SymbolTableSection
 
 from boards import Board, Region
 from firmware.errors import FirmwareError
+from tflm_vit.files import reading
 
 _SHF_ALLOC = 2
 _SHF_EXECINSTR = 4
@@ -78,7 +79,7 @@ class Elf:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as stream:
+            with reading(path, "an ELF file", FirmwareError), path.open("rb") as stream:
                 self._read(ELFFile(stream))
         except OSError as error:
             raise FirmwareError(f"cannot read {path}: {error.strerror}") from None

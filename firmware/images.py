@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from converter.contract import Contract, Stated, chosen, input_range, quantized, stated_by
-from converter.tflite import parse
+from converter.tflite import parse, read_model
 from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
-from keras_models.datasets.images import fit_image
+from keras_models.datasets.images import FORMATS, fit_image
 from tflm_vit.files import naming, reading
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
@@ -42,7 +42,10 @@ class ImageFile:
         assert self.path is not None
         height, width, channels = self.shape
         # As the data sets of training and evaluation are read: the same file, the same pixels.
-        with reading(self.path, "an image", FirmwareError), Image.open(self.path) as image:
+        with (
+            reading(self.path, "an image", FirmwareError),
+            Image.open(self.path, formats=FORMATS) as image,
+        ):
             return fit_image(image, (height, width), channels)
 
 
@@ -70,7 +73,7 @@ class InputSteps:
         scale, zero_point = model.input_scale, model.input_zero_point
         got = input_range(scale, zero_point, -128, 127)
         with naming(file) if file else contextlib.nullcontext():
-            stated = stated_by(parse(Path(file).read_bytes())) if file else Stated()
+            stated = stated_by(parse(read_model(file))) if file else Stated()
             contract = chosen(given, stated, got, model.image_channels, model.classes)
         return cls(contract, scale, zero_point)
 

@@ -21,7 +21,7 @@ from converter.compile import (
 from converter.compile.interface import row_bytes
 from converter.footprint import auto_room, static_extent
 from converter.plan import Plan
-from converter.tflite import parse
+from converter.tflite import parse, read_model
 from firmware.build_elf import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError
@@ -43,7 +43,7 @@ def named_model(path: str) -> Iterator[bytes]:
     Raises:
       OSError: the file can not be read.
     """
-    content = Path(path).read_bytes()
+    content = read_model(path)
     try:
         yield content
     except ModelError as error:

@@ -17,6 +17,7 @@ import types
 from typing import Any
 
 from keras_models.arch import ArchConfig
+from keras_models.hdf5_sizes import expect_weights
 from keras_models.layers import is_keras_3
 from keras_models.parts import ArchError
 from keras_models.presets import PRESETS
@@ -26,7 +27,7 @@ from keras_models.staged import Architecture, StagedConfig, is_staged_json
 from keras_models.staged_presets import STAGED_PRESETS
 from keras_models.training.checkpoint import CHECKPOINT_FILE
 from keras_models.vit import build_vit, random_weights
-from tflm_vit.files import reading
+from tflm_vit.files import FileError, read_text, reading
 
 ARCH_FILE = "arch.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -64,9 +65,8 @@ def resolve_network(preset_or_path: str) -> Network:
 def _kind_of(path: str) -> type[Network]:
     """By the file's content; a file that cannot be read is left to `ArchConfig` to report."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError):
+        text = read_text(path)
+    except (OSError, FileError):
         return ArchConfig
     if is_resnet_json(text):
         return ResNetConfig
@@ -179,6 +179,7 @@ def load_weights(model: Any, path: str) -> Any:
     if not os.path.isfile(path):
         raise ModelNotFoundError(f"{path}: no such weights file")
     with reading(path, f"weights of {model.name!r}", ModelNotFoundError):
+        expect_weights(path)
         model.load_weights(path)
     return model
 

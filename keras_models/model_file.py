@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from keras_models.datasets.normalization import OWN, Normalization
+from keras_models.hdf5_sizes import expect_keras, expect_weights
 from tflm_vit.failures import DAMAGE, reason
 from tflm_vit.files import reading
 
@@ -124,6 +125,8 @@ def _keras_model(path: str, kind: str) -> Any:
     """The model, by Keras 3, or by Keras 2 (tf_keras) where that wrote it."""
     import keras
 
+    with reading(path, f"{kind} of a whole model", ModelFileError):
+        (expect_keras if kind == KERAS else expect_weights)(path)
     first: Exception | None = None
     for module in (keras, _tf_keras()):
         if module is None:

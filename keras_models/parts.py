@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tflm_vit.files import FileError, read_text
+
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 STEM_ACTIVATIONS = ("relu", "gelu", "none")
 POOLS = ("mean", "cls")
@@ -289,12 +291,11 @@ def check_ranks(field: str, ranks: object, block: TransformerBlock, attention: s
 def load_json(path: str | os.PathLike[str], parse: Callable[[str], Config]) -> Config:
     """What `parse` makes of a file's text; its errors name the file."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = read_text(path)
     except OSError as error:
         raise ArchError(f"{os.fspath(path)}: cannot read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ArchError(f"{os.fspath(path)}: not a text file: {error}") from error
+    except FileError as error:
+        raise ArchError(str(error)) from error
     try:
         return parse(text)
     except ArchError as error:

@@ -13,7 +13,7 @@ import json
 import os
 from typing import Any
 
-from tflm_vit.files import parse_json, write_atomic
+from tflm_vit.files import parse_json, read_text, write_atomic
 
 KIND = "resnet"
 
@@ -112,8 +112,7 @@ class ResNetConfig:
     def load(cls, path: str | os.PathLike[str]) -> ResNetConfig:
         """Reads what `save` wrote; errors name the file."""
         try:
-            with open(path, encoding="utf-8") as file:
-                return cls.from_json(file.read())
+            return cls.from_json(read_text(path))
         except ResNetError as error:
             raise ResNetError(f"{os.fspath(path)}: {error}") from error
 

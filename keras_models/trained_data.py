@@ -12,7 +12,7 @@ import os
 from keras_models.datasets import DATASETS, DatasetError
 from keras_models.datasets.identity import Identity, recorded_in
 from keras_models.load import TRAIN_FILE, expect_trained_directory, trained_directory
-from tflm_vit.files import parse_json
+from tflm_vit.files import FileError, parse_json, read_text
 
 CHOICES = f"--dataset={'|'.join(DATASETS)}"
 
@@ -64,8 +64,7 @@ def recorded_identity(model: str) -> Identity | None:
     if directory is None:
         return None
     try:
-        with open(os.path.join(directory, TRAIN_FILE), encoding="utf-8") as file:
-            return recorded_in(parse_json(file.read()))
+        return recorded_in(parse_json(read_text(os.path.join(directory, TRAIN_FILE))))
     except (OSError, ValueError):
         return None  # nothing that could be compared; who needs the record reports it
 
@@ -79,8 +78,7 @@ def recorded_classes(model: str) -> tuple[str, ...]:
 def _recorded(path: str, also: str) -> str:
     """What training wrote down."""
     try:
-        with open(path, encoding="utf-8") as file:
-            tree = parse_json(file.read())
+        tree = parse_json(read_text(path))
     except FileNotFoundError as error:
         raise DatasetError(
             f"{path}: no such file, so what the network was trained on is not known: give "
@@ -88,6 +86,8 @@ def _recorded(path: str, also: str) -> str:
         ) from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot read: {error.strerror}") from error
+    except FileError as error:
+        raise DatasetError(f"{error}; give {CHOICES}{also}") from error
     except ValueError as error:
         raise DatasetError(f"{path}: {error}; give {CHOICES}{also}") from error
     name = tree.get("dataset") if isinstance(tree, dict) else None

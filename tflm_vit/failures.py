@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import struct
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     EOFError,
     RecursionError,
     OverflowError,
+    csv.Error,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,

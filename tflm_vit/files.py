@@ -8,7 +8,9 @@ import errno
 import json
 import math
 import os
+import stat
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -16,7 +18,8 @@ from tflm_vit import leftovers
 from tflm_vit.failures import failure_line, is_damage, reason
 
 _PARTIAL = ".partial-"
-_JSON_LIMIT_BYTES = 256 * 2**20  # far above any file of this toolkit
+_TEXT_LIMIT_BYTES = 256 * 2**20  # far above any file of this toolkit
+_ARCHIVE_FREE_BYTES = 1 << 20  # of what an archive may unpack to beyond its own size
 
 
 class FileError(ValueError):
@@ -37,6 +40,8 @@ def reading(
       OSError: with the name of the file; it is missing, or cannot be read.
     """
     name = os.fspath(path)
+    if os.path.exists(name) and not os.path.isdir(name):
+        _expect_content(name)
     try:
         yield
     except Exception as found:
@@ -65,6 +70,62 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise FileError(f"{name}: {line}") from found
 
 
+def _expect_content(name: str) -> int:
+    """Bytes of a file that can be read to an end: no folder, pipe, socket or device.
+
+    Raises:
+      OSError: with the file's name.
+    """
+    found = os.stat(name)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "got a folder, expected a file", name)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.ENXIO, "got a pipe, socket or device, expected a file", name)
+    return found.st_size
+
+
+def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
+    """The content of a file whose size is looked at before it is read.
+
+    Raises:
+      OSError: with the name of the file; it cannot be read, or is no file.
+      FileError: it has more than `most` bytes.
+    """
+    name = os.fspath(path)
+    size = _expect_content(name)
+    if size > most:
+        raise FileError(f"{name}: got {size} bytes, expected at most {most}")
+    with open(name, "rb") as file:
+        return file.read(most)
+
+
+def read_text(path: str | os.PathLike[str], most: int = _TEXT_LIMIT_BYTES) -> str:
+    """The same for UTF-8 text.
+
+    Raises:
+      OSError: as `read_bytes`. FileError: too large, or no text; its message begins with the name.
+    """
+    try:
+        return read_bytes(path, most).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{os.fspath(path)}: not a text file: {error}") from error
+
+
+def checked_archive(path: str | os.PathLike[str]) -> str:
+    """The path of a zip archive of numbers, which NumPy and Keras store as they are.
+
+    Raises:
+      ValueError: its entries unpack to more than the file has. zipfile.BadZipFile: damaged.
+    """
+    name = os.fspath(path)
+    size = _expect_content(name)
+    with zipfile.ZipFile(name) as archive:
+        unpacked = sum(info.file_size for info in archive.infolist())
+    if unpacked > size + _ARCHIVE_FREE_BYTES:
+        raise ValueError(f"its entries unpack to {unpacked} bytes, the file has {size}")
+    return name
+
+
 def read_json(
     path: str | os.PathLike[str], what: str = "", error: type[Exception] = FileError
 ) -> Any:
@@ -75,9 +136,8 @@ def read_json(
       error: it is not JSON, nested too deeply, or too large; see `reading`.
     """
     with reading(path, what, error):
-        size = os.stat(path).st_size
-        if size > _JSON_LIMIT_BYTES:
-            raise ValueError(f"got {size} bytes, expected at most {_JSON_LIMIT_BYTES}")
+        if (size := os.stat(path).st_size) > _TEXT_LIMIT_BYTES:
+            raise ValueError(f"got {size} bytes, expected at most {_TEXT_LIMIT_BYTES}")
         with open(path, encoding="utf-8") as file:
             return parse_json(file.read())
 
@@ -113,15 +173,25 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _expect_text(name: str) -> None:
+    """HDF5, TensorFlow and generated text take names of files as UTF-8 alone."""
+    if any("\ud800" <= c <= "\udfff" for c in name):
+        raise FileError(f"{name}: got a name that is not UTF-8, expected one that is")
+
+
 def expect_writable(*paths: str | None) -> None:
-    """Raises OSError for a file that could not be written; before the work, not after it.
+    """Refuses a file that could not be written; before the work, not after it.
 
     Args:
       paths: files to be written later; None and "" are passed over. Missing folders are made.
+
+    Raises:
+      OSError: it cannot be written. FileError: its name is no UTF-8.
     """
     for path in paths:
         if not path:
             continue
+        _expect_text(path)
         if os.path.isdir(path):
             raise IsADirectoryError(0, "got a folder, expected the name of a file", path)
         folder = os.path.dirname(os.path.abspath(path))
@@ -132,6 +202,7 @@ def expect_writable(*paths: str | None) -> None:
 
 def expect_writable_folder(path: str) -> None:
     """Raises OSError for a folder that could not be made or written into; makes nothing."""
+    _expect_text(path)
     existing = os.path.abspath(path)
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)

@@ -12,6 +12,7 @@ A defect of this toolkit is none of these: its traceback is shown.
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import select
@@ -66,6 +67,8 @@ def _about(path: str, body: Callable[[], None]) -> None:
 
 def end(name: str, body: Callable[[], None]) -> None:
     """Runs a body; what it raises becomes the end of the process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with interrupt.raising():
             body()

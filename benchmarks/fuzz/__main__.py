@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.fuzz.campaign import Counts, campaign, valid
 from benchmarks.fuzz.corpus import pieces
 from benchmarks.versions import versions_of
+from converter.tflite import read_model
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
@@ -54,7 +55,7 @@ def _body() -> None:
     files = sorted(Path(FLAGS.cases).glob("*.tflite"))
     if not files:
         raise ValueError(f"{FLAGS.cases}: got no .tflite files, expected some to mutate")
-    corpus = valid(pieces(path.read_bytes() for path in files))
+    corpus = valid(pieces(read_model(path) for path in files))
     counts = campaign(corpus, range(FLAGS.seed, FLAGS.seed + FLAGS.mutants))
     summary = _summary(counts, len(corpus))
     for name, value in summary.items():

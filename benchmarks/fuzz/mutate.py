@@ -14,7 +14,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from benchmarks.fuzz import mutate_bytes, mutate_file
+from benchmarks.fuzz import mutate_bytes, mutate_file, mutate_own
 from converter.tflite.schema import FILE_IDENTIFIER, OPCODE_NAMES, TYPE_NAMES, schema
 
 Rng = random.Random
@@ -253,6 +253,15 @@ _ALL = (*MUTATIONS, *mutate_file.MUTATIONS)
 _BYTES_SHARE = 0.2  # of the mutants, those whose bytes are changed after all else
 
 
+def _is_own(tree: Any) -> bool:
+    """Whether the file has fused operators or a plan."""
+    return bool(tree.metadata) or any(op.customOptions is not None for op in _ops(tree))
+
+
+def _ops(tree: Any) -> list[Any]:
+    return _list(tree.subgraphs[0].operators)
+
+
 def mutant(content: bytes, seed: int) -> tuple[str, bytes] | None:
     """(what was changed, the bytes), or None where the change cannot be written at all."""
     rng = Rng(seed)
@@ -261,7 +270,8 @@ def mutant(content: bytes, seed: int) -> tuple[str, bytes] | None:
         changed = change(rng, content)
         return None if changed == content else (change.__name__, changed)
     tree = unpack(content)
-    changes = [rng.choice(_ALL) for _ in range(1 if rng.random() < 0.8 else 2)]
+    every = (*_ALL, *mutate_own.MUTATIONS) if _is_own(tree) else _ALL
+    changes = [rng.choice(every) for _ in range(1 if rng.random() < 0.8 else 2)]
     try:
         for one in changes:
             one(rng, tree)

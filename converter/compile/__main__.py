@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converter.compile.compiler import CompiledModel, compile_model
+from converter.tflite import read_model
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, expect_writable_folder, write_json
 from tflm_vit.run import run
@@ -33,7 +34,7 @@ def _figures(model: CompiledModel) -> list[tuple[str, int]]:
 def _run() -> None:
     expect_writable_folder(_OUT.value)
     expect_writable(_JSON.value)
-    content = Path(_MODEL.value).read_bytes()
+    content = read_model(_MODEL.value)
     model = compile_model(content, external_weights=_WEIGHTS_IN.value == "external")
     model.write(Path(_OUT.value))
     for name, value in _figures(model):

@@ -79,7 +79,10 @@ def read_labels(path: str) -> tuple[str, ...]:
         if len(content) > _MAX_LABELS_BYTES:
             raise ContractError(f"more than {_MAX_LABELS_BYTES} bytes")
         text = content.decode("utf-8-sig")
-        return clean_names(text.rstrip().splitlines())
+        names = clean_names(text.rstrip().splitlines())
+        if not names:
+            raise ContractError("got no class names, expected one a line")
+        return names
 
 
 def chosen(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from converter.runtimes import (
     entry_of,
     open_runtime,
 )
-from converter.tflite import TfliteError
+from converter.tflite import TfliteError, read_model
 from keras_models.datasets import DATASETS, Dataset, DatasetError, Split, load_dataset
 from keras_models.datasets.identity import expect_same_classes
 from keras_models.load import resolve_arch, resolve_model
@@ -94,7 +93,7 @@ class _File:
 
     @classmethod
     def read(cls, path: str) -> _File:
-        content = Path(path).read_bytes()
+        content = read_model(path)
         try:
             ends = ends_of(content)
             return cls(path, content, ends, contract_of(content, _CONTRACT.given()))

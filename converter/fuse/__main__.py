@@ -7,14 +7,13 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from converter.contract import ContractFlags, rewritten
 from converter.fuse.pipeline import fuse_model
 from converter.fuse.probe_images import probe_images
 from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
-from converter.tflite import TfliteError, parse
+from converter.tflite import TfliteError, parse, read_model
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic
 from tflm_vit.run import run
@@ -86,7 +85,7 @@ def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
 def _run() -> None:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
-    plain = Path(_MODEL.value).read_bytes()
+    plain = read_model(_MODEL.value)
     given, signature = _CONTRACT.given(), _SIGNATURE.value or None
     probes = probe_images(plain, _IMAGES.value, given, signature) if _IMAGES.value else None
     plain = rewritten(plain, given)

@@ -78,11 +78,12 @@ def _run() -> None:
     """Reports; raises when the model is over a budget."""
     expect_writable(_JSON.value, _PNG.value, _HTML.value, _CSV.value)
     path = Path(_MODEL.value)
-    found = inspect_model(path.read_bytes(), _STREAMED.value)
+    content = tflite.read_model(path)
+    found = inspect_model(content, _STREAMED.value)
     budgets = _budgets(found)
     for heading, rows in tables(found, budgets):
         print(f"{heading}\n\n{text_table(rows)}\n")
-    print(text(verdicts(tflite.parse(path.read_bytes()).graph)))
+    print(text(verdicts(tflite.parse(content).graph)))
     arena = f"{found.memory.arena_bytes:,} bytes of arena"
     _write_files(found, budgets, f"{path.name}: {arena}")
     failure = over_budget(found, budgets)

@@ -13,13 +13,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from converter.plan import heuristic, minimalloc_csv, planner
 from converter.plan.model import plan_model
 from converter.plan.problem import Placement, PlanError, PlanRegion, Problem
+from converter.tflite import read_model
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, naming, write_atomic, write_json
+from tflm_vit.files import expect_writable, naming, read_text, write_atomic, write_json
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("plan", __doc__)
@@ -68,11 +68,7 @@ def _figures(problem: Problem, placement: Placement, seconds: float) -> Figures:
 
 
 def _plan_csv() -> tuple[Problem, Placement, bytes]:
-    try:
-        text = Path(_PROBLEM.value).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise PlanError("not a text file") from error
-    problem = minimalloc_csv.reads(text, _ALIGNMENT.value)
+    problem = minimalloc_csv.reads(read_text(_PROBLEM.value), _ALIGNMENT.value)
     problem = dataclasses.replace(problem, regions=(PlanRegion("memory", _ARENA.value),))
     placement = planner.place(problem, _TIME_LIMIT.value, _SEED.value)
     return problem, placement, minimalloc_csv.writes(problem, placement.offsets).encode()
@@ -80,7 +76,7 @@ def _plan_csv() -> tuple[Problem, Placement, bytes]:
 
 def _plan_tflite() -> tuple[Problem, Placement, bytes]:
     planned = plan_model(
-        Path(_MODEL.value).read_bytes(),
+        read_model(_MODEL.value),
         _STREAMED.value,
         _ARENA.value,
         _TIME_LIMIT.value,

@@ -32,7 +32,8 @@ def load_samples(path: str, count: int, seed: int) -> Floats:
       QuantizeError: no such array of real numbers.
     """
     with reading(path, "a .npy file", QuantizeError):
-        values = np.load(path, allow_pickle=False)
+        # Mapped: what is not drawn is not read, what the file does not hold is not allocated.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(values, np.ndarray) or values.ndim < 2 or values.dtype.kind not in "fiu":
         raise QuantizeError(f"{path}: expected one array of numbers [samples, ...] (numpy.save)")
     if len(values) > count:

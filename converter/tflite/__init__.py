@@ -12,7 +12,7 @@ from converter.tflite.model import (
     Tensor,
     TfliteError,
 )
-from converter.tflite.reader import load, parse
+from converter.tflite.reader import load, parse, read_model
 from converter.tflite.view import GraphView
 from converter.tflite.writer import save, serialize
 from tflm_vit.files import write_atomic
@@ -30,6 +30,7 @@ __all__ = [
     "TfliteError",
     "load",
     "parse",
+    "read_model",
     "save",
     "serialize",
     "write_atomic",

@@ -49,7 +49,7 @@ def quantization_of(
 def check_edges(
     tensors: tuple[Tensor, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]
 ) -> None:
-    """Inputs are activations, and each is named once; so are outputs."""
+    """Inputs are activations. Each input and output is named once, and has one scale or none."""
     for kind, places in (("input", inputs), ("output", outputs)):
         twice = [i for i, count in Counter(places).items() if count > 1]
         if twice:
@@ -58,6 +58,13 @@ def check_edges(
         if tensors[i].is_constant or tensors[i].is_variable:
             raise TfliteError(
                 f"got graph input {tensors[i].name!r} that has a value, expected an activation"
+            )
+    for i in (*inputs, *outputs):
+        found = tensors[i].quantization
+        if found is not None and len(found.scale) > 1:
+            raise TfliteError(
+                f"got {len(found.scale)} scales of {tensors[i].name!r}, an input or output of the "
+                "graph, expected one"
             )
 
 

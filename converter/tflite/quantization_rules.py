@@ -8,6 +8,7 @@ functions of tensorflow/lite/kernels and of TFLM, and the TFLite 8-bit quantizat
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ class Operands:
     outputs: tuple[Tensor, ...]
     options: Any
 
-    @property
+    @functools.cached_property
     def quantized(self) -> tuple[Tensor, ...]:
         """Operands of the small integer types."""
         present = [t for t in (*self.inputs, *self.outputs) if t is not None]

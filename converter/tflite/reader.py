@@ -8,6 +8,7 @@ ai-edge-quantizer writes large ones; TFLM would take those for activations).
 from __future__ import annotations
 
 import dataclasses
+import os
 import struct
 from typing import Any
 
@@ -37,9 +38,10 @@ from converter.tflite.schema import (
 )
 from converter.tflite.self_difference import without_self_differences
 from converter.tflite.signatures import check_no_calls, chosen_subgraph, text
-from converter.tflite.sizes import check_sizes, check_tensor_bytes
+from converter.tflite.sizes import MAX_FILE_BYTES, check_sizes, check_tensor_bytes
 from converter.tflite.static_shapes import STATIC_HINT, resolved
 from converter.tflite.verifier import verify
+from tflm_vit.files import read_bytes
 
 # What the generated classes raise on bytes that are no valid flatbuffer.
 _PARSE_ERRORS = (
@@ -63,11 +65,20 @@ _NOT_READ = {
 }
 
 
+def read_model(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a `.tflite`, for `parse`.
+
+    Raises:
+      OSError: with the name of the file; it cannot be read, or is a folder, a pipe, a device.
+      FileError: it has more than `sizes.MAX_FILE_BYTES`.
+    """
+    return read_bytes(path, MAX_FILE_BYTES)
+
+
 def load(path: str) -> Model:
     """Reads a file; see `parse`. A missing or unreadable file is named in the TfliteError."""
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = read_model(path)
     except OSError as error:
         raise TfliteError(f"{path}: cannot read: {error.strerror}") from error
     try:

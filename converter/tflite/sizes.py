@@ -16,6 +16,7 @@ import numpy as np
 from converter.tflite.model import TfliteError
 from converter.tflite.schema import schema
 
+MAX_FILE_BYTES = 1 << 29  # several times the flash of any board
 MAX_TENSOR_BYTES = 1 << 30  # TFLM and the kernels compute sizes in int
 _SHARING = 16  # times the file's size
 _FREE_BYTES = 1 << 16

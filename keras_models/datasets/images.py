@@ -15,6 +15,8 @@ from tflm_vit.files import reading
 
 Size = int | tuple[int, int]  # a side in pixels, or (height, width)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# Pillow looks at the content, and starts another program for some kinds of it.
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "PPM")
 # MCUFormer: the shorter side is scaled to 256 for a 240 pixel crop.
 RESIZE_RATIO = 256 / 240
 _SIXTEEN_BITS = 65535
@@ -89,7 +91,7 @@ def read_image(path: str, size: Size, channels: int) -> Images:
     from PIL import Image
 
     # Too many pixels are mostly a damaged size.
-    with reading(path, "an image", DatasetError), Image.open(path) as file:
+    with reading(path, "an image", DatasetError), Image.open(path, formats=FORMATS) as file:
         file.load()
         return fit_image(file, size, channels)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tflm_vit.files import parse_json, reading
+from tflm_vit.files import checked_archive, parse_json, reading
 
 CHECKPOINT_FILE = "checkpoint.npz"
 
@@ -61,7 +61,7 @@ def save_checkpoint(path: str, model: Any, progress: Progress) -> None:
 
 def read_progress(path: str) -> Progress:
     """The checkpoint's description, without touching a model."""
-    with reading(path, "a checkpoint", CheckpointError), np.load(path) as data:
+    with reading(path, "a checkpoint", CheckpointError), np.load(checked_archive(path)) as data:
         found = Progress(**parse_json(str(data["progress"])))
         if not isinstance(found.epochs_done, int) or not isinstance(found.history, list):
             raise ValueError("its progress is none of a training")
@@ -76,7 +76,7 @@ def restore_checkpoint(path: str, model: Any) -> Progress:
     """
     progress = read_progress(path)
     model.optimizer.build(model.trainable_variables)
-    with reading(path, "a checkpoint", CheckpointError), np.load(path) as data:
+    with reading(path, "a checkpoint", CheckpointError), np.load(checked_archive(path)) as data:
         for prefix, variables in (
             ("weight", model.weights),
             ("optimizer", model.optimizer.variables),

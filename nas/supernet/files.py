@@ -12,7 +12,7 @@ import numpy as np
 from keras_models.datasets.identity import Identity, recorded_in
 from keras_models.load import expect_ended
 from nas.space import SearchSpace, SpaceError
-from tflm_vit.files import read_json, reading, write_atomic
+from tflm_vit.files import checked_archive, read_json, reading, write_atomic
 
 if TYPE_CHECKING:
     from nas.supernet.net import Supernet  # imports TensorFlow, which not every command waits for
@@ -70,7 +70,8 @@ def load_supernet(directory: str) -> Supernet:
     net.build()
     path = os.path.join(directory, WEIGHTS_FILE)
     try:
-        with reading(path, f"the weights of {net.space.name}", SpaceError), np.load(path) as data:
+        what = f"the weights of {net.space.name}"
+        with reading(path, what, SpaceError), np.load(checked_archive(path)) as data:
             for weight in net.weights:
                 value = data[weight.path.replace("/", "|")]
                 if value.shape != tuple(weight.shape):

@@ -28,7 +28,11 @@ ROOMS = (
     "tflm_custom_ops",
 )
 # Processes that others of ours start, no commands.
-NO_COMMAND = {"converter.runtimes.tflm.abi_probe", "benchmarks.fuzz.litert_child"}
+NO_COMMAND = {
+    "converter.runtimes.tflm.abi_probe",
+    "benchmarks.fuzz.command_child",
+    "benchmarks.fuzz.litert_child",
+}
 KINDS = ("string", "boolean", "integer", "number", "enum", "words", "repeated", "files")
 
 

@@ -7,6 +7,7 @@ import signal
 import struct
 import zipfile
 
+import numpy as np
 import pytest
 
 from tflm_vit import files, leftovers
@@ -138,3 +139,48 @@ def test_a_message_that_names_the_file_is_left_alone():
 def test_defects_while_reading_are_not_hidden():
     with pytest.raises(ZeroDivisionError), files.reading("x.json"):
         raise ZeroDivisionError
+
+
+def test_what_has_no_end_is_no_file(tmp_path):
+    """A pipe would be waited for, a device read for ever."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for path in (str(pipe), "/dev/zero", str(tmp_path), str(loop)):
+        for read in (lambda p: files.read_bytes(p, 10), files.read_text, files.checked_archive):
+            with pytest.raises(OSError) as found:
+                read(path)
+            assert found.value.filename == path
+    for path in (str(pipe), "/dev/zero"):
+        with pytest.raises(OSError, match="a pipe, socket or device"), files.reading(path):
+            pytest.fail("entered")
+
+
+def test_a_size_is_looked_at_before_it_is_read(tmp_path):
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    for read in (lambda p: files.read_bytes(p, 1 << 29), files.read_text, files.read_json):
+        with pytest.raises(files.FileError, match=f"^{path}: got 1099511627776 bytes"):
+            read(path)
+    (tmp_path / "few").write_bytes(b"abc")
+    assert files.read_bytes(tmp_path / "few", 3) == b"abc"
+    with pytest.raises(files.FileError, match="got 3 bytes, expected at most 2"):
+        files.read_bytes(tmp_path / "few", 2)
+
+
+def test_an_archive_of_numbers_does_not_unpack_to_more_than_it_has(tmp_path):
+    good, bomb = tmp_path / "good.npz", tmp_path / "bomb.npz"
+    np.savez(good, a=np.zeros(1 << 20))
+    assert files.checked_archive(good) == str(good)
+    np.savez_compressed(bomb, a=np.zeros(1 << 20))
+    with pytest.raises(ValueError, match="its entries unpack to 8388"):
+        files.checked_archive(bomb)
+
+
+def test_a_name_that_is_no_text_is_refused_before_the_work(tmp_path):
+    path = os.path.join(tmp_path, os.fsdecode(b"\xff"))
+    for expect in (files.expect_writable, files.expect_writable_folder):
+        with pytest.raises(files.FileError, match="not UTF-8"):
+            expect(path)

@@ -39,7 +39,7 @@ def conv(k: Known) -> Shape:
     expect_images(k, x)
     expect_images(k, weights)
     depth = weights[3]
-    fits = depth > 0 and x[3] % depth == 0 and weights[0] % (x[3] // depth or 1) == 0
+    fits = x[3] > 0 and depth > 0 and x[3] % depth == 0 and weights[0] % (x[3] // depth or 1) == 0
     expect(fits, f"got weights {list(weights)} for {list(x)}")
     expect_bias(k, weights[0])
     return (x[0], *rows_columns(k, x, (weights[1], weights[2]), True), weights[0])
@@ -73,7 +73,7 @@ def transpose_conv(k: Known) -> Shape:
         window_size(n, kernel, step, 1, o.padding)
         for n, kernel, step in zip(shape[1:3], weights[1:3], (o.strideH, o.strideW), strict=True)
     )
-    fits = weights[3] == x[3] and shape[0] == x[0] and shape[3] == weights[0] and back == x[1:3]
+    fits = weights[3] == x[3] > 0 and shape[0] == x[0] and shape[3] == weights[0] and back == x[1:3]
     expect(fits, f"got output {shape}, weights {list(weights)} for {list(x)}")
     expect_bias(k, weights[0], 3)
     return tuple(shape)

@@ -132,7 +132,7 @@ FAULTS: dict[str, tuple[Callable[[Tree], None], str]] = {
     ),
     "several scales of an operand": (
         _set(
-            lambda t: _input(t, ADD, 1).quantization,
+            lambda t: _input(t, ADD, 0).quantization,
             scale=[0.1] * 6,
             zeroPoint=[0] * 6,
             quantizedDimension=2,
@@ -182,6 +182,10 @@ FAULTS: dict[str, tuple[Callable[[Tree], None], str]] = {
     "graph output twice": (
         lambda t: t.subgraphs[0].outputs.append(t.subgraphs[0].outputs[0]),
         "twice",
+    ),
+    "graph output with several scales": (
+        lambda t: t.subgraphs[0].outputs.append(_op(t, FC).inputs[1]),
+        "6 scales of",
     ),
     "graph input with a value": (
         lambda t: t.subgraphs[0].inputs.append(_op(t, FC).inputs[1]),
@@ -322,6 +326,19 @@ def test_a_vector_that_many_tables_share_is_walked_once() -> None:
     started = time.process_time()
     verify(bytes(b.Output()))
     assert time.process_time() - started < 5
+
+
+def test_an_operator_of_thousands_of_operands_is_checked_in_linear_time() -> None:
+    """Looking at all of them once for each of them took a quarter of a minute."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(size=(1, 1)))
+    content = g.finish(g.concatenation([x, x], 1))
+    tree = unpack(content)
+    _op(tree, 0).inputs = [0] * 10_000
+    _output(tree, 0).shape = [1, 10_000]
+    started = time.process_time()
+    parse(pack(tree))
+    assert time.process_time() - started < 2
 
 
 def test_bytes_that_many_tables_share_are_counted_before_they_are_unpacked() -> None:
