@@ -40,8 +40,8 @@ from tflm_vit.run import run, typed_command
 
 POINTS = Path(__file__).parents[2] / "docs" / "results" / "instruction_points.json"
 HELD_OUT = 4  # one of so many operators, the first ones
-CONVOLUTIONS = 8  # one of so many is a convolution, ...
-WINDOWS = 16  # ... or attention on windows of a grid
+CONVOLUTIONS = 8  # one of so many is a convolution
+WINDOWS = 16  # for so many operators one more is attention on windows of a grid
 BIN = 0.005  # of a histogram
 
 FLAGS = flags.FlagSet("fit", __doc__)
@@ -114,8 +114,6 @@ def operator_case(op: Params, rng: np.random.Generator, values: int = 0) -> Case
 def random_case(seed: int, number: int) -> Case:
     """Number ``number`` of those of a seed."""
     rng = np.random.default_rng([seed, number])
-    if number % WINDOWS == 1:
-        return operator_case(random_windows(rng), rng)
     if number % CONVOLUTIONS:
         return operator_case(random_op(rng), rng)
     convolution, scratch = random_convolution(rng)
@@ -126,12 +124,18 @@ def random_case(seed: int, number: int) -> Case:
     )
 
 
+def windows_case(seed: int, number: int) -> Case:
+    """Attention on windows, of numbers behind those of `random_case`."""
+    rng = np.random.default_rng([seed, number])
+    return operator_case(random_windows(rng), rng)
+
+
 def measure(points: int, seed: int) -> list[Point]:
-    """Random operators on the emulated core; the same seed gives the same ones."""
+    """Random operators on the emulated core, windows last; a seed gives the same ones."""
     machine = conv_instructions.machine()
     found = []
-    for number in tqdm(range(points), unit="operator", disable=None):
-        case = random_case(seed, number)
+    for number in tqdm(range(points + points // WINDOWS), unit="operator", disable=None):
+        case = (random_case if number < points else windows_case)(seed, number)
         found.append(Point(case.kind, case.work, case.run(machine)))
     return found
 
@@ -168,7 +172,7 @@ def _body() -> None:
     expect_writable(_OUT.value)
     expect_writable(_TABLE.value)
     points = measure(_OPERATORS.value, _SEED.value)
-    held_out = points[: len(points) // HELD_OUT]
+    held_out = points[: _OPERATORS.value // HELD_OUT]
     costs = fit(points[len(held_out) :])
     made = {
         "command": typed_command("benchmarks.kernels.fit"),

@@ -99,9 +99,14 @@ def _relative(rng: Rng, op: Attention) -> Attention:
 
 
 def _windows(rng: Rng) -> Params:
-    """On windows of a grid, rolled or not, with one of the biases."""
+    """On windows of a grid, rolled or not, with one of the biases; heads may share keys."""
     side, down, across = (int(rng.integers(1, most)) for most in (9, 6, 6))
-    width, heads, head_dim = _between(rng, 8, 160), int(rng.integers(1, 7)), _between(rng, 4, 48)
+    width, key_heads, head_dim = (
+        _between(rng, 8, 160),
+        int(rng.integers(1, 5)),
+        _between(rng, 4, 48),
+    )
+    heads = key_heads * int(rng.integers(1, 3))
     kind = BiasKind(rng.choice([BiasKind.NONE, BiasKind.FULL, BiasKind.RELATIVE, BiasKind.MASK]))
     keys = side * side
     count = {
@@ -110,8 +115,17 @@ def _windows(rng: Rng) -> Params:
         BiasKind.RELATIVE: heads * (2 * side - 1) ** 2,
         BiasKind.MASK: keys * keys,
     }[kind]
+    plain = attention.weightless(
+        keys * down * across,
+        width,
+        heads,
+        head_dim,
+        bits=_bits(rng),
+        key_heads=key_heads,
+        value_dim=head_dim if rng.random() < 0.5 else _between(rng, 4, 48),
+    )
     return dataclasses.replace(
-        attention.weightless(keys * down * across, width, heads, head_dim, bits=_bits(rng)),
+        plain,
         key_tokens=keys,
         grid_height=side * down,
         grid_width=side * across,

@@ -37,7 +37,7 @@ from tflm_custom_ops.ops import (
 )
 from tflm_custom_ops.ops.attention.params import BiasKind
 from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
-from tflm_custom_ops.ops.parts import NormPlace
+from tflm_custom_ops.ops.parts import NormKind, NormPlace
 from tflm_custom_ops.ops.schema import Array, Field, Status, Word64, fields_of
 from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.limits import LIMITS, MAX_EXPANSION
@@ -179,13 +179,19 @@ def attention(
     head_dim: int | None = None,
     rank: int | None = None,
     bits: int | None = None,
+    key_heads: int | None = None,
+    value_dim: int | None = None,
     extreme: bool = False,
 ) -> Attention:
-    """An attention block; ``rank`` 0 makes every projection dense."""
+    """An attention block; ``rank`` 0 makes every projection dense.
+
+    Keys and values have as many heads, and values the width, of queries where that is left out.
+    """
     t = _pick(rng, tokens, 1, 40)
     d = _pick(rng, embed_dim, 1, 48)
     h = _pick(rng, heads, 1, 4)
     dh = _pick(rng, head_dim, 1, 24)
+    kh, dv = key_heads or h, value_dim or dh
     r = int(rng.choice([0, 0, rng.integers(1, 17)])) if rank is None else rank
     b = int(rng.choice([8, 16])) if bits is None else bits
     shared = bool(r and rng.random() < 0.3)
@@ -214,9 +220,11 @@ def attention(
         residual=residual(rng, b, extreme),
         norm=norm(rng, d, extreme),
         q=q,
-        k=projection(rng, h * dh, d, rank=r, down=down, low=-127, extreme=extreme),
-        v=projection(rng, h * dh, d, rank=r, down=down, extreme=extreme),
-        out=projection(rng, d, h * dh, rank=r, bits=b, headroom=True, extreme=extreme),
+        key_heads=kh,
+        value_dim=dv,
+        k=projection(rng, kh * dh, d, rank=r, down=down, low=-127, extreme=extreme),
+        v=projection(rng, kh * dv, d, rank=r, down=down, extreme=extreme),
+        out=projection(rng, d, h * dv, rank=r, bits=b, headroom=True, extreme=extreme),
     )
 
 
@@ -235,7 +243,7 @@ def relative(op: Attention, rng: Rng, *, extreme: bool = False) -> Attention:
         relative_distance=far,
         relative_keys=int8_values(rng, (entries, op.head_dim), extreme, low=-127),
         relative_key_shift=int(rng.integers(0, 12)),
-        relative_values=int8_values(rng, (op.head_dim, entries), extreme),
+        relative_values=int8_values(rng, (op.value_dim, entries), extreme),
         relative_value_shift=int(rng.integers(0, 12)),
         score_shift=op.score_shift if extreme else largest_shift,
         score_multiplier=max(1 << 15, op.score_multiplier),
@@ -280,7 +288,14 @@ def any_attention(rng: Rng, *, extreme: bool = False) -> Attention:
 
     `attention` itself has neither: golden data are drawn with it.
     """
-    op = attention(rng, extreme=extreme)
+    if rng.random() < 0.3:
+        kh, dv = int(rng.integers(1, 4)), int(rng.integers(1, 20))
+        heads = kh * int(rng.integers(1, 4))
+        op = attention(rng, heads=heads, key_heads=kh, value_dim=dv, extreme=extreme)
+    else:
+        op = attention(rng, extreme=extreme)
+    if rng.random() < 0.25:
+        op = dataclasses.replace(op, norm=by_rms(op.norm))
     if op.residual.bits == 8 and rng.random() < 0.25:
         x = op.residual
         stream = x if rng.integers(2) else Residual(8, x.zero_point, 0, 0)
@@ -405,6 +420,17 @@ def mlp(
     )
 
 
+def any_mlp(rng: Rng, *, extreme: bool = False) -> Mlp:
+    """An MLP block behind a LayerNorm or an RMSNorm; golden data are drawn with `mlp`."""
+    op = mlp(rng, extreme=extreme)
+    return dataclasses.replace(op, norm=by_rms(op.norm)) if rng.random() < 0.3 else op
+
+
+def by_rms(norm: Norm | None) -> Norm | None:
+    """The norm with RMSNorm's statistics."""
+    return None if norm is None else dataclasses.replace(norm, kind=NormKind.RMS)
+
+
 def layer_norm(
     rng: Rng,
     *,
@@ -514,7 +540,7 @@ def any_patch_embed(rng: Rng, *, extreme: bool = False) -> PatchEmbed:
 GENERATORS = {
     OpKind.PATCH_EMBED: any_patch_embed,
     OpKind.ATTENTION: any_attention,
-    OpKind.MLP: mlp,
+    OpKind.MLP: any_mlp,
     OpKind.LAYER_NORM: layer_norm,
     OpKind.GELU: gelu,
     OpKind.LINEAR: linear_op,

@@ -20,26 +20,29 @@
   }
 #endif
 
-static void int8_to_wide(const VitNorm* p, const int8_t* restrict x, int16_t* restrict out) {
+static void int8_to_wide(const VitNorm* p, int32_t zero_point, const int8_t* restrict x,
+                         int16_t* restrict out) {
   const int32_t d = p->features;
-  const VitNormalizer n = vit_normalizer(p, vit_norm_sums_int8(x, d));
+  const VitNormalizer n =
+      vit_normalizer(p, vit_norm_sums_of(p, vit_norm_sums_int8(x, d), zero_point));
   NORMALIZE(int16_t, vit_dsp_normalize_8_tile, vit_wide_at(d - 1))
 }
 
+// int16 streams have zero point 0.
 static void int16_to_wide(const VitNorm* p, const int16_t* restrict x, int16_t* restrict out) {
   const int32_t d = p->features;
-  const VitNormalizer n = vit_normalizer(p, vit_norm_sums_int16(x, d));
+  const VitNormalizer n = vit_normalizer(p, vit_norm_sums_of(p, vit_norm_sums_int16(x, d), 0));
   NORMALIZE(int16_t, vit_dsp_normalize_16_tile, vit_wide_at(d - 1))
 }
 
-void vit_norm_rows(const VitNorm* p, const void* x, int32_t bits, VitRows out) {
+void vit_norm_rows(const VitNorm* p, const void* x, const VitResidual* stream, VitRows out) {
   for (int32_t r = 0; r < out.rows; ++r) {
-    const void* row = vit_stream_row(x, bits, r, p->features);
+    const void* row = vit_stream_row(x, stream->bits, r, p->features);
     int16_t* to = vit_wide_row(out, r);
-    if (bits == 16) {
+    if (stream->bits == 16) {
       int16_to_wide(p, (const int16_t*)row, to);
     } else {
-      int8_to_wide(p, (const int8_t*)row, to);
+      int8_to_wide(p, stream->zero_point, (const int8_t*)row, to);
     }
   }
   vit_pad_rows(out, p->features);

@@ -65,6 +65,16 @@ static VitNormSums vit_norm_sums_int16(const int16_t* x, int32_t d) {
   return (VitNormSums){sum, square_sum};
 }
 
+// The sums that make LayerNorm's statistics those of RMSNorm: it subtracts S1 / D, so that
+// S1' = D z subtracts the zero point z, and D S2' - S1'^2 = D sum (x - z)^2 gives
+// S2' = S2 - 2 z S1 + 2 D z^2.
+static inline VitNormSums vit_norm_sums_of(const VitNorm* p, VitNormSums s, int32_t zero_point) {
+  if (p->kind != kVitNormKindRms) return s;
+  const int64_t z = zero_point;
+  const int32_t d = p->features;
+  return (VitNormSums){d * zero_point, s.square_sum - 2 * z * s.sum + 2 * d * z * z};
+}
+
 // Largest q with q * q <= v; v in [2^30, 2^32), so q has 16 bits.
 static uint32_t vit_norm_square_root(uint32_t v) {
   uint32_t q = 0x8000, remainder = v - 0x40000000u;

@@ -51,7 +51,7 @@ static void read_residual(VitReader* r, VitResidual* p) {
 
 static void read_norm(VitReader* r, VitNorm* p) {
   p->features = vit_read_in(r, 1, VIT_MAX_EMBED_DIM, kVitBadDimension);
-  p->kind = vit_read_in(r, 0, 0, kVitBadValue);
+  p->kind = vit_read_in(r, 0, 1, kVitBadValue);
   p->gamma = (const int32_t*)vit_read_array(r, p->features, 4);
   p->beta = (const int32_t*)vit_read_array(r, p->features, 4);
   p->epsilon = vit_read64_in(r, 49, kVitBadValue);
@@ -158,9 +158,9 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
     vit_expect(r, vit_is_exp_table(p->exp_table, p->key_tokens), kVitBadValue);
   }
   p->key_heads = vit_read_in(r, 1, VIT_MAX_HEAD_FEATURES, kVitBadDimension);
-  vit_expect(r, p->key_heads == p->heads, kVitBadValue);
+  vit_expect(r, (int64_t)p->heads % p->key_heads == 0, kVitBadDimension);
   p->value_dim = vit_read_in(r, 1, VIT_MAX_HEAD_DIM, kVitBadDimension);
-  vit_expect(r, p->value_dim == p->head_dim, kVitBadValue);
+  vit_expect(r, (int64_t)p->heads * p->value_dim <= VIT_MAX_HEAD_FEATURES, kVitBadDimension);
   p->causal = vit_read_in(r, 0, 1, kVitBadValue);
   p->norm_place = vit_read_in(r, 0, 2, kVitBadValue);
   vit_expect(r, p->norm_place != 1, kVitBadValue);
@@ -239,15 +239,15 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
   read_projection(r, 8, &p->k);
   vit_expect(r, (p->k.rank > 0 ? p->k.down.in_features : p->k.up.in_features) == p->embed_dim,
              kVitBadDimension);
-  vit_expect(r, p->k.up.out_features == (int64_t)p->heads * p->head_dim, kVitBadDimension);
+  vit_expect(r, p->k.up.out_features == (int64_t)p->key_heads * p->head_dim, kVitBadDimension);
   read_projection(r, 8, &p->v);
   vit_expect(r, (p->v.rank > 0 ? p->v.down.in_features : p->v.up.in_features) == p->embed_dim,
              kVitBadDimension);
-  vit_expect(r, p->v.up.out_features == (int64_t)p->heads * p->head_dim, kVitBadDimension);
+  vit_expect(r, p->v.up.out_features == (int64_t)p->key_heads * p->value_dim, kVitBadDimension);
   read_projection(r, p->residual.bits, &p->out);
   vit_expect(r,
              (p->out.rank > 0 ? p->out.down.in_features : p->out.up.in_features) ==
-                 (int64_t)p->heads * p->head_dim,
+                 (int64_t)p->heads * p->value_dim,
              kVitBadDimension);
   vit_expect(r, p->out.up.out_features == p->embed_dim, kVitBadDimension);
   vit_expect(r, p->k.up.out_min >= -127, kVitBadValue);
@@ -316,6 +316,7 @@ VitStatus vit_parse_layer_norm(const uint8_t* options, size_t options_bytes, con
   p->pool_zero_point = vit_read_in(r, -128, 127, kVitBadValue);
   read_norm(r, &p->norm);
   vit_expect(r, p->norm.features == p->embed_dim, kVitBadDimension);
+  vit_expect(r, p->norm.kind == 0, kVitBadValue);
   return vit_reader_finish(r);
 }
 

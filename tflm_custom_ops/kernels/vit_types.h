@@ -123,10 +123,11 @@ typedef struct {
   int32_t shift;
 } VitResidual;
 
-// Integer LayerNorm: int32 `gamma` and `beta` of shape `[embed_dim]`, int64 epsilon. 6 words.
+// Integer LayerNorm or RMSNorm: int32 `gamma` and `beta` of shape `[embed_dim]`, int64 epsilon. 6
+// words.
 typedef struct {
   int32_t features;
-  int32_t kind;          // 0; VitNormKind
+  int32_t kind;          // 0 or 1; VitNormKind
   const int32_t* gamma;  // [features]
   const int32_t* beta;   // [features]
   int64_t epsilon;
@@ -156,7 +157,7 @@ typedef struct {
   int32_t context_zero_point;
   int32_t shared_down;    // 1: q, k and v share one `down`
   int32_t key_tokens;     // that see each other: all, or those of a window
-  int32_t key_heads;      // of keys and values
+  int32_t key_heads;      // of keys and values; each serves heads // key_heads neighbours
   int32_t value_dim;      // of values
   int32_t causal;         // 1: no key after the query
   int32_t norm_place;     // VitNormPlace

@@ -127,25 +127,26 @@ class NormPlace(enum.IntEnum):
     """Where a block normalizes; the values are part of the file format."""
 
     BEFORE = 0  # x + f(norm(x))
-    AFTER = 1  # norm(x + f(x)); no kernels yet
-    ABSENT = 2  # x + f(x); no kernels yet
+    AFTER = 1  # norm(x + f(x)); no kernels
+    ABSENT = 2  # x + f(x)
 
 
 class NormKind(enum.IntEnum):
     """What a normalization computes; the values are part of the file format."""
 
     LAYER = 0
-    RMS = 1  # no kernels yet inside blocks
+    RMS = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Norm(Struct):
-    """Integer LayerNorm: int32 ``gamma`` and ``beta`` of shape ``[embed_dim]``, int64 epsilon."""
+    """Integer LayerNorm or RMSNorm: int32 ``gamma`` and ``beta`` of shape ``[embed_dim]``, int64
+    epsilon."""
 
     C_TYPE: ClassVar[str] = "VitNorm"
 
     features: Annotated[int, dimension("MAX_EMBED_DIM")] = dataclasses.field(init=False)
-    kind: Annotated[NormKind, Word(choices=(NormKind.LAYER,), doc="VitNormKind")] = (
+    kind: Annotated[NormKind, Word(choices=(NormKind.LAYER, NormKind.RMS), doc="VitNormKind")] = (
         dataclasses.field(default=NormKind.LAYER, kw_only=True)
     )
     gamma: Annotated[Int32Array, Array("int32_t", ("features",), section="LayerNorm")]

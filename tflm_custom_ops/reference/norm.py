@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer LayerNorm (docs/operators.md, LayerNorm; Ba et al. 2016)."""
+"""Integer LayerNorm and RMSNorm (docs/operators.md, LayerNorm; Ba et al. 2016; Zhang and Sennrich
+2019)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tflm_custom_ops.ops.parts import Norm
+from tflm_custom_ops.ops.parts import Norm, NormKind
 from tflm_custom_ops.reference.requant import Int64Array, check_int32, mulh
 
 
@@ -27,10 +28,18 @@ def variance_to_reciprocal(variance: int) -> tuple[int, int]:
     return ((2**32 - 1) // q) << 13, 9 - e
 
 
-def normalize(p: Norm, x: ArrayLike) -> Int64Array:
-    """int8 values (as int64) ``[tokens, embed_dim]`` of x int8 or int16."""
+def normalize(p: Norm, x: ArrayLike, zero_point: int = 0) -> Int64Array:
+    """int8 values (as int64) ``[tokens, embed_dim]`` of x int8 or int16.
+
+    Args:
+      zero_point: of x; LayerNorm does not depend on it.
+    """
     x = np.asarray(x, np.int64)
     d = x.shape[1]
+    if p.kind is NormKind.RMS:
+        centred = x - zero_point
+        variance = d * (centred * centred).sum(axis=1) + p.epsilon
+        return scaled_rows(d * centred, variance, p.gamma, p.beta, "RMSNorm")
     s1 = x.sum(axis=1)
     variance = d * (x * x).sum(axis=1) - s1 * s1 + p.epsilon
     return scaled_rows(d * x - s1[:, None], variance, p.gamma, p.beta, "LayerNorm")

@@ -62,3 +62,12 @@ def test_the_recorded_operators_are_counted_so_today(points):
     machine = conv_instructions.machine()
     for number in OPERATORS[:12]:
         assert fit.random_case(points["seed"], number).run(machine) == points["counts"][number]
+
+
+def test_windows_of_a_grid_that_the_fit_has_not_seen(points):
+    """Rolled or not, with any bias, heads that share keys, values of another width."""
+    first, machine = len(points["counts"]), conv_instructions.machine()
+    cases = [fit.windows_case(points["seed"], number) for number in range(first, first + 16)]
+    errors = [abs(case.work.instructions / case.run(machine) - 1) for case in cases]
+    assert np.mean(errors) < 0.012
+    assert max(errors) < 0.035

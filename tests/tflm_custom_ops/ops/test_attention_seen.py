@@ -16,15 +16,18 @@ from tflm_custom_ops import host_library
 from tflm_custom_ops.ops import (
     Attention,
     LayerNorm,
+    Linear,
     OptionsError,
     Pool,
+    Projection,
     Residual,
     decode,
     encode,
     run_reference,
 )
 from tflm_custom_ops.ops.attention.params import BiasKind
-from tflm_custom_ops.ops.parts import NormPlace
+from tflm_custom_ops.ops.parts import NormKind, NormPlace
+from tflm_custom_ops.ops.rms_norm.params import RmsNorm
 from tflm_custom_ops.reference.softmax import MASKED
 
 shapes = settings(max_examples=12, deadline=None, derandomize=True)
@@ -107,18 +110,68 @@ def test_relative_tables_of_one_vector_change_nothing(tokens, seed):
 
 
 @pytest.mark.parametrize("added", [True, False])
-def test_without_a_norm_it_is_what_follows_a_layer_norm(added):
+@pytest.mark.parametrize("kind", list(NormKind))
+def test_without_a_norm_it_is_what_follows_one(added, kind):
     rng = np.random.default_rng(2)
     op = generators.attention(rng, tokens=7, embed_dim=16, heads=2, head_dim=7, bits=8)
     apart = Residual(8, op.residual.zero_point, 0, 0)
     x = generators.random_input(op, rng)
     norm = LayerNorm(7, 16, 8, Pool.NONE, 0, 0, 0, op.norm)
+    if kind is NormKind.RMS:
+        inner = dataclasses.replace(op.norm, kind=kind, beta=np.full(16, 256 * 3 + 128, np.int32))
+        op = dataclasses.replace(op, norm=inner)
+        norm = RmsNorm(7, 16, 8, op.residual.zero_point, 3, inner.gamma, inner.epsilon)
     bare = dataclasses.replace(op, norm=None, norm_place=NormPlace.ABSENT, residual=apart)
     h = run_reference(norm, x)
     assert np.array_equal(result(bare, h), result(dataclasses.replace(op, residual=apart), x))
     if added:
         with_x = dataclasses.replace(bare, residual=op.residual)
         assert not np.array_equal(result(with_x, h), result(bare, h))
+
+
+def repeated(layer: Linear, heads: int, shared: int) -> Linear:
+    """Each head's outputs ``shared`` times."""
+    order = np.arange(layer.out_features).reshape(heads, 1, -1)
+    order = np.repeat(order, shared, axis=1).reshape(-1)
+    return dataclasses.replace(layer, weights=layer.weights[order], bias=layer.bias[order],
+                               multiplier=layer.multiplier[order])  # fmt: skip
+
+
+@shapes
+@given(tokens=st.integers(1, 20), key_heads=st.integers(1, 3), shared=st.integers(1, 3),
+       value_dim=st.integers(1, 12), rank=st.sampled_from([0, 4]), seed=st.integers(0, 1000),
+       one=st.booleans())  # fmt: skip
+def test_heads_that_share_keys_and_values(tokens, key_heads, shared, value_dim, rank, seed, one):
+    """As if each had its own, of the same weights."""
+    rng = np.random.default_rng(seed)
+    heads = key_heads * shared
+    op = generators.attention(rng, tokens=tokens, embed_dim=10, heads=heads, head_dim=5,
+                              key_heads=key_heads, value_dim=value_dim, rank=rank)  # fmt: skip
+    op = dataclasses.replace(op, heads_at_a_time=1 if one else heads)
+    x = generators.random_input(op, rng)
+    k, v = (dataclasses.replace(p, up=repeated(p.up, key_heads, shared)) for p in (op.k, op.v))
+    own = dataclasses.replace(op, key_heads=heads, k=k, v=v)
+    assert np.array_equal(result(op, x), result(own, x))
+
+
+def test_values_that_no_output_reads_change_nothing():
+    """A width of 7 for values of which the output projection reads 4 is one of 4."""
+    rng = np.random.default_rng(6)
+    op = generators.attention(rng, tokens=9, embed_dim=12, heads=2, head_dim=5, value_dim=7, rank=0)
+    weights = op.out.up.weights.copy().reshape(12, 2, 7)
+    weights[:, :, 4:] = 0
+    read = np.arange(14).reshape(2, 7)[:, :4].reshape(-1)
+
+    def layer(p: Linear, **changes) -> Projection:
+        return Projection(dataclasses.replace(p, **changes))
+
+    wide = dataclasses.replace(op, out=layer(op.out.up, weights=weights.reshape(12, 14)))
+    v = layer(op.v.up, weights=op.v.up.weights[read], bias=op.v.up.bias[read],
+              multiplier=op.v.up.multiplier[read])  # fmt: skip
+    out = layer(op.out.up, weights=weights[:, :, :4].reshape(12, 8))
+    narrow = dataclasses.replace(op, value_dim=4, v=v, out=out)
+    x = generators.random_input(op, rng)
+    assert np.array_equal(result(wide, x), result(narrow, x))
 
 
 def test_a_head_has_its_own_bias():

@@ -64,7 +64,7 @@ def test_earlier_versions_are_refused_with_the_remedy(kind):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("key_tokens", 7), ("key_heads", 1), ("value_dim", 5), ("norm_place", 1),
+        ("key_tokens", 7), ("norm_place", 1),
         ("window", 2), ("bias_kind", 2), ("bias_kind", 3),
         ("bias_shift", 1), ("relative_key_shift", 2),
         ("relative_value_shift", 2),
@@ -84,6 +84,12 @@ def test_a_grid_without_what_it_is_for_is_refused(field, value):
     assert refused(op, word_offset(type(op), field), value) is Status.BAD_DIMENSION
 
 
+@pytest.mark.parametrize(("field", "value"), [("key_heads", 1), ("value_dim", 5)])
+def test_projections_of_other_heads_are_refused(field, value):
+    op = attention()
+    assert refused(op, word_offset(type(op), field), value) is Status.BAD_DIMENSION
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("norm_place", 1), ("gate", 1), ("gate_multiplier", 5), ("gate_shift", 1)],
@@ -93,8 +99,8 @@ def test_an_mlp_beyond_todays_kernels_is_refused(field, value):
     assert refused(op, word_offset(type(op), field), value) is Status.BAD_VALUE
 
 
-def test_normalization_by_rms_inside_a_block_is_refused():
-    op = mlp()
+def test_normalization_by_rms_is_another_operator_than_layer_norm():
+    op = generators.layer_norm(np.random.default_rng(1))
     word = word_offset(type(op), "norm") + word_offset(type(op.norm), "kind")
     assert refused(op, word, 1) is Status.BAD_VALUE
 

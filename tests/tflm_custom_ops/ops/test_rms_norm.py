@@ -54,18 +54,11 @@ def test_a_token_of_zeros_gives_the_zero_point():
     assert np.array_equal(run_reference(op, np.full((2, 8), 17, np.int8)), np.full((2, 8), -40))
 
 
-def rms_norm(g, x, gamma):
-    """As Keras writes it; without gamma where it is None."""
-    squares = g.mean(g.mul(x, x), -1)
-    normalized = g.mul(x, g.rsqrt(g.add(squares, g.constant(np.full((1,), EPSILON)))))
-    return normalized if gamma is None else g.mul(normalized, g.constant(gamma))
-
-
 def plain_model(with_gamma, offset=False):
     rng = np.random.default_rng(4)
     g = PlainGraph(np.random.default_rng(5))
     x = token_input(g, TOKENS, WIDTH)
-    y = rms_norm(g, x, rng.normal(1.0, 0.3, WIDTH) if with_gamma else None)
+    y = g.rms_norm(x, rng.normal(1.0, 0.3, WIDTH) if with_gamma else None)
     if offset:
         y = g.add(y, g.constant(rng.normal(0.0, 0.5, WIDTH)))
     return g, x, g.linear(y, 16)

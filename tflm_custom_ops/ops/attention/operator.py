@@ -66,9 +66,14 @@ class AttentionOperator(FusedOperator[Attention]):
 
     @property
     def _heads(self) -> int:
-        """Heads whose keys and values exist at a time."""
+        """Heads at a time."""
         p = self.params
         return p.heads if p.heads_at_a_time == p.heads else 1
+
+    @property
+    def _key_heads(self) -> int:
+        """Heads of keys and values that exist at a time."""
+        return self.params.key_heads if self._heads == self.params.heads else 1
 
     @functools.cached_property
     def _row_bytes(self) -> int:
@@ -85,8 +90,12 @@ class AttentionOperator(FusedOperator[Attention]):
     def kept_bytes(self) -> int:
         """Keys and values that exist at a time."""
         p = self.params
-        keys = even(p.key_tokens) * even(p.head_dim) * self._heads
-        return align(keys) + align(p.head_dim * self._token_stride * self._heads)
+        keys = even(p.key_tokens) * even(p.head_dim) * self._key_heads
+        return align(keys) + self._value_bytes
+
+    @property
+    def _value_bytes(self) -> int:
+        return align(self.params.value_dim * self._token_stride * self._key_heads)
 
     @functools.cached_property
     def _base_bytes(self) -> int:
@@ -94,7 +103,7 @@ class AttentionOperator(FusedOperator[Attention]):
         p = self.params
         if self._heads > 1:
             return self.kept_bytes
-        return self.kept_bytes + align(p.key_tokens * (p.heads - 1) * p.head_dim)
+        return self.kept_bytes + align(p.key_tokens * (p.heads - 1) * p.value_dim)
 
     @property
     def _window_bytes(self) -> int:
@@ -229,14 +238,15 @@ class AttentionOperator(FusedOperator[Attention]):
     def schedule_cost(self) -> Schedule:
         """Projections, LayerNorm (again for each round of heads), scores and context."""
         p = self.params
-        rounds = p.heads // p.heads_at_a_time  # how often low-rank halves repeat
+        rounds = p.heads // self._heads  # how often low-rank halves repeat
         keys = self.key_value_rows
         tiles = ((p.q, p.token_tile), (p.out, p.token_tile), (p.k, keys), (p.v, keys))
         traffic = sum(cost.weight_traffic(x, p.key_tokens, tile) for x, tile in tiles)
         passes = -(-p.key_tokens // p.token_tile)
-        for x in (p.q, p.k, p.v):
+        key_rounds = p.key_heads // self._key_heads
+        for x, often in ((p.q, rounds), (p.k, key_rounds), (p.v, key_rounds)):
             if x.down is not None:
-                traffic += (rounds - 1) * int(x.down.weights.size) * passes
+                traffic += (often - 1) * int(x.down.weights.size) * passes
         return Schedule(p.windows * traffic, self.work.instructions)
 
     @property
@@ -244,16 +254,17 @@ class AttentionOperator(FusedOperator[Attention]):
         """Keys and values, a tile's rows and exponentials, and the waiting context."""
         p, heads, rows = self.params, self._heads, self._tile_rows
         rounds, count = p.heads // heads, tiles(p.key_tokens, p.token_tile)
-        base, channels = self.kept_bytes, heads * p.head_dim
-        values = align(p.head_dim * self._token_stride * heads)
+        key_rounds, shared = p.key_heads // self._key_heads, p.heads // p.key_heads
+        base, values, channels = self.kept_bytes, self._value_bytes, heads * p.head_dim
         calls = count * tiles(rows, self.score_rows)
         key_rows = self.key_value_rows
-        filled = tiles(p.key_tokens, key_rows) * rounds
+        filled = tiles(p.key_tokens, key_rows) * key_rounds
+        passes = shared if heads == 1 else 1
         found = [
-            Stream(0, base - values, rounds, calls),
-            Stream(base - values, values, rounds, count * tiles(rows, SLICE_ROWS)),
-            *of_layer(base, key_rows, p.k, filled, channels),
-            *of_layer(base, key_rows, p.v, filled, channels),
+            Stream(0, base - values, key_rounds, calls * passes),
+            Stream(base - values, values, key_rounds, count * tiles(rows, SLICE_ROWS) * passes),
+            *of_layer(base, key_rows, p.k, filled, self._key_heads * p.head_dim),
+            *of_layer(base, key_rows, p.v, filled, self._key_heads * p.value_dim),
             *of_layer(base, rows, p.q, count * rounds, channels),
             *of_layer(base, rows, p.out, count),
             Stream(
@@ -266,7 +277,7 @@ class AttentionOperator(FusedOperator[Attention]):
                 base + self._before_exponentials,
                 area(rows, self._token_stride, 2),
                 count * p.heads,
-                1 + tiles(p.head_dim, TRIPLE),
+                1 + tiles(p.value_dim, TRIPLE),
             ),
         ]
         if context := self._base_bytes - base:
@@ -317,7 +328,7 @@ class AttentionOperator(FusedOperator[Attention]):
         if p.shared_down and p.k.down is not None:
             weights -= 2 * int(p.k.down.weights.size)
         seen = p.key_tokens + p.relative_entries
-        return p.tokens * weights + 2 * p.tokens * seen * p.features
+        return p.tokens * (weights + seen * p.heads * (p.head_dim + p.value_dim))
 
     def _stored(self) -> list[int]:
         """A shared `down` stands in the blob once."""
@@ -377,15 +388,19 @@ def weightless(
     out_rank: int = 0,
     shared_down: bool = False,
     grid: TokenGrid | None = None,
+    key_heads: int = 0,
+    value_dim: int = 0,
 ) -> Attention:
     """A block of these sizes without weights, to be planned but not run.
 
     Args:
       grid: that the tokens form, where their places matter.
     """
-    inner = heads * head_dim
     fields = {} if grid is None else grid.fields(heads, head_dim)
-    q, k, v = (projection(embed_dim, inner, qkv_rank) for _ in range(3))
+    key_heads, value_dim = key_heads or heads, value_dim or head_dim
+    q = projection(embed_dim, heads * head_dim, qkv_rank)
+    k = projection(embed_dim, key_heads * head_dim, qkv_rank)
+    v = projection(embed_dim, key_heads * value_dim, qkv_rank)
     return Attention(
         *(tokens, embed_dim, heads, head_dim, 1, heads),
         score_multiplier=1 << 28,
@@ -394,11 +409,13 @@ def weightless(
         context_numerator=1 << 48,
         context_zero_point=0,
         shared_down=shared_down,
+        key_heads=key_heads,
+        value_dim=value_dim,
         residual=Residual(bits, 0, 1 << 30, 2),
         norm=norm(embed_dim),
         q=q,
         k=dataclasses.replace(k, up=dataclasses.replace(k.up, out_min=-127)),
         v=v,
-        out=projection(inner, embed_dim, out_rank),
+        out=projection(heads * value_dim, embed_dim, out_rank),
         **fields,
     )

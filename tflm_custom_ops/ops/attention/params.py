@@ -160,13 +160,17 @@ class Attention(Params):
         int,
         dimension(
             "MAX_HEAD_FEATURES",
-            checks=(_only("key_heads == heads"),),
-            doc="of keys and values",
+            checks=(Check("heads % key_heads == 0"),),
+            doc="of keys and values; each serves heads // key_heads neighbours",
         ),
     ] = dataclasses.field(default=0, kw_only=True)
     value_dim: Annotated[
         int,
-        dimension("MAX_HEAD_DIM", checks=(_only("value_dim == head_dim"),), doc="of values"),
+        dimension(
+            "MAX_HEAD_DIM",
+            checks=(Check("heads * value_dim <= MAX_HEAD_FEATURES"),),
+            doc="of values",
+        ),
     ] = dataclasses.field(default=0, kw_only=True)
     causal: Annotated[bool, Word(0, 1, doc="1: no key after the query")] = dataclasses.field(
         default=False, kw_only=True
@@ -337,14 +341,14 @@ class Attention(Params):
         ),
     ]
     q: Annotated[Projection, _projection("embed_dim", "heads * head_dim", "8", "q")]
-    k: Annotated[Projection, _projection("embed_dim", "heads * head_dim", "8", "k")]
-    v: Annotated[Projection, _projection("embed_dim", "heads * head_dim", "8", "v")]
+    k: Annotated[Projection, _projection("embed_dim", "key_heads * head_dim", "8", "k")]
+    v: Annotated[Projection, _projection("embed_dim", "key_heads * value_dim", "8", "v")]
     out: Annotated[
         Projection,
         Part(
             {"bits": "residual.bits"},
             checks=(
-                Check("out.in_features == heads * head_dim"),
+                Check("out.in_features == heads * value_dim"),
                 Check("out.out_features == embed_dim"),
                 # Keys are packed in pairs like weights.
                 Check("k.up.out_min >= -127", Status.BAD_VALUE),
@@ -361,7 +365,7 @@ class Attention(Params):
         ),
     ]
 
-    features = Expression("heads * head_dim")
+    features = Expression("heads * value_dim")
     windows = Expression("tokens // key_tokens")
     relative_entries = Expression("4 * relative_distance + 4 if relative_distance > 0 else 0")
 

@@ -23,22 +23,31 @@ from tflm_custom_ops.reference.softmax import biased, context, exponentials, see
 def run_attention(op: Attention, x: ArrayLike) -> np.ndarray:
     """x ``[tokens, embed_dim]`` -> y of the same shape and type."""
     x = np.asarray(x).reshape(op.tokens, op.embed_dim)
-    h = x if op.norm is None else normalize(op.norm, x)
+    h = x if op.norm is None else normalize(op.norm, x, op.residual.zero_point)
     q, k, v = (projection(p, h) for p in (op.q, op.k, op.v))
-    result = np.empty((op.tokens, op.heads * op.head_dim), np.int64)
+    result = np.empty((op.tokens, op.heads * op.value_dim), np.int64)
     for window in windows_of(op):
         for head in range(op.heads):
-            part = slice(head * op.head_dim, (head + 1) * op.head_dim)
-            of_head = (projected[window.tokens, part] for projected in (q, k, v))
-            result[window.tokens, part] = _context(op, window, head, *of_head)
+            key_head = head // (op.heads // op.key_heads)
+            of_head = (
+                q[window.tokens, _part(head, op.head_dim)],
+                k[window.tokens, _part(key_head, op.head_dim)],
+                v[window.tokens, _part(key_head, op.value_dim)],
+            )
+            context_of_head = _context(op, window, head, *of_head)
+            result[window.tokens, _part(head, op.value_dim)] = context_of_head
     y = projection_residual(op.out, result, op.residual, x)
     return y.astype(residual_dtype(op.residual.bits))
+
+
+def _part(head: int, width: int) -> slice:
+    return slice(head * width, (head + 1) * width)
 
 
 def _context(
     op: Attention, window: TokenWindow, head: int, q: Int64Array, k: Int64Array, v: Int64Array
 ) -> Int64Array:
-    """Of one head of a window's tokens, each ``[key_tokens, head_dim]``."""
+    """Of one head of a window's tokens: q, k ``[key_tokens, head_dim]``, v likewise."""
     entries = relative_entries(op) if op.relative_distance else None
     queries = q - op.q.up.out_zero_point
     scores = exact_matmul(queries, k.T)

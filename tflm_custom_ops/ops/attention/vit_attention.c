@@ -12,6 +12,7 @@ typedef struct {
   const VitAttentionParams* p;
   VitAttentionPlan plan;
   VitHead head;
+  int32_t shared;  // heads of queries for each of keys
   VitWindow window;
   const void* x;  // of a window, if there are several, its tokens in the scratch
   void* y;
@@ -27,14 +28,14 @@ static const void* input_row(const Run* run, int32_t token) {
 
 // The row buffer for the context of `count` tokens.
 static VitRows context_rows(const Run* run, int32_t count) {
-  const int32_t features = run->p->heads * run->p->head_dim;
+  const int32_t features = run->p->heads * run->p->value_dim;
   return (VitRows){(int16_t*)(run->scratch + run->plan.rows), vit_even(features), count};
 }
 
 // Elements of a row of the int8 context: of all heads but the last.
-static int32_t narrow_stride(const VitAttentionParams* p) { return (p->heads - 1) * p->head_dim; }
+static int32_t narrow_stride(const VitAttentionParams* p) { return (p->heads - 1) * p->value_dim; }
 
-// LayerNorm of `count` tokens, or the tokens themselves, into the row buffer.
+// The norm of `count` tokens, or the tokens themselves, into the row buffer.
 static VitRows normalized_rows(const Run* run, int32_t token, int32_t count) {
   const VitRows rows = {(int16_t*)(run->scratch + run->plan.rows), vit_even(run->p->embed_dim),
                         count};
@@ -42,7 +43,7 @@ static VitRows normalized_rows(const Run* run, int32_t token, int32_t count) {
   if (run->p->norm_place == kVitNormPlaceAbsent) {
     vit_widen_rows((const int8_t*)x, run->p->embed_dim, run->p->embed_dim, 0, rows);
   } else {
-    vit_norm_rows(&run->p->norm, x, run->p->residual.bits, rows);
+    vit_norm_rows(&run->p->norm, x, &run->p->residual, rows);
   }
   return rows;
 }
@@ -76,8 +77,8 @@ static VitExpansion value_expansion(const Run* run) {
   return expansion;
 }
 
-// Keys and values of some heads, for the tokens in `rows`. One call of the layer per head, since
-// each head has a buffer of its own.
+// Keys and values of some key heads, for the tokens in `rows`. One call of the layer per head,
+// since each head has a buffer of its own.
 static void store_keys(const Run* run, VitRows rows, int32_t token, Heads heads) {
   const VitAttentionParams* p = run->p;
   const VitExpansion expansion = kv_expansion(run);
@@ -100,8 +101,8 @@ static void store_values(const Run* run, VitRows rows, int32_t token, Heads head
   store.function = vit_store_value;
   store.out = (int8_t*)(run->scratch + run->plan.values) + token;
   store.out_stride = run->plan.token_stride;
-  store.first_channel = heads.begin * p->head_dim;
-  vit_project_up(&p->v, rows, (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim},
+  store.first_channel = heads.begin * p->value_dim;
+  vit_project_up(&p->v, rows, (VitRange){heads.begin * p->value_dim, heads.end * p->value_dim},
                  kv_expansion(run), &store);
 }
 
@@ -224,15 +225,15 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
               (VitRange){heads.begin * p->head_dim, heads.end * p->head_dim}, tile_expansion(run),
               &store);
   for (int32_t h = heads.begin; h < heads.end; ++h) {
-    const int32_t i = h - heads.begin;
-    const int16_t* keys = (const int16_t*)(run->scratch + plan->key_head_bytes * (size_t)i);
+    const size_t of = (size_t)((h - heads.begin) / run->shared);
+    const int16_t* keys = (const int16_t*)(run->scratch + plan->key_head_bytes * of);
     const int8_t* values =
-        (const int8_t*)(run->scratch + plan->values) + plan->value_head_bytes * (size_t)i;
-    const VitRows e =
-        tile_exponentials(run, h, token, queries + i * p->head_dim, columns, count, keys, totals);
+        (const int8_t*)(run->scratch + plan->values) + plan->value_head_bytes * of;
+    const VitRows e = tile_exponentials(run, h, token, queries + (h - heads.begin) * p->head_dim,
+                                        columns, count, keys, totals);
     const VitRelativeValues relative = {relative_sums(run, count), p->relative_values,
                                         p->relative_value_shift};
-    VitContext out = {NULL, narrow_stride(p), context_rows(run, count), h * p->head_dim,
+    VitContext out = {NULL, narrow_stride(p), context_rows(run, count), h * p->value_dim,
                       p->relative_distance ? &relative : NULL};
     if (heads.end < p->heads) {
       out.narrow =
@@ -246,7 +247,7 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
 static void project_out(const Run* run, int32_t token, int32_t count) {
   const VitAttentionParams* p = run->p;
   const VitRows rows = context_rows(run, count);
-  vit_pad_rows(rows, p->heads * p->head_dim);
+  vit_pad_rows(rows, p->heads * p->value_dim);
   void* y = (void*)vit_stream_row(run->y, p->residual.bits, token, p->embed_dim);
   const VitStore store = vit_residual_store(&p->residual, input_row(run, token), y, p->embed_dim);
   vit_project(&p->out, rows, (int16_t*)(run->scratch + run->plan.middle),
@@ -268,7 +269,7 @@ static VitHead head_of(const VitAttentionParams* p) {
                    p->v.up.out_zero_point,
                    p->key_tokens,
                    p->head_dim,
-                   p->head_dim};
+                   p->value_dim};
 }
 
 size_t vit_attention_scratch_bytes(const VitAttentionParams* params) {
@@ -283,7 +284,10 @@ static void attend(const Run* run) {
   const int32_t tile = run->plan.tile, group = run->plan.group_heads;
   for (int32_t h = 0; h < p->heads; h += group) {
     const Heads heads = {h, h + group};
-    keys_and_values(run, heads);
+    const int32_t key_head = h / run->shared;
+    if (key_head * run->shared == h) {
+      keys_and_values(run, (Heads){key_head, key_head + run->plan.group_key_heads});
+    }
     for (int32_t token = 0; token < p->key_tokens; token += tile) {
       const int32_t count = vit_min32(tile, p->key_tokens - token);
       tile_context(run, token, count, heads);
@@ -297,8 +301,14 @@ static void attend(const Run* run) {
 // Windows one after another, each in place on a copy of its tokens; a window that is the grid, or
 // tokens of no grid, without.
 void vit_attention(const VitAttentionParams* params, const void* x, void* y, void* scratch) {
-  Run run = {params, vit_attention_plan(params), head_of(params), vit_window(params, 0, 0), x,
-             y,      (uint8_t*)scratch};
+  Run run = {params,
+             vit_attention_plan(params),
+             head_of(params),
+             params->heads / params->key_heads,
+             vit_window(params, 0, 0),
+             x,
+             y,
+             (uint8_t*)scratch};
   const int copied = vit_copies_windows(params);
   uint8_t* tokens = run.scratch + run.plan.window;
   if (copied) run.x = run.y = tokens;

@@ -89,16 +89,17 @@ static void place_tile(const VitAttentionParams* p, VitAttentionPlan* plan, size
 
 VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
   VitAttentionPlan plan = {0};
-  const int32_t features = p->heads * p->head_dim;
+  const int32_t features = p->heads * p->value_dim;
   plan.tile = vit_min32(p->token_tile, p->key_tokens);
   plan.group_heads = p->heads_at_a_time == p->heads ? p->heads : 1;
+  plan.group_key_heads = plan.group_heads == p->heads ? p->key_heads : 1;
   plan.dh_even = vit_even(p->head_dim);
   plan.row_stride = vit_even(vit_max32(p->embed_dim, features));
   plan.token_stride = vit_round_up(p->key_tokens, 4);
   plan.key_head_bytes = (size_t)vit_even(p->key_tokens) * (size_t)plan.dh_even;
-  plan.value_head_bytes = (size_t)p->head_dim * (size_t)plan.token_stride;
-  plan.values = vit_align(plan.key_head_bytes * (size_t)plan.group_heads);
-  const size_t base = plan.values + vit_align(plan.value_head_bytes * (size_t)plan.group_heads);
+  plan.value_head_bytes = (size_t)p->value_dim * (size_t)plan.token_stride;
+  plan.values = vit_align(plan.key_head_bytes * (size_t)plan.group_key_heads);
+  const size_t base = plan.values + vit_align(plan.value_head_bytes * (size_t)plan.group_key_heads);
   place_tile(p, &plan, base);
   // Keys and values are projected with as many rows as fit where the queries' buffers come later:
   // their weights are fetched less often at no cost in memory.
@@ -112,7 +113,7 @@ VitAttentionPlan vit_attention_plan(const VitAttentionParams* p) {
   plan.kv_expansion = plan.kv_middle + kv_middle_bytes(p, plan.kv_rows);
   plan.context = plan.bytes;
   if (plan.group_heads == 1) {
-    plan.bytes += vit_area(p->key_tokens, features - p->head_dim, sizeof(int8_t));
+    plan.bytes += vit_area(p->key_tokens, features - p->value_dim, sizeof(int8_t));
   }
   plan.window = plan.bytes;
   if (vit_copies_windows(p)) {

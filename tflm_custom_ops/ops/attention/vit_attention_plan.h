@@ -41,6 +41,7 @@ typedef struct {
   int32_t score_rows;       // query tokens at a time while scores are computed, even
   int32_t kv_rows;          // tokens at a time while keys and values are projected
   int32_t group_heads;      // heads at a time
+  int32_t group_key_heads;  // heads of keys and values that exist at a time
   int32_t dh_even;          // elements of a packed key
   int32_t row_stride;       // elements of LayerNorm and of context rows
   int32_t token_stride;     // elements of a row of scores, of exponentials and of values

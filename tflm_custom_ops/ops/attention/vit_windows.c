@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vit_windows.h"
 
-#include <string.h>
-
 #include "vit_linear_rows.h"
+#include "vit_simd.h"
 
 // The place in a window of the first token that a roll by `shift` brought from the other edge.
 static int32_t cut_of(int32_t first, int32_t window, int32_t shift, int32_t length) {
@@ -17,18 +16,26 @@ VitWindow vit_window(const VitAttentionParams* p, int32_t row, int32_t column) {
                                              column + p->window == p->grid_width)};
 }
 
+static void copy(const uint8_t* from, uint8_t* to, int32_t bytes) {
+  int32_t i = 0;
+#if VIT_MATH_DSP
+  for (; i + 4 <= bytes; i += 4) vit_store32(to + i, vit_load32(from + i));
+#endif
+  for (; i < bytes; ++i) to[i] = from[i];
+}
+
 void vit_copy_window(const VitAttentionParams* p, const VitWindow* window, void* grid,
                      uint8_t* tokens, int back) {
-  const size_t token = (size_t)p->embed_dim * (size_t)(p->residual.bits / 8);
+  const int32_t token = p->embed_dim * (p->residual.bits / 8);
   for (int32_t i = 0; i < p->window; ++i) {
     int32_t row = window->row + p->window_shift + i, column = window->column + p->window_shift;
     if (row >= p->grid_height) row -= p->grid_height;
     for (int32_t j = 0; j < p->window;) {
       if (column >= p->grid_width) column -= p->grid_width;
       const int32_t count = vit_min32(p->window - j, p->grid_width - column);
-      uint8_t* at = (uint8_t*)grid + (size_t)(row * p->grid_width + column) * token;
-      const size_t bytes = (size_t)count * token;
-      memcpy(back ? at : tokens, back ? tokens : at, bytes);
+      uint8_t* at = (uint8_t*)grid + (ptrdiff_t)(row * p->grid_width + column) * token;
+      const int32_t bytes = count * token;
+      copy(back ? tokens : at, back ? at : tokens, bytes);
       tokens += bytes;
       column += count;
       j += count;

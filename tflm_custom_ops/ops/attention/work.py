@@ -38,8 +38,8 @@ def work_of(p: Attention, sizes: WorkingSizes) -> Work:
         times = count * p.windows
         _add_queries(work, p, sizes, rows, times, at_once)
         if rounds > 1:
-            pieces.add_widening(work, rows, (p.heads - 1) * p.head_dim, times)
-        inner = p.heads * p.head_dim
+            pieces.add_widening(work, rows, (p.heads - 1) * p.value_dim, times)
+        inner = p.heads * p.value_dim
         pieces.add_padding(work, rows, inner, times)
         store = pieces.residual_store(p.residual.bits)
         pieces.add_projection(work, p.out, rows, store, sizes.expanded, times)
@@ -89,7 +89,8 @@ def _firsts(width: int, count: int) -> tuple[tuple[int, int], ...]:
 def _add_keys_and_values(
     work: Work, p: Attention, sizes: WorkingSizes, rows: int, times: int, at_once: int
 ) -> None:
-    rounds, expanded = p.heads // at_once, sizes.expanded_key_value
+    keys_at_once = p.key_heads if at_once == p.heads else 1
+    rounds, expanded = p.key_heads // keys_at_once, sizes.expanded_key_value
     bits, repeated = p.residual.bits, times * rounds
     pieces.add_inputs(work, p.norm, rows, p.embed_dim, bits, repeated)
     pieces.add_down(work, p.k, rows, expanded, times * rounds)
@@ -98,11 +99,11 @@ def _add_keys_and_values(
     work[Term.TILE_KEYS] += times * rounds
     key_inputs, value_inputs = p.k.up.in_features, p.v.up.in_features
     store = Store.KEY if p.head_dim % 2 == 0 else Store.INT16
-    for first, heads in _firsts(p.head_dim, p.heads):
+    for first, heads in _firsts(p.head_dim, p.key_heads):
         shape = (p.head_dim, key_inputs)
         pieces.add_layer(work, shape, rows, store, expanded, times * heads, first)
-    for first, heads in _firsts(p.head_dim * at_once, rounds):
-        shape = (p.head_dim * at_once, value_inputs)
+    for first, heads in _firsts(p.value_dim * keys_at_once, rounds):
+        shape = (p.value_dim * keys_at_once, value_inputs)
         pieces.add_layer(work, shape, rows, Store.VALUE, expanded, times * heads, first)
 
 
@@ -134,7 +135,7 @@ def _add_attention(
         keys = token + rows if p.causal else p.key_tokens
         wide = p.heads if at_once == p.heads else 1
         for is_wide, heads in ((True, wide), (False, p.heads - wide)):
-            context = Context(keys, stride, p.head_dim, sizes.expanded_tokens, is_wide)
+            context = Context(keys, stride, p.value_dim, sizes.expanded_tokens, is_wide)
             context.add(work, rows, times * heads)
         if p.relative_entries:
             _add_relative_context(work, p, sizes, rows, times * p.heads)
@@ -183,7 +184,7 @@ def _add_relative_context(
 ) -> None:
     """The entries as further values."""
     for count, often in pieces.parts(rows, SLICE_ROWS):
-        calls = times * often * -(-p.head_dim // softmax_work.TRIPLE)
+        calls = times * often * -(-p.value_dim // softmax_work.TRIPLE)
         groups = pieces.groups_of(count)
         work[Term.RELATIVE_CALL] += calls
         work[Term.RELATIVE_CHANNEL] += calls * count

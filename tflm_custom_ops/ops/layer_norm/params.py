@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Norm
-from tflm_custom_ops.ops.schema import Check, Part, Word
+from tflm_custom_ops.ops.schema import Check, Part, Status, Word
 from tflm_custom_ops.ops.schema.fields import dimension, zero_point
 from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
@@ -35,4 +35,12 @@ class LayerNorm(Params):
     zero_point: Annotated[int, zero_point(doc="of the normalised tensor (mean pool)")]
     pool_multiplier: Annotated[int, Word()]
     pool_zero_point: Annotated[int, zero_point()]
-    norm: Annotated[Norm, Part(checks=(Check("norm.features == embed_dim"),))]
+    norm: Annotated[
+        Norm,
+        Part(
+            checks=(
+                Check("norm.features == embed_dim"),
+                Check("norm.kind == 0", Status.BAD_VALUE),  # VitRmsNorm is the other
+            )
+        ),
+    ]

@@ -16,7 +16,7 @@ from tflm_custom_ops.reference.pointwise import lookup
 def run_mlp(op: Mlp, x: ArrayLike) -> np.ndarray:
     """x ``[tokens, embed_dim]`` -> y of the same shape and type."""
     x = np.asarray(x).reshape(op.tokens, op.embed_dim)
-    h = x if op.norm is None else normalize(op.norm, x)
+    h = x if op.norm is None else normalize(op.norm, x, op.residual.zero_point)
     hidden = lookup(op.lut, projection(op.fc1, h))
     y = projection_residual(op.fc2, hidden, op.residual, x)
     return y.astype(residual_dtype(op.residual.bits))

@@ -133,7 +133,7 @@ static void mlp_tile(const VitMlpParams* p, const Plan* plan, const void* x, voi
   if (p->norm_place == kVitNormPlaceAbsent) {
     vit_widen_rows((const int8_t*)x, p->embed_dim, p->embed_dim, 0, inputs);
   } else {
-    vit_norm_rows(&p->norm, x, p->residual.bits, inputs);
+    vit_norm_rows(&p->norm, x, &p->residual, inputs);
   }
   if (p->fc1.rank) {
     const VitRows middle = {(int16_t*)(scratch + plan->fc1_middle), vit_even(p->fc1.rank), count};
