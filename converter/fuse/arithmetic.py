@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from converter.fuse.errors import BoundError
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import MAX_EMBED_DIM, Linear, Norm
+from tflm_custom_ops.ops.parts import NormKind
 from tflm_custom_ops.ops.schema.residual import INT8, INT16, RESIDUAL_TYPES
 
 INT32_MAX = 2**31 - 1
@@ -143,8 +144,12 @@ def norm_params(
     source: Range,
     target: Range,
     what: str,
+    kind: NormKind = NormKind.LAYER,
 ) -> Norm:
-    """`Norm` of a LayerNorm over `len(gamma)` features."""
+    """`Norm` of a LayerNorm or RMSNorm over `len(gamma)` features."""
+    if kind is NormKind.RMS:  # what counts is the distance from the zero point
+        reach = max(source.high - source.zero_point, source.zero_point - source.low)
+        source = dataclasses.replace(source, low=-reach, high=reach)
     width = len(gamma)
     if width > MAX_EMBED_DIM:
         raise BoundError(f"{what}: embed_dim {width}, expected at most {MAX_EMBED_DIM}")
@@ -163,7 +168,8 @@ def norm_params(
         raise BoundError(
             f"{what}: epsilon {epsilon:g} is too large for input scale {source.scale:g}"
         )
-    return Norm(fixed_gamma.astype(np.int32), fixed_beta.astype(np.int32), integer_epsilon)
+    gammas, betas = fixed_gamma.astype(np.int32), fixed_beta.astype(np.int32)
+    return Norm(gammas, betas, integer_epsilon, kind=kind)
 
 
 def activation_table(values: NDArray[np.float64], target: Range) -> NDArray[np.int8]:

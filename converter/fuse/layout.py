@@ -207,8 +207,13 @@ def follow_joined(view: GraphView, tensor: int, what: str) -> tuple[int, tuple[i
     return at, tuple(sorted(passed)), op
 
 
-def trace_joined(view: GraphView, tensor: int, stop: int | None = None) -> Trace:
+def trace_joined(
+    view: GraphView, tensor: int, stop: int | None = None, *, repeated: bool = False
+) -> Trace:
     """Like `trace_back`, also through parts that are joined: a rolled grid is one.
+
+    Args:
+      repeated: through what repeats elements, too.
 
     Raises:
       NoMatchError: its elements come from several tensors.
@@ -219,7 +224,9 @@ def trace_joined(view: GraphView, tensor: int, stop: int | None = None) -> Trace
     while pending:
         at = pending.pop()
         op = view.producer(at)
-        if at == stop or op is None or not _moves(view, op) or len(ops) > MAX_CHAIN:
+        repeats = repeated and op is not None and view.op(op).opcode in BROADCASTS
+        moves = op is not None and (repeats or _moves(view, op))
+        if at == stop or op is None or not moves or len(ops) > MAX_CHAIN:
             ends.add(at)
         elif op not in ops:
             ops.add(op)

@@ -102,7 +102,7 @@ def _projection(match: ProjectionMatch, what: str, target: Range | None = None) 
 
 
 def _norm(match: NormMatch, source: Range, target: Range, what: str) -> Norm:
-    return norm_params(match.gamma, match.beta, match.epsilon, source, target, what)
+    return norm_params(match.gamma, match.beta, match.epsilon, source, target, what, match.kind)
 
 
 def _residual(source: Range, target: Range, what: str) -> Residual:
@@ -134,8 +134,11 @@ def _attention(
     residual: Residual,
     norm: Norm | None,
 ) -> Attention:
-    if match.head_dim > _MAX_HEAD_DIM:
-        raise BoundError(f"head_dim {match.head_dim}, expected at most {_MAX_HEAD_DIM}")
+    if max(match.head_dim, match.value_dim) > _MAX_HEAD_DIM:
+        raise BoundError(
+            f"head_dim {match.head_dim} and {match.value_dim} of values, "
+            f"expected at most {_MAX_HEAD_DIM}"
+        )
     q_range, k_range, v_range = (_out(p.last) for p in (match.q, match.k, match.v))
     context = _in(out.first)
     bias = _score_bias(match, q_range, k_range)
@@ -163,6 +166,8 @@ def _attention(
         head_dim=match.head_dim,
         token_tile=1,
         heads_at_a_time=match.heads,
+        key_heads=match.key_heads,
+        value_dim=match.value_dim,
         score_multiplier=score_multiplier,
         score_shift=score_shift,
         exp_table=exp_table(match.grid.window**2 if match.grid else match.tokens),
@@ -222,7 +227,7 @@ def _relative(match: AttentionMatch | Parts, k: Range, v: Range) -> _Relative:
         return _Relative({}, 0)
     count = 4 * tables.distance + 4
     keys, key_shift = in_units(tables.keys, k.scale, count, match.head_dim)
-    values, value_shift = in_units(tables.values, v.scale, count, match.head_dim)
+    values, value_shift = in_units(tables.values, v.scale, count, match.value_dim)
     rows = np.abs(keys.astype(np.int64)).sum(axis=1).reshape(2, -1)
     fields = {
         "prefix_tokens": tables.prefix_tokens,

@@ -59,7 +59,8 @@ class AttentionMatch(OneInput):
       terms: constants on the scores.
       relative: relative keys and values.
       shared_down: q, k and v are three parts of one low-rank pair's second layer.
-      q, k, v: output feature h * head_dim + d is feature d of head h.
+      key_heads: heads of keys and values; each serves heads // key_heads neighbours.
+      q, k, v: output feature h * head_dim + d (of v value_dim) is feature d of head h.
       out: its input features are ordered likewise.
       ops: every operator that the block replaces.
     """
@@ -72,7 +73,9 @@ class AttentionMatch(OneInput):
     tokens: int
     embed_dim: int
     heads: int
+    key_heads: int
     head_dim: int
+    value_dim: int
     scale: float
     v_factor: float
     grid: WindowGrid | None
@@ -136,7 +139,9 @@ def match_attention(view: GraphView, softmax: int) -> AttentionMatch:
         tokens=parts.tokens,
         embed_dim=embed_dim,
         heads=parts.heads,
+        key_heads=parts.key_heads,
         head_dim=parts.head_dim,
+        value_dim=parts.value_dim,
         scale=parts.scale,
         v_factor=parts.v_factor,
         grid=parts.grid,
@@ -179,7 +184,9 @@ class Parts:
     h: int
     tokens: int
     heads: int
+    key_heads: int
     head_dim: int
+    value_dim: int
     scale: float
     v_factor: float
     grid: WindowGrid | None
@@ -207,11 +214,6 @@ def match_parts(view: GraphView, softmax: int) -> Parts:
     """
     scores = _match_scores(view, softmax)
     context = _match_context(view, softmax, scores)
-    width = context.value.index.shape[2]
-    if width != scores.head_dim:
-        raise NoMatchError(
-            f"v has {width} features a head, q and k have {scores.head_dim}: expected as many"
-        )
     output = match_output(view, context)
     layers = [
         match_heads(view, operand, name)
@@ -220,17 +222,25 @@ def match_parts(view: GraphView, softmax: int) -> Parts:
     seen = match_tokens(view, layers, output)
     if seen.grid is not None and (scores.relative or context.relative):
         raise NoMatchError("relative keys and values in windows of a grid")
+    k_places, v_places = (seen.columns(x.places.columns, x.name) for x in layers[1:])
+    seen, key_heads = seen.with_shared_together(k_places, v_places)
     terms = scores.terms
     if terms is not None:
         bias, replaced = seen.of_pairs(terms.bias), seen.of_pairs(terms.replaced)
         terms = Terms(bias, replaced, terms.limits)
-    q, k, v = (x.projection.rows(seen.columns(x.places.columns, x.name)) for x in layers)
-    columns = seen.columns(output.places.columns, "attention result")
+    own = seen.heads // key_heads  # a head of keys stands at the first of so many heads
+    q, k, v = (
+        x.projection.rows(seen.columns(x.places.columns, x.name)[::step].reshape(-1))
+        for x, step in zip(layers, (1, own, own), strict=True)
+    )
+    columns = seen.columns(output.places.columns, "attention result").reshape(-1)
     return Parts(
         h=seen.h,
         tokens=seen.tokens,
         heads=seen.heads,
+        key_heads=key_heads,
         head_dim=scores.head_dim,
+        value_dim=context.value.index.shape[2],
         scale=scores.factor * layers[0].factor * layers[1].factor,
         v_factor=layers[2].factor,
         grid=seen.grid,
@@ -311,7 +321,6 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
         matmul = _matmul_at(view, trace.base, "softmax input")
     left, right = operands(view, matmul)
     heads, tokens, head_dim = left.index.shape
-    _check_own_heads(view, left, right)
     if right.index.shape != (heads, tokens, head_dim):
         raise NoMatchError(
             f"q and k have shapes {left.index.shape} and {right.index.shape}, expected equal ones"
@@ -331,12 +340,6 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
         relative = relative_keys(view, sums, sums.relative.index.reshape(index.shape), query)
         ops += relative.ops
     return _Scores(query, key, heads, tokens, head_dim, factor * beta, terms, relative, ops)
-
-
-def _check_own_heads(view: GraphView, *both: Operand) -> None:
-    """Each head of queries has keys and values of its own."""
-    if any(o.index.size != view.tensor(o.tensor).size for o in both):
-        raise NoMatchError("heads share keys or values")
 
 
 # ---- probabilities.v -----------------------------------------------------------------------------
@@ -397,7 +400,6 @@ def _weighed(
     trace = trace_back(view, tensor, stop=probabilities)
     straight = np.arange(trace.index.size).reshape(scores.heads, scores.tokens, scores.tokens)
     left, right = operands(view, matmul)
-    _check_own_heads(view, left, right)
     product = view.op(matmul).outputs[0]
     numbers = np.arange(view.tensor(product).size).reshape(
         scores.heads, left.index.shape[1], right.index.shape[1]

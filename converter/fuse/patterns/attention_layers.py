@@ -50,7 +50,7 @@ def match_heads(view: GraphView, operand: Operand, name: str) -> Heads:
     if not is_dense(view, view.producer(base)):
         op = view.producer(base)
         got = "the graph's input" if op is None else view.label(op)
-        parts = trace_joined(view, base)
+        parts = trace_joined(view, base, repeated=True)
         if not parts.ops or not is_dense(view, view.producer(parts.base)):
             raise NoMatchError(f"{name} comes from {got}, expected FULLY_CONNECTED")
         index, base, ops = parts.index.reshape(-1)[index], parts.base, (*ops, *parts.ops)

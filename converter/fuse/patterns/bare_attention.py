@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An attention block without the norm before it, x added or not, anchored at the SOFTMAX.
 
-Tried where the whole block does not match: in post-norm blocks, behind an RMSNorm, and where the
+Tried where the whole block does not match: in post-norm blocks, and where the
 norm's result has other readers.
 """
 

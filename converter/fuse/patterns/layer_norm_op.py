@@ -13,10 +13,11 @@ from converter.fuse.layout import element_index, trace_back
 from converter.fuse.op_semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, VIEWS
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.patterns.match import OneInput
-from converter.fuse.patterns.norm import NormMatch, Statistics, match_norm
+from converter.fuse.patterns.norm import NAMES, NormMatch, match_norm
 from converter.fuse.region import check_closed, frontier
 from converter.tflite import GraphView
 from tflm_custom_ops.ops import Pool
+from tflm_custom_ops.ops.parts import NormKind
 
 ANCHORS = frozenset({"RSQRT", "SQRT", "POW"})
 _INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})
@@ -65,16 +66,14 @@ def match_layer_norm(view: GraphView, anchor: int) -> LayerNormMatch:
     return LayerNormMatch(norm.x, y, tokens, width, norm, pool, ops)
 
 
-def find_norm(
-    view: GraphView, anchor: int, statistics: Statistics = Statistics.CENTRED
-) -> NormMatch:
+def find_norm(view: GraphView, anchor: int, kind: NormKind = NormKind.LAYER) -> NormMatch:
     """The longest norm through the anchor: gamma and beta behind it are taken along."""
     best: NormMatch | None = None
     reason = "its operands are not a mean and a variance of one tensor"
     for x in _sources(view, anchor):
         for y in _sinks(view, anchor, view.tensor(x).size):
             try:
-                found = match_norm(view, x, y, statistics)
+                found = match_norm(view, x, y, kind)
                 check_closed(view, found.ops, {y})
             except NoMatchError as error:
                 reason = str(error)
@@ -82,7 +81,7 @@ def find_norm(
             if best is None or _computing(view, found) > _computing(view, best):
                 best = found
     if best is None:
-        raise NoMatchError(f"{view.label(anchor)} is not part of a {statistics.value}: {reason}")
+        raise NoMatchError(f"{view.label(anchor)} is not part of a {NAMES[kind]}: {reason}")
     return best
 
 

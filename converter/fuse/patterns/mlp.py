@@ -15,6 +15,7 @@ from converter.fuse.patterns.norm import NormMatch, match_norm
 from converter.fuse.patterns.pointwise import PointwiseMatch, match_pointwise, pointwise_source
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
+from tflm_custom_ops.ops.parts import NormKind
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,14 +66,21 @@ def residual_operands(view: GraphView, add: int) -> tuple[int, int]:
 
 
 def match_block_norm(view: GraphView, operand: int, h: int) -> NormMatch:
-    """The LayerNorm from a residual operand (or what it is a reshape of) to `h`."""
-    try:
-        return match_norm(view, operand, h)
-    except NoMatchError:
-        base = same_order(view, operand).base
-        if base == operand:
-            raise
-        return match_norm(view, base, h)
+    """The LayerNorm or RMSNorm from a residual operand (or what it is a reshape of) to `h`.
+
+    Raises:
+      NoMatchError: there is none, with the reason why it is no LayerNorm.
+    """
+    base = same_order(view, operand).base
+    sources = [operand] if base == operand else [operand, base]
+    reason = NoMatchError("")
+    for kind in NormKind:
+        for source in sources:
+            try:
+                return match_norm(view, source, h, kind)
+            except NoMatchError as error:
+                reason = error if kind is NormKind.LAYER else reason
+    raise reason
 
 
 def looks_like_mlp(view: GraphView, add: int) -> bool:

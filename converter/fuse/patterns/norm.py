@@ -11,7 +11,6 @@ on probe values, gamma, beta and epsilon are read off the results, and the funct
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +20,7 @@ from converter.fuse.errors import NoMatchError
 from converter.fuse.op_semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, evaluate
 from converter.fuse.region import between
 from converter.tflite import GraphView
+from tflm_custom_ops.ops.parts import NormKind
 
 _ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})
 _Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -32,7 +32,7 @@ _LARGE = 1e3  # and at which it does not
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NormMatch:
-    """y = LayerNorm(x) over the last axis.
+    """y = LayerNorm(x) or RMSNorm(x) over the last axis.
 
     Attributes:
       x, y: tensor indices.
@@ -46,29 +46,24 @@ class NormMatch:
     gamma: NDArray[np.float64]
     beta: NDArray[np.float64]
     epsilon: float
+    kind: NormKind
     ops: tuple[int, ...]
 
 
-class Statistics(enum.Enum):
-    """What a norm divides by."""
-
-    CENTRED = "LayerNorm"  # (x - mean) / sqrt(variance + epsilon)
-    SQUARES = "RMSNorm"  # x / sqrt(mean of squares + epsilon)
+NAMES = {NormKind.LAYER: "LayerNorm", NormKind.RMS: "RMSNorm"}
 
 
-def match_norm(
-    view: GraphView, x: int, y: int, statistics: Statistics = Statistics.CENTRED
-) -> NormMatch:
+def match_norm(view: GraphView, x: int, y: int, kind: NormKind = NormKind.LAYER) -> NormMatch:
     """Recognises the operators between `x` and `y` as one LayerNorm (or RMSNorm).
 
     Raises:
       NoMatchError: another activation is involved, or they compute something else.
     """
     name = view.tensor(y).name
-    ops = between(view, x, y, _ALLOWED, f"{statistics.value} output {name!r}")
+    ops = between(view, x, y, _ALLOWED, f"{NAMES[kind]} output {name!r}")
     shape = view.tensor(x).shape
     if not ops or not shape or view.tensor(y).size != view.tensor(x).size:
-        raise NoMatchError(f"{name!r} is not a {statistics.value} of its block's input")
+        raise NoMatchError(f"{name!r} is not a {NAMES[kind]} of its block's input")
     width = shape[-1]
 
     def run(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,10 +71,10 @@ def match_norm(
             return evaluate(view, ops, {x: values}, y).reshape(-1, width)
 
     gamma, beta, epsilon = _read_parameters(run, shape, width)
-    if statistics is Statistics.SQUARES and np.any(beta):
+    if kind is NormKind.RMS and np.any(beta):
         raise NoMatchError(f"{name!r} is an RMSNorm with an offset behind it")
-    _verify(run, shape, gamma, beta, epsilon, name, statistics)
-    return NormMatch(x, y, gamma, beta, epsilon, ops)
+    _verify(run, shape, gamma, beta, epsilon, name, kind)
+    return NormMatch(x, y, gamma, beta, epsilon, kind, ops)
 
 
 def _read_parameters(
@@ -117,7 +112,7 @@ def _verify(
     beta: NDArray[np.float64],
     epsilon: float,
     name: str,
-    statistics: Statistics,
+    kind: NormKind,
 ) -> None:
     """Raises NoMatchError unless the function is that norm on random values."""
     rng = np.random.default_rng(0)
@@ -125,11 +120,11 @@ def _verify(
     for probe in range(_PROBES):
         x = rng.normal(size=shape) * rng.uniform(0.01, 4.0, (*shape[:-1], 1))
         x += rng.normal(size=(*shape[:-1], 1)) * probe
-        mean = x.mean(axis=-1, keepdims=True) if statistics is Statistics.CENTRED else 0.0
+        mean = x.mean(axis=-1, keepdims=True) if kind is NormKind.LAYER else 0.0
         variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
         expected = ((x - mean) / np.sqrt(variance + epsilon)).reshape(-1, width) * gamma + beta
         error = np.max(np.abs(run(x) - expected))
         if not error <= _TOLERANCE * max(1.0, float(np.max(np.abs(expected)))):
             raise NoMatchError(
-                f"{name!r} is not a {statistics.value}: differs by {error:.3g} on probe values"
+                f"{name!r} is not a {NAMES[kind]}: differs by {error:.3g} on probe values"
             )

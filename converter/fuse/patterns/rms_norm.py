@@ -15,9 +15,10 @@ from converter.fuse.lower import TensorRange
 from converter.fuse.patterns.layer_norm_op import find_norm
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.patterns.match import OneInput
-from converter.fuse.patterns.norm import NormMatch, Statistics
+from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
+from tflm_custom_ops.ops.parts import NormKind
 from tflm_custom_ops.ops.rms_norm.params import RmsNorm
 
 
@@ -42,9 +43,9 @@ class RmsNormMatch(OneInput):
     def lower(self, type_of: TensorRange) -> RmsNorm:
         """The operator; raises BoundError where an integer would overflow."""
         x, y = type_of(self.x), type_of(self.y)
-        distance = max(x.high - x.zero_point, x.zero_point - x.low)  # from the zero point
-        reach = dataclasses.replace(x, low=-distance, high=distance)
-        norm = norm_params(self.norm.gamma, self.norm.beta, self.norm.epsilon, reach, y, "RMSNorm")
+        norm = norm_params(
+            self.norm.gamma, self.norm.beta, self.norm.epsilon, x, y, "RMSNorm", NormKind.RMS
+        )
         return RmsNorm(
             tokens=self.tokens,
             embed_dim=norm.features,
@@ -62,7 +63,7 @@ def match_rms_norm(view: GraphView, anchor: int) -> RmsNormMatch:
     Raises:
       NoMatchError: with the reason.
     """
-    norm = find_norm(view, anchor, Statistics.SQUARES)
+    norm = find_norm(view, anchor, NormKind.RMS)
     require_int8(view, norm.x, "RMSNorm input")
     require_int8(view, norm.y, "RMSNorm output")
     check_closed(view, norm.ops, {norm.y})

@@ -73,7 +73,7 @@ class Seen:
         return int(self.groups.shape[1])
 
     def columns(self, of_groups: Index, what: str) -> Index:
-        """Columns [heads * features] of the columns [groups, features] that all windows have.
+        """Columns [heads, features] of the columns [groups, features] that all windows have.
 
         Raises:
           NoMatchError: windows differ.
@@ -81,7 +81,22 @@ class Seen:
         columns = of_groups[self.groups]
         if np.any(columns != columns[:1]):
             raise NoMatchError(f"{what} takes different features for different windows")
-        return np.asarray(columns[0].reshape(-1))
+        return np.asarray(columns[0])
+
+    def with_shared_together(self, keys: Index, values: Index) -> tuple[Seen, int]:
+        """(this with the heads that share keys and values as neighbours, heads of keys).
+
+        Args:
+          keys, values: columns of each head, [heads, features].
+        """
+        both = np.concatenate([keys, values], axis=1)
+        _, first, which = np.unique(both, axis=0, return_index=True, return_inverse=True)
+        which = np.argsort(np.argsort(first))[which.reshape(-1)]  # in the order of the heads
+        counts = np.bincount(which)
+        if np.any(counts != counts[0]):
+            return self, self.heads  # each has its own, of the same weights
+        order = np.argsort(which, kind="stable")
+        return dataclasses.replace(self, groups=self.groups[:, order]), len(counts)
 
     def of_pairs(self, values: NDArray) -> NDArray:  # type: ignore[type-arg]
         """[windows, heads, tokens, tokens] in the grid's order, of [groups, tokens, tokens]."""

@@ -287,6 +287,13 @@ class PlainGraph:
         y = self.mul(y, self.constant(self.rng.uniform(0.5, 1.5, width)))
         return self.add(y, self.constant(self.rng.normal(0, 0.1, width)))
 
+    def rms_norm(self, x: int, gamma: Array | None, epsilon: float = 1e-6) -> int:
+        """As Keras writes it; without gamma where it is None."""
+        squares = self.mean(self.mul(x, x), -1)
+        root = self.rsqrt(self.add(squares, self.constant(np.full((1,), epsilon))))
+        normalized = self.mul(x, root)
+        return normalized if gamma is None else self.mul(normalized, self.constant(gamma))
+
     def finish(self, *outputs: int) -> bytes:
         """The `.tflite`."""
         graph = Graph(
