@@ -18,6 +18,8 @@ from converter.tflite import Quantization, TfliteError, parse, serialize
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, project, token_input
 from tests.converter.fuse.checks import outcome, run_fused, run_litert
 from tests.converter.fuse.plain_graph import PlainGraph
+from tflm_custom_ops.ops import Mlp, decode
+from tflm_custom_ops.ops.parts import NormKind
 
 SPELLING = AttentionSpelling()
 
@@ -212,7 +214,23 @@ def test_rms_norm_is_no_layer_norm() -> None:
     h = g.mul(x, g.rsqrt(g.add(square, g.constant(np.array(1e-3)))))
     y = g.add(x, g.linear(g.gelu(g.linear(h, 8)), SPELLING.embed_dim))
     result = outcome(g, x, y)
-    assert result.codes == {"VitRmsNorm": 1, "VitMlp": 1}
+    assert result.codes == {"VitMlp": 1}
+    (op,) = parse(result.model_bytes).graph.operators
+    blob = parse(result.model_bytes).graph.tensors[op.inputs[-1]].data
+    assert blob is not None
+    params = decode(op.custom_options, blob.tobytes())
+    assert isinstance(params, Mlp)
+    assert params.norm is not None
+    assert params.norm.kind is NormKind.RMS
+
+
+def test_a_norm_of_absolute_values_is_neither() -> None:
+    g, x = new_graph()
+    size = g.mean(g.unary("ABS", x, np.abs(g.value(x))), 2)
+    h = g.mul(x, g.rsqrt(g.add(size, g.constant(np.array(1e-3)))))
+    y = g.add(x, g.linear(g.gelu(g.linear(h, 8)), SPELLING.embed_dim))
+    result = outcome(g, x, y)
+    assert result.codes["VitMlp"] == 1
     assert any("not a LayerNorm" in entry.reason for entry in result.report.not_fused)
 
 
