@@ -30,14 +30,16 @@ def _operands(tensors: Tensors, op: Operator) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def add(tensors: Tensors, op: Operator) -> p.Add | ArithmeticInt32:
-    """As TFLM's CalculateOpDataAdd; SUB differs in the sign only."""
+    """As TFLM's add_common.cc and sub_common.cc: the factors of SUB are computed in float32."""
     if broadcast.is_int32(tensors, op):
         return broadcast.arithmetic_int32(tensors, op)
     a, b, y = _operands(tensors, op)
     spread = broadcast.over(a, b, y)
-    twice_max = 2 * max(a.scale, b.scale)
-    factors = [p.quantize_multiplier(t.scale / twice_max) for t in (a, b)]
-    out = p.quantize_multiplier(twice_max / ((1 << 20) * y.scale))
+    real = np.float32 if op.name == "SUB" else np.float64
+    scales = [real(t.scale) for t in (a, b, y)]
+    twice_max = 2 * max(scales[:2])
+    factors = [p.quantize_multiplier(float(scale / twice_max)) for scale in scales[:2]]
+    out = p.quantize_multiplier(float(twice_max / (real(1 << 20) * scales[2])))
     return p.Add(
         *(spread.shape, spread.a_strides, spread.b_strides),
         -1 if op.name == "SUB" else 1,

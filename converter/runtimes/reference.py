@@ -22,9 +22,9 @@ from converter.tflite import Graph, Model, Operator, TfliteError, parse, seriali
 from tflm_custom_ops.ops import Params, run_reference
 
 # Operators whose definition is ours (converter.builtins): LiteRT's reference kernels round a
-# FULLY_CONNECTED once where TFLM does so twice, add int8 values in SUM without their scales, and
-# have no TILE of int8.
-_OURS = ("FULLY_CONNECTED", "SUM", "TILE")
+# FULLY_CONNECTED once where TFLM does so twice, add int8 values in SUM without their scales, have
+# no TILE of int8 and not every version of DEPTH_TO_SPACE; TFLM has the factors of SUB in float32.
+_OURS = ("FULLY_CONNECTED", "SUB", "SUM", "TILE", "DEPTH_TO_SPACE")
 
 
 def _is_ours(graph: Graph, op: Operator) -> bool:

@@ -69,6 +69,7 @@ class Builder:
         inputs: Sequence[int],
         outputs: Sequence[int],
         kind: str = "",
+        version: int = 1,
         **fields: Any,
     ) -> None:
         """Appends an operator with the options object `kind` (a name of the schema's union)."""
@@ -85,6 +86,7 @@ class Builder:
                 tuple(outputs),
                 options=options,
                 options_type=options_type,
+                version=version,
             )
         )
 

@@ -16,6 +16,7 @@ from converter import builtins, tflite
 from converter.compile.sources import BUILTINS
 from converter.runtimes import open_runtime
 from converter.runtimes.host import HostModel
+from converter.tflite.schema import schema
 from tests.tflm_custom_ops.builtins import (
     cases,
     combined,
@@ -60,6 +61,19 @@ def test_scales_of_a_product_are_multiplied_in_float32():
     case = product_cases.large_layer(np.random.default_rng(5))
     (want,) = one_op.run_tflm(case.model, *case.inputs)
     np.testing.assert_array_equal(run_reference(case)[0], want)
+
+
+def test_factors_of_a_difference_are_computed_in_float32():
+    """The scales of an image and its mean (Keras' Normalization); in float64 one value differs."""
+    every = np.arange(-128, 128, dtype=np.int8)
+    scales = ((1.0, -128), (0.48235294, -128), (1.0745099, -14))
+    tensors = [one_op.activation(n, (256, 256), *s) for n, s in zip("aby", scales, strict=True)]
+    model = one_op.model("SUB", schema.SubOptionsT(), tensors[:2], tensors[2], version=2)
+    inputs = np.repeat(every, 256).reshape(256, 256), np.tile(every, 256).reshape(256, 256)
+    (want,) = one_op.run_tflm(model, *inputs)
+    assert (one_op.run_litert(model, *inputs)[0] != want).any()
+    runtime = open_runtime("reference", tflite.serialize(model))
+    np.testing.assert_array_equal(runtime.run(*inputs)[0], want)
 
 
 @pytest.mark.parametrize("seed", range(8))

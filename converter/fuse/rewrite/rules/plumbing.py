@@ -7,11 +7,14 @@ More than five dimensions, as of windows of a grid, become fewer: TensorFlow Lit
 from __future__ import annotations
 
 from converter.fuse.layout import MAX_CHAIN, element_index, view_input
-from converter.fuse.op_semantics import VIEWS
+from converter.fuse.op_semantics import RESHAPES, VIEWS
 from converter.fuse.rewrite.building import Builder, same_type, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
 from converter.fuse.rewrite.moves import MAX_RANK, emit, moves_for
 from converter.tflite import GraphView
+
+# Dimensions that TensorFlow Lite Micro has of an operator; of others MAX_RANK.
+_MOST = {"STRIDED_SLICE": 4}
 
 
 def _source(view: GraphView, op: int) -> int | None:
@@ -42,9 +45,11 @@ def _chain(view: GraphView, op: int) -> list[int]:
 def _is_wide(view: GraphView, chain: list[int]) -> bool:
     """Whether TensorFlow Lite Micro refuses one of them for its dimensions; no move is wide."""
     return any(
-        view.op(op).opcode in ("TRANSPOSE", "SLICE")
-        and len(view.tensor(view.op(op).outputs[0]).shape) > MAX_RANK
+        len(view.tensor(t).shape) > _MOST.get(view.op(op).opcode, MAX_RANK)
         for op in chain
+        if view.op(op).opcode not in RESHAPES
+        for t in (view_input(view, op), view.op(op).outputs[0])
+        if t is not None
     )
 
 
