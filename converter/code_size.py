@@ -231,7 +231,7 @@ def _form(data: dict[str, Any]) -> ImageForm:
 @functools.cache
 def table() -> CodeTable:
     """The checked-in table."""
-    return CodeTable.from_json(json.loads(TABLE.read_text()))
+    return CodeTable.from_json(json.loads(TABLE.read_text(encoding="utf-8")))
 
 
 def align(size: int, alignment: int) -> int:

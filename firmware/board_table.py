@@ -93,7 +93,7 @@ def _key_row(key: Key) -> str:
 def _own_section() -> str:
     """How a board is described by its regions; the samples as they are."""
     samples = [
-        f"`boards/samples/{path.name}`:\n\n```json\n{path.read_text()}```\n"
+        f"`boards/samples/{path.name}`:\n\n```json\n{path.read_text(encoding='utf-8')}```\n"
         for path in sorted(_SAMPLES.glob("*.json"))
     ]
     return render(

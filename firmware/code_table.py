@@ -138,7 +138,7 @@ class LinkedImage:
         link(
             _gcc(), dataclasses.replace(self.project, flags=flags_), self.root, [*self.objects], elf
         )
-        kept = list(kept_sections(elf.with_suffix(".map").read_text()))
+        kept = list(kept_sections(elf.with_suffix(".map").read_text(encoding="utf-8")))
         return kept, Elf(elf).memory_use(self.project.board).flash_bytes
 
 
@@ -188,7 +188,7 @@ def _structs(image: LinkedImage) -> dict[str, int]:
     lines = ['#include "vit_builtins.h"', '#include "vit_kernels.h"', ""]
     lines += [f"const char size_{t}[sizeof({t})] = {{0}};" for t in parameter_structs()]
     source = image.root / _SIZES
-    source.write_text("\n".join(lines) + "\n")
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     target = image.root / "sizes.o"
     flags_ = [*image.project.board.core.compiler_flags(), "-std=c11", f"-I{image.root / 'kernels'}"]
     run_tool([_gcc().path, *flags_, "-c", str(source), "-o", str(target)], "measuring structs")

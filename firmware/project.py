@@ -96,7 +96,7 @@ class ProjectFile:
         target = root / self.path
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.text is not None:
-            target.write_text(self.text)
+            target.write_text(self.text, encoding="utf-8")
         elif self.origin is not None:
             shutil.copyfile(self.origin, target)
         else:
@@ -200,7 +200,7 @@ def kernel_project_files(origins: Sequence[Path]) -> list[ProjectFile]:
 
 def _external_image(model_directory: Path) -> bytes:
     """What has to be in the external flash; empty when the weights are internal."""
-    if ".extflash" not in (model_directory / "vit_model_weights.S").read_text():
+    if ".extflash" not in (model_directory / "vit_model_weights.S").read_text(encoding="utf-8"):
         return b""
     return (model_directory / "vit_model_weights.bin").read_bytes()
 

@@ -15,7 +15,7 @@ def render(name: str, **values: str) -> str:
     Raises:
       KeyError: the template has a placeholder without a value.
     """
-    text = (_ROOT / f"{name}.in").read_text()
+    text = (_ROOT / f"{name}.in").read_text(encoding="utf-8")
     return re.sub(r"@([A-Z_]+)@", lambda match: values[match.group(1)], text)
 
 

@@ -96,7 +96,7 @@ def _leave_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        with open(os.devnull, "w") as nothing:
+        with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from toolchain.errors import ToolchainError
 
@@ -113,7 +114,7 @@ def _version(path: str, modified_ns: int, size_bytes: int) -> Compiler:
 def processor() -> str:
     """What code made with `-march=native` depends on, besides the compiler."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.machine() + platform.processor()
     told = [x for x in lines if x.lower().startswith(("model name", "flags", "features"))]
@@ -151,12 +152,20 @@ def run_tool(
 def _run(
     command: Sequence[str], directory: Path | None, stopped: Callable[[], bool] | None
 ) -> subprocess.CompletedProcess[str]:
+    pipe, end = subprocess.PIPE, time.monotonic() + _SECONDS
+    # In English, as it is read here, and the same for every user; names may be any bytes.
+    environment = {**os.environ, "LC_ALL": "C"}
+    how: dict[str, Any] = {
+        "cwd": directory,
+        "env": environment,
+        "encoding": "utf-8",
+        "errors": "replace",
+    }
     if stopped is None:
         return subprocess.run(
-            command, cwd=directory, capture_output=True, text=True, check=False, timeout=_SECONDS
+            command, stdout=pipe, stderr=pipe, check=False, timeout=_SECONDS, **how
         )
-    pipe, end = subprocess.PIPE, time.monotonic() + _SECONDS
-    with subprocess.Popen(command, cwd=directory, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, **how) as process:
         while True:
             try:
                 output, errors = process.communicate(timeout=_LOOK_EVERY_S)

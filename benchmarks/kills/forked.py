@@ -123,6 +123,15 @@ def _child_with_hook(
 
 
 def _wait(number: int, deadline: float | None) -> int:
+    """Waits for a child, or kills its group at a deadline, and also when this process is ended."""
+    try:
+        return _waited(number, deadline)
+    except BaseException:
+        os.killpg(number, signal.SIGKILL)
+        raise
+
+
+def _waited(number: int, deadline: float | None) -> int:
     while deadline is not None:
         found, status = os.waitpid(number, os.WNOHANG)
         if found:

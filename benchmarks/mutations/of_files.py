@@ -59,7 +59,7 @@ FAULTS: tuple[Fault, ...] = (
           _READER_TESTS),
     Fault("scale of the bias", _RULES, "np.any(np.abs(b.scale - product) > 0.02 * out)", "False",
           _READER_TESTS),
-    Fault("sums that do not fit", _RULES, "2 * max(a, b), y * 2**shift", "0.0, y", _READER_TESTS),
+    Fault("sums that do not fit", _RULES, "2 * max(a, b), y * 2**shift", "y, 2 * y", _READER_TESTS),
     Fault("zero points out of type", "converter/tflite/graph_checks.py",
           "zero_point.min() < low or zero_point.max() > high", "False", _READER_TESTS),
     Fault("shared bytes not counted", "converter/tflite/sizes.py", "if total > limit:",

@@ -55,7 +55,9 @@ CLIENT = "python -m firmware.client --port={port} --images=photos/"
 def sending(project: Project, how: str, commands: Sequence[str]) -> str:
     """How inputs go in, for a README."""
     header = next(f for f in project.files if f.path.name == "vit_model.h")
-    text = header.text or ("" if header.origin is None else header.origin.read_text())
+    text = header.text or (
+        "" if header.origin is None else header.origin.read_text(encoding="utf-8")
+    )
     if "#define VIT_MODEL_IS_IMAGE 0\n" in text:
         return _TENSORS
     return _IMAGES.format(how=how, commands="\n".join(commands))
@@ -91,5 +93,5 @@ def has_external_weights(project: Project) -> bool:
     """True when the model's weights lie in external flash."""
     for file in project.files:
         if file.path.name == "vit_model_weights.S" and file.origin is not None:
-            return ".extflash" in file.origin.read_text()
+            return ".extflash" in file.origin.read_text(encoding="utf-8")
     return False

@@ -45,7 +45,7 @@ def _symbol(version: str, name: str) -> str:
 
 
 def _renamed(version: str, path: PurePosixPath, origin: Path) -> str:
-    text = renamed(origin.read_text(), lambda name: _symbol(version, name))
+    text = renamed(origin.read_text(encoding="utf-8"), lambda name: _symbol(version, name))
     return text + _NO_EXECUTABLE_STACK if path.suffix == ".S" else text
 
 

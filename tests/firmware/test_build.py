@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -90,10 +92,11 @@ def test_a_damaged_object_is_compiled_again(build_fake, tmp_path, monkeypatch):
     assert sorted((tmp_path / "cache").rglob("*.o")) == objects
 
 
-def test_builds_are_reproducible(build_fake, tmp_path, monkeypatch):
-    """Wherever an image is built, however its folder is named, and with whichever cache."""
+def test_builds_are_reproducible(build_fake, tmp_path, monkeypatch, request):
+    """Wherever an image is built, by whom, when, and with whichever cache."""
     built = build_fake(FakeModel())
     expected = built.elf.read_bytes()
+    request.addfinalizer(functools.partial(os.umask, os.umask(0o022)))
     work, other = tmp_path / "work", tmp_path / "quite another folder"
     work.mkdir()
     (tmp_path / "link").symlink_to(work)
@@ -104,6 +107,15 @@ def test_builds_are_reproducible(build_fake, tmp_path, monkeypatch):
         (tmp_path, other / "again.elf"),
     )):  # fmt: skip
         monkeypatch.chdir(cwd)
+        monkeypatch.setenv("HOME", str(work))
+        monkeypatch.setenv("USER", f"user{number}")
+        monkeypatch.setenv("TZ", ("UTC", "Asia/Tokyo")[number % 2])
+        monkeypatch.setenv("LC_ALL", ("C", "de_DE.ISO-8859-1")[number % 2])
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(10**9 * (number % 2)))
+        for source in built.project.files:
+            if source.origin is not None and source.origin.is_relative_to(built.elf.parent):
+                os.utime(source.origin, (10**9 * number, 10**9 * number))
+        os.umask((0o022, 0o077)[number % 2])
         for fresh in (False, True):
             if fresh:
                 monkeypatch.setenv(VARIABLE, str(tmp_path / f"cache{number}"))

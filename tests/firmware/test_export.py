@@ -54,6 +54,9 @@ def test_cmake_project_builds_by_its_readme_and_runs(tmp_path, preset, section):
     commands = [c.replace("release", preset) for c in readme_commands(moved, "Build")]
     run_commands(moved, commands)
     build_folder = moved / "build" / preset
+    elf = (build_folder / "digits.elf").read_bytes()
+    # The folder is in the image for debuggers only: a released one is the same from any other.
+    assert (str(tmp_path).encode() in elf) == (preset == "debug")
     emulator = Emulator(get_board(BOARD), build_folder / "digits.elf")
     image = fake_model.images(1)[0]
     logits = emulator.classify(image).logits

@@ -252,7 +252,7 @@ class Work(list[float]):
 @functools.cache
 def table() -> tuple[float, ...]:
     """Instructions of one of each piece."""
-    found = json.loads(TABLE.read_text())["instructions"]
+    found = json.loads(TABLE.read_text(encoding="utf-8"))["instructions"]
     return tuple(float(found[term.name.lower()]) for term in Term)
 
 
