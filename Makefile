@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every target does its own set-up; a fresh Debian machine needs git and make only.
-.PHONY: help setup demo test bazel-test bench lint format clean
+.PHONY: help setup demo test bazel-test bench fuzz lint format clean
 
 PYTHON := .venv/bin/python
 JOBS ?= 2
@@ -11,6 +11,7 @@ help:
 	@echo "make demo    train, quantize, fuse, evaluate and emulate the digits network"
 	@echo "make test    all tests: Python, C, Bazel"
 	@echo "make bench   instruction counts and memory of the benchmark networks"
+	@echo "make fuzz    a minute of libFuzzer for each target; needs clang"
 	@echo "make lint    ruff, mypy, clang-format"
 
 setup:
@@ -28,6 +29,9 @@ bazel-test: setup
 
 bench: setup
 	$(PYTHON) -m benchmarks.bench --out=build/bench
+
+fuzz: setup
+	$(PYTHON) -m benchmarks.fuzz.native --minutes=1
 
 lint: setup
 	$(PYTHON) -m ruff check .
