@@ -12,6 +12,21 @@ from pathlib import Path
 
 import yaml
 
+# What Arduino's own header would declare, for a sketch that runs on the host.
+ARDUINO_H = """\
+#pragma once
+#include <cstdint>
+#include <iostream>
+struct Printer {
+  void begin(long) {}
+  template <typename T> void print(T value) { std::cout << value; }
+  template <typename T> void println(T value) { std::cout << value << std::endl; }
+};
+static Printer Serial;
+static inline unsigned long micros() { return 0; }
+static inline void delay(int) {}
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Build:

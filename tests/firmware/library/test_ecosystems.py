@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Zephyr, Arduino, PlatformIO, csolution, ESP-IDF: what their manifests name is compiled and run.
 
-None of the tools is here. Each manifest is read, the sources, folders and flags that it names are
-compiled by the host's compiler, and linked with the sample of the format, or the README's code.
+Each manifest is read, the sources, folders and flags that it names are compiled by the host's
+compiler, and linked with the sample of the format, or the README's code. Of the tools only
+Arduino's builder is in a Debian package: test_arduino.py.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from firmware.formats import LIBRARY_FORMATS, arduino, get_library_format
 from firmware.formats import yaml as writer
 from firmware.library import Library, library_from_model
 from tests.firmware.library import builds, models
-from tests.firmware.library.builds import READERS, Build
+from tests.firmware.library.builds import ARDUINO_H, READERS, Build
 from toolchain import compiled, host_c, host_cxx
 
 KIND = "ecosystems"
@@ -33,18 +34,6 @@ ZEPHYR_H = """\
 #include <stdio.h>
 #define printk printf
 static inline uint32_t k_cycle_get_32(void) { return 0; }
-"""
-ARDUINO_H = """\
-#include <cstdint>
-#include <iostream>
-struct Printer {
-  void begin(long) {}
-  template <typename T> void print(T value) { std::cout << value; }
-  template <typename T> void println(T value) { std::cout << value << std::endl; }
-};
-static Printer Serial;
-static inline unsigned long micros() { return 0; }
-static inline void delay(int) {}
 """
 pytestmark = pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 
