@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from converter.compile import kernel_headers, kernel_sources
 from firmware.library.symbols import renamed
@@ -44,8 +44,8 @@ def _symbol(version: str, name: str) -> str:
     return f"{_PREFIX}{version}_{name[len(_PREFIX) :]}" if name.startswith(_PREFIX) else name
 
 
-def _renamed(version: str, path: PurePosixPath, origin: Path) -> str:
-    text = renamed(origin.read_text(encoding="utf-8"), lambda name: _symbol(version, name))
+def _renamed(version: str, path: PurePosixPath, source: str) -> str:
+    text = renamed(source, lambda name: _symbol(version, name))
     return text + _NO_EXECUTABLE_STACK if path.suffix == ".S" else text
 
 
@@ -54,13 +54,11 @@ def kernels() -> Kernels:
     """All kernels: portable C, and the assembly that cores without its instructions leave out."""
     sources = sorted(kernel_sources(_DSP_CORE), key=lambda path: path.name)
     found = kernel_project_files([*sources, *kernel_headers()])
-    contents = [(file.path, file.origin) for file in found if file.origin is not None]
-    parts: list[bytes | str] = []
-    for path, origin in contents:
-        parts += [str(path), origin.read_bytes()]
-    version = digest(*parts)[:_DIGITS]
+    # As text: a checkout with other line ends has the same version.
+    contents = [(f.path, f.origin.read_text(encoding="utf-8")) for f in found if f.origin]
+    version = digest(*(part for path, text in contents for part in (str(path), text)))[:_DIGITS]
     files = (
-        ProjectFile(path, Group.KERNEL, text=_renamed(version, path, origin))
-        for path, origin in contents
+        ProjectFile(path, Group.KERNEL, text=_renamed(version, path, text))
+        for path, text in contents
     )
     return Kernels(version, tuple(files))
