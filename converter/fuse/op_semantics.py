@@ -187,6 +187,14 @@ def _tile(_: Operator, args: Sequence[Array]) -> list[Array]:
 
 BROADCASTS: dict[str, Semantics] = {"BROADCAST_TO": _broadcast_to, "TILE": _tile}
 
+
+# Its first operand is a shape, no tensor that it repeats.
+def _fill(_: Operator, args: Sequence[Array]) -> list[Array]:
+    return [np.full(tuple(int(n) for n in args[0]), args[1])]
+
+
+CONSTANTS: dict[str, Semantics] = {"FILL": _fill}
+
 # ---- reductions ----------------------------------------------------------------------------------
 
 
@@ -264,6 +272,7 @@ def evaluate(
 
 
 _TABLE: dict[str, Semantics] = {
+    **CONSTANTS,
     **VIEWS,
     **JOINS,
     **POINTWISE,

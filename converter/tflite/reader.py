@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.tflite.associated import associated_files
+from converter.tflite.byte_inputs import with_byte_scales
 from converter.tflite.graph_checks import check_edges, check_order, quantization_of
 from converter.tflite.model import (
     METADATA_NAME,
@@ -202,8 +203,7 @@ class _Reader:
             for t in graph.tensors:
                 check_tensor_bytes(t.name, t.shape, t.dtype)
         check_shapes(graph)
-        graph = without_self_differences(graph)
-        return graph
+        return with_byte_scales(without_self_differences(graph))
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
         name = text(raw.name) or f"tensor{index}"

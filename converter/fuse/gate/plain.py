@@ -19,6 +19,7 @@ from converter.fuse.errors import NoMatchError
 from converter.fuse.layer_semantics import LAYERS
 from converter.fuse.op_semantics import (
     BROADCASTS,
+    CONSTANTS,
     INDEX_TYPES,
     JOINS,
     POINTWISE,
@@ -32,7 +33,8 @@ from converter.fuse.op_semantics import (
 from converter.tflite import GraphView, Tensor
 
 _TABLE = {
-    **LAYERS, **VIEWS, **JOINS, **POINTWISE, **BROADCASTS, **REDUCTIONS, **SOFTMAX_PARTS,
+    **LAYERS, **VIEWS, **JOINS, **POINTWISE, **BROADCASTS, **CONSTANTS, **REDUCTIONS,
+    **SOFTMAX_PARTS,
 }  # fmt: skip
 # What an operator raises whose operands or options are not those of its kind.
 _MALFORMED = (ValueError, IndexError, TypeError, AttributeError, KeyError)

@@ -70,7 +70,8 @@ def match_norm(view: GraphView, x: int, y: int, kind: NormKind = NormKind.LAYER)
         with np.errstate(all="ignore"):
             return evaluate(view, ops, {x: values}, y).reshape(-1, width)
 
-    gamma, beta, epsilon = _read_parameters(run, shape, width)
+    with np.errstate(all="ignore"):
+        gamma, beta, epsilon = _read_parameters(run, shape, width)
     if kind is NormKind.RMS and np.any(beta):
         raise NoMatchError(f"{name!r} is an RMSNorm with an offset behind it")
     _verify(run, shape, gamma, beta, epsilon, name, kind)

@@ -17,7 +17,7 @@ from converter.fuse.rewrite.building import same_type
 from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView, Tensor
 
-_MOVES = frozenset({*VIEWS, *JOINS, *BROADCASTS})
+_MOVES = frozenset({*VIEWS, *JOINS, *BROADCASTS, "FILL"})
 _GROWTH = 1 << 16  # bytes by which a repeated constant may be larger than what it is made of
 
 
@@ -26,7 +26,7 @@ def _sources(view: GraphView, op: int) -> tuple[int, ...]:
     operator = view.op(op)
     if operator.opcode in JOINS:
         return operator.inputs
-    return (operator.inputs[1 if operator.opcode == "SPLIT" else 0],)
+    return (operator.inputs[1 if operator.opcode in ("SPLIT", "FILL") else 0],)
 
 
 def _result(view: GraphView, op: int, tensor: int) -> Tensor | None:
@@ -64,7 +64,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
 
 RULE = Rule(
     "constant_moves",
-    "makes a constant of RESHAPE, TRANSPOSE, GATHER, CONCATENATION ... of constants",
+    "makes a constant of RESHAPE, TRANSPOSE, GATHER, CONCATENATION, FILL ... of constants",
     _MOVES,
     _apply,
 )

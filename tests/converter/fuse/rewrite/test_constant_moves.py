@@ -64,3 +64,17 @@ def test_what_stays() -> None:
     x = g.input(g.rng.normal(0, 1, (300, 300)))
     y = g.add(x, g.tile(g.constant(g.rng.normal(0, 1, (1, 300))), (300, 1)))
     assert "TILE" in opcodes(rewritten(g, y, by="constant_moves").graph)  # 90 KB of 300 bytes
+
+
+def test_a_filled_tensor_is_a_constant() -> None:
+    """The first state of a recurrent layer: FILL of constants, which no kernel here has."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 4)))
+    number = g.constant(np.array(0.5))
+    value = np.full((1, 4), g.value(number))
+    y = g.add(x, g.op("FILL", [g.indices(1, 4), number], value, like=number))
+    graph = rewritten(g, y, by="constant_moves").graph
+    assert opcodes(graph) == ["ADD"]
+    plain = dataclasses.replace(graph, operators=tuple(g.operators), tensors=tuple(g.tensors))
+    sample = g.quantized(x)
+    np.testing.assert_array_equal(result(graph, sample), result(plain, sample))
