@@ -159,7 +159,9 @@ def export_library(
     out = out.absolute()
     _expect_free(out, overwrite)
     external = weights_in == WEIGHTS_EXTERNAL
-    library = library_from_model(model, name, board, external=external, check=check)
+    library = library_from_model(
+        model, name, board, external=external, check=check, optimization=entry.optimization
+    )
     with working_folder(out) as temporary:
         folder = temporary / "library"
         folder.mkdir(mode=0o755)

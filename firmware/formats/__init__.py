@@ -24,7 +24,7 @@ from firmware.formats import (
     stm32cubeide,
     zephyr,
 )
-from firmware.library import Library
+from firmware.library import Library, Optimization
 from firmware.project import Project, ProjectFile
 
 FormatFiles = Callable[[Project, MemoryUse | None], tuple[ProjectFile, ...]]
@@ -42,13 +42,17 @@ class Format:
 
 @dataclasses.dataclass(frozen=True)
 class LibraryFormat:
-    """What builds a library: name, all files of an exported folder, and the next step."""
+    """What builds a library: name, all files of an exported folder, the next step, and options."""
 
     name: str
     files: Callable[[Library], tuple[ProjectFile, ...]]
     next_step: str
+    optimization: Optimization
 
 
+_MIXED = Optimization()  # as in firmware projects
+_SPEED = Optimization("-O3", "-O3")  # where all files of a library have the same options
+_SIZE = Optimization("-Os", "-Os")  # what most Arduino cores choose
 FORMATS = (
     Format("cmake", cmake.files, "cmake --preset release && cmake --build --preset release"),
     Format(
@@ -60,12 +64,16 @@ FORMATS = (
     Format("mbed", mbed.legacy_files, "mbed-tools deploy && mbed-tools compile", "legacy"),
 )
 LIBRARY_FORMATS = (
-    LibraryFormat("library", library_cmake.files, "add_subdirectory() it, and link its target"),
-    LibraryFormat("zephyr", zephyr.files, "name it in ZEPHYR_EXTRA_MODULES"),
-    LibraryFormat("arduino", arduino.files, "put it into the libraries folder of your sketchbook"),
-    LibraryFormat("platformio", platformio.files, "put it into lib/ of your project"),
-    LibraryFormat("csolution", csolution.files, "name its two layers in your cproject.yml"),
-    LibraryFormat("esp_idf", esp_idf.files, "put it into components/ of your project"),
+    LibraryFormat(
+        "library", library_cmake.files, "add_subdirectory() it, and link its target", _MIXED
+    ),
+    LibraryFormat("zephyr", zephyr.files, "name it in ZEPHYR_EXTRA_MODULES", _MIXED),
+    LibraryFormat(
+        "arduino", arduino.files, "put it into your sketchbook's libraries folder", _SIZE
+    ),
+    LibraryFormat("platformio", platformio.files, "put it into lib/ of your project", _SPEED),
+    LibraryFormat("csolution", csolution.files, "name both layers in your cproject.yml", _SPEED),
+    LibraryFormat("esp_idf", esp_idf.files, "put it into components/ of your project", _SPEED),
 )
 PROJECT_NAMES = tuple(entry.name for entry in FORMATS if not entry.variant)
 FORMAT_NAMES = (*PROJECT_NAMES, *(entry.name for entry in LIBRARY_FORMATS))

@@ -9,7 +9,6 @@ from firmware.escape import cmake_argument
 from firmware.formats import yaml
 from firmware.formats.library_common import describe, readme
 from firmware.library import Library
-from firmware.library.library import LIBRARY_FLAGS
 from firmware.project import Group, ProjectFile
 from firmware.template import indented
 from tflm_vit.version import VERSION  # of the toolkit; the model's is in its header
@@ -32,7 +31,7 @@ def _portable(library: Library) -> list[str]:
 
 def files(library: Library) -> tuple[ProjectFile, ...]:
     """The library with CMakeLists.txt, idf_component.yml and README."""
-    optimization = LIBRARY_FLAGS.kernel_optimization
+    optimization = library.optimization.kernels
     lists = library.facts.render(
         "../esp_idf/CMakeLists.txt",
         SOURCES=indented([f"  {cmake_argument(path)}" for path in _portable(library)]),

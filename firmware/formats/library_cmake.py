@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 from firmware.escape import cmake_argument
 from firmware.formats.library_common import readme
 from firmware.library import Library
-from firmware.library.library import LIBRARY_FLAGS
 from firmware.project import Group, ProjectFile
 from firmware.template import indented
 
@@ -29,11 +28,12 @@ def _sources(library: Library, group: Group) -> str:
 
 def files(library: Library) -> tuple[ProjectFile, ...]:
     """The library with CMakeLists.txt and README."""
-    optimization = LIBRARY_FLAGS.kernel_optimization
+    optimization = library.optimization.kernels
     lists = library.facts.render(
         "CMakeLists.txt",
         KERNELS=library.kernels,
         KERNEL_SOURCES=_sources(library, Group.KERNEL),
+        MODEL_OPTIMIZATION=library.optimization.model,
         MODEL_SOURCES=_sources(library, Group.MODEL),
         KERNEL_OPTIMIZATION=optimization,
         SECTIONS="-ffunction-sections;-fdata-sections",

@@ -23,7 +23,7 @@ def sizes(library: Library) -> list[tuple[str, str]]:
     facts = library.facts
     rows = [("arena, of the caller", str(facts.interface.arena_bytes))]
     if facts.stack is not None:
-        where = f"{facts.stack.core}, {facts.stack.compiler}"
+        where = f"{facts.stack.core}, {facts.stack.compiler}, {facts.stack.options}"
         rows.append((f"stack ({where})", str(facts.stack.size_bytes)))
     rows.append(("constants", str(facts.weights_bytes)))
     if library.code_bytes is not None:

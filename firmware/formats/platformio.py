@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 
 from firmware.formats.library_common import describe, readme
 from firmware.library import Library
-from firmware.library.library import LIBRARY_FLAGS
 from firmware.project import Group, ProjectFile
 from tflm_vit.version import VERSION  # of the toolkit; the model's is in its header
 
@@ -31,7 +30,7 @@ def _manifest(library: Library) -> str:
             "includeDir": "include",
             "srcDir": ".",
             "srcFilter": ["-<*>", "+<src/>", "+<kernels/>"],
-            "flags": [LIBRARY_FLAGS.kernel_optimization],
+            "flags": [library.optimization.kernels],
             "libArchive": True,
         },
     }
@@ -40,7 +39,7 @@ def _manifest(library: Library) -> str:
 
 def files(library: Library) -> tuple[ProjectFile, ...]:
     """The library with library.json and README."""
-    build = _BUILD.format(name=library.name, optimization=LIBRARY_FLAGS.kernel_optimization)
+    build = _BUILD.format(name=library.name, optimization=library.optimization.kernels)
     texts = (("library.json", _manifest(library)), ("README.md", readme(library, build)))
     added = (ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts)
     return (*library.files, *added)

@@ -10,7 +10,6 @@ from firmware.formats import yaml
 from firmware.formats.library_common import readme
 from firmware.formats.library_sample import sample_of
 from firmware.library import Library
-from firmware.library.library import LIBRARY_FLAGS
 from firmware.project import Group, ProjectFile
 from firmware.template import indented
 
@@ -56,7 +55,8 @@ def _texts(library: Library) -> list[tuple[str, str]]:
         OPTION=_option(library),
         KERNELS=library.kernels,
         KERNEL_SOURCES=_sources(library, Group.KERNEL),
-        KERNEL_OPTIMIZATION=LIBRARY_FLAGS.kernel_optimization,
+        KERNEL_OPTIMIZATION=library.optimization.kernels,
+        MODEL_OPTIMIZATION=library.optimization.model,
         MODEL_SOURCES=_sources(library, Group.MODEL),
     )
     main = facts.render(

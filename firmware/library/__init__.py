@@ -6,7 +6,7 @@ kernels' begin with `vit_` and a digest of all their sources, so that libraries 
 the toolkit share them and those of two versions do not meet.
 """
 
-from firmware.library.library import Library, library_from_model
+from firmware.library.library import Library, Optimization, library_from_model
 from firmware.library.names import check_library_name
 
-__all__ = ["Library", "check_library_name", "library_from_model"]
+__all__ = ["Library", "Optimization", "check_library_name", "library_from_model"]

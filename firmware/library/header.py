@@ -66,8 +66,8 @@ def _stack_text(facts: Facts) -> str:
         )
     return (
         "// Stack of the deepest call below, from all paths through the code that\n"
-        f"// {facts.stack.compiler} made for {facts.stack.core}. Your own comes on top, and\n"
-        "// interrupts' where they share it.\n"
+        f"// {facts.stack.compiler} made for {facts.stack.core} ({facts.stack.options}).\n"
+        "// Your own comes on top, and interrupts' where they share it.\n"
         f"#define {facts.upper}_STACK_BYTES {facts.stack.size_bytes}u\n"
     )
 

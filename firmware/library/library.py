@@ -38,17 +38,35 @@ _MODEL, _MODEL_MACRO = "vit_model_", "VIT_MODEL_"
 
 
 @dataclasses.dataclass(frozen=True)
+class Optimization:
+    """Compiler options of the two parts, which decide how much stack they take."""
+
+    model: str = FLAGS.model_optimization
+    kernels: str = FLAGS.kernel_optimization
+
+    def __str__(self) -> str:
+        """For people."""
+        both = f"{self.model}, kernels {self.kernels}"
+        return self.model if self.model == self.kernels else both
+
+
+_SPEED = Optimization()
+
+
+@dataclasses.dataclass(frozen=True)
 class Library:
     """A library, whatever builds it.
 
     Attributes:
       facts: what its header says.
       files: `include/`, `src/` and `kernels/`.
+      optimization: that build files ask for, and that the stack was measured with.
       code_bytes: of all its functions, the compiler's library included; None if not compiled.
     """
 
     facts: Facts
     files: tuple[ProjectFile, ...]
+    optimization: Optimization
     code_bytes: int | None = None
 
     @property
@@ -122,7 +140,12 @@ def _measured(library: Library, board: Board) -> tuple[StackUse, int]:
     header = next(f.text for f in library.files if f.path.parent == INCLUDE)
     assert header is not None
     entries = functions(header, library.name)
-    project = Project(library.name, board, library.files, (), (INCLUDE,), flags=LIBRARY_FLAGS)
+    flags = dataclasses.replace(
+        LIBRARY_FLAGS,
+        model_optimization=library.optimization.model,
+        kernel_optimization=library.optimization.kernels,
+    )
+    project = Project(library.name, board, library.files, (), (INCLUDE,), flags=flags)
     with (
         raised_as(lambda error: FirmwareError(str(error), error.details)),
         tempfile.TemporaryDirectory(prefix="vit-library-") as folder,
@@ -131,12 +154,13 @@ def _measured(library: Library, board: Board) -> tuple[StackUse, int]:
         project.write(root)
         objects = compile_objects(gcc, project, root, 2)
         wanted = [f"-Wl,-u,{entry}" for entry in entries]
-        flags = [*board.core.compiler_flags(), "-nostartfiles", "-Wl,--gc-sections,--emit-relocs"]
+        link = [*board.core.compiler_flags(), "-nostartfiles", "-Wl,--gc-sections,--emit-relocs"]
         image = root / "library.elf"
-        command = [gcc.path, *flags, *wanted, f"-Wl,-e,{entries[0]}", *map(str, objects)]
+        command = [gcc.path, *link, *wanted, f"-Wl,-e,{entries[0]}", *map(str, objects)]
         run_tool([*command, "-lc", "-lgcc", "-o", str(image)], "linking", root)
         compiler = " ".join([Path(gcc.path).name, *re.findall(r"\d+\.\d+\.\d+", gcc.says)[:1]])
-        use = StackUse(stack_bytes(image, entries), board.core.name, compiler)
+        size = stack_bytes(image, entries)
+        use = StackUse(size, board.core.name, compiler, str(library.optimization))
         return use, code_bytes(image)
 
 
@@ -147,7 +171,13 @@ def code_bytes(image: Path) -> int:
 
 
 def library_from_model(
-    model: bytes, name: str, board: Board, *, external: bool = False, check: bool = True
+    model: bytes,
+    name: str,
+    board: Board,
+    *,
+    external: bool = False,
+    check: bool = True,
+    optimization: Optimization = _SPEED,
 ) -> Library:
     """Compiles a fused and planned `.tflite` into a library.
 
@@ -157,6 +187,7 @@ def library_from_model(
       board: whose core the stack is measured for; the sources are for every core.
       external: the constants lie in a section for memory-mapped flash.
       check: compile it, every warning an error, and measure the stack.
+      optimization: that it is going to be built with.
 
     Raises:
       FirmwareError: a name that C has otherwise, no cross compiler, or code whose stack has no
@@ -181,9 +212,9 @@ def library_from_model(
         zlib.crc32(content),
         kernels().version,
     )
-    library = Library(facts, _files(facts, compiled.files, external))
+    library = Library(facts, _files(facts, compiled.files, external), optimization)
     if not check:
         return library
     stack, code = _measured(library, board)
     facts = dataclasses.replace(facts, stack=stack)
-    return Library(facts, _files(facts, compiled.files, external), code)
+    return Library(facts, _files(facts, compiled.files, external), optimization, code)

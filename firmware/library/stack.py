@@ -40,12 +40,13 @@ class StackUse:
 
     Attributes:
       size_bytes: of the deepest call.
-      core, compiler: which code was looked at.
+      core, compiler, options: which code was looked at.
     """
 
     size_bytes: int
     core: str
     compiler: str
+    options: str
 
 
 @dataclasses.dataclass

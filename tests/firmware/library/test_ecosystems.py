@@ -8,6 +8,7 @@ Arduino's builder is in a Debian package: test_arduino.py.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -104,14 +105,18 @@ def linked(source: Path, options: list[str], inputs: list[Path], build: Build, w
 
 @pytest.mark.parametrize("name", READERS)
 def test_what_the_manifest_names_gives_the_reference(library, tmp_path, name):
-    folder = written(library, name, tmp_path)
+    options = get_library_format(name).optimization
+    folder = written(dataclasses.replace(library, optimization=options), name, tmp_path)
     build = READERS[name](folder)
+    said = {flag for flags in build.sources.values() for flag in flags}
+    # The stack is measured with what the tool is told; Arduino's cores are told nothing.
+    assert said == (set() if name == "arduino" else {options.model, options.kernels})
     suffixes = (".c",) if name == "esp_idf" else (".c", ".S")
     parts = ("samples", "examples")
     there = {p for p in folder.rglob("*") if p.suffix in suffixes and not {*p.parts} & {*parts}}
     assert set(build.sources) == there
-    source, options = program(name, folder, tmp_path / "work")
-    shown = linked(source, options, objects(build), build, tmp_path / "work")
+    source, own = program(name, folder, tmp_path / "work")
+    shown = linked(source, own, objects(build), build, tmp_path / "work")
     image = np.zeros((1, 18, 14, 3), np.int8)
     (expected,) = open_runtime("reference", models.second()).run(image)
     assert f"status 0, class {int(np.argmax(expected))}" in shown
@@ -157,7 +162,11 @@ def test_every_format_has_a_reader_here():
 
 def test_names_that_an_ecosystem_keeps_are_refused(library):
     facts = library.facts
-    other = Library(type(facts)("arduino_net", *list(vars(facts).values())[1:]), library.files)
+    other = Library(
+        type(facts)("arduino_net", *list(vars(facts).values())[1:]),
+        library.files,
+        library.optimization,
+    )
     with pytest.raises(FirmwareError, match="Arduino's own"):
         arduino.files(other)
 
