@@ -18,11 +18,19 @@ from numpy.typing import NDArray
 
 from keras_models.training.distillation import Objective
 from nas.space.any_space import AnySubnet
+from nas.supernet.conv_blocks import Statistics
 from nas.supernet.distribution import Distribution
 from nas.supernet.masks import Masks, stack_masks
-from nas.supernet.net import Floats, Supernet
+from nas.supernet.shared import Floats, SharedWeights
 
 Loss = Callable[[Any, Any], Any]
+CALIBRATION_BATCH = 128
+
+
+def _constants(arrays: Any) -> Any:
+    import tensorflow as tf
+
+    return {name: tf.constant(value) for name, value in arrays.items()}
 
 
 def _each(masks: Any, count: int) -> list[Masks]:
@@ -33,24 +41,30 @@ class Steps:
     """Training and evaluation of one supernet.
 
     Attributes:
+      calibration: images on which the batch statistics of a sub-network are measured, where its
+        supernet keeps none (`SharedWeights.needs_statistics`).
       compilations: (kind, form) of every function that was traced, in order. Its length is what
         "one compiled step per token count" means.
     """
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: SharedWeights,
         optimizer: Any = None,
         objective: Any = None,
         distribution: Distribution | None = None,
+        calibration: Floats | None = None,
     ) -> None:
         self.net = supernet
+        self.calibration = calibration
+        self._measured: tuple[AnySubnet, Statistics] | None = None
         self.distribution = distribution or Distribution()
         self.optimizer = optimizer
         self.objective = objective or Objective()
         self.compilations: list[tuple[str, Any]] = []
         self._train: dict[tuple[Any, int, bool], Any] = {}
         self._logits: dict[Any, Any] = {}
+        self._statistics: dict[Any, Any] = {}
         if optimizer is not None:
             with self.distribution.scope():
                 optimizer.build(supernet.trainable_variables)
@@ -76,6 +90,7 @@ class Steps:
         key = (form, count, teacher is not None)
         if key not in self._train:
             self._train[key] = self._compile_train(form, count)
+        self._measured = None  # weights change
         masks = stack_masks([self.net.masks(c) for c in configs])
         return float(self._train[key](images, labels, masks, teacher))
 
@@ -83,14 +98,44 @@ class Steps:
         """Logits of a sub-network for inference."""
         if config.form not in self._logits:
             self._logits[config.form] = self._compile_logits(config.form)
-        found = self._logits[config.form](images, self.net.masks(config))
+        statistics = self._known_statistics(config)
+        found = self._logits[config.form](images, self.net.masks(config), statistics)
         return np.asarray(ops.convert_to_numpy(found))
+
+    def statistics(self, config: AnySubnet) -> Statistics:
+        """Batch statistics of a sub-network over the calibration images, batch after batch; empty
+        where the supernet keeps its own.
+
+        Raises:
+          ValueError: there are no calibration images.
+        """
+        if not self.net.needs_statistics:
+            return {}
+        if self.calibration is None:
+            raise ValueError(f"{self.net.space.name}: expected calibration images")
+        if config.form not in self._statistics:
+            self._statistics[config.form] = self._compile_statistics(config.form)
+        measure, masks = self._statistics[config.form], self.net.masks(config)
+        count = max(1, len(self.calibration) // CALIBRATION_BATCH)
+        parts = [measure(part, masks) for part in np.array_split(self.calibration, count)]
+        found = {}
+        for name in parts[0]:
+            each = np.stack([np.asarray(ops.convert_to_numpy(p[name])) for p in parts])
+            mean, square = each[:, 0].mean(0), (each[:, 1] + each[:, 0] ** 2).mean(0)
+            found[name] = np.stack([mean, square - mean**2]).astype(np.float32)
+        return found
+
+    def _known_statistics(self, config: AnySubnet) -> Statistics:
+        """Those of the sub-network that was asked for last are kept until a training step."""
+        if self._measured is None or self._measured[0] != config:
+            self._measured = (config, self.statistics(config))
+        return self._measured[1]
 
     def accuracy(
         self, images: Floats, labels: NDArray[np.integer[Any]], config: AnySubnet, batch: int
     ) -> float:
         """Top-1 accuracy 0..1; the last batch is filled up, so that its shape is the others'."""
-        right = 0
+        right, self._measured = 0, None  # weights may have been exchanged
         for start in range(0, len(images), batch):
             part = images[start : start + batch]
             filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
@@ -115,31 +160,52 @@ class Steps:
 
     def _compile_logits(self, form: Any) -> Any:
         net = self.net
+
+        def given(statistics: Any) -> dict[str, Any]:
+            return {"statistics": statistics} if net.needs_statistics else {}
+
         if keras.backend.backend() == "jax":
             import jax
 
-            def stateless(trainable: Any, other: Any, images: Any, masks: Any) -> Any:
+            def stateless(
+                trainable: Any, other: Any, images: Any, masks: Any, statistics: Any
+            ) -> Any:
                 self.compilations.append(("logits", form))
-                return net.stateless_call(trainable, other, images, masks=masks, form=form)[0]
+                return net.stateless_call(
+                    trainable, other, images, masks=masks, form=form, **given(statistics)
+                )[0]
 
             compiled = jax.jit(stateless)
 
-            def run(images: Any, masks: Any) -> Any:
+            def run(images: Any, masks: Any, statistics: Any) -> Any:
                 trainable = [v.value for v in net.trainable_variables]
                 other = [v.value for v in net.non_trainable_variables]
-                return compiled(trainable, other, images, masks)
+                return compiled(trainable, other, images, masks, statistics)
 
             return run
         import tensorflow as tf
 
-        def traced(images: Any, masks: Any) -> Any:
+        def traced(images: Any, masks: Any, statistics: Any) -> Any:
             self.compilations.append(("logits", form))
-            return net(images, masks=masks, form=form)
+            return net(images, masks=masks, form=form, **given(statistics))
 
         function = tf.function(traced, reduce_retracing=True, autograph=False)
-        return lambda images, masks: function(
-            tf.constant(images), {name: tf.constant(m) for name, m in masks.items()}
+        return lambda images, masks, statistics: function(
+            tf.constant(images), _constants(masks), _constants(statistics)
         )
+
+    def _compile_statistics(self, form: Any) -> Any:
+        net: Any = self.net
+        if keras.backend.backend() == "jax":
+            return lambda images, masks: net.statistics(images, masks, form)  # seldom: not compiled
+        import tensorflow as tf
+
+        def traced(images: Any, masks: Any) -> Any:
+            self.compilations.append(("statistics", form))
+            return net.statistics(images, masks, form)
+
+        function = tf.function(traced, reduce_retracing=True, autograph=False)
+        return lambda images, masks: function(tf.constant(images), _constants(masks))
 
     def _train_tensorflow(self, form: Any, count: int) -> Any:
         import tensorflow as tf
@@ -170,7 +236,7 @@ class Steps:
         function = tf.function(traced, autograph=False)
 
         def step(images: Any, labels: Any, masks: Any, teacher: Any) -> Any:
-            masks = {name: tf.constant(m) for name, m in masks.items()}
+            masks = _constants(masks)
             share = distribution.share
             loss = function(share(images), share(labels), masks, share(teacher))
             return distribution.local(loss)

@@ -18,6 +18,7 @@ from nas.space import SpaceError
 from nas.space.any_space import Searchable
 
 SEARCH_FRACTION = 0.2
+CALIBRATION_IMAGES = 512  # on which a sub-network's batch statistics are measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,13 @@ class SearchData:
         """All images of a split in [-1, 1], and labels."""
         images, labels = split.load(slice(None))
         return normalize(images), labels
+
+
+def calibration_images(split: Split, count: int = CALIBRATION_IMAGES) -> NDArray[np.float32]:
+    """At most so many images of a split in [-1, 1], spread evenly over it."""
+    places = np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64)
+    chosen = dataclasses.replace(split, indices=split.indices[places])
+    return normalize(chosen.load(slice(None))[0])
 
 
 def with_search_split(data: Dataset, fraction: float = SEARCH_FRACTION) -> SearchData:

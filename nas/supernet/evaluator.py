@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keras_models.datasets.identity import expect_same_data
 from nas.space.any_space import AnySubnet, Searchable
-from nas.supernet.data import load_search_data
+from nas.supernet.data import SearchData, calibration_images, load_search_data
 from nas.supernet.files import load_supernet, trained_on
 
 if TYPE_CHECKING:
@@ -50,12 +50,18 @@ class Evaluator:
     def _steps(self) -> Steps:
         from nas.supernet.compiled import Steps
 
-        return Steps(load_supernet(self.source.supernet))
+        net = load_supernet(self.source.supernet)
+        images = calibration_images(self._data.dataset.train) if net.needs_statistics else None
+        return Steps(net, calibration=images)
+
+    @functools.cached_property
+    def _data(self) -> SearchData:
+        source = self.source
+        return load_search_data(source.dataset, source.data_dir, self.space, source.search_fraction)
 
     @functools.cached_property
     def _images(self):  # type: ignore[no-untyped-def]
-        source = self.source
-        data = load_search_data(source.dataset, source.data_dir, self.space, source.search_fraction)
+        source, data = self.source, self._data
         expect_same_data(source.supernet, trained_on(source.supernet), data.identity, self._allowed)
         split = data.search
         return data.arrays(split.take(source.images) if source.images else split)

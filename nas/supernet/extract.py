@@ -10,15 +10,33 @@ from keras import ops
 
 from keras_models.vit import build_vit, weight_name
 from nas.space import SubnetConfig
+from nas.space.any_space import AnySubnet, expect_choice, expect_stages
+from nas.supernet.conv_blocks import Statistics
 from nas.supernet.layout import Sizes, places
-from nas.supernet.net import Floats, Supernet
+from nas.supernet.net import Supernet
+from nas.supernet.shared import Floats, SharedWeights
+from nas.supernet.staged_extract import StageSlices
+from nas.supernet.staged_net import StagedSupernet
 
 
-def extract(supernet: Supernet, config: SubnetConfig) -> Any:
-    """A sub-network as a model of its own (`keras_models.vit.build_vit`), with the same logits."""
+def extract(
+    supernet: SharedWeights, config: AnySubnet, statistics: Statistics | None = None
+) -> Any:
+    """A sub-network as a model of its own (`keras_models.vit.build_vit`), with the same logits.
+
+    Args:
+      statistics: its batch statistics (`Steps.statistics`), where the supernet keeps none.
+    """
     supernet.space.check(config)
+    if supernet.needs_statistics and not statistics:
+        raise ValueError(f"{supernet.space.name}: expected the sub-network's batch statistics")
     model = build_vit(supernet.space.arch(config))
-    source = _Slices(supernet, config)
+    source: Any
+    if isinstance(supernet, StagedSupernet):
+        source = StageSlices(supernet, expect_stages(config), statistics or {})
+    else:
+        assert isinstance(supernet, Supernet)
+        source = _Slices(supernet, expect_choice(config))
     model.set_weights([source.weight(weight_name(w)) for w in model.weights])
     return model
 
@@ -46,6 +64,8 @@ class _Slices:
             value = self.net.values(f"{layer}/{kind}")
             return value[:dim] if kind == "kernel" else value
         block, part = layer.removeprefix("block").split("_", 1)
+        if part == "sdpa":
+            return self.net.values(f"{layer}/{kind}")[..., : self.arch.head_dim]
         return self._linear(int(block), part, kind)
 
     def _stem(self, layer: str, kind: str) -> Floats:
@@ -69,7 +89,7 @@ class _Slices:
         if kind == "cls":
             return self.net.values("embedding/cls")
         positions = self.net.resizing[self.config.patch][1] @ self.net.values("embedding/position")
-        if self.arch.pool == "cls":
+        if self.arch.class_token:
             return np.concatenate([self.net.values("cls_position"), positions[None]], axis=1)
         return np.asarray(positions[None])
 

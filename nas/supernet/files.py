@@ -11,18 +11,21 @@ import numpy as np
 
 from keras_models.datasets.identity import Identity, recorded_in
 from keras_models.load import expect_ended
-from nas.space import SearchSpace, SpaceError
+from nas.space import SpaceError
+from nas.space.any_space import load_space
 from tflm_vit.files import checked_archive, read_json, reading, write_atomic
 
 if TYPE_CHECKING:
-    from nas.supernet.net import Supernet  # imports TensorFlow, which not every command waits for
+    from nas.supernet.shared import (
+        SharedWeights,  # imports TensorFlow, which not every command waits for
+    )
 
 SPACE_FILE = "space.json"
 WEIGHTS_FILE = "supernet.npz"
 TRAIN_FILE = "train.json"
 
 
-def save_supernet(directory: str, net: Supernet) -> None:
+def save_supernet(directory: str, net: SharedWeights) -> None:
     """Writes both files; each appears whole or not at all."""
     import keras
 
@@ -57,17 +60,16 @@ def trained_on(directory: str) -> Identity | None:
     return recorded_in(read_json(path, "a record of nas.train_supernet", SpaceError))
 
 
-def load_supernet(directory: str) -> Supernet:
+def load_supernet(directory: str) -> SharedWeights:
     """The supernet of a directory that `nas.train_supernet` wrote.
 
     Raises:
       SpaceError: a file is missing or does not belong to the space; the message names it.
     """
-    from nas.supernet.net import Supernet
+    from nas.supernet.make import make_supernet
 
     expect_ended_supernet(directory)
-    net = Supernet(SearchSpace.load(os.path.join(directory, SPACE_FILE)))
-    net.build()
+    net = make_supernet(load_space(os.path.join(directory, SPACE_FILE)))
     path = os.path.join(directory, WEIGHTS_FILE)
     try:
         what = f"the weights of {net.space.name}"

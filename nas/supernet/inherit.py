@@ -16,7 +16,8 @@ from keras_models.arch import StemLayer
 from nas.supernet import resize
 from nas.supernet.initial import expect_space
 from nas.supernet.layout import PARTS, places
-from nas.supernet.net import Floats, Supernet
+from nas.supernet.net import Supernet
+from nas.supernet.shared import Floats
 
 
 def inherit(new: Supernet, old: Supernet) -> None:

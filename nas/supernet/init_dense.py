@@ -17,12 +17,16 @@ from keras import ops
 
 from keras_models.arch import ArchConfig
 from keras_models.vit import weight_name
+from nas.space.any_space import expect_one_stage
 from nas.supernet import resize
 from nas.supernet.files import load_supernet
 from nas.supernet.inherit import inherit
 from nas.supernet.initial import expect_network, initial_network, is_supernet
 from nas.supernet.layout import PARTS, Sizes, places
-from nas.supernet.net import Floats, Supernet, split_pair
+from nas.supernet.net import Supernet, split_pair
+from nas.supernet.shared import Floats, SharedWeights
+from nas.supernet.staged_inherit import inherit_stages
+from nas.supernet.staged_net import StagedSupernet
 
 
 def init_from(supernet: Supernet, arch: ArchConfig, model: Any) -> None:
@@ -59,6 +63,9 @@ class _Transfer:
                 self._leading(f"block{b}_{norm}/beta")
             for part in PARTS:
                 self._linear(b, part)
+            if self.arch.relative_position:
+                self._leading(f"block{b}_sdpa/position_keys")
+                self._leading(f"block{b}_sdpa/position_values")
         for name in ("norm/gamma", "norm/beta", "head/kernel", "head/bias"):
             self._leading(name)
 
@@ -94,7 +101,7 @@ class _Transfer:
     def _positions(self) -> None:
         net, dim = self.net, self.arch.embed_dim
         given = self.given["embedding/position"][0]
-        if self.arch.pool == "cls":
+        if self.arch.class_token:
             self._leading("embedding/cls")
             value = net.values("cls_position").copy()
             value[0, 0, :dim] = given[0]
@@ -129,11 +136,23 @@ class _Transfer:
         self._put(f"{name}_b/kernel", right)
 
 
-def load_initial(supernet: Supernet, directory: str) -> None:
+def load_initial(supernet: SharedWeights, directory: str) -> None:
     """Starts from a directory that `keras_models.train` or `nas.train_supernet` wrote."""
     if is_supernet(directory):
-        inherit(supernet, load_supernet(directory))
+        old = load_supernet(directory)
+        if isinstance(supernet, StagedSupernet) and isinstance(old, StagedSupernet):
+            inherit_stages(supernet, old)
+        else:
+            inherit(*(_of_one_stage(net, directory) for net in (supernet, old)))
         return
     from keras_models.load import load_trained
 
-    init_from(supernet, initial_network(directory), load_trained(directory, keras)[1])
+    flat = _of_one_stage(supernet, directory)
+    init_from(flat, initial_network(directory), load_trained(directory, keras)[1])
+
+
+def _of_one_stage(net: SharedWeights, directory: str) -> Supernet:
+    """The supernet, for what knows one stage only; SpaceError if it has several."""
+    expect_one_stage(net.space, f"--initial={directory}")
+    assert isinstance(net, Supernet)
+    return net

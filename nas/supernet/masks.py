@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.space import DIMENSIONS, SearchSpace, SubnetConfig
+from nas.space.stage_dimensions import STAGE_DIMENSIONS
+from nas.space.staged_space import StagedSpace, StagedSubnet
 
 Mask = NDArray[np.float32]
 Masks = dict[str, Mask]  # a pytree of arrays, which is what compiled functions take
@@ -72,3 +74,54 @@ def masks_of(space: SearchSpace, widths: Widths, config: SubnetConfig) -> Masks:
 def stack_masks(each: list[Masks]) -> Masks:
     """Masks of several sub-networks with a leading axis."""
     return {name: np.stack([m[name] for m in each]) for name in each[0]}
+
+
+# ---- stages --------------------------------------------------------------------------------------
+
+STAGE_MASKS = tuple(mask for dimension in STAGE_DIMENSIONS for mask in dimension.masks)
+
+
+@dataclasses.dataclass(frozen=True)
+class StageWidths:
+    """Of one stage of a supernet: the largest count of each of its masks; 0 of convolutions."""
+
+    dim: int
+    gate: int
+    heads: int
+    hidden: int
+
+
+def stage_widths(space: StagedSpace) -> tuple[StageWidths, ...]:
+    """The widths that hold every sub-network."""
+    found, before = [], space.first_grid.width
+    for stage in space.stages:
+        before = max(stage.width, default=before)
+        hidden = round(before * max(stage.mlp_ratio, default=0))
+        found.append(StageWidths(before, max(stage.depth), max(stage.heads, default=0), hidden))
+    return tuple(found)
+
+
+def stage_masks(space: StagedSpace, widths: tuple[StageWidths, ...], config: StagedSubnet) -> Masks:
+    """The masks of a sub-network, float32 of zeros and ones.
+
+    Returns:
+      Of stage i "stagei/dim" (dim,), "stagei/gate" (depth,) and, per block, "stagei/heads" (depth,
+      heads) and "stagei/hidden" (depth, hidden); the last two are empty for convolutions. Blocks
+      behind the sub-network's depth have zeros.
+    """
+    found: Masks = {}
+    stages = zip(space.stages, config.stages, space.arch(config).stages, widths, strict=True)
+    for i, (own, choice, stage, width) in enumerate(stages):
+        for mask in STAGE_MASKS:
+            places = np.arange(getattr(width, mask.name))
+            if mask.per_block:
+                counts = np.zeros(width.gate, np.int64)
+                if stage.of_tokens:
+                    counts[: stage.depth] = [
+                        mask.count(own, choice, stage, b) for b in range(stage.depth)
+                    ]
+                value = places < counts[:, None]
+            else:
+                value = places < mask.count(own, choice, stage, 0)
+            found[f"stage{i}/{mask.name}"] = value.astype(np.float32)
+    return found

@@ -34,11 +34,13 @@ from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
 from keras_models.training.setup import check_setup, setup_digest, setup_text, weights_digest
 from keras_models.vit import build_vit
-from nas.space import SpaceError, SubnetConfig, parse_subnet
+from nas.space import SpaceError
+from nas.space.any_space import AnySubnet, parse_any_subnet
 from nas.space.setup import GONE
 from nas.supernet.compiled import Steps
+from nas.supernet.data import calibration_images
 from nas.supernet.extract import extract
-from nas.supernet.net import Supernet
+from nas.supernet.shared import SharedWeights
 from tflm_vit.files import read_json, reading
 
 WEIGHTS = ("inherited", "scratch")
@@ -53,14 +55,14 @@ class RetrainJob:
       objective: its `distill` is the share of imitation of the supernet's largest network.
     """
 
-    config: SubnetConfig
+    config: AnySubnet
     weights: str
     recipe: Recipe
     objective: Objective
     seed: int
     out: str
 
-    def setup(self, net: Supernet, data: Dataset) -> str:
+    def setup(self, net: SharedWeights, data: Dataset) -> str:
         """JSON of what must not change between a kill and a resume."""
         fields = dataclasses.asdict(self)
         del fields["out"]
@@ -72,7 +74,7 @@ class RetrainJob:
 
 
 def retrain(
-    job: RetrainJob, net: Supernet, data: Dataset, resume: bool = False
+    job: RetrainJob, net: SharedWeights, data: Dataset, resume: bool = False
 ) -> tuple[Any, Progress]:
     """Trains a sub-network alone.
 
@@ -83,7 +85,7 @@ def retrain(
     keras.utils.set_random_seed(job.seed)
     model = build_vit(arch, drop_path=recipe.drop_path)
     if job.weights == "inherited":
-        model.set_weights(extract(net, job.config).get_weights())
+        model.set_weights(_inherited(job, net, data).get_weights())
     batches = _batches(job, net, data)
     model.compile(
         optimizer=make_optimizer(recipe, len(batches)),
@@ -97,12 +99,21 @@ def retrain(
     return final, progress
 
 
-def _batches(job: RetrainJob, net: Supernet, data: Dataset) -> TrainBatches:
+def _inherited(job: RetrainJob, net: SharedWeights, data: Dataset) -> Any:
+    """The sub-network as it is in the supernet."""
+    images = calibration_images(data.train) if net.needs_statistics else None
+    statistics = Steps(net, calibration=images).statistics(job.config)
+    return extract(net, job.config, statistics)
+
+
+def _batches(job: RetrainJob, net: SharedWeights, data: Dataset) -> TrainBatches:
     """Training images, with the largest network's logits where it teaches."""
     kind = TaughtBatches if job.objective.distill else TrainBatches
     batches = kind(data.train, data.num_classes, job.recipe, job.seed, 0)
     if isinstance(batches, TaughtBatches):
-        steps, largest = Steps(net), net.space.largest(job.config.patch)
+        images = calibration_images(data.train) if net.needs_statistics else None
+        steps = Steps(net, calibration=images)
+        largest = net.space.largest(job.config.form)
         batches.teacher = lambda images: steps.logits(images, largest)
     return batches
 
@@ -116,7 +127,7 @@ def _start(job: RetrainJob, setup: str, model: Any, resume: bool) -> Progress:
     return restore_checkpoint(path, model)
 
 
-def write(job: RetrainJob, net: Supernet, data: Dataset, model: Any, progress: Progress,
+def write(job: RetrainJob, net: SharedWeights, data: Dataset, model: Any, progress: Progress,
           command: str) -> dict[str, Any]:  # fmt: skip
     """Writes the trained directory; returns what train.json holds."""
     arch = net.space.arch(job.config)
@@ -144,7 +155,7 @@ def write(job: RetrainJob, net: Supernet, data: Dataset, model: Any, progress: P
     return report
 
 
-def network_of(path: str, trial: int | None) -> SubnetConfig:
+def network_of(path: str, trial: int | None) -> AnySubnet:
     """A network of a front.json: that of a trial, or the most accurate one.
 
     Raises:
@@ -159,4 +170,4 @@ def network_of(path: str, trial: int | None) -> SubnetConfig:
         if trial not in found:
             listed = ", ".join(str(t) for t in found)
             raise SpaceError(f"{path}: trial {trial} is not in the front, expected one of {listed}")
-        return parse_subnet(found[trial]["config"])
+        return parse_any_subnet(found[trial]["config"])

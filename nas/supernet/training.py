@@ -37,15 +37,17 @@ from keras_models.training.recipe import Recipe
 from keras_models.training.setup import check_setup, setup_digest, setup_text
 from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
-from nas.space.any_space import AnySubnet, Searchable, expect_one_stage
+from nas.space.any_space import AnySubnet, Searchable
 from nas.space.setup import GONE
+from nas.supernet.cluster import DistributionError
 from nas.supernet.compiled import Steps
-from nas.supernet.data import SearchData
+from nas.supernet.data import SearchData, calibration_images
 from nas.supernet.distribution import Distribution
 from nas.supernet.files import save_supernet
 from nas.supernet.init_dense import load_initial
 from nas.supernet.initial import initial_digest
-from nas.supernet.net import Supernet
+from nas.supernet.make import make_supernet
+from nas.supernet.shared import SharedWeights
 
 PANEL = 4  # random sub-networks that are evaluated after each epoch
 EVALUATION_BATCH = 256
@@ -85,7 +87,7 @@ class SupernetJob:
 
 
 @contextlib.contextmanager
-def averaged(net: Supernet, optimizer: Any) -> Iterator[None]:
+def averaged(net: SharedWeights, optimizer: Any) -> Iterator[None]:
     """Within it the supernet has the averaged weights, if the optimizer keeps any."""
     if not optimizer.use_ema:
         yield
@@ -125,10 +127,12 @@ class Training:
         self.sampler = Sampler(job.space, job.model, job.seed)
         self.sampler.census  # noqa: B018  an impossible budget is refused before anything slow
         with self.distribution.scope():
-            self.net = Supernet(
-                expect_one_stage(job.space, "supernet"), job.seed, self.distribution.replicas > 1
+            self.net = make_supernet(job.space, job.seed, self.distribution.replicas > 1)
+        if self.net.needs_statistics and self.distribution.replicas > 1:
+            raise DistributionError(
+                f"{job.space.name}: batch statistics of its convolutions are those of one device, "
+                f"expected one, not {self.distribution.replicas}"
             )
-            self.net.build()
         if job.initial:
             load_initial(self.net, job.initial)
         dataset = data.dataset
@@ -136,7 +140,8 @@ class Training:
         self.distribution.check_batch(self.batches.batch_size)
         with self.distribution.scope():
             self.optimizer = make_optimizer(job.recipe, len(self.batches))
-        self.steps = Steps(self.net, self.optimizer, job.objective, self.distribution)
+        images = calibration_images(dataset.train) if self.net.needs_statistics else None
+        self.steps = Steps(self.net, self.optimizer, job.objective, self.distribution, images)
         self.panel = self.sampler.panel(PANEL)
         self.teacher = _teacher(job.teacher)
         self.progress = Progress(0, 0.0, [], job.setup(data))
