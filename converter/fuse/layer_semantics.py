@@ -104,7 +104,12 @@ def _cast(_: Operator, args: Sequence[Array]) -> list[Array]:
     return [args[0]]
 
 
+def _prelu(_: Operator, args: Sequence[Array]) -> list[Array]:
+    return [np.where(args[0] >= 0, args[0], args[1] * args[0])]
+
+
 LAYERS: dict[str, Semantics] = {
+    "PRELU": _prelu,
     "FULLY_CONNECTED": _fully_connected,
     "BATCH_MATMUL": _batch_matmul,
     "SOFTMAX": _softmax,

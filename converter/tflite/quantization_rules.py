@@ -177,7 +177,10 @@ def _below_one(o: Operands, scale: float, divisor: float, what: str) -> str | No
     """The quotient that the kernels compute, whose divisor is a float32, is between 0 and 1."""
     name = o.outputs[0].name
     if divisor > _LARGEST:
-        return f"tensor {name!r}: got a scale too large for {what} of its operands"
+        return (
+            f"tensor {name!r}: got a scale too large for {what} of its operands; a mask of -1e38 "
+            "or -inf leaves int8 nothing else: hide with -100"
+        )
     if 0 < scale / divisor < 1:
         return None
     return f"tensor {name!r}: got a scale too small for {what} of its operands"

@@ -121,6 +121,12 @@ def parse(content: bytes, signature: str | None = None) -> Model:
         ) from error
 
 
+_QUANTIZE = "quantize to plain int8"
+_REMEDIES = {
+    "RESOURCE": "the weights are variables in it: convert with from_keras_model or from_saved_model"
+}
+
+
 def _ints(values: Any) -> tuple[int, ...]:
     return () if values is None else tuple(int(v) for v in values)
 
@@ -211,7 +217,7 @@ class _Reader:
             kind = TYPE_NAMES.get(raw.type, raw.type)
             raise TfliteError(
                 f"tensor {index} {name!r}: got type {kind}, expected int8 with float32, int16, "
-                "int32, int64, uint8 or bool beside it; quantize to plain int8"
+                f"int32, int64, uint8 or bool beside it; {_REMEDIES.get(kind, _QUANTIZE)}"
             )
         shape = _ints(raw.shape)
         if any(n < 0 for n in shape):

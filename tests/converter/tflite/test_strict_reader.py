@@ -409,3 +409,12 @@ def test_mutants_that_litert_refuses_are_refused(content: bytes) -> None:
     assert counts.passed == []
     assert counts.tracebacks == []
     assert counts.refused > 80
+
+
+@pytest.mark.parametrize(("kind", "remedy"), [("RESOURCE", "from_saved_model"), ("STRING", "int8")])
+def test_types_that_no_runtime_has_are_refused_with_what_to_do(kind: str, remedy: str) -> None:
+    """Weights stay variables where a concrete function was not frozen."""
+    tree = unpack(block())
+    tree.subgraphs[0].tensors[0].type = getattr(schema.TensorType, kind)
+    with pytest.raises(TfliteError, match=rf"got type {kind}, .*{remedy}"):
+        parse(pack(tree))
