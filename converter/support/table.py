@@ -85,6 +85,9 @@ _COMPILED: dict[str, Form] = {
 }
 # The wheel's limits that are not its kernels' own messages, or that it aborts on.
 _WHEEL: dict[str, Form] = {
+    **dict.fromkeys(("COS", "EXP", "LOG", "NEG", "SIN", "SQRT", "SQUARE"), Form(("float32",))),
+    "CAST": Form(("bool", "int8", "int16", "int32", "float32")),
+    "EXPAND_DIMS": Form(("int8", "int16", "float32")),
     "GELU": Form(("int8",)),
     "SLICE": Form(rank=5),
     "STRIDED_SLICE": Form(rank=4),

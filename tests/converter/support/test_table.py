@@ -91,3 +91,24 @@ def test_page_is_generated() -> None:
     assert path.read_text() == page(), (
         "python -m converter.support.page > docs/supported_operators.md"
     )
+
+
+@pytest.mark.parametrize("name", ["LOG", "SQRT", "CAST"])
+def test_types_that_the_wheel_lacks(name: str) -> None:
+    """It finds the operator and fails when it runs: the table says so before."""
+    bytes_in = name == "CAST"
+    q = Quantization.per_tensor(0.1, -128)
+    x = Tensor("x", (1, 4), np.dtype(np.uint8 if bytes_in else np.int8), None if bytes_in else q)
+    y = Tensor("y", (1, 4), np.dtype(np.int32) if bytes_in else x.dtype, x.quantization)
+    content = serialize(Model(Graph((x, y), (Operator(name, (0,), (1,)),), (0,), (1,))))
+    with pytest.raises(RuntimeUnavailableError, match=name):
+        open_runtime("tflm", content)
+    from tflite_micro.python.tflite_micro import runtime
+
+    def run() -> None:
+        wheel = runtime.Interpreter.from_bytes(content, arena_size=1 << 14)
+        wheel.set_input(np.ones((1, 4), x.dtype), 0)
+        wheel.invoke()
+
+    with StderrCapture(), pytest.raises(RuntimeError):
+        run()
