@@ -18,7 +18,9 @@ from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView, Tensor
 
 _MOVES = frozenset({*VIEWS, *JOINS, *BROADCASTS, "FILL"})
-_GROWTH = 1 << 16  # bytes by which a repeated constant may be larger than what it is made of
+# How much larger than what it is made of (indices included) a constant may be: a position bias of
+# all heads has four bytes of indices for a pair of tokens.
+_TIMES, _GROWTH = 4, 1 << 16
 
 
 def _sources(view: GraphView, op: int) -> tuple[int, ...]:
@@ -52,7 +54,8 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     sources = [view.tensor(i) for i in _sources(view, op)]
     if not all(same_type(s, view.tensor(t)) for s in sources for t in outputs):
         return None
-    if sum(view.tensor(t).nbytes for t in outputs) > sum(s.nbytes for s in sources) + _GROWTH:
+    made_of = sum(view.tensor(i).nbytes for i in set(operator.inputs))
+    if sum(view.tensor(t).nbytes for t in outputs) > _TIMES * made_of + _GROWTH:
         return None
     results = [_result(view, op, t) for t in outputs]
     made = tuple(r for r in results if r is not None)

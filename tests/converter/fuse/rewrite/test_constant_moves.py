@@ -38,6 +38,21 @@ def test_position_bias_becomes_a_constant() -> None:
     np.testing.assert_array_equal(result(graph, sample), result(plain, sample))
 
 
+def test_the_bias_of_many_heads_is_larger_than_its_table_and_becomes_one() -> None:
+    """As of S3's third stage: 12 heads, 14 x 14 tokens. One a hundred times as large does not."""
+    for heads, tokens, becomes in ((12, 196, True), (400, 64, False)):
+        g = PlainGraph(np.random.default_rng(3))
+        x = g.input(g.rng.normal(0, 1, (heads, tokens, tokens)))
+        table = g.constant(g.rng.normal(0, 1, (heads, 700)))
+        at = g.rng.integers(0, 700, tokens * tokens)
+        value = g.value(table)[:, at]
+        made = g.op("GATHER", [table, g.indices(*at)], value, like=table,
+                    **options("GatherOptions", axis=1))  # fmt: skip
+        y = g.add(x, g.reshape(made, heads, tokens, tokens))
+        left = opcodes(rewritten(g, y, by="constant_moves").graph)
+        assert left == (["ADD"] if becomes else ["GATHER", "RESHAPE", "ADD"])
+
+
 @pytest.mark.parametrize("parts", [1, 2])
 def test_parts_and_joins(parts: int) -> None:
     g = PlainGraph(np.random.default_rng(1))
