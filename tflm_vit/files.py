@@ -179,6 +179,14 @@ def _expect_text(name: str) -> None:
         raise FileError(f"{name}: got a name that is not UTF-8, expected one that is")
 
 
+def _expect_replaceable(name: str) -> None:
+    """A file that is written whole takes the place of what is there: never that of a device."""
+    if os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name):
+        raise OSError(
+            errno.ENXIO, "got a pipe, socket or device, expected the name of a file", name
+        )
+
+
 def expect_writable(*paths: str | None) -> None:
     """Refuses a file that could not be written; before the work, not after it.
 
@@ -188,10 +196,12 @@ def expect_writable(*paths: str | None) -> None:
     Raises:
       OSError: it cannot be written. FileError: its name is no UTF-8.
     """
-    for path in paths:
-        if not path:
-            continue
+    given = [path for path in paths if path]
+    for path in given:
+        if sum(os.path.realpath(path) == os.path.realpath(other) for other in given) > 1:
+            raise FileError(f"{path}: got one file for two outputs, expected two")
         _expect_text(path)
+        _expect_replaceable(path)
         if os.path.isdir(path):
             raise IsADirectoryError(0, "got a folder, expected the name of a file", path)
         folder = os.path.dirname(os.path.abspath(path))
@@ -221,6 +231,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
       OSError: with the name of the file.
     """
     temporary = ""
+    _expect_replaceable(os.fspath(path))
     try:
         folder = os.path.dirname(os.path.abspath(path))
         os.makedirs(folder, exist_ok=True)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from types import TracebackType
 from typing import IO
 
 from tflm_vit import interrupt
@@ -27,8 +29,26 @@ def package_of_commands(package: str) -> None:
 def command(name: str) -> None:
     """The same for a process that is known to be the command `name`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.excepthook = functools.partial(_cannot_start, name)
     interrupt.guard_command(name)
     _quiet()
+
+
+# What the loader of shared libraries says under a limit of memory (`ulimit -v`).
+_NO_MEMORY = ("failed to map segment", "annot allocate memory", "bad_alloc")
+
+
+def _cannot_start(
+    name: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Says in one line that memory does not even hold the libraries; shows whatever else it is."""
+    lacking = isinstance(error, OSError | ImportError) and any(
+        words in str(error) for words in _NO_MEMORY
+    )
+    if lacking or isinstance(error, MemoryError):
+        print(f"{name}: not enough memory for the libraries that it loads", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 class _Screen:
@@ -54,6 +74,7 @@ def _quiet() -> None:
 
 def imported() -> None:
     """Everything is imported: standard error is file descriptor 2 again."""
+    sys.excepthook = sys.__excepthook__
     if _Screen.before is None:
         return
     sys.stderr.flush()

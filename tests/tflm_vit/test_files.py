@@ -184,3 +184,23 @@ def test_a_name_that_is_no_text_is_refused_before_the_work(tmp_path):
     for expect in (files.expect_writable, files.expect_writable_folder):
         with pytest.raises(files.FileError, match="not UTF-8"):
             expect(path)
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    """Root could: the rename takes away what was there, /dev/null too."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for write in (files.expect_writable, lambda path: files.write_atomic(path, b"x")):
+        with pytest.raises(OSError, match="expected the name of a file") as found:
+            write(str(pipe))
+        assert found.value.filename == str(pipe)
+    assert pipe.is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_two_outputs_are_two_files(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    files.expect_writable(str(tmp_path / "a"), None, "", str(tmp_path / "b"))
+    for other in ("a", "./a", "link"):
+        with pytest.raises(files.FileError, match="one file for two outputs"):
+            files.expect_writable(str(tmp_path / "a"), f"{tmp_path}/{other}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tflm_vit import start
 from tflm_vit.command import VERBS
 
 ROOT = Path(__file__).parents[2]
@@ -95,3 +96,16 @@ def test_a_library_leaves_signals_alone() -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_memory_that_does_not_hold_the_libraries_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`ulimit -v 150000` is such: the loader's error comes from an import."""
+    lacking = OSError("libLiteRt.so: failed to map segment from shared object")
+    for error in (lacking, MemoryError(), ImportError("x.so: cannot allocate memory")):
+        start._cannot_start("fuse", type(error), error, None)
+        line = "fuse: not enough memory for the libraries that it loads\n"
+        assert capsys.readouterr().err == line
+    start._cannot_start("fuse", ImportError, ImportError("no such name"), None)
+    assert "ImportError: no such name" in capsys.readouterr().err
