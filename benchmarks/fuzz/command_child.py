@@ -55,6 +55,8 @@ def _refusal_fault(command: str, text: str, out: Path) -> str:
         line for line in text.replace("\r", "\n").split("\n") if line.startswith(f"{command}:")
     ]
     left = sorted(path.name for path in out.iterdir())
+    if "Warning:" in text:
+        return "a warning"
     if len(lines) != 1 or not text.rstrip("\n").endswith(lines[0]):
         return f"got {len(lines)} lines, expected one"
     return f"left {left}" if left else ""
@@ -77,8 +79,8 @@ def _call(name: str, command: ReaderCommand, model: Path, out: Path, compare: bo
         text = errors.getvalue()
         line = text.strip().replace("\r", "\n").split("\n")[-1]
         return Outcome(REFUSED, line, _refusal_fault(name, text, out), False, seconds)
-    fault = ""
-    if compare:
+    fault = "a warning" if "Warning:" in errors.getvalue() else ""
+    if compare and not fault:
         try:
             fault = command.wrong(model, out)
         except Exception:

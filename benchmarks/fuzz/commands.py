@@ -16,6 +16,7 @@ import select
 import struct
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ from tflm_vit.run import run, typed_command
 FLAGS = flags.FlagSet("commands", __doc__)
 FLAGS.words("commands", list(COMMANDS), "Some of the commands.")
 FLAGS.integer("inputs", 1000, "Mutants for each command.", 1)
+FLAGS.number("seconds_each", 3600.0, "A command sees no more mutants after so many seconds.")
 flags.cases(FLAGS, "Folder of .tflite files, whose pieces are mutated as well.")
 flags.seed(FLAGS, "Of the first mutant.")
 flags.json(FLAGS)
@@ -138,13 +140,16 @@ def mutants_for(
             yield seed, kind, *found
 
 
-def tally(name: str, files: Files, seeds: Sequence[int]) -> Tally:
-    """Of one command on the mutants of some seeds."""
+def tally(name: str, files: Files, seeds: Sequence[int], seconds: float) -> Tally:
+    """Of one command on the mutants of some seeds, as many as there is time for."""
     result, command = Tally(), Command(name)
+    end = time.monotonic() + seconds
     try:
         for seed, kind, change, content in tqdm(mutants_for(name, files, seeds), name, len(seeds)):
             result.kinds[kind] += 1
             result.add(seed, change, command.outcome(content))
+            if time.monotonic() > end:
+                break
     finally:
         command.end()
     return result
@@ -155,7 +160,10 @@ def _body() -> None:
     if unknown := sorted(set(FLAGS.commands) - set(COMMANDS)):
         raise ValueError(f"--commands: got {', '.join(unknown)}, expected {', '.join(COMMANDS)}")
     seeds = range(FLAGS.seed, FLAGS.seed + FLAGS.inputs)
-    found = {name: tally(name, files_for(name, FLAGS.cases), seeds) for name in FLAGS.commands}
+    found = {
+        name: tally(name, files_for(name, FLAGS.cases), seeds, FLAGS.seconds_each)
+        for name in FLAGS.commands
+    }
     for name, result in found.items():
         print(f"{name:<10} {result.summary()}")
     if FLAGS.json:

@@ -65,7 +65,7 @@ def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
     bias = op.bias.astype(np.int64) - op.input_zero_point * rows.astype(np.int64).sum(axis=1)
     largest = np.abs(bias) + 128 * np.abs(rows.astype(np.int64)).sum(axis=1)
     if largest.size and int(largest.max()) >= 1 << 31:
-        raise CompileError(f"{name}: the sums exceed 32 bits; use the TFLM runtime")
+        raise CompileError(f"{name}: the sums exceed 32 bits; quantize the network again")
     bias32 = bias.astype(np.int32)
     linear = Linear(
         rows,

@@ -89,6 +89,7 @@ _WHEEL: dict[str, Form] = {
     "CAST": Form(("bool", "int8", "int16", "int32", "float32")),
     "EXPAND_DIMS": Form(("int8", "int16", "float32")),
     "GELU": Form(("int8",)),
+    **dict.fromkeys(("COS", "LOG", "SIN", "SQRT", "SQUARE"), Form(("float32",))),
     "SLICE": Form(rank=5),
     "STRIDED_SLICE": Form(rank=4),
     "TRANSPOSE": Form(rank=5),

@@ -84,7 +84,7 @@ _RESULT_256 = q.fixed(
     bb=(1 / 256, -128), uu=(1 / 256, 0), ss=(1 / 32768, 0), bs=(1 / 65536, -32768)
 )
 _RESULT_128 = q.fixed(bb=(1 / 128, 0), uu=(1 / 128, 128), ss=(1 / 32768, 0))
-_LAYER = (q.scaled, q.bias, q.bias_type, q.product_fits)
+_LAYER = (q.scaled, q.bias, q.bias_type, q.product_fits, q.sums_fit)
 _CONVOLUTION = (*_LAYER, q.symmetric)
 
 ROWS: tuple[Row, ...] = (

@@ -18,6 +18,7 @@ from converter.tflite.model import Quantization, Tensor
 from converter.tflite.schema import DTYPES
 
 _LARGEST = float(np.finfo(np.float32).max)
+_LARGEST_SUM = 1 << 31
 _QUANTIZED = ("int8", "uint8", "int16")
 
 
@@ -168,9 +169,41 @@ def product_fits(o: Operands) -> str | None:
     return f"tensor {y.name!r}: got a scale too small for products of its operands"
 
 
+def sums_fit(o: Operands) -> str | None:
+    """A layer's sums of bytes are int32, and TFLM lets them overflow: bias, products, all at worst.
+
+    The weights are summed only where their number and the bias do not rule it out.
+    """
+    b = o.inputs[2] if len(o.inputs) > 2 else None
+    x, w = o.inputs[:2]
+    if x is None or w is None or w.data is None or w.dtype.itemsize != 1 or x.dtype.itemsize != 1:
+        return None
+    if w.quantization is None or x.quantization is None or not w.size:
+        return None
+    if b is None:
+        bias = np.zeros(1, np.int64)
+    elif b.data is None or not b.size:
+        return None
+    else:
+        bias = np.abs(b.data.astype(np.int64)).reshape(-1)
+    channels = w.shape[0] if b is None else b.size
+    if int(bias.max()) + w.size // channels * 255 * 255 < _LARGEST_SUM:
+        return None
+    first = w.shape[0] == channels
+    rows = w.data.reshape(channels, -1) if first else w.data.reshape(-1, channels).T
+    offset = w.quantization.zero_point[:, None]
+    away = np.abs(rows.astype(np.int64) - offset).sum(1)
+    zero, limits = int(x.quantization.zero_point[0]), np.iinfo(x.dtype)
+    reach = max(int(limits.max) - zero, zero - int(limits.min))
+    if int((bias + reach * away).max()) < _LARGEST_SUM:
+        return None
+    return f"tensor {o.outputs[0].name!r}: got weights and a bias whose sums exceed 32 bits"
+
+
 def transposed_fits(o: Operands) -> str | None:
     """TRANSPOSE_CONV has its shape before its operands."""
-    return product_fits(Operands(o.inputs[1:], o.outputs, o.options))
+    layer = Operands(o.inputs[1:], o.outputs, o.options)
+    return product_fits(layer) or sums_fit(layer)
 
 
 def _below_one(o: Operands, scale: float, divisor: float, what: str) -> str | None:

@@ -150,11 +150,14 @@ def channel_weights(weights: Tensor, what: str) -> ChannelWeights:
     return ChannelWeights(values, np.where(better, scale * (128 / 127), scale))
 
 
+_BEYOND_ANY_SUM = 2.0**62
+
+
 def integer_bias(bias: Tensor | None, unit: NDArray[np.float64], what: str) -> NDArray[np.int64]:
     """The bias in units of input scale times weight scale, int64 [channels].
 
     Raises:
-      NoMatchError: not a constant int32 (or int64) of the right length.
+      NoMatchError: not a constant int32 (or int64) of the right length, or beyond int64.
     """
     if bias is None:
         return np.zeros(len(unit), np.int64)
@@ -165,7 +168,10 @@ def integer_bias(bias: Tensor | None, unit: NDArray[np.float64], what: str) -> N
     ratio = scale / unit
     # The file's bias scale is that product in float32; use the integers as they are then.
     same = np.abs(ratio - 1.0) < 1e-5
-    return np.where(same, values, np.floor(values * ratio + 0.5).astype(np.int64))
+    scaled = np.floor(values * ratio + 0.5)
+    if not np.all(np.abs(scaled) < _BEYOND_ANY_SUM):
+        raise NoMatchError(f"{what} has a bias whose scale is far from that of its products")
+    return np.where(same, values, scaled.astype(np.int64))
 
 
 def match_dense(view: GraphView, op: int) -> DenseLayer:

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.fuse import fuse_model, op_semantics
+from converter.fuse.errors import NoMatchError
+from converter.fuse.patterns.linear import integer_bias
 from converter.fuse.wellformed import FORMS
-from converter.tflite import Quantization, TfliteError, parse, serialize
+from converter.tflite import Quantization, Tensor, TfliteError, parse, serialize
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, project, token_input
 from tests.converter.fuse.checks import outcome, run_fused, run_litert
 from tests.converter.fuse.plain_graph import PlainGraph
@@ -358,3 +360,11 @@ def test_every_operator_that_is_evaluated_has_a_form() -> None:
     tables += (op_semantics.BROADCASTS, op_semantics.SOFTMAX_PARTS)
     names = {name for table in tables for name in table}
     assert names <= set(FORMS)
+
+
+def test_a_bias_of_another_scale_is_converted_or_refused_never_overflowed() -> None:
+    scale = Quantization(np.array([1e20, 0.5], np.float32), np.zeros(2, np.int64))
+    bias = Tensor("b", (2,), np.dtype(np.int32), scale, np.array([3, 3], np.int32))
+    assert integer_bias(bias, np.array([1e20, 0.25]), "it").tolist() == [3, 6]
+    with np.errstate(all="raise"), pytest.raises(NoMatchError, match="far from that of its produ"):
+        integer_bias(bias, np.array([1.0, 0.25]), "it")

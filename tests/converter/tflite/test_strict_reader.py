@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmarks.fuzz.campaign import campaign, valid
 from benchmarks.fuzz.corpus import pieces
@@ -263,6 +265,30 @@ def test_a_layer_scales_its_sums_by_less_than_256() -> None:
         else:
             with pytest.raises(TfliteError, match="too small for products"):
                 parse(pack(tree))
+
+
+@given(st.integers(0, 10_000), st.booleans(), st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_sums_that_leave_32_bits_are_refused(seed: int, uneven: bool, beyond: int) -> None:
+    """TFLM lets them overflow: the result was the least value in the place of the greatest."""
+    rng = np.random.default_rng(seed)
+    g = PlainGraph(rng)
+    content = g.finish(g.linear(g.input(rng.normal(size=(1, 2, 3))), 4))
+    graph = parse(content).graph
+    x, w, b = (graph.tensors[i] for i in graph.operators[0].inputs)
+    assert w.data is not None
+    reach = max(127 - x.zero_point, x.zero_point + 128)
+    most = (1 << 31) - 1 - reach * np.abs(w.data.astype(np.int64)).sum(1)
+    tree = unpack(content)
+    data = np.array(b.data)
+    channel = int(rng.integers(4))
+    data[channel] = min(int(most[channel]) + beyond, (1 << 31) - 1) * (-1 if uneven else 1)
+    tree.buffers[_input(tree, FC, 2).buffer].data = list(data.tobytes())
+    if beyond:
+        with pytest.raises(TfliteError, match="sums exceed 32 bits"):
+            parse(pack(tree))
+    else:
+        parse(pack(tree))
 
 
 def test_verify_agrees_with_the_generated_classes_and_their_offsets(content: bytes) -> None:
