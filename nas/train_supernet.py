@@ -105,7 +105,7 @@ def _body() -> None:
     shown = [k for k in ("largest", "smallest", "random") if k in last]
     print(
         f"{report['steps']} steps in {report['seconds']:.0f} s, {report['compilations']} "
-        f"compilations for {report['patches']} patch embeddings; validation accuracy: "
+        f"compilations for {report['patches']} forms; validation accuracy: "
         + ", ".join(f"{k} {100 * last[k]:.2f} %" for k in shown)
     )
 
