@@ -1,27 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random operators in the kernel emulator against the NumPy reference, bit for bit.
 
-``python -m benchmarks.kernels.sweep --samples=2000 --core=cortex-m7``; exits 1 on a difference.
+    python -m benchmarks.kernels.sweep --samples=2000 --core=cortex-m7 --json=kernel_sweep.json
+
+Beside operators of each kind layers whose sums are next to 2**23, where a stream of the
+three-stream core ends. Exits 1 on a difference. A record keeps what it has of other cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.kernels import emulator
 from benchmarks.kernels.operators import can_alias, run_operator
-from tests.tflm_custom_ops import generators
+from tests.tflm_custom_ops import extreme_sums, generators
 from tflm_custom_ops.ops import OpKind, run_reference
 from tflm_vit import flags
-from tflm_vit.run import run
+from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("sweep", __doc__)
 flags.samples(FLAGS, 2000, "Random operators of each kind.")
 FLAGS.integer("first_seed", 0, "Seed of the first one.")
 FLAGS.enum("core", "cortex-m7", sorted(emulator.CORES), "Processor.")
+flags.json(FLAGS)
 
 
 def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int) -> int:
@@ -38,22 +47,48 @@ def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int
     return int((found.y != expected).sum())
 
 
+def mismatches_of_sums(machine: emulator.KernelEmulator, seed: int) -> int:
+    """Values of a layer with sums next to 2**23 that differ."""
+    op, x = extreme_sums.random_case(np.random.default_rng(seed))
+    return int((run_operator(machine, op, x).y != run_reference(op, x)).sum())
+
+
+def _bad(name: str, seeds: range, mismatches: Callable[[int], int]) -> list[int]:
+    """The seeds with differences."""
+    shown = tqdm(seeds, name, leave=False, disable=None)
+    bad = [seed for seed in shown if mismatches(seed)]
+    print(f"{name:14s} {len(seeds)} operators, {len(bad)} differ {bad[:5] or ''}", flush=True)
+    return bad
+
+
+def _record(path: Path, core: str, first_seed: int, counts: dict[str, dict[str, int]]) -> None:
+    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"cores": {}}
+    record["cores"][core] = {
+        "command": typed_command("benchmarks.kernels.sweep"),
+        "gcc": emulator.compiler_version(),
+        "first_seed": first_seed,
+        "kinds": counts,
+    }
+    write_json(path, record)
+
+
 def _body() -> None:
     values = FLAGS
+    if values.json:
+        expect_writable(values.json)
     core = emulator.CORES[values.core]
     machine = emulator.KernelEmulator(emulator.build(core), core)
-    failed = []
-    for kind in OpKind:
-        seeds = range(values.first_seed, values.first_seed + values.samples)
-        bad = [
-            s
-            for s in tqdm(seeds, kind.name, leave=False, disable=None)
-            if mismatches_of_seed(machine, kind, s)
-        ]
-        print(f"{kind.name:12s} {len(seeds)} operators, {len(bad)} differ {bad[:5] or ''}")
-        if bad:
-            failed.append(kind.name)
-    if failed:
+    seeds = range(values.first_seed, values.first_seed + values.samples)
+    found = {
+        kind.name: _bad(kind.name, seeds, functools.partial(mismatches_of_seed, machine, kind))
+        for kind in OpKind
+    }
+    sums = functools.partial(mismatches_of_sums, machine)
+    found[extreme_sums.NAME] = _bad(extreme_sums.NAME, seeds, sums)
+    if values.json:
+        counts = {n: {"operators": len(seeds), "differ": len(bad)} for n, bad in found.items()}
+        _record(Path(values.json), values.core, values.first_seed, counts)
+    if failed := [name for name, bad in found.items() if bad]:
         raise ValueError(f"not equal to the reference: {', '.join(failed)}")
 
 

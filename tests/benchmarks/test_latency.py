@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kernels.counts import measure_kernels
-from benchmarks.latency import table, with_formula
+from benchmarks.latency import OTHER_CORES, core_table, instructions_on, table, with_formula
 from boards import Use, board_names, get_board
 from converter import schedule
 from converter.latency import Reads, cycles_per_instruction, estimate
-from converter.plan import plan_graph
-from converter.plan.weightless import weightless_graph
+from converter.plan import plan_graph, plan_model
+from converter.plan.weightless import fused_file, weightless_graph
 from keras_models.presets import PRESETS
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
@@ -107,11 +107,23 @@ def test_what_does_not_fit_has_no_time():
     assert "ms (estimate)" in CostModel(Target(latency_ms=1.0)).cost(arch).describe()
 
 
-def test_the_table_is_the_record():
-    root = Path(__file__).parents[2]
-    record = json.loads((root / "docs" / "results" / "latency.json").read_text())
-    page = (root / "docs" / "memory.md").read_text()
-    assert "\n".join(table(record)) in page, "\n".join(table(record))
+@pytest.mark.parametrize(("rows", "page"), [(table, "memory.md"), (core_table, "kernels.md")])
+def test_the_tables_are_the_record(rows, page):
+    docs = Path(__file__).parents[2] / "docs"
+    lines = "\n".join(rows(json.loads((docs / "results" / "latency.json").read_text())))
+    assert lines in (docs / page).read_text(), lines
+
+
+def test_other_cores_are_measured(tmp_path):
+    """One block that stands for all: the same instructions as the whole network's operators."""
+    arch = PRESETS["vit_digits"]
+    planned = plan_model(fused_file(*weightless_graph(arch)), streamed=True)
+    for core in OTHER_CORES:
+        counts = instructions_on(core, planned.model_bytes, tmp_path / "firmware.elf")
+        assert counts[1] == counts[3]
+        assert counts[2] == counts[4]
+        estimate_ = sum(schedule.cost(op).instructions for op in planned.model_problem.ops)
+        assert sum(counts) == pytest.approx(estimate_, rel=0.03)
 
 
 def test_a_network_of_stages_is_refused(tmp_path):

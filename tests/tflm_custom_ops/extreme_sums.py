@@ -6,11 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tflm_custom_ops.exact_sums import exact_k_block
+from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block
 from tflm_custom_ops.ops import Linear, LinearOp, Projection
 
 INPUTS = 500
+NAME = "SUMS"  # among the kinds of operators that a sweep runs
+TARGETS = (SUM_LIMIT - 1, SUM_LIMIT, -SUM_LIMIT, -SUM_LIMIT - 1)
 
 
 def layer(
@@ -38,3 +41,14 @@ def layer(
             )
         ),
     )
+
+
+def random_case(rng: np.random.Generator) -> tuple[LinearOp, NDArray[np.int8]]:
+    """A layer some of whose channels reach a limit, and an input that takes them there in about
+    half of its rows."""
+    channels, rows = int(rng.integers(1, 13)), int(rng.integers(1, 12))
+    extreme = np.flatnonzero(rng.random(channels) < 0.5) if rng.random() < 0.8 else range(channels)
+    op = layer(rng, channels, list(extreme), TARGETS[rng.integers(len(TARGETS))], rows)
+    x = rng.integers(-128, 128, (rows, INPUTS)).astype(np.int8)
+    x[rng.random(rows) < 0.5] = -128
+    return op, x

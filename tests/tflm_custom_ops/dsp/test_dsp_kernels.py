@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from benchmarks.kernels.emulator import CORES, CORTEX_M4, CORTEX_M7, KernelEmula
 from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.sweep import mismatches_of_seed
 from tests.tflm_custom_ops import arm_kernels, extreme_sums, generators
-from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block
+from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, Mlp, OpKind, Projection, run_reference
 
 pytestmark = pytest.mark.skipif(
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.skipif(
 # Random operators of each kind on the Cortex-M7; every planted fault (test_planted_faults.py) shows
 # within 60. `python -m benchmarks.kernels.sweep` runs more.
 COUNT = 400
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,7 @@ def test_exactness_limit(k: int, m7: KernelEmulator) -> None:
             _check(m7, linear, 4, rng)
 
 
-@pytest.mark.parametrize("target", [SUM_LIMIT - 1, SUM_LIMIT, -SUM_LIMIT, -SUM_LIMIT - 1])
+@pytest.mark.parametrize("target", extreme_sums.TARGETS)
 @pytest.mark.parametrize("machine", ["m7", "m7_single_loads"])
 def test_sums_next_to_the_limit(target: int, machine: str, request: pytest.FixtureRequest) -> None:
     """Each channel, and all at once, has a sum next to 2^23 while the others' are anywhere."""
@@ -134,6 +136,15 @@ def test_sums_next_to_the_limit(target: int, machine: str, request: pytest.Fixtu
             x = np.full((5, op.projection.up.in_features), -128, np.int8)
             x[1] = rng.integers(-128, 128, x.shape[1])
             assert (run_operator(core, op, x).y == run_reference(op, x)).all()
+
+
+def test_the_recorded_sweeps_are_whole() -> None:
+    """Of each kind that there is 2,000 on each core, and none that differed."""
+    record = json.loads((RESULTS / "kernel_sweep.json").read_text())
+    assert "cortex-m7" in record["cores"]
+    for swept in record["cores"].values():
+        assert swept["kinds"].keys() == {*(kind.name for kind in OpKind), extreme_sums.NAME}
+        assert all(k == {"operators": 2000, "differ": 0} for k in swept["kinds"].values())
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tflm_custom_ops import extreme_sums, generators
 from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library
-from tflm_custom_ops.exact_sums import SUM_LIMIT, exact_k_block
+from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.host_library import HostLibrary
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, OpKind, Projection, run_reference
 
@@ -159,7 +159,7 @@ def test_exactness_limit(inputs: int, sign: int, library: HostLibrary) -> None:
         assert np.array_equal(library.run(op, x), run_reference(op, x))
 
 
-@pytest.mark.parametrize("target", [SUM_LIMIT - 1, SUM_LIMIT, -SUM_LIMIT, -SUM_LIMIT - 1])
+@pytest.mark.parametrize("target", extreme_sums.TARGETS)
 def test_sums_next_to_the_limit(target: int, library: HostLibrary) -> None:
     rng = np.random.default_rng(abs(target))
     for n in (1, 3, 4, 7):

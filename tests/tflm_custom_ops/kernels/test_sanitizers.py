@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tflm_custom_ops import extreme_sums
 from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library
 from tflm_custom_ops.ops import OpKind
@@ -81,7 +82,8 @@ def sanitized() -> Path:
 
 def test_random_operators(sanitized: Path) -> None:
     """All kinds in one process: starting one under the sanitizer takes longer than a kind."""
-    done = run(sanitized, COUNT, comparison.EDGES, *(kind.name for kind in OpKind))
+    names = (comparison.EDGES, extreme_sums.NAME, *(kind.name for kind in OpKind))
+    done = run(sanitized, COUNT, *names)
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
     assert len(done.stdout.splitlines()) == len(OpKind)
 
