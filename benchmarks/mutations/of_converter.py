@@ -10,6 +10,11 @@ _ARITHMETIC_TESTS = ("tests/converter/fuse/test_arithmetic.py",)
 _SPELLING_TESTS = ("tests/converter/fuse/test_spellings.py",)
 _SUMS = "tflm_custom_ops/exact_sums.py"
 _SUM_TESTS = ("tests/tflm_custom_ops/reference/test_exact_sums.py",)
+_ISLANDS = "converter/fuse/rewrite/rules/float_arithmetic.py"
+_ISLAND_TESTS = (
+    "tests/converter/fuse/rewrite/test_float_arithmetic.py",
+    "tests/converter/fuse/test_float_islands.py",
+)
 _SCHEDULE = "converter/schedule.py"
 _TILES = "tflm_custom_ops/ops/cost.py"
 _SCHEDULE_TESTS = ("tests/converter/schedule/test_schedule.py",)
@@ -51,6 +56,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("a cut of v is forgotten", "converter/fuse/lower.py",
           "ratio = v_range.scale * match.v_factor / context.scale",
           "ratio = match.v_factor / context.scale", _SPELLING_TESTS),
+    # Float islands.
+    Fault("floats are taken for integers", _ISLANDS, "if is_int8(view.tensor(source)) else None",
+          "", _ISLAND_TESTS),
+    Fault("an island of an old version", _ISLANDS,
+          "max(operator.version, _VERSIONS[operator.opcode])", "operator.version", _ISLAND_TESTS),
     # Schedules.
     Fault("passes are rounded down", _TILES, "row_capacity(-(-tokens // passes))",
           "row_capacity(tokens // passes)", _SCHEDULE_TESTS),

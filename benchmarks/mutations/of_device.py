@@ -12,6 +12,9 @@ _SOFTMAX = "tflm_custom_ops/kernels/vit_softmax.c"
 _NORM = "tflm_custom_ops/kernels/vit_norm_math.h"
 _KERNEL_TESTS = ("tests/tflm_custom_ops/kernels/test_kernels_match_reference.py",)
 _SANITIZER_TESTS = ("tests/tflm_custom_ops/kernels/test_sanitizers.py",)
+_PATCH = "tflm_custom_ops/ops/patch_embed/vit_patch_embed.c"
+_RELATIVE = "tflm_custom_ops/ops/attention/vit_relative.c"
+_WINDOWS = "tflm_custom_ops/ops/attention/vit_windows.c"
 _READER = "tflm_custom_ops/kernels/vit_reader.c"
 _ATTENTION = "tflm_custom_ops/ops/attention/params.py"
 _PARITY_TESTS = ("tests/tflm_custom_ops/ops/test_parser_parity.py",)
@@ -57,6 +60,25 @@ FAULTS: tuple[Fault, ...] = (
     Fault("variance of zero", _NORM, "  if (v < 1) v = 1;\n", "", _SANITIZER_TESTS),
     Fault("square root of 15 bits", _NORM, "bit = 0x4000; bit; bit >>= 1",
           "bit = 0x4000; bit > 1; bit >>= 1", _KERNEL_TESTS),
+    # Planes, relative positions, windows.
+    Fault("planes are taken for pixels", _PATCH, "if (p->planes) return", "if (0) return",
+          _KERNEL_TESTS),
+    Fault("rows of a plane are as long as pixels", _PATCH,
+          "in += p->image_width * planes.channels;", "in += p->image_width * p->channels;",
+          _KERNEL_TESTS),
+    Fault("distance is not cut", _RELATIVE,
+          "p->relative_distance + 1 - vit_min32(from, p->relative_distance)",
+          "p->relative_distance + 1 - from", _KERNEL_TESTS),
+    Fault("relative keys are rounded down", _RELATIVE, "half = (1 << shift) >> 1",
+          "half = (1 << shift) >> 2", _KERNEL_TESTS),
+    Fault("class token by rows alone", _RELATIVE, "+= rows[0] + columns[0];", "+= rows[0];",
+          _KERNEL_TESTS),
+    Fault("values by rows of the class token", _RELATIVE, "columns[0] = rows[0];", "",
+          _KERNEL_TESTS),
+    Fault("edges of a roll see each other", _WINDOWS,
+          "first + window == length ? window - shift : window", "window", _KERNEL_TESTS),
+    Fault("Swin's bias by rows alone", _WINDOWS, "* stride + side - 1 - column;",
+          "* stride + side - 1;", _KERNEL_TESTS),
     # Parser of options.
     Fault("array beyond the blob", _READER, "(uint64_t)count <= bytes_left / ",
           "(uint64_t)count <= 4 + bytes_left / ", _PARITY_TESTS),

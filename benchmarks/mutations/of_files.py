@@ -12,6 +12,9 @@ _PATCH_TESTS = ("tests/converter/plan/test_patch_overlap.py",)
 _METADATA = "converter/plan/metadata.py"
 _VALIDATE = "converter/plan/validate.py"
 _VALIDATE_TESTS = ("tests/converter/plan/test_validate.py",)
+_FILLS = "converter/plan/fills.py"
+_FILL_TESTS = ("tests/converter/plan/test_fills.py",)
+_PLANNER_TESTS = ("tests/converter/plan/test_planner.py",)
 _OPERATORS = "converter/tflite/operators.py"
 _RULES = "converter/tflite/quantization_rules.py"
 _READER_TESTS = ("tests/converter/tflite/test_strict_reader.py",)
@@ -50,6 +53,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault("strip of one channel", "tflm_custom_ops/ops/base.py",
           "return self.strip_rows * self.image[1] * self.image[2]",
           "return self.strip_rows * self.image[1]", _PATCH_TESTS),
+    # Placement.
+    Fault("rows are fetched once", _FILLS, "(1 if stays else stream.passes)", "1", _FILL_TESTS),
+    Fault("all of an arena is slow", _FILLS, "- max(begin, self.fast_bytes)", "- begin",
+          _FILL_TESTS),
+    Fault("the slowest group first", "converter/plan/regions.py", ", reverse=True)", ")",
+          _PLANNER_TESTS),
+    Fault("greedy overwrites", "converter/plan/heuristic.py",
+          "plain = dataclasses.replace(problem, overwrites=())", "plain = problem",
+          _PLANNER_TESTS),
     # Reader.
     Fault("versions", _OPERATORS, "<= op.version <= row.version", "<= op.version", _READER_TESTS),
     Fault("options of another operator", _OPERATORS, "if kind != row.options:", "if False:",
