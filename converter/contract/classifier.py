@@ -34,6 +34,10 @@ def _reads_planes(graph: Graph, op: Operator) -> bool:
     if op.opcode == "TRANSPOSE":
         order = graph.tensors[op.inputs[1]].data
         return order is None or order.reshape(-1).tolist() == _TO_PIXELS
+    if op.opcode == "RESHAPE":
+        # A TRANSPOSE of one plane: [1, 1, height, width] -> [1, height, width, 1].
+        before, after = (graph.tensors[i].shape for i in (op.inputs[0], op.outputs[0]))
+        return before[:2] == (1, 1) and after == (1, *before[2:], 1) and len(before) == 4
     params = decoded(graph, op)
     return params is not None and operator_of(params).reads_planes
 

@@ -17,22 +17,24 @@ const char* const vit_model_op_names[VIT_MODEL_OP_COUNT] = {"first", "second"};
 static uint8_t sent[1 << 16];
 static uint32_t sent_count;
 static int rows, pushes, finishes;
+static int failures;  // 1: begin, 2: push, 4: finish
 static int8_t logits[VIT_MODEL_OUTPUT_BYTES] = {1, 9, 2};
 
 bool classifier_begin(void) {
   rows = 0;
-  return true;
+  return !(failures & 1);
 }
 int classifier_rows_received(void) { return rows; }
 bool classifier_push(const int8_t* data, int row_count) {
   (void)data;
+  if (failures & 2) return false;
   pushes++;
   rows += row_count;
   return true;
 }
 const void* classifier_finish(void) {
   finishes++;
-  return logits;
+  return (failures & 4) ? NULL : logits;
 }
 const void* classifier_output(int index) { return index == 0 ? logits : NULL; }
 int classifier_best(const void* output) { return output == NULL ? -1 : 1; }
@@ -56,5 +58,6 @@ uint32_t harness_exchange(const uint8_t* bytes, uint32_t count, uint8_t* out, ui
   memcpy(out, sent, copied);
   return copied;
 }
+void harness_fail(int what) { failures = what; }
 int harness_pushes(void) { return pushes; }
 int harness_finishes(void) { return finishes; }

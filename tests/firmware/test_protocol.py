@@ -58,6 +58,13 @@ class Board:
     def row(self, number: int) -> Frame:
         return self.ask(FrameType.ROW, struct.pack("<H", number) + bytes(ROW_BYTES))
 
+    def fail(self, what: int) -> None:
+        """From now on the classifier fails to begin (1), to take a row (2), to finish (4)."""
+        self._library.harness_fail(what)
+
+    def refuse_images(self) -> None:
+        self._library.protocol_refuse_images()
+
     def pushes(self) -> int:
         return int(self._library.harness_pushes())
 
@@ -168,3 +175,42 @@ def test_damaged_and_endless_frames_are_dropped(board: Board) -> None:
     assert board.write(bytes((0x7E,)) + bytes(1 << 12) + bytes((0x7E,))) == []
     assert board.write(bytes((0x7E, 0x7E, 0x7E))) == []
     assert board.ask(FrameType.INFO).kind == FrameType.INFO
+
+
+def test_a_model_that_fails_ends_the_image(board: Board) -> None:
+    number, rows = struct.pack("<I", 1), 0
+    for what in (1, 2, 4):
+        board.fail(what if what == 1 else 0)
+        reply = board.ask(FrameType.BEGIN, number)
+        if what > 1:
+            board.fail(what if what == 2 else 0)
+            reply = board.row(0)
+        if what > 2:
+            for row in range(1, ROWS):
+                assert board.row(row).payload == struct.pack("<H", row + 1)
+            board.fail(what)
+            reply, rows = board.ask(FrameType.FINISH, number), ROWS
+        assert error(reply, ErrorCode.MODEL, rows)
+        board.fail(0)  # what comes behind belongs to no image, although the model would work
+        assert error(board.row(0), ErrorCode.NOT_BEGUN, rows)
+        assert error(board.ask(FrameType.FINISH, number), ErrorCode.NOT_BEGUN, rows)
+    board.begin(1)
+    assert board.row(0).payload == struct.pack("<H", 1)
+
+
+def test_without_weights_images_are_refused_and_the_rest_works(board: Board) -> None:
+    board.refuse_images()
+    refused = board.ask(FrameType.BEGIN, struct.pack("<I", 1))
+    assert error(refused, ErrorCode.EXTERNAL_FLASH, 0)
+    assert error(board.row(0), ErrorCode.NOT_BEGUN, 0)
+    assert board.ask(FrameType.INFO).payload.endswith(b"host")
+    assert board.ask(FrameType.OPERATOR, bytes(2)).payload.endswith(b"first")
+
+
+def test_unknown_types_are_named_errors(board: Board) -> None:
+    known = {kind.value for kind in FrameType}
+    for kind in (0, 6, 0x7D, 0x7E, 0x80, 0xFE):
+        assert kind not in known
+        (reply,) = board.write(encode(kind, 3))
+        assert reply.sequence == 3
+        assert error(reply, ErrorCode.UNKNOWN_TYPE, 0)

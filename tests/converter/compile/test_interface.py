@@ -140,3 +140,22 @@ def test_only_a_transpose_to_pixels_is_of_an_image_in_planes(order, planes):
     y = graph.op("TRANSPOSE", (x, axes), tuple(shape[i] for i in order), np.int8, INT8)
     model = plan_model(graph.content(y)).model_bytes
     assert (compile_model(model).interface.image is None) == planes
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixels", "planes"),
+    [
+        ((1, 1, 6, 4), (1, 6, 4, 1), True),  # one plane: its transpose is a reshape
+        ((1, 1, 6, 4), (1, 6, 1, 4), False),  # an image of one row, turned
+        ((1, 6, 4, 1), (1, 1, 6, 4), False),
+    ],
+)
+def test_an_image_in_one_plane_has_no_pixels_of_many_channels(shape, pixels, planes):
+    graph = Edges()
+    x = graph.x(shape, np.int8, INT8)
+    target = graph.tensor((4,), np.int32, data=np.array(pixels, np.int32))
+    y = graph.op("RESHAPE", (x, target), pixels, np.int8, INT8)
+    found = compile_model(plan_model(graph.content(y)).model_bytes).interface.image
+    assert (found is None) == planes
+    if found is not None:
+        assert (found.height, found.width, found.channels) == shape[1:]
