@@ -46,6 +46,6 @@ FAULTS: tuple[Fault, ...] = (
           "start = 0", _REPLICA_TESTS),
     Fault("clipped apart", _REPLICAS, "        setattr(optimizer, name, lambda pairs: pairs)\n", "",
           _REPLICA_TESTS),
-    Fault("own statistics", "nas/supernet/training.py", "self.distribution.replicas > 1", "False",
-          _REPLICA_TESTS),
+    Fault("own statistics", "nas/supernet/training.py",
+          "job.seed, self.distribution.replicas > 1)", "job.seed, False)", _REPLICA_TESTS),
 )  # fmt: skip
