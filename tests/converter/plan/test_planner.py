@@ -154,3 +154,18 @@ def test_spreading_over_regions_keeps_each_capacity(seed, share):
     assert placement.arena_bytes[0] <= fast.capacity_bytes
     where = {b.id: b.region for b in spread.buffers}
     assert all(where[o.before] == where[o.after] for o in spread.overwrites)
+
+
+def test_who_gains_more_gets_the_fast_region():
+    problem = Problem((Buffer("a", 32, 0, 2), Buffer("b", 32, 1, 3)))
+    fast, slow = PlanRegion("fast", 32), PlanRegion("slow")
+    for wins in "ab":
+        spread = regions.spread(problem, (fast, slow), lambda b, wins=wins: b.id == wins)
+        assert {b.id: b.region for b in spread.buffers} == {x: int(x != wins) for x in "ab"}
+
+
+def test_the_greedy_baseline_overwrites_nothing():
+    """As TFLM's planner, which knows no operator in place."""
+    problem = Problem((Buffer("a", 32, 0, 2), Buffer("b", 32, 1, 3)), (Overwrite("a", "b"),))
+    assert heuristic.greedy_by_size(problem).arena_bytes[0] == 64
+    assert heuristic.search(problem).arena_bytes[0] == 32

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +33,7 @@ def test_integers_within_a_unit(opcode: str, row: bool, seed: int) -> None:
     made = island(BUILDS[opcode], SHAPE, second, seed=seed)
     graph = rewritten(made.g, made.y, by=RULE).graph
     assert [o for o in opcodes(graph) if o != "DEQUANTIZE"] == [opcode]
+    assert all(op.version >= 2 for op in graph.operators if op.opcode == opcode)  # int8 since then
     rng = np.random.default_rng(seed)
     a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in (SHAPE, second))
     (want,) = open_runtime("reference", serialize(Model(graph_of(made.g, made.y)))).run(a, b)
@@ -53,3 +56,12 @@ def test_what_is_not_between_integers_stays() -> None:
         made = island(build, *[SHAPE] * count)
         graph = graph_of(made.g, made.y)
         assert opcodes(rewritten(made.g, made.y, by=RULE).graph) == opcodes(graph)
+
+
+def test_integers_of_16_bits_stay() -> None:
+    """The integer operator would get operands of two types."""
+    made = island(BUILDS["ADD"], SHAPE, SHAPE)
+    for x in made.xs:
+        made.g.tensors[x] = dataclasses.replace(made.g.tensors[x], dtype=np.dtype(np.int16))
+    graph = graph_of(made.g, made.y)
+    assert opcodes(rewritten(made.g, made.y, by=RULE).graph) == opcodes(graph)
