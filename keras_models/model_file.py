@@ -125,8 +125,7 @@ def _keras_model(path: str, kind: str) -> Any:
     """The model, by Keras 3, or by Keras 2 (tf_keras) where that wrote it."""
     import keras
 
-    with reading(path, f"{kind} of a whole model", ModelFileError):
-        (expect_keras if kind == KERAS else expect_weights)(path)
+    _expect_whole(path, kind)
     first: Exception | None = None
     for module in (keras, _tf_keras()):
         if module is None:
@@ -140,6 +139,16 @@ def _keras_model(path: str, kind: str) -> Any:
             first = first or error
     assert first is not None
     raise ModelFileError(f"{path}: not {kind} of a whole model: {_why(first)}") from first
+
+
+def _expect_whole(path: str, kind: str) -> None:
+    """What the file unpacks to is looked at before Keras unpacks it."""
+    try:
+        with reading(path, error=ModelFileError):
+            (expect_keras if kind == KERAS else expect_weights)(path)
+    except ModelFileError as error:
+        why = _why(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        raise ModelFileError(f"{path}: not {kind} of a whole model: {why}") from error
 
 
 def _tf_keras() -> Any:

@@ -104,7 +104,7 @@ def files(tmp_path_factory, build_fake):
 
 MODELS = [
     ("missing.tflite", "missing.tflite: No such file or directory"),
-    ("taken", "taken: Is a directory"),
+    ("taken", "taken: got a folder, expected a file"),
     ("empty.tflite", "empty.tflite: got 0 bytes, expected a .tflite file"),
     ("head.tflite", "head.tflite: got 6 bytes, expected a .tflite file"),
     ("text.tflite", "text.tflite: got file identifier b'o, I', expected b'TFL3'"),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from converter import tflite
 from converter.compile.weights import stored_bytes
 from converter.fuse import fuse_model
-from converter.inspect import inspect_model
+from converter.inspect.report import inspect_model
 from converter.plan import plan_graph, plan_model
 from converter.plan.weightless import weightless_graph
 from converter.quantize.ptq import quantize

@@ -2,6 +2,7 @@
 """Planning whole models: sizes that the project promises, metadata, overwriting, budgets."""
 
 import dataclasses
+import itertools
 import struct
 
 import numpy as np
@@ -120,12 +121,13 @@ def test_offline_memory_allocation_has_an_entry_for_every_tensor():
 def test_tokens_stay_in_place_from_patch_embedding_to_pooling():
     plan = plan_model(fused_model(PRESETS["vit_t_240"])).plan
     stated = plan_model(fused_model(PRESETS["vit_t_240"])).model_problem
-    places = {
+    places = [
         plan.tensors[op.outputs[0]].offset
         for op in stated.graph.operators
         if op.name in ("VitPatchEmbed", "VitAttention", "VitMlp")
-    }
-    assert len(places) == 1
+    ]
+    # But for the one operator that leaves the place under the image (converter.plan.arrange).
+    assert sum(a != b for a, b in itertools.pairwise(places)) <= 1
     image, tokens = plan.tensors[0], plan.tensors[stated.graph.operators[0].outputs[0]]
     assert tokens.offset < image.offset < tokens.end
 
