@@ -15,6 +15,7 @@ from converter.plan import plan_graph, plan_model
 from converter.plan.weightless import weightless_graph
 from converter.quantize.ptq import quantize
 from converter.runtimes import open_runtime
+from keras_models.arch import ArchConfig
 from keras_models.load import resolve_arch
 from keras_models.stages import AttentionStage
 from keras_models.vit import build_vit, random_weights
@@ -34,6 +35,14 @@ def fused(arch):
     return planned.model_bytes
 
 
+def convolved_channels(arch):
+    """Of each convolution of a network, of stages or of blocks."""
+    if isinstance(arch, ArchConfig):
+        return [layer.channels for layer in arch.stem]
+    blocks = [b for s, source in arch.walk() for b in s.convolutions(source)]
+    return [c.outputs for b in blocks for c in b] + [layer.channels for layer in arch.stem]
+
+
 def expect_foreseen(planned, arch):
     """Operators, arena and schedules are those that were known before training."""
     foreseen, placed = plan_graph(*weightless_graph(arch))
@@ -47,8 +56,7 @@ def expect_foreseen(planned, arch):
     ]
     assert figures[0] == figures[1]
     # The image of the weights has equal arrays, of shifts, once.
-    channels = [c.outputs for s, source in arch.walk() for b in s.convolutions(source) for c in b]
-    shifts = sum(stored_bytes(4 * c) for c in [*channels, *(layer.channels for layer in arch.stem)])
+    shifts = sum(stored_bytes(4 * c) for c in convolved_channels(arch))
     constants = CostModel(Target(), streamed=False).cost(arch).constant_bytes
     found = inspect_model(planned.model_bytes).constant_bytes
     assert constants - 2 * shifts <= found <= constants

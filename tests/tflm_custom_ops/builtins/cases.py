@@ -132,7 +132,7 @@ def depthwise_conv_2d(rng: Rng) -> Case:
     options.depthMultiplier = multiplier
     size, out = _spatial(rng, options, kernel, dilated=True)
     layer = _layer(rng, (1, *kernel, c * multiplier), c * multiplier, kernel[0] * kernel[1])
-    inputs = _layer_inputs(rng, layer, (1, *size, c), 3)
+    inputs = _layer_inputs(rng, layer, (1, *size, c), 3, biased=True)
     y = one_op.activation("y", (1, *out, c * multiplier), *layer.y)
     model = one_op.model("DEPTHWISE_CONV_2D", options, inputs, y)
     return Case(model, (int8_values(rng, (1, *size, c)),))
