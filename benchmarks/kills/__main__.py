@@ -72,7 +72,11 @@ def _record(cases: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def _body() -> None:
     expect_writable(FLAGS.json)
     with captured_stderr():  # here, once, for all commands
-        import tensorflow  # noqa: F401
+        import tensorflow
+
+        # Sums in another order are other numbers: one thread, so that runs can be compared.
+        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(1)
 
         from benchmarks.kills.campaign import Campaign
         from benchmarks.kills.cases import CASES, needed_for

@@ -52,11 +52,6 @@ def _child(module: str, words: Sequence[str], log: Path, environment: Mapping[st
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  to the end of the process
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     os.environ.update(environment)
-    if "tensorflow" in sys.modules:
-        # Sums in another order are other numbers: one thread, so that runs can be compared.
-        threading = sys.modules["tensorflow"].config.threading
-        threading.set_intra_op_parallelism_threads(1)
-        threading.set_inter_op_parallelism_threads(1)
     _main(module, words)
 
 

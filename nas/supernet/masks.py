@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nas.space import DIMENSIONS, SearchSpace, SubnetConfig
 from nas.space.stage_dimensions import STAGE_DIMENSIONS
 from nas.space.staged_space import StagedSpace, StagedSubnet
+from nas.supernet.stage_widths import StageWidths
 
 Mask = NDArray[np.float32]
 Masks = dict[str, Mask]  # a pytree of arrays, which is what compiled functions take
@@ -79,26 +80,6 @@ def stack_masks(each: list[Masks]) -> Masks:
 # ---- stages --------------------------------------------------------------------------------------
 
 STAGE_MASKS = tuple(mask for dimension in STAGE_DIMENSIONS for mask in dimension.masks)
-
-
-@dataclasses.dataclass(frozen=True)
-class StageWidths:
-    """Of one stage of a supernet: the largest count of each of its masks; 0 of convolutions."""
-
-    dim: int
-    gate: int
-    heads: int
-    hidden: int
-
-
-def stage_widths(space: StagedSpace) -> tuple[StageWidths, ...]:
-    """The widths that hold every sub-network."""
-    found, before = [], space.first_grid.width
-    for stage in space.stages:
-        before = max(stage.width, default=before)
-        hidden = round(before * max(stage.mlp_ratio, default=0))
-        found.append(StageWidths(before, max(stage.depth), max(stage.heads, default=0), hidden))
-    return tuple(found)
 
 
 def stage_masks(space: StagedSpace, widths: tuple[StageWidths, ...], config: StagedSubnet) -> Masks:

@@ -29,8 +29,9 @@ from nas.space.any_space import AnySubnet, expect_stages
 from nas.space.stage_space import StageSpace
 from nas.space.staged_space import Form, StagedSpace
 from nas.supernet.conv_blocks import ConvBlock, Statistics
-from nas.supernet.masks import Masks, stage_masks, stage_widths
+from nas.supernet.masks import Masks, stage_masks
 from nas.supernet.shared import BlockMasks, BlockSizes, Floats, Positions, SharedWeights
+from nas.supernet.stage_widths import stage_widths
 
 
 @dataclasses.dataclass(frozen=True)

@@ -252,8 +252,8 @@ def test_reasons() -> None:
     )
     g = PlainGraph(np.random.default_rng(4))
     x, scores, v = _scores(g)
-    per_head = g.mul(scores, g.constant(np.array([1.0, 2.0]).reshape(1, 2, 1, 1)))
-    assert _reason(g, x, g.matmul(g.softmax(per_head), v)) == (
+    per_key = g.mul(scores, g.constant(np.arange(1.0, 6.0).reshape(1, 1, 1, 5)))
+    assert _reason(g, x, g.matmul(g.softmax(per_key), v)) == (
         "scores go through MUL (op 10) before the softmax"
     )
     g = PlainGraph(np.random.default_rng(4))
