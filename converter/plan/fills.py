@@ -17,6 +17,7 @@ from boards import Board, Use
 from boards.core import Cache
 from boards.memory import Region
 from boards.placement import Filled, fill, with_fast_arena
+from converter.plan.accesses import activations_read
 from converter.plan.lifetimes import STRIP_ID, ModelProblem, scratch_id, tensor_id
 from converter.tflite import Operator
 from tflm_custom_ops.ops import operator_of
@@ -111,9 +112,8 @@ def _read_once(
 ) -> list[tuple[str, float]]:
     """Buffers beside the scratch, and bytes that are read of them in sequence."""
     graph, accesses = stated.graph, operator.accesses
-    inputs = [t for t in op.inputs if t >= 0 and not graph.tensors[t].is_constant]
     found = []
-    for t, size in zip(inputs, accesses.inputs, strict=True):
+    for t, size in activations_read(graph, op, accesses):
         is_strip = stated.streamed and t in graph.inputs
         found.append((STRIP_ID if is_strip else tensor_id(t), token_reads(operator, size)))
     if not (operator.WRITES_STREAM and operator.in_place):

@@ -15,6 +15,8 @@ from converter.fuse import fuse_model, pipeline
 from converter.fuse.arithmetic import Range
 from converter.fuse.lower import lower
 from converter.fuse.patterns.match import Match
+from converter.plan import plan_model
+from converter.runtimes import open_runtime
 from converter.tflite import Graph, parse
 from tests.converter.fuse.checks import Outcome, outcome
 from tests.converter.fuse.cores import CoreSpelling, attention_core, core_input
@@ -266,3 +268,21 @@ def test_reasons() -> None:
     assert _reason(g, x, g.matmul(g.transpose(over_queries, 0, 3, 1, 2), v)) == (
         "the softmax does not run over the keys of one query and head"
     )
+
+
+def test_a_learned_query_is_no_buffer_of_the_arena() -> None:
+    """Pooling by attention: what asks is a constant, and lies with the weights."""
+    g = PlainGraph(np.random.default_rng(4))
+    x = g.input(g.rng.normal(0.0, 1.0, (1, 5, 8)))
+    k, v = (g.transpose(g.reshape(g.linear(x, 8), 1, 5, 2, 4), 0, 2, 1, 3) for _ in range(2))
+    q = g.constant(g.rng.normal(0.0, 1.0, (1, 2, 1, 4)))
+    y = g.matmul(g.softmax(g.matmul(q, k, adj_y=True)), v)
+    content = fuse_model(g.finish(y)).model_bytes
+    graph = parse(content).graph
+    (core,) = (op for op in graph.operators if op.name == "VitAttentionCore")
+    assert [graph.tensors[i].is_constant for i in core.inputs[:-1]] == [True, False, False]
+    planned = plan_model(content).model_bytes
+    values = np.random.default_rng(5).integers(-128, 128, (1, 5, 8)).astype(np.int8)
+    (expected,) = open_runtime("reference", content).run(values)
+    for name in ("host", "tflm"):
+        np.testing.assert_array_equal(open_runtime(name, planned).run(values)[0], expected)
