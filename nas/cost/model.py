@@ -5,8 +5,9 @@ The figures are those of the project's own scheduler and planner on the fused op
 architecture (`converter.plan.weightless`); none is fitted or approximated except latency. A ViT is
 a chain of operators that overwrite their input, so that its arena is the largest of its operators'
 needs and an operator's schedule depends on the arena's limit alone. Every operator is therefore
-evaluated once and remembered; a network is then a maximum and a few sums. Tests compare with the
-planner on random networks, and with real converted ones.
+evaluated once and remembered; a network is then a maximum and a few sums. One of stages is no such
+chain (its tokens move where patches are merged over them), so that its arena is placed by the
+planner. Tests compare with the planner on random networks, and with real converted ones.
 
 SRAM is arena + streaming state + stack + static data (`converter.footprint`). Flash is the
 constants that any runtime reads (weights, biases, multipliers, tables) and, in internal flash,
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from converter.latency import Reads, cycles_per_instruction, estimate
+from converter.plan.model import PACKING_ATTEMPTS
 from keras_models.arch import ArchConfig
 from keras_models.staged import Architecture
 from nas.cost.operators import (
@@ -32,6 +34,7 @@ from nas.cost.operators import (
     attention_cost,
     ends_of,
     mlp_cost,
+    placed_bytes,
     takes_rows,
     tokens_are_first,
 )
@@ -165,6 +168,27 @@ class CostModel:
             fills += s.fills(scratch_at, tokens_at, op.base_bytes, memory)
         return Reads(memory.region, fills * memory.cache.line_bytes)
 
+    def _scheduled(
+        self, ops: tuple[OpCost, ...], arch: Architecture, limit: int, enforced: bool
+    ) -> tuple[list[ScheduleChoice], int] | None:
+        """Schedules within a limit, and the arena that they take; None if none fit.
+
+        Where stages leave holes, schedules are chosen again as `plan_graph` does.
+        """
+        left = limit
+        for _ in range(PACKING_ATTEMPTS):
+            used = [s for s in (op.best(left) for op in ops) if s is not None]
+            if len(used) < len(ops):
+                return None
+            arena = max(op.base_bytes + s.scratch_bytes for op, s in zip(ops, used, strict=True))
+            if not isinstance(arch, ArchConfig):
+                scheduled = tuple(s.op for s in used)
+                arena = placed_bytes(arch, self.is_streamed(arch), self.residual_bits, scheduled)
+            if arena <= limit or not enforced:
+                return used, arena
+            left -= arena - limit
+        return None
+
     def total(self, ops: tuple[OpCost, ...], arch: Architecture) -> NetworkCost:
         """The cost of a chain of operators."""
         target, firmware = self.target, self.firmware(ops, arch)
@@ -173,19 +197,18 @@ class CostModel:
         unlimited = limit is None
         if limit is None:
             limit = max(op.good_bytes for op in ops)
-        chosen = [op.best(limit) for op in ops]
+        found = self._scheduled(ops, arch, limit, not unlimited)
         constants = sum(op.constant_bytes for op in ops)
         external = target.is_external(constants)
         excess = []
-        if any(s is None for s in chosen):
+        if found is None:
             assert not unlimited
             arena, count, latency = peak.smallest_bytes, np.inf, np.inf
             excess.append(target.excess(firmware, arena))
         else:
-            used = [s for s in chosen if s is not None]
+            used, arena = found
             needs = [op.base_bytes + s.scratch_bytes for op, s in zip(ops, used, strict=True)]
-            arena = max(needs)
-            peak = ops[needs.index(arena)]
+            peak = ops[needs.index(max(needs))]
             # A convolution has what this network's arena leaves, not what the limit would.
             used = [
                 op.best(arena) or s if op.convolution else s

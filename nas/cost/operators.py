@@ -11,9 +11,11 @@ from typing import Any
 
 from converter.code_size import ModelCall
 from converter.compile.used import fused_call
+from converter.plan import planner
 from converter.plan.budget import base_bytes, padded
 from converter.plan.fills import ArenaMemory, buffer_fills, stream_fills, token_reads
-from converter.plan.lifetimes import is_streamable
+from converter.plan.lifetimes import is_streamable, model_problem
+from converter.plan.model import with_schedules
 from converter.plan.weightless import weightless_graph
 from converter.schedule import Candidate, candidates, has_good_tile
 from converter.tflite import Graph, Operator
@@ -131,6 +133,15 @@ def operators_of(
 def all_operators(arch: Architecture, streamed: bool, residual_bits: int) -> tuple[OpCost, ...]:
     """Every operator of a network."""
     return tuple(operators_of(arch, streamed, residual_bits, lambda name: True))
+
+
+def placed_bytes(
+    arch: Architecture, streamed: bool, residual_bits: int, ops: tuple[Params | None, ...]
+) -> int:
+    """Bytes of a network's arena with its operators so scheduled, placed by the planner."""
+    graph, _ = weightless_graph(arch, residual_bits)
+    stated = model_problem(with_schedules(graph, ops), ops, streamed)
+    return planner.place(stated.problem).arena_bytes[0]
 
 
 @functools.lru_cache(4096)

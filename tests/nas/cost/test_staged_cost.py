@@ -9,6 +9,8 @@ from converter.plan import plan_graph
 from converter.plan.weightless import weightless_graph
 from keras_models.load import resolve_arch
 from keras_models.parts import ArchError
+from keras_models.staged import StagedConfig
+from keras_models.stages import AttentionStage
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
 from tests.keras_models.staged_archs import staged_archs
@@ -31,11 +33,8 @@ def test_instructions_are_those_of_the_emulator(name):
     assert cost.instructions == pytest.approx(instructions, rel=0.03)
 
 
-# Known and not ended: where patches are merged in place the output begins before its input, and a
-# tiny network's peak before the merge then lies up to 16 bytes higher than the cost model has it
-# (seen once in some hundred draws: 1,136 and 1,120 bytes). The draws are the same each time.
 @given(staged_archs())
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None)
 def test_arena_and_schedules_equal_the_planners(arch):
     model = CostModel(Target(), streamed=True)
     graph, ops = weightless_graph(arch)
@@ -44,10 +43,33 @@ def test_arena_and_schedules_equal_the_planners(arch):
     assert streamed == (not arch.stem and first.of_tokens and first.down in ("patch", "conv"))
     stated, placed = plan_graph(graph, ops, streamed)
     assert placed.arena_bytes == (cost.arena_bytes,)
-    chosen = [op.best(cost.arena_bytes) for op in model.operators(arch)]
+    operators = model.operators(arch)
+    chosen = [op.best(max(op.good_bytes for op in operators)) for op in operators]
     fused = [c.instructions for c, op in zip(chosen, ops, strict=True) if op is not None]
     expected = [schedule.cost(op).instructions for op in stated.ops if op is not None]
     assert fused == pytest.approx(expected, rel=1e-12)
+
+
+def test_patches_merged_over_tokens_move_what_comes_before():
+    """The merged tokens begin before those that they overwrite, which so lie 16 bytes higher than
+    an operator's own need has them; within less, smaller tiles are chosen as the planner does."""
+    blocks = {"heads": (1,), "mlp_ratio": (1.0,), "window": 2}
+    stages = (
+        AttentionStage(width=3, head_dim=8, **blocks),
+        AttentionStage(width=8, head_dim=4, down="patch", stride=2, **blocks),
+    )
+    arch = StagedConfig(image_size=16, num_classes=5, stages=stages)
+    cost = CostModel(Target()).cost(arch)
+    largest = max(op.good_bytes for op in CostModel(Target()).operators(arch))
+    placed = plan_graph(*weightless_graph(arch))[1]
+    assert (cost.arena_bytes,) == placed.arena_bytes == (largest + 16,)
+    overhead = cost.sram_bytes - cost.arena_bytes
+    assert CostModel(Target(sram_bytes=overhead + largest + 16)).cost(arch).fits
+    less = CostModel(Target(sram_bytes=overhead + largest)).cost(arch)
+    assert less.fits
+    placed = plan_graph(*weightless_graph(arch), arena_budget=largest)[1]
+    assert (less.arena_bytes,) == placed.arena_bytes
+    assert less.instructions > cost.instructions
 
 
 def test_relative_position_costs_time_and_flash():
