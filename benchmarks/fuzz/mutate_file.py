@@ -16,7 +16,6 @@ from converter.tflite.schema import OPCODES, schema
 
 Rng = random.Random
 _NAMES = ("OfflineMemoryAllocation", "VitPlan", "TFLITE_METADATA", "min_runtime_version", "", None)
-_TEXTS = (None, "", "a\nb", "\0", "x" * 100_000, b"\xff\xfe", "%s%n", "'\"`$(x)")
 _CALLS = ("IF", "WHILE", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL")
 _TYPES = schema.TensorType
 
