@@ -30,6 +30,8 @@ FAULTS: tuple[Fault, ...] = (
           _STORED_TESTS),
     Fault("more than the model has", _STORED, "if len(placed) != len(", "if len(placed) < len(",
           _STORED_TESTS),
+    Fault("a convolution runs before its input", "converter/plan/order.py",
+          "return max(made, default=0)", "return 0", ("tests/converter/plan/test_order.py",)),
     Fault("life of variables", "converter/plan/lifetimes.py", "        if tensor.is_variable:\n",
           "        if False:\n", _LIFETIME_TESTS),
     Fault("in place in another type", "converter/plan/in_place.py",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the fused graph: custom operators with one constant blob each, nothing dead left over."""
+"""Builds the fused graph: custom operators with one constant blob each, nothing dead left over, in
+the order that memory gains by."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import numpy as np
 from converter.fuse.arithmetic import Range
 from converter.fuse.patterns.match import Match
 from converter.plan.metadata import without_plan
+from converter.plan.order import execution_order
 from converter.tflite import Graph, GraphView, Model, Operator, Quantization, Tensor
 from converter.tflite.model import Signature
 from tflm_custom_ops.ops import Params, code_of, encode
@@ -47,16 +49,21 @@ def emit(
     """
     tensors = [_retyped(t, wide.get(i)) for i, t in enumerate(model.graph.tensors)]
     operators: list[Operator] = []
-    kept: dict[int, int] = {}
+    plain: list[int | None] = []  # of each operator, its number in the plain graph if it stays
     ends = {view.producer(r.match.y): r for r in replacements}
     inner = {op for r in replacements for op in r.match.ops}
     for index, op in enumerate(model.graph.operators):
         if index in ends:
             operators.append(_custom(ends[index], tensors))
+            plain.append(None)
         elif index not in inner:
-            kept[len(operators)] = index
             operators.append(op)
+            plain.append(index)
     graph = dataclasses.replace(model.graph, tensors=tuple(tensors), operators=tuple(operators))
+    order = execution_order(graph)
+    graph = dataclasses.replace(graph, operators=tuple(operators[i] for i in order))
+    numbers = ((new, plain[old]) for new, old in enumerate(order))
+    kept = {new: number for new, number in numbers if number is not None}
     return Emitted(_without_dead_tensors(model, graph), kept)
 
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.plan.order import execution_order
 from converter.tflite import Graph, Operator, Tensor
 from tflm_custom_ops.ops import Params, code_of, operator_of
 from tflm_custom_ops.ops.weightless import zeros
@@ -64,6 +66,9 @@ class GraphBuilder:
         return len(self._tensors) - 1
 
     def graph(self, output: int) -> tuple[Graph, tuple[Params | None, ...]]:
-        """The graph, and its operators' parameters (None for builtin ones)."""
+        """The graph in the order that the fuser gives it, and its operators' parameters (None for
+        builtin ones)."""
         graph = Graph(tuple(self._tensors), tuple(self._operators), (0,), (output,))
-        return graph, tuple(self._ops)
+        order = execution_order(graph)
+        graph = dataclasses.replace(graph, operators=tuple(self._operators[i] for i in order))
+        return graph, tuple(self._ops[i] for i in order)

@@ -64,7 +64,7 @@ def convolution(build: GraphBuilder, x: int, layer: Convolution) -> int:
 def _residual(build: GraphBuilder, x: int, layers: tuple[Convolution, ...]) -> int:
     *short, a, b = layers
     y = convolution(build, convolution(build, x, a), b)
-    for layer in short:  # the converter puts it here
+    for layer in short:  # TensorFlow puts it here; `GraphBuilder.graph` orders as the fuser does
         x = convolution(build, x, layer)
     return build.builtin("ADD", (x, y), build.shape(y))
 
