@@ -36,6 +36,7 @@ from nas.evolution.space_step import (
     evolve_once,
     list_of,
     measure,
+    moved_at_random,
     record,
 )
 from nas.space.any_space import AnySubnet, Searchable, expect_one_stage, load_space
@@ -59,6 +60,7 @@ FLAGS.integer("points", 5, "Of --algorithm=mcuformer: random pairs to begin with
 FLAGS.integer("steps", None, "Steps; without it 1 of s3, at most 10 of mcuformer.", 1)
 flags.epochs(FLAGS, "Of --algorithm=s3: train the new space's supernet for so many.")
 FLAGS.boolean("control", False, "With --epochs: also train the old space on.")
+FLAGS.boolean("random_control", False, "With --epochs: also train a space that moved at random.")
 flags.seed(FLAGS, "Of the random sub-networks.")
 flags.resume(FLAGS, "Go on with what is in --out.")
 flags.json(FLAGS)
@@ -146,14 +148,20 @@ def _command() -> str:
     return typed_command("nas.evolve_space")
 
 
+def _at_random(space: Searchable, moved: Searchable, step: int) -> Searchable:
+    return moved_at_random(space, moved, FLAGS.seed + step)
+
+
 def _alternate() -> dict[str, Any]:
-    work = RoundWork(_step, _train, describe_space)
+    work = RoundWork(_step, _train, describe_space, _at_random if FLAGS.random_control else None)
     rows = alternate(work, FLAGS.supernet, FLAGS.out, FLAGS.steps or 1, FLAGS.control)
     if not rows:
         print("no dimension moves: nothing was trained")
     for number, row in enumerate(rows, 1):
         kept = row.error_control
         beside = f", {100 * kept.et_error:.2f} % old space trained on" if kept else ""
+        if row.error_random:
+            beside += f", {100 * row.error_random.et_error:.2f} % moved at random"
         print(
             f"step {number}: E-T error {100 * row.error_before.et_error:.2f} % -> "
             f"{100 * row.error_after.et_error:.2f} %{beside}"
@@ -201,8 +209,9 @@ def _body() -> None:
         )
     if FLAGS.epochs is not None and FLAGS.algorithm == "mcuformer":
         raise ValueError("--epochs: expected --algorithm=s3; mcuformer's trains no supernet")
-    if FLAGS.control and FLAGS.epochs is None:
-        raise ValueError("--control: expected --epochs, for which the old space is trained on")
+    for control in ("control", "random_control"):
+        if FLAGS[control].value and FLAGS.epochs is None:
+            raise ValueError(f"--{control}: expected --epochs, for which its supernet is trained")
     expect_writable(FLAGS.json)
     claim(FLAGS.out, _setup(), FLAGS.resume)
     if FLAGS.algorithm == "mcuformer":

@@ -4,10 +4,12 @@
 The new supernet starts from the weights of the one before (`nas.supernet.inherit`). Every part is a
 folder that is complete or is made again, so that a killed evolution goes on where it stopped:
 
-    step1/ supernet1/ step2/ supernet2/ ... last/, with a control also control1/ control1_step/ ...
+    step1/ supernet1/ step2/ supernet2/ ... last/, with a control also control1/ control1_step/ ...,
+    with a random one random1/ random1_step/ ...
 
-A control is a supernet of the *old* space that is trained on from the same weights for as many
-epochs: it tells what the space brought from what the longer training brought.
+A control is a supernet that is trained on from the same weights for as many epochs: that of the
+*old* space tells what the space brought from what the longer training brought, that of a space
+whose dimensions moved at random, as many of them by one step, whether the slopes tell where to go.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
 
 from nas.png import png
 from nas.space.any_space import Searchable, load_space
@@ -45,6 +46,8 @@ class StepRow:
       error_before: of the old space with the supernet before the step.
       error_control: of the old space after as many more epochs; None without a control.
       error_after: of the new space.
+      random: a space that moved at random instead, as text; "" without one.
+      error_random: of that space after as many epochs.
     """
 
     before: str
@@ -52,21 +55,27 @@ class StepRow:
     error_before: Errors
     error_control: Errors | None
     error_after: Errors
+    random: str = ""
+    error_random: Errors | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class RoundWork:
-    """What a step consists of; both write their folder, and are not called for a complete one.
+    """What a step consists of; the first two write their folder, and are not called for a complete
+    one.
 
     Attributes:
       step: (supernet, folder) -> errors, and the moved space; writes folder/space.json.
       train: (space, supernet to start from, folder).
       describe: a space in one line.
+      at_random: (space, moved space, number of the step) -> a space with as many moves at random;
+        None: no such control.
     """
 
     step: Callable[[str, str], tuple[Errors, Searchable]]
     train: Callable[[Searchable, str, str], object]
     describe: Callable[[Searchable], str]
+    at_random: Callable[[Searchable, Searchable, int], Searchable] | None = None
 
 
 def alternate(work: RoundWork, supernet: str, out: str, steps: int, control: bool) -> list[StepRow]:
@@ -84,20 +93,25 @@ def alternate(work: RoundWork, supernet: str, out: str, steps: int, control: boo
             work.train(space, initial, path(name))
         return path(name)
 
+    def controlled(space: Searchable, name: str) -> Errors:
+        return work.step(trained(space, current, name), path(f"{name}_step"))[0]
+
     current = supernet
     before, moved = work.step(current, path("step1"))
     for number in range(1, steps + 1):
         space = load_space(os.path.join(current, SPACE_FILE))
         if moved == space:
             break
-        kept = None
-        if control:
-            other = trained(space, current, f"control{number}")
-            kept = work.step(other, path(f"control{number}_step"))[0]
+        kept = controlled(space, f"control{number}") if control else None
+        random, text = None, ""
+        if work.at_random is not None:
+            other = work.at_random(space, moved, number)
+            random, text = controlled(other, f"random{number}"), work.describe(other)
         current = trained(moved, current, f"supernet{number}")
         name = "last" if number == steps else f"step{number + 1}"
         after, following = work.step(current, path(name))
-        rows.append(StepRow(work.describe(space), work.describe(moved), before, kept, after))
+        texts = work.describe(space), work.describe(moved)
+        rows.append(StepRow(*texts, before, kept, after, text, random))
         write_json(path(STEPS_FILE), {"steps": [dataclasses.asdict(r) for r in rows]})
         write_atomic(path(PLOT_FILE), _plot(rows))
         before, moved = after, following
@@ -116,12 +130,14 @@ def _plot(rows: list[StepRow]) -> bytes:
     for name, style in (("et_error", "ko-"), ("mean_error", "C0.--"), ("top_error", "C1.--")):
         values = [100 * getattr(e, name) for e in every]
         axes.plot(range(len(every)), values, style, label=name.replace("_", " "))
-    kept: list[tuple[int, Any]] = [
-        (i + 1, r.error_control) for i, r in enumerate(rows) if r.error_control
-    ]
-    if kept:
-        points = [(i, 100 * e.et_error) for i, e in kept]
-        axes.plot(*zip(*points, strict=True), "rx", label="E-T error, old space trained on")
+    for name, style, label in (
+        ("error_control", "rx", "old space trained on"),
+        ("error_random", "C2+", "moved at random"),
+    ):
+        kept = [(i, getattr(r, name)) for i, r in enumerate(rows, 1) if getattr(r, name)]
+        if kept:
+            points = [(i, 100 * e.et_error) for i, e in kept]
+            axes.plot(*zip(*points, strict=True), style, label=f"E-T error, {label}")
     axes.set_xticks(range(len(every)))
     axes.set_xlabel("steps of the space")
     axes.set_ylabel("error, %")

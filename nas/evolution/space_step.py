@@ -162,6 +162,30 @@ def evolve_once(space: Searchable, measured: Sequence[Measured], top: int) -> Ev
     )  # fmt: skip
 
 
+def moved_at_random(space: Searchable, evolved: Searchable, seed: int) -> Searchable:
+    """As many dimensions moved by one step as differ from the evolved space's, both by chance.
+
+    Args:
+      space: what moves.
+      evolved: the space that moved against the slopes.
+    """
+    rng = np.random.default_rng((seed, 6))
+    after = {d.name: d.choices(evolved) for d in dimensions(evolved)}
+    movable = dimensions(space)
+    left = sum(after.get(d.name) != d.choices(space) for d in movable)
+    new = space
+    for place in rng.permutation(len(movable)):
+        dimension, way = movable[place], float(rng.choice((-1, 1)))
+        step = step_of(space, dimension)
+        for w in (way * step.tau, -way * step.tau):  # back where it is at its limit
+            choices = moved(dimension.choices(space), w, step)
+            if left and choices != dimension.choices(space):
+                with contextlib.suppress(SpaceError):
+                    new, left = dimension.with_choices(new, choices), left - 1
+                    break
+    return new
+
+
 def measure(
     sampler: Sampler,
     accuracy: Callable[[AnySubnet], float],

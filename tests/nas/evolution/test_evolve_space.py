@@ -22,6 +22,7 @@ from nas.evolution.space_step import (
     draw_step,
     evolve_once,
     measure,
+    moved_at_random,
     record,
     step_of,
     values_of,
@@ -302,20 +303,37 @@ def alternating(folder, kill_at=None):
     first = folder.parent / "supernet"
     first.mkdir(exist_ok=True)
     SPACE.save(str(first / "space.json"))
-    rows = alternate(RoundWork(step, train, describe_space), str(first), str(folder), 2, True)
+    work = RoundWork(step, train, describe_space, moved_at_random)
+    rows = alternate(work, str(first), str(folder), 2, True)
     return rows, done
+
+
+def test_a_random_step_moves_as_many_dimensions():
+    measured = measure(Sampler(SPACE, SAMPLER.model, 0), error_of(1), 60)
+    evolved = evolve_once(SPACE, measured, 12).after
+    found = {moved_at_random(SPACE, evolved, seed) for seed in range(12)}
+    assert len(found) > 3
+
+    def moves(space):
+        there = {d.name: d.choices(space) for d in dimensions(space)}
+        return sum(d.choices(SPACE) != there.get(d.name) for d in dimensions(SPACE))
+
+    assert {moves(space) for space in found} == {moves(evolved)}
+    assert moved_at_random(SPACE, SPACE, 0) == SPACE
 
 
 def test_steps_alternate_and_go_on_after_a_kill(tmp_path):
     (tmp_path / "whole").mkdir()
     rows, done = alternating(tmp_path / "whole")
     assert done == [
-        "step1", "control1", "control1_step", "supernet1", "step2",
-        "control2", "control2_step", "supernet2", "last",
+        "step1", "control1", "control1_step", "random1", "random1_step", "supernet1", "step2",
+        "control2", "control2_step", "random2", "random2_step", "supernet2", "last",
     ]  # fmt: skip
     assert len(rows) == 2
     assert all(row.error_after.et_error < row.error_before.et_error for row in rows)
     assert rows[0].error_control == rows[0].error_before  # the stand-in does not learn
+    assert all(row.error_random.et_error > row.error_after.et_error for row in rows)
+    assert rows[0].random not in (rows[0].before, rows[0].after)
     assert rows[1].error_before == rows[0].error_after
     initial = (tmp_path / "whole" / "supernet2" / "train.json").read_text()
     assert initial.endswith("supernet1")
