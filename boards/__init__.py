@@ -12,14 +12,29 @@ from boards.board import Board
 from boards.board_file import SUFFIX, load_board
 from boards.memory import Region, RegionKind, Use
 
-__all__ = ["BOARD_HELP", "Board", "Region", "RegionKind", "Use", "board_names", "get_board"]
+__all__ = [
+    "BOARD_HELP",
+    "Board",
+    "Region",
+    "RegionKind",
+    "Use",
+    "board_names",
+    "get_board",
+    "qemu_board_names",
+]
 
 _FOLDER = Path(__file__).parent
+_QEMU_FOLDER = _FOLDER / "qemu"
 
 
 def board_names() -> tuple[str, ...]:
     """Names of the built-in boards, sorted."""
     return tuple(sorted(path.stem for path in _FOLDER.glob(f"*{SUFFIX}")))
+
+
+def qemu_board_names() -> tuple[str, ...]:
+    """Names of the boards that only QEMU has, sorted."""
+    return tuple(sorted(path.stem for path in _QEMU_FOLDER.glob(f"*{SUFFIX}")))
 
 
 def get_board(name: str) -> Board:
@@ -31,10 +46,12 @@ def get_board(name: str) -> Board:
     """
     if name.endswith(SUFFIX):
         return load_board(Path(name))
+    if name in qemu_board_names():
+        return load_board(_QEMU_FOLDER / f"{name}{SUFFIX}")
     if name not in board_names():
         raise ValueError(
-            f"unknown board {name!r}; expected one of {', '.join(board_names())}, or a board's "
-            f"{SUFFIX} file (docs/boards.md)"
+            f"unknown board {name!r}; expected one of {', '.join(board_names())}, in QEMU "
+            f"{', '.join(qemu_board_names())}, or a board's {SUFFIX} file (docs/boards.md)"
         )
     return load_board(_FOLDER / f"{name}{SUFFIX}")
 

@@ -66,6 +66,7 @@ class Board:
       manual: reference manual of the part, or the file that describes the board.
       notes: where the figures come from, a sentence each.
       sources: C files of the user's, compiled with the firmware (src/generic/board_hooks.h).
+      qemu: QEMU's name of a machine with this board's memories, or None.
       small_arena_region: of a faster region, for an arena that it holds (boards.placement).
     """
 
@@ -90,6 +91,7 @@ class Board:
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     small_arena_region: str | None = None
+    qemu: str | None = None
 
     def __post_init__(self) -> None:
         for use, name in self._places():

@@ -209,6 +209,7 @@ def parse_board(text: str, path: Path) -> Board:
         manual=reader.text("manual", path.name),
         notes=reader.sentences("notes"),
         sources=_sources(reader, path.parent),
+        qemu=reader.optional("qemu", r"[a-z0-9][a-z0-9-]{0,31}", "small letters, digits, '-'"),
     )
 
 

@@ -60,6 +60,7 @@ KEYS = (
     Key("cube_ide_mcu", "STM32CubeIDE's name of the part", "no `--format=stm32cubeide`"),
     Key("cube_ide_board", "STM32CubeIDE's name of the board", "`genericBoard`"),
     Key("mbed_target", "Mbed's name of the board", "no `--format=mbed`"),
+    Key("qemu", "QEMU's machine with these memories, e.g. `mps2-an386`", "not run in QEMU"),
     Key("external_loader", "STM32CubeProgrammer's loader of the external flash", "none"),
     Key(
         "family",

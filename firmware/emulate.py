@@ -25,7 +25,8 @@ from boards import BOARD_HELP, get_board
 from converter.contract import ContractFlags, Stated
 from firmware.command import elf_flag, runtime_flag
 from firmware.emulator.counts import FunctionCount, Inference, OperatorCount
-from firmware.emulator.emulator import Emulator
+from firmware.emulator.open import AUTO, ENGINES, open_emulator
+from firmware.emulator.session import Session
 from firmware.errors import FirmwareError
 from firmware.images import ImageFile, InputSteps, find_images
 from firmware.model import build_model, named_model
@@ -34,7 +35,7 @@ from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
 
-__all__ = ["Emulator", "FunctionCount", "Inference", "ModelInfo", "OperatorCount", "main"]
+__all__ = ["FunctionCount", "Inference", "ModelInfo", "OperatorCount", "Session", "main"]
 
 
 FLAGS = flags.FlagSet("emulate", __doc__)
@@ -47,6 +48,9 @@ flags.images(FLAGS, "Also .npy files. Without it one image of zero points.")
 flags.count(FLAGS, "Classify only the first so many images; 0: all.")
 _CONTRACT = ContractFlags(FLAGS)
 FLAGS.boolean("console", False, "Print what the firmware prints when it starts.")
+FLAGS.enum(
+    "engine", AUTO, ENGINES, "Emulator: auto is Unicorn, and QEMU for cores that it does not have."
+)
 FLAGS.boolean("profile", False, "Print instructions per function.")
 FLAGS.boolean("strict", False, "Also fault on unaligned LDM, LDRD and the like; slower.")
 flags.json(FLAGS)
@@ -64,22 +68,23 @@ class _Options:
     images: list[str]
     count: int
     console: bool
+    engine: str
     profile: bool
     strict: bool
     json: str
     given: Stated = dataclasses.field(default_factory=Stated)
 
 
-def _make_emulator(options: _Options, work: Path) -> Emulator:
+def _make_emulator(options: _Options, work: Path) -> Session:
     board = get_board(options.board)
     if bool(options.elf) == bool(options.model):
         raise FirmwareError("give either --elf (a built image) or --model (a fused .tflite)")
     if options.elf:
-        return Emulator(board, Path(options.elf), strict=options.strict)
+        return open_emulator(board, Path(options.elf), engine=options.engine, strict=options.strict)
     elf = work / "firmware.elf"
     with named_model(options.model) as model:
         build_model(model, board, elf, weights_in=options.weights_in, runtime=options.runtime)
-    return Emulator(board, elf, strict=options.strict)
+    return open_emulator(board, elf, engine=options.engine, strict=options.strict)
 
 
 def _images(options: _Options, model: ModelInfo) -> Iterator[tuple[str, NDArray[np.int8]]]:
@@ -110,7 +115,7 @@ def _record(name: str, inference: Inference) -> dict[str, Any]:
     }
 
 
-def _report(options: _Options, emulator: Emulator, records: list[dict[str, Any]]) -> dict[str, Any]:
+def _report(options: _Options, emulator: Session, records: list[dict[str, Any]]) -> dict[str, Any]:
     use = emulator.memory_use()
     report: dict[str, Any] = {
         "board": emulator.board.name,

@@ -23,6 +23,7 @@ from unicorn.arm_const import (
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from firmware.emulator.faults import GuestFault
+from firmware.emulator.interface import OperatorReading
 from firmware.errors import FirmwareError
 from toolchain import cached, digest, host_c, raised_as, run_tool
 
@@ -54,15 +55,6 @@ class _CounterHead(ctypes.Structure):
         ("error_address", ctypes.c_uint32),
         ("lowest_stack", ctypes.c_uint32),
     ]
-
-
-@dataclasses.dataclass(frozen=True)
-class OperatorReading:
-    """What one operator did in one inference: instructions, calls, stack below its caller."""
-
-    instructions: int
-    calls: int
-    stack_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from firmware.emulator.chip import Chip
 from firmware.emulator.core import CortexM
 from firmware.emulator.faults import GuestFault
 from firmware.emulator.hosted import BREAKPOINT, HOOKS, PortableLine, semihosting
+from firmware.emulator.interface import STACK_PAINT, BoardMachine, Line, Marks, OperatorReading
 from firmware.emulator.memory import Access, Memory
 from firmware.emulator.peripherals import RegisterBlock, SystemControl
 from firmware.emulator.quadspi import N25Q128A, FlashDevice
@@ -56,7 +57,7 @@ def _refuse_double_precision(board: Board, elf: Elf) -> None:
         )
 
 
-class Machine(CortexM):
+class Machine(CortexM, BoardMachine):
     """One emulated board running one ELF; its memory map is the board's and nothing more."""
 
     def __init__(
@@ -139,6 +140,36 @@ class Machine(CortexM):
 
     def _expects_stop(self) -> bool:
         return self._semihosting
+
+    @property
+    def line(self) -> Line:
+        """The console."""
+        return self.chip.console
+
+    def set_marks(self, marks: Marks) -> None:
+        """Measures from now on."""
+        self.counter.set_operators(marks.operators)
+        self.counter.set_marks(marks.start, marks.stop, marks.operator)
+        bottom = marks.stack_bottom
+        self.counter.set_stack(bottom, marks.stack_top, STACK_PAINT, self.host_address(bottom))
+
+    def begin_inference(self) -> None:
+        """Zeroes what was measured."""
+        self.counter.reset()
+
+    @property
+    def metered(self) -> int:
+        """Instructions of this inference."""
+        return int(self.counter.head.metered)
+
+    def operator(self, index: int) -> OperatorReading:
+        """What one operator did in this inference."""
+        return self.counter.operator(index)
+
+    def lowest_stack(self) -> int:
+        """The lowest stack address that was written."""
+        self.counter.update_stack()
+        return int(self.counter.head.lowest_stack)
 
     def reset(self) -> None:
         """Resets the peripherals; takes stack pointer and program counter from the vectors."""

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from firmware.emulator.emulator import Emulator
+from firmware.emulator.session import Session
 
 
 class EmulatedSerial:
     """The board's serial port as a `firmware.connection.Transport`."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Session) -> None:
         self._emulator = emulator
 
     def write(self, data: bytes) -> None:
