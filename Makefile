@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every target does its own set-up; a fresh Debian machine needs git and make only.
-.PHONY: help setup demo test bazel-test bench fuzz lint format clean
+.PHONY: help setup setup-test demo test bazel-test bench fuzz lint format clean
 
 PYTHON := .venv/bin/python
 JOBS ?= 2
@@ -17,14 +17,17 @@ help:
 setup:
 	@tools/setup.sh
 
+setup-test:
+	@tools/setup.sh test
+
 demo: setup
 	$(PYTHON) -m examples.demo --out=build/demo
 
-test: setup
+test: setup-test
 	$(PYTHON) -m pytest -q -n $(JOBS) --dist=loadfile --no-loadscope-reorder tests
 	$(MAKE) --no-print-directory bazel-test
 
-bazel-test: setup
+bazel-test: setup-test
 	tools/bazel_test.sh
 
 bench: setup

@@ -9,24 +9,20 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import Section, SymbolTableSection
-
 from boards import Board, Region
+from firmware.elf_file import (
+    EM_ARM,
+    ET_EXEC,
+    SHF_ALLOC,
+    SHF_EXECINSTR,
+    SHN_UNDEF,
+    SHT_PROGBITS,
+    STT_FUNC,
+    ElfFile,
+    ElfSection,
+)
 from firmware.errors import FirmwareError
 from tflm_vit.files import reading
-
-_SHF_ALLOC = 2
-_SHF_EXECINSTR = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """Bytes to place at a physical (load) address."""
-
-    address: int
-    data: bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,64 +75,52 @@ class Elf:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with reading(path, "an ELF file", FirmwareError), path.open("rb") as stream:
-                self._read(ELFFile(stream))
+            with reading(path, "an ELF file", FirmwareError):
+                self._read(ElfFile(path.read_bytes()))
         except OSError as error:
             raise FirmwareError(f"cannot read {path}: {error.strerror}") from None
-        except ELFError as error:
-            raise FirmwareError(f"{path} is not an ELF file: {error}") from None
 
-    def _read(self, file: ELFFile) -> None:
-        if file["e_machine"] != "EM_ARM" or file["e_type"] != "ET_EXEC":
+    def _read(self, file: ElfFile) -> None:
+        if file.machine != EM_ARM or file.type != ET_EXEC:
             raise FirmwareError(
-                f"{self.path} is {file['e_type']} for {file['e_machine']}, "
-                "expected an ARM executable"
+                f"{self.path}: got ELF type {file.type} for machine {file.machine}, "
+                f"expected {ET_EXEC} for {EM_ARM}: an ARM executable"
             )
-        self.entry: int = file["e_entry"]
-        self.segments = tuple(
-            Segment(segment["p_paddr"], segment.data())
-            for segment in file.iter_segments("PT_LOAD")
-            if segment["p_filesz"]
-        )
-        self._sections = {
-            section.name: (section["sh_addr"], section["sh_size"])
-            for section in file.iter_sections()
-            if section["sh_flags"] & _SHF_ALLOC
-        }
+        self.entry = file.entry
+        self.segments = file.segments
+        self._sections = {s.name: (s.address, s.size) for s in file.sections if s.flags & SHF_ALLOC}
         self._read_symbols(file)
         self._code_ranges = tuple(self._iterate_code(file))
 
-    def _read_symbols(self, file: ELFFile) -> None:
-        table = file.get_section_by_name(".symtab")
-        if not isinstance(table, SymbolTableSection):
+    def _read_symbols(self, file: ElfFile) -> None:
+        if not file.symbols:
             raise FirmwareError(f"{self.path} has no symbol table; link it without -s")
         self._addresses: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
         functions: list[Symbol] = []
         self._marks: list[tuple[int, str]] = []
-        for entry in table.iter_symbols():
-            kind = entry["st_info"]["type"]
-            value = entry["st_value"]
+        for entry in file.symbols:
+            is_function = entry.kind == STT_FUNC
             if entry.name[:2] in ("$t", "$d"):
-                self._marks.append((value, entry.name[:2]))
-            elif kind == "STT_FUNC":
-                functions.append(Symbol(entry.name, value & ~1, entry["st_size"], True))
-            if entry.name and entry["st_shndx"] != "SHN_UNDEF":
-                self._addresses[entry.name] = value & ~1 if kind == "STT_FUNC" else value
-                self._sizes[entry.name] = entry["st_size"]
+                self._marks.append((entry.value, entry.name[:2]))
+            elif is_function:
+                functions.append(Symbol(entry.name, entry.value & ~1, entry.size, True))
+            if entry.name and entry.section != SHN_UNDEF:
+                self._addresses[entry.name] = entry.value & ~1 if is_function else entry.value
+                self._sizes[entry.name] = entry.size
         functions.sort(key=lambda symbol: symbol.address)
         self.functions = tuple(functions)
         self._function_starts = [symbol.address for symbol in functions]
         self._marks.sort()
 
-    def _iterate_code(self, file: ELFFile) -> Iterator[tuple[int, bytes]]:
-        for section in file.iter_sections():
-            if section["sh_flags"] & _SHF_EXECINSTR and section["sh_type"] == "SHT_PROGBITS":
+    def _iterate_code(self, file: ElfFile) -> Iterator[tuple[int, bytes]]:
+        for section in file.sections:
+            if section.flags & SHF_EXECINSTR and section.kind == SHT_PROGBITS:
                 yield from self._thumb_ranges(section)
 
-    def _thumb_ranges(self, section: Section) -> Iterator[tuple[int, bytes]]:
+    def _thumb_ranges(self, section: ElfSection) -> Iterator[tuple[int, bytes]]:
         """(address, bytes) of each run of Thumb code: from a $t mapping symbol to the next."""
-        start, data = section["sh_addr"], section.data()
+        start, data = section.address, section.data
         end = start + len(data)
         marks = [(max(a, start), kind) for a, kind in self._marks if start <= a < end]
         for (address, kind), (following, _) in zip(marks, [*marks[1:], (end, "")], strict=True):

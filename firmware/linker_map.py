@@ -8,9 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
+from firmware.elf_file import STT_OBJECT, ElfFile
 from toolchain import cross_tool, run_tool
 
 _BEGIN = "Linker script and memory map"
@@ -78,21 +76,11 @@ def alignments(files: Iterable[Path]) -> dict[tuple[str, str], int]:
 
 def object_sizes(path: Path) -> dict[str, int]:
     """Bytes of each object that a file defines, by its symbol."""
-    with path.open("rb") as stream:
-        symbols = ELFFile(stream).get_section_by_name(".symtab")
-        assert isinstance(symbols, SymbolTableSection)
-        return {
-            s.name: int(s["st_size"])
-            for s in symbols.iter_symbols()
-            if s["st_info"]["type"] == "STT_OBJECT"
-        }
+    symbols = ElfFile(path.read_bytes()).symbols
+    return {symbol.name: symbol.size for symbol in symbols if symbol.kind == STT_OBJECT}
 
 
 def text_bytes(path: Path) -> int:
     """Code of an object file, its sections in whole words."""
-    with path.open("rb") as stream:
-        return sum(
-            -(-section["sh_size"] // 4) * 4
-            for section in ELFFile(stream).iter_sections()
-            if section.name.startswith(".text")
-        )
+    sections = ElfFile(path.read_bytes()).sections
+    return sum(-(-s.size // 4) * 4 for s in sections if s.name.startswith(".text"))

@@ -2,14 +2,43 @@
 # SPDX-License-Identifier: Apache-2.0
 # Brings a fresh Debian machine to the point where every command of this repository works.
 #
+#   tools/setup.sh         what training, conversion and firmware need
+#   tools/setup.sh test    Bazel, GoogleTest and QEMU too, which `make test` alone needs
+#
 # Installs missing Debian packages when root or password-less sudo allows it, else names them in
-# one line; makes .venv with the pinned Python packages. Does nothing when all of that is there.
+# one line; makes .venv with the exact Python packages of tools/locks. Does nothing when all of
+# that is there. Debian 12 and 13; the packages have the same names in Ubuntu 22.04 (with
+# python3.11 and python3.11-venv of its universe) and 24.04, where nobody tried it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(python3 python3-venv gcc g++ make cmake ninja-build clang-format gcc-arm-none-eabi
-  libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib binutils-arm-none-eabi bazel-bootstrap
-  bazel-rules-cc bazel-rules-java bazel-rules-proto bazel-platforms bazel-skylib libgtest-dev)
+packages=(gcc g++ make cmake ninja-build clang-format gcc-arm-none-eabi libnewlib-arm-none-eabi
+  libstdc++-arm-none-eabi-newlib binutils-arm-none-eabi)
+for_tests=(bazel-bootstrap bazel-rules-cc bazel-rules-java bazel-rules-proto bazel-platforms
+  bazel-skylib libgtest-dev qemu-system-arm)
+if [[ ${1:-} == test ]]; then
+  packages+=("${for_tests[@]}")
+fi
+
+# A Python that there is a lock for, the system's own first.
+python=
+find_python() {
+  local candidate version
+  for candidate in python3 python3.11 python3.13 python3.12; do
+    version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    if [[ -f tools/locks/python$version.txt ]]; then
+      python=$candidate
+      lock=tools/locks/python$version.txt
+      return
+    fi
+  done
+}
+find_python
+if [[ -n $python ]]; then
+  "$python" -c 'import ensurepip' 2>/dev/null || packages+=("$python-venv")
+else
+  packages+=(python3 python3-venv)
+fi
 
 missing=()
 for package in "${packages[@]}"; do
@@ -28,26 +57,25 @@ if ((${#missing[@]})); then
   export DEBIAN_FRONTEND=noninteractive
   "${root[@]}" apt-get update -qq
   "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  find_python
 fi
 
-# The interpreter must be the version that the pins were tested with.
-python=
-for candidate in python3.11 python3; do
-  if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-    python=$candidate
-    break
-  fi
-done
 if [[ -z $python ]]; then
-  echo "setup: got $(python3 --version 2>&1), expected Python 3.11 (Debian 12); install python3.11" >&2
+  echo "setup: got $(python3 --version 2>&1), expected Python 3.11 (Debian 12), 3.12 or 3.13" \
+    "(Debian 13); install one of them with its venv module" >&2
   exit 1
 fi
 
 stamp=.venv/.installed
-want=$(sha256sum pyproject.toml | cut -d' ' -f1)
+want=$(cat pyproject.toml "$lock" | sha256sum | cut -d' ' -f1)
 if [[ ! -f $stamp || $(<"$stamp") != "$want" ]]; then
   echo "setup: installing Python packages into .venv (about 3 GB, a few minutes)"
+  # Of another Python than the lock's: made anew.
+  [[ ! -e .venv || $(readlink -f .venv/bin/python) == $(readlink -f "$(command -v "$python")") ]] || rm -rf .venv
   [[ -x .venv/bin/python ]] || "$python" -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+  # The lock is complete. Without --no-deps pip would refuse two packages that work together but
+  # say otherwise (CONTRIBUTING.md, Locks).
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r "$lock"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
   echo "$want" >"$stamp"
 fi

@@ -13,9 +13,10 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from benchmarks.fuzz import mutate_bytes, mutate_file, mutate_own
-from converter.tflite.schema import FILE_IDENTIFIER, OPCODE_NAMES, TYPE_NAMES, schema
+from converter.tflite.schema import FILE_IDENTIFIER, OPCODE_NAMES, TYPE_NAMES
 
 Rng = random.Random
 _NUMBERS = (-(1 << 31), -129, -2, -1, 0, 1, 2, 3, 5, 127, 255, 300, 65536, (1 << 31) - 1)

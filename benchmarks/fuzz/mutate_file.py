@@ -11,8 +11,10 @@ import copy
 import random
 from typing import Any
 
+from ai_edge_litert import schema_py_generated as schema
+
 from converter.fused_ops import FUSED_CODES
-from converter.tflite.schema import OPCODES, schema
+from converter.tflite.schema import OPCODES
 
 Rng = random.Random
 _NAMES = ("OfflineMemoryAllocation", "VitPlan", "TFLITE_METADATA", "min_runtime_version", "", None)

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
 
+from converter.fuse.erf import erf
 from converter.fuse.errors import NoMatchError
 from converter.tflite import GraphView, Operator
 from converter.tflite.schema import ACTIVATION_NAMES

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from converter.plan import cp_sat, heuristic, sections
+from converter.plan import heuristic, sections
 from converter.plan.problem import Placement, PlanError, Problem, part_of
 from converter.plan.sections import native
 from converter.plan.validate import validate
@@ -61,6 +61,8 @@ def _place_region(problem: Problem, region: int, time_limit_s: float, seed: int)
     placement = sections.improve(part, placement, first_s, seed, capacity)
     if placement.optimal:
         return placement
+    from converter.plan import cp_sat  # OR-Tools takes a second to import, and most plans need none
+
     return cp_sat.solve(part, placement, time_limit_s - first_s, seed)
 
 

@@ -19,11 +19,11 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.tflite.schema import FILE_IDENTIFIER, OPCODE_NAMES, schema
+from converter.tflite.flatbuffer import pack, schema, unpack
+from converter.tflite.schema import OPCODE_NAMES
 
 Floats = NDArray[np.float32]
 METHODS = ("minmax", "percentile", "mse")
@@ -157,7 +157,7 @@ def choose_ranges(
     """
     if choice.method == "minmax":
         return calibrated
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(calibrated, 0))
+    tree = unpack(calibrated)
     graph = tree.subgraphs[0]
     kept = _kept(tree)
     histograms = {
@@ -176,13 +176,6 @@ def set_range(tensor: Any, low: float, high: float) -> None:
     """Sets a float tensor's calibrated range."""
     tensor.quantization.min = np.array([low], np.float32)
     tensor.quantization.max = np.array([high], np.float32)
-
-
-def pack(tree: Any) -> bytes:
-    """A schema `ModelT` as a file."""
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(tree.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    return bytes(builder.Output())
 
 
 def _has_range(tensor: Any) -> bool:

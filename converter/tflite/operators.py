@@ -15,13 +15,10 @@ from typing import Any
 from converter.tflite.model import Graph, Operator, Tensor, TfliteError
 from converter.tflite.operator_table import TABLE, Row, letter
 from converter.tflite.quantization_rules import Operands
-from converter.tflite.schema import schema
+from converter.tflite.schema import OPTION_TYPES, schema
 from converter.tflite.shapes import InvalidShapeError, UnknownError, output_shapes
 from converter.tflite.shapes.known import known_of
 
-_OPTION_TYPES = {
-    value: name for name, value in vars(schema.BuiltinOptions).items() if isinstance(value, int)
-}
 _LARGEST = (1 << 31) - 1
 _POSITIVE = (1, 1 << 16)
 # Ranges of option fields, for whichever operator has a field of that name; numbers that are not
@@ -99,7 +96,7 @@ def _types(row: Row, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, .
 def _options(row: Row, op: Operator) -> str | None:
     if op.options is None:
         return f"got no options, expected {row.options}" if row.needs_options else None
-    kind = _OPTION_TYPES.get(op.options_type, str(op.options_type))
+    kind = OPTION_TYPES.get(op.options_type, str(op.options_type))
     if kind != row.options:
         return f"got options of {kind}, expected {row.options or 'none'}"
     for name, value in vars(op.options).items():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from converter.tflite.associated import associated_files
 from converter.tflite.byte_inputs import with_byte_scales
+from converter.tflite.flatbuffer.unpack import unpack
 from converter.tflite.graph_checks import check_edges, check_order, quantization_of
 from converter.tflite.model import (
     METADATA_NAME,
@@ -35,7 +36,6 @@ from converter.tflite.schema import (
     OPCODE_NAMES,
     SCHEMA_VERSION,
     TYPE_NAMES,
-    schema,
 )
 from converter.tflite.self_difference import without_self_differences
 from converter.tflite.signatures import check_no_calls, chosen_subgraph, text
@@ -44,7 +44,7 @@ from converter.tflite.static_shapes import STATIC_HINT, resolved
 from converter.tflite.verifier import verify
 from tflm_vit.files import read_bytes
 
-# What the generated classes raise on bytes that are no valid flatbuffer.
+# What unpacking raises on bytes that are no valid flatbuffer.
 _PARSE_ERRORS = (
     struct.error,
     IndexError,
@@ -110,11 +110,10 @@ def parse(content: bytes, signature: str | None = None) -> Model:
     try:
         verify(content)
         check_sizes(content)
-        raw = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-        return _Reader(raw, content, signature).model()
+        return _Reader(unpack(content), content, signature).model()
     except TfliteError:
         raise
-    except _PARSE_ERRORS as error:  # FlatbufferError, or what is left to the generated classes
+    except _PARSE_ERRORS as error:  # FlatbufferError, or what is left to unpacking
         raise TfliteError(
             f"got {len(content)} bytes that are no complete flatbuffer ({error}): the file is "
             "truncated or damaged; make it again"
@@ -145,7 +144,7 @@ def _with_empty_constants(tensors: tuple[Tensor, ...], written: set[int]) -> tup
 
 
 class _Reader:
-    """Converts the generated object tree of one file."""
+    """Converts the object tree of one file."""
 
     def __init__(self, raw: Any, content: bytes, signature: str | None) -> None:
         self._raw = raw
@@ -282,7 +281,7 @@ class _Reader:
         value = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
         if value not in OPCODE_NAMES:
             raise TfliteError(
-                f"operator {index}: got unknown builtin code {value}; update ai-edge-litert"
+                f"operator {index}: got unknown builtin code {value}; update tflm-vit"
             )
         inputs, outputs = _ints(raw.inputs), _ints(raw.outputs)
         where = f"operator {index} ({OPCODE_NAMES[value]})"

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The TFLite schema's enumerations as tables, from the classes that LiteRT ships."""
+"""The TFLite schema's enumerations as tables."""
 
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated
 
-schema = schema_py_generated
+from converter.tflite.flatbuffer.declared import enumerations
+from converter.tflite.flatbuffer.objects import schema
+from converter.tflite.flatbuffer.pack import BUFFER_ALIGNMENT, FILE_IDENTIFIER
 
-FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
-BUFFER_ALIGNMENT = 16  # bytes; TFLM's kernels read weights in place (schema: force_align 16)
 
-OPCODE_NAMES: dict[int, str] = {
-    value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)
-}
+
+def _names(enumeration: str) -> dict[int, str]:
+    return {value: name for name, value in enumerations()[enumeration].items()}
+
+
+OPCODE_NAMES = _names("BuiltinOperator")
 OPCODES: dict[str, int] = {name: value for value, name in OPCODE_NAMES.items()}
 # Codes above this do not fit the schema's older 8-bit field, which then holds the placeholder.
 PLACEHOLDER_FOR_GREATER_OP_CODES = 127
@@ -33,11 +35,21 @@ DTYPES: dict[int, np.dtype[np.generic]] = {
     schema.TensorType.BOOL: np.dtype(np.bool_),
 }
 TENSOR_TYPES: dict[np.dtype[np.generic], int] = {dtype: code for code, dtype in DTYPES.items()}
-TYPE_NAMES: dict[int, str] = {
-    value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)
-}
-ACTIVATION_NAMES: dict[int, str] = {
-    value: name
-    for name, value in vars(schema.ActivationFunctionType).items()
-    if isinstance(value, int)
-}
+TYPE_NAMES = _names("TensorType")
+ACTIVATION_NAMES = _names("ActivationFunctionType")
+OPTION_TYPES = _names("BuiltinOptions")
+
+__all__ = [
+    "ACTIVATION_NAMES",
+    "BUFFER_ALIGNMENT",
+    "DTYPES",
+    "FILE_IDENTIFIER",
+    "OPCODES",
+    "OPCODE_NAMES",
+    "OPTION_TYPES",
+    "PLACEHOLDER_FOR_GREATER_OP_CODES",
+    "SCHEMA_VERSION",
+    "TENSOR_TYPES",
+    "TYPE_NAMES",
+    "schema",
+]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from converter.tflite.flatbuffer.unpack import TableView
 from converter.tflite.model import TfliteError
-from converter.tflite.schema import schema
 
 MAX_FILE_BYTES = 1 << 29  # several times the flash of any board
 MAX_TENSOR_BYTES = 1 << 30  # TFLM and the kernels compute sizes in int
@@ -23,14 +23,14 @@ _FREE_BYTES = 1 << 16
 _TABLE_BYTES = 64  # of the object that each table becomes, at least
 
 # Vectors of each table with the bytes of an element, and its strings.
-_TENSOR = ((("Shape", 4), ("ShapeSignature", 4)), ("Name",))
-_QUANTIZATION = ((("Min", 4), ("Max", 4), ("Scale", 4), ("ZeroPoint", 8)), ())
+_TENSOR = ((("shape", 4), ("shapeSignature", 4)), ("name",))
+_QUANTIZATION = ((("min", 4), ("max", 4), ("scale", 4), ("zeroPoint", 8)), ())
 _OPERATOR = (
-    (("Inputs", 4), ("Outputs", 4), ("Intermediates", 4), ("CustomOptions", 1)),
+    (("inputs", 4), ("outputs", 4), ("intermediates", 4), ("customOptions", 1)),
     (),
 )
-_GRAPH = ((("Inputs", 4), ("Outputs", 4)), ("Name",))
-_SIGNATURE = ((("Inputs", 8), ("Outputs", 8)), ("SignatureKey",))
+_GRAPH = ((("inputs", 4), ("outputs", 4)), ("name",))
+_SIGNATURE = ((("inputs", 8), ("outputs", 8)), ("signatureKey",))
 
 
 def check_tensor_bytes(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -43,51 +43,48 @@ def check_tensor_bytes(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) 
         )
 
 
-def _bytes_of(table: Any, fields: tuple[Sequence[tuple[str, int]], Sequence[str]]) -> int:
+def _bytes_of(table: TableView, fields: tuple[Sequence[tuple[str, int]], Sequence[str]]) -> int:
     vectors, strings = fields
-    counted = sum(int(getattr(table, f"{name}Length")()) * size for name, size in vectors)
-    return _TABLE_BYTES + counted + sum(len(getattr(table, name)() or b"") for name in strings)
+    counted = sum(table.length(name) * size for name, size in vectors)
+    return _TABLE_BYTES + counted + sum(map(table.length, strings))
 
 
-def _graph_sizes(graph: Any) -> Iterator[int]:
+def _graph_sizes(graph: TableView) -> Iterator[int]:
     yield _bytes_of(graph, _GRAPH)
-    for i in range(graph.TensorsLength()):
-        tensor = graph.Tensors(i)
+    for tensor in graph.children("tensors"):
         yield _bytes_of(tensor, _TENSOR)
-        if (quantization := tensor.Quantization()) is not None:
+        for quantization in tensor.children("quantization"):
             yield _bytes_of(quantization, _QUANTIZATION)
-    for i in range(graph.OperatorsLength()):
-        yield _bytes_of(graph.Operators(i), _OPERATOR)
+    for operator in graph.children("operators"):
+        yield _bytes_of(operator, _OPERATOR)
 
 
-def _sizes(model: Any) -> Iterator[int]:
-    yield len(model.Description() or b"")
-    for i in range(model.BuffersLength()):
-        yield _bytes_of(model.Buffers(i), ((("Data", 1),), ()))
-    for i in range(model.OperatorCodesLength()):
-        yield _bytes_of(model.OperatorCodes(i), ((), ("CustomCode",)))
-    for i in range(model.MetadataLength()):
-        yield _bytes_of(model.Metadata(i), ((), ("Name",)))
-    for i in range(model.SignatureDefsLength()):
-        signature = model.SignatureDefs(i)
+def _sizes(model: TableView) -> Iterator[int]:
+    yield model.length("description")
+    for buffer in model.children("buffers"):
+        yield _bytes_of(buffer, ((("data", 1),), ()))
+    for code in model.children("operatorCodes"):
+        yield _bytes_of(code, ((), ("customCode",)))
+    for entry in model.children("metadata"):
+        yield _bytes_of(entry, ((), ("name",)))
+    for signature in model.children("signatureDefs"):
         yield _bytes_of(signature, _SIGNATURE)
-        for j in range(signature.InputsLength()):
-            yield _bytes_of(signature.Inputs(j), ((), ("Name",)))
-        for j in range(signature.OutputsLength()):
-            yield _bytes_of(signature.Outputs(j), ((), ("Name",)))
-    for i in range(model.SubgraphsLength()):
-        yield from _graph_sizes(model.Subgraphs(i))
+        for side in ("inputs", "outputs"):
+            for tensor in signature.children(side):
+                yield _bytes_of(tensor, ((), ("name",)))
+    for graph in model.children("subgraphs"):
+        yield from _graph_sizes(graph)
 
 
 def check_sizes(content: bytes) -> None:
     """Raises TfliteError for a file whose tables say more than the file can hold.
 
     Args:
-      content: of the file. What is no flatbuffer raises what the generated classes raise.
+      content: of a file that `verifier.verify` accepts.
     """
     limit = _FREE_BYTES + _SHARING * len(content)
     total = 0
-    for size in _sizes(schema.Model.GetRootAs(content, 0)):
+    for size in _sizes(TableView.root(content)):
         total += size
         if total > limit:
             raise TfliteError(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import flatbuffers
 import numpy as np
 
 from converter.tflite.associated import with_files
+from converter.tflite.flatbuffer.pack import pack
+from converter.tflite.flatbuffer.unpack import TableView
 from converter.tflite.model import Model, Operator, Quantization, Tensor, TfliteError
 from converter.tflite.schema import (
     BUFFER_ALIGNMENT,
-    FILE_IDENTIFIER,
     OPCODES,
     PLACEHOLDER_FOR_GREATER_OP_CODES,
     SCHEMA_VERSION,
@@ -26,29 +26,12 @@ from converter.tflite.schema import (
 from tflm_vit.files import write_atomic
 
 
-class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
-    """A buffer whose data starts at a multiple of 16 bytes; the generated Pack aligns to 1."""
-
-    def Pack(self, builder: Any) -> Any:
-        data = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), BUFFER_ALIGNMENT)
-            head = builder.Head() - len(self.data)
-            builder.head = head
-            builder.Bytes[head : head + len(self.data)] = self.data
-            data = builder.EndVector()
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
-
-
 class _Writer:
-    """Builds the generated object tree of one file."""
+    """Builds the object tree of one file."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._buffers: list[Any] = [_AlignedBuffer()]  # buffer 0 is empty by convention
+        self._buffers: list[Any] = [schema.BufferT()]  # buffer 0 is empty by convention
         self._buffer_of: dict[bytes, int] = {}
         self._codes: list[Any] = []
         self._code_of: dict[tuple[str, str, int], int] = {}
@@ -78,7 +61,7 @@ class _Writer:
 
     def _buffer(self, data: bytes) -> int:
         if data not in self._buffer_of:
-            buffer = _AlignedBuffer()
+            buffer = schema.BufferT()
             buffer.data = data
             self._buffer_of[data] = len(self._buffers)
             self._buffers.append(buffer)
@@ -151,9 +134,7 @@ def serialize(model: Model) -> bytes:
       TfliteError: a constant would not lie at a multiple of 16 bytes (a fault in this writer).
     """
     weights = sum(t.nbytes for t in model.graph.tensors if t.is_constant)
-    builder = flatbuffers.Builder(weights + (1 << 16))
-    builder.Finish(_Writer(model).tree().Pack(builder), file_identifier=FILE_IDENTIFIER)
-    content = bytes(builder.Output())
+    content = pack(_Writer(model).tree(), weights + (1 << 16))
     misplaced = misaligned_buffers(content)
     if misplaced:
         raise TfliteError(f"got buffers {misplaced} off a multiple of {BUFFER_ALIGNMENT} bytes")
@@ -162,14 +143,12 @@ def serialize(model: Model) -> bytes:
 
 def misaligned_buffers(content: bytes) -> list[int]:
     """Indices of the buffers whose data does not start at a multiple of 16 bytes of the file."""
-    root = schema.Model.GetRootAs(content, 0)
-    wrong = []
-    for i in range(root.BuffersLength()):
-        table = root.Buffers(i)._tab
-        field = table.Offset(4)  # vtable slot of Buffer.data
-        if field and table.VectorLen(field) and table.Vector(field) % BUFFER_ALIGNMENT:
-            wrong.append(i)
-    return wrong
+    buffers = TableView.root(content).children("buffers")
+    return [
+        index
+        for index, buffer in enumerate(buffers)
+        if buffer.length("data") and buffer.start("data") % BUFFER_ALIGNMENT
+    ]
 
 
 def save(model: Model, path: str) -> None:

@@ -16,11 +16,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.relocation import RelocationSection
-from elftools.elf.sections import SymbolTableSection
-
 from firmware.elf import Elf
+from firmware.elf_file import SHF_ALLOC, SHT_PROGBITS, SHT_REL, SHT_RELA, ElfFile
 from firmware.errors import FirmwareError
 from toolchain import cross_tool, run_tool
 
@@ -161,26 +158,21 @@ def _contents(path: Path) -> tuple[dict[int, int], set[int]]:
     """Words of the image by address, and the functions whose address it holds."""
     words: dict[int, int] = {}
     stored: set[int] = set()
-    with path.open("rb") as stream:
-        file = ELFFile(stream)
-        for section in file.iter_sections():
-            if section["sh_flags"] & 2 and section["sh_type"] == "SHT_PROGBITS":
-                data, base = section.data(), section["sh_addr"]
-                for offset in range(-base % 4, len(data) - 3, 4):
-                    words[base + offset] = struct.unpack_from("<i", data, offset)[0]
-        for section in file.iter_sections():
-            if not isinstance(section, RelocationSection):
-                continue
-            symbols = file.get_section(section["sh_link"])
-            assert isinstance(symbols, SymbolTableSection)
-            if not file.get_section(section["sh_info"])["sh_flags"] & 2:
-                continue  # debug information
-            for relocation in section.iter_relocations():
-                if relocation["r_info_type"] not in _ABSOLUTE:
-                    continue
-                symbol = symbols.get_symbol(relocation["r_info_sym"])
-                stored.add(symbol["st_value"] & ~1)
-                stored.add(words.get(relocation["r_offset"], 0) & ~1)
+    file = ElfFile(path.read_bytes())
+    for section in file.sections:
+        if section.flags & SHF_ALLOC and section.kind == SHT_PROGBITS:
+            data, base = section.data, section.address
+            for offset in range(-base % 4, len(data) - 3, 4):
+                words[base + offset] = struct.unpack_from("<i", data, offset)[0]
+    for section in file.sections:
+        if section.kind not in (SHT_REL, SHT_RELA):
+            continue
+        if not file.section(section.info).flags & SHF_ALLOC:
+            continue  # debug information
+        for relocation in file.relocations(section):
+            if relocation.kind in _ABSOLUTE:
+                stored.add(file.symbols[relocation.symbol].value & ~1)
+                stored.add(words.get(relocation.offset, 0) & ~1)
     return words, stored
 
 

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from boards import Board
 from firmware.build_elf import build
 from firmware.build_flags import FLAGS
-from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile, make_project
 from firmware.render import linker_script
@@ -87,6 +86,8 @@ def _arena_used(project: Project, work: Path) -> int:
     elf = work / "measure.elf"
     measuring = _for_board(project, roomy)
     build(measuring, elf)
+    from firmware.emulator.emulator import Emulator
+
     emulator = Emulator(roomy, elf)
     emulator.open_window()
     used = emulator.machine.read_u32(emulator.elf.address("vit_model_arena_used_bytes"))

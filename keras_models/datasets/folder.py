@@ -12,7 +12,6 @@ import os
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_models.datasets.core import (
     Dataset,
@@ -75,6 +74,8 @@ class FileSource:
         """Fills the cache, so that an unreadable file is reported before a training starts."""
         if self._cached is None:
             return
+        from tqdm import tqdm
+
         with tqdm(total=len(indices), desc="reading images", delay=2, leave=False) as bar:
             for start in range(0, len(indices), PRELOAD_CHUNK):
                 chunk = indices[start : start + PRELOAD_CHUNK]

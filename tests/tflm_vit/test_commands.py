@@ -152,6 +152,7 @@ def test_verbs_are_the_commands() -> None:
         "converter.fuse.rewrite",
         "converter.support.page",
         "converter.support.patterns_page",
+        "converter.tflite.flatbuffer.generate",
     }
     assert run == ours - others
 

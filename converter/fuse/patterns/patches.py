@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
@@ -24,6 +23,7 @@ from converter.fuse.patterns.linear import (
 )
 from converter.fuse.rewrite.building import single_reader
 from converter.tflite import GraphView
+from converter.tflite.schema import schema
 
 _MAX_VIEWS = 8
 

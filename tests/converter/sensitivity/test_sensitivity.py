@@ -14,7 +14,7 @@ import pytest
 
 from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
-from converter.quantize.calibration import pack, set_range
+from converter.quantize.calibration import set_range
 from converter.quantize.ptq import calibrate, quantize_calibrated
 from converter.runtimes.reference import GraphInterpreter
 from converter.sensitivity.pieces import FloatPiece
@@ -22,7 +22,7 @@ from converter.sensitivity.report import SensitivityReport, short
 from converter.sensitivity.study import Study
 from converter.sensitivity.values import quantized, real
 from converter.tflite import TfliteError, parse
-from converter.tflite.schema import schema
+from converter.tflite.flatbuffer import pack, unpack
 from keras_models.arch import ArchConfig
 from tests.commands import run_here
 from tflm_vit.stderr import captured_stderr
@@ -54,7 +54,7 @@ def widened(calibrated: bytes, opcode: str, rank: int, factor: float) -> bytes:
     """The file with the range of the `rank`-th operator of a kind far too wide."""
     graph = parse(calibrated).graph
     outputs = [op.outputs[0] for op in graph.operators if op.opcode == opcode]
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(calibrated, 0))
+    tree = unpack(calibrated)
     tensor = tree.subgraphs[0].tensors[outputs[rank]]
     low, high = tensor.quantization.min[0], tensor.quantization.max[0]
     set_range(tensor, float(low) * factor, float(high) * factor)

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from benchmarks.fuzz.campaign import campaign, valid
 from benchmarks.fuzz.corpus import pieces
 from converter import support
-from converter.tflite import TfliteError, parse, verifier
+from converter.tflite import TfliteError, parse
 from converter.tflite.operator_table import ROWS, TABLE
 from converter.tflite.schema import OPCODES
-from converter.tflite.verifier import FlatbufferError, fields, verify
+from converter.tflite.verifier import FlatbufferError, verify
 from tests.converter.fuse.plain_graph import PlainGraph
 from tests.converter.tflite.flatbuffer_files import pack, unpack
 
@@ -289,28 +289,6 @@ def test_sums_that_leave_32_bits_are_refused(seed: int, uneven: bool, beyond: in
             parse(pack(tree))
     else:
         parse(pack(tree))
-
-
-def test_verify_agrees_with_the_generated_classes_and_their_offsets(content: bytes) -> None:
-    """Every field with an offset is known as a table, vector, string or union; and each size."""
-    verify(content)
-    reached = {"Model", *verifier._TABLES.values()}
-    for table in reached:
-        assert fields(table)
-        for field in fields(table):
-            assert (field.kind is verifier._Kind.STRING) == ((table, field.name) in STRINGS), (
-                table,
-                field.name,
-            )
-    options = set(verifier._members("BuiltinOptions").values())
-    assert {row.options for row in ROWS if row.options} <= options
-
-
-STRINGS = {
-    ("Model", "Description"), ("SubGraph", "Name"), ("Tensor", "Name"), ("Metadata", "Name"),
-    ("OperatorCode", "CustomCode"), ("SignatureDef", "SignatureKey"), ("TensorMap", "Name"),
-    ("ExternalBufferGroup", "Name"), ("ExternalBuffer", "Packing"),
-}  # fmt: skip
 
 
 def test_what_leads_out_of_the_file_is_refused(content: bytes) -> None:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The error function of arrays, without SciPy."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_STEPS = 128  # nodes in a unit
+_END = 6.0  # from here on erf is 1 in float64
+
+
+@functools.cache
+def _taylor() -> tuple[NDArray[np.float64], ...]:
+    """Coefficients of the Taylor series at each node, from the constant to the fifth power.
+
+    Derivatives of erf are Hermite polynomials times 2 / sqrt(pi) exp(-c^2).
+    """
+    c = np.arange(-_END * _STEPS, _END * _STEPS + 1) / _STEPS
+    slope = 2.0 / math.sqrt(math.pi) * np.exp(-c * c)
+    value = np.array([math.erf(node) for node in c])
+    return (
+        value,
+        slope,
+        -slope * c,
+        slope * (4 * c**2 - 2) / 6,
+        slope * (12 * c - 8 * c**3) / 24,
+        slope * (16 * c**4 - 48 * c**2 + 12) / 120,
+    )
+
+
+def erf(x: NDArray[Any]) -> NDArray[Any]:
+    """The error function, of any shape and float type; the result is of that type.
+
+    The error is below 1e-15, from the nearest of nodes that are 1/128 apart.
+    """
+    inside = np.clip(x, -_END, _END).astype(np.float64)
+    nearest = np.rint(inside * _STEPS)
+    step = inside - nearest / _STEPS
+    node = np.nan_to_num(nearest + _END * _STEPS).astype(np.intp)  # of NaN, the step is NaN
+    *lower, highest = _taylor()
+    result = highest[node]
+    for coefficients in reversed(lower):
+        result = result * step + coefficients[node]
+    return result.astype(np.asarray(x).dtype)
