@@ -96,7 +96,7 @@ class ProjectFile:
         target = root / self.path
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.text is not None:
-            target.write_text(self.text, encoding="utf-8")
+            target.write_bytes(self.text.encode())  # line ends are the same on all systems
         elif self.origin is not None:
             shutil.copyfile(self.origin, target)
         else:

@@ -41,8 +41,10 @@ class Error(ValueError):
 def _refusing() -> Iterator[None]:
     """What a command would end with one line for is an `Error`."""
     from tflm_vit.failures import failure_line
+    from tflm_vit.installed import expect_own_rooms
 
     try:
+        expect_own_rooms()
         yield
     except OSError:
         raise

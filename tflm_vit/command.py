@@ -9,6 +9,7 @@ import importlib
 import sys
 
 from tflm_vit import __version__, start
+from tflm_vit.installed import InstallError, expect_own_rooms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,4 +85,9 @@ def main() -> None:
         verb = _verb(words[0])
         start.command(verb.name)
         sys.argv = [f"{_NAME} {verb.name}", *words[1:]]
+        try:
+            expect_own_rooms()
+        except InstallError as error:
+            print(f"{verb.name}: {error}", file=sys.stderr)
+            sys.exit(1)
         importlib.import_module(verb.module).main()

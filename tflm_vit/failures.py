@@ -8,11 +8,10 @@ import struct
 import zipfile
 import zlib
 
+from tflm_vit.installed import ROOMS, missing_line
+
 # An exception that this toolkit defines says what was got and what to do.
-_ROOMS = frozenset((
-    "benchmarks", "boards", "converter", "firmware", "keras_models", "nas", "tflm_custom_ops",
-    "toolchain",
-))  # fmt: skip
+_ROOMS = frozenset(("benchmarks", *ROOMS))
 # Of a library that is perhaps not installed: known by the name of its package.
 _LIBRARIES = frozenset({"PIL", "h5py", "optuna", "sqlalchemy", "psycopg2", "pymysql", "serial"})
 # What decoders raise on damaged bytes, besides ValueError.
@@ -37,7 +36,7 @@ def failure_line(error: BaseException) -> str | None:
     if isinstance(error, ValueError) or _package(error) in _ROOMS:
         return one_line(str(error)) or type(error).__name__
     if isinstance(error, ModuleNotFoundError):
-        return f"needs the Python package {error.name!r}, which is not installed"
+        return missing_line(error.name or str(error))
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return reason(error)
     if isinstance(error, DAMAGE) or _package(error) in _LIBRARIES:

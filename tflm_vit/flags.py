@@ -12,10 +12,10 @@ Spellings of earlier versions are refused and the new one is named (`tflm_vit.ol
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from tflm_vit.flag_set import Flag, FlagError, FlagSet
+from tflm_vit.threads import usable_cores
 
 __all__ = ["Flag", "FlagError", "FlagSet"]
 
@@ -186,7 +186,7 @@ def runtimes(to: FlagSet, default: Sequence[str], text: str) -> Flag[list[str]]:
 
 
 def threads(to: FlagSet) -> Flag[int]:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return to.integer("threads", cores, "Threads of litert and host.", 1, 4096)
 
 

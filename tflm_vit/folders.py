@@ -26,7 +26,7 @@ def _exchanged(one: Path, other: Path) -> bool:
     """Exchanges two folders in one step; False where the system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library None
         return False
     names = (os.fsencode(one), os.fsencode(other))
     status = rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], ctypes.c_uint(_EXCHANGE))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
@@ -35,6 +36,8 @@ def abandoned(folder: str | os.PathLike[str], start: str) -> list[str]:
 
 
 def _alive(process: int) -> bool:
+    if os.name == "nt":  # there os.kill(process, 0) is Ctrl-C to the whole console
+        return _alive_on_windows(process)
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -42,3 +45,19 @@ def _alive(process: int) -> bool:
     except OSError:  # PermissionError: somebody else's
         return True
     return True
+
+
+_QUERY = 0x1000  # PROCESS_QUERY_LIMITED_INFORMATION
+_STILL_ACTIVE = 259  # of GetExitCodeProcess
+_ACCESS_DENIED = 5
+
+
+def _alive_on_windows(process: int) -> bool:
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
+    handle = kernel.OpenProcess(_QUERY, False, process)
+    if not handle:
+        return int(ctypes.get_last_error()) == _ACCESS_DENIED  # type: ignore[attr-defined]
+    status = ctypes.c_ulong()
+    known = kernel.GetExitCodeProcess(handle, ctypes.byref(status))
+    kernel.CloseHandle(handle)
+    return not known or status.value == _STILL_ACTIVE

@@ -11,6 +11,7 @@ A defect of this toolkit is none of these: its traceback is shown.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
@@ -26,6 +27,7 @@ from tflm_vit.files import naming
 from tflm_vit.flag_set import Flag, FlagError, FlagSet
 
 _BAD_FLAGS = 2
+_ABSOLUTE = re.compile(r"(^|=)(?:[A-Za-z]:)?[/\\](?:[^/\\]+[/\\])*(?=[^/\\]+[/\\]*$)")
 _BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of the output, e.g. `head`, has gone
 
 
@@ -76,7 +78,7 @@ def end(name: str, body: Callable[[], None]) -> None:
     except BaseException as error:
         if interrupt.interrupted() or isinstance(error, KeyboardInterrupt):
             _exit("", f"\n{name}: interrupted", interrupt.STATUS)
-        if isinstance(error, BrokenPipeError) and _nobody_reads():
+        if isinstance(error, OSError) and _nobody_reads(error):
             _leave_output()
             sys.exit(_BROKEN_PIPE)
         line = failure_line(error)
@@ -100,8 +102,14 @@ def _leave_output() -> None:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
-def _nobody_reads() -> bool:
-    """Whether standard output is a pipe without a reader."""
+def _nobody_reads(error: OSError) -> bool:
+    """Whether an error says that standard output is a pipe without a reader."""
+    if not hasattr(select, "poll"):  # Windows; there it is an EINVAL of no file
+        return isinstance(error, BrokenPipeError) or (
+            error.errno == errno.EINVAL and error.filename is None
+        )
+    if not isinstance(error, BrokenPipeError):
+        return False
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(events & select.POLLERR for _, events in poll.poll(0))
@@ -112,5 +120,5 @@ def typed_command(module: str) -> str:
 
     Absolute paths are shortened to their last part: they say nothing on another machine.
     """
-    words = [re.sub(r"(^|=)/(?:[^/]+/)*(?=[^/]+/*$)", r"\1", word) for word in sys.argv[1:]]
+    words = [_ABSOLUTE.sub(r"\1", word) for word in sys.argv[1:]]
     return shlex.join(["python", "-m", module, *words])

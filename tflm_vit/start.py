@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO
 
 from tflm_vit import interrupt
+from tflm_vit.installed import missing_line
 
 
 def package_of_commands(package: str) -> None:
@@ -41,12 +42,14 @@ _NO_MEMORY = ("failed to map segment", "annot allocate memory", "bad_alloc")
 def _cannot_start(
     name: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Says in one line that memory does not even hold the libraries; shows whatever else it is."""
+    """Says in one line which library is missing, or that memory does not even hold them."""
     lacking = isinstance(error, OSError | ImportError) and any(
         words in str(error) for words in _NO_MEMORY
     )
     if lacking or isinstance(error, MemoryError):
         print(f"{name}: not enough memory for the libraries that it loads", file=sys.stderr)
+    elif isinstance(error, ModuleNotFoundError) and error.name:
+        print(f"{name}: {missing_line(error.name)}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 

@@ -198,7 +198,7 @@ def write_model(
         ("vit_model_weights.S", model_assembly(section)),
     )
     for name, text in texts:
-        (directory / name).write_text(text, encoding="utf-8")
+        (directory / name).write_bytes(text.encode())
     (directory / "vit_model_weights.bin").write_bytes(embedded.content)
     return plan.arena_bytes
 

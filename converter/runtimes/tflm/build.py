@@ -70,7 +70,7 @@ def _build_key(toolchain: Toolchain, flags: Sequence[str]) -> str:
     headers = [*PACKAGE.rglob("*.h"), *kernel_files(".h")]
     contents: list[bytes | str] = []
     for path in sorted([*sources(), *headers]):
-        contents += [str(path.relative_to(REPOSITORY)), path.read_bytes()]
+        contents += [path.relative_to(REPOSITORY).as_posix(), path.read_bytes()]
     options = " ".join([*_COMMON_FLAGS, *_C_FLAGS, *_CXX_FLAGS, *flags])
     return digest(toolchain.version, options, *contents)[:_KEY_LENGTH]
 
