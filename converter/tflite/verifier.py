@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from converter.tflite.flatbuffer.declared import OFFSET_BYTES, Field, Kind, fields, members
+from converter.tflite.flatbuffer.declared import OFFSET_BYTES, Kind, TableField, fields, members
 
 _FORMS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 
@@ -68,7 +68,7 @@ class _Verifier:
                 yield from self._value(table, field, at + places[field.slot], at, places)
 
     def _value(
-        self, table: str, field: Field, at: int, start: int, places: tuple[int, ...]
+        self, table: str, field: TableField, at: int, start: int, places: tuple[int, ...]
     ) -> Iterator[tuple[str, int]]:
         what = f"{table}.{field.name}"
         if field.kind is Kind.SCALAR:

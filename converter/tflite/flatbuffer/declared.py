@@ -30,7 +30,7 @@ class Kind(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Field:
+class TableField:
     """Of a table.
 
     Attributes:
@@ -83,21 +83,21 @@ def members(union: str) -> Mapping[int, str]:
     return {value: name for name, value in enumerations()[union].items() if value}
 
 
-def _field(slot: int, entry: list[Any]) -> Field:
+def _field(slot: int, entry: list[Any]) -> TableField:
     name, written, *default = entry
     of = written.strip("[]")
     many = of != written
     if of in SCALAR_BYTES:
-        return Field(name, slot, Kind.VECTOR if many else Kind.SCALAR, of, *default)
+        return TableField(name, slot, Kind.VECTOR if many else Kind.SCALAR, of, *default)
     if of == STRING:
-        return Field(name, slot, Kind.STRING, of)
+        return TableField(name, slot, Kind.STRING, of)
     if of in enumerations():
-        return Field(name, slot, Kind.UNION, of)
-    return Field(name, slot, Kind.TABLES if many else Kind.TABLE, of)
+        return TableField(name, slot, Kind.UNION, of)
+    return TableField(name, slot, Kind.TABLES if many else Kind.TABLE, of)
 
 
 @functools.cache
-def fields(table: str) -> tuple[Field, ...]:
+def fields(table: str) -> tuple[TableField, ...]:
     """Of a table, in the order of their slots."""
     entries = _content()["tables"][table]
     return tuple(_field(slot, entry) for slot, entry in enumerate(entries) if entry)
@@ -109,6 +109,6 @@ def slots(table: str) -> int:
 
 
 @functools.cache
-def field(table: str, name: str) -> Field:
+def field(table: str, name: str) -> TableField:
     """One of them."""
     return next(found for found in fields(table) if found.name == name)

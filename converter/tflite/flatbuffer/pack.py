@@ -12,7 +12,7 @@ import flatbuffers
 import numpy as np
 
 from converter.tflite.flatbuffer import declared
-from converter.tflite.flatbuffer.declared import Field, Kind, fields, members
+from converter.tflite.flatbuffer.declared import Kind, TableField, fields, members
 from converter.tflite.flatbuffer.unpack import DTYPES
 
 FILE_IDENTIFIER = b"TFL3"
@@ -42,7 +42,7 @@ class _Packer:
                 builder.PrependUOffsetTRelativeSlot(field.slot, places[field.slot], 0)
         return int(builder.EndObject())
 
-    def _below(self, field: Field, values: dict[int, Any]) -> int:
+    def _below(self, field: TableField, values: dict[int, Any]) -> int:
         """Writes what a field's offset leads to."""
         builder, value = self.builder, values[field.slot]
         if field.kind is Kind.STRING:
@@ -59,7 +59,7 @@ class _Packer:
             return int(builder.EndVector())
         return self._vector(field, value)
 
-    def _vector(self, field: Field, value: Any) -> int:
+    def _vector(self, field: TableField, value: Any) -> int:
         alignment = BUFFER_ALIGNMENT if field is _ALIGNED else field.size
         if not isinstance(value, bytes):
             value = np.ascontiguousarray(value, DTYPES[field.of]).tobytes()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from converter.tflite.flatbuffer import declared
-from converter.tflite.flatbuffer.declared import Field, Kind, fields, members
+from converter.tflite.flatbuffer.declared import Kind, TableField, fields, members
 from converter.tflite.flatbuffer.objects import schema
 
 _FORMS = {"Bool": "<?", "Int8": "<b", "Uint8": "<B", "Int16": "<h", "Uint16": "<H", "Int32": "<i",
@@ -43,7 +43,7 @@ class TableView:
     def _target(self, at: int) -> int:
         return at + int(struct.unpack_from("<I", self._content, at)[0])
 
-    def _elements(self, field: Field) -> tuple[int, int]:
+    def _elements(self, field: TableField) -> tuple[int, int]:
         """(first byte, number) of a vector or a string."""
         place = self._place(field.slot)
         if place is None:
@@ -80,7 +80,7 @@ class TableView:
                 setattr(made, field.name, self._value(field, place))
         return made
 
-    def _value(self, field: Field, place: int) -> Any:
+    def _value(self, field: TableField, place: int) -> Any:
         content = self._content
         if field.kind is Kind.SCALAR:
             return struct.unpack_from(_FORMS[field.of], content, place)[0]
