@@ -150,6 +150,20 @@ def same_order(view: GraphView, tensor: int) -> Trace:
     return Trace(base, index.reshape(view.tensor(tensor).shape), 1.0, tuple(ops))
 
 
+def shared_source(view: GraphView, a: int, b: int) -> tuple[int, tuple[int, ...]] | None:
+    """The nearest tensor whose elements both hold in order, and the operators from it to `a`."""
+    ways = _in_order(view, b)
+    for count, tensor in enumerate(_in_order(view, a)):
+        if tensor in ways:
+            return tensor, same_order(view, a).ops[:count]
+    return None
+
+
+def _in_order(view: GraphView, tensor: int) -> list[int]:
+    """The tensor, and what it holds the elements of in order, the nearest first."""
+    return [tensor, *(view.op(op).inputs[0] for op in same_order(view, tensor).ops)]
+
+
 def only_consumer(view: GraphView, tensor: int, what: str) -> int:
     """The single operator that reads a tensor.
 

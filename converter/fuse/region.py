@@ -73,3 +73,14 @@ def check_closed(view: GraphView, ops: Iterable[int], results: Container[int]) -
                     raise NoMatchError(
                         f"inner tensor {name!r} is also read by {view.label(reader)}"
                     )
+
+
+def with_private(view: GraphView, inside: Iterable[int], ops: Iterable[int]) -> set[int]:
+    """`inside` and those of `ops`, the last first, whose results nothing but these read."""
+    found = set(inside)
+    for op in ops:
+        outputs = view.op(op).outputs
+        if any(t in view.graph.outputs or not found.issuperset(view.consumers(t)) for t in outputs):
+            break
+        found.add(op)
+    return found

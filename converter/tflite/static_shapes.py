@@ -2,9 +2,10 @@
 """Files whose shapes are left open although the batch is 1, as `from_keras_model` makes them.
 
 The converter states a shape and, beside it, a shape signature with -1 for what it does not know.
-It then computes shapes at run time (SHAPE, GATHER, PACK ... RESHAPE). With the batch of 1 all of
-that is known: integers that follow from shapes are folded into constants, and every tensor gets the
-shape that follows. What cannot be followed is refused, never guessed.
+It then computes shapes at run time (SHAPE, GATHER, PACK ... RESHAPE), and masks from them (RANGE,
+LESS_EQUAL ...). With the batch of 1 all of that is known: integers and masks that follow from
+shapes are folded into constants, and every tensor gets the shape that follows. What cannot be
+followed is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -69,12 +70,21 @@ def _same_scale(a: Tensor, b: Tensor) -> bool:
     return np.array_equal(x.scale, y.scale) and np.array_equal(x.zero_point, y.zero_point)
 
 
+def _is_plain(tensors: Sequence[Tensor], op: Operator) -> bool:
+    """Whether an operator computes with integers and masks that no scale belongs to."""
+    operands = [tensors[i] for i in (*op.inputs, *op.outputs) if i >= 0]
+    plain = all(t.dtype.name in _TYPES and t.quantization is None for t in operands)
+    return plain and not getattr(op.options, "fusedActivationFunction", 0)
+
+
 def _folded(tensors: Sequence[Tensor], op: Operator) -> Array | None:
     """The operator's value where shapes and constants give it."""
-    rule = _MOVES.get(op.opcode)
+    rule = _MOVES.get(op.opcode) or _PLAIN.get(op.opcode)
     if rule is None or len(op.outputs) != 1:
         return None
     known, output = known_of(tensors, op), tensors[op.outputs[0]]
+    if op.opcode in _PLAIN and not _is_plain(tensors, op):
+        return None
     if op.opcode != "SHAPE":
         if any(value is None for value in known.values):
             return None
@@ -150,6 +160,10 @@ def _slice(k: Known) -> Array:
     return np.asarray(k.value(0)[tuple(places)])
 
 
+def _range(start: Array, limit: Array, delta: Array) -> Array:
+    return np.arange(*(int(v.reshape(-1)[0]) for v in (start, limit, delta)), dtype=start.dtype)
+
+
 # What moves values without computing with them: of constants their value, of others the shape.
 _MOVES: dict[str, Callable[[Known], Any]] = {
     "SHAPE": lambda k: np.array(k.shapes[0], np.int64),
@@ -169,4 +183,33 @@ _MOVES: dict[str, Callable[[Known], Any]] = {
     "BROADCAST_TO": lambda k: np.broadcast_to(k.value(0), tuple(k.value(1))),
     "TILE": lambda k: np.tile(k.value(0), tuple(k.value(1))),
     "FILL": lambda k: np.full(tuple(k.value(0)), k.value(1)),
+}
+
+_TYPES = ("int32", "int64", "bool")
+
+
+def _of(compute: Callable[..., Any]) -> Callable[[Known], Array]:
+    def value(k: Known) -> Array:
+        with np.errstate(over="ignore"):  # wraps, as on a device
+            return np.asarray(compute(*k.all_values()))
+
+    return value
+
+
+# What Keras computes from the number of tokens: positions, and who may see whom.
+_PLAIN: dict[str, Callable[[Known], Array]] = {
+    "RANGE": _of(_range),
+    "ADD": _of(np.add),
+    "SUB": _of(np.subtract),
+    "NEG": _of(np.negative),
+    "LESS": _of(np.less),
+    "LESS_EQUAL": _of(np.less_equal),
+    "GREATER": _of(np.greater),
+    "GREATER_EQUAL": _of(np.greater_equal),
+    "EQUAL": _of(np.equal),
+    "NOT_EQUAL": _of(np.not_equal),
+    "LOGICAL_AND": _of(np.logical_and),
+    "LOGICAL_OR": _of(np.logical_or),
+    "LOGICAL_NOT": _of(np.logical_not),
+    "SELECT_V2": _of(np.where),
 }

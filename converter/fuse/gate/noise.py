@@ -22,6 +22,7 @@ from converter.fuse.op_semantics import Array
 THRESHOLD_DB = 0.5
 _LIMIT = 10.0 ** (THRESHOLD_DB / 10.0)
 _SIGMAS = 3.0  # of the measurement, before a difference is believed
+_PLACES = 16  # fewer do not show their own spread: two probabilities err by the same
 _FLOOR = 1e-12  # of the signal's power: nothing is quantized as finely, float32 ends here
 
 
@@ -101,9 +102,11 @@ class Noise:
 
     def over_threshold(self) -> str | None:
         """That the fused result is farther away than allowed, or None."""
-        # Of n independent errors each: the logarithm of the ratio has variance 4 / n.
-        chance = np.exp(_SIGMAS * np.sqrt(4.0 / self._over.size))
-        far = self.excess > _SIGMAS * self.sigma or self.fused > _LIMIT * chance * self.plain
+        # Of n independent errors each: the logarithm of the ratio has variance 4 / n. One less
+        # than there are places: those of a softmax sum to 0.
+        chance = np.exp(_SIGMAS * np.sqrt(4.0 / max(1, self._over.size - 1)))
+        spread = self._over.size >= _PLACES and self.excess > _SIGMAS * self.sigma
+        far = spread or self.fused > _LIMIT * chance * self.plain
         if far and self.fused > _FLOOR * self.signal:
             return (
                 f"on probe inputs it is {self.fused_db:.1f} dB from the float result, the plain "

@@ -11,11 +11,11 @@ import dataclasses
 from typing import ClassVar
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layout import same_order
+from converter.fuse.layout import shared_source
 from converter.fuse.patterns.attention import Parts, match_parts
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.patterns.match import OneInput
-from converter.fuse.region import check_closed
+from converter.fuse.region import check_closed, with_private
 from converter.tflite import GraphView
 
 
@@ -42,7 +42,7 @@ class BareAttentionMatch(OneInput):
     def kept(self) -> tuple[int, ...]:
         """Tensors inside that the fused operator has in the same type."""
         p = self.parts
-        inputs = {t for projection in (p.q, p.k, p.v) for t in projection.tensors} - {self.x}
+        inputs = {t for projection in (p.q, p.k, p.v) for t in projection.tensors} - {p.h}
         outputs = (projection.last.output for projection in (p.q, p.k, p.v))
         return (*sorted(inputs), *p.out.tensors, *outputs)
 
@@ -55,9 +55,13 @@ def match_bare_attention(view: GraphView, softmax: int) -> BareAttentionMatch:
     """
     parts = match_parts(view, softmax)
     output, x = parts.output, parts.h
-    added = same_order(view, output.operand).base == same_order(view, x).base
+    source = shared_source(view, x, output.operand)
+    added = source is not None
     ops = {*parts.ops, *(output.ops if added else output.dense)}
     y = view.op(output.add).outputs[0] if added else output.end
+    if source is not None:
+        x, reshapes = source
+        ops = with_private(view, ops, reshapes)
     embed_dim = parts.q.first.weights.shape[1]
     for tensor, what in ((x, "input"), (y, "output")):
         if require_int8(view, tensor, f"the attention's {what}").shape[-1] != embed_dim:

@@ -12,12 +12,12 @@ from collections.abc import Container
 from typing import ClassVar
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layout import follow, same_order
+from converter.fuse.layout import follow, same_order, shared_source
 from converter.fuse.patterns.linear import ProjectionMatch, match_projection, require_int8
 from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.mlp import has_hidden_layer, residual_operands
 from converter.fuse.patterns.pointwise import PointwiseMatch, match_pointwise, pointwise_source
-from converter.fuse.region import check_closed
+from converter.fuse.region import check_closed, with_private
 from converter.tflite import GraphView
 
 
@@ -79,7 +79,10 @@ def match_mlp_core(view: GraphView, op: int, taken: Container[int]) -> MlpCoreMa
     x = fc1.first.input
     check_closed(view, inner, {result})
     added = _residual(view, result, x, taken) if fc2.last.activation == "NONE" else None
-    y = result if added is None else view.op(added[-1]).outputs[0]
+    y = result
+    if added is not None:
+        x, y = added.x, view.op(added.ops[-1]).outputs[0]
+        inner = with_private(view, inner | set(added.ops), added.reshapes)
     embed_dim = fc1.first.weights.shape[1]
     for tensor, what in ((x, "input"), (y, "output")):
         if require_int8(view, tensor, f"the MLP's {what}").shape[-1] != embed_dim:
@@ -94,14 +97,27 @@ def match_mlp_core(view: GraphView, op: int, taken: Container[int]) -> MlpCoreMa
         fc1=fc1,
         activation=activation,
         fc2=fc2,
-        ops=tuple(sorted(inner | set(added or ()))),
+        ops=tuple(sorted(inner)),
     )
 
 
-def _residual(
-    view: GraphView, result: int, x: int, taken: Container[int]
-) -> tuple[int, ...] | None:
-    """The operators from fc2's result to the ADD of x, that one last; None if x is not added."""
+@dataclasses.dataclass(frozen=True)
+class _Added:
+    """The residual of an MLP.
+
+    Attributes:
+      x: what is added and, reshaped or not, what fc1 reads.
+      ops: from fc2's result to the ADD, that one last.
+      reshapes: from x to fc1, the last first.
+    """
+
+    x: int
+    ops: tuple[int, ...]
+    reshapes: tuple[int, ...]
+
+
+def _residual(view: GraphView, result: int, x: int, taken: Container[int]) -> _Added | None:
+    """The ADD behind fc2's result of what fc1 reads as `x`; None if there is none."""
     try:
         end, passed, add = follow(view, result, "fc2")
         if view.op(add).opcode != "ADD" or add in taken or same_order(view, end).base != result:
@@ -110,6 +126,5 @@ def _residual(
         require_int8(view, view.op(add).outputs[0], "the MLP's output")
     except NoMatchError:
         return None
-    other = a if end == b else b
-    same = same_order(view, other).base == same_order(view, x).base
-    return (*passed, add) if same else None
+    source = shared_source(view, x, a if end == b else b)
+    return None if source is None else _Added(source[0], (*passed, add), source[1])

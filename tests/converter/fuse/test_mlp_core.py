@@ -34,7 +34,7 @@ def branch(g: PlainGraph, x: int, hidden: int, kind: str, rank: int) -> int:
 @given(
     st.sampled_from(ACTIVATIONS),
     st.sampled_from([0, 3]),
-    st.sampled_from(["none", "x + f", "f + x", "reshaped"]),
+    st.sampled_from(["none", "x + f", "f + x", "reshaped", "flat"]),
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
@@ -43,8 +43,10 @@ def test_mlp_without_norm(kind: str, rank: int, added: str, behind: bool, seed: 
     """`behind`: a LayerNorm follows, as in a post-norm block."""
     g = PlainGraph(np.random.default_rng(seed))
     x = g.input(g.rng.normal(0.0, 1.0, (1, 5, 8)))
-    y = branch(g, x, 12, kind, rank)
-    if added == "reshaped":
+    y = branch(g, g.reshape(x, 5, 8) if added == "flat" else x, 12, kind, rank)
+    if added == "flat":  # Keras' Dense of an open batch: rows in, tokens added
+        y = g.add(x, g.reshape(y, 1, 5, 8))
+    elif added == "reshaped":
         y = g.reshape(g.add(g.reshape(x, 5, 8), g.reshape(y, 5, 8)), 1, 5, 8)
     elif added != "none":
         y = g.add(*((x, y) if added == "x + f" else (y, x)))
@@ -53,6 +55,8 @@ def test_mlp_without_norm(kind: str, rank: int, added: str, behind: bool, seed: 
     result = outcome(g, x, y)
     assert result.codes["VitMlp"] == 1
     assert set(result.codes) <= {"VitMlp", "VitLayerNorm"}
+    if added == "flat":
+        assert result.report.leftovers == ()
     assert {entry.name for entry in result.report.leftovers} <= {"RESHAPE"}
     assert result.fused_db > min(_MINIMUM_DB, result.plain_db - _TOLERANCE_DB)
 

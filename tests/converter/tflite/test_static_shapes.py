@@ -136,3 +136,50 @@ def test_a_shape_that_broadcasts_against_a_scalar_is_followed():
     found = parse(content).graph
     assert [op.name for op in found.operators] == ["BROADCAST_TO", "ADD"]
     assert found.tensors[wide].shape == (1, 4, 6)
+
+
+def causal_mask_by_run_time_shape() -> bytes:
+    """x [-1, 4, 4] where RANGE of its rows, less a column of positions, is at most 0."""
+    graph = Edges()
+    x = graph.x((1, 4, 4), np.int8, INT8)
+    shape = graph.op("SHAPE", (x,), (3,), np.int32, None, "ShapeOptions", outType=2)
+    ends = [numbers(graph, 1), numbers(graph, 2), numbers(graph, 1)]
+    count = graph.op(
+        "STRIDED_SLICE", (shape, *ends), (), np.int32, None, "StridedSliceOptions", shrinkAxisMask=1
+    )
+    keys = graph.op(
+        "RANGE", (scalar(graph, 0), count, scalar(graph, 1)), (4,), np.int32, None, "RangeOptions"
+    )
+    queries = graph.tensor((4, 1), np.int32, None, np.arange(4, dtype=np.int32)[:, None])
+    past = graph.op("SUB", (keys, queries), (4, 4), np.int32, None, "SubOptions")
+    low = graph.op("NEG", (scalar(graph, 2),), (), np.int32, None, "NegOptions")
+    seen = graph.op("LESS_EQUAL", (past, scalar(graph, 0)), (4, 4), bool, None, "LessEqualOptions")
+    near = graph.op("GREATER", (past, low), (4, 4), bool, None, "GreaterOptions")
+    both = graph.op("LOGICAL_AND", (seen, near), (4, 4), bool, None, "LogicalAndOptions")
+    hidden = graph.tensor((), np.int8, INT8, np.array(-128, np.int8))
+    y = graph.op("SELECT_V2", (both, x, hidden), (1, 4, 4), np.int8, INT8, "SelectV2Options")
+    return opened(graph.content(y), {x: (-1, 4, 4), keys: (-1,), past: (4, -1), y: (-1, 4, 4)})
+
+
+def test_positions_and_masks_made_of_shapes_are_constants():
+    content = causal_mask_by_run_time_shape()
+    (select,) = parse(content).graph.operators
+    mask = parse(content).graph.tensors[select.inputs[0]].data
+    np.testing.assert_array_equal(mask, np.tri(4, dtype=bool) & ~np.tri(4, k=-2, dtype=bool))
+    x = np.random.default_rng(1).integers(-128, 128, (1, 4, 4)).astype(np.int8)
+    interpreter = litert_interpreter(content)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    expected = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_array_equal(open_runtime("reference", content).run(x)[0], expected)
+
+
+def test_quantized_constants_are_not_added_as_integers():
+    """Of integers with a scale a sum is another number."""
+    graph = Edges()
+    x = graph.x((1, 2), np.int8, INT8)
+    a, b = (graph.tensor((2,), np.int8, INT8, np.array(v, np.int8)) for v in ([1, 2], [3, 4]))
+    c = graph.op("ADD", (a, b), (2,), np.int8, INT8, "AddOptions")
+    y = graph.op("ADD", (x, c), (1, 2), np.int8, INT8, "AddOptions")
+    content = opened(graph.content(y), {x: (-1, 2), y: (-1, 2)})
+    assert [op.name for op in parse(content).graph.operators] == ["ADD", "ADD"]

@@ -86,6 +86,18 @@ def test_few_outputs_are_judged_by_what_is_before_them(monkeypatch: pytest.Monke
     assert fuse_model(content).report.not_fused == ()
 
 
+def test_two_probabilities_are_one_number() -> None:
+    """Each errs by what the other does: 1 dB between two draws is chance; 30 dB is none."""
+    noise, wrong = Noise(2, 1 / 256), Noise(2, 1 / 256)
+    for p, plain, fused in ((0.3, 0.010, 0.012), (0.6, 0.008, 0.009)):
+        truth, sides = np.array([[p, 1 - p]]), np.array([[1, -1]])
+        noise.add(truth, truth + fused * sides, truth + plain * sides)
+        wrong.add(truth, truth + 40 * fused * sides, truth + plain * sides)
+    assert noise.excess > 0.0
+    assert noise.over_threshold() is None
+    assert wrong.over_threshold() is not None
+
+
 def test_rounding_that_the_plain_result_has_too_is_no_fault() -> None:
     """A GELU of a trained head: values of a unit or two, the same in every probe."""
     rng = np.random.default_rng(5)
