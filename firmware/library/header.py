@@ -12,6 +12,7 @@ from converter.compile import c_text
 from converter.compile.interface import ImageInterface, Interface, TensorInterface, row_bytes
 from converter.plan.problem import ALIGNMENT
 from firmware.errors import FirmwareError
+from firmware.library.camera import MAX_AREA
 from firmware.library.pixels import Pixels
 from firmware.library.stack import StackUse
 from firmware.template import render
@@ -37,6 +38,7 @@ class Facts:
       weights_bytes, weights_crc32: of the constants.
       kernels: version of the kernels.
       stack: None where it has not been measured.
+      camera_stack: of the camera's functions; None likewise.
     """
 
     name: str
@@ -47,6 +49,13 @@ class Facts:
     weights_crc32: int
     kernels: str
     stack: StackUse | None = None
+    camera_stack: StackUse | None = None
+
+    @property
+    def has_camera(self) -> bool:
+        """Whether a camera's rows can become the input: grey or colors, by the file's contract."""
+        image = self.interface.image
+        return image is not None and self.pixels is not None and image.channels in (1, 3)
 
     @property
     def upper(self) -> str:
@@ -58,17 +67,17 @@ class Facts:
         return render(f"{_FOLDER}/{template}", NAME=self.name, UPPER=self.upper, **values)
 
 
-def _stack_text(facts: Facts) -> str:
-    if facts.stack is None:
+def _stack_text(stack: StackUse | None, macro: str) -> str:
+    if stack is None:
         return (
             "// The stack has not been measured (--nocheck): export again with a cross compiler,\n"
-            f"// or define {facts.upper}_STACK_BYTES from your own compiler's -fstack-usage.\n"
+            f"// or define {macro} from your own compiler's -fstack-usage.\n"
         )
     return (
         "// Stack of the deepest call below, from all paths through the code that\n"
-        f"// {facts.stack.compiler} made for {facts.stack.core} ({facts.stack.options}).\n"
+        f"// {stack.compiler} made for {stack.core} ({stack.options}).\n"
         "// Your own comes on top, and interrupts' where they share it.\n"
-        f"#define {facts.upper}_STACK_BYTES {facts.stack.size_bytes}u\n"
+        f"#define {macro} {stack.size_bytes}u\n"
     )
 
 
@@ -94,7 +103,7 @@ def header_text(facts: Facts) -> str:
         EXAMPLE=_example(facts),
         ARENA_BYTES=str(i.arena_bytes),
         ARENA_ALIGNMENT=str(ALIGNMENT),
-        STACK=_stack_text(facts),
+        STACK=_stack_text(facts.stack, f"{facts.upper}_STACK_BYTES"),
         WEIGHTS_BYTES=str(facts.weights_bytes),
         WEIGHTS_CRC=f"{facts.weights_crc32:#010x}",
         KERNELS=facts.kernels,
@@ -108,6 +117,15 @@ def source_text(facts: Facts) -> str:
     i = facts.interface
     text = _tensors_source(facts) if i.image is None else _image_source(facts, i.image)
     return facts.render("source.c", WEIGHTS_CRC=f"{facts.weights_crc32 | 1:#010x}", INTERFACE=text)
+
+
+def camera_texts(facts: Facts) -> tuple[str, str]:
+    """`<name>_camera.h` and `<name>_camera.c`; `facts.has_camera`."""
+    stack = _stack_text(facts.camera_stack, f"{facts.upper}_CAMERA_STACK_BYTES")
+    return (
+        facts.render("camera.h", STACK=stack, MAX_AREA=str(MAX_AREA)),
+        facts.render("camera.c", WEIGHTS_CRC=f"{facts.weights_crc32 | 1:#010x}"),
+    )
 
 
 def _floats(values: tuple[float, ...]) -> str:

@@ -19,7 +19,7 @@ from firmware.build_elf import compile_objects
 from firmware.build_flags import FLAGS, BuildFlags
 from firmware.elf import Elf
 from firmware.errors import FirmwareError, ModelError
-from firmware.library.header import Facts, header_text, source_text
+from firmware.library.header import Facts, camera_texts, header_text, source_text
 from firmware.library.kernels import kernels
 from firmware.library.names import check_library_name
 from firmware.library.pixels import pixels_of
@@ -125,6 +125,10 @@ def _files(
             weights_source(name, symbol, made["vit_model_weights.bin"], external),
         ),
     )
+    if facts.has_camera:
+        header, source = camera_texts(facts)
+        cameras = ((INCLUDE / f"{name}_camera.h", header), (SOURCES / f"{name}_camera.c", source))
+        texts = (*texts, *cameras)
     own = (ProjectFile(path, Group.MODEL, text=text) for path, text in texts)
     return (*own, *kernels().files)
 
@@ -135,11 +139,24 @@ def functions(header: str, name: str) -> tuple[str, ...]:
     return tuple(sorted(set(declared)))
 
 
-def _measured(library: Library, board: Board) -> tuple[StackUse, int]:
-    """Compiles for the board's core; the stack of the deepest call, and the bytes of all code."""
-    header = next(f.text for f in library.files if f.path.parent == INCLUDE)
-    assert header is not None
-    entries = functions(header, library.name)
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    """What the compiler made of a library.
+
+    Attributes:
+      stack: of the deepest call of the model's header; camera_stack: of the camera's, if any.
+      code_bytes: of all functions but the camera's.
+    """
+
+    stack: StackUse
+    camera_stack: StackUse | None
+    code_bytes: int
+
+
+def _measured(library: Library, board: Board) -> _Measured:
+    """Compiles for the board's core."""
+    headers = [f.text or "" for f in library.files if f.path.parent == INCLUDE]
+    entries, *cameras = (functions(header, library.name) for header in headers)
     flags = dataclasses.replace(
         LIBRARY_FLAGS,
         model_optimization=library.optimization.model,
@@ -153,15 +170,20 @@ def _measured(library: Library, board: Board) -> tuple[StackUse, int]:
         gcc, root = cross_tool("gcc"), Path(folder).resolve()
         project.write(root)
         objects = compile_objects(gcc, project, root, 2)
-        wanted = [f"-Wl,-u,{entry}" for entry in entries]
         link = [*board.core.compiler_flags(), "-nostartfiles", "-Wl,--gc-sections,--emit-relocs"]
-        image = root / "library.elf"
-        command = [gcc.path, *link, *wanted, f"-Wl,-e,{entries[0]}", *map(str, objects)]
-        run_tool([*command, "-lc", "-lgcc", "-o", str(image)], "linking", root)
         compiler = " ".join([Path(gcc.path).name, *re.findall(r"\d+\.\d+\.\d+", gcc.says)[:1]])
-        size = stack_bytes(image, entries)
-        use = StackUse(size, board.core.name, compiler, str(library.optimization))
-        return use, code_bytes(image)
+
+        def linked(of: tuple[str, ...]) -> tuple[StackUse, Path]:
+            image = root / f"{of[0]}.elf"
+            wanted = [*(f"-Wl,-u,{entry}" for entry in of), f"-Wl,-e,{of[0]}"]
+            command = [gcc.path, *link, *wanted, *map(str, objects), "-lc", "-lgcc"]
+            run_tool([*command, "-o", str(image)], "linking", root)
+            size = stack_bytes(image, of)
+            return StackUse(size, board.core.name, compiler, str(library.optimization)), image
+
+        stack, image = linked(entries)
+        camera_stacks = [linked(camera)[0] for camera in cameras]
+        return _Measured(stack, next(iter(camera_stacks), None), code_bytes(image))
 
 
 def code_bytes(image: Path) -> int:
@@ -215,6 +237,7 @@ def library_from_model(
     library = Library(facts, _files(facts, compiled.files, external), optimization)
     if not check:
         return library
-    stack, code = _measured(library, board)
-    facts = dataclasses.replace(facts, stack=stack)
-    return Library(facts, _files(facts, compiled.files, external), optimization, code)
+    measured = _measured(library, board)
+    facts = dataclasses.replace(facts, stack=measured.stack, camera_stack=measured.camera_stack)
+    files = _files(facts, compiled.files, external)
+    return Library(facts, files, optimization, measured.code_bytes)
