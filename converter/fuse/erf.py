@@ -46,4 +46,4 @@ def erf(x: NDArray[Any]) -> NDArray[Any]:
     result = highest[node]
     for coefficients in reversed(lower):
         result = result * step + coefficients[node]
-    return result.astype(np.asarray(x).dtype)
+    return np.asarray(result.astype(np.asarray(x).dtype))

@@ -139,4 +139,5 @@ def _overlaps(source: int, result: int) -> NDArray[np.int64]:
     """[result, source]: how much of each pixel lies in each of the result; a row sums to source."""
     a = np.arange(result)[:, np.newaxis] * source
     b = np.arange(source) * result
-    return np.clip(np.minimum(a + source, b + result) - np.maximum(a, b), 0, None)
+    overlap = np.minimum(a + source, b + result) - np.maximum(a, b)
+    return np.asarray(np.clip(overlap, 0, None))

@@ -115,7 +115,7 @@ def _files(
     name = facts.name
     made = {file.name: file.content for file in generated}
     symbol = _model_text(SYMBOL, name)
-    texts = (
+    texts: tuple[tuple[PurePosixPath, str], ...] = (
         (INCLUDE / f"{name}.h", header_text(facts)),
         (SOURCES / f"{name}.c", source_text(facts)),
         (SOURCES / f"{name}_model.h", _model_text(made["vit_model.h"].decode(), name)),
