@@ -4,7 +4,7 @@
 Trains `vit_digits` on scikit-learn's digits, quantizes it, fuses and plans it, and runs the
 held-out test set through every runtime: LiteRT (plain int8), TFLM with the custom operators, the
 compiled host library, and, on a sample, the board's own firmware in the emulator. Leaves models,
-a CMake firmware project and `summary.json` in the output folder.
+their report as a page, a CMake firmware project and `summary.json` in the output folder.
 """
 
 from __future__ import annotations
@@ -131,6 +131,10 @@ def _run(out: Path) -> Summary:
     )
     _command("converter.quantize", f"--network={trained}", f"--out={plain_file}")
     _command("converter.fuse", f"--model={plain_file}", f"--out={fused_file}")
+    _command(
+        "converter.inspect", f"--model={fused_file}", f"--plain_model={plain_file}",
+        f"--board={BOARD}", f"--html={out / 'report.html'}", f"--json={out / 'report.json'}",
+    )  # fmt: skip
     print(f"\nevaluating on the test set and on the emulated {BOARD}", flush=True)
     plain, fused = plain_file.read_bytes(), fused_file.read_bytes()
     data = load_dataset("digits", "", image_size=8, channels=1).test
@@ -178,7 +182,7 @@ def _body() -> None:
     out.mkdir(parents=True, exist_ok=True)
     summary = _run(out)
     write_json(out / "summary.json", dataclasses.asdict(summary))
-    print(f"\n{summary.table()}\n\nwrote {out}: models, firmware/ (CMake project), summary.json")
+    print(f"\n{summary.table()}\n\nwrote {out}: models, report.html, summary.json and firmware/")
     # The runtimes run one file with one definition: a single different logit is a defect.
     if summary.emulated_mismatches or summary.tflm_vs_host_mismatches:
         raise ValueError("the runtimes disagree; see the mismatches above")

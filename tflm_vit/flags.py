@@ -31,6 +31,11 @@ def model(to: FlagSet, text: str, required: bool = True) -> Flag[str]:
     return to.string("model", "", text, required)
 
 
+def plain_model(to: FlagSet, text: str) -> Flag[str]:
+    """The plain `.tflite` beside a fused one."""
+    return to.string("plain_model", "", text)
+
+
 def network(to: FlagSet, text: str = "", default: str = "", required: bool = False) -> Flag[str]:
     """A Keras network: what `keras_models.load.resolve_model` takes."""
     what = "Network: a preset's name, an architecture's JSON file or a trained folder."
@@ -204,6 +209,11 @@ def json(to: FlagSet) -> Flag[str]:
 
 def png(to: FlagSet) -> Flag[str]:
     return to.string("png", "", "File for the report as a picture.")
+
+
+def html(to: FlagSet) -> Flag[str]:
+    text = "File for the report as one page; needs the packages of the extra `report`."
+    return to.string("html", "", text)
 
 
 def overwrite(to: FlagSet, text: str) -> Flag[bool]:

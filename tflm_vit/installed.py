@@ -15,6 +15,7 @@ ROOMS = (
 EXTRAS = {
     "PIL": "train",
     "ai_edge_litert": "tflm",
+    "altair": "report",
     "keras": "train",
     "matplotlib": "train",
     "optuna": "search",
@@ -28,6 +29,7 @@ EXTRAS = {
     "tflite_micro": "tflm",
     "tqdm": "train",
     "unicorn": "emulator",
+    "vl_convert": "report",
 }
 _HERE = Path(__file__).resolve().parents[1]
 

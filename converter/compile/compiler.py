@@ -98,11 +98,17 @@ def _check_streamed(planned: PlannedGraph, weights: WeightsImage) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GeneratedCalls:
-    """The call of each operator, and the constants that they refer to."""
+    """The call of each operator, and the constants that they refer to.
+
+    Attributes:
+      weights: the image of all constants.
+      added_bytes: of it, by operator; what several operators read counts for the first of them.
+    """
 
     planned: PlannedGraph
     calls: tuple[Call, ...]
     weights: bytes
+    added_bytes: tuple[int, ...]
 
 
 def generated_calls(graph: Graph, plan: Plan) -> GeneratedCalls:
@@ -114,8 +120,12 @@ def generated_calls(graph: Graph, plan: Plan) -> GeneratedCalls:
     check_overlaps(planned)
     image = WeightsImage()
     _check_streamed(planned, image)
-    calls = tuple(_call(CallContext(planned, image, i)) for i in range(len(graph.operators)))
-    return GeneratedCalls(planned, calls, image.bytes())
+    calls, added = [], []
+    for i in range(len(graph.operators)):
+        before = image.size_bytes
+        calls.append(_call(CallContext(planned, image, i)))
+        added.append(image.size_bytes - before)
+    return GeneratedCalls(planned, tuple(calls), image.bytes(), tuple(added))
 
 
 def compile_graph(

@@ -29,11 +29,13 @@ class Prepared:
       constant_bytes: of the weights' image; None where the compiled runtime refuses the model.
       calls: of its operators, in order.
       names: of inputs and outputs, which an image without a picture has tables of; else ().
+      added_bytes: of the weights' image, by operator; () where the compiled runtime refuses it.
     """
 
     constant_bytes: int | None
     calls: tuple[ModelCall, ...]
     names: tuple[str, ...]
+    added_bytes: tuple[int, ...] = ()
 
 
 def prepared(graph: Graph, ops: Sequence[Params | None], plan: Plan) -> Prepared:
@@ -48,4 +50,4 @@ def prepared(graph: Graph, ops: Sequence[Params | None], plan: Plan) -> Prepared
         dataclasses.replace(call, statements=len(one.statements))
         for call, one in zip(calls, generated.calls, strict=True)
     )
-    return Prepared(len(generated.weights), tuple(counted), names)
+    return Prepared(len(generated.weights), tuple(counted), names, generated.added_bytes)

@@ -30,6 +30,11 @@ class WeightsImage:
                 raise CompileError("the constants exceed 2 GiB")
         return self._offsets[data]
 
+    @property
+    def size_bytes(self) -> int:
+        """Of what was added so far."""
+        return len(self._content)
+
     def bytes(self) -> bytes:
         """The whole image; never empty, so that the symbol exists."""
         return bytes(self._content) or b"\0" * ALIGNMENT

@@ -43,7 +43,7 @@ from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("evaluate", __doc__)
 _MODEL = flags.model(FLAGS, "Int8 .tflite, plain or fused.")
-_PLAIN = FLAGS.string("plain_model", "", "Plain .tflite for litert; without it --model.")
+_PLAIN = flags.plain_model(FLAGS, "Plain .tflite for litert; without it --model.")
 _NETWORK = flags.network(
     FLAGS, "With trained weights, which the model was made from: its logits are compared."
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from boards import BOARD_HELP, get_board
 from converter import tflite
+from converter.inspect.placement import over_latency
 from converter.inspect.report import (
     Budgets,
     ModelReport,
@@ -22,7 +23,9 @@ from converter.inspect.report import (
     inspect_model,
     over_budget,
 )
+from converter.inspect.sources import Sources, sources
 from converter.inspect.tables import as_json, tables, text_table
+from converter.page import expect_charts
 from converter.plan import draw, minimalloc_csv
 from converter.plan.problem import PlanError
 from converter.support import text, verdicts
@@ -36,6 +39,7 @@ _STREAMED = flags.streamed(FLAGS)
 _BOARD = flags.board(FLAGS, f"Whose regions the model has to fit. {BOARD_HELP}")
 _SRAM = flags.sram(FLAGS)
 _FLASH = flags.flash(FLAGS)
+_LATENCY = flags.latency_ms(FLAGS)
 _STACK = FLAGS.integer(
     "stack_bytes", None, "Stack of your firmware; without it what this toolkit's firmware reserves."
 )
@@ -45,19 +49,28 @@ _STATIC = FLAGS.integer(
     "Static data of your firmware without the arena; without it that of this toolkit's firmware.",
 )
 _CODE = FLAGS.integer("code_bytes", 0, "Code of the firmware, and constants beside the model's.")
+_PLAIN = flags.plain_model(
+    FLAGS, "Plain .tflite that --model was fused from: the report says what became of it."
+)
+_STUDY = FLAGS.string("sensitivity", "", "What converter.sensitivity --json measured, to show it.")
 _JSON = flags.json(FLAGS)
 _PNG = flags.png(FLAGS)
-_HTML = FLAGS.string("html", "", "File for the report as a page.")
+_HTML = flags.html(FLAGS)
 _CSV = FLAGS.string("csv", "", "File for the buffers in minimalloc's CSV format.")
 
 
-def _write_files(found: ModelReport, budgets: Budgets, title: str) -> None:
+def _write_files(
+    found: ModelReport, budgets: Budgets, made_of: Sources, refusal: str | None
+) -> None:
     if _JSON.value:
-        write_json(_JSON.value, as_json(found, budgets))
+        write_json(_JSON.value, as_json(found, budgets) | made_of.as_dict())
     if _PNG.value:
+        title = f"{made_of.name}: {found.memory.arena_bytes:,} bytes of arena"
         write_atomic(_PNG.value, draw.png(found.memory, title))
     if _HTML.value:
-        page = draw.html_page(found.memory, title, tables(found, budgets))
+        from converter.inspect.page import Inspected, network_page  # the charts' library
+
+        page = network_page(Inspected(found, budgets, made_of, refusal))
         write_atomic(_HTML.value, page.encode())
     if _CSV.value:
         write_atomic(
@@ -70,25 +83,28 @@ def _budgets(found: ModelReport) -> Budgets:
     board = get_board(_BOARD.value) if _BOARD.value else None
     budgets = firmware_budgets(found, board, _STACK.value, _STATIC.value)
     return dataclasses.replace(
-        budgets, sram=_SRAM.value, flash=_FLASH.value, code_bytes=_CODE.value
-    )
+        budgets, sram=_SRAM.value, flash=_FLASH.value, code_bytes=_CODE.value,
+        latency_ms=_LATENCY.value,
+    )  # fmt: skip
 
 
 def _run() -> None:
     """Reports; raises when the model is over a budget."""
+    if _HTML.value:
+        expect_charts("--html")
     expect_writable(_JSON.value, _PNG.value, _HTML.value, _CSV.value)
     path = Path(_MODEL.value)
     content = tflite.read_model(path)
     found = inspect_model(content, _STREAMED.value)
-    budgets = _budgets(found)
+    budgets, graph = _budgets(found), found.stated.graph
+    made_of = sources(path.name, content, graph, _PLAIN.value, _STUDY.value)
     for heading, rows in tables(found, budgets):
         print(f"{heading}\n\n{text_table(rows)}\n")
-    print(text(verdicts(tflite.parse(content).graph)))
-    arena = f"{found.memory.arena_bytes:,} bytes of arena"
-    _write_files(found, budgets, f"{path.name}: {arena}")
-    failure = over_budget(found, budgets)
-    if failure:
-        raise PlanError(failure)
+    print(text(verdicts(graph)))
+    refusal = over_budget(found, budgets) or over_latency(found, budgets)
+    _write_files(found, budgets, made_of, refusal)
+    if refusal:
+        raise PlanError(refusal)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

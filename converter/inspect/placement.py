@@ -11,7 +11,7 @@ from typing import Any
 
 from converter import schedule
 from converter.board_fit import BoardFit
-from converter.inspect.report import ModelReport
+from converter.inspect.report import Budgets, ModelReport
 from converter.latency import ASSUMES, Estimate, Reads, cycles_per_instruction, estimate
 from converter.plan.accesses import access_bytes
 from converter.plan.fills import memory_in, plan_fills
@@ -49,22 +49,95 @@ def placed_buffers(found: ModelReport, fit: BoardFit) -> tuple[PlacedBuffer, ...
     return tuple(sorted(placed, key=lambda b: -b.access_bytes / max(1, b.size_bytes)))
 
 
-def latency(found: ModelReport, fit: BoardFit) -> Estimate | None:
-    """Of one inference; None where the model does not fit, or an operator is builtin."""
+@dataclasses.dataclass(frozen=True)
+class OperatorTime:
+    """Milliseconds of one operator, an estimate as `Estimate` is.
+
+    Attributes:
+      compute_ms: with memory that never stalls.
+      weights_ms: to read constants from flash.
+      activations_ms: line fills of the data cache.
+    """
+
+    compute_ms: float
+    weights_ms: float
+    activations_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        return self.compute_ms + self.weights_ms + self.activations_ms
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What decides an operator's time: core cycles, bytes of constants, line fills."""
+
+    cycles: float
+    weight_bytes: int
+    fills: float
+
+
+def _works(found: ModelReport, fit: BoardFit) -> list[_Work] | None:
+    """Of every operator; None where the model does not fit, or an operator is builtin."""
     if fit.misfit() is not None or any(op is None for op in found.stated.ops):
         return None
-    cycles, traffic, core = 0.0, 0, fit.board.core.name
-    for op in found.stated.ops:
+    graph, core = found.stated.graph, fit.board.core.name
+    fills = plan_fills(found.stated, found.offsets, memory_in(fit.data, fit.board.core.data_cache))
+    works = []
+    for node, op, lines in zip(graph.operators, found.stated.ops, fills, strict=True):
         assert op is not None
-        cost = schedule.cost(op)
-        cycles += cost.instructions * cycles_per_instruction(core, operator_of(op).CODE)
-        traffic += cost.weight_bytes
+        cost = schedule.cost(op, graph.tensors[node.inputs[0]].size)
+        cycles = cost.instructions * cycles_per_instruction(core, operator_of(op).CODE)
+        works.append(_Work(cycles, cost.weight_bytes, lines))
+    return works
+
+
+def operator_times(found: ModelReport, fit: BoardFit) -> tuple[OperatorTime, ...] | None:
+    """Of every operator; they add up to the lower figure of `latency`."""
+    works, memory = _works(found, fit), memory_in(fit.data, fit.board.core.data_cache)
+    if works is None:
+        return None
+    line_bytes = 0 if memory.cache is None else memory.cache.line_bytes
+    return tuple(
+        OperatorTime(
+            1e3 * work.cycles / fit.board.clock.system_hz,
+            fit.constants_region.read_milliseconds(work.weight_bytes),
+            memory.region.read_milliseconds(work.fills * line_bytes),
+        )
+        for work in works
+    )
+
+
+def latency(found: ModelReport, fit: BoardFit) -> Estimate | None:
+    """Of one inference; None where the model does not fit, or an operator is builtin."""
+    works = _works(found, fit)
+    if works is None:
+        return None
     memory = memory_in(fit.data, fit.board.core.data_cache)
-    reads = [Reads(fit.constants_region, traffic)]
+    reads = [Reads(fit.constants_region, sum(work.weight_bytes for work in works))]
     if memory.cache is not None:
-        fills = sum(plan_fills(found.stated, found.offsets, memory))
+        fills = sum(work.fills for work in works)
         reads.append(Reads(memory.region, fills * memory.cache.line_bytes))
-    return estimate(cycles, fit.board.clock.system_hz, reads)
+    return estimate(sum(work.cycles for work in works), fit.board.clock.system_hz, reads)
+
+
+def over_latency(found: ModelReport, budgets: Budgets) -> str | None:
+    """The line for a model that takes longer than the limit, or nobody knows how long; or None."""
+    limit, fit = budgets.latency_ms, budgets.fit
+    if limit is None:
+        return None
+    told = None if fit is None else latency(found, fit)
+    if told is None:
+        return (
+            f"latency: a limit of {limit:g} ms, and no estimate; expected a board that the model "
+            "fits (--board), and no builtin operator"
+        )
+    if told.high_ms <= limit:
+        return None
+    return (
+        f"over budget: latency needs {told}, the limit is {limit:g} ms; what would make it fit: a "
+        "smaller network, or one found by nas.search --latency_ms"
+    )
 
 
 def tables(found: ModelReport, fit: BoardFit) -> list[tuple[str, list[list[str]]]]:

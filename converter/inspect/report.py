@@ -28,6 +28,7 @@ class Budgets:
 
     Attributes:
       fit: the model in the memories of a board, if one is named.
+      latency_ms: limit of the estimate, None for none.
     """
 
     sram: int | None
@@ -36,6 +37,7 @@ class Budgets:
     static_bytes: int
     code_bytes: int
     fit: BoardFit | None = None
+    latency_ms: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,11 +6,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from converter import schedule
 from converter.contract import Stated
 from converter.inspect import placement
+from converter.inspect.memory_uses import memory_uses
+from converter.inspect.operators import operator_figures
 from converter.inspect.report import Budgets, ModelReport
 from converter.plan.report import BufferKind, Rectangle
+from converter.support import verdicts
 
 Table = list[list[str]]
 _NAMES_SHOWN = 5
@@ -29,11 +31,9 @@ def tables(found: ModelReport, budgets: Budgets) -> list[tuple[str, Table]]:
     sections.append(["file", f"{flash.file_bytes:,}"])
     sections.append(["constants in an image", f"{found.constant_bytes:,}"])
     rows = [["op", "name", "live bytes", "scratch", "MACs", "weight bytes read", "schedule"]]
-    for m, fused in zip(memory.ops, found.stated.ops, strict=True):
-        traffic = 0 if fused is None else schedule.cost(fused).weight_bytes
-        numbers = (m.live_bytes, m.scratch_bytes, schedule.macs(fused), traffic)
-        cells = [f"{n:,}" for n in numbers]
-        rows.append([str(m.op), m.name, *cells, schedule.describe(fused)])
+    for o in operator_figures(found):
+        numbers = (o.live_bytes, o.scratch_bytes, o.macs, o.weight_bytes_read)
+        rows.append([str(o.op), o.name, *(f"{n:,}" for n in numbers), o.schedule])
     mode = "streamed" if memory.streamed else "resident"
     source = "planned now; the file has no plan" if found.planned_here else "the file's plan"
     board = [] if budgets.fit is None else [(f"{budgets.fit.board.title}", budgets.fit.rows())]
@@ -105,28 +105,18 @@ def as_json(found: ModelReport, budgets: Budgets) -> dict[str, Any]:
             "code_bytes": budgets.code_bytes,
             "sections": dict(flash.sections),
         },
-        "ops": _operators(found),
+        "ops": [dataclasses.asdict(o) for o in operator_figures(found, budgets.fit)],
         "buffers": [_buffer(rectangle) for rectangle in memory.rectangles],
         "contract": dataclasses.asdict(found.contract),
+        "verdict": [
+            {"runtime": v.runtime, "runs": v.runs, "reasons": list(v.reasons)}
+            for v in verdicts(found.stated.graph)
+        ],
         "kinds": [k.value for k in BufferKind],
+        "memories": [dataclasses.asdict(use) for use in memory_uses(found, budgets)],
         **({"board": budgets.fit.as_dict()} if budgets.fit else {}),
         **(placement.as_dict(found, budgets.fit) if budgets.fit else {}),
     }
-
-
-def _operators(found: ModelReport) -> list[dict[str, Any]]:
-    return [
-        {
-            "op": m.op,
-            "name": m.name,
-            "live_bytes": m.live_bytes,
-            "scratch_bytes": m.scratch_bytes,
-            "macs": schedule.macs(fused),
-            "weight_bytes_read": 0 if fused is None else schedule.cost(fused).weight_bytes,
-            "schedule": schedule.describe(fused),
-        }
-        for m, fused in zip(found.memory.ops, found.stated.ops, strict=True)
-    ]
 
 
 def _buffer(rectangle: Rectangle) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import html
 import io
 
-from converter.plan.report import BufferKind, MemoryReport, Rectangle
+from converter.plan.report import BufferKind, MemoryReport
 
 COLOURS: dict[BufferKind, str] = {
     BufferKind.IMAGE: "#8da0cb",
@@ -18,92 +17,6 @@ COLOURS: dict[BufferKind, str] = {
     BufferKind.PERSISTENT: "#b3b3b3",
 }
 LABEL_SHARE = 0.04  # rectangles at least this high, as a share of the arena, carry their size
-
-_STYLE = """body{font:14px system-ui,sans-serif;margin:1.5em;max-width:70em}
-table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;text-align:left}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}tr:nth-child(even){background:#f4f4f4}
-svg text{font:11px system-ui,sans-serif}.key span{display:inline-block;padding:.1em .6em;
-margin-right:.4em}rect.b:hover{stroke:#000;stroke-width:2}"""
-
-
-def _tooltip(r: Rectangle) -> str:
-    return (
-        f"{r.name}: {r.size_bytes:,} bytes at {r.offset:,}, {r.kind.value}, "
-        f"steps {r.lower} to {r.upper - 1}"
-    )
-
-
-def svg(report: MemoryReport, width: int = 1100, height: int = 520) -> str:
-    """A self-contained SVG; each rectangle has a tooltip."""
-    left, bottom, top = 70, 40, 16
-    steps = len(report.ops) + 1
-    arena = max(1, report.arena_bytes)
-    x_scale, y_scale = (width - left - 10) / steps, (height - bottom - top) / arena
-
-    def x_of(step: float) -> float:
-        return left + step * x_scale
-
-    def y_of(address: float) -> float:
-        return height - bottom - address * y_scale
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'role="img" aria-label="memory map">',
-        f'<rect x="{x_of(report.peak.op + 1):.1f}" y="{top}" width="{x_scale:.1f}" '
-        f'height="{height - bottom - top}" fill="#eeeeee"/>',
-    ]
-    for r in report.rectangles:
-        parts.append(
-            f'<rect class="b" x="{x_of(r.lower):.1f}" y="{y_of(r.offset + r.size_bytes):.1f}" '
-            f'width="{(r.upper - r.lower) * x_scale:.1f}" height="{r.size_bytes * y_scale:.1f}" '
-            f'fill="{COLOURS[r.kind]}" fill-opacity="0.8" stroke="#555" stroke-width="0.5">'
-            f"<title>{html.escape(_tooltip(r))}</title></rect>"
-        )
-    for i in range(5):
-        address = arena * i // 4
-        parts.append(
-            f'<text x="{left - 6}" y="{y_of(address) + 4:.1f}" text-anchor="end">{address:,}</text>'
-        )
-    every = max(1, steps // 26)
-    for step in range(0, steps, every):
-        label = "in" if step == 0 else str(step - 1)
-        parts.append(
-            f'<text x="{x_of(step + 0.5):.1f}" y="{height - bottom + 14}" '
-            f'text-anchor="middle">{label}</text>'
-        )
-    parts.append(
-        f'<text x="{(left + width) / 2:.0f}" y="{height - 6}" text-anchor="middle">operator '
-        f"(peak: op {report.peak.op} {html.escape(report.peak.name)})</text></svg>"
-    )
-    return "\n".join(parts)
-
-
-def html_page(report: MemoryReport, title: str, tables: list[tuple[str, list[list[str]]]]) -> str:
-    """A page with the map and tables; nothing is loaded from elsewhere.
-
-    Args:
-      tables: (heading, rows); the first row is the header, numbers end with a digit.
-    """
-    used = [k for k in BufferKind if any(r.kind == k for r in report.rectangles)]
-    key = "".join(f'<span style="background:{COLOURS[k]}">{k.value}</span>' for k in used)
-    body = "".join(_html_table(heading, rows) for heading, rows in tables)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{html.escape(title)}</h1><p class=key>{key}</p>\n{svg(report)}\n{body}"
-        "</body></html>\n"
-    )
-
-
-def _html_table(heading: str, rows: list[list[str]]) -> str:
-    def row(cells: list[str], tag: str) -> str:
-        return "".join(
-            f"<{tag}{' class=n' if i else ''}>{html.escape(c)}</{tag}>" for i, c in enumerate(cells)
-        )
-
-    head, *body = rows
-    lines = "".join(f"<tr>{row(cells, 'td')}</tr>\n" for cells in body)
-    return f"<h2>{html.escape(heading)}</h2><table><tr>{row(head, 'th')}</tr>\n{lines}</table>"
 
 
 def png(report: MemoryReport, title: str) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+
+from tflm_vit.files import read_json, reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +100,23 @@ class SensitivityReport:
                 f"{name:34} {_db(weights):>10} {_db(output):>10} {100 * layer.clipped:10.3f}"
             )
         return "\n".join(lines)
+
+
+def read_report(path: str | os.PathLike[str]) -> SensitivityReport:
+    """What `converter.sensitivity --json` wrote.
+
+    Raises:
+      OSError, FileError: the file cannot be read, or is something else.
+    """
+    with reading(path, "a report of converter.sensitivity"):
+        data = read_json(path)
+        return SensitivityReport(
+            **{f.name: data[f.name] for f in dataclasses.fields(SensitivityReport)}
+            | {
+                "operators": tuple(OperatorSensitivity(**each) for each in data["operators"]),
+                "layers": tuple(LayerSensitivity(**each) for each in data["layers"]),
+            }
+        )
 
 
 def short(name: str, part: int = 0) -> str:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A page as headless Chromium shows it: its elements after all scripts ran, and the console."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-extensions", "--no-first-run", "--virtual-time-budget=6000",
+    "--enable-logging=stderr",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Element:
+    """A start tag."""
+
+    name: str
+    attributes: dict[str, str | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What the browser made of a page.
+
+    Attributes:
+      elements: in order.
+      text: of all elements but scripts and styles.
+      console: lines that scripts or the browser wrote about the page.
+    """
+
+    elements: tuple[Element, ...]
+    text: str
+    console: tuple[str, ...]
+
+    def labels(self) -> list[str]:
+        """What marks of figures say to a screen reader."""
+        found = (e.attributes.get("aria-label") for e in self.elements)
+        return [label for label in found if label]
+
+
+class _Reader(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self.texts: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(Element(tag, dict(attrs)))
+        self._silent += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.texts.append(data)
+
+
+def shown(path: Path, work: Path, width: int = 1280) -> Shown:
+    """Opens a file; skips the test where no Chromium is installed.
+
+    Args:
+      work: folder for the browser's profile.
+      width: of the window, pixels.
+    """
+    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    command = [
+        program, *_FLAGS, f"--user-data-dir={work / 'profile'}", f"--window-size={width},900",
+        "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    reader = _Reader()
+    reader.feed(done.stdout)
+    console = re.findall(r"^.*:CONSOLE[:(]\S*\s*(.*)$", done.stderr, re.M)
+    return Shown(tuple(reader.elements), "".join(reader.texts), tuple(console))
