@@ -43,7 +43,7 @@ def erf(x: NDArray[Any]) -> NDArray[Any]:
     step = inside - nearest / _STEPS
     node = np.nan_to_num(nearest + _END * _STEPS).astype(np.intp)  # of NaN, the step is NaN
     *lower, highest = _taylor()
-    result = highest[node]
+    result: NDArray[Any] = highest[node]
     for coefficients in reversed(lower):
         result = result * step + coefficients[node]
     return np.asarray(result.astype(np.asarray(x).dtype))
