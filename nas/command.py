@@ -82,6 +82,10 @@ def supernet(to: FlagSet, text: str = "", required: bool = True) -> None:
     to.string("supernet", "", f"{what} {text}".strip(), required)
 
 
+def storage(to: FlagSet, text: str) -> None:
+    to.string("storage", "", f"Optuna database URL or journal file of the search. {text}")
+
+
 def trials(to: FlagSet) -> None:
     to.integer("trials", 400, "Networks to evaluate, all workers together.", 1)
 

@@ -4,31 +4,41 @@
 Prints the size of the space, the exact share of its networks that fits SRAM and flash with the
 image streamed and resident, and the largest network that fits. `--srams` names several sizes. Of a
 space of stages the shares are those of random networks, with their interval.
+
+`python -m nas.report --search=found --html=search.html`: what a search found, also while it runs:
+the front, all trials, what each dimension matters, and with `--evolution` the steps of the space.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Any
 
+from converter.page import expect_charts
 from nas import command as shared
 from nas.cost import published
 from nas.cost.census import constant_room, take_census
 from nas.cost.census_figures import Census
 from nas.cost.model import CostModel
+from nas.search.storage import STUDY_FILE
 from nas.space import SearchSpace, SubnetConfig
 from nas.space.any_space import AnySubnet, Searchable
 from nas.space.describe import describe
 from nas.space.presets import get_space
 from tflm_vit import flags
-from tflm_vit.files import write_json
+from tflm_vit.files import expect_writable, write_atomic, write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("report", __doc__)
 shared.space(FLAGS)
 FLAGS.words("srams", [], "Several SRAM sizes in bytes, each as --sram.")
+FLAGS.string("search", "", "Folder of nas.search: reports what it found instead of a space.")
+shared.storage(FLAGS, "Without it study.log in --search.")
+FLAGS.string("evolution", "", "Folder of nas.evolve_space, whose steps are shown beside --search.")
 flags.json(FLAGS)
+flags.html(FLAGS)
 shared.define_target_flags(FLAGS)
 
 
@@ -146,7 +156,44 @@ def _bytes(text: str) -> int:
     return int(text)
 
 
+def _report_search() -> None:
+    """What a search found."""
+    from nas.found.evolution_steps import read_evolution
+    from nas.found.results import read_search
+
+    if FLAGS.html:
+        expect_charts("--html")
+    expect_writable(FLAGS.json, FLAGS.html)
+    found = read_search(FLAGS.storage or os.path.join(FLAGS.search, STUDY_FILE))
+    if FLAGS.evolution:
+        found = dataclasses.replace(found, evolution=read_evolution(FLAGS.evolution))
+    print(f"{found.space}: {len(found.trials)} networks evaluated, {len(found.front)} on the front")
+    for trial in found.members():
+        print(f"{100 * trial.accuracy:>6.2f} % {trial.latency_ms:>9.1f} ms (estimate)  "
+              f"{trial.network}")  # fmt: skip
+    for each in found.importances:
+        print(f"{100 * each.share:>6.1f} % of the variance of the accuracy: {each.dimension}")
+    if FLAGS.json:
+        write_json(
+            FLAGS.json, {"command": typed_command("nas.report"), **dataclasses.asdict(found)}
+        )
+    if FLAGS.html:
+        from nas.found.page import search_page  # the charts' library
+
+        write_atomic(FLAGS.html, search_page(found).encode())
+
+
 def _body() -> None:
+    if FLAGS.search or FLAGS.storage:
+        _report_search()
+        return
+    for name in ("html", "evolution"):
+        if FLAGS[name].value:
+            raise ValueError(f"--{name}: expected --search, a folder of nas.search, to report on")
+    _report_space()
+
+
+def _report_space() -> None:
     space = get_space(FLAGS.space)
     limits: list[int | None] = [_bytes(text) for text in FLAGS.srams] or [None]
     base = shared.cost_model(FLAGS)

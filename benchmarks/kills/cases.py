@@ -150,7 +150,7 @@ CASES = (
             "--population=6", "--count=100", "--seed=1", *_TARGET,
         ],
         finished=_trials,
-        ignored=("study.log", "study.log.lock", "front.csv", "front.html", "front.png"),
+        ignored=("study.log", "study.log.lock", "front.csv", "front.png"),
         dropped=("trial", "name", "rejected_over_budget"),
     ),
     Case(

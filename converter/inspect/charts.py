@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from converter.inspect.memory_uses import MemoryUse
+from converter.inspect.memory_uses import HeldMemory
 from converter.inspect.operators import OperatorFigures
 from converter.latency import Estimate
 from converter.page.figures import ALARM, MUTED, PALETTE, data, scale
@@ -37,7 +37,7 @@ CEILING_DB = 80.0  # shown for "nothing differs"
 _ROW, _THIN_ROW = 34, 12  # pixels of a bar
 
 
-def memory_bars(uses: Sequence[MemoryUse]) -> Any:
+def memory_bars(uses: Sequence[HeldMemory]) -> Any:
     """Share that is taken of each memory with a limit; where there is none, shares of the parts."""
     limited = tuple(use for use in uses if use.limit_bytes is not None)
     uses, title = (limited or uses), f"share of {'the memory' if limited else 'what it holds'}, %"

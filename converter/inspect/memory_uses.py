@@ -12,7 +12,7 @@ from converter.inspect.report import Budgets, ModelReport
 
 
 @dataclasses.dataclass(frozen=True)
-class MemoryUse:
+class HeldMemory:
     """One memory.
 
     Attributes:
@@ -34,15 +34,15 @@ class MemoryUse:
         return self.limit_bytes is None or self.used_bytes <= self.limit_bytes
 
 
-def memory_uses(found: ModelReport, budgets: Budgets) -> tuple[MemoryUse, ...]:
+def memory_uses(found: ModelReport, budgets: Budgets) -> tuple[HeldMemory, ...]:
     """The board's regions, then the budgets that were given; without a board always SRAM and flash.
 
     Flash without a board is constants and what `--code_bytes` says.
     """
     flash = (("constants", found.constant_bytes), ("code", budgets.code_bytes))
     given = (
-        MemoryUse("SRAM", found.sram_parts(budgets), budgets.sram),
-        MemoryUse("flash", tuple(part for part in flash if part[1]), budgets.flash),
+        HeldMemory("SRAM", found.sram_parts(budgets), budgets.sram),
+        HeldMemory("flash", tuple(part for part in flash if part[1]), budgets.flash),
     )
     if budgets.fit is None:
         return given
@@ -54,7 +54,7 @@ def memory_uses(found: ModelReport, budgets: Budgets) -> tuple[MemoryUse, ...]:
     return (*_regions(budgets.fit), *limits)
 
 
-def _regions(fit: BoardFit) -> tuple[MemoryUse, ...]:
+def _regions(fit: BoardFit) -> tuple[HeldMemory, ...]:
     code = fit.board.place(Use.CODE)
     uses = []
     for region, _ in fit.flash:
@@ -62,14 +62,14 @@ def _regions(fit: BoardFit) -> tuple[MemoryUse, ...]:
             ("code", fit.code_bytes if region == code else 0),
             ("constants", fit.constant_bytes if region == fit.constants_region else 0),
         )
-        uses.append(MemoryUse(region.name, tuple(p for p in holds if p[1]), region.size_bytes))
+        uses.append(HeldMemory(region.name, tuple(p for p in holds if p[1]), region.size_bytes))
     return (*uses, *(_data_region(filled) for filled in fit.data))
 
 
-def _data_region(filled: Filled) -> MemoryUse:
+def _data_region(filled: Filled) -> HeldMemory:
     """A region of data memory, with what the linker leaves between the parts."""
     parts = [(part.use.value, part.size_bytes) for part in filled.parts]
     gaps = filled.used_bytes - sum(size for _, size in parts)
     if gaps:
         parts.append(("alignment", gaps))
-    return MemoryUse(filled.region.name, tuple(parts), filled.region.size_bytes)
+    return HeldMemory(filled.region.name, tuple(parts), filled.region.size_bytes)

@@ -8,14 +8,14 @@ import dataclasses
 from boards.memory import RegionKind
 from converter.inspect import charts
 from converter.inspect import page_sections as parts
-from converter.inspect.memory_uses import MemoryUse, memory_uses
+from converter.inspect.memory_uses import HeldMemory, memory_uses
 from converter.inspect.operators import INPUTS, OperatorFigures, operator_figures
 from converter.inspect.placement import latency
 from converter.inspect.report import Budgets, ModelReport
 from converter.inspect.sources import Sources
 from converter.latency import ASSUMES, Estimate
 from converter.page import figures
-from converter.page.document import Section, document
+from converter.page.document import PageSection, document
 from converter.page.markup import Markup, element, joined, short_name
 from converter.page.tables import Cell, folded, table
 from converter.support import verdicts
@@ -47,14 +47,14 @@ def network_page(inspected: Inspected) -> str:
     """The page's text."""
     operators = inspected.operators()
     sections = [
-        Section("Budgets", _budgets(inspected)),
-        Section("Memory over time", _memory(inspected)),
-        Section("Operators", _operators(inspected, operators)),
-        Section("Graph before and after fusing", parts.graph(inspected.sources, operators)),
+        PageSection("Budgets", _budgets(inspected)),
+        PageSection("Memory over time", _memory(inspected)),
+        PageSection("Operators", _operators(inspected, operators)),
+        PageSection("Graph before and after fusing", parts.graph(inspected.sources, operators)),
         *parts.study(inspected.sources.sensitivity),
-        Section("Input and output", parts.contract(inspected.found)),
-        Section("Flash by section", parts.flash(inspected.found)),
-        Section("Versions", parts.versions(inspected.sources)),
+        PageSection("Input and output", parts.contract(inspected.found)),
+        PageSection("Flash by section", parts.flash(inspected.found)),
+        PageSection("Versions", parts.versions(inspected.sources)),
     ]
     return document(inspected.sources.name, _lead(inspected), sections)
 
@@ -116,7 +116,7 @@ def _budgets(inspected: Inspected) -> Markup:
     )
 
 
-def _use_row(use: MemoryUse) -> tuple[Cell, ...]:
+def _use_row(use: HeldMemory) -> tuple[Cell, ...]:
     holds = ", ".join(f"{name} {size:,}" for name, size in use.parts)
     share = None if use.limit_bytes is None else 100 * use.used_bytes / use.limit_bytes
     return (use.name, use.used_bytes, use.limit_bytes, share, holds)

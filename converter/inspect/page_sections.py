@@ -8,7 +8,7 @@ from converter.inspect.operators import OperatorFigures
 from converter.inspect.report import ModelReport
 from converter.inspect.sources import Sources
 from converter.page import figures
-from converter.page.document import Section
+from converter.page.document import PageSection
 from converter.page.markup import Markup, element, joined, short_name
 from converter.page.tables import Cell, facts, folded, table
 from converter.sensitivity.report import SensitivityReport, short
@@ -36,7 +36,7 @@ def graph(sources: Sources, operators: list[OperatorFigures]) -> Markup:
     )
 
 
-def study(report: SensitivityReport | None) -> list[Section]:
+def study(report: SensitivityReport | None) -> list[PageSection]:
     if report is None:
         return []
     caption = (
@@ -55,7 +55,7 @@ def study(report: SensitivityReport | None) -> list[Section]:
         figures.figure("sensitivity", chart, caption, key),
         folded("All figures", table(head, rows), element("p", report.command, class_="soft")),
     )
-    return [Section("Quantization sensitivity", body)]
+    return [PageSection("Quantization sensitivity", body)]
 
 
 def contract(found: ModelReport) -> Markup:

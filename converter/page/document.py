@@ -20,7 +20,7 @@ _NO_SCRIPT = "The figures need JavaScript; the tables hold the same numbers."
 
 
 @dataclasses.dataclass(frozen=True)
-class Section:
+class PageSection:
     """A part of a page.
 
     Attributes:
@@ -35,7 +35,7 @@ class Section:
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
-def document(title: str, lead: Markup, sections: Sequence[Section]) -> str:
+def document(title: str, lead: Markup, sections: Sequence[PageSection]) -> str:
     """A page of a report.
 
     Args:

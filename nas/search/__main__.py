@@ -27,7 +27,7 @@ from nas.search.autoformer import EvolutionSettings, evolve
 from nas.search.encoding import distributions
 from nas.search.front import rows_of, write_front
 from nas.search.lost import repeat_all
-from nas.search.storage import open_study, patiently, repair_journal
+from nas.search.storage import STUDY_FILE, open_study, patiently, repair_journal
 from nas.search.study import (
     EXCESS,
     Evaluated,
@@ -50,7 +50,7 @@ shared.supernet(FLAGS)
 shared.search_data_flags(FLAGS)
 flags.count(FLAGS, "Number of images of the search split; 0: all.")
 flags.out(FLAGS, "Folder for the results.")
-FLAGS.string("storage", "", "Optuna database URL or journal file; without it study.log in --out.")
+shared.storage(FLAGS, "Without it study.log in --out.")
 shared.algorithm(FLAGS, ALGORITHMS, "How networks are proposed.")
 shared.trials(FLAGS)
 shared.population(FLAGS, 50)
@@ -61,9 +61,6 @@ flags.seed(FLAGS, "Of the search.")
 flags.resume(FLAGS, "Go on with the study.")
 flags.json(FLAGS)
 shared.define_target_flags(FLAGS)
-
-
-STUDY_FILE = "study.log"
 
 
 def _source() -> SupernetSource:
@@ -174,7 +171,7 @@ def _print(front: list[Evaluated], rejected: int, names: list[str]) -> None:
             f"{f.number:>6} {100 * f.accuracy:>8.2f}% {f.latency_ms:>13.1f} "
             f"{f.cost['sram_bytes']:>8,} {f.cost['flash_bytes']:>9,} {f.cost['params']:>10,}"
         )
-    print(f"{rejected} proposals over budget, never evaluated; wrote {', '.join(names[:4])}")
+    print(f"{rejected} proposals over budget, never evaluated; wrote {', '.join(names[:3])}")
 
 
 def _body() -> None:

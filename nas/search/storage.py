@@ -22,6 +22,7 @@ from nas.space.setup import different
 from tflm_vit.files import reading
 
 STUDY, SETUP = "search", "setup"
+STUDY_FILE = "study.log"  # in the folder of a search, where no other place is given
 PATIENCE_S = 120.0  # how long a storage may be silent within a search
 STORAGE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
 Result = TypeVar("Result")

@@ -147,14 +147,19 @@ def parse_any_subnet(data: object) -> AnySubnet:
     return found
 
 
+def parse_space(text: str) -> Searchable:
+    """The space of a `to_json`; one with stages is a staged space.
+
+    Raises:
+      SpaceError: it is none.
+    """
+    try:
+        staged = "stages" in parse_json(text)
+    except (TypeError, ValueError) as error:
+        raise SpaceError(f"space: {error}") from error
+    return StagedSpace.from_json(text) if staged else SearchSpace.from_json(text)
+
+
 def load_space(path: str | os.PathLike[str]) -> Searchable:
-    """Reads a JSON file; one with stages is a staged space. Errors name the file."""
-
-    def parse(text: str) -> Searchable:
-        try:
-            staged = "stages" in parse_json(text)
-        except (TypeError, ValueError) as error:
-            raise SpaceError(f"space: {error}") from error
-        return StagedSpace.from_json(text) if staged else SearchSpace.from_json(text)
-
-    return load_json(path, parse)
+    """Reads a JSON file; see `parse_space`. Errors name the file."""
+    return load_json(path, parse_space)

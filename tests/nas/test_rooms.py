@@ -9,7 +9,7 @@ import nas
 from tests.test_layers import imported
 
 NAS = pathlib.Path(nas.__file__).parent
-ROOMS = ("space", "cost", "supernet", "search", "evolution")
+ROOMS = ("space", "cost", "supernet", "search", "evolution", "found")
 SHARED = {"png"}  # beside the rooms, imports none of them
 
 
