@@ -105,7 +105,10 @@ CPUS = (
     # With the DSP extension; the stack limit register serves instead of the MPU.
     Cpu("cortex-m33", (NO_FPU, Fpu("single", "fpv5-sp-d16")), dsp=True),
 )
-CPU_OF = {cpu.name: cpu for cpu in CPUS}
+# Cores with Helium: their kernels are others, QEMU is their emulator, no cost is known of them.
+# Without a unit Helium has integers only.
+HELIUM_CPUS = (Cpu("cortex-m55", (NO_FPU, Fpu("double", "auto", True)), dsp=True, mve=True),)
+CPU_OF = {cpu.name: cpu for cpu in (*CPUS, *HELIUM_CPUS)}
 MPU_REGIONS = (8, 16)  # What Armv7-M parts with an MPU have.
 CACHE_SIZES = (0, 4096, 8192, 16384, 32768, 65536)
 
@@ -173,6 +176,9 @@ class Core:
 
     def compiler_flags(self) -> tuple[str, ...]:
         """Flags that select this core, for arm-none-eabi-gcc."""
+        if self.mve:
+            name = self.name if self.fpu else f"{self.name}+nofp"
+            return (f"-mcpu={name}", "-mthumb", "-mfpu=auto", "-mfloat-abi=hard")
         flags = (f"-mcpu={self.name}", "-mthumb")
         if self.fpu is None:
             return (*flags, "-mfloat-abi=soft")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 
 from boards.console import DEFAULT_BAUD
-from boards.core import CPUS
+from boards.core import CPU_OF
 from boards.stm32 import FAMILIES
 
 DEFAULT_STACK_BYTES = 4096
@@ -29,8 +29,8 @@ KEYS = (
     Key("part", "part number of the microcontroller", "`cube_ide_mcu`, else `cpu`"),
     Key("manual", "its reference manual", "the file's name"),
     Key("notes", "list of sentences: where the figures come from", "none"),
-    Key("cpu", ", ".join(f"`{cpu.name}`" for cpu in CPUS)),
-    Key("fpu", "`none`, `single` (M4, M7, M33) or `double` (M7)", "`none`"),
+    Key("cpu", ", ".join(f"`{name}`" for name in CPU_OF)),
+    Key("fpu", "`none`, `single` (M4, M7, M33) or `double` (M7, M55)", "`none`"),
     Key("instruction_cache_bytes", "M7: size of the cache that is switched on", "0"),
     Key("data_cache_bytes", "M7: size of the cache that is switched on", "0"),
     Key(

@@ -19,6 +19,7 @@ from converter.compile import (
     kernel_sources,
 )
 from converter.compile.interface import row_bytes
+from converter.compile.weights import WeightOrder
 from converter.footprint import auto_room, static_extent
 from converter.plan import Plan
 from converter.tflite import parse, read_model
@@ -62,17 +63,23 @@ def kernel_files(board: Board) -> list[Path]:
     return files
 
 
+def weight_order(board: Board) -> WeightOrder:
+    """The order that the kernels of the board's core read weights in."""
+    return WeightOrder.ROWS if board.core.mve else WeightOrder.PAIRS
+
+
 def _compile(model: bytes, board: Board, weights_in: str, plan: Plan | None) -> CompiledModel:
     if weights_in not in WEIGHTS_IN:
         raise FirmwareError(f"weights_in {weights_in!r}, expected one of {', '.join(WEIGHTS_IN)}")
     if weights_in == WEIGHTS_EXTERNAL and board.external_flash() is None:
         raise FirmwareError(f"{board.name} has no external flash; use --weights_in=internal")
     try:
-        compiled = compile_model(model, plan, external_weights=weights_in == WEIGHTS_EXTERNAL)
+        order = weight_order(board)
+        compiled = compile_model(model, plan, weights_in == WEIGHTS_EXTERNAL, order)
         if weights_in == WEIGHTS_AUTO and board.external_flash() is not None:
             room = auto_room(board.place(Use.CODE).size_bytes)
             if compiled.weights_bytes > room:
-                return compile_model(model, plan, external_weights=True)
+                return compile_model(model, plan, True, order)
     except CompileError as error:
         raise ModelError(str(error)) from error
     return compiled
@@ -136,7 +143,10 @@ def project_from_model(
         kernel_files(board),
         name=name,
         stack_bytes=stack_bytes,
-        defines=("VIT_MODEL_DEBUG",) if debug else (),
+        defines=(
+            *(("VIT_MODEL_DEBUG",) if debug else ()),
+            *(("VIT_WEIGHT_ROWS",) if weight_order(board) is WeightOrder.ROWS else ()),
+        ),
     )
 
 

@@ -23,6 +23,8 @@ from firmware.emulator.counter import BlockReading
 from firmware.emulator.faults import GuestFault
 from firmware.emulator.memory import Access, Memory
 from firmware.errors import FirmwareError
+from tflm_custom_ops.host_library import PARAMS_BYTES
+from tflm_custom_ops.ops import Params, encode, operator_of
 from tflm_custom_ops.sources import KERNELS, kernel_files
 from toolchain import Compiler, cached, compiled, cross_tool, digest, raised_as, run_tool
 
@@ -51,7 +53,7 @@ def core_of(name: str) -> Core:
 
 
 CORTEX_M7, CORTEX_M4 = core_of("cortex-m7"), core_of("cortex-m4")
-CORES = {name: core_of(name) for name in CPU_OF}
+CORES = {name: core_of(name) for name, cpu in CPU_OF.items() if not cpu.mve}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +194,24 @@ class KernelEmulator:
         start = address - RAM_BASE
         data = self._ram[start : start + count * np.dtype(dtype).itemsize].tobytes()
         return np.frombuffer(data, dtype).reshape(shape)
+
+    def parameters(self, op: Params) -> int:
+        """Serializes an operator and reads it as the firmware would; the address of its struct.
+
+        Raises:
+          EmulationError: the parser refuses it.
+        """
+        options, blob = encode(op)
+        name = operator_of(op).NAME
+        options_at = self.put(np.frombuffer(options, np.uint8))
+        blob_at = self.put(np.frombuffer(blob or b"\0", np.uint8))
+        params = self.alloc(PARAMS_BYTES)
+        status = self.call(
+            f"vit_parse_{name}", options_at, len(options), blob_at, len(blob), params
+        ).result
+        if status:
+            raise EmulationError(f"vit_parse_{name}: got status {status}, expected 0")
+        return params
 
     # ---- running -------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.emulator import RAM_BASE, CallResult, EmulationError, KernelEmulator
-from tflm_custom_ops.host_library import PARAMS_BYTES
-from tflm_custom_ops.ops import Params, encode, operator_of
+from benchmarks.kernels.emulator import RAM_BASE, CallResult
+from benchmarks.kernels.machine import KernelMachine
+from tflm_custom_ops.ops import Params, operator_of
 
 GUARD_BYTES = 64
 CANARY = 0xA5
@@ -31,19 +31,19 @@ def can_alias(op: Params) -> bool:
     return operator_of(op).in_place
 
 
-def _guarded(emulator: KernelEmulator, size: int) -> int:
+def _guarded(emulator: KernelMachine, size: int) -> int:
     """A buffer between two canaries of GUARD_BYTES."""
     return emulator.alloc(size + 2 * GUARD_BYTES, CANARY) + GUARD_BYTES
 
 
-def _check(emulator: KernelEmulator, address: int, size: int, what: str) -> None:
+def _check(emulator: KernelMachine, address: int, size: int, what: str) -> None:
     for start in (address - GUARD_BYTES, address + size):
         if (emulator.get(start, np.uint8, (GUARD_BYTES,)) != CANARY).any():
             raise AssertionError(f"{what}: the kernel wrote outside its {size} bytes")
 
 
 def run_operator(
-    emulator: KernelEmulator,
+    emulator: KernelMachine,
     op: Params,
     *inputs: NDArray[np.generic],
     alias: bool = False,
@@ -56,17 +56,9 @@ def run_operator(
     ``watch`` also looks at reads right behind the scratch, which no loop that loads ahead may make.
     """
     emulator.reset_memory()
-    options, blob = encode(op)
     operator = operator_of(op)
     name = operator.NAME
-    options_at = emulator.put(np.frombuffer(options, np.uint8))
-    blob_at = emulator.put(np.frombuffer(blob or b"\0", np.uint8))
-    params = emulator.alloc(PARAMS_BYTES)
-    status = emulator.call(
-        f"vit_parse_{name}", options_at, len(options), blob_at, len(blob), params
-    ).result
-    if status:
-        raise EmulationError(f"vit_parse_{name}: got status {status}, expected 0")
+    params = emulator.parameters(op)
     scratch_bytes = 0
     if operator.HAS_SCRATCH:
         scratch_bytes = emulator.call(f"vit_{name}_scratch_bytes", params).result

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.kernels import emulator
+from benchmarks.kernels import emulator, qemu
+from benchmarks.kernels.machine import KernelMachine
 from benchmarks.kernels.operators import can_alias, run_operator
 from tests.tflm_custom_ops import extreme_sums, generators
 from tflm_custom_ops.ops import OpKind, run_reference
@@ -29,11 +30,11 @@ from tflm_vit.run import run, typed_command
 FLAGS = flags.FlagSet("sweep", __doc__)
 flags.samples(FLAGS, 2000, "Random operators of each kind.")
 FLAGS.integer("first_seed", 0, "Seed of the first one.")
-FLAGS.enum("core", "cortex-m7", sorted(emulator.CORES), "Processor.")
+FLAGS.enum("core", "cortex-m7", sorted({**emulator.CORES, **qemu.CORES}), "Processor.")
 flags.json(FLAGS)
 
 
-def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int) -> int:
+def mismatches_of_seed(machine: KernelMachine, kind: OpKind, seed: int) -> int:
     """Values of one random operator that differ; odd seeds draw extreme parameters.
 
     Every third seed lets y overwrite x where the operator allows it.
@@ -47,10 +48,17 @@ def mismatches_of_seed(machine: emulator.KernelEmulator, kind: OpKind, seed: int
     return int((found.y != expected).sum())
 
 
-def mismatches_of_sums(machine: emulator.KernelEmulator, seed: int) -> int:
+def mismatches_of_sums(machine: KernelMachine, seed: int) -> int:
     """Values of a layer with sums next to 2**23 that differ."""
     op, x = extreme_sums.random_case(np.random.default_rng(seed))
     return int((run_operator(machine, op, x).y != run_reference(op, x)).sum())
+
+
+def machine_of(core: str) -> KernelMachine:
+    """All kernels on a core: in QEMU where it has Helium, else in Unicorn."""
+    if core in qemu.CORES:
+        return qemu.QemuKernels(qemu.build(qemu.CORES[core]))
+    return emulator.KernelEmulator(emulator.build(emulator.CORES[core]), emulator.CORES[core])
 
 
 def _bad(name: str, seeds: range, mismatches: Callable[[int], int]) -> list[int]:
@@ -76,8 +84,7 @@ def _body() -> None:
     values = FLAGS
     if values.json:
         expect_writable(values.json)
-    core = emulator.CORES[values.core]
-    machine = emulator.KernelEmulator(emulator.build(core), core)
+    machine = machine_of(values.core)
     seeds = range(values.first_seed, values.first_seed + values.samples)
     found = {
         kind.name: _bad(kind.name, seeds, functools.partial(mismatches_of_seed, machine, kind))

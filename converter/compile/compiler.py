@@ -18,7 +18,7 @@ from converter.compile.planned import PlannedGraph, plan_from_model, read_graph
 from converter.compile.source import source_text, weights_assembly
 from converter.compile.sources import RUNTIME
 from converter.compile.streaming import check_streamed
-from converter.compile.weights import WeightsImage
+from converter.compile.weights import WeightOrder, WeightsImage
 from converter.contract import ContractError, stated_by
 from converter.fused_ops import is_fused
 from converter.plan.layout import Plan
@@ -111,14 +111,16 @@ class GeneratedCalls:
     added_bytes: tuple[int, ...]
 
 
-def generated_calls(graph: Graph, plan: Plan) -> GeneratedCalls:
+def generated_calls(
+    graph: Graph, plan: Plan, order: WeightOrder = WeightOrder.PAIRS
+) -> GeneratedCalls:
     """Of a graph under a given memory plan; CompileError as `compile_model`."""
     _check_supported(graph)
     planned = PlannedGraph(graph, plan)
     check_plan(planned)
     planned = lend_free_arena(planned, builtin.WANTS_SCRATCH)
     check_overlaps(planned)
-    image = WeightsImage()
+    image = WeightsImage(order)
     _check_streamed(planned, image)
     calls, added = [], []
     for i in range(len(graph.operators)):
@@ -129,17 +131,21 @@ def generated_calls(graph: Graph, plan: Plan) -> GeneratedCalls:
 
 
 def compile_graph(
-    graph: Graph, plan: Plan, external_weights: bool, class_names: tuple[str, ...] = ()
+    graph: Graph,
+    plan: Plan,
+    external_weights: bool,
+    class_names: tuple[str, ...] = (),
+    order: WeightOrder = WeightOrder.PAIRS,
 ) -> CompiledModel:
     """Compiles a graph under a given memory plan; see `compile_model`."""
-    generated = generated_calls(graph, plan)
+    generated = generated_calls(graph, plan, order)
     planned, weights = generated.planned, generated.weights
     interface = interface_of(planned, class_names)
     if interface.streamed and interface.image is None:
         raise CompileError("streamed input needs an int8 image and an int8 output")
     texts = (
         ("vit_model.h", header_text(interface)),
-        ("vit_model.c", source_text(planned, interface, generated.calls)),
+        ("vit_model.c", source_text(planned, interface, generated.calls, order)),
         ("vit_model_weights.S", weights_assembly(external_weights, len(weights))),
     )
     files = [GeneratedFile(name, text.encode()) for name, text in texts]
@@ -153,6 +159,7 @@ def compile_model(
     model_bytes: bytes,
     plan: Plan | None = None,
     external_weights: bool = False,
+    order: WeightOrder = WeightOrder.PAIRS,
 ) -> CompiledModel:
     """Compiles a fused and planned ``.tflite``.
 
@@ -160,6 +167,7 @@ def compile_model(
       model_bytes: the file.
       plan: memory plan; None reads the one that the file carries.
       external_weights: place the weights in external, memory-mapped flash.
+      order: of the dense layers' weights: rows for kernels built with VIT_WEIGHT_ROWS.
 
     Raises:
       CompileError: unsupported operators (by name), malformed options, or a plan that does not
@@ -168,7 +176,8 @@ def compile_model(
     graph = read_graph(model_bytes)
     _check_supported(graph)  # before a plan is asked for: the reason that helps
     names = class_names_of(model_bytes)
-    return compile_graph(graph, plan or plan_from_model(model_bytes), external_weights, names)
+    plan = plan or plan_from_model(model_bytes)
+    return compile_graph(graph, plan, external_weights, names, order)
 
 
 def class_names_of(model_bytes: bytes) -> tuple[str, ...]:

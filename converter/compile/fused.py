@@ -6,6 +6,7 @@ from __future__ import annotations
 from converter.compile import initializer
 from converter.compile.calls import Call, CallContext
 from converter.compile.errors import CompileError
+from converter.compile.weights import WeightOrder
 from converter.fused_ops import decoded
 from converter.tflite import TfliteError
 from tflm_custom_ops.ops import Params, operator_of
@@ -28,8 +29,11 @@ def call(context: CallContext) -> Call:
     operator = operator_of(params)
     blob = context.tensor(op.inputs[-1])
     assert blob.data is not None  # decode() checked
-    offset = context.weights.add(blob.data.tobytes())
-    struct = initializer.of_options(params, op.custom_options, offset)
+    if context.weights.order is WeightOrder.PAIRS:
+        offset = context.weights.add(blob.data.tobytes())
+        struct = initializer.of_options(params, op.custom_options, offset)
+    else:
+        struct = initializer.of_values(params, context.weights)
     if op.inputs[0] == context.planned.image:
         return Call(params.C_TYPE, struct, ())  # the streaming functions make the call
     inputs = [context.address(i, _typed(operator.C_X)) for i in op.inputs[:-1]]

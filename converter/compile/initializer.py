@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.compile import c_text
-from converter.compile.weights import WeightsImage, pointer
+from converter.compile.weights import WeightOrder, WeightsImage, pointer
 from tflm_custom_ops.ops import HEADER_WORDS, Params
+from tflm_custom_ops.ops.layouts import DUAL_CHANNEL, pack_rows
 from tflm_custom_ops.ops.schema import Array, Field, Struct, Word64, fields_of
 from tflm_custom_ops.ops.schema.writing import stored_fields
 
@@ -44,12 +45,14 @@ def of_values(params: Any, weights: WeightsImage) -> c_text.Initializer:
     def added(values: NDArray[Any], element: str, word: int) -> str:
         return pointer(element, weights.add(np.ascontiguousarray(values).tobytes()))
 
-    return _struct(params, added, 0)
+    return _struct(params, added, 0, weights.order)
 
 
-def _struct(value: Any, at: _Pointer, word: int) -> c_text.Initializer:
+def _struct(
+    value: Any, at: _Pointer, word: int, order: WeightOrder = WeightOrder.PAIRS
+) -> c_text.Initializer:
     if isinstance(value, Struct):
-        return c_text.Initializer(tuple(_declared(value, at, word)))
+        return c_text.Initializer(tuple(_declared(value, at, word, order)))
     fields = []
     for field in dataclasses.fields(value):
         content = getattr(value, field.name)
@@ -57,7 +60,7 @@ def _struct(value: Any, at: _Pointer, word: int) -> c_text.Initializer:
         if isinstance(content, np.ndarray):
             text = at(content, f"{content.dtype.name}_t", 0)
         elif dataclasses.is_dataclass(content):
-            text = _struct(content, at, 0)
+            text = _struct(content, at, 0, order)
         elif content is None:
             text = "NULL"
         elif isinstance(content, float):
@@ -70,12 +73,24 @@ def _struct(value: Any, at: _Pointer, word: int) -> c_text.Initializer:
     return c_text.Initializer(tuple(fields))
 
 
-def _declared(value: Struct, at: _Pointer, word: int) -> list[c_text.Designated]:
+def _is_packed(field: Field, content: Any) -> bool:
+    """Whether these are weights whose order the kernels decide."""
+    return (
+        isinstance(field.kind, Array) and field.kind.codec is DUAL_CHANNEL and content is not None
+    )
+
+
+def _declared(
+    value: Struct, at: _Pointer, word: int, order: WeightOrder
+) -> list[c_text.Designated]:
     """Fields of the schema; parts that are absent are left out, which C sets to zero."""
     found = []
-    stored = stored_fields(value)
+    stored = dict(stored_fields(value))
     for field in fields_of(type(value)):
-        text = _member(field, getattr(value, field.name), stored.get(field.name), at, word)
+        content = getattr(value, field.name)
+        if order is WeightOrder.ROWS and _is_packed(field, content):
+            stored[field.name] = pack_rows(content)
+        text = _member(field, content, stored.get(field.name), at, word, order)
         if text is not None:
             found.append(c_text.Designated(field.name, text))
         word += field.words
@@ -83,7 +98,12 @@ def _declared(value: Struct, at: _Pointer, word: int) -> list[c_text.Designated]
 
 
 def _member(
-    field: Field, content: Any, stored: NDArray[Any] | None, at: _Pointer, word: int
+    field: Field,
+    content: Any,
+    stored: NDArray[Any] | None,
+    at: _Pointer,
+    word: int,
+    order: WeightOrder,
 ) -> str | c_text.Initializer | None:
     kind = field.kind
     if isinstance(kind, Array):
@@ -91,5 +111,5 @@ def _member(
     if isinstance(kind, Word64):
         return c_text.int64(int(content))
     if isinstance(content, Struct):
-        return _struct(content, at, word)
+        return _struct(content, at, word, order)
     return None if content is None else c_text.int32(int(content))

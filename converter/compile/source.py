@@ -12,7 +12,7 @@ from converter.compile.header import class_names_text, tensor_tables
 from converter.compile.interface import Interface
 from converter.compile.planned import PlannedGraph
 from converter.compile.streaming import FINISH, streaming_text
-from converter.compile.weights import SYMBOL
+from converter.compile.weights import SYMBOL, WeightOrder
 from converter.tflite import Graph
 
 _HEAD = """\
@@ -25,6 +25,19 @@ _HEAD = """\
 #include "vit_builtins.h"
 #include "vit_kernels.h"
 """
+
+_ORDER_CHECK = {
+    WeightOrder.PAIRS: """\
+#ifdef VIT_WEIGHT_ROWS
+#error "the model's weights are in pairs; compile it for this core, or without VIT_WEIGHT_ROWS"
+#endif
+""",
+    WeightOrder.ROWS: """\
+#ifndef VIT_WEIGHT_ROWS
+#error "the model's weights are in rows; compile with VIT_WEIGHT_ROWS, for a core with Helium"
+#endif
+""",
+}
 
 _HOOKS = """\
 static void begin_op(uint8_t* arena, int op, VitOpHook hook, void* context) {
@@ -88,9 +101,14 @@ def _resident_lines(
     return [*lines, "}"]
 
 
-def source_text(planned: PlannedGraph, interface: Interface, calls: Sequence[Call]) -> str:
+def source_text(
+    planned: PlannedGraph,
+    interface: Interface,
+    calls: Sequence[Call],
+    order: WeightOrder = WeightOrder.PAIRS,
+) -> str:
     """``vit_model.c``."""
-    lines = [_HEAD, f"extern const uint8_t {SYMBOL}[];", ""]
+    lines = [_HEAD, _ORDER_CHECK[order], f"extern const uint8_t {SYMBOL}[];", ""]
     for i, call in enumerate(calls):
         if call.ctype:
             lines += [c_text.definition(call.ctype, f"kOp{i}", call.params), ""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from boards.core import CPUS
+from boards.core import CPU_OF
 from tflm_custom_ops import sources
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def kernel_sources(core: str) -> list[Path]:
     Raises:
       ValueError: unknown core.
     """
-    known = {HOST: False, **{cpu.name: cpu.dsp for cpu in CPUS}}
+    known = {HOST: False, **{cpu.name: cpu.dsp for cpu in CPU_OF.values()}}
     if core not in known:
         raise ValueError(f"core: got {core!r}, expected one of {', '.join(known)}")
     found = [*sources.kernel_files(".c"), *sorted(BUILTINS.glob("*.c"))]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import enum
+
 from converter.compile.errors import CompileError
 
 ALIGNMENT = 16
@@ -14,10 +16,18 @@ def stored_bytes(size_bytes: int) -> int:
     return -(-size_bytes // ALIGNMENT) * ALIGNMENT
 
 
+class WeightOrder(enum.Enum):
+    """The order of the weights of dense layers, which is the kernels'."""
+
+    PAIRS = "pairs"  # Portable C and the DSP kernels; what a file has.
+    ROWS = "rows"  # The Helium kernels.
+
+
 class WeightsImage:
     """Collects constants and gives each its byte offset."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: WeightOrder = WeightOrder.PAIRS) -> None:
+        self.order = order
         self._content = bytearray()
         self._offsets: dict[bytes, int] = {}
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
 
 from boards import get_board, qemu_board_names
+from converter.compile import compile_model
 from converter.runtimes.host import HostModel
 from firmware.build_elf import build
 from firmware.connection import Connection
@@ -19,7 +21,7 @@ from firmware.emulator.qemu.emulator import QemuEmulator
 from firmware.emulator.qemu.process import PROGRAM
 from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
-from firmware.model import build_model
+from firmware.model import build_model, kernel_files
 from firmware.project import make_project
 from tests.converter.compile import fused_models
 from tests.firmware import fake_model
@@ -28,7 +30,10 @@ from tests.firmware.fake_model import FakeModel
 pytestmark = pytest.mark.skipif(not shutil.which(PROGRAM), reason=f"{PROGRAM} is not installed")
 
 # 16 KB of SRAM hold no network of the tests.
-NETWORK_BOARDS = [name for name in qemu_board_names() if name != "microbit"]
+SMALL_BOARDS = ("microbit",)
+# Unicorn has no core with Helium.
+HELIUM_BOARDS = [name for name in qemu_board_names() if get_board(name).core.mve]
+NETWORK_BOARDS = [n for n in qemu_board_names() if n not in (*SMALL_BOARDS, *HELIUM_BOARDS)]
 
 
 def build_on(name, folder, model=FakeModel()):  # noqa: B008
@@ -55,6 +60,39 @@ def test_a_network_computes_and_counts_as_in_unicorn(tmp_path, name):
         assert (got.instructions, got.operators) == (other.instructions, other.operators)
     assert qemu.stack_high_water_bytes() == unicorn.stack_high_water_bytes()
     qemu.close()
+
+
+@pytest.mark.parametrize("fpu", ["double", "none"])
+@pytest.mark.parametrize("weights_in", ["internal", "external"])
+@pytest.mark.parametrize("name", HELIUM_BOARDS)
+def test_a_network_computes_on_a_core_with_helium(tmp_path, name, weights_in, fpu):
+    """Another order of weights, other kernels, weights in a memory of their own; integers only."""
+    board = get_board(name)
+    unit = next(unit for unit in board.core.cpu.fpus if unit.word == fpu)
+    board = dataclasses.replace(board, core=dataclasses.replace(board.core, unit=unit))
+    ops = fused_models.vit_ops(bits=16 if fpu == "double" else 8, rank=4)
+    model, plan = fused_models.model_bytes(ops), fused_models.stacked_plan(ops)
+    elf = tmp_path / "firmware.elf"
+    build_model(model, board, elf, plan=plan, weights_in=weights_in)
+    emulator = open_emulator(board, elf)
+    assert emulator.elf.has_symbol("vit_mve_gemm")
+    assert not emulator.elf.has_symbol("vit_dsp_gemm")
+    shape = (2, *emulator.model.image_shape)
+    images = np.random.default_rng(3).integers(-128, 128, shape, np.int8)
+    for image, expected in zip(images, HostModel(model, plan).run(images), strict=True):
+        np.testing.assert_array_equal(emulator.classify(image).logits, expected)
+
+
+def test_weights_in_another_cores_order_do_not_compile(tmp_path):
+    board = get_board(HELIUM_BOARDS[0])
+    ops = fused_models.vit_ops()
+    model, plan = fused_models.model_bytes(ops), fused_models.stacked_plan(ops)
+    compile_model(model, plan).write(tmp_path / "model")
+    kernels = kernel_files(board)
+    project = make_project(board, tmp_path / "model", kernels, defines=("VIT_WEIGHT_ROWS",))
+    with pytest.raises(FirmwareError, match="compiling model") as caught:
+        build(project, tmp_path / "firmware.elf")
+    assert "weights are in pairs" in caught.value.details
 
 
 @pytest.mark.parametrize("name", ["microbit", "mps2_an386"])

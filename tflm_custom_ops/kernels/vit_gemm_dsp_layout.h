@@ -5,10 +5,12 @@
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_DSP_LAYOUT_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_DSP_LAYOUT_H_
 
+#include "vit_gemm_mve_layout.h"
+
 // 1 where the assembly is compiled: an M-profile core with Thumb-2 and the DSP extension, unless
-// VIT_NO_DSP asks for the portable kernels.
+// VIT_NO_DSP asks for the portable kernels, or the core runs the Helium kernels.
 #if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__ARM_ARCH_PROFILE) && \
-    !defined(VIT_NO_DSP)
+    !defined(VIT_NO_DSP) && !VIT_USE_MVE
 #define VIT_DSP_ASM (__ARM_ARCH_PROFILE == 'M')
 #else
 #define VIT_DSP_ASM 0

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vit_linear_rows.h"
 
-#if !VIT_USE_DSP
+#if !VIT_USE_DSP && !VIT_USE_MVE
 void vit_widen_columns(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
                        VitRows out) {
   for (int32_t r = 0; r < out.rows; ++r) {
@@ -10,7 +10,7 @@ void vit_widen_columns(const int8_t* in, int32_t in_stride, int32_t features, in
     for (int32_t i = 0; i < features; ++i) to[i] = (int16_t)(from[i] - zero_point);
   }
 }
-#endif  // !VIT_USE_DSP
+#endif  // !VIT_USE_DSP && !VIT_USE_MVE
 
 void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
                     VitRows out) {
@@ -23,7 +23,7 @@ void vit_pad_rows(VitRows rows, int32_t features) {
   for (int32_t r = 0; r < rows.rows; ++r) vit_wide_row(rows, r)[vit_wide_at(features)] = 0;
 }
 
-#if !VIT_USE_DSP
+#if !VIT_USE_DSP && !VIT_USE_MVE
 void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k,
                      VitExpansion expansion, const VitStore* store) {
   (void)expansion;
@@ -55,7 +55,7 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
   }
 }
 
-#endif  // !VIT_USE_DSP
+#endif  // !VIT_USE_DSP && !VIT_USE_MVE
 
 void vit_project_down(const VitProjection* p, VitRows a, VitRows middle, VitExpansion expansion) {
   VitStore store = {0};

@@ -5,6 +5,7 @@
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_NORM_MATH_H_
 
 #include "vit_math.h"
+#include "vit_norm_mve.h"
 #include "vit_simd.h"
 #include "vit_types.h"
 
@@ -23,7 +24,10 @@ typedef struct {
 static VitNormSums vit_norm_sums_int8(const int8_t* x, int32_t d) {
   int32_t sum = 0, square_sum = 0;  // <= 640 * 2^14
   int32_t i = 0;
-#if VIT_MATH_DSP
+#if VIT_USE_MVE
+  vit_mve_sums_int8(x, d, &sum, &square_sum);
+  i = d;
+#elif VIT_MATH_DSP
   for (; i + 8 <= d; i += 8) {
     const uint32_t v = vit_load32(x + i), w = vit_load32(x + i + 4);
     const uint32_t a = vit_even_bytes(v), b = vit_odd_bytes(v), c = vit_even_bytes(w),
@@ -49,7 +53,10 @@ static VitNormSums vit_norm_sums_int16(const int16_t* x, int32_t d) {
   int32_t sum = 0;
   int64_t square_sum = 0;
   int32_t i = 0;
-#if VIT_MATH_DSP
+#if VIT_USE_MVE
+  vit_mve_sums_int16(x, d, &sum, &square_sum);
+  i = d;
+#elif VIT_MATH_DSP
   for (; i + 4 <= d; i += 4) {
     const uint32_t v = vit_load32(x + i), w = vit_load32(x + i + 2);
     sum = vit_smlad(v, VIT_ONES, sum);

@@ -4,6 +4,7 @@
 #include "vit_gemm.h"
 #include "vit_math.h"
 #include "vit_simd.h"
+#include "vit_softmax_mve.h"
 
 // The score of a key that is left out: less than any other.
 #define MASKED_SCORE (-(1 << 30))
@@ -65,6 +66,9 @@ void vit_scores(const VitHead* head, VitRows q, const int16_t* keys, uint32_t* e
 
 int32_t vit_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32_t tokens,
                          int16_t* e) {
+#if VIT_USE_MVE
+  return vit_mve_exponentials(softmax, scores, tokens, e);
+#endif
   int32_t maximum = scores[0];
   for (int32_t j = 1; j < tokens; ++j) maximum = vit_max32(maximum, scores[j]);
   const Exponent x = {softmax->table, maximum, softmax->shift, softmax->multiplier};
@@ -74,8 +78,8 @@ int32_t vit_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32
     const int32_t c = exponential(x, scores[j + 2]), d = exponential(x, scores[j + 3]);
     total += a + b + c + d;
     e[j] = (int16_t)a;
-    e[j + (VIT_MATH_DSP ? 2 : 1)] = (int16_t)b;
-    e[j + (VIT_MATH_DSP ? 1 : 2)] = (int16_t)c;
+    e[j + (VIT_TURNED_FOURS ? 2 : 1)] = (int16_t)b;
+    e[j + (VIT_TURNED_FOURS ? 1 : 2)] = (int16_t)c;
     e[j + 3] = (int16_t)d;
   }
   if (j < tokens) {
@@ -85,8 +89,8 @@ int32_t vit_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32
       total += last[i - j];
     }
     e[j] = last[0];
-    e[j + (VIT_MATH_DSP ? 2 : 1)] = last[1];
-    e[j + (VIT_MATH_DSP ? 1 : 2)] = last[2];
+    e[j + (VIT_TURNED_FOURS ? 2 : 1)] = last[1];
+    e[j + (VIT_TURNED_FOURS ? 1 : 2)] = last[2];
     e[j + 3] = last[3];
   }
   return total;
@@ -110,7 +114,7 @@ void vit_tile_exponentials(const VitHead* head, VitRows q, const int16_t* keys, 
 // `count` values is not read; the exponentials there are 0, so out may hold anything.
 static void expand(const int8_t* v, int32_t count, int16_t* out) {
   int32_t i = 0;
-#if VIT_MATH_DSP
+#if VIT_TURNED_FOURS
   for (; i + 8 <= count; i += 8) {
     const uint32_t a = vit_load32(v + i), b = vit_load32(v + i + 4);
     vit_store32(out + i, vit_even_bytes(a));
@@ -178,6 +182,12 @@ static void scale_sums(const VitHead* head, const VitContext* out, int32_t first
 void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
                  VitExpansion expansion, const VitContext* out) {
   (void)expansion;
+#if VIT_USE_MVE
+  if (!out->relative) {
+    vit_mve_context(head, e, totals, values, out);
+    return;
+  }
+#endif
   int32_t acc[2 * QUERY_BLOCK];
   int32_t multiplier[QUERY_BLOCK];
   for (int32_t first = 0; first < e.rows; first += QUERY_BLOCK) {

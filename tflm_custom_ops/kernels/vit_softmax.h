@@ -10,6 +10,9 @@
 extern "C" {
 #endif
 
+// 1 where a group of four tokens is in the order in which SXTB16 widens bytes.
+#define VIT_TURNED_FOURS (VIT_MATH_DSP && !VIT_USE_MVE)
+
 // Elements of a row of exponentials: `tokens` rounded up to whole groups of four. With the DSP
 // extension a group holds tokens (0, 2, 1, 3), the order in which SXTB16 widens bytes; the values
 // are expanded in the same order.
@@ -19,7 +22,7 @@ static inline int32_t vit_exponential_stride(int32_t tokens) { return vit_round_
 static inline int32_t vit_exponential_at(int32_t j) {
 #if VIT_USE_DSP
   return (j >> 2) * (VIT_ROW_GROUP * 4) + (j & 1) * (VIT_ROW_GROUP * 2) + (j >> 1 & 1);
-#elif VIT_MATH_DSP
+#elif VIT_TURNED_FOURS
   return (j & ~3) | (j & 1) << 1 | (j >> 1 & 1);
 #else
   return vit_wide_at(j);

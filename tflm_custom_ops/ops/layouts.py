@@ -19,8 +19,8 @@ Int8Array = NDArray[np.int8]
 class WeightLayout(enum.IntEnum):
     """Bits of a weight times the order of the weights; the values are part of the file format.
 
-    Pairs (of channels) suit SMLAD, rows suit Helium. Kernels exist for PAIRS8 only; the parsers
-    refuse the others.
+    Pairs (of channels) suit SMLAD, rows suit Helium. A file has PAIRS8; the parsers refuse the
+    others. Compiling for a core with Helium makes rows of them (`pack_rows`).
     """
 
     PAIRS8 = 0
@@ -50,6 +50,21 @@ def unpack_dual_channel(packed: NDArray[np.int16], n: int, k: int) -> Int8Array:
     weights = np.empty((packed.shape[0] * 2, packed.shape[1]), np.int8)
     weights[0::2], weights[1::2] = low, high
     return np.ascontiguousarray(weights[:n, :k])
+
+
+ROW_ALIGNMENT = 4  # bytes; Helium's loads of words
+_READ_BEHIND = 16  # bytes; a load may begin at a row's last input
+
+
+def pack_rows(weights: Int8Array) -> Int8Array:
+    """Rows for Helium: int8 ``[n, k]`` -> int8 ``[n rounded up to even][k rounded up to 4]``, flat.
+
+    Behind the last row there are 16 bytes more, which the kernels read and do not use.
+    """
+    n, k = weights.shape
+    rows = np.zeros((-(-n // 2) * 2, -(-k // ROW_ALIGNMENT) * ROW_ALIGNMENT), np.int8)
+    rows[:n, :k] = weights
+    return np.concatenate([rows.reshape(-1), np.zeros(_READ_BEHIND, np.int8)])
 
 
 def _pack(weights: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:

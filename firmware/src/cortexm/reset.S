@@ -73,7 +73,7 @@ zero:
   b zero
 zero_done:
 
-#if defined(__ARM_FP)
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
   ldr r0, =SCB_CPACR
   ldr r1, [r0]
   orr r1, r1, #(0xF << 20)

@@ -5,6 +5,7 @@
 #include "vit_norm.h"
 #include "vit_relative.h"
 #include "vit_softmax.h"
+#include "vit_softmax_mve.h"
 #include "vit_windows.h"
 
 // One run of the operator: what its steps share.
@@ -21,6 +22,9 @@ typedef struct {
 
 // Heads [begin, end).
 typedef VitRange Heads;
+
+// Whether keys are int8 rows (vit_softmax_mve.h) instead of packed in pairs.
+static int has_key_rows(const VitAttentionParams* p) { return VIT_USE_MVE && !(p->head_dim & 15); }
 
 static const void* input_row(const Run* run, int32_t token) {
   return vit_stream_row(run->x, run->p->residual.bits, token, run->p->embed_dim);
@@ -83,12 +87,13 @@ static void store_keys(const Run* run, VitRows rows, int32_t token, Heads heads)
   const VitAttentionParams* p = run->p;
   const VitExpansion expansion = kv_expansion(run);
   VitStore store = {0};
-  store.function = vit_store_key;
+  const int rows_of_bytes = has_key_rows(p);
+  store.function = rows_of_bytes ? vit_store_int8 : vit_store_key;
   store.out_stride = run->plan.dh_even;
   store.first_row = token;
   for (int32_t h = heads.begin; h < heads.end; ++h) {
     int16_t* keys = (int16_t*)(run->scratch + run->plan.key_head_bytes * (size_t)(h - heads.begin));
-    store.out = keys;
+    store.out = rows_of_bytes ? (void*)((int8_t*)keys + token * p->head_dim) : keys;
     store.first_channel = h * p->head_dim;
     vit_project_up(&p->k, rows, (VitRange){h * p->head_dim, (h + 1) * p->head_dim}, expansion,
                    &store);
@@ -150,9 +155,27 @@ static VitRows relative_sums(const Run* run, int32_t count) {
                    count};
 }
 
+// Scores of a tile of queries int8 [rows][stride], which `q` has widened, for keys as store_keys
+// stores them.
+static void key_scores(const Run* run, const VitHead* head, const int8_t* queries, int32_t stride,
+                       VitRows q, const int16_t* keys) {
+  int32_t* scores = (int32_t*)(run->scratch + run->plan.scores);
+#if VIT_USE_MVE
+  if (has_key_rows(run->p)) {
+    const VitMveQueries narrow = {queries, stride, q.rows, run->p->q.up.out_zero_point};
+    vit_mve_scores(head, narrow, (const int8_t*)keys, scores);
+    return;
+  }
+#endif
+  (void)queries;
+  (void)stride;
+  vit_scores(head, q, keys, (uint32_t*)(run->scratch + run->plan.key_expansion), scores);
+}
+
 // Scores and exponentials of queries from `token` on, each of which sees other keys. `row`: of the
 // first one in the tile.
-static void seen_exponentials(const Run* run, int32_t head, int32_t token, int32_t row, VitRows q,
+static void seen_exponentials(const Run* run, int32_t head, int32_t token, int32_t row,
+                              const int8_t* queries, int32_t query_stride, VitRows q,
                               const int16_t* keys, VitRows e, int32_t* totals) {
   const VitAttentionParams* p = run->p;
   int32_t* scores = (int32_t*)(run->scratch + run->plan.scores);
@@ -161,7 +184,7 @@ static void seen_exponentials(const Run* run, int32_t head, int32_t token, int32
   const VitHead scored = head_until(run, token + q.rows);
   VitHead tables = run->head;
   tables.tokens = vit_relative_entries(p);
-  vit_scores(&scored, q, keys, expansion, scores);
+  key_scores(run, &scored, queries, query_stride, q, keys);
   if (p->relative_distance) vit_scores(&tables, q, p->relative_keys, expansion, products);
   for (int32_t r = 0; r < q.rows; ++r) {
     const VitSeen seen = seen_by(run, head, token + r);
@@ -195,9 +218,18 @@ static VitRows tile_exponentials(const Run* run, int32_t head, int32_t token, co
                    q);
     const VitRows part = {vit_wide_row(e, row), e.stride, q.rows};
     if (p->causal || p->bias_kind || p->relative_distance || run->window.is_cut) {
-      seen_exponentials(run, head, token + row, row, q, keys, part, totals + row);
+      seen_exponentials(run, head, token + row, row, queries + row * query_stride, query_stride, q,
+                        keys, part, totals + row);
       continue;
     }
+#if VIT_USE_MVE
+    key_scores(run, &run->head, queries + row * query_stride, query_stride, q, keys);
+    for (int32_t r = 0; r < q.rows; ++r) {
+      totals[row + r] = vit_exponentials(&run->head.softmax, vit_score_row(&run->head, scores, r),
+                                         p->key_tokens, vit_wide_row(part, r));
+    }
+    continue;
+#endif
     vit_tile_exponentials(&run->head, q, keys, (uint32_t*)(run->scratch + plan->key_expansion),
                           scores, part, totals + row);
   }

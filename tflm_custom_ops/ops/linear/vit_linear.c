@@ -3,6 +3,7 @@
 #include "vit_layout.h"
 #include "vit_linear_rows.h"
 #include "vit_math.h"
+#include "vit_store_mve.h"
 
 static int32_t in_features(const VitProjection* p) {
   return p->rank ? p->down.in_features : p->up.in_features;
@@ -36,6 +37,13 @@ void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, voi
   VitStore store = {0};
   store.function = vit_store_int8;
   store.out_stride = n;
+#if VIT_USE_MVE
+  if (!p->rank && vit_mve_takes_int8(&p->up, x)) {
+    store.out = y;
+    vit_mve_linear_int8(&p->up, x, params->rows, &store);
+    return;
+  }
+#endif
   for (int32_t row = 0; row < params->rows; row += tile) {
     const VitRows inputs = {(int16_t*)scratch, vit_even(k), vit_min32(tile, params->rows - row)};
     vit_widen_rows(x + (ptrdiff_t)row * k, k, k, 0, inputs);

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operator's parameters as the C struct in the memory of a 32-bit core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tflm_custom_ops.ops.layouts import DUAL_CHANNEL, pack_rows
+from tflm_custom_ops.ops.schema import Array, Field, Part, Struct, Word64, fields_of
+from tflm_custom_ops.ops.schema.writing import stored_fields
+
+Place = Callable[[NDArray[Any]], int]
+
+
+def _size(struct: type[Struct]) -> tuple[int, int]:
+    """Bytes of a struct and its alignment."""
+    at, alignment = 0, 4
+    for field in fields_of(struct):
+        size, own = _field_size(field)
+        at = -(-at // own) * own + size
+        alignment = max(alignment, own)
+    return -(-at // alignment) * alignment, alignment
+
+
+def _field_size(field: Field) -> tuple[int, int]:
+    if isinstance(field.kind, Part):
+        return _size(field.type)
+    return (8, 8) if isinstance(field.kind, Word64) else (4, 4)
+
+
+def c_struct(value: Struct, place: Place) -> bytes:
+    """The struct's bytes; weights are in rows, for the Helium kernels.
+
+    Args:
+      place: puts an array into the core's memory and gives its address.
+    """
+    content = bytearray(_size(type(value))[0])
+    stored, at = stored_fields(value), 0
+    for field in fields_of(type(value)):
+        size, own = _field_size(field)
+        at = -(-at // own) * own
+        content[at : at + size] = _member(field, getattr(value, field.name), stored, place, size)
+        at += size
+    return bytes(content)
+
+
+def _member(
+    field: Field, content: Any, stored: dict[str, NDArray[Any]], place: Place, size: int
+) -> bytes:
+    if content is None and not isinstance(field.kind, Array):
+        return bytes(size)
+    if isinstance(field.kind, Part):
+        return c_struct(content, place)
+    if isinstance(field.kind, Array):
+        array = stored.get(field.name)
+        if array is None:
+            return bytes(size)
+        if field.kind.codec is DUAL_CHANNEL:
+            array = pack_rows(content)
+        return place(array).to_bytes(4, "little")
+    return int(content).to_bytes(size, "little", signed=True)

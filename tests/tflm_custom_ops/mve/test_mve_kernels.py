@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Helium kernels in QEMU: bits, memory, stack and counts."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from benchmarks.kernels import qemu
+from benchmarks.kernels.operators import run_operator
+from benchmarks.kernels.sweep import mismatches_of_seed, mismatches_of_sums
+from benchmarks.kernels.workloads import linear
+from firmware.emulator.qemu.process import PROGRAM
+from tests.tflm_custom_ops import arm_kernels, generators
+from tflm_custom_ops.ops import LinearOp, OpKind, Projection, run_reference
+from tflm_custom_ops.ops.layouts import pack_rows
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("arm-none-eabi-gcc") and shutil.which(PROGRAM)),
+    reason=f"arm-none-eabi-gcc or {PROGRAM} is not installed",
+)
+# `python -m benchmarks.kernels.sweep --core=cortex-m55` runs 2,000.
+COUNT = 40
+
+
+def machine_of(core: str) -> qemu.QemuKernels:
+    return qemu.QemuKernels(qemu.build(qemu.CORES[core], arm_kernels.FLAGS))
+
+
+@pytest.fixture(scope="module")
+def m55() -> qemu.QemuKernels:
+    return machine_of("cortex-m55")
+
+
+@pytest.mark.parametrize("kind", list(OpKind))
+def test_random_operators(kind: OpKind, m55: qemu.QemuKernels) -> None:
+    for seed in range(COUNT):
+        assert mismatches_of_seed(m55, kind, seed) == 0, f"seed {seed}"
+
+
+def test_largest_sums(m55: qemu.QemuKernels) -> None:
+    for seed in range(COUNT):
+        assert mismatches_of_sums(m55, seed) == 0, f"seed {seed}"
+
+
+def test_without_a_floating_point_unit() -> None:
+    machine = machine_of("cortex-m55+nofp")
+    for kind in OpKind:
+        for seed in range(5000, 5008):
+            assert mismatches_of_seed(machine, kind, seed) == 0, f"{kind} seed {seed}"
+
+
+@pytest.mark.parametrize("expanded", [2, 44, 768])
+@pytest.mark.parametrize("k", [1, 2, 15, 16, 17, 62, 191, 192, 193, 768, 771, 1550])
+def test_inputs_in_parts(k: int, expanded: int, m55: qemu.QemuKernels) -> None:
+    """Every remainder of a step, more inputs than the straight code has, and than memory holds;
+    rows as they are (k of 16, 192 and 768) and narrowed."""
+    rng = np.random.default_rng(k)
+    for n, rows in ((1, 1), (5, 3), (98, 6)):
+        op = LinearOp(
+            rows=rows,
+            token_tile=int(rng.integers(1, rows + 1)),
+            expanded_inputs=expanded,
+            projection=Projection(generators.linear(rng, n, k)),
+        )
+        x = rng.choice([-128, 127, 3], (rows, k)).astype(np.int8)
+        assert (run_operator(m55, op, x).y == run_reference(op, x)).all()
+
+
+@pytest.mark.parametrize(("k", "n", "most"), [(192, 192, 0.13), (768, 192, 0.12)])
+def test_instructions_per_product(k: int, n: int, most: float, m55: qemu.QemuKernels) -> None:
+    op, x = linear(k, n, 225)
+    run = run_operator(m55, op, x, paint=True)
+    assert run.call.instructions <= most * 225 * k * n
+    assert run.call.stack_bytes < 3072
+    assert (run.y == run_reference(op, x)).all()
+
+
+def test_rows_are_padded() -> None:
+    weights = np.arange(-15, 15, dtype=np.int8).reshape(3, 10)
+    packed = pack_rows(weights)
+    assert packed.size == 4 * 12 + 16
+    np.testing.assert_array_equal(packed[:48].reshape(4, 12)[:3, :10], weights)
+    assert packed.sum() == weights.sum()

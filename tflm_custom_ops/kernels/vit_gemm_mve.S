@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// int8 matrix product for Helium: 4 rows x 2 channels, 6 loads and 8 VMLADAVA for 128 products.
+//
+// VMLADAVA accumulates into even registers, of which there are eight with LR; the odd ones point to
+// rows and weights. No register is left to count with, so that the inputs are straight code, which
+// is entered where the last of them begin. The stack pointer is where the sums go: PUSH stores a
+// tile, [channel 0, 1][row 0..3], from the last two channels to the first.
+//
+//   s26 stack pointer after the prologue     s28 weights of the first two channels
+//   s27 bytes from two channels to the next  s29 where a tile begins
+
+#include "vit_gemm_mve_layout.h"
+
+#if VIT_USE_MVE
+  .syntax unified
+  .thumb
+
+  .macro function name
+  .section .text.\name, "ax", %progbits
+  .balign 4
+  .global \name
+  .type \name, %function
+  .thumb_func
+\name:
+  .endm
+
+// One step of 16 inputs, `o` bytes from the pointers.
+  .macro step op, o
+  vldrw.u32 q0, [r1, #\o]
+  vldrw.u32 q4, [r9, #\o]
+  \op r0, q0, q4
+  vldrw.u32 q5, [r11, #\o]
+  \op r8, q0, q5
+  vldrw.u32 q1, [r3, #\o]
+  \op r2, q1, q4
+  vldrw.u32 q2, [r5, #\o]
+  \op r10, q1, q5
+  vldrw.u32 q3, [r7, #\o]
+  \op r4, q2, q4
+  \op r12, q2, q5
+  \op r6, q3, q4
+  \op lr, q3, q5
+  .endm
+  .equ STEP_BYTES, 14 * 4
+  .equ BEGIN_BYTES, STEP_BYTES + 4
+// Offsets of steps reach 508 bytes either way: the pointers are in the middle of the code's inputs.
+  .equ MIDDLE, VIT_MVE_STEPS / 2
+  .equ COMMON_STEPS, 12
+
+  function vit_mve_gemm
+  push {r4-r11, lr}
+  vpush {d8-d15}
+  sub sp, sp, #12
+  str r0, [sp]
+  mov r4, sp
+  vmov s26, r4
+  ldr r2, [r0, #VIT_MVE_GEMM_STEPS]
+  lsl r8, r2, #4
+  sub r8, r8, #(MIDDLE * 16)
+  ldrd r1, r3, [r0, #0]
+  ldrd r5, r7, [r0, #8]
+  ldrd r9, r4, [r0, #VIT_MVE_GEMM_LAST]
+  ldr r10, [r0, #VIT_MVE_GEMM_STRIDE]
+  add r1, r1, r8
+  add r3, r3, r8
+  add r5, r5, r8
+  add r7, r7, r8
+  add r9, r9, r8
+  add r4, r4, r8
+  vmov s28, r4
+  add r11, r9, r10
+  lsl r10, r10, #1
+  vmov s27, r10
+  cmp r2, #COMMON_STEPS
+  it eq
+  cmpeq r10, #(2 * 16 * COMMON_STEPS)
+  beq common
+  sub r2, r2, #1
+  movs r6, #BEGIN_BYTES
+  mul r2, r2, r6
+  adr r6, begins
+  add r2, r2, r6
+  orr r2, r2, #1
+  vmov s29, r2
+  bx r2
+
+// The first step of a tile, of 1 .. VIT_MVE_STEPS steps; the others follow in `steps`.
+  .balign 4
+begins:
+  .set n, 1
+  .rept VIT_MVE_STEPS
+  step vmladav.s8, ((VIT_MVE_STEPS - n - MIDDLE) * 16)
+  b.w steps + (VIT_MVE_STEPS + 1 - n) * STEP_BYTES
+  .set n, n + 1
+  .endr
+steps:
+  .set n, 0
+  .rept VIT_MVE_STEPS
+  step vmladava.s8, ((n - MIDDLE) * 16)
+  .set n, n + 1
+  .endr
+  push {r0, r2, r4, r6, r8, r10, r12, lr}
+  vmov r0, r2, s28, s29
+  cmp r9, r0
+  beq taken
+  vmov r0, s27
+  sub r9, r9, r0
+  sub r11, r11, r0
+  bx r2
+taken:
+  vmov r4, s26
+  ldr r2, [r4]
+  mov r0, sp
+  ldrd r1, r2, [r2, #VIT_MVE_GEMM_CONTEXT]
+  blx r2
+  mov sp, r4
+  add sp, sp, #12
+  vpop {d8-d15}
+  pop {r4-r11, pc}
+
+// The commonest layer, of 192 inputs: a loop of its own, 3 instructions in 177 less.
+  .balign 4
+common:
+  .set n, VIT_MVE_STEPS - COMMON_STEPS - MIDDLE
+  step vmladav.s8, (n * 16)
+  .rept COMMON_STEPS - 1
+  .set n, n + 1
+  step vmladava.s8, (n * 16)
+  .endr
+  push {r0, r2, r4, r6, r8, r10, r12, lr}
+  vmov r0, s28
+  cmp r9, r0
+  sub r9, r9, #(2 * 16 * COMMON_STEPS)
+  sub r11, r11, #(2 * 16 * COMMON_STEPS)
+  bne common
+  b taken
+  .size vit_mve_gemm, . - vit_mve_gemm
+
+// VRMULH is the rounded high half of the product: vit_mulh.
+  function vit_mve_requant
+  push {r4-r10, lr}
+  vpush {d8-d15}
+  ldrd r2, r3, [r1, #VIT_MVE_REQUANT_LOW]
+  vdup.32 q6, r2
+  vdup.32 q7, r3
+  ldr lr, [r1, #VIT_MVE_REQUANT_QUADS]
+  ldrd r4, r5, [r1, #VIT_MVE_REQUANT_OUT]
+  ldrd r6, r7, [r1, #(VIT_MVE_REQUANT_OUT + 8)]
+  ldrd r8, r9, [r1, #VIT_MVE_REQUANT_SHIFT]
+  ldrd r1, r2, [r1, #0]
+  dls lr, lr
+2:
+  vld40.32 {q0, q1, q2, q3}, [r0]
+  vld41.32 {q0, q1, q2, q3}, [r0]
+  vld42.32 {q0, q1, q2, q3}, [r0]
+  vld43.32 {q0, q1, q2, q3}, [r0]!
+  vldrw.u32 q4, [r1], #16
+  vldrw.u32 q5, [r2], #16
+  .irp q, q0, q1, q2, q3
+  vadd.i32 \q, \q, q4
+  .endr
+  .irp q, q0, q1, q2, q3
+  vshl.s32 \q, r8
+  .endr
+  .irp q, q0, q1, q2, q3
+  vrmulh.s32 \q, \q, q5
+  .endr
+  .irp q, q0, q1, q2, q3
+  vadd.i32 \q, \q, r9
+  .endr
+  .irp q, q0, q1, q2, q3
+  vmax.s32 \q, \q, q6
+  .endr
+  .irp q, q0, q1, q2, q3
+  vmin.s32 \q, \q, q7
+  .endr
+  vstrb.32 q0, [r4], #4
+  vstrb.32 q1, [r5], #4
+  vstrb.32 q2, [r6], #4
+  vstrb.32 q3, [r7], #4
+  le lr, 2b
+  vpop {d8-d15}
+  pop {r4-r10, pc}
+  .size vit_mve_requant, . - vit_mve_requant
+
+#endif  // VIT_USE_MVE
