@@ -32,13 +32,14 @@ from benchmarks.accuracy_record import (
     table,
     write_json,
 )
-from converter.evaluate.metrics import classification, predictions, wilson_interval
 from converter.quantize.calibration import METHODS, RangeChoice
 from converter.quantize.ptq import Floats, quantize
 from keras_models.arch import ArchConfig
-from keras_models.datasets import DATASETS, Dataset, load_dataset
+from keras_models.datasets import Dataset, load_dataset
 from keras_models.datasets.core import Split
 from keras_models.load import resolve_arch, resolve_model
+from keras_models.tasks import CLASSIFICATION
+from keras_models.tasks.accuracy import classification, predictions, wilson_interval
 from keras_models.trained_data import chosen_dataset
 from tflm_vit import flags
 from tflm_vit.files import expect_writable
@@ -47,7 +48,9 @@ from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("accuracy_cifar", __doc__)
 _NETWORK = flags.network(FLAGS, default="vit_micro_32")
-_DATASET = flags.dataset(FLAGS, DATASETS, "Data set; without it what --network was trained on.")
+_DATASET = flags.dataset(
+    FLAGS, CLASSIFICATION.datasets, "Data set; without it what --network was trained on."
+)
 _DATA_DIR = flags.data_dir(FLAGS)
 _COUNT = flags.count(FLAGS, "Number of test images, drawn with --seed; 0: all.")
 _SEED = flags.seed(FLAGS, "Of calibration images and of fine-tuning.")

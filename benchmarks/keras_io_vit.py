@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy_record import Recorded, fused, paired_loss, recorded, write_json
 from boards import get_board
-from converter.evaluate.metrics import sqnr_db, wilson_interval
+from converter.evaluate.metrics import sqnr_db
 from converter.runtimes import open_runtime
 from converter.tflite import parse
 from firmware.export import export_project
@@ -31,6 +31,7 @@ from firmware.formats import PROJECT_NAMES
 from firmware.model import project_from_model
 from firmware.runtime import EmulatedRuntime
 from keras_models.datasets import load_dataset
+from keras_models.tasks.accuracy import wilson_interval
 from tflm_vit import flags
 from tflm_vit.files import expect_writable
 from tflm_vit.run import run

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
-from keras_models.datasets import DATASETS
+from keras_models.tasks import CLASSIFICATION
 from keras_models.training.distillation import Objective
 from nas import command as shared
 from nas.cost.sampler import Sampler
@@ -39,7 +39,7 @@ from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("search_ranking", __doc__)
 shared.supernet(FLAGS)
-flags.dataset(FLAGS, DATASETS, "Data set of the supernet's training.", "digits")
+flags.dataset(FLAGS, CLASSIFICATION.datasets, "Data set of the supernet's training.", "digits")
 flags.data_dir(FLAGS)
 flags.samples(FLAGS, 12, "Random networks to train.", 3)
 flags.out(FLAGS, "File for the figures.")

@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
-from keras_models.datasets import DATASETS
+from keras_models.tasks import CLASSIFICATION
 from nas import command as shared
 from nas.supernet.files import WEIGHTS_FILE
 from tflm_vit import flags
@@ -36,7 +36,7 @@ from tflm_vit.run import run, typed_command
 FLAGS = flags.FlagSet("search_workers", __doc__)
 shared.supernet(FLAGS, "Without it one of the digits is trained.", False)
 flags.epochs(FLAGS, "Of that training; without it 60.")
-flags.dataset(FLAGS, DATASETS, "Data set of the supernet's training.", "digits")
+flags.dataset(FLAGS, CLASSIFICATION.datasets, "Data set of the supernet's training.", "digits")
 flags.data_dir(FLAGS)
 FLAGS.string("work", "", "Folder for the searches.", required=True)
 FLAGS.words("seeds", ["0", "1", "2", "3", "4"], "Seeds of the searches.")

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converter.contract import Contract, Stated, chosen, input_range, quantized, stated_by
+from converter.contract import (
+    Contract,
+    Stated,
+    chosen,
+    input_range,
+    output_shape,
+    quantized,
+    stated_by,
+)
 from converter.tflite import parse, read_model
 from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
@@ -73,8 +81,10 @@ class InputSteps:
         scale, zero_point = model.input_scale, model.input_zero_point
         got = input_range(scale, zero_point, -128, 127)
         with naming(file) if file else contextlib.nullcontext():
-            stated = stated_by(parse(read_model(file))) if file else Stated()
-            contract = chosen(given, stated, got, model.image_channels, model.classes)
+            parsed = parse(read_model(file)) if file else None
+            stated = stated_by(parsed) if parsed else Stated()
+            shape = output_shape(parsed) if parsed else (model.classes,)
+            contract = chosen(given, stated, got, model.image_channels, shape)
         return cls(contract, scale, zero_point)
 
     def steps(self, pixels: NDArray[np.uint8] | NDArray[np.int8]) -> NDArray[np.int8]:

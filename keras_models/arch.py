@@ -24,6 +24,7 @@ from keras_models.parts import (
     StemLayer,
     TransformerBlock,
     check_choice,
+    check_dense,
     check_int,
     check_ranks,
     check_ratio,
@@ -36,6 +37,7 @@ from keras_models.parts import (
     linear_macs,
     linear_params,
     load_json,
+    output_shape,
     parse_item,
     parse_stem,
     stem_macs,
@@ -75,6 +77,8 @@ class ArchConfig:
       norm_epsilon: added to the variance.
       relative_position: largest distance in rows or columns that AutoFormer's and MCUFormer's
         tables of relative keys and values tell apart (14 as published); 0 for none.
+      dense: the output is a picture, of which each token makes dense x dense pixels of num_classes
+        values (`keras_models.dense`); 0 for a classifier.
     """
 
     name: str = "vit"
@@ -95,6 +99,7 @@ class ArchConfig:
     norm: str = "clean"
     norm_epsilon: float = 1e-6
     relative_position: int = later(0)
+    dense: int = later(0)
 
     def __post_init__(self) -> None:
         self._check_scalars()
@@ -112,6 +117,7 @@ class ArchConfig:
         check_int("head_dim", self.head_dim, 1, 1024)
         check_choice("pool", self.pool, (*POOLS, PATCHES))
         check_relative("relative_position", self.relative_position, self.attention)
+        check_dense(self.dense, self.pool)
 
     def _check_patches(self) -> None:
         side = check_stem(self.stem, self.image_size)
@@ -176,6 +182,16 @@ class ArchConfig:
         """Whether a class token comes before the patches."""
         return self.pool != "mean"
 
+    @property
+    def head_outputs(self) -> int:
+        """Outputs of the last linear layer, of each token where the output is a picture."""
+        return self.num_classes * max(1, self.dense**2)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(classes,), or (side, side, classes) of a picture."""
+        return output_shape(self.num_classes, self.grid, self.dense)
+
     def inner_dim(self, block: int) -> int:
         """Width of q, of k and of v in a block."""
         return self.heads[block] * self.head_dim
@@ -220,7 +236,7 @@ class ArchConfig:
         position = self.tokens * dim + (dim if self.class_token else 0)
         packed = self.attention == "packed"
         blocks = sum(self.block(b).params(packed) for b in range(self.depth))
-        head = 2 * dim + linear_params(dim, self.num_classes, 0)
+        head = 2 * dim + linear_params(dim, self.head_outputs, 0)
         return self.stem_params + patch + position + blocks + head
 
     @property
@@ -236,7 +252,8 @@ class ArchConfig:
         """Multiply-accumulates of one inference; norms, softmax and adds are not counted."""
         patch = self.grid**2 * self.patch_size**2 * self.patch_input_channels * self.embed_dim
         blocks = sum(self.block_macs(b) for b in range(self.depth))
-        return self.stem_macs + patch + blocks + self.embed_dim * self.num_classes
+        head = self.embed_dim * self.head_outputs * (self.tokens if self.dense else 1)
+        return self.stem_macs + patch + blocks + head
 
     # ---- construction and JSON -----------------------------------------------------------------
 

@@ -56,6 +56,37 @@ def shift_mask(side: int, window: int, shift: int) -> NDArray[np.float32]:
 # ---- layers --------------------------------------------------------------------------------------
 
 
+def pixel_shuffle(keras_module: Any, ops: Any, register: Any) -> Any:
+    @register
+    class PixelShuffle(keras_module.layers.Layer):  # type: ignore[misc]
+        """Tokens or pixels of a grid, each with pixels x pixels x classes values -> the picture.
+
+        (batch, side * side, n) or (batch, side, side, n) -> (batch, *shape): each token's values
+        are its part of the picture, row after row.
+        """
+
+        def __init__(self, shape: tuple[int, int, int], pixels: int, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.shape = tuple(shape)
+            self.pixels = pixels
+
+        def call(self, x: Any) -> Any:
+            height, width, classes = self.shape
+            side, pixels = width // self.pixels, self.pixels
+            # A row of tokens at a time, so that four dimensions are enough.
+            x = ops.reshape(x, (-1, side, pixels, pixels * classes))
+            x = ops.transpose(x, (0, 2, 1, 3))
+            return ops.reshape(x, (-1, height, width, classes))
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return (input_shape[0], *self.shape)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "shape": self.shape, "pixels": self.pixels}
+
+    return PixelShuffle
+
+
 def windows(keras_module: Any, ops: Any, register: Any) -> Any:
     @register
     class Windows(keras_module.layers.Layer):  # type: ignore[misc]

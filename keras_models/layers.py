@@ -12,7 +12,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from keras_models.grid_layers import grid_dot_product, windows
+from keras_models.grid_layers import grid_dot_product, pixel_shuffle, windows
 
 PACKAGE = "keras_models"
 QUICK_GELU_SLOPE = 1.702  # MCUFormer eq. 7: GELU(x) ~ x * sigmoid(1.702 x)
@@ -31,6 +31,7 @@ class Layers:
     PatchMerge: Any
     Windows: Any
     GridDotProduct: Any
+    PixelShuffle: Any
 
 
 def is_keras_3(keras_module: Any) -> bool:
@@ -150,6 +151,7 @@ def layers_for(keras_module: Any) -> Layers:
         GridDotProduct=grid_dot_product(
             scaled_dot_product, keras_module, ops, _register(keras_module)
         ),
+        PixelShuffle=pixel_shuffle(keras_module, ops, _register(keras_module)),
     )
 
 

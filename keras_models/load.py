@@ -25,6 +25,7 @@ from keras_models.published_presets import PUBLISHED_PRESETS
 from keras_models.resnet import TEACHERS, ResNetConfig, build_resnet, is_resnet_json
 from keras_models.staged import Architecture, StagedConfig, is_staged_json
 from keras_models.staged_presets import STAGED_PRESETS
+from keras_models.task_presets import TASK_PRESETS
 from keras_models.training.checkpoint import CHECKPOINT_FILE
 from keras_models.vit import build_vit, random_weights
 from tflm_vit.files import FileError, read_text, reading
@@ -40,8 +41,14 @@ class ModelNotFoundError(ValueError):
 
 
 Network = Architecture | ResNetConfig
-_NAMED: dict[str, Network] = {**PRESETS, **STAGED_PRESETS, **PUBLISHED_PRESETS, **TEACHERS}
-_DEPLOYED = (*PRESETS, *STAGED_PRESETS, *PUBLISHED_PRESETS)
+_NAMED: dict[str, Network] = {
+    **PRESETS,
+    **STAGED_PRESETS,
+    **PUBLISHED_PRESETS,
+    **TASK_PRESETS,
+    **TEACHERS,
+}
+_DEPLOYED = tuple(name for name in _NAMED if name not in TEACHERS)
 
 
 def resolve_network(preset_or_path: str) -> Network:

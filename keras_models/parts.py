@@ -302,6 +302,18 @@ def load_json(path: str | os.PathLike[str], parse: Callable[[str], Config]) -> C
         raise ArchError(f"{os.fspath(path)}: {error}") from error
 
 
+def check_dense(dense: object, pool: str = "mean") -> None:
+    """Raises `ArchError` unless a head can make dense x dense pixels of each token."""
+    check_int("dense", dense, 0, 64)
+    if dense and pool != "mean":
+        fail("pool", pool, f'"mean" with dense {dense}: each token is a part of the picture')
+
+
+def output_shape(classes: int, side: int, dense: int) -> tuple[int, ...]:
+    """Of an output of `classes` values, or of a picture of side * dense pixels a side of them."""
+    return (side * dense, side * dense, classes) if dense else (classes,)
+
+
 def later(default: Any) -> Any:
     """A field that was added to a dataclass whose files and checkpoints exist."""
     return dataclasses.field(default=default, metadata={LATER: True})

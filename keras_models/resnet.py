@@ -64,6 +64,11 @@ class ResNetConfig:
                 f"ResNetConfig.{field}: got {value!r}, expected an integer from {low} to {high}"
             )
 
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(classes,): it makes no pictures."""
+        return (self.num_classes,)
+
     def convolutions(self) -> tuple[tuple[int, int, int, int], ...]:
         """(kernel, inputs, outputs, side of the output) of each, in order of execution."""
         found = [(3, self.channels, self.widths[0], self.image_size)]

@@ -20,12 +20,15 @@ from keras_models.parts import (
     StemLayer,
     TransformerBlock,
     check_choice,
+    check_dense,
     check_scalars,
     check_stem,
     fail,
     known_fields,
+    later,
     linear_params,
     load_json,
+    output_shape,
     parse_item,
     parse_stem,
     stem_macs,
@@ -55,6 +58,7 @@ class StagedConfig:
       stages: `ConvStage`s, then `AttentionStage`s; either may be missing. The mean is taken over
         the last one's tokens, normed, or pixels.
       activation, attention, norm, norm_epsilon: of transformer blocks, as in `ArchConfig`.
+      dense: as in `ArchConfig`, of the last grid's tokens or pixels.
     """
 
     name: str = "staged"
@@ -67,10 +71,12 @@ class StagedConfig:
     attention: str = "packed"
     norm: str = "clean"
     norm_epsilon: float = 1e-6
+    dense: int = later(0)
 
     def __post_init__(self) -> None:
         check_scalars(self)
         check_stem(self.stem, self.image_size)
+        check_dense(self.dense)
         self._check_stages()
 
     # ---- validation ----------------------------------------------------------------------------
@@ -134,12 +140,22 @@ class StagedConfig:
         return self.stages[-1].of_tokens
 
     @property
+    def head_outputs(self) -> int:
+        """Outputs of the last linear layer, of each token where the output is a picture."""
+        return self.num_classes * max(1, self.dense**2)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(classes,), or (side, side, classes) of a picture."""
+        return output_shape(self.num_classes, self.sources[-1].side, self.dense)
+
+    @property
     def params(self) -> int:
         """Trainable parameters of the whole network."""
         width, packed = self.sources[-1].width, self.attention == "packed"
         stages = sum(stage.params(source, packed) for stage, source in self.walk())
         norm = 2 * width if self.ends_in_tokens else 0
-        head = linear_params(width, self.num_classes, 0)
+        head = linear_params(width, self.head_outputs, 0)
         return stem_params(self.stem, self.channels) + stages + norm + head
 
     @property
@@ -148,7 +164,9 @@ class StagedConfig:
         packed = self.attention == "packed"
         stages = sum(stage.macs(source, packed) for stage, source in self.walk())
         stem = stem_macs(self.stem, self.channels, self.image_size)
-        return stem + stages + self.sources[-1].width * self.num_classes
+        last = self.sources[-1]
+        head = last.width * self.head_outputs * (last.side**2 if self.dense else 1)
+        return stem + stages + head
 
     # ---- construction and JSON -----------------------------------------------------------------
 
@@ -166,7 +184,7 @@ class StagedConfig:
     def tree(self) -> dict[str, Any]:
         """Its attributes as plain data, without those that were added later and are not used, so
         that checkpoints are what they were."""
-        tree = dataclasses.asdict(self)
+        tree = without_unused(dataclasses.asdict(self), type(self))
         stages = zip(self.stages, tree["stages"], strict=True)
         return {**tree, "stages": tuple(without_unused(f, type(s)) for s, f in stages)}
 

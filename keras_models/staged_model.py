@@ -33,14 +33,19 @@ def normalized_convolutions(arch: StagedConfig) -> tuple[str, ...]:
 
 
 def stages(build: NetworkBuilder, x: Any, arch: StagedConfig) -> Any:
-    """From the stem's map (batch, side, side, channels) to (batch, width), the mean of the last."""
+    """From the stem's map (batch, side, side, channels) to (batch, width), the mean of the last, or
+    for a dense head to all of the last, (batch, tokens, width) or (batch, side, side, width)."""
     first = 0  # of the stage, among all blocks
     for i, (stage, source) in enumerate(arch.walk()):
         x = _STAGES[stage.blocks](build, x, stage, source, f"stage{i}", first)
         first += stage.depth
+    if arch.ends_in_tokens:
+        x = build.layer_norm("norm")(x)
+    if arch.dense:
+        return x
     if not arch.ends_in_tokens:
         return build.kit.keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    return build.kit.TokenPool("mean", name="pool")(build.layer_norm("norm")(x))
+    return build.kit.TokenPool("mean", name="pool")(x)
 
 
 # ---- convolutions --------------------------------------------------------------------------------

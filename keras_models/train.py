@@ -19,6 +19,15 @@ from typing import Any
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
 from keras_models.load import resolve_network, trained_network
+from keras_models.tasks import (
+    CLASSIFICATION,
+    TASKS,
+    Scores,
+    Task,
+    TaskError,
+    task_named,
+    task_of_data,
+)
 from keras_models.trained_data import recorded_classes
 from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -26,7 +35,13 @@ from keras_models.training.checkpoint import (
     Progress,
 )
 from keras_models.training.finish import SETUP, finished_report, write_trained
-from keras_models.training.fit import TrainJob, expect_same_network, expect_teacher, fit
+from keras_models.training.fit import (
+    TrainJob,
+    expect_same_network,
+    expect_task,
+    expect_teacher,
+    fit,
+)
 from keras_models.training.precision import PRECISIONS, expect_precision
 from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, recipe_for
 from keras_models.training.setup import check_setup, setup_digest, versions
@@ -36,7 +51,8 @@ from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("train", __doc__)
 flags.network(FLAGS, required=True)
-flags.dataset(FLAGS, DATASETS, "Data set.", "digits")
+FLAGS.enum("task", "", tuple(TASKS), "What for; without it what --dataset is for.")
+flags.dataset(FLAGS, DATASETS, "Data set; without it the first one of the task.")
 flags.data_dir(FLAGS)
 flags.out(FLAGS, "Folder for the trained network.")
 flags.seed(FLAGS, "Of weights, shuffling and augmentation.")
@@ -73,6 +89,18 @@ def _check_out(job: TrainJob, data: Dataset, resume: bool, overwrite: bool) -> N
     check_setup(path, job.setup(data))
 
 
+def measured(model: Any, data: Dataset, split: str, task: Task) -> Scores:
+    """Figures of a network on a whole split."""
+    import keras
+    import numpy as np
+
+    outputs, targets = [], []
+    for images, wanted in data.split(split).batches(256):
+        outputs.append(keras.ops.convert_to_numpy(model(images, training=False)))
+        targets.append(wanted)
+    return task.scores(np.concatenate(outputs), np.concatenate(targets))
+
+
 def accuracy(model: Any, data: Dataset, split: str) -> float:
     """Top-1 accuracy 0..1 on a whole split."""
     import keras
@@ -90,6 +118,8 @@ def _report(
 ) -> dict[str, Any]:
     import keras
 
+    task = job.task
+    found = {split: measured(model, data, split, task) for split in ("validation", "test")}
     return {
         "command": command,
         "seed": job.seed,
@@ -99,6 +129,7 @@ def _report(
         "arch": job.arch.name,
         "params": job.arch.params,
         "macs": job.arch.macs,
+        **job.named_task(),
         "dataset": job.dataset,
         RECORD: dataclasses.asdict(identity_of(data)),
         "images": {s.name: len(s) for s in (data.train, data.validation, data.test)},
@@ -107,8 +138,8 @@ def _report(
         SETUP: setup_digest(job.setup(data)),
         "epochs": progress.epochs_done,
         "seconds": round(progress.seconds, 1),
-        "validation_accuracy": accuracy(model, data, "validation"),
-        "test_accuracy": accuracy(model, data, "test"),
+        **{f"{split}_{task.figure}": scores.figure for split, scores in found.items()},
+        **({} if task is CLASSIFICATION else {s: scores.tree() for s, scores in found.items()}),
         "history": progress.history,
     }
 
@@ -146,21 +177,35 @@ def _recipe(name: str) -> Recipe:
     return recipe_for(name, **changes)
 
 
+def _task() -> tuple[Task, str]:
+    """The task, and the name of its data set."""
+    named = FLAGS.dataset or ""
+    if FLAGS.task:
+        task = task_named(FLAGS.task)
+    else:
+        task = task_of_data(named) if named else CLASSIFICATION
+    if named and named not in task.datasets:
+        raise TaskError(
+            f"--dataset={named} is not for --task={task.name}, expected one of "
+            f"{', '.join(task.datasets)}"
+        )
+    return task, named or task.datasets[0]
+
+
 def _job() -> tuple[TrainJob, Dataset]:
     _expect_share()
+    task, dataset = _task()
     arch = resolve_network(FLAGS.network)
     recipe = _recipe(arch.name)
     expect_precision(FLAGS.precision)
-    data = load_dataset(
-        FLAGS.dataset, FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels
-    )
+    data = load_dataset(dataset, FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels)
     if data.num_classes != arch.num_classes:
         arch = arch.replace(num_classes=data.num_classes)
-        print(f"classifier set to the {data.num_classes} classes of {FLAGS.dataset}")
+        print(f"classifier set to the {data.num_classes} classes of {dataset}")
     job = TrainJob(
         arch=arch,
         recipe=recipe,
-        dataset=FLAGS.dataset,
+        dataset=dataset,
         data_dir=FLAGS.data_dir,
         seed=FLAGS.seed,
         out=FLAGS.out,
@@ -171,7 +216,9 @@ def _job() -> tuple[TrainJob, Dataset]:
         teacher=FLAGS.teacher,
         distill=FLAGS.distill,
         temperature=FLAGS.temperature,
+        task=task,
     )
+    expect_task(job)
     if job.teacher:
         expect_teacher(job, data, trained_network(job.teacher))
         names = recorded_classes(job.teacher)
@@ -184,6 +231,14 @@ def _job() -> tuple[TrainJob, Dataset]:
     return job, data
 
 
+def _figures(report: dict[str, Any]) -> list[tuple[str, str]]:
+    task = task_named(report.get("task", CLASSIFICATION.name))
+    rows = [(split, report[f"{split}_{task.figure}"]) for split in ("validation", "test")]
+    if task is CLASSIFICATION:
+        return [(f"{split} accuracy", f"{100 * value:.2f} %") for split, value in rows]
+    return [(f"{split} {task.figure}", f"{value:.4f}") for split, value in rows]
+
+
 def _table(report: dict[str, Any], out: str) -> str:
     rows = (
         ("network", f"{report['arch']}, {report['params']:,} parameters, {report['macs']:,} MACs"),
@@ -192,8 +247,7 @@ def _table(report: dict[str, Any], out: str) -> str:
             "trained",
             f"{report['epochs']} epochs in {report['seconds']:.0f} s ({report['backend']})",
         ),
-        ("validation accuracy", f"{100 * report['validation_accuracy']:.2f} %"),
-        ("test accuracy", f"{100 * report['test_accuracy']:.2f} %"),
+        *_figures(report),
         ("written to", out),
     )
     return "\n".join(f"{name:<20} {value}" for name, value in rows)

@@ -12,6 +12,7 @@ import os
 from keras_models.datasets import DATASETS, DatasetError
 from keras_models.datasets.identity import Identity, recorded_in
 from keras_models.load import TRAIN_FILE, expect_trained_directory, trained_directory
+from keras_models.tasks import CLASSIFICATION, Task, task_named
 from tflm_vit.files import FileError, parse_json, read_text
 
 CHOICES = f"--dataset={'|'.join(DATASETS)}"
@@ -67,6 +68,26 @@ def recorded_identity(model: str) -> Identity | None:
         return recorded_in(parse_json(read_text(os.path.join(directory, TRAIN_FILE))))
     except (OSError, ValueError):
         return None  # nothing that could be compared; who needs the record reports it
+
+
+def recorded_task(model: str) -> Task | None:
+    """What a network's weights were trained for; None where that is not known.
+
+    Args:
+      model: preset name, architecture JSON file or trained directory.
+
+    Raises:
+      TaskError: a task that does not exist.
+    """
+    directory = trained_directory(model)
+    if directory is None:
+        return None
+    try:
+        tree = parse_json(read_text(os.path.join(directory, TRAIN_FILE)))
+    except (OSError, ValueError):
+        return None  # who needs the record reports it
+    name = tree.get("task", CLASSIFICATION.name) if isinstance(tree, dict) else None
+    return None if name is None else task_named(str(name))
 
 
 def recorded_classes(model: str) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 """Builds the Keras model of an architecture, for Keras 3 or tf_keras, and fills it with weights.
 
 The model maps images (batch, size, size, channels), float32 in [-1, 1], to logits
-(batch, num_classes). Structure: ViT with pre-norm blocks (Dosovitskiy et al., ICLR 2021), as in
-MCUFormer; attention width is heads * head_dim whatever the token's width.
+(batch, num_classes), or to pictures of a dense head. Structure: ViT with pre-norm blocks
+(Dosovitskiy et al., ICLR 2021), as in MCUFormer; attention width is heads * head_dim whatever the
+token's width.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def build_vit(
       drop_path: rate at the last block; it rises linearly from 0 at the first. Training only.
 
     Returns:
-      A functional model (batch, size, size, channels) -> (batch, num_classes).
+      A functional model (batch, size, size, channels) -> (batch, *arch.output_shape).
     """
     if keras_module is None:
         import keras as keras_module  # type: ignore[no-redef]
@@ -53,8 +54,12 @@ def build_vit(
     )
     x = stem(build, image, arch.stem)
     x = _one_stage(build, x, arch) if isinstance(arch, ArchConfig) else stages(build, x, arch)
-    logits = keras.layers.Dense(arch.num_classes, name="head", **_head_type(keras))(x)
-    return keras.Model(image, logits, name=arch.name)
+    exact = _head_type(keras)
+    outputs = keras.layers.Dense(arch.head_outputs, name="head", **exact)(x)
+    if arch.dense:
+        shuffle = build.kit.PixelShuffle
+        outputs = shuffle(arch.output_shape, arch.dense, name="picture", **exact)(outputs)
+    return keras.Model(image, outputs, name=arch.name)
 
 
 def _one_stage(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
@@ -62,7 +67,7 @@ def _one_stage(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
     for index in range(arch.depth):
         x = transformer_block(build, x, arch.block(index), index)
     x = build.layer_norm("norm")(x)
-    return build.kit.TokenPool(arch.pool, name="pool")(x)
+    return x if arch.dense else build.kit.TokenPool(arch.pool, name="pool")(x)
 
 
 def _head_type(keras: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from boards import BOARD_HELP, get_board
 from converter.code_size import ModelCall
-from keras_models.datasets import DATASETS
+from keras_models.tasks import CLASSIFICATION
 from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Firmware, Target
@@ -100,7 +100,7 @@ def space(to: FlagSet) -> None:
 
 def search_data_flags(to: FlagSet) -> None:
     """Data set, its folder, and how it is split for a search."""
-    flags.dataset(to, DATASETS, "Data set of the supernet's training.", "digits")
+    flags.dataset(to, CLASSIFICATION.datasets, "Data set of the supernet's training.", "digits")
     flags.data_dir(to)
     flags.allow_other_data(to)
     to.number("search_fraction", SEARCH_FRACTION, "Share of training images for the search.", 0, 1)

@@ -3,6 +3,7 @@
 (docs/contract.md)."""
 
 from converter.contract.choice import ContractFlags, chosen, contract_of, rewritten
+from converter.contract.classifier import output_shape
 from converter.contract.contract import Contract, ContractError, input_range, quantized
 from converter.contract.metadata_reading import Stated, stated_by
 from converter.contract.metadata_writing import with_contract
@@ -15,6 +16,7 @@ __all__ = [
     "chosen",
     "contract_of",
     "input_range",
+    "output_shape",
     "quantized",
     "rewritten",
     "stated_by",

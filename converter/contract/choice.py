@@ -86,7 +86,7 @@ def read_labels(path: str) -> tuple[str, ...]:
 
 
 def chosen(
-    given: Stated, stated: Stated, got: tuple[float, float], channels: int, classes: int
+    given: Stated, stated: Stated, got: tuple[float, float], channels: int, output: tuple[int, ...]
 ) -> Contract:
     """The contract of a network.
 
@@ -94,7 +94,8 @@ def chosen(
       given: by flags.
       stated: by the file.
       got: the least and the greatest real value that the input can hold.
-      channels, classes: of the network.
+      channels: of the network's image.
+      output: shape of its output, of one image.
 
     Raises:
       ContractError: nobody says how bytes become the input and its range is another than this
@@ -110,8 +111,9 @@ def chosen(
         given.color_order or stated.color_order or Contract.color_order,
         given.class_names or stated.class_names,
         stated.trained_on,
+        stated.task,
     )
-    contract.check(channels, classes)
+    contract.check(channels, output)
     return contract
 
 
@@ -132,7 +134,7 @@ def contract_of(model: Model | bytes, given: Stated | None = None) -> Contract:
     check_pixels(model, image)
     given = given or Stated()
     got = range_of(_quantized_input(model, image))
-    return chosen(given, stated_by(model), got, image.shape[-1], output.size)
+    return chosen(given, stated_by(model), got, image.shape[-1], output.shape)
 
 
 def _quantized_input(model: Model, image: Tensor) -> Tensor:

@@ -24,6 +24,12 @@ def image_and_output(model: Model) -> tuple[Tensor, Tensor]:
     return tensors[0], tensors[1]
 
 
+def output_shape(model: Model) -> tuple[int, ...]:
+    """Of the first output."""
+    graph = model.graph
+    return graph.tensors[graph.outputs[0]].shape
+
+
 def takes_planes(graph: Graph) -> bool:
     """Whether the graph reads its first input as [1, channels, height, width], as PyTorch has
     images: an image in planes."""

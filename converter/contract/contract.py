@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from keras_models.datasets.identity import Identity
 from keras_models.datasets.normalization import OWN, Normalization
+from keras_models.tasks import CLASSIFICATION, Task
 from tflm_vit.flags import COLOR_ORDERS
 
 RGB, BGR = COLOR_ORDERS
@@ -37,12 +39,14 @@ class Contract:
       color_order: of three channels: RGB, or BGR where the first one is blue.
       class_names: of the outputs, in order; () where they are not known.
       trained_on: the data set; None where it is not known.
+      task: what its outputs answer.
     """
 
     normalization: Normalization = OWN
     color_order: str = RGB
     class_names: tuple[str, ...] = ()
     trained_on: Identity | None = None
+    task: Task = CLASSIFICATION
 
     def __post_init__(self) -> None:
         if self.color_order not in COLOR_ORDERS:
@@ -56,14 +60,25 @@ class Contract:
             images = images[..., ::-1]
         return self.normalization.apply(images)
 
-    def check(self, channels: int, classes: int) -> None:
-        """ContractError unless it is one for a network with so many channels and outputs."""
+    def check(self, channels: int, output: tuple[int, ...]) -> None:
+        """ContractError unless it is one for a network.
+
+        Args:
+          channels: of its image.
+          output: shape of its output, of one image.
+        """
         try:
             self.normalization.check_channels(channels)
         except ValueError as error:
             raise ContractError(str(error)) from error
         if self.color_order == BGR and channels != 3:
             raise ContractError(f"color order: got BGR for {channels} channels, expected 3")
+        if self.task.dense and len(output) != 4:
+            raise ContractError(
+                f"task: got {self.task.name} for an output {list(output)}, expected a picture "
+                "[1, height, width, values]"
+            )
+        classes = output[-1] if self.task.dense else math.prod(output)
         if self.class_names and len(self.class_names) != classes:
             raise ContractError(
                 f"labels: got {len(self.class_names)} class names, expected {classes}, one for "

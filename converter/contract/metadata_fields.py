@@ -2,8 +2,8 @@
 """TFLite Metadata as far as a contract needs it, and what it cannot say.
 
 The fields are those of metadata_schema.fbs (tflite-support, file identifier M001), so that other
-tools read them. What that schema cannot say, the order BGR and the data set of the training, is an
-entry of its own.
+tools read them. What that schema cannot say, the order BGR, the task and the data set of the
+training, is an entry of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 
 COLOR_ORDER = "color_order"  # in the entry OWN_NAME
+TASK = "task"  # there too; a classifier has none
 IDENTIFIER = b"M001"
 OWN_NAME = "VitContract"
 LABEL_FILE = "labels.txt"

@@ -17,6 +17,7 @@ from converter.contract.metadata_fields import (
     NORMALIZATION_OPTIONS,
     OWN_NAME,
     SPACE_RGB,
+    TASK,
     VALUE_LABELS,
     ContentField,
     FileField,
@@ -30,6 +31,7 @@ from converter.contract.metadata_fields import (
 from converter.tflite import METADATA_NAME, Model
 from keras_models.datasets.identity import Identity, recorded_in
 from keras_models.datasets.normalization import OWN, Normalization
+from keras_models.tasks import CLASSIFICATION, TASKS, Task
 from tflm_vit.files import parse_json
 
 
@@ -41,6 +43,7 @@ class Stated:
     color_order: str | None = None
     class_names: tuple[str, ...] = ()
     trained_on: Identity | None = None
+    task: Task = CLASSIFICATION
 
 
 def stated_by(model: Model) -> Stated:
@@ -66,13 +69,15 @@ def stated_by(model: Model) -> Stated:
             f"{METADATA_NAME}: got {len(data)} bytes that are no TFLite Metadata ({error}); make "
             "the file again"
         ) from error
-    order, identity = _decode_own(own) if own else (found.color_order, None)
-    checked = dataclasses.replace(found, color_order=order, trained_on=identity)
+    checked = _with_own(found, own) if own else found
     image, output = image_and_output(model) if _has_image(model) else (None, None)
     if image is not None and output is not None:
-        Contract(checked.normalization or OWN, order or RGB, checked.class_names).check(
-            image.shape[-1], output.size
-        )
+        Contract(
+            checked.normalization or OWN,
+            checked.color_order or RGB,
+            checked.class_names,
+            task=checked.task,
+        ).check(image.shape[-1], output.shape)
     return checked
 
 
@@ -120,8 +125,8 @@ def _decode_names(model: Model, tensor: FlatTable) -> tuple[str, ...]:
     return ()
 
 
-def _decode_own(data: bytes) -> tuple[str | None, Identity | None]:
-    """The order of colors and the data set of an entry `OWN_NAME`."""
+def _with_own(found: Stated, data: bytes) -> Stated:
+    """With the order of colors, the data set and the task of an entry `OWN_NAME`."""
     try:
         tree = parse_json(data.decode())
         if not isinstance(tree, dict):
@@ -131,4 +136,12 @@ def _decode_own(data: bytes) -> tuple[str | None, Identity | None]:
     order = tree.get(COLOR_ORDER, RGB)
     if order not in (RGB, BGR):
         raise ContractError(f"{OWN_NAME}: got color order {order!r}, expected {RGB} or {BGR}")
-    return order, recorded_in(tree)
+    name = tree.get(TASK, CLASSIFICATION.name)
+    if name not in TASKS:
+        raise ContractError(
+            f"{OWN_NAME}: got task {name!r}, expected one of {', '.join(TASKS)}; it may be of a "
+            "newer version of this toolkit"
+        )
+    return dataclasses.replace(
+        found, color_order=order, trained_on=recorded_in(tree), task=TASKS[name]
+    )

@@ -23,6 +23,7 @@ from converter.contract.metadata_fields import (
     SPACE_GRAYSCALE,
     SPACE_RGB,
     SPACE_UNKNOWN,
+    TASK,
     ContentField,
     FileField,
     ImageField,
@@ -35,6 +36,7 @@ from converter.contract.metadata_fields import (
 )
 from converter.tflite import METADATA_NAME, AssociatedFile, Metadata, Model, Tensor
 from keras_models.datasets.identity import RECORD
+from keras_models.tasks import CLASSIFICATION, Task
 
 
 def with_contract(model: Model, contract: Contract) -> Model:
@@ -46,7 +48,7 @@ def with_contract(model: Model, contract: Contract) -> Model:
     """
     image, output = image_and_output(model)
     check_pixels(model, image)
-    contract.check(image.shape[-1], output.size)
+    contract.check(image.shape[-1], output.shape)
     contract = dataclasses.replace(contract, class_names=clean_names(contract.class_names))
     kept = tuple(m for m in model.metadata if m.name not in (METADATA_NAME, OWN_NAME))
     added = [Metadata(METADATA_NAME, _encode(model, image, output, contract))]
@@ -65,6 +67,8 @@ def _encode_own(contract: Contract) -> bytes:
     tree: dict[str, Any] = {}
     if contract.color_order != RGB:
         tree[COLOR_ORDER] = contract.color_order
+    if contract.task is not CLASSIFICATION:
+        tree[TASK] = contract.task.name
     if contract.trained_on is not None:
         tree[RECORD] = dataclasses.asdict(contract.trained_on)
     return json.dumps(tree, sort_keys=True).encode() if tree else b""
@@ -77,12 +81,17 @@ def _encode(model: Model, image: Tensor, output: Tensor, contract: Contract) -> 
     subgraph = writer.table([(SubgraphField.INPUTS, inputs), (SubgraphField.OUTPUTS, outputs)])
     root = writer.table(
         [
-            (ModelField.NAME, writer.text(model.description or "image classifier")),
+            (ModelField.NAME, writer.text(model.description or _name(contract.task))),
             (ModelField.SUBGRAPHS, writer.vector([subgraph])),
             (ModelField.MIN_PARSER_VERSION, writer.text(PARSER_VERSION)),
         ]
     )
     return writer.finish(root, IDENTIFIER)
+
+
+def _name(task: Task) -> str:
+    """Of a model that has none."""
+    return "image classifier" if task is CLASSIFICATION else task.name
 
 
 def _image(writer: FlatWriter, image: Tensor, contract: Contract) -> int:
@@ -118,6 +127,8 @@ def _classes(writer: FlatWriter, output: Tensor, contract: Contract) -> int:
         small=[(ContentField.TYPE, FEATURE_PROPERTIES)],
     )
     places = [(TensorField.NAME, writer.text(output.name)), (TensorField.CONTENT, content)]
+    if contract.task is not CLASSIFICATION:
+        places.append((TensorField.DESCRIPTION, writer.text(contract.task.meaning)))
     if contract.class_names:
         file = writer.table([(FileField.NAME, writer.text(LABEL_FILE))],
                             small=[(FileField.TYPE, AXIS_LABELS)])  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from converter.contract import Contract, ContractError, ContractFlags, contract_of
-from converter.evaluate import metrics, report
+from converter.evaluate import report
 from converter.evaluate.evaluation import (
     ContractImages,
     Floats,
@@ -130,9 +130,16 @@ def _check(file: _File, dataset: Dataset) -> None:
         raise DatasetError(
             f"{file.path}: input {list(file.ends.input_shape)}, expected {[size, size, channels]}"
         )
-    if file.ends.classes != dataset.num_classes:
+    task = file.contract.task
+    if dataset.name not in task.datasets:
         raise DatasetError(
-            f"{file.path}: {file.ends.classes} outputs, but {dataset.name} has "
+            f"{file.path}: made for {task.name}, {dataset.name} is not; expected one of "
+            f"{', '.join(task.datasets)}"
+        )
+    outputs = file.ends.output_shape[-1] if task.dense else file.ends.classes
+    if outputs != dataset.num_classes:
+        raise DatasetError(
+            f"{file.path}: {outputs} outputs, but {dataset.name} has "
             f"{dataset.num_classes} classes; give the data set that the network was trained on"
         )
 
@@ -187,7 +194,8 @@ def _float_logits(split: Split, bars: _Bars) -> Floats | None:
     parts: list[Floats] = []
     done = 0
     for images, _ in split.batches(_FLOAT_BATCH):
-        parts.append(np.asarray(model.predict_on_batch(images), np.float32))
+        outputs = np.asarray(model.predict_on_batch(images), np.float32)
+        parts.append(outputs.reshape(len(images), -1))
         done += len(images)
         bars("float", done, len(split))
     return np.concatenate(parts)
@@ -201,16 +209,18 @@ def _evaluate() -> report.Report:
     runtimes = [(n, open_runtime(n, file.content, _THREADS.value)) for n, file in files.items()]
     bars = _Bars()
     float_logits = _float_logits(split, bars)
+    task = next(iter(files.values())).contract.task
     results: list[RuntimeResult] = []
     for name, runtime in runtimes:
         count = _EMULATED_COUNT.value if name == "emulated" else 0
         data = split.take(count) if count else split
         file = files[name]
         images = ContractImages(data, file.contract)
-        results.append(evaluate_runtime(name, runtime, file.ends, images, float_logits, bars))
+        results.append(evaluate_runtime(name, runtime, file.ends, images, float_logits, bars, task))
     float_scores = None
     if float_logits is not None:
-        float_scores = metrics.classification(float_logits, split.labels())
+        ends = next(iter(files.values())).ends
+        float_scores = task.scores(ends.shaped(float_logits, task), split.labels())
     same_file = [r for r in results if files[r.name].path == _MODEL.value]
     return report.Report(
         _MODEL.value,

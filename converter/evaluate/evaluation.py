@@ -16,6 +16,7 @@ from converter import tflite
 from converter.contract import Contract, quantized
 from converter.evaluate import metrics
 from converter.runtimes import TensorSpec, entry_of
+from keras_models.tasks import CLASSIFICATION, Scores, Task
 
 Int8Array = NDArray[np.int8]
 Floats = NDArray[np.float32]
@@ -27,7 +28,7 @@ Progress = Callable[[str, int, int], None]  # runtime, images done, images in al
 class ModelEnds:
     """Quantization of a model's input and output: real = scale * (q - zero_point).
 
-    `classes` is the number of values in the output.
+    `output_shape` is of one image, without a batch.
     """
 
     input_shape: tuple[int, ...]
@@ -35,11 +36,20 @@ class ModelEnds:
     input_zero_point: int
     output_scale: float
     output_zero_point: int
-    classes: int
+    output_shape: tuple[int, ...]
+
+    @property
+    def classes(self) -> int:
+        """Values in the output."""
+        return math.prod(self.output_shape)
 
     def quantize(self, images: Floats) -> Int8Array:
         """Real values of images to the model's int8, see `converter.contract.quantized`."""
         return quantized(images, self.input_scale, self.input_zero_point)
+
+    def shaped(self, values: NDArray[Any], task: Task) -> NDArray[Any]:
+        """Outputs ``[images, values]`` as the task takes them: pictures, or vectors."""
+        return values.reshape(-1, *self.output_shape) if task.dense else values
 
     def dequantize(self, logits: Int8Array) -> NDArray[np.float64]:
         """Logits in real numbers."""
@@ -63,8 +73,8 @@ def ends_of(model_bytes: bytes) -> ModelEnds:
             raise tflite.TfliteError(f"{what}: got {tensor.dtype}, expected int8")
     if len(x.shape) != 4:
         raise tflite.TfliteError(f"input: got shape {list(x.shape)}, expected [1, h, w, c]")
-    classes = math.prod(y.shape)
-    return ModelEnds(x.shape[1:], x.scale, x.zero_point, y.scale, y.zero_point, classes)
+    shape = y.shape[1:] if len(y.shape) > 1 else y.shape
+    return ModelEnds(x.shape[1:], x.scale, x.zero_point, y.scale, y.zero_point, shape)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,17 +83,17 @@ class RuntimeResult:
 
     Attributes:
       name: of the runtime.
-      logits: int8 ``[images, classes]``; fewer images than the others if it was limited.
+      logits: int8 outputs ``[images, values]``; fewer images than the others if it was limited.
       seconds: of inference, set-up excluded.
       scores: against the labels.
-      float_agreement: fraction of images with the float model's prediction, None without one.
-      float_sqnr_db: of the dequantized logits against the float model's, None without one.
+      float_agreement: share on which the float model says the same, None without one.
+      float_sqnr_db: of the dequantized outputs against the float model's, None without one.
     """
 
     name: str
     logits: Int8Array
     seconds: float
-    scores: metrics.Classification
+    scores: Scores
     float_agreement: float | None
     float_sqnr_db: float | None
 
@@ -110,7 +120,8 @@ class ImageBatches(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, batch_size: int) -> Iterable[tuple[Floats, Labels]]:
-        """float32 ``[n, height, width, channels]`` as a network takes them, labels ``[n]``."""
+        """float32 ``[n, height, width, channels]`` as a network takes them, labels ``[n]`` or maps
+        ``[n, height, width]``."""
         ...
 
 
@@ -153,12 +164,14 @@ def evaluate_runtime(
     data: ImageBatches,
     float_logits: Floats | None,
     progress: Progress,
+    task: Task = CLASSIFICATION,
 ) -> RuntimeResult:
     """One runtime over all images of ``data``.
 
     Args:
       float_logits: of these images or of more that begin with these.
       progress: called after each batch.
+      task: whose figures are wanted.
     """
     parts, label_parts, seconds, done = [], [], 0.0, 0
     for images, labels in data.batches(entry_of(name).batch):
@@ -174,10 +187,12 @@ def evaluate_runtime(
     agreement = sqnr = None
     if float_logits is not None:
         reference = float_logits[: len(logits)]
-        same = metrics.predictions(reference) == metrics.predictions(logits)
-        agreement = float(same.mean())
+        if task.agreement is not None:
+            both = (ends.shaped(part, task) for part in (reference, logits))
+            agreement = task.agreement(*both)
         sqnr = metrics.sqnr_db(reference, ends.dequantize(logits))
-    scores = metrics.classification(logits, np.concatenate(label_parts))
+    reals = ends.shaped(ends.dequantize(logits), task)
+    scores = task.scores(reals, np.concatenate(label_parts))
     return RuntimeResult(name, logits, seconds, scores, agreement, sqnr)
 
 

@@ -8,8 +8,9 @@ import json
 import math
 from typing import Any
 
-from converter.evaluate import metrics
 from converter.evaluate.evaluation import RuntimeComparison, RuntimeResult
+from keras_models.tasks import Scores
+from keras_models.tasks.scores import percent
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,19 +20,9 @@ class Report:
     model: str
     dataset: str
     split: str
-    float_scores: metrics.Classification | None
+    float_scores: Scores | None
     results: tuple[RuntimeResult, ...]
     comparisons: tuple[RuntimeComparison, ...]
-
-
-def _scores(scores: metrics.Classification) -> dict[str, Any]:
-    return {
-        "images": scores.images,
-        "top1": scores.top1,
-        "top1_interval_95": [scores.top1_interval.low, scores.top1_interval.high],
-        "top5": scores.top5,
-        "confusion": scores.confusion.tolist(),
-    }
 
 
 def _finite(value: float | None) -> float | None:
@@ -40,7 +31,7 @@ def _finite(value: float | None) -> float | None:
 
 def _result(result: RuntimeResult) -> dict[str, Any]:
     return {
-        **_scores(result.scores),
+        **result.scores.tree(),
         "seconds": result.seconds,
         "images_per_second": result.images_per_second,
         "float_agreement": result.float_agreement,
@@ -54,32 +45,32 @@ def to_json(report: Report) -> str:
         "model": report.model,
         "dataset": report.dataset,
         "split": report.split,
-        "float": None if report.float_scores is None else _scores(report.float_scores),
+        "float": None if report.float_scores is None else report.float_scores.tree(),
         "runtimes": {r.name: _result(r) for r in report.results},
         "comparisons": [dataclasses.asdict(c) for c in report.comparisons],
     }
     return json.dumps(content, indent=2) + "\n"
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
+def _row(name: str, scores: Scores, rest: tuple[str, str, str]) -> str:
+    figures = " ".join(f"{cell.text:>{cell.width}}" for cell in scores.cells)
+    return f"{name:9} {scores.images:7} {figures} {rest[0]:>9} {rest[1]:>8} {rest[2]:>9}"
 
 
-def _row(name: str, scores: metrics.Classification, rest: tuple[str, str, str]) -> str:
-    interval = f"{_percent(scores.top1_interval.low)}..{_percent(scores.top1_interval.high)}"
-    cells = f"{name:9} {scores.images:7} {_percent(scores.top1):>7} {interval:>15}"
-    return f"{cells} {_percent(scores.top5):>7} {rest[0]:>9} {rest[1]:>8} {rest[2]:>9}"
+def _head(scores: Scores) -> str:
+    figures = " ".join(f"{cell.heading:>{cell.width}}" for cell in scores.cells)
+    line = f"{'runtime':9} {'images':>7} {figures}"
+    return f"{line} {'= float %':>9} {'SQNR dB':>8} {'images/s':>9}"
 
 
 def to_text(report: Report) -> str:
     """A short table."""
-    head = f"{'runtime':9} {'images':>7} {'top-1 %':>7} {'95 % interval':>15} {'top-5 %':>7}"
-    lines = [f"{head} {'= float %':>9} {'SQNR dB':>8} {'images/s':>9}"]
+    lines = [_head(report.results[0].scores)]
     if report.float_scores is not None:
         lines.append(_row("float", report.float_scores, ("", "", "")))
     for r in report.results:
         sqnr = "-" if r.float_sqnr_db is None else f"{r.float_sqnr_db:.1f}"
-        rest = (_percent(r.float_agreement), sqnr, f"{r.images_per_second:.1f}")
+        rest = (percent(r.float_agreement), sqnr, f"{r.images_per_second:.1f}")
         lines.append(_row(r.name, r.scores, rest))
     for c in report.comparisons:
         lines.append(

@@ -81,9 +81,14 @@ def weightless_graph(
     The graph has no weights and no options, so that it can be planned but not run.
 
     Raises:
-      ArchError: stages with a residual stream of 16 bits, whose operators are known once they are
-        converted only.
+      ArchError: a dense head, or stages with a residual stream of 16 bits, whose operators are
+        known once they are converted only.
     """
+    if arch.dense:
+        raise ArchError(
+            f"ArchConfig: {arch.name!r} has a dense head, expected a classifier; convert it to "
+            "plan it"
+        )
     build = GraphBuilder((1, arch.image_size, arch.image_size, arch.channels))
     x = _stem(build, arch)
     if isinstance(arch, StagedConfig):

@@ -150,7 +150,9 @@ def expect_trainable(arch: Architecture) -> None:
       QatError: names the part, and what to do.
     """
     what = ""
-    if any(block.places.matter for block in arch.transformer_blocks.values()):
+    if arch.dense:
+        what = "a dense head"
+    elif any(block.places.matter for block in arch.transformer_blocks.values()):
         what = "windows or relative position"
     elif isinstance(arch, StagedConfig):
         what = next((stage.beside_blocks for stage in arch.stages if stage.beside_blocks), "")

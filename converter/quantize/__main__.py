@@ -41,7 +41,13 @@ from keras_models.datasets.normalization import OWN
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.model_file import ModelFile, kind_of, load
 from keras_models.staged import Architecture
-from keras_models.trained_data import chosen_dataset, recorded_classes, recorded_identity
+from keras_models.tasks import CLASSIFICATION, Task, TaskError, expect_output, task_of_data
+from keras_models.trained_data import (
+    chosen_dataset,
+    recorded_classes,
+    recorded_identity,
+    recorded_task,
+)
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic, write_json
 from tflm_vit.run import run
@@ -155,9 +161,28 @@ def _contract(arch: Architecture, data: Dataset | None) -> Contract:
     names = given.class_names or trained
     if not names and data is not None and data.num_classes == arch.num_classes:
         names = data.class_names
-    contract = Contract(normalization, order, names, _trained_on(data))
-    contract.check(arch.channels, arch.num_classes)
+    contract = Contract(normalization, order, names, _trained_on(data), _task(arch, data))
+    contract.check(arch.channels, (1, *arch.output_shape))
     return contract
+
+
+def _task(arch: Architecture, data: Dataset | None) -> Task:
+    """What the outputs answer: what the network was trained for, or the images are for.
+
+    Raises:
+      TaskError: not known, or the network's output is not of its kind.
+    """
+    recorded = recorded_task(_NETWORK.value) if _WEIGHTS.value == "trained" else None
+    of_data = task_of_data(data.name) if data is not None else None
+    task = recorded or of_data or CLASSIFICATION
+    if of_data not in (None, task) and not _ALLOW.value:
+        raise TaskError(
+            f"--network={_NETWORK.value} was trained for {task.name}, {data and data.name} is for "
+            f"{of_data and of_data.name}: give one of {', '.join(task.datasets)}, or "
+            "--allow_other_data, since calibration takes the images alone"
+        )
+    expect_output(arch.name, arch.output_shape, task)
+    return task
 
 
 def _qat_directory() -> str:

@@ -81,7 +81,7 @@ def contract_for(model: ModelFile, given: Stated, data: Dataset | None) -> Contr
         names = data.class_names
     order = given.color_order or Contract.color_order
     contract = Contract(normalization, order, names)
-    contract.check(model.input_shape[-1], model.output_size)
+    contract.check(model.input_shape[-1], (1, model.output_size))
     return contract
 
 

@@ -22,9 +22,10 @@ from converter.quantize.ptq import Floats, calibrate, quantize_calibrated
 from converter.sensitivity.draw import draw
 from converter.sensitivity.report import SensitivityReport
 from converter.sensitivity.study import Labels, Study
-from keras_models.datasets import DATASETS, DatasetError, load_dataset, load_images
+from keras_models.datasets import DatasetError, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.staged import Architecture
+from keras_models.tasks import CLASSIFICATION, expect_output
 from keras_models.trained_data import chosen_dataset
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -36,7 +37,9 @@ _NETWORK = flags.network(FLAGS, required=True)
 _WEIGHTS = flags.weights(FLAGS)
 _SEED = flags.seed(FLAGS, "Of random weights and of the choice of images.")
 _DATASET = flags.dataset(
-    FLAGS, DATASETS, "Calibration and test images; without it what --network was trained on."
+    FLAGS,
+    CLASSIFICATION.datasets,
+    "Calibration and test images; without it what --network was trained on.",
 )
 _DATA_DIR = flags.data_dir(FLAGS)
 _IMAGES = flags.images(FLAGS, "Without labels, instead of --dataset; no accuracies then.")
@@ -77,6 +80,7 @@ def _images(arch: Architecture) -> tuple[Floats, Floats, Labels | None]:
 def _run() -> SensitivityReport:
     expect_writable(_JSON.value, _PNG.value)
     arch = resolve_arch(_NETWORK.value)
+    expect_output(arch.name, arch.output_shape, CLASSIFICATION)
     calibration, images, labels = _images(arch)
     with captured_stderr():  # TensorFlow talks while it is imported
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.evaluate.metrics import predictions, sqnr_db
+from converter.evaluate.metrics import sqnr_db
 from converter.fuse.pipeline import fuse_model
 from converter.runtimes.reference import GraphInterpreter
 from converter.sensitivity.layers import layer_sensitivities
@@ -25,6 +25,7 @@ from converter.sensitivity.pieces import FloatPiece
 from converter.sensitivity.report import OperatorSensitivity, SensitivityReport, finite
 from converter.sensitivity.values import Ints, Reals, quantized, real
 from converter.tflite import Graph, Tensor, TfliteError, parse
+from keras_models.tasks.accuracy import predictions
 from tflm_custom_ops import host_library
 
 Labels = NDArray[np.integer[Any]]

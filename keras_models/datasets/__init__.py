@@ -16,17 +16,19 @@ from keras_models.datasets.core import (
 from keras_models.datasets.digits import load_digits
 from keras_models.datasets.folder import load_folder
 from keras_models.datasets.images import load_images, load_pixels
+from keras_models.datasets.scenes import SCENES, load_scenes
 from keras_models.datasets.tfds import TFDS, load_tfds
 
-DATASETS = ("digits", "image_folder", *TFDS)
+DATASETS = ("digits", "image_folder", *TFDS, *SCENES)
 
 
 def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: int) -> Dataset:
     """Loads a data set at the size a network wants.
 
     Args:
-      name: "digits", "image_folder", "cifar10" or "imagenet2012".
-      data_dir: folder of `image_folder`; for the last two, where tensorflow-datasets keeps data.
+      name: one of `DATASETS`.
+      data_dir: folder of `image_folder` and of rendered scenes; for "cifar10" and "imagenet2012",
+        where tensorflow-datasets keeps data.
       image_size: side in pixels.
       channels: 1 or 3.
 
@@ -37,6 +39,8 @@ def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: in
         return load_digits(image_size, channels)
     if name == "image_folder":
         return load_folder(data_dir, image_size, channels)
+    if name in SCENES:
+        return load_scenes(name, data_dir, image_size, channels)
     if name in TFDS:
         return load_tfds(name, data_dir, image_size, channels)
     raise DatasetError(f"dataset {name!r} does not exist, expected one of {', '.join(DATASETS)}")

@@ -23,7 +23,7 @@ SPLIT_SEED = 20231
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int32]
+Labels = npt.NDArray[np.int32]  # of rendered scenes a map for each image, of another type
 Indices = npt.NDArray[np.int64]
 
 
@@ -42,7 +42,8 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, indices: Indices) -> tuple[Images, Labels]:
-        """Images (n, height, width, channels) uint8 and labels (n,) of those indices."""
+        """Images (n, height, width, channels) uint8 and labels (n,), or maps (n, height, width), of
+        those indices."""
         ...
 
     def labels(self) -> Labels | None:

@@ -11,6 +11,8 @@ import dataclasses
 import hashlib
 from typing import Any
 
+import numpy as np
+
 from keras_models.datasets.core import Dataset, DatasetError, Split
 
 RECORD = "data"  # the key in train.json
@@ -59,8 +61,15 @@ def _add(digest: Any, split: Split) -> None:
     known = split.source.labels()
     digest.update(f"{split.name} {len(split)}\n".encode())
     for index in split.indices:
-        label = "" if known is None else int(known[index])
+        label = "" if known is None else _text(known[index])
         digest.update(f"{key(int(index))} {label}\n".encode("utf-8", "surrogateescape"))
+
+
+def _text(target: Any) -> str:
+    """A label's number, or the digest of a map."""
+    if np.ndim(target) == 0:
+        return str(int(target))
+    return hashlib.sha256(np.ascontiguousarray(target).tobytes()).hexdigest()[:16]
 
 
 def recorded_in(tree: Any) -> Identity | None:

@@ -9,7 +9,10 @@ import keras
 import numpy as np
 
 from keras_models.datasets.core import Labels, Split, normalize
+from keras_models.tasks import Task
+from keras_models.tasks.task import Shape
 from keras_models.training.augmentation import Augment
+from keras_models.training.augmentation.geometry import mirror
 from keras_models.training.recipe import Recipe
 
 Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -54,13 +57,41 @@ class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return normalize(augmented), targets
 
 
-class EvalBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """A whole split in order, normalized, with one-hot labels."""
+class DenseBatches(TrainBatches):
+    """The same for pictures that answer pixel by pixel: image and targets are mirrored together.
 
-    def __init__(self, split: Split, classes: int, batch_size: int) -> None:
+    A recipe of a dense task has no other augmentation (`expect_recipe`).
+
+    Args:
+      shape: of one output.
+    """
+
+    def __init__(
+        self, split: Split, task: Task, shape: Shape, recipe: Recipe, seed: int, epoch: int
+    ) -> None:
+        super().__init__(split, shape[-1], recipe, seed, epoch)
+        self.task = task
+        self.shape = shape
+        self.flip = recipe.flip
+
+    def __getitem__(self, index: int) -> Batch:
+        start = index * self.batch_size
+        images, targets = self.split.load(self.order[start : start + self.batch_size])
+        if self.flip:
+            rng = np.random.default_rng((self.seed, self.epoch, index))
+            chosen = rng.random(len(images)) < 0.5
+            images, targets = mirror(images, chosen), mirror(targets, chosen)
+        return normalize(images), self.task.wanted(targets, self.shape)
+
+
+class EvalBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """A whole split in order, normalized, with what the task's loss compares with."""
+
+    def __init__(self, split: Split, task: Task, shape: Shape, batch_size: int) -> None:
         super().__init__(workers=1)
         self.split = split
-        self.classes = classes
+        self.task = task
+        self.shape = shape
         self.batch_size = batch_size
 
     def __len__(self) -> int:
@@ -69,4 +100,4 @@ class EvalBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> Batch:
         start = index * self.batch_size
         images, labels = self.split.load(slice(start, start + self.batch_size))
-        return normalize(images), one_hot(labels, self.classes)
+        return normalize(images), self.task.wanted(labels, self.shape)

@@ -17,12 +17,19 @@ from keras_models.load import (
     load_network,
     trained_network,
 )
+from keras_models.tasks import CLASSIFICATION, Task, TaskError, expect_output
 from keras_models.training.checkpoint import CHECKPOINT_FILE, Progress, restore_checkpoint
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.precision import accelerated, computing_in
-from keras_models.training.recipe import Recipe
+from keras_models.training.recipe import Recipe, RecipeError
 from keras_models.training.setup import check_setup, setup_text
 from tflm_vit.stderr import captured_stderr
+
+# Augmentation that a dense task cannot have: its targets would have to go along.
+_MOVING = (
+    "translation", "rotation", "zoom", "randaugment_ops", "random_erasing", "cutout", "mixup",
+    "cutmix",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +48,7 @@ class TrainJob:
       initial: trained folder to start from, "" for random weights.
       teacher: trained folder of the network to imitate, "" for none.
       distill, temperature: share of that imitation in the loss; of both networks' softmax.
+      task: what for.
     """
 
     arch: Network
@@ -56,6 +64,7 @@ class TrainJob:
     teacher: str = ""
     distill: float = 0.0
     temperature: float = 1.0
+    task: Task = CLASSIFICATION
 
     def setup(self, data: Dataset) -> str:
         """JSON of what must not change between a kill and `--resume`."""
@@ -66,7 +75,12 @@ class TrainJob:
             dataset=self.dataset,
             seed=self.seed,
             **self.origin(),
+            **self.named_task(),
         )
+
+    def named_task(self) -> dict[str, str]:
+        """The task, for records; those without one are a classifier's."""
+        return {} if self.task is CLASSIFICATION else {"task": self.task.name}
 
     def origin(self) -> dict[str, Any]:
         """Precision, and what comes from other networks, by the digests of their weights."""
@@ -107,8 +121,27 @@ def expect_teacher(job: TrainJob, data: Dataset, network: Network) -> None:
         )
 
 
+def expect_task(job: TrainJob) -> None:
+    """Refuses a network or a recipe that the task is not for.
+
+    Raises:
+      TaskError, RecipeError: one line that says what to change.
+    """
+    expect_output(job.arch.name, job.arch.output_shape, job.task)
+    if not job.task.dense:
+        return
+    if job.teacher:
+        raise TaskError(f"--task={job.task.name} learns from no teacher: leave --teacher out")
+    given = [name for name in _MOVING if getattr(job.recipe, name)]
+    if given:
+        raise RecipeError(
+            f"--task={job.task.name}: got {', '.join(given)}, which would move the image away from "
+            f"its targets: give {' '.join(f'--set={name}=0' for name in given)}"
+        )
+
+
 def compiled_model(job: TrainJob, steps_per_epoch: int) -> Any:
-    """The network with its weights at the start, optimizer, loss and accuracy."""
+    """The network with its weights at the start, optimizer, loss and metric."""
     import keras
 
     keras.utils.set_random_seed(job.seed)
@@ -116,20 +149,17 @@ def compiled_model(job: TrainJob, steps_per_epoch: int) -> Any:
         model = build_network(job.arch, drop_path=job.recipe.drop_path)
     if job.initial:
         _start_from(model, job)
-    loss = keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=job.recipe.label_smoothing
-    )
-    right: Any = keras.metrics.CategoricalAccuracy(name="accuracy")
+    loss, watched = job.task.loss(job.recipe.label_smoothing), job.task.watched()
     if job.teacher:
         from keras_models.training.distillation import Objective, taught_accuracy, taught_loss
 
         objective = Objective(job.recipe.label_smoothing, job.distill, job.temperature)
         loss = taught_loss(objective, job.arch.num_classes)
-        right = taught_accuracy(job.arch.num_classes)
+        watched = taught_accuracy(job.arch.num_classes)
     model.compile(
         optimizer=make_optimizer(job.recipe, steps_per_epoch),
         loss=loss,
-        metrics=[right],
+        metrics=[watched],
         jit_compile=_jit(job),
     )
     return model
@@ -170,8 +200,10 @@ def _start_from(model: Any, job: TrainJob) -> None:
 
 
 def _batches(job: TrainJob, data: Dataset) -> Any:
-    from keras_models.training.batches import TrainBatches
+    from keras_models.training.batches import DenseBatches, TrainBatches
 
+    if job.task.dense:
+        return DenseBatches(data.train, job.task, job.arch.output_shape, job.recipe, job.seed, 0)
     if not job.teacher:
         return TrainBatches(data.train, data.num_classes, job.recipe, job.seed, 0)
     from keras_models.training.distillation import TaughtBatches
@@ -208,7 +240,7 @@ def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progre
     model = compiled_model(job, len(batches))
     start = _start(job, data, model, resume)
     progress = train_to_the_end(
-        model, batches, data, job.recipe, start, job.out, job.seed, job.checkpoint_every
+        model, batches, data, job.recipe, start, job.out, job.seed, job.checkpoint_every, job.task
     )
     final = build_network(job.arch)
     final.set_weights(model.get_weights())

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_models.datasets import Dataset
+from keras_models.tasks import CLASSIFICATION, Task
 from keras_models.training import callbacks
 from keras_models.training.batches import EvalBatches, TrainBatches
 from keras_models.training.checkpoint import CHECKPOINT_FILE, Progress
@@ -40,6 +41,7 @@ def train_to_the_end(
     folder: str,
     seed: int,
     checkpoint_every: int = 1,
+    task: Task = CLASSIFICATION,
 ) -> Progress:
     """Trains a compiled model; leaves the averaged weights in it, if the recipe averages.
 
@@ -51,6 +53,7 @@ def train_to_the_end(
       folder: for the checkpoint and the log.
       seed: of the epochs.
       checkpoint_every: epochs.
+      task: what it is trained for.
 
     Returns:
       The progress at the end.
@@ -68,7 +71,9 @@ def train_to_the_end(
     if start.epochs_done < recipe.epochs:
         model.fit(
             batches,
-            validation_data=EvalBatches(data.validation, data.num_classes, _EVALUATED_AT_ONCE),
+            validation_data=EvalBatches(
+                data.validation, task, tuple(model.output_shape[1:]), _EVALUATED_AT_ONCE
+            ),
             initial_epoch=start.epochs_done,
             epochs=recipe.epochs,
             callbacks=used,

@@ -126,7 +126,30 @@ DIGITS = Recipe(
 # CIFAR-10 on a GPU; on a CPU give fewer --epochs.
 CIFAR = Recipe(epochs=300, batch_size=128, drop_path=0.05, mixup=0.2, mix_probability=0.8)
 
-RECIPES: dict[str, Recipe] = {"vit_digits": DIGITS, "vit_micro_32": CIFAR}
+# Rendered scenes: each picture is another one, and what moves it would move its targets.
+SCENES = Recipe(
+    epochs=20,
+    batch_size=32,
+    learning_rate=2e-3,
+    warmup_epochs=1,
+    label_smoothing=0.0,
+    drop_path=0.0,
+    ema_momentum=0.99,
+    translation=0.0,
+    randaugment_ops=0,
+    random_erasing=0.0,
+    mixup=0.0,
+    cutmix=0.0,
+)
+
+RECIPES: dict[str, Recipe] = {
+    "vit_digits": DIGITS,
+    "vit_micro_32": CIFAR,
+    "depth_96": SCENES,
+    "depth_cnn_96": SCENES,
+    "segmentation_96": SCENES,
+    "segmentation_cnn_96": SCENES,
+}
 
 
 def recipe_for(preset: str, **changes: Any) -> Recipe:

@@ -195,7 +195,7 @@ def _ends_of(
 ) -> tuple[tuple[OpCost, ...], tuple[OpCost, ...]]:
     names = (
         "image_size", "channels", "num_classes", "patch_size", "patch_padding", "stem",
-        "embed_dim", "pool",
+        "embed_dim", "pool", "dense",
     )  # fmt: skip
     fields = dict(zip(names, geometry, strict=True))
     arch = ArchConfig.uniform(depth=1, heads=1, mlp_ratio=1.0, head_dim=8, **fields)
@@ -210,7 +210,7 @@ def ends_of(
     """What comes before the first block, and after the last."""
     geometry = (
         arch.image_size, arch.channels, arch.num_classes, arch.patch_size, arch.patch_padding,
-        arch.stem, arch.embed_dim, arch.pool,
+        arch.stem, arch.embed_dim, arch.pool, arch.dense,
     )  # fmt: skip
     return _ends_of(geometry, streamed, residual_bits)
 

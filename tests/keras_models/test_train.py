@@ -15,6 +15,7 @@ from keras_models import load, train
 from keras_models.arch import ArchConfig
 from keras_models.datasets import load_dataset
 from keras_models.load import ModelNotFoundError, load_trained
+from keras_models.tasks import CLASSIFICATION
 from keras_models.training import finish, fit
 from keras_models.training.batches import EvalBatches, TrainBatches
 from keras_models.training.checkpoint import (
@@ -270,7 +271,7 @@ def test_batches_of_a_training_that_goes_on_are_the_same(digits):
 
 
 def test_evaluation_batches_hold_every_image_once(digits):
-    batches = EvalBatches(digits.test, 10, 100)
+    batches = EvalBatches(digits.test, CLASSIFICATION, (10,), 100)
     images = np.concatenate([batches[i][0] for i in range(len(batches))])
     np.testing.assert_array_equal(images, digits.test.arrays()[0])
 

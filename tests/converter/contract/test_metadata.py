@@ -21,7 +21,9 @@ from converter.plan.model import plan_model
 from converter.tflite import METADATA_NAME, AssociatedFile, Metadata, TfliteError, parse, serialize
 from keras_models.datasets.identity import Identity
 from keras_models.datasets.normalization import OWN, Normalization
+from keras_models.tasks import CLASSIFICATION, TASKS
 from tests.converter.compile import fused_models
+from tests.tflm_custom_ops.builtins import one_op
 
 NAMES = tuple(f"class {i} é" for i in range(7))
 IMAGENET = Normalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -48,6 +50,37 @@ def test_round_trip(mean, std, order, named) -> None:
     contract = Contract(Normalization(tuple(mean), tuple(std)), order, NAMES if named else ())
     stated = stated_by(parse(file_of(contract)))
     assert stated == Stated(contract.normalization, order, contract.class_names)
+
+
+def picture(values: int = 3) -> bytes:
+    """A file whose output is a picture of 4x4 pixels."""
+    ends = [one_op.activation(name, (1, 4, 4, values), 1 / 127.5, -1) for name in ("x", "y")]
+    return serialize(one_op.model("RELU", None, ends[:1], ends[1]))
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_file_says_its_task(task) -> None:
+    content = picture() if task.dense else file_of()
+    names = ("a", "b", "c") if task.dense else NAMES
+    contract = Contract(class_names=names, task=task)
+    written = serialize(with_contract(parse(content), contract))
+    assert contract_of(written) == contract
+    assert (task.meaning.encode() in written) == (task is not CLASSIFICATION)
+
+
+def test_a_task_that_does_not_go_with_the_output_is_refused() -> None:
+    with pytest.raises(
+        ContractError, match=r"got depth for an output \[1, 7\], expected a picture"
+    ):
+        with_contract(parse(file_of()), Contract(task=TASKS["depth"]))
+    three = Contract(class_names=("a",) * 2, task=TASKS["segmentation"])
+    with pytest.raises(ContractError, match="got 2 class names, expected 3"):
+        with_contract(parse(picture()), three)
+    written = serialize(with_contract(parse(picture()), Contract(task=TASKS["depth"])))
+    other = written.replace(b'{"task": "depth"}', b'{"task": "wrong"}')
+    assert other != written
+    with pytest.raises(ContractError, match="got task 'wrong', expected one of classification"):
+        stated_by(parse(other))
 
 
 def test_bytes_of_own_networks_are_scaled_as_in_training() -> None:

@@ -117,7 +117,7 @@ def test_the_board_gets_the_same_bytes(taken: Path, tmp_path: Path) -> None:
 def test_what_may_be_assumed(scale: float, zero_point: int, fits: bool) -> None:
     got = input_range(scale, zero_point, -128, 127)
     if fits:
-        assert chosen(Stated(), Stated(), got, 1, 10) == Contract()
+        assert chosen(Stated(), Stated(), got, 1, (1, 10)) == Contract()
     else:
         with pytest.raises(ContractError, match="give --mean and --std"):
             check_assumed(got)
@@ -129,7 +129,7 @@ def test_metadata_that_cannot_be_true_is_refused() -> None:
     check_stated(OWN, (-1.0, 0.2))
     # A flag is what the user means.
     flag = Stated(Normalization((10.0,), (5.0,)))
-    assert chosen(flag, Stated(OWN), (0.0, 255.0), 1, 2).normalization == flag.normalization
+    assert chosen(flag, Stated(OWN), (0.0, 255.0), 1, (1, 2)).normalization == flag.normalization
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from converter.evaluate import report
 from converter.evaluate.evaluation import ModelEnds, compare, evaluate_runtime
 from converter.runtimes import RuntimeUnavailableError, TensorSpec, open_runtime, registry
 
-ENDS = ModelEnds((2, 2, 1), 0.5, -3, 0.25, 10, 4)
+ENDS = ModelEnds((2, 2, 1), 0.5, -3, 0.25, 10, (4,))
 
 
 @dataclasses.dataclass

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rendered scenes with exact depth and labels: training data that a script makes from a seed."""

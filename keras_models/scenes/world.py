@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One MuJoCo world of a floor, a wall and some objects, whose numbers change between pictures.
+
+Compiling a world takes longer than rendering it, so that one serves `PICTURES_A_WORLD` pictures:
+shapes, sizes, places, materials, lights and camera are set in place. The lens is fixed: with a
+random one, metric depth cannot be known from a picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_models.scenes.textures import png, texture
+
+SIDE = 96  # pixels
+CLASSES = ("floor", "background", "sphere", "box", "cylinder", "capsule", "ellipsoid")
+FARTHEST_M = 8.0  # depth is clipped to it
+PICTURES_A_WORLD = 250
+_OBJECTS = 7
+_MATERIALS = 24
+_LENS_DEGREES = 55.0
+_SIZES_M = (0.22, 0.48)  # half extents of objects
+_BEHIND = (0.0, -50.0, 0.0)  # where an object is not seen
+
+_XML = """<mujoco>
+<visual><map znear=".02" zfar="12"/><quality shadowsize="512"/></visual>
+<asset>{assets}</asset>
+<worldbody>
+<light name="l0" pos="0 0 3"/><light name="l1" pos="2 0 3" castshadow="false"/>
+<geom name="floor" type="plane" size="6 6 .1" material="m0"/>
+<geom name="wall" type="box" size="6 .05 3" pos="0 3 3" material="m1"/>
+{objects}
+<body name="camera" mocap="true"><camera name="camera"/></body>
+</worldbody></mujoco>"""
+
+
+class RenderError(ValueError):
+    """MuJoCo, or what it draws with, is missing; the message says what to install."""
+
+
+def mujoco_module() -> Any:
+    """MuJoCo with its software renderer.
+
+    Raises:
+      RenderError: it cannot be imported.
+    """
+    os.environ.setdefault("MUJOCO_GL", "osmesa")
+    os.environ.setdefault("PYOPENGL_PLATFORM", "osmesa")
+    try:
+        import mujoco
+    except (ImportError, OSError, AttributeError) as error:
+        raise RenderError(
+            f"rendering needs MuJoCo and OSMesa: {error}; pip install mujoco PyOpenGL, and "
+            "Debian's libosmesa6"
+        ) from error
+    return mujoco
+
+
+def _text(rng: np.random.Generator) -> tuple[str, dict[str, bytes]]:
+    """The world as XML, and its files."""
+    files = {f"t{i}.png": png(texture(rng)) for i in range(_MATERIALS)}
+    assets = "".join(
+        f'<texture name="t{i}" type="2d" file="t{i}.png"/>'
+        f'<material name="m{i}" texture="t{i}" texrepeat="{n} {n}" texuniform="true" '
+        f'specular="{rng.uniform(0, 0.6):.2f}" shininess="{rng.random():.2f}"/>'
+        for i, n in enumerate(rng.integers(1, 4, _MATERIALS))
+    )
+    objects = "".join(
+        f'<body name="o{i}" mocap="true">'
+        f'<geom name="g{i}" type="box" size=".1 .1 .1" material="m0"/></body>'
+        for i in range(_OBJECTS)
+    )
+    return _XML.format(assets=assets, objects=objects), files
+
+
+Picture = tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.uint8]]
+
+
+class World:
+    """A compiled world and its renderer; to be closed before the process ends."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._mujoco = mujoco = mujoco_module()
+        xml, files = _text(rng)
+        self._rng = rng
+        self._model = mujoco.MjModel.from_xml_string(xml, files)
+        self._data = mujoco.MjData(self._model)
+        self._model.cam_fovy[0] = _LENS_DEGREES
+        try:
+            self._renderer = mujoco.Renderer(self._model, SIDE, SIDE)
+        except Exception as error:  # of whichever OpenGL it found
+            raise RenderError(f"MuJoCo cannot draw: {error}; install Debian's libosmesa6") from None
+        kinds = mujoco.mjtGeom
+        self._kinds = [
+            kinds.mjGEOM_SPHERE, kinds.mjGEOM_BOX, kinds.mjGEOM_CYLINDER, kinds.mjGEOM_CAPSULE,
+            kinds.mjGEOM_ELLIPSOID,
+        ]  # fmt: skip
+
+    def close(self) -> None:
+        self._renderer.close()
+
+    def picture(self) -> Picture:
+        """Another scene: RGB uint8 (side, side, 3), depth in metres, classes, (side, side)."""
+        labels = self._place_objects()
+        self._place_camera()
+        self._light()
+        self._mujoco.mj_forward(self._model, self._data)
+        return self._render(labels)
+
+    # ---- what is in it -----------------------------------------------------------------------
+
+    def _place_objects(self) -> NDArray[np.uint8]:
+        """Draws all objects; returns the class of each geom."""
+        model, rng = self._model, self._rng
+        labels = np.zeros(model.ngeom, np.uint8)
+        labels[model.geom("wall").id] = CLASSES.index("background")
+        model.geom_matid[:] = rng.integers(0, _MATERIALS, model.ngeom)
+        model.geom_rgba[:, :3] = rng.uniform(0.5, 1, (model.ngeom, 3))
+        model.geom_pos[model.geom("wall").id, 1] = rng.uniform(2.5, 5)
+        seen = int(rng.integers(2, _OBJECTS + 1))
+        for i in range(_OBJECTS):
+            labels[model.geom(f"g{i}").id] = self._place_object(i, i < seen)
+        return labels
+
+    def _place_object(self, number: int, seen: bool) -> int:
+        """Draws one object; returns its class."""
+        model, rng, geom = self._model, self._rng, self._model.geom(f"g{number}").id
+        kind = int(rng.integers(len(self._kinds)))
+        size = rng.uniform(*_SIZES_M, 3)
+        if CLASSES[2 + kind] == "ellipsoid":
+            size = size.max() * np.array([1, 0.55, 0.4])
+        model.geom_type[geom], model.geom_size[geom] = self._kinds[kind], size
+        model.geom_rbound[geom] = 2.0  # of its old size else: it would be left out at the edge
+        model.geom_matid[geom] = -1  # one color
+        model.geom_rgba[geom, :3] = rng.uniform(0.2, 1, 3)
+        stands = rng.random() < 0.5
+        height = (size[0], size[2], size[1], size[0] + size[1], size[2])[kind]
+        height = height if stands else height + rng.uniform(0, 0.5)
+        place = (*rng.uniform([-1.5, -1], [1.5, 2.4]), height)
+        turn = rng.uniform(0, np.pi)
+        quaternion = np.array([np.cos(turn), 0, 0, np.sin(turn)]) if stands else rng.normal(size=4)
+        self._data.mocap_pos[number] = place if seen else _BEHIND
+        self._data.mocap_quat[number] = quaternion / np.linalg.norm(quaternion)
+        return 2 + kind
+
+    def _place_camera(self) -> None:
+        rng = self._rng
+        eye = rng.uniform([-1, -2.6, 0.5], [1, -1.6, 1.8])
+        at = rng.uniform([-0.4, 0.3, 0], [0.4, 1.2, 0.6])
+        back = (eye - at) / np.linalg.norm(eye - at)  # cameras look along their negative z
+        right = np.cross([0, 0, 1], back)
+        right /= np.linalg.norm(right)
+        rotation, quaternion = np.stack([right, np.cross(back, right), back], 1), np.zeros(4)
+        self._mujoco.mju_mat2Quat(quaternion, rotation.ravel())
+        self._data.mocap_pos[_OBJECTS], self._data.mocap_quat[_OBJECTS] = eye, quaternion
+
+    def _light(self) -> None:
+        model, rng = self._model, self._rng
+        model.light_pos[:] = rng.uniform([-2.5, -2.5, 2], [2.5, 1.5, 4], (2, 3))
+        model.light_diffuse[:] = rng.uniform(0.6, 1, (2, 1)) * rng.uniform(0.7, 1, (2, 3))
+        model.light_ambient[:] = rng.uniform(0.02, 0.2)
+
+    # ---- what is seen ------------------------------------------------------------------------
+
+    def _render(self, labels: NDArray[np.uint8]) -> Picture:
+        renderer, rng = self._renderer, self._rng
+        renderer.update_scene(self._data, "camera")
+        color = renderer.render().astype(np.float64)
+        renderer.enable_depth_rendering()
+        depth = renderer.render()
+        renderer.disable_depth_rendering()
+        renderer.enable_segmentation_rendering()
+        geoms = renderer.render()[..., 0]
+        renderer.disable_segmentation_rendering()
+        sky = CLASSES.index("background")
+        mask = np.where(geoms < 0, sky, labels[np.maximum(geoms, 0)]).astype(np.uint8)
+        noise = rng.normal(0, rng.uniform(1, 4), color.shape)
+        color = np.clip(color * rng.uniform(0.8, 1.25) + noise, 0, 255).astype(np.uint8)
+        return color, np.minimum(depth, FARTHEST_M).astype(np.float16), mask
+
+
+def pictures(count: int, seed: tuple[int, ...]) -> Iterator[Picture]:
+    """Scenes that follow from the seed; see `World.picture`."""
+    rng, world = np.random.default_rng(seed), None
+    try:
+        for number in range(count):
+            if number % PICTURES_A_WORLD == 0:
+                if world is not None:
+                    world.close()
+                world = World(rng)
+            assert world is not None
+            yield world.picture()
+    finally:
+        if world is not None:
+            world.close()  # before the process ends, else PyOpenGL prints a traceback

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named architectures of tasks beyond classification, and convolutional ones of equal size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_models.arch import ArchConfig
+from keras_models.parts import StemLayer
+from keras_models.scenes.world import CLASSES
+from keras_models.staged import Architecture, StagedConfig
+from keras_models.stages import ConvStage
+
+# 24x24 pixels behind one wide convolution: a second of its size, or one of stride 2, would hold
+# more than 50 KB together with the picture. 12x12 tokens.
+_SCENES: dict[str, Any] = {
+    "image_size": 96,
+    "stem": (StemLayer(kernel=7, stride=4, channels=24, activation="relu", batch_norm=True),),
+}
+_ENCODER: dict[str, Any] = {
+    **_SCENES,
+    "patch_size": 2,
+    "embed_dim": 96,
+    "depth": 4,
+    "heads": 3,
+    "head_dim": 24,
+    "mlp_ratio": 2.0,
+}
+# As many parameters, nearly: two stages at the same resolutions.
+_CONVOLUTIONS: dict[str, Any] = {
+    **_SCENES,
+    "stages": (
+        ConvStage("residual", width=32),
+        ConvStage("residual", width=64, depth=3, stride=2),
+    ),
+}
+# What a token makes of its 8x8 pixels: every depth, or classes of every second pixel, since seven
+# values for each pixel would be 64 KB.
+_DEPTH = {"num_classes": 1, "dense": 8}
+_SEGMENTATION = {"num_classes": len(CLASSES), "dense": 4}
+
+_ALL: tuple[Architecture, ...] = (
+    ArchConfig.uniform(name="depth_96", **_ENCODER, **_DEPTH),
+    ArchConfig.uniform(name="segmentation_96", **_ENCODER, **_SEGMENTATION),
+    StagedConfig(name="depth_cnn_96", **_CONVOLUTIONS, **_DEPTH),
+    StagedConfig(name="segmentation_cnn_96", **_CONVOLUTIONS, **_SEGMENTATION),
+    # A small one of each kind, for tests.
+    ArchConfig.uniform(
+        name="test_dense",
+        image_size=16,
+        num_classes=3,
+        patch_size=4,
+        embed_dim=16,
+        depth=1,
+        heads=2,
+        head_dim=8,
+        mlp_ratio=2.0,
+        dense=2,
+    ),
+    StagedConfig(
+        name="test_dense_cnn",
+        image_size=16,
+        num_classes=1,
+        stages=(ConvStage("residual", width=8, stride=2),),
+        dense=2,
+    ),
+)
+
+TASK_PRESETS: dict[str, Architecture] = {arch.name: arch for arch in _ALL}

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What networks are trained for; each task is declared once, in a file of its name."""
+
+from __future__ import annotations
+
+from keras_models.tasks.classification import CLASSIFICATION
+from keras_models.tasks.depth import DEPTH
+from keras_models.tasks.scores import Cell, Scores
+from keras_models.tasks.segmentation import SEGMENTATION
+from keras_models.tasks.task import Task
+
+_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION)
+TASKS: dict[str, Task] = {task.name: task for task in _ALL}
+
+
+class TaskError(ValueError):
+    """A task does not exist, or network, data and task do not go together; the message says."""
+
+
+def task_named(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+      TaskError: there is none.
+    """
+    if name not in TASKS:
+        raise TaskError(f"task {name!r} does not exist, expected one of {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def expect_output(name: str, shape: tuple[int, ...], task: Task) -> None:
+    """Refuses a network for a task that needs another kind of output.
+
+    Args:
+      name: of the network.
+      shape: of one output, without the batch.
+
+    Raises:
+      TaskError: one line that says what to take.
+    """
+    dense = len(shape) == 3
+    if dense != task.dense:
+        kind = "a picture" if dense else "one vector"
+        what = "a network with `dense` above 0" if task.dense else "one with `dense` 0"
+        raise TaskError(f"{name!r} makes {kind}, task {task.name} needs {what}")
+
+
+def task_of_data(dataset: str) -> Task:
+    """The task whose targets a data set has.
+
+    Raises:
+      TaskError: no task has it.
+    """
+    for task in _ALL:
+        if dataset in task.datasets:
+            return task
+    raise TaskError(f"dataset {dataset!r} belongs to no task")
+
+
+__all__ = [
+    "CLASSIFICATION",
+    "TASKS",
+    "Cell",
+    "Scores",
+    "Task",
+    "TaskError",
+    "expect_output",
+    "task_named",
+    "task_of_data",
+]
