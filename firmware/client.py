@@ -4,7 +4,8 @@
     python -m firmware.client --port=/dev/ttyACM0 --images=photos/ --model=fused.tflite
     python -m firmware.client --elf=build/firmware.elf --images=photos/ --noise=0.001
 
-With --model every logit is compared with the host runtime's. --elf talks to the emulated board
+With --model every logit is compared with the host runtime's, and --png draws an output that is a
+picture beside the image, as the file's task means it. --elf talks to the emulated board
 through its serial port; --noise then damages bytes on that line.
 """
 
@@ -30,9 +31,10 @@ from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError, ModelError
 from firmware.images import InputSteps, find_images
 from firmware.model import named_model
+from firmware.pictures import expect_picture, picture_of
 from firmware.transports import NoisyTransport, SerialTransport
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, write_atomic, write_json
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("client", __doc__)
@@ -49,6 +51,7 @@ _CONTRACT = ContractFlags(FLAGS)
 FLAGS.number("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
 FLAGS.boolean("operators", False, "Print cycles per operator of the last image.")
 flags.json(FLAGS)
+flags.png(FLAGS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Options:
     timeout: float
     operators: bool
     json: str
+    png: str
     given: Stated = dataclasses.field(default_factory=Stated)
 
 
@@ -86,7 +90,7 @@ def _host_logits(options: Options, images: NDArray[np.int8]) -> NDArray[np.int8]
         return None
     with named_model(options.model) as model:
         try:
-            return HostModel(model).run(images)
+            return HostModel(model).run(images).reshape(len(images), -1)
         except CompileError as error:
             raise ModelError(str(error)) from None
 
@@ -105,17 +109,22 @@ def run_client(options: Options) -> dict[str, Any]:
         arrays = [steps.steps(array) for array in arrays]
     images = np.stack([array.astype(np.int8) for array in arrays])
     expected = _host_logits(options, images)
+    if options.png:
+        expect_picture(options.model)
     if expected is not None and expected.shape[1] != model.classes:
         raise FirmwareError(
             f"{options.model} has {expected.shape[1]} classes, the board's model {model.classes}"
         )
-    rows = []
+    rows, outputs = [], []
     mismatches = 0
     for index, file in enumerate(tqdm(files, unit="image")):
         result = connection.classify(images[index])
         if expected is not None and not np.array_equal(result.logits, expected[index]):
             mismatches += 1
         rows.append(_row(file.name, result, info))
+        outputs.append(result.logits)
+    if options.png:
+        write_atomic(options.png, picture_of(options.model, images, np.stack(outputs)))
     report: dict[str, Any] = {
         "board": info.name,
         "clock_hz": info.clock_hz,
@@ -171,7 +180,7 @@ def _print(report: dict[str, Any]) -> None:
 def _body() -> None:
     names = [field.name for field in dataclasses.fields(Options) if field.name != "given"]
     options = Options(**{name: FLAGS[name].value for name in names}, given=_CONTRACT.given())
-    expect_writable(options.json)
+    expect_writable(options.json, options.png)
     report = run_client(options)
     if options.json:
         write_json(options.json, report)

@@ -17,6 +17,7 @@ MOST = {
     "An operator": 9,
     "A builtin of the compiled runtime": 9,
     "A board": 1,
+    "A task": 6,
     "A search dimension": 4,
     "A kernel variant": 5,
 }

@@ -124,6 +124,14 @@ def _image_defines(image: ImageInterface) -> list[tuple[str, str]]:
     ]
 
 
+def _picture_defines(i: Interface) -> list[tuple[str, str]]:
+    """Of an image's output that is a picture itself; nothing for a vector."""
+    if i.image is None or not i.outputs[0].is_picture:
+        return []
+    names = ("PICTURE_HEIGHT", "PICTURE_WIDTH", "PICTURE_VALUES")
+    return list(zip(names, map(str, i.outputs[0].shape[1:]), strict=True))
+
+
 _CLASS_NAMES = """\
 // Names of the classes in the order of the outputs, at most {bytes} bytes each; braces that close,
 // tildes and what is not ASCII are question marks.
@@ -165,6 +173,7 @@ def header_text(interface: Interface) -> str:
         ("MAX_RANK", str(MAX_RANK)),
         ("IS_IMAGE", str(int(i.image is not None))),
         *(() if i.image is None else _image_defines(i.image)),
+        *_picture_defines(i),
     ]
     numbers = "\n".join(f"#define VIT_MODEL_{name} {value}" for name, value in defines)
     if i.image is None:

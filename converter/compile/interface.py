@@ -47,6 +47,11 @@ class TensorInterface:
     zero_point: int | None
     offset: int | None
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is one of more than one pixel, [1, height, width, values]."""
+        return len(self.shape) == 4 and self.shape[0] == 1 and self.shape[1] * self.shape[2] > 1
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageInterface:

@@ -66,7 +66,10 @@ class ModelReport:
         kernel does, and names of classes."""
         found = self.prepared.constant_bytes
         constants = self.flash.constant_bytes if found is None else found
-        return constants + class_names_bytes(self.contract.class_names)
+        names = self.contract.class_names
+        graph = self.stated.graph
+        compiled = len(names) == sum(graph.tensors[i].size for i in graph.outputs)
+        return constants + (class_names_bytes(names) if compiled else 0)
 
     def sram_parts(self, budgets: Budgets) -> tuple[tuple[str, int], ...]:
         """What SRAM holds: (name, bytes); parts of no bytes are left out, the arena is first."""

@@ -32,6 +32,7 @@ _KEPT = frozenset(
         "app/frame.c",
         "app/meter.c",
         "app/model_info.c",
+        "app/picture.c",
         "app/protocol.c",
     )
 )

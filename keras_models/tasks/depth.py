@@ -104,4 +104,6 @@ DEPTH = Task(
     watched=_watched,
     scores=_scores,
     agreement=None,
+    drawn=metres,
+    unit="m",
 )

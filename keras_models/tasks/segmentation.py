@@ -99,4 +99,6 @@ SEGMENTATION = Task(
     watched=_watched,
     scores=_scores,
     agreement=_agreement,
+    drawn=classes_of,
+    unit="class",
 )

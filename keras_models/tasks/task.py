@@ -39,6 +39,8 @@ class Task:
       loss: label smoothing -> Keras loss of (wanted, outputs).
       watched: () -> Keras metric that is shown while it trains.
       scores: (outputs in real numbers, targets) -> figures.
+      drawn: of a dense task, outputs (n, h, w, values) -> one number a pixel (n, h, w) for people.
+      unit: of these numbers.
       agreement: (outputs, others of the same inputs) -> share on which both say the same; None
         where there is no such share.
     """
@@ -54,3 +56,5 @@ class Task:
     watched: Callable[[], Any]
     scores: Callable[[Reals, Targets], Scores]
     agreement: Callable[[Reals, Reals], float] | None
+    drawn: Callable[[Reals], NDArray[Any]] | None = None
+    unit: str = ""

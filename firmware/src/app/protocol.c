@@ -9,6 +9,7 @@
 #include "app/frame.h"
 #include "app/meter.h"
 #include "app/model_info.h"
+#include "app/picture.h"
 #include "board_config.h"
 #include "cortexm/system.h"
 
@@ -106,6 +107,11 @@ static void handle_row(const Request* request) {
 static void print_result(int best) {
   console_text("image ");
   console_unsigned(image_number);
+#if defined(VIT_MODEL_PICTURE_VALUES)
+  (void)best;
+  console_text(": ");
+  picture_print(image_logits);
+#else
   console_text(": class ");
   console_unsigned((uint32_t)best);
 #if defined(VIT_MODEL_HAS_CLASS_NAMES)
@@ -116,6 +122,7 @@ static void print_result(int best) {
 #if VIT_MODEL_IS_IMAGE
   console_text(", logit ");
   console_signed(((const int8_t*)image_logits)[best]);
+#endif
 #endif
   console_text(", ");
   if (meter_total_cycles() == 0u) {
@@ -150,7 +157,11 @@ static void handle_finish(const Request* request) {
     send_error(request, PROTOCOL_ERROR_MODEL);
     return;
   }
+#if defined(VIT_MODEL_PICTURE_VALUES)
+  const int best = 0;
+#else
   const int best = classifier_best(image_logits);
+#endif
   if (first_time) print_result(best);
   frame_send_begin(PROTOCOL_FINISH | PROTOCOL_REPLY, request->sequence);
   frame_send_u32(image_number);
