@@ -36,8 +36,8 @@ _CONVOLUTIONS: dict[str, Any] = {
 }
 # What a token makes of its 8x8 pixels: every depth, or classes of every second pixel, since seven
 # values for each pixel would be 64 KB.
-_DEPTH = {"num_classes": 1, "dense": 8}
-_SEGMENTATION = {"num_classes": len(CLASSES), "dense": 4}
+_DEPTH: dict[str, Any] = {"num_classes": 1, "dense": 8}
+_SEGMENTATION: dict[str, Any] = {"num_classes": len(CLASSES), "dense": 4}
 
 _ALL: tuple[Architecture, ...] = (
     ArchConfig.uniform(name="depth_96", **_ENCODER, **_DEPTH),

@@ -58,7 +58,7 @@ class InputRounding:
         """As the converter chooses it for these calibration images."""
         low, high = min(float(images.min()), 0.0), max(float(images.max()), 0.0)
         scale, zero_point = LayerRange("image", 8, low, high).int8()
-        return cls(ModelEnds(images.shape[1:], scale, zero_point, 1.0, 0, classes=0))
+        return cls(ModelEnds(images.shape[1:], scale, zero_point, 1.0, 0, output_shape=()))
 
     def __call__(self, images: Floats) -> Floats:
         q = self.ends.quantize(images).astype(np.float64)

@@ -18,7 +18,8 @@ def _noise(rng: np.random.Generator) -> NDArray[np.float64]:
     for octave in _OCTAVES:
         cells = rng.random((2**octave, 2**octave))
         total += np.kron(cells, np.ones((SIDE // 2**octave,) * 2)) / 2**octave
-    return (total - total.min()) / np.ptp(total)
+    found: NDArray[np.float64] = (total - total.min()) / np.ptp(total)
+    return found
 
 
 def _pattern(rng: np.random.Generator, kind: int) -> NDArray[np.float64]:
@@ -27,12 +28,13 @@ def _pattern(rng: np.random.Generator, kind: int) -> NDArray[np.float64]:
     angle, periods = rng.uniform(0, np.pi), int(rng.integers(2, 9))
     u = x * np.cos(angle) + y * np.sin(angle)
     v = y * np.cos(angle) - x * np.sin(angle)
-    if kind == 2:
-        return (np.hypot(u * periods % 1 - 0.5, v * periods % 1 - 0.5) > 0.3).astype(np.float64)
     wave = np.sin(2 * np.pi * periods * u)
     if kind == 1:
         wave = wave * np.sin(2 * np.pi * periods * v)
-    return (wave > 0).astype(np.float64)
+    if kind == 2:
+        wave = np.hypot(u * periods % 1 - 0.5, v * periods % 1 - 0.5) - 0.3
+    found: NDArray[np.float64] = (wave > 0).astype(np.float64)
+    return found
 
 
 def texture(rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -41,7 +43,8 @@ def texture(rng: np.random.Generator) -> NDArray[np.uint8]:
     share = (_noise(rng) if kind == 3 else _pattern(rng, kind))[..., None]
     first, second = rng.integers(0, 256, (2, 3))
     pixels = share * first + (1 - share) * second + rng.normal(0, 8, (SIDE, SIDE, 3))
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(pixels, 0, 255).astype(np.uint8)
+    return found
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

@@ -16,13 +16,13 @@ def stride_of(targets: Targets, shape: Shape) -> int:
     Raises:
       ValueError: they do not go together.
     """
-    height, width = targets.shape[1:3]
+    height, width = (int(n) for n in targets.shape[1:3])
     stride, rest = divmod(height, shape[0])
     if rest or not stride or shape[1] * stride != width:
         raise ValueError(
             f"output: got {shape[0]} x {shape[1]} pixels, expected a part of {height} x {width}"
         )
-    return stride
+    return int(stride)
 
 
 def sampled(targets: Targets, shape: Shape) -> Targets:

@@ -48,7 +48,8 @@ class SegmentationScores:
 
 def classes_of(outputs: Reals) -> NDArray[np.uint8]:
     """The greatest value's class (n, h, w) of outputs (n, h, w, classes); of equals the first."""
-    return np.argmax(outputs, axis=-1).astype(np.uint8)
+    best: NDArray[np.uint8] = np.argmax(outputs, axis=-1).astype(np.uint8)
+    return best
 
 
 def _scores(outputs: Reals, targets: Targets) -> SegmentationScores:

@@ -80,7 +80,7 @@ def test_the_client_draws_what_the_board_said(tmp_path: Path) -> None:
 def test_only_pictures_are_drawn(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(file_of(3, "classification"))
-    with pytest.raises(FirmwareError, match="that are pictures, .* is for classification"):
+    with pytest.raises(FirmwareError, match=r"that are pictures, .* is for classification"):
         expect_picture(str(path))
     path.write_bytes(file_of(1, "depth"))
     expect_picture(str(path))
