@@ -22,9 +22,9 @@ from keras_models.load import resolve_network, trained_network
 from keras_models.tasks import (
     CLASSIFICATION,
     TASKS,
-    Scores,
     Task,
     TaskError,
+    TaskScores,
     task_named,
     task_of_data,
 )
@@ -89,7 +89,7 @@ def _check_out(job: TrainJob, data: Dataset, resume: bool, overwrite: bool) -> N
     check_setup(path, job.setup(data))
 
 
-def measured(model: Any, data: Dataset, split: str, task: Task) -> Scores:
+def measured(model: Any, data: Dataset, split: str, task: Task) -> TaskScores:
     """Figures of a network on a whole split."""
     import keras
     import numpy as np

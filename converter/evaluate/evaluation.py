@@ -16,7 +16,7 @@ from converter import tflite
 from converter.contract import Contract, quantized
 from converter.evaluate import metrics
 from converter.runtimes import TensorSpec, entry_of
-from keras_models.tasks import CLASSIFICATION, Scores, Task
+from keras_models.tasks import CLASSIFICATION, Task, TaskScores
 
 Int8Array = NDArray[np.int8]
 Floats = NDArray[np.float32]
@@ -93,7 +93,7 @@ class RuntimeResult:
     name: str
     logits: Int8Array
     seconds: float
-    scores: Scores
+    scores: TaskScores
     float_agreement: float | None
     float_sqnr_db: float | None
 

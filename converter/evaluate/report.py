@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from converter.evaluate.evaluation import RuntimeComparison, RuntimeResult
-from keras_models.tasks import Scores
+from keras_models.tasks import TaskScores
 from keras_models.tasks.scores import percent
 
 
@@ -20,7 +20,7 @@ class Report:
     model: str
     dataset: str
     split: str
-    float_scores: Scores | None
+    float_scores: TaskScores | None
     results: tuple[RuntimeResult, ...]
     comparisons: tuple[RuntimeComparison, ...]
 
@@ -52,12 +52,12 @@ def to_json(report: Report) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def _row(name: str, scores: Scores, rest: tuple[str, str, str]) -> str:
+def _row(name: str, scores: TaskScores, rest: tuple[str, str, str]) -> str:
     figures = " ".join(f"{cell.text:>{cell.width}}" for cell in scores.cells)
     return f"{name:9} {scores.images:7} {figures} {rest[0]:>9} {rest[1]:>8} {rest[2]:>9}"
 
 
-def _head(scores: Scores) -> str:
+def _head(scores: TaskScores) -> str:
     figures = " ".join(f"{cell.heading:>{cell.width}}" for cell in scores.cells)
     line = f"{'runtime':9} {'images':>7} {figures}"
     return f"{line} {'= float %':>9} {'SQNR dB':>8} {'images/s':>9}"

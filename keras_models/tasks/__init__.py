@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from keras_models.tasks.classification import CLASSIFICATION
 from keras_models.tasks.depth import DEPTH
-from keras_models.tasks.scores import Cell, Scores
+from keras_models.tasks.scores import Cell, TaskScores
 from keras_models.tasks.segmentation import SEGMENTATION
 from keras_models.tasks.task import Task
 
@@ -61,9 +61,9 @@ __all__ = [
     "CLASSIFICATION",
     "TASKS",
     "Cell",
-    "Scores",
     "Task",
     "TaskError",
+    "TaskScores",
     "expect_output",
     "task_named",
     "task_of_data",

@@ -87,7 +87,7 @@ def wilson_interval(successes: int, trials: int) -> Interval:
 
 
 def classification(logits: Logits, labels: Labels) -> Classification:
-    """Scores logits ``[n, classes]`` against labels ``[n]``.
+    """TaskScores logits ``[n, classes]`` against labels ``[n]``.
 
     Raises:
       ValueError: numbers differ, or a label has no logit.

@@ -16,7 +16,7 @@ class Cell:
     width: int
 
 
-class Scores(Protocol):
+class TaskScores(Protocol):
     """Figures of merit of outputs against what was to be said."""
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_models.tasks.scores import Scores
+from keras_models.tasks.scores import TaskScores
 
 Reals = NDArray[np.floating]  # outputs (n, *output shape), in real numbers
 Targets = NDArray[Any]  # as a data set has them: a label or a map for each input
@@ -54,7 +54,7 @@ class Task:
     wanted: Callable[[Targets, Shape], Reals]
     loss: Callable[[float], Any]
     watched: Callable[[], Any]
-    scores: Callable[[Reals, Targets], Scores]
+    scores: Callable[[Reals, Targets], TaskScores]
     agreement: Callable[[Reals, Reals], float] | None
     drawn: Callable[[Reals], NDArray[Any]] | None = None
     unit: str = ""
