@@ -70,7 +70,7 @@ class Options:
     timeout: float
     operators: bool
     json: str
-    png: str
+    png: str = ""
     given: Stated = dataclasses.field(default_factory=Stated)
 
 
