@@ -6,7 +6,7 @@ image streamed and resident, and the largest network that fits. `--srams` names 
 space of stages the shares are those of random networks, with their interval.
 
 `python -m nas.report --search=found --html=search.html`: what a search found, also while it runs:
-the front, all trials, what each dimension matters, and with `--evolution` the steps of the space.
+the front, all trials, what each dimension matters, and with `--evolved` the steps of the space.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ shared.space(FLAGS)
 FLAGS.words("srams", [], "Several SRAM sizes in bytes, each as --sram.")
 FLAGS.string("search", "", "Folder of nas.search: reports what it found instead of a space.")
 shared.storage(FLAGS, "Without it study.log in --search.")
-FLAGS.string("evolution", "", "Folder of nas.evolve_space, whose steps are shown beside --search.")
+FLAGS.string("evolved", "", "Folder of nas.evolve_space, whose steps are shown beside --search.")
 flags.json(FLAGS)
 flags.html(FLAGS)
 shared.define_target_flags(FLAGS)
@@ -165,8 +165,8 @@ def _report_search() -> None:
         expect_charts("--html")
     expect_writable(FLAGS.json, FLAGS.html)
     found = read_search(FLAGS.storage or os.path.join(FLAGS.search, STUDY_FILE))
-    if FLAGS.evolution:
-        found = dataclasses.replace(found, evolution=read_evolution(FLAGS.evolution))
+    if FLAGS.evolved:
+        found = dataclasses.replace(found, evolution=read_evolution(FLAGS.evolved))
     print(f"{found.space}: {len(found.trials)} networks evaluated, {len(found.front)} on the front")
     for trial in found.members():
         print(f"{100 * trial.accuracy:>6.2f} % {trial.latency_ms:>9.1f} ms (estimate)  "
@@ -187,7 +187,7 @@ def _body() -> None:
     if FLAGS.search or FLAGS.storage:
         _report_search()
         return
-    for name in ("html", "evolution"):
+    for name in ("html", "evolved"):
         if FLAGS[name].value:
             raise ValueError(f"--{name}: expected --search, a folder of nas.search, to report on")
     _report_space()

@@ -36,7 +36,7 @@ VERBS = (
     Verb("export", "firmware.export", "Writes a firmware project for a build system."),
     Verb("emulate", "firmware.emulate", "Runs firmware on an emulated board."),
     Verb("client", "firmware.client", "Sends images to a board and checks its answers."),
-    Verb("report", "nas.report", "Counts what of a space fits a board, or shows what a search found."),
+    Verb("report", "nas.report", "Counts what of a space fits a board; shows what a search found."),
     Verb("train_supernet", "nas.train_supernet", "Trains one set of weights for a space."),
     Verb("search", "nas.search.__main__", "Searches a supernet for networks that fit a board."),
     Verb("retrain", "nas.retrain", "Trains a network that a search found."),

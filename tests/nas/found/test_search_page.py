@@ -59,7 +59,7 @@ def page(folder: Path) -> tuple[Shown, dict[str, Any]]:
     pytest.importorskip("altair", reason="needs the extra: pip install 'tflm-vit[report]'")
     pytest.importorskip("vl_convert", reason="needs the extra: pip install 'tflm-vit[report]'")
     done = run_here(
-        "nas.report", f"--search={folder}", f"--evolution={folder / 'evolved'}",
+        "nas.report", f"--search={folder}", f"--evolved={folder / 'evolved'}",
         f"--html={folder / 'page.html'}", f"--json={folder / 'page.json'}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -117,7 +117,7 @@ def test_names_stay_text_and_nothing_goes_wrong(page: tuple[Shown, dict[str, Any
     [
         (["--html=x.html"], "--html: expected --search, a folder of nas.search"),
         (["--search=nowhere"], "nowhere/study.log: No such file or directory"),
-        (["--search={folder}", "--evolution={folder}"], "no evolution.json and no steps.json"),
+        (["--search={folder}", "--evolved={folder}"], "no evolution.json and no steps.json"),
     ],
 )
 def test_what_is_no_search_is_one_line(folder: Path, words: list[str], line: str) -> None:
