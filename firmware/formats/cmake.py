@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from boards import Board
 from firmware.elf import MemoryUse
 from firmware.escape import cmake_argument, cmake_comment, json_text, markdown_text
+from firmware.formats import vscode
 from firmware.formats.common import has_external_weights, memory_table, use_section
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
 from firmware.template import indented, render
@@ -138,7 +139,7 @@ def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
 
 
 def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
-    """CMakeLists.txt, presets, toolchain file and README."""
+    """CMakeLists.txt, presets, toolchain file, VS Code's sessions and README."""
     external = has_external_weights(project)
     texts = (
         ("CMakeLists.txt", _lists(project, external)),
@@ -150,6 +151,8 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
             "cmake/arm-none-eabi.cmake",
             render("cmake/toolchain.cmake", CORE=project.board.core.name),
         ),
+        (".vscode/launch.json", vscode.launch(project.board, external)),
+        (".vscode/extensions.json", vscode.extensions(project.board)),
         ("README.md", _readme(project, use, external)),
     )
     added = (ProjectFile(PurePosixPath(path), Group.FIRMWARE, text=text) for path, text in texts)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`.cproject` of an STM32CubeIDE executable with a Debug and a Release configuration.
 
-A project with C++ (the TFLM runtime) has the C++ compiler and linker tools beside those of C, and
-the nature `ccnature` in `.project`, which makes CubeIDE link with the C++ one.
+The C++ compiler and linker are beside those of C, as in ST's projects; one with C++ in it (the TFLM
+runtime) has the nature `ccnature` in `.project` as well, which makes CubeIDE link with the C++ one.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from firmware.formats.cproject_tools import (
     Configuration,
     Identifiers,
     ToolWriter,
+    source_folders,
 )
 from firmware.formats.xml import Element, document
 from firmware.project import Project
 
 _CDT = "org.eclipse.cdt"
-_SOURCE_FOLDERS = ("kernels", "model", "src")
-_CXX_SOURCE_FOLDER = "tflm"
 _ERROR_PARSERS = (
     "GASErrorParser",
     "GmakeErrorParser",
@@ -85,17 +84,13 @@ class ConfigurationWriter:
             ),
             self._tools.assembler(),
             self._tools.compiler(),
-            *((self._tools.cxx_compiler(),) if self._project.has_cxx else ()),
+            self._tools.cxx_compiler(),
             *self._tools.linkers(),
             *(self._tools.tool(suffix, name) for suffix, name in _OUTPUT_TOOLS),
             id=self._ids.next(superclass),
             name="MCU ARM GCC",
             superClass=superclass,
         )
-
-    def _source_folders(self) -> list[str]:
-        added = [_CXX_SOURCE_FOLDER] if self._project.has_cxx else []
-        return sorted([*_SOURCE_FOLDERS, *added])
 
     def _build_attributes(self) -> dict[str, str]:
         key, name = self._configuration.key, self._configuration.name
@@ -140,7 +135,7 @@ class ConfigurationWriter:
                             kind="sourcePath",
                             name=folder,
                         )
-                        for folder in self._source_folders()
+                        for folder in source_folders(self._project)
                     ),
                 ),
                 **self._build_attributes(),

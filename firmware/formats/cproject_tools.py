@@ -10,6 +10,9 @@ from firmware.formats.xml import Element
 from firmware.project import INCLUDE_DIRECTORIES, LINKER_SCRIPT, Project
 
 PLUGIN = "com.st.stm32cube.ide.mcu.gnu.managedbuild"
+LINKER_PLACE = f"${{workspace_loc:/${{ProjName}}/{LINKER_SCRIPT}}}"
+_SOURCE_FOLDERS = ("kernels", "model", "src")
+_CXX_SOURCE_FOLDER = "tflm"
 # CubeIDE has options of their own for these.
 _OWN_OPTIONS = ("-ffunction-sections", "-fdata-sections", "-g")
 _LINKER_OWN_OPTIONS = ("-Wl,--gc-sections", "-Wl,--fatal-warnings")
@@ -22,6 +25,7 @@ class Configuration:
     name: str
     optimization: str
     debug_level: str
+    defines: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -29,7 +33,18 @@ class Configuration:
         return self.name.lower()
 
 
-CONFIGURATIONS = (Configuration("Debug", "og", "g3"), Configuration("Release", "o3", "g0"))
+CONFIGURATIONS = (
+    Configuration("Debug", "og", "g3", ("DEBUG",)),
+    Configuration("Release", "o3", "g0"),
+)
+# The form of `option.defaults`, from which CubeIDE takes the values of a setting that is reset.
+_DEFAULTS_FORM = "com.st.stm32cube.ide.common.services.build.inputs.revA.1.0.6"
+
+
+def source_folders(project: Project) -> list[str]:
+    """Folders that CubeIDE compiles, sorted."""
+    added = [_CXX_SOURCE_FOLDER] if project.has_cxx else []
+    return sorted([*_SOURCE_FOLDERS, *added])
 
 
 class Identifiers:
@@ -113,6 +128,7 @@ class ToolWriter:
             ("target_cpuid", "CPU", "0"),
             ("target_coreid", "Core", "0"),
             ("target_board", "Board", names.board),
+            ("defaults", "Defaults", self._defaults(names.board)),
         )
         options = [
             self._option(
@@ -135,6 +151,33 @@ class ToolWriter:
         options.append(self._option(clock, "Cpu clock frequence", megahertz, "string"))
         return options
 
+    def _defaults(self, board: str) -> str:
+        """As CubeIDE writes it: fields between two bars, lists of values between one.
+
+        DEBUG is not among the symbols: it belongs to the configuration.
+        """
+        project = self._project
+        includes = " | ".join(f"../{d}" for d in (*INCLUDE_DIRECTORIES, *project.extra_includes))
+        fields = (
+            _DEFAULTS_FORM, self._configuration.name, "true", "Executable",
+            f"{PLUGIN}.option.toolchain.value.workspace", board, "0", "0", "arm-none-eabi-",
+            "${gnu_tools_for_stm32_compiler_path}", includes, "", "", " | ".join(project.defines),
+            "", " | ".join(source_folders(project)), "", "", LINKER_PLACE, "true", "NonSecure", "",
+            "secure_nsclib.o", "", "None", "", "", "",
+        )  # fmt: skip
+        return " || ".join(fields)
+
+    def _symbols(self) -> list[str]:
+        return [*self._configuration.defines, *self._project.defines]
+
+    def _defined(self, tool: str) -> list[Element]:
+        """What is defined for a tool; an empty list is left out, as CubeIDE does."""
+        superclass = f"{PLUGIN}.tool.{tool}.option.definedsymbols"
+        symbols = self._symbols()
+        if not symbols:
+            return []
+        return [self._list(superclass, "Define symbols (-D)", "definedSymbols", symbols)]
+
     def assembler(self) -> Element:
         """The assembler."""
         tool = f"{PLUGIN}.tool.assembler"
@@ -143,14 +186,14 @@ class ToolWriter:
             "assembler",
             "MCU GCC Assembler",
             self._enumerated(f"{tool}.option.debuglevel", "Debug level", level),
+            *self._defined("assembler"),
             self._includes("assembler"),
             self._input(f"{tool}.input"),
         )
 
     def _other_flags(self) -> list[str]:
         flags = self._project.flags
-        others = [flag for flag in (*flags.common, *flags.warnings) if flag not in _OWN_OPTIONS]
-        return others + [f"-D{define}" for define in self._project.defines]
+        return [flag for flag in (*flags.common, *flags.warnings) if flag not in _OWN_OPTIONS]
 
     def _compiler_options(self, suffix: str) -> list[Element]:
         """What the compilers have in common; `suffix` is c.compiler or cpp.compiler."""
@@ -164,6 +207,7 @@ class ToolWriter:
                 "Optimization level",
                 self._configuration.optimization,
             ),
+            *self._defined(suffix),
             self._includes(suffix),
             self._option(
                 f"{tool}.option.ffunction",
@@ -198,8 +242,21 @@ class ToolWriter:
         return element
 
     def cxx_compiler(self) -> Element:
-        """Its language standard is among the other flags: CubeIDE's names for it are not known."""
+        """Its language standard is among the other flags: CubeIDE's names for it are not known.
+
+        A project of C alone has the tool with its levels, for the day that C++ is added.
+        """
         tool = f"{PLUGIN}.tool.cpp.compiler"
+        if not self._project.has_cxx:
+            level, optimization = self._configuration.debug_level, self._configuration.optimization
+            return self.tool(
+                "cpp.compiler",
+                "MCU G++ Compiler",
+                self._enumerated(f"{tool}.option.debuglevel", "Debug level", level),
+                self._enumerated(
+                    f"{tool}.option.optimization.level", "Optimization level", optimization
+                ),
+            )
         source = self._input(f"{tool}.input.cpp")
         # Not an include path: TFLM's headers give warnings, and warnings are errors.
         system = [f"-isystem../{directory}" for directory in self._project.system_includes]
@@ -228,7 +285,10 @@ class ToolWriter:
     def linkers(self) -> list[Element]:
         """With C++ CubeIDE links with the C++ linker, and has the C one unused."""
         if not self._project.has_cxx:
-            return [self._linker("c.linker", "MCU GCC Linker")]
+            return [
+                self._linker("c.linker", "MCU GCC Linker"),
+                self.tool("cpp.linker", "MCU G++ Linker"),
+            ]
         return [
             self.tool("c.linker", "MCU GCC Linker"),
             self._linker("cpp.linker", "MCU G++ Linker"),
@@ -236,13 +296,12 @@ class ToolWriter:
 
     def _linker(self, suffix: str, name: str) -> Element:
         tool = f"{PLUGIN}.tool.{suffix}"
-        script = f"${{workspace_loc:/${{ProjName}}/{LINKER_SCRIPT}}}"
         others = [f for f in self._project.flags.link if f not in _LINKER_OWN_OPTIONS]
         source = f"{tool}.input"
         return self.tool(
             suffix,
             name,
-            self._option(f"{tool}.option.script", "Linker Script (-T)", script, "string"),
+            self._option(f"{tool}.option.script", "Linker Script (-T)", LINKER_PLACE, "string"),
             self._option(
                 f"{tool}.option.gcsections",
                 "Discard unused sections (-Wl,--gc-sections)",

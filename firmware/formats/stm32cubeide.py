@@ -25,6 +25,7 @@ from firmware.template import render
 _CDT = "org.eclipse.cdt"
 _LAUNCH = "com.st.stm32cube.ide.mcu.debug.launch"
 _STLINK = "com.st.stm32cube.ide.mcu.debug.stlink"
+_RESOURCES = ".settings/org.eclipse.core.resources.prefs"
 
 _BUILDERS = (
     (f"{_CDT}.managedbuilder.core.genmakebuilder", "clean,full,incremental,"),
@@ -73,6 +74,12 @@ def _project(project: Project) -> str:
     return document(root)
 
 
+def _loaders(name: str) -> str:
+    """The list of CubeProgrammer's loaders, as CubeIDE from 1.12 on keeps it; "" for none."""
+    loader = {"fLoaderPath": name, "fInitialize": False, "fIsEnabled": True}
+    return json.dumps([loader] if name else [], separators=(",", ":"))
+
+
 def _launch_strings(
     project: Project, writer: ConfigurationWriter, elf: str, loader: str
 ) -> dict[str, str]:
@@ -82,8 +89,14 @@ def _launch_strings(
     return {
         f"{_LAUNCH}.access_port_id": "0",
         f"{_LAUNCH}.loadList": json.dumps({"fItems": [item]}, separators=(",", ":")),
+        f"{_LAUNCH}.cubeprog_external_loaders": _loaders(loader),
+        f"{_LAUNCH}.ip_address_local": "localhost",
+        f"{_LAUNCH}.override_start_address_mode": "default",
         f"{_LAUNCH}.remoteCommand": "target remote",
-        f"{_STLINK}.external_loader": loader,
+        f"{_LAUNCH}.swv_port": "61235",
+        f"{_LAUNCH}.swv_trace_hclk": str(project.board.clock.system_hz),
+        f"{_STLINK}.low_power_debug": "enable",
+        f"{_STLINK}.watchdog_config": "none",
         f"{_STLINK}.frequency": "0",
         f"{_STLINK}.reset_strategy": "connect_under_reset",
         f"{_CDT}.debug.gdbjtag.core.ipAddress": "localhost",
@@ -105,15 +118,24 @@ def _launch(project: Project, writer: ConfigurationWriter, configuration: Config
     used = loader if loader and has_external_weights(project) else ""
     strings = _launch_strings(project, writer, f"{configuration.name}/{name}.elf", used)
     booleans = {
-        f"{_STLINK}.enable_external_loader": bool(used),
+        f"{_LAUNCH}.enable_live_expr": True,
+        f"{_LAUNCH}.enable_swv": False,
         f"{_LAUNCH}.startServer": True,
+        f"{_LAUNCH}.startuptab.exception.divby0": True,
+        f"{_LAUNCH}.startuptab.exception.unaligned": False,
+        f"{_LAUNCH}.startuptab.haltonexception": True,
         f"{_LAUNCH}.swd_mode": True,
         f"{_LAUNCH}.useRemoteTarget": True,
         f"{_LAUNCH}.verify_flash_download": True,
         f"{_CDT}.debug.gdbjtag.core.setResume": True,
         f"{_CDT}.debug.gdbjtag.core.setStopAt": True,
+        f"{_CDT}.launch.PROJECT_BUILD_CONFIG_AUTO_ATTR": False,
     }
-    integers = {f"{_LAUNCH}.formatVersion": 2, f"{_CDT}.debug.gdbjtag.core.portNumber": 61234}
+    integers = {
+        f"{_LAUNCH}.formatVersion": 2,
+        f"{_CDT}.debug.gdbjtag.core.portNumber": 61234,
+        f"{_CDT}.launch.ATTR_BUILD_BEFORE_LAUNCH_ATTR": 2,
+    }
     root = Element(
         "launchConfiguration",
         *(Element("stringAttribute", key=k, value=v) for k, v in sorted(strings.items())),
@@ -159,6 +181,8 @@ def files(project: Project, use: MemoryUse | None) -> tuple[ProjectFile, ...]:
     writers = [ConfigurationWriter(project, configuration) for configuration in CONFIGURATIONS]
     board = project.board
     texts = [(".project", _project(project)), (".cproject", cproject(project, writers))]
+    # Sources are UTF-8 (names of classes); Eclipse on Windows takes files for Cp1252 otherwise.
+    texts.append((_RESOURCES, "eclipse.preferences.version=1\nencoding/<project>=UTF-8\n"))
     for writer, configuration in zip(writers, CONFIGURATIONS, strict=True):
         path = f"{project.name} {configuration.name}.launch"
         texts.append((path, _launch(project, writer, configuration)))

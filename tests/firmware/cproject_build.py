@@ -46,6 +46,12 @@ class Configuration:
         """A list value."""
         return [v.get("value") for v in self._find(superclass).iter("listOptionValue")]
 
+    def defines(self, tool: str) -> list[str]:
+        """-D of a tool; the list is not there where it is empty."""
+        wanted = f"{P}.{tool}.option.definedsymbols"
+        found = [o for o in self.element.iter("option") if o.get("superClass") == wanted]
+        return [f"-D{v.get('value')}" for o in found for v in o.iter("listOptionValue")]
+
     def source_folders(self) -> list[str]:
         """Folders that are compiled."""
         return [e.get("name") for e in self.element.iter("entry") if e.get("kind") == "sourcePath"]
@@ -71,6 +77,7 @@ def _flags(configuration: Configuration, tool: str) -> list[str]:
     return [
         f"-{configuration.enumerated(f'{tool}.option.debuglevel')}",
         f"-O{configuration.enumerated(f'{tool}.option.optimization.level')[1:]}",
+        *configuration.defines(tool),
         *(f"-I{path}" for path in configuration.values(f"{tool}.option.includepaths")),
         *configuration.values(f"{tool}.option.otherflags"),
     ]
@@ -105,6 +112,7 @@ def build(project: Path, name: str) -> Path:
         f"-{configuration.enumerated(f'{assembler}.option.debuglevel')}",
         "-x",
         "assembler-with-cpp",
+        *configuration.defines(assembler),
         *(f"-I{path}" for path in configuration.values(f"{assembler}.option.includepaths")),
     ]
     objects: list[str] = []

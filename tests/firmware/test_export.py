@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from boards import board_names, get_board
 from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.export import export_project
+from firmware.formats import vscode
 from firmware.project import make_project
 from tests.firmware import fake_model
 from tests.firmware.fake_model import FakeModel
@@ -101,6 +103,37 @@ def test_flash_targets_call_the_tools(project, tmp_path, monkeypatch):
     assert openocd.startswith("-f board/stm32f7discovery.cfg -c program ")
     assert openocd.strip().endswith("digits.elf verify reset exit")
     assert "-c port=SWD -w " in (tmp_path / "STM32_Programmer_CLI.txt").read_text()
+
+
+@pytest.mark.parametrize("section", [".rodata.vit_weights", ".extflash.vit_weights"])
+def test_debug_sessions_of_vs_code(tmp_path, section):
+    """Each way to program the board is a way to debug it; registers by the part's name."""
+    model, kernels = fake_model.write(tmp_path / "generated", FakeModel(section=section))
+    project = make_project(get_board(BOARD), model, kernels, name="digits")
+    export_project(project, "cmake", tmp_path / "out", check=False)
+    folder = tmp_path / "out" / ".vscode"
+    read = {p.stem: json.loads(p.read_text()) for p in folder.iterdir()}
+    sessions = {s["servertype"]: s for s in read["launch"]["configurations"]}
+    assert set(sessions) == {"stlink", "openocd"}
+    for session in sessions.values():
+        assert session["type"] == "cortex-debug"
+        assert session["executable"] == "${command:cmake.launchTargetPath}"
+        assert session["device"] == "STM32F746NGHx"
+        assert session["svdFile"].endswith("/STMicroelectronics_CMSIS_SVD/STM32F746.svd")
+    assert sessions["openocd"]["configFiles"] == ["board/stm32f7discovery.cfg"]
+    loader = ["-el", "N25Q128A_STM32F746G-DISCO.stldr"]
+    assert sessions["stlink"].get("serverArgs", []) == loader * section.startswith(".extflash")
+    assert "marus25.cortex-debug" in read["extensions"]["recommendations"]
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_sessions_of_boards_without_st_link(tmp_path, name):
+    board = get_board(name)
+    sessions = json.loads(vscode.launch(board, external=False))["configurations"]
+    assert ("svdFile" in str(sessions)) == (board.stm32 is not None and bool(sessions))
+    assert ("stlink" in str(sessions)) == board.flash_tool.stm32
+    recommended = json.loads(vscode.extensions(board))["recommendations"]
+    assert ("stm32-vscode" in str(recommended)) == board.flash_tool.stm32
 
 
 def test_nothing_of_this_machine_is_in_the_project(project, tmp_path):

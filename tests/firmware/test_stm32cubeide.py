@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import xml.etree.ElementTree as ET
 
@@ -65,9 +66,45 @@ def test_weights_in_external_flash(tmp_path):
     image = fake_model.images(1)[0]
     emulator = Emulator(get_board("stm32f746g_disco"), elf)
     np.testing.assert_array_equal(emulator.classify(image).logits, fake_model.reference(image))
-    launch = (out / "digits Release.launch").read_text()
-    assert 'stlink.enable_external_loader" value="true"' in launch
-    assert 'external_loader" value="N25Q128A_STM32F746G-DISCO.stldr"' in launch
+    (loader,) = loaders(out)
+    assert loader == {
+        "fLoaderPath": "N25Q128A_STM32F746G-DISCO.stldr", "fInitialize": False, "fIsEnabled": True
+    }  # fmt: skip
+
+
+def loaders(out):
+    """As CubeIDE 1.17 reads them; the key of earlier ones would go before it."""
+    root = ET.parse(out / "digits Release.launch").getroot()
+    keys = {e.get("key"): e.get("value") for e in root}
+    assert "com.st.stm32cube.ide.mcu.debug.stlink.external_loader" not in keys
+    return json.loads(keys["com.st.stm32cube.ide.mcu.debug.launch.cubeprog_external_loaders"])
+
+
+def test_without_weights_outside_no_loader_is_named(tmp_path):
+    assert loaders(export(tmp_path)) == []
+
+
+def test_defaults_say_what_the_options_say(tmp_path):
+    """The 28 fields of ST's projects: a setting that is reset in CubeIDE gets these values."""
+    root = ET.parse(export(tmp_path) / ".cproject").getroot()
+    for name, symbols in (("Debug", ["DEBUG"]), ("Release", [])):
+        read = cproject_build.Configuration(root, name)
+        fields = read.value("option.defaults").split(" || ")
+        assert len(fields) == 28
+        assert fields[0].startswith("com.st.stm32cube.ide.common.services.build.inputs.revA.")
+        assert fields[1:4] == [name, "true", "Executable"]
+        assert fields[5] == read.value("option.target_board")
+        assert fields[10].split(" | ") == read.values("tool.c.compiler.option.includepaths")
+        assert fields[13] == ""  # DEBUG belongs to the configuration
+        assert fields[15].split(" | ") == read.source_folders()
+        assert fields[18] == read.value("tool.c.linker.option.script")
+        for tool in ("assembler", "c.compiler"):
+            assert read.defines(f"tool.{tool}") == [f"-D{s}" for s in symbols]
+
+
+def test_sources_are_utf_8_wherever_they_are_opened(tmp_path):
+    settings = export(tmp_path) / ".settings" / "org.eclipse.core.resources.prefs"
+    assert "encoding/<project>=UTF-8" in settings.read_text().splitlines()
 
 
 def test_project_file_has_builders_and_natures(tmp_path):
@@ -114,7 +151,9 @@ def test_cproject_has_what_cubeide_writes(tmp_path):
         assert read.enumerated("option.fpu") == "fpv5-sp-d16"
         assert read.enumerated("option.floatabi") == "hard"
         tools = [t.get("superClass").removeprefix(f"{P}.tool.") for t in read.element.iter("tool")]
-        assert tools[:4] == ["assembler", "c.compiler", "c.linker", "archiver"]
+        assert tools[:6] == [
+            "assembler", "c.compiler", "cpp.compiler", "c.linker", "cpp.linker", "archiver"
+        ]  # fmt: skip
     scanners = [s.get("instanceId").split(";") for s in root.iter("scannerConfigBuildInfo")]
     known = {e.get("id") for e in root.iter()}
     for parts in scanners:
