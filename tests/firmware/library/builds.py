@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 import subprocess
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,7 +115,28 @@ def csolution(folder: Path) -> Build:
         for group in layer["groups"]:
             flags = {"speed": ("-O3",)}[group["optimize"]]
             sources |= {folder / entry["file"]: flags for entry in group["files"]}
+    check_pack(folder, set(sources), includes)
     return Build(sources, tuple(includes))
+
+
+def check_pack(folder: Path, sources: set[Path], includes: list[Path]) -> None:
+    """The description as a pack names the same sources and folders, and what the model requires."""
+    (path,) = folder.glob("*.pdsc")
+    root = ET.parse(path).getroot()
+    assert path.name == f"{root.findtext('vendor')}.{root.findtext('name')}.pdsc"
+    named: dict[str, list[Path]] = {}
+    for file in root.iter("file"):
+        named.setdefault(file.get("category"), []).append(folder / file.get("name"))
+    assert set(named) == {"include", "header", "sourceC", "sourceAsm"}
+    assert sorted([*named["sourceC"], *named["sourceAsm"]]) == sorted(sources)
+    assert named["include"] == includes
+    assert all(
+        each.is_file() for kind in ("header", "sourceC", "sourceAsm") for each in named[kind]
+    )
+    model, kernels = root.iter("component")
+    required = {e.get("id"): e.findall("require") for e in root.iter("condition")}
+    assert required[model.get("condition")][-1].get("Csub") == kernels.get("Csub")
+    assert kernels.get("condition") in required
 
 
 def esp_idf(folder: Path) -> Build:
