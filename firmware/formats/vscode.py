@@ -8,6 +8,7 @@ descriptions of registers (SVD), the GDB server and STM32CubeProgrammer.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from boards import Board
@@ -15,7 +16,7 @@ from boards import Board
 _CLT = "${config:STM32VSCodeExtension.cubeCLT.path}"
 _EXTENSIONS = ("marus25.cortex-debug", "ms-vscode.cmake-tools")
 _ST_EXTENSION = "stmicroelectronics.stm32-vscode-extension"
-_FAMILY_CHARACTERS = len("STM32F746")  # of a part's number, by which ST names an SVD file
+_SVD_NAME = re.compile(r"STM32[A-Z]\d\d\d")  # the head of a part's number
 
 
 def launch(board: Board, external: bool) -> str:
@@ -60,7 +61,7 @@ def _session(board: Board, title: str, server: str) -> dict[str, Any]:
     }
     if board.cube_ide is not None:
         session["device"] = board.cube_ide.mcu
-    if board.stm32 is not None:
-        name = board.part[:_FAMILY_CHARACTERS].upper()
-        session["svdFile"] = f"{_CLT}/STMicroelectronics_CMSIS_SVD/{name}.svd"
+    name = _SVD_NAME.match(board.part)
+    if name:
+        session["svdFile"] = f"{_CLT}/STMicroelectronics_CMSIS_SVD/{name[0]}.svd"
     return session

@@ -119,8 +119,18 @@ def _commands(path: Path) -> list[list[str]]:
     return [[name, *(bytes.fromhex(h).decode() for h in args)] for name, *args in lines]
 
 
-def _xml(path: Path) -> list[tuple[str, str | None, dict[str, str]]]:
-    return [(e.tag, e.text, dict(e.attrib)) for e in ET.parse(path).getroot().iter()]
+def _xml(path: Path) -> list[tuple[str, str | None, dict[str, object]]]:
+    """Elements; a value that is JSON is read as such, and holds what XML can."""
+
+    def value(text: str) -> object:
+        if not text.startswith('[{"'):
+            return text
+        return json.loads(text, object_hook=lambda o: {
+            k: _shown(".launch", v) if isinstance(v, str) else v for k, v in o.items()
+        })  # fmt: skip
+
+    every = ET.parse(path).getroot().iter()
+    return [(e.tag, e.text, {k: value(v) for k, v in e.attrib.items()}) for e in every]
 
 
 def _markdown(path: Path) -> list[str]:
