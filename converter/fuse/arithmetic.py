@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from converter.fuse.errors import BoundError
 from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.ops import MAX_EMBED_DIM, Linear, Norm
+from tflm_custom_ops.ops import MAX_EMBED_DIM, MAX_EMBED_DIM_16, Linear, Norm
 from tflm_custom_ops.ops.parts import NormKind
 from tflm_custom_ops.ops.schema.residual import INT8, INT16, RESIDUAL_TYPES
 
@@ -151,8 +151,11 @@ def norm_params(
         reach = max(source.high - source.zero_point, source.zero_point - source.low)
         source = dataclasses.replace(source, low=-reach, high=reach)
     width = len(gamma)
-    if width > MAX_EMBED_DIM:
-        raise BoundError(f"{what}: embed_dim {width}, expected at most {MAX_EMBED_DIM}")
+    widest = MAX_EMBED_DIM if source.bits == 8 else MAX_EMBED_DIM_16
+    if width > widest:
+        raise BoundError(
+            f"{what}: embed_dim {width}, expected at most {widest} of int{source.bits} values"
+        )
     fixed_gamma = np.floor(gamma / target.scale * 2.0**18 + 0.5)
     fixed_beta = np.floor((beta / target.scale + target.zero_point + 0.5) * 256.0 + 0.5)
     if float(np.max(np.abs(fixed_gamma))) > INT32_MAX:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import numpy as np
+
 from converter.plan.weightless_blocks import attention_block, mlp_block
 from converter.plan.weightless_builder import GraphBuilder
 from keras_models.staged import StagedConfig
@@ -26,8 +28,6 @@ from tflm_custom_ops.ops.layer_norm import operator as layer_norm
 from tflm_custom_ops.ops.linear import operator as linear
 from tflm_custom_ops.ops.patch_embed import operator as patch_embed
 from tflm_custom_ops.ops.weightless import zeros
-
-_SHAPE = zeros("int32", 4)  # of a RESHAPE, or the order of a TRANSPOSE
 
 # Layers of one shape are the same object: its schedules are compared once.
 _same_norm = functools.lru_cache(256)(layer_norm.weightless)
@@ -87,6 +87,10 @@ def _conv_stage(
     return x
 
 
+def _reshape(build: GraphBuilder, x: int, shape: tuple[int, ...]) -> int:
+    return build.builtin("RESHAPE", (x,), shape, np.array(shape, np.int32))
+
+
 # ---- attention -----------------------------------------------------------------------------------
 
 
@@ -112,7 +116,7 @@ def _tokens(build: GraphBuilder, x: int, stage: AttentionStage, source: StageGri
         x = _patches(build, x, stage, source, own_position)
         position = position and not own_position
     elif len(build.shape(x)) == 4:
-        x = build.builtin("RESHAPE", (x,), rows, _SHAPE[:3])
+        x = _reshape(build, x, rows)
     if stage.norm:
         x = build.fused(_same_norm(grid.side**2, grid.width), x)
     if position:
@@ -125,9 +129,10 @@ def _merged(build: GraphBuilder, x: int, stage: AttentionStage, source: StageGri
     stride, side = stage.stride, source.side // stage.stride
     tokens, wide = side * side, stride**2 * source.width
     cut = (side, stride, side, stride * source.width)
-    x = build.builtin("RESHAPE", (x,), cut, _SHAPE)
-    x = build.builtin("TRANSPOSE", (x,), (side, side, stride, cut[3]), _SHAPE)
-    x = build.builtin("RESHAPE", (x,), (1, tokens, wide), _SHAPE[:3])
+    x = _reshape(build, x, cut)
+    order = np.array((0, 2, 1, 3), np.int32)
+    x = build.builtin("TRANSPOSE", (x,), (side, side, stride, cut[3]), order)
+    x = _reshape(build, x, (1, tokens, wide))
     x = build.fused(_same_norm(tokens, wide), x)
     return build.fused(_same_linear(tokens, wide, stage.width), x, shape=(1, tokens, stage.width))
 
@@ -138,7 +143,7 @@ def _patches(
     """A strided convolution, which is a patch embedding."""
     if len(build.shape(x)) == 3:
         shape = (1, source.side, source.side, source.width)
-        x = build.builtin("RESHAPE", (x,), shape, _SHAPE)
+        x = _reshape(build, x, shape)
     kernel = KERNEL if stage.down == "conv" else stage.stride
     side = source.side // stage.stride
     padding = max(0, (side - 1) * stage.stride + kernel - source.side) // 2

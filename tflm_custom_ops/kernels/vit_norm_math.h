@@ -22,7 +22,7 @@ typedef struct {
 } VitNormalizer;
 
 static VitNormSums vit_norm_sums_int8(const int8_t* x, int32_t d) {
-  int32_t sum = 0, square_sum = 0;  // <= 640 * 2^14
+  int32_t sum = 0, square_sum = 0;  // <= 2048 * 2^14
   int32_t i = 0;
 #if VIT_USE_MVE
   vit_mve_sums_int8(x, d, &sum, &square_sum);

@@ -225,6 +225,7 @@ VitStatus vit_parse_attention(const uint8_t* options, size_t options_bytes, cons
       (int64_t)p->value_dim * ((INT64_C(4) * p->relative_distance) + 4), 1);
   p->relative_value_shift = vit_read_in(r, 0, p->relative_distance > 0 ? 11 : 0, kVitBadValue);
   read_residual(r, &p->residual);
+  vit_expect(r, p->residual.bits == 8 || p->embed_dim <= VIT_MAX_EMBED_DIM_16, kVitBadDimension);
   if (p->norm_place != 2) {
     read_norm(r, &p->norm);
   } else {
@@ -281,6 +282,7 @@ VitStatus vit_parse_mlp(const uint8_t* options, size_t options_bytes, const uint
   p->table_zero_point = vit_read_in(r, p->gate ? -128 : 0, p->gate ? 127 : 0, kVitBadValue);
   p->lut = (const int8_t*)vit_read_array(r, 256, 1);
   read_residual(r, &p->residual);
+  vit_expect(r, p->residual.bits == 8 || p->embed_dim <= VIT_MAX_EMBED_DIM_16, kVitBadDimension);
   if (p->norm_place != 2) {
     read_norm(r, &p->norm);
   } else {
@@ -310,6 +312,7 @@ VitStatus vit_parse_layer_norm(const uint8_t* options, size_t options_bytes, con
   p->embed_dim = vit_read_in(r, 1, VIT_MAX_EMBED_DIM, kVitBadDimension);
   p->input_bits = vit_read_in(r, 8, 16, kVitBadValue);
   vit_expect(r, p->input_bits == 8 || p->input_bits == 16, kVitBadValue);
+  vit_expect(r, p->input_bits == 8 || p->embed_dim <= VIT_MAX_EMBED_DIM_16, kVitBadDimension);
   p->pool = vit_read_in(r, 0, 2, kVitBadValue);
   p->zero_point = vit_read_in(r, -128, 127, kVitBadValue);
   p->pool_multiplier = vit_read(r);
@@ -351,6 +354,7 @@ VitStatus vit_parse_rms_norm(const uint8_t* options, size_t options_bytes, const
   p->embed_dim = vit_read_in(r, 1, VIT_MAX_EMBED_DIM, kVitBadDimension);
   p->input_bits = vit_read_in(r, 8, 16, kVitBadValue);
   vit_expect(r, p->input_bits == 8 || p->input_bits == 16, kVitBadValue);
+  vit_expect(r, p->input_bits == 8 || p->embed_dim <= VIT_MAX_EMBED_DIM_16, kVitBadDimension);
   p->input_zero_point =
       vit_read_in(r, p->input_bits == 8 ? -128 : 0, p->input_bits == 8 ? 127 : 0, kVitBadValue);
   p->out_zero_point = vit_read_in(r, -128, 127, kVitBadValue);

@@ -20,7 +20,8 @@ extern "C" {
 
 // Bounds that keep every product of dimensions, sum and scratch size in range.
 #define VIT_MAX_TOKENS 16384
-#define VIT_MAX_EMBED_DIM 640
+#define VIT_MAX_EMBED_DIM 2048
+#define VIT_MAX_EMBED_DIM_16 640
 #define VIT_MAX_HEAD_DIM 256
 #define VIT_MAX_HEAD_FEATURES 4096
 #define VIT_MAX_FEATURES 32768

@@ -39,7 +39,7 @@ from tflm_custom_ops.ops.registry import (
     run_reference,
 )
 from tflm_custom_ops.ops.schema import OptionsError, Status
-from tflm_custom_ops.ops.schema.limits import MAX_EMBED_DIM
+from tflm_custom_ops.ops.schema.limits import MAX_EMBED_DIM, MAX_EMBED_DIM_16
 
 __all__ = [
     "BY_CODE",
@@ -47,6 +47,7 @@ __all__ = [
     "HEADER_WORDS",
     "MAGIC",
     "MAX_EMBED_DIM",
+    "MAX_EMBED_DIM_16",
     "OPERATORS",
     "VERSION",
     "Attention",

@@ -151,7 +151,8 @@ class Norm(Struct):
     )
     gamma: Annotated[Int32Array, Array("int32_t", ("features",), section="LayerNorm")]
     beta: Annotated[Int32Array, Array("int32_t", ("features",), section="LayerNorm")]
-    # The variance of 640 int16 values is below 2**49, so V stays below 2**50 (vit_norm.c).
+    # The variance of MAX_EMBED_DIM_16 int16 values is below 2**49, so V stays below 2**50
+    # (vit_norm.c).
     epsilon: Annotated[int, Word64(49)]
 
     def __post_init__(self) -> None:
@@ -168,6 +169,10 @@ class Residual(Struct):
     zero_point: Annotated[int, zero_point("bits", doc="of x; that of y is in the projection")]
     multiplier: Annotated[int, Word()]
     shift: Annotated[int, Word(0, "MAX_RESIDUAL_SHIFT if bits == 8 else MAX_SHIFT")]
+
+
+# Of a block's normalization over int16 values.
+NARROW_IF_WIDE = Check("residual.bits == 8 or embed_dim <= MAX_EMBED_DIM_16", Status.BAD_DIMENSION)
 
 
 def residual_dtype(bits: int) -> type[np.int8 | np.int16]:

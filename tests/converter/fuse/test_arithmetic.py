@@ -112,8 +112,10 @@ def test_norm(width: int, wide: bool, z_y: int, s_y: float, epsilon: float, seed
 
 def test_norm_bounds() -> None:
     one = np.ones(4)
-    with pytest.raises(BoundError, match="at most 640"):
-        norm_params(np.ones(641), np.zeros(641), 1e-6, Range(0.1, 0), Range(0.1, 0), "norm")
+    with pytest.raises(BoundError, match="at most 2048 of int8 values"):
+        norm_params(np.ones(2049), np.zeros(2049), 1e-6, Range(0.1, 0), Range(0.1, 0), "norm")
+    with pytest.raises(BoundError, match="at most 640 of int16 values"):
+        norm_params(np.ones(641), np.zeros(641), 1e-6, Range.int16(6.0), Range(0.1, 0), "norm")
     with pytest.raises(BoundError, match="gamma"):
         norm_params(one, 0 * one, 1e-6, Range(0.1, 0), Range(1e-5, 0), "norm")
     with pytest.raises(BoundError, match="gamma or beta"):

@@ -238,11 +238,11 @@ def test_a_norm_of_absolute_values_is_neither() -> None:
 
 def test_too_wide_layer_norm_is_refused_by_its_bound() -> None:
     g = PlainGraph(np.random.default_rng(1))
-    x = token_input(g, 2, 642)
+    x = token_input(g, 2, 2050)
     y = mlp(g, x, 4)
     result = outcome(g, x, y)
     assert "VitMlp" not in result.codes
-    assert "embed_dim 642, expected at most 640" in result.report.not_fused[0].reason
+    assert "embed_dim 2050, expected at most 2048" in result.report.not_fused[0].reason
 
 
 def test_weights_far_from_their_zero_point_are_refused() -> None:

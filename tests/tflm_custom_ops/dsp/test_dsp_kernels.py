@@ -164,6 +164,9 @@ def test_large_shapes(seed: int, m7: KernelEmulator) -> None:
             rng, tokens=520, embed_dim=24, heads=2, head_dim=257 - 8 * seed - (seed == 0)
         ),
         generators.layer_norm(rng, tokens=3, embed_dim=640 - seed % 2),
+        generators.layer_norm(rng, tokens=3, embed_dim=2048 - seed, bits=8, extreme=seed == 1),
+        generators.mlp(rng, tokens=5, embed_dim=900 + seed, hidden_dim=20, bits=8),
+        generators.attention(rng, tokens=5, embed_dim=780 + seed, heads=1, head_dim=8, bits=8),
     ]
     for op in ops:
         if isinstance(op, Mlp | Attention):

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.layouts import pack_dual_channel, unpack_dual_channel
-from tflm_custom_ops.ops.parts import Int8Array, Linear, Norm, NormPlace, Projection, Residual
+from tflm_custom_ops.ops.parts import (
+    NARROW_IF_WIDE,
+    Int8Array,
+    Linear,
+    Norm,
+    NormPlace,
+    Projection,
+    Residual,
+)
 from tflm_custom_ops.ops.schema import (
     Array,
     Check,
@@ -329,7 +337,7 @@ class Attention(Params):
     relative_value_shift: Annotated[int, _relative_shift()] = dataclasses.field(
         default=0, kw_only=True
     )
-    residual: Annotated[Residual, Part()]
+    residual: Annotated[Residual, Part(checks=(NARROW_IF_WIDE,))]
     norm: Annotated[
         Norm | None,
         Part(

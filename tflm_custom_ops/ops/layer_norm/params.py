@@ -30,7 +30,15 @@ class LayerNorm(Params):
 
     tokens: Annotated[int, dimension("MAX_TOKENS")]
     embed_dim: Annotated[int, dimension("MAX_EMBED_DIM")]
-    input_bits: Annotated[int, Word(choices=RESIDUAL_BITS)]
+    input_bits: Annotated[
+        int,
+        Word(
+            choices=RESIDUAL_BITS,
+            checks=(
+                Check("input_bits == 8 or embed_dim <= MAX_EMBED_DIM_16", Status.BAD_DIMENSION),
+            ),
+        ),
+    ]
     pool: Annotated[Pool, Word(0, 2, doc="VitPool: 0 none, 1 mean, 2 first token")]
     zero_point: Annotated[int, zero_point(doc="of the normalised tensor (mean pool)")]
     pool_multiplier: Annotated[int, Word()]

@@ -7,7 +7,14 @@ import dataclasses
 from typing import Annotated, ClassVar
 
 from tflm_custom_ops.ops.base import Params
-from tflm_custom_ops.ops.parts import Int8Array, Norm, NormPlace, Projection, Residual
+from tflm_custom_ops.ops.parts import (
+    NARROW_IF_WIDE,
+    Int8Array,
+    Norm,
+    NormPlace,
+    Projection,
+    Residual,
+)
 from tflm_custom_ops.ops.schema import Array, Check, Part, Status, Word
 from tflm_custom_ops.ops.schema.fields import dimension, expanded_inputs_word
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
@@ -68,7 +75,7 @@ class Mlp(Params):
         ),
     ] = dataclasses.field(default=0, kw_only=True)
     lut: Annotated[Int8Array, Array("int8_t", ("256",), doc="indexed by value + 128")]
-    residual: Annotated[Residual, Part()]
+    residual: Annotated[Residual, Part(checks=(NARROW_IF_WIDE,))]
     norm: Annotated[
         Norm | None,
         Part(

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from tflm_custom_ops.ops.base import Params
 from tflm_custom_ops.ops.parts import Int32Array
-from tflm_custom_ops.ops.schema import Array, Word, Word64
+from tflm_custom_ops.ops.schema import Array, Check, Status, Word, Word64
 from tflm_custom_ops.ops.schema.fields import dimension, zero_point
 from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
@@ -21,7 +21,15 @@ class RmsNorm(Params):
 
     tokens: Annotated[int, dimension("MAX_TOKENS")]
     embed_dim: Annotated[int, dimension("MAX_EMBED_DIM")]
-    input_bits: Annotated[int, Word(choices=RESIDUAL_BITS)]
+    input_bits: Annotated[
+        int,
+        Word(
+            choices=RESIDUAL_BITS,
+            checks=(
+                Check("input_bits == 8 or embed_dim <= MAX_EMBED_DIM_16", Status.BAD_DIMENSION),
+            ),
+        ),
+    ]
     input_zero_point: Annotated[int, zero_point("input_bits")]
     out_zero_point: Annotated[int, zero_point()]
     gamma: Annotated[Int32Array, Array("int32_t", ("embed_dim",), section="RMSNorm")]

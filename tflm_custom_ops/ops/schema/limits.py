@@ -5,7 +5,10 @@ scratch size in range. In C each is a #define with the prefix VIT_ (vit_types.h)
 from __future__ import annotations
 
 MAX_TOKENS = 16384
-MAX_EMBED_DIM = 640  # of the integer LayerNorm: its variance stays below 2**49
+# Of the integer LayerNorm: t of D int8 values stays below sqrt(D) * 2**25 (docs/operators.md), and
+# the variance of D int16 values below 2**49.
+MAX_EMBED_DIM = 2048
+MAX_EMBED_DIM_16 = 640
 MAX_HEAD_DIM = 256
 MAX_HEAD_FEATURES = 4096  # heads * head_dim
 MAX_FEATURES = 32768  # inputs or outputs of a layer: 2**15 * 255 * 128 < 2**31

@@ -59,11 +59,11 @@ def test_reshape_behind_an_activation_is_not_part_of_it() -> None:
 def test_patch_embedding_over_the_widest() -> None:
     g = PlainGraph(np.random.default_rng(1))
     x = g.input(g.rng.uniform(-1, 1, (1, 8, 8, 2)))
-    y = g.linear(embed(g, x, Spelling(width=648)), 5)
+    y = g.linear(embed(g, x, Spelling(width=2056)), 5)
     result = outcome(g, x, y)
     assert result.codes == {"VitLinear": 1}
     reasons = [n.reason for n in result.report.not_fused]
-    assert any("would be refused" in r and "648" in r and "640" in r for r in reasons), reasons
+    assert any("would be refused" in r and "2056" in r and "2048" in r for r in reasons), reasons
     runs_everywhere(result.model_bytes, g.quantized(x))
 
 
