@@ -55,6 +55,27 @@ def sqnr() -> list[str]:
     return _table(head, [(v["name"], v["runtime"], _db(v["sqnr_db"])) for v in data["variants"]])
 
 
+def foreign() -> list[str]:
+    """Fused over plain of networks as people bring them, over draws of their weights."""
+    data = json.loads((RESULTS / "foreign_draws.json").read_text())
+    head = ("network", "draws of weights", "fused over plain, dB", "95 %", "over 1 dB worse")
+    moves: dict[str, list[float]] = {}
+    for each in data["results"]:
+        moves.setdefault(each["network"], []).append(each["outputs"][0]["moves_steps"])
+    rows = [
+        (
+            f"`{gain['network']}`",
+            str(gain["draws"]),
+            f"{gain['mean_db']:+.2f}",
+            f"{gain['interval_db'][0]:+.2f}..{gain['interval_db'][1]:+.2f}",
+            str(gain["worse"]),
+            f"{min(moves[gain['network']]):.1f}..{max(moves[gain['network']]):.1f}",
+        )
+        for gain in data["gains"]
+    ]
+    return [*_table((*head, "output moves, steps"), rows), "", "```", data["command"], "```"]
+
+
 def ranges() -> list[str]:
     """Choices of ranges: SQNR of the same network."""
     data = _load("vit_t_240")
@@ -177,6 +198,7 @@ def keras_io() -> list[str]:
 DOCUMENTS: dict[Path, dict[str, Callable[[], list[str]]]] = {
     DOCUMENT: {
         "sqnr": sqnr,
+        "foreign": foreign,
         "sensitivity": sensitivity,
         "ranges": ranges,
         "digits": lambda: _accuracies("digits"),
