@@ -12,9 +12,10 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from converter.alike import Alike
 from converter.plan.lifetimes import is_streamable, model_problem
 from converter.plan.problem import ALIGNMENT, align_up, live_bytes
-from converter.schedule import Candidate, candidates, has_good_tile
+from converter.schedule import Candidate, has_good_tile
 from converter.tflite import Graph
 from tflm_custom_ops.ops import Params
 
@@ -73,9 +74,10 @@ def choices(graph: Graph, ops: tuple[Params | None, ...], streamed: bool) -> Cho
     ]
     # The same parameters (converter.plan.weightless) have the same schedules.
     found: dict[tuple[int, int], tuple[Candidate, ...]] = {}
+    alike = Alike()
     for op, count in zip(ops, values, strict=True):
         if op is not None and (id(op), count) not in found:
-            found[id(op), count] = candidates(op, count)
+            found[id(op), count] = alike.candidates(op, count)
     return Choices(
         graph,
         streamed,

@@ -27,11 +27,15 @@ VIT_AT(TfLiteNode, custom_initial_data, 5);
 VIT_AT(TfLiteNode, custom_initial_data_size, 6);
 static_assert(sizeof(TfLiteNode) == 7 * sizeof(void*), "TfLiteNode size");
 
+#if VIT_TFLM_CONTEXT == 2
+static_assert(sizeof(TfLiteContext) == sizeof(void*), "TfLiteContext size");
+#else  // also TFLM's own headers
 VIT_AT(TfLiteContext, ReportError, 5);
 VIT_AT(TfLiteContext, AllocatePersistentBuffer, 14);
 VIT_AT(TfLiteContext, RequestScratchBufferInArena, 16);
 VIT_AT(TfLiteContext, GetScratchBuffer, 17);
 VIT_AT(TfLiteContext, GetEvalTensor, 21);
+#endif
 
 VIT_AT(TFLMRegistration, init, 0);
 VIT_AT(TFLMRegistration, prepare, 2);

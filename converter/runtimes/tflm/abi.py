@@ -1,20 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which TensorFlow Lite Micro wheel the operator library is for.
+"""Which layouts of TensorFlow Lite Micro's structs the operators can be compiled for.
 
-The wheel exports no stable interface for operators: `abi/` declares the structs as they are in
-one wheel. Nothing is loaded into another one.
+The wheel exports no stable interface for operators, and ships no headers: `abi/` declares the
+structs, in each of the layouts below. Which of them an installed wheel has is asked of the wheel:
+`abi_check` has the operators' probe run in it. Nothing is loaded into a wheel that fails it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 
 from converter.runtimes.tflm.errors import TflmAbiError
 
-PINNED_WHEEL = "0.dev20260930204519"
-"""Version of the ``tflite-micro`` distribution whose structs `abi/` mirrors."""
 
-ABI_VERSION = 1
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A layout of the structs.
+
+    Attributes:
+      context: ``VIT_TFLM_CONTEXT`` of ``abi/tensorflow/lite/c/common.h``.
+      mark: text in the compiled runtime of the wheels that have it, to try it first there.
+      wheels: versions of ``tflite-micro`` in which everything was tested with it.
+    """
+
+    context: int
+    mark: bytes
+    wheels: tuple[str, ...]
+
+    @property
+    def flag(self) -> str:
+        """For the compiler."""
+        return f"-DVIT_TFLM_CONTEXT={self.context}"
+
+
+LAYOUTS = (
+    Layout(1, b"N6tflite12MicroContextE", ("0.dev20260930204519", "0.dev20261002230103")),
+    Layout(
+        2,
+        b"N6tflite5micro12MicroContextE",
+        ("0.dev20261009205824", "0.dev20261023182759"),
+    ),
+)
+
+ABI_VERSION = 2
 """``VIT_TFLM_ABI_VERSION`` of ``abi/vit_tflm_abi.h``; raised together with it."""
 
 
@@ -26,14 +55,16 @@ def installed_wheel() -> str | None:
         return None
 
 
+def tested() -> tuple[str, ...]:
+    """Versions of the wheel in which everything was tested, the newest last."""
+    return tuple(sorted(version for layout in LAYOUTS for version in layout.wheels))
+
+
 def check_wheel() -> None:
-    """Raises TflmAbiError unless the pinned wheel is installed. Imports nothing from the wheel."""
-    found = installed_wheel()
-    if found != PINNED_WHEEL:
-        got = "none is installed" if found is None else f"got {found}"
+    """Raises TflmAbiError unless a wheel is installed. Imports nothing from it."""
+    if installed_wheel() is None:
         raise TflmAbiError(
-            f"tflite-micro: {got}, expected exactly {PINNED_WHEEL} (the custom operators are "
-            f"compiled for its struct layout); run: pip install tflite-micro=={PINNED_WHEEL}"
+            f"tflite-micro: none is installed; run: pip install tflite-micro=={tested()[0]}"
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has the wheel probed by `abi_probe`, once for each library.
+"""Has the wheel probed by `abi_probe`, once for each library, and finds the layout that it has.
 
 That is a process of its own, because a layout that differs can crash. What has passed is remembered
 beside the library.
@@ -14,18 +14,51 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
+from converter.runtimes.tflm.abi import LAYOUTS, Layout, installed_wheel, tested
 from converter.runtimes.tflm.errors import TflmAbiError
 
 _SECONDS = 120
 
 
-def _wheel_digest() -> str:
-    """Hash of the wheel's compiled runtime: a rebuilt wheel of the same version is probed anew."""
+def _wheel_runtime() -> bytes:
+    """The wheel's compiled runtime."""
     spec = importlib.util.find_spec("tflite_micro.python.tflite_micro._runtime")
     if spec is None or spec.origin is None:
         raise TflmAbiError("tflite-micro: its compiled runtime is missing; install it again")
-    return hashlib.sha256(pathlib.Path(spec.origin).read_bytes()).hexdigest()[:16]
+    return pathlib.Path(spec.origin).read_bytes()
+
+
+def _wheel_digest() -> str:
+    """Hash of the wheel's compiled runtime: a rebuilt wheel of the same version is probed anew."""
+    return hashlib.sha256(_wheel_runtime()).hexdigest()[:16]
+
+
+def library_for_wheel(build: Callable[[Layout], pathlib.Path]) -> pathlib.Path:
+    """The operators in the layout of the installed wheel: the first that passes its probe.
+
+    Args:
+      build: makes the library in a layout, or finds it in the cache.
+
+    Raises:
+      TflmAbiError: the wheel has none of them. TflmBuildError: from ``build``.
+    """
+    runtime = _wheel_runtime()
+    failures = []
+    for layout in sorted(LAYOUTS, key=lambda layout: layout.mark not in runtime):
+        path = build(layout)
+        try:
+            check_wheel_layout(path)
+        except TflmAbiError as error:
+            failures.append(f"layout {layout.context}: {error}")
+            continue
+        return path
+    raise TflmAbiError(
+        f"tflite-micro {installed_wheel()} has none of the layouts that the operators can be "
+        f"compiled for ({'; '.join(failures)}); tested are {', '.join(tested())}: "
+        f"run: pip install tflite-micro=={tested()[0]}"
+    )
 
 
 def check_wheel_layout(path: pathlib.Path) -> None:
@@ -52,7 +85,7 @@ def check_wheel_layout(path: pathlib.Path) -> None:
         crashed = " (it crashed)" if result.returncode < 0 else ""
         raise TflmAbiError(
             f"the installed tflite-micro does not have the struct layout that the operators were "
-            f"compiled for{crashed}: {lines[-1]}; reinstall the pinned wheel"
+            f"compiled for{crashed}: {lines[-1]}"
         )
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
         pass

@@ -9,7 +9,7 @@ import functools
 import pathlib
 
 from converter.runtimes.tflm import abi, build
-from converter.runtimes.tflm.abi_check import check_wheel_layout
+from converter.runtimes.tflm.abi_check import library_for_wheel
 from converter.runtimes.tflm.errors import TflmAbiError
 
 
@@ -45,10 +45,7 @@ def operator_library() -> OperatorLibrary:
     """The project's operators: built if need be, loaded, and probed against the wheel.
 
     Raises:
-      TflmBuildError: cannot be built. TflmAbiError: the wheel is not the pinned one.
+      TflmBuildError: cannot be built. TflmAbiError: no wheel, or of another layout than all known.
     """
     abi.check_wheel()
-    path = build.build_library()
-    library = open_library(path)
-    check_wheel_layout(path)
-    return library
+    return open_library(library_for_wheel(lambda layout: build.build_library([layout.flag])))

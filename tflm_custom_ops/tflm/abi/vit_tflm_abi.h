@@ -6,7 +6,7 @@
 // Raise it, here and in abi.py, with every change of the declarations in this folder, of the
 // exported functions of wheel_entry.cc, or of the probe operator.
 #ifndef VIT_TFLM_ABI_VERSION
-#define VIT_TFLM_ABI_VERSION 1
+#define VIT_TFLM_ABI_VERSION 2
 #endif
 
 #endif  // TFLM_CUSTOM_OPS_TFLM_ABI_VIT_TFLM_ABI_H_

@@ -16,24 +16,43 @@ from converter.runtimes.tflm.errors import TflmAbiError, TflmBuildError
 from toolchain import VARIABLE
 
 
-def test_probe_passes_on_the_pinned_wheel() -> None:
-    assert importlib.metadata.version("tflite-micro") == abi.PINNED_WHEEL
+def test_probe_passes_on_the_locked_wheel() -> None:
+    assert importlib.metadata.version("tflite-micro") in abi.tested()
     abi_probe.run_probe(library.operator_library().path)
 
 
-@pytest.mark.parametrize("version", ["0.dev20261023182759", None])
-def test_wrong_wheel_is_one_clear_error(
-    monkeypatch: pytest.MonkeyPatch, version: str | None
-) -> None:
+def test_no_wheel_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def metadata_version(name: str) -> str:
-        if version is None:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return version
+        raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", metadata_version)
-    with pytest.raises(TflmAbiError, match=f"expected exactly {abi.PINNED_WHEEL}") as caught:
+    with pytest.raises(TflmAbiError, match="none is installed; run: pip install tflite-micro=="):
         interpreter.TflmInterpreter(b"not even looked at")
-    assert (version or "none is installed") in str(caught.value)
+
+
+def test_the_layout_is_what_the_probe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its mark: the wrong layout is tried first, and left."""
+    monkeypatch.setattr(abi_check, "LAYOUTS", tuple(reversed(abi.LAYOUTS)))
+    monkeypatch.setattr(abi_check, "_wheel_runtime", lambda: b"no mark")
+    monkeypatch.setattr(abi_check, "_wheel_digest", lambda: "0" * 16)
+    tried = []
+
+    def build_layout(layout: abi.Layout) -> pathlib.Path:
+        tried.append(layout.context)
+        return build.build_library([layout.flag])
+
+    found = abi_check.library_for_wheel(build_layout)
+    found.with_name(f"{found.stem}.probed-{'0' * 16}").unlink()
+    assert tried == [2, 1]
+    assert found == library.operator_library().path
+
+
+def test_a_wheel_of_no_known_layout_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abi_check, "LAYOUTS", abi.LAYOUTS[1:])
+    with pytest.raises(TflmAbiError, match="has none of the layouts") as caught:
+        abi_check.library_for_wheel(lambda layout: build.build_library([layout.flag]))
+    assert "pip install tflite-micro==" in str(caught.value)
+    assert "(it crashed)" in str(caught.value)
 
 
 def test_wrong_abi_version_is_refused(

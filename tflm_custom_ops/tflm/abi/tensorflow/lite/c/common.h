@@ -86,6 +86,14 @@ typedef struct TfLiteNode {
 } TfLiteNode;
 
 // common.h. The function pointers that TFLM leaves NULL are never called by the operators.
+// Which of the wheels' contexts is declared (converter/runtimes/tflm/abi.py):
+//   1  functions by pointers, as in TFLM's sources until September 2026
+//   2  a MicroContext alone, whose virtual functions they are
+#ifndef VIT_TFLM_CONTEXT
+#define VIT_TFLM_CONTEXT 1
+#endif
+
+#if VIT_TFLM_CONTEXT == 1
 typedef struct TfLiteContext {
   size_t tensors_size;
   void* GetExecutionPlan;
@@ -119,6 +127,7 @@ typedef struct TfLiteContext {
   void* AcquireSubgraphContext;
   void* ReleaseSubgraphContext;
 } TfLiteContext;
+#endif
 
 // common.h: error text through the context, so that it can be stripped from firmware.
 #ifndef TF_LITE_STRIP_ERROR_STRINGS
@@ -132,5 +141,9 @@ typedef struct TfLiteContext {
 
 #ifdef __cplusplus
 }  // extern "C"
+#endif
+
+#if VIT_TFLM_CONTEXT == 2
+#include "tensorflow/lite/c/context_2.h"
 #endif
 #endif  // TFLM_CUSTOM_OPS_TFLM_ABI_TENSORFLOW_LITE_C_COMMON_H_
