@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.install.process import InstallTrialError, taken
 from benchmarks.install.pythons import VERSIONS
-from benchmarks.install.trial import ENDS, oldest
+from benchmarks.install.trial import oldest
 from converter.runtimes.tflm import abi
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
