@@ -18,7 +18,12 @@ from tflm_vit.installed import EXTRAS, ROOMS, InstallError, expect_own_rooms, mi
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Names of distributions that are not those of their modules.
-DISTRIBUTIONS = {"PIL": "pillow", "serial": "pyserial", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "serial": "pyserial",
+    "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
+}
 
 
 def names_of(requirements: list[str]) -> set[str]:
@@ -37,7 +42,7 @@ def test_the_extra_that_is_named_installs_the_package(module: str) -> None:
 def test_the_core_is_four_packages() -> None:
     assert names_of(PROJECT["dependencies"]) == {"absl-py", "flatbuffers", "numpy", "ortools"}
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"train", "tflm", "search", "emulator", "all", "dev"}
+    assert set(extras) == {"train", "tflm", "search", "emulator", "report", "all", "dev"}
 
 
 def test_every_room_is_one_of_the_checkouts() -> None:

@@ -15,7 +15,7 @@ from converter.runtimes.tflm.errors import TflmAbiError
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class WheelLayout:
     """A layout of the structs.
 
     Attributes:
@@ -35,8 +35,8 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout(1, b"N6tflite12MicroContextE", ("0.dev20260930204519", "0.dev20261002230103")),
-    Layout(
+    WheelLayout(1, b"N6tflite12MicroContextE", ("0.dev20260930204519", "0.dev20261002230103")),
+    WheelLayout(
         2,
         b"N6tflite5micro12MicroContextE",
         ("0.dev20261009205824", "0.dev20261023182759"),

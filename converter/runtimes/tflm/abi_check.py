@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from converter.runtimes.tflm.abi import LAYOUTS, Layout, installed_wheel, tested
+from converter.runtimes.tflm.abi import LAYOUTS, WheelLayout, installed_wheel, tested
 from converter.runtimes.tflm.errors import TflmAbiError
 
 _SECONDS = 120
@@ -35,7 +35,7 @@ def _wheel_digest() -> str:
     return hashlib.sha256(_wheel_runtime()).hexdigest()[:16]
 
 
-def library_for_wheel(build: Callable[[Layout], pathlib.Path]) -> pathlib.Path:
+def library_for_wheel(build: Callable[[WheelLayout], pathlib.Path]) -> pathlib.Path:
     """The operators in the layout of the installed wheel: the first that passes its probe.
 
     Args:

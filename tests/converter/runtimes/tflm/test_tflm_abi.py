@@ -37,7 +37,7 @@ def test_the_layout_is_what_the_probe_says(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(abi_check, "_wheel_digest", lambda: "0" * 16)
     tried = []
 
-    def build_layout(layout: abi.Layout) -> pathlib.Path:
+    def build_layout(layout: abi.WheelLayout) -> pathlib.Path:
         tried.append(layout.context)
         return build.build_library([layout.flag])
 
