@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tflm_custom_ops.ops.layouts import DUAL_CHANNEL, pack_rows
-from tflm_custom_ops.ops.schema import Array, Field, Part, Struct, Word64, fields_of
+from tflm_custom_ops.ops.layouts import BY_LAYOUT, pack_rows
+from tflm_custom_ops.ops.schema import Array, Field, Part, Struct, Word, Word64, fields_of
 from tflm_custom_ops.ops.schema.writing import stored_fields
 
 Place = Callable[[NDArray[Any]], int]
@@ -58,7 +58,9 @@ def _member(
         array = stored.get(field.name)
         if array is None:
             return bytes(size)
-        if field.kind.codec is DUAL_CHANNEL:
+        if field.kind.codec is BY_LAYOUT:
             array = pack_rows(content)
         return place(array).to_bytes(4, "little")
+    if isinstance(field.kind, Word) and field.kind.function is not None:
+        return bytes(size)  # no function: rows
     return int(content).to_bytes(size, "little", signed=True)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from converter.compile import c_text
 from converter.compile.weights import WeightOrder, WeightsImage, pointer
 from tflm_custom_ops.ops import HEADER_WORDS, Params
-from tflm_custom_ops.ops.layouts import DUAL_CHANNEL, pack_rows
-from tflm_custom_ops.ops.schema import Array, Field, Struct, Word64, fields_of
+from tflm_custom_ops.ops.layouts import BY_LAYOUT, pack_rows
+from tflm_custom_ops.ops.schema import Array, Field, Struct, Word, Word64, fields_of
 from tflm_custom_ops.ops.schema.writing import stored_fields
 
 # Of an array: its stored form, its C element type, and its word among the options (0 without).
@@ -75,9 +75,7 @@ def _struct(
 
 def _is_packed(field: Field, content: Any) -> bool:
     """Whether these are weights whose order the kernels decide."""
-    return (
-        isinstance(field.kind, Array) and field.kind.codec is DUAL_CHANNEL and content is not None
-    )
+    return isinstance(field.kind, Array) and field.kind.codec is BY_LAYOUT and content is not None
 
 
 def _declared(
@@ -112,4 +110,7 @@ def _member(
         return c_text.int64(int(content))
     if isinstance(content, Struct):
         return _struct(content, at, word, order)
+    if isinstance(kind, Word) and kind.function is not None:
+        # The Helium kernels have one layout of rows.
+        return kind.function.text(int(content)) if order is WeightOrder.PAIRS else "NULL"
     return None if content is None else c_text.int32(int(content))

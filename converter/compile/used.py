@@ -12,6 +12,7 @@ from converter.tflite import Graph, Operator
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.moves import Moves
 from tflm_custom_ops.ops import OPERATORS, Params, code_of, operator_of
+from tflm_custom_ops.ops.schema.struct import functions_of, selectable_functions
 
 CONVOLUTION = "vit_conv_2d_on_stack"  # and with it vit_conv_2d
 _CONVOLUTION_STRUCT = "VitConv2DParams"
@@ -20,8 +21,9 @@ _TABLE, _TABLE_STRUCT = "vit_gelu", "VitGeluParams"
 
 
 def kernel_functions() -> tuple[str, ...]:
-    """Every function that a generated model may call, memcpy() and its kind left out."""
-    fused = (f"vit_{operator.NAME}" for operator in OPERATORS)
+    """Every function that a generated model may name, memcpy() and its kind left out."""
+    fused = {f"vit_{operator.NAME}" for operator in OPERATORS}
+    fused = fused.union(*(selectable_functions(operator.PARAMS) for operator in OPERATORS))
     builtin = (kernel.function for kernel in KERNELS.values())
     return tuple(sorted({*fused, *STREAMED_PATCH_EMBED, *builtin, CONVOLUTION, COPY}))
 
@@ -35,7 +37,8 @@ def parameter_structs() -> tuple[str, ...]:
 
 def fused_call(params: Params) -> ModelCall:
     """Of a fused operator."""
-    return ModelCall(code_of(params), (f"vit_{operator_of(params).NAME}",), params.C_TYPE)
+    functions = (f"vit_{operator_of(params).NAME}", *sorted(functions_of(params)))
+    return ModelCall(code_of(params), functions, params.C_TYPE)
 
 
 def convolution_call(name: str) -> ModelCall:

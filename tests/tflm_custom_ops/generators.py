@@ -37,6 +37,7 @@ from tflm_custom_ops.ops import (
 )
 from tflm_custom_ops.ops.attention.params import BiasKind
 from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
+from tflm_custom_ops.ops.layouts import MAX4, UNIT4, WeightLayout
 from tflm_custom_ops.ops.parts import NormKind, NormPlace
 from tflm_custom_ops.ops.schema import Array, Field, Status, Word64, fields_of
 from tflm_custom_ops.ops.schema.expression import evaluate
@@ -57,6 +58,12 @@ def expanded_inputs(rng: Rng) -> int:
     """All inputs at a time or a few; draws nothing from ``rng`` itself."""
     child = rng.spawn(1)[0]
     return MAX_EXPANSION if child.random() < 0.5 else 2 * int(child.integers(1, 40))
+
+
+def weight_layout(rng: Rng) -> WeightLayout:
+    """8 bits, or 4 of one layer in three; draws nothing from ``rng`` itself."""
+    is_small = rng.spawn(1)[0].random() < 1 / 3
+    return WeightLayout.QUADS4 if is_small else WeightLayout.PAIRS8
 
 
 def patch_tile(rng: Rng, grid_width: int) -> int:
@@ -103,7 +110,9 @@ def linear(
 
     ``low`` replaces the lower clamp bound; ``headroom`` allows larger factors through a shift.
     """
-    w = weights(rng, n, k, extreme)
+    w, layout = weights(rng, n, k, extreme), weight_layout(rng)
+    if layout is WeightLayout.QUADS4:
+        w = (np.clip(np.rint(w / UNIT4), -MAX4, MAX4) * UNIT4).astype(np.int8)
     spread = max(1.0, float(np.abs(w).sum(axis=1).mean()) * 20)
     bias = rng.integers(-int(spread / 2), int(spread / 2) + 1, n)
     if extreme:
@@ -130,6 +139,7 @@ def linear(
         out_min=out_low,
         out_max=out_high,
         k_block=exact_k_block(w, bias.astype(np.int32)),
+        layout=layout,
     )
 
 

@@ -82,7 +82,7 @@ class StemConvolution:
         work[Term.CONV_ROW] += times * rows
         work[Term.CONV_OUTPUT] += times * rows * channels
         for inputs, parts in pieces.parts(self.features, cut.inputs):
-            shape = (channels, inputs)
+            shape = pieces.LayerShape(channels, inputs)
             pieces.add_layer(work, shape, rows, Store.ADD, MAX_EXPANSION, times * parts)
 
     def _add_gathering(self, work: Work, cut: ConvSchedule) -> None:

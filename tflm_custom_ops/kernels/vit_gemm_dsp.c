@@ -58,6 +58,11 @@ static void set_path(VitDspJob* job, VitDspPath path, VitDspStore store) {
   job->chunk_end = job->weights + path.weight_bytes;
 }
 
+// Of four channels: copied by one LDM and one STM.
+typedef struct {
+  int32_t of[VIT_DSP_CHANNELS];
+} Quad;
+
 static const int32_t zeros[VIT_DSP_CHANNELS] = {0, 0, 0, 0};
 
 // What the streams of four sums start from.
@@ -128,19 +133,25 @@ void vit_dsp_columns_inline(VitDspColumns* columns, VitDspStore store, int32_t w
 void vit_dsp_columns_begin(VitDspColumns* columns, const VitDspProduct* product, int32_t channel) {
   const VitLinearParams* linear = product->linear;
   columns->linear = linear;
+  columns->channel = channel;
   columns->pair_step = vit_dsp_k_even(linear->in_features);
+  columns->quad_step = 2 * columns->pair_step;
+  columns->expand = vit_dsp_expand;
+  if (linear->layout) {  // four channels lie where two do else
+    columns->quad_step = columns->pair_step;
+    columns->expand = linear->layout;
+    channel /= 2;
+  }
   columns->weights =
       linear->weights + (ptrdiff_t)(channel / 2) * columns->pair_step + product->k_begin;
-  columns->channel = channel;
   columns->inputs = vit_dsp_k_even(product->k_end - product->k_begin);
   columns->input_words = columns->inputs / 2;
   columns->groups = product->groups;
   columns->block = vit_dsp_k_even(block_of(product));
   columns->has_bias = product->has_bias;
   columns->is_blocked = !vit_dsp_is_whole(product);
-  columns->store = kVitDspSums;
   columns->tile = address(product->tile);
-  columns->expansion = product->expansion;
+  columns->expanded = product->expansion.words;
   columns->job.weights = address(product->expansion.words);
   columns->job.group_bytes = (uint32_t)columns->inputs * INPUT_BYTES;
   // Parts of about equal size, each a multiple of the unrolled step.
@@ -149,7 +160,6 @@ void vit_dsp_columns_begin(VitDspColumns* columns, const VitDspProduct* product,
   const int32_t steps = (columns->inputs + parts * STEP_INPUTS - 1) / (parts * STEP_INPUTS);
   columns->part = parts == 1 ? columns->inputs : vit_min32(steps * STEP_INPUTS, most);
   columns->whole = path_of(columns->inputs);
-  vit_dsp_columns_sums(columns);
 }
 
 // Inputs from `from` on of groups [begin, end), to `store`.
@@ -211,10 +221,10 @@ static void take_out(VitDspColumns* columns) {
   }
 }
 
-// Two packed pairs of channels, a part of their inputs.
+// Two packed pairs of channels, or a quad at `pair0`, a part of their inputs.
 static void expand(VitDspColumns* columns, const int16_t* pair0, const int16_t* pair1, int32_t from,
                    int32_t inputs) {
-  vit_dsp_expand(pair0 + from, pair1 + from, columns->expansion.words, inputs / 2);
+  columns->expand(pair0 + from, pair1 + from, columns->expanded, inputs / 2);
 }
 
 static void run_parts(VitDspColumns* columns, const int16_t* pair0, const int16_t* pair1,
@@ -252,9 +262,19 @@ static void run_blocks(VitDspColumns* columns, const int16_t* pair0, const int16
 static void load_channels(VitDspColumns* columns, int32_t* bias) {
   const VitLinearParams* linear = columns->linear;
   const int32_t channel = columns->channel, left = linear->out_features - channel;
-  for (int32_t i = 0; i < VIT_DSP_CHANNELS; ++i) {
-    bias[i] = i < left && columns->has_bias ? linear->bias[channel + i] : 0;
-    columns->job.multipliers[i] = i < left ? (uint32_t)linear->multiplier[channel + i] : 0;
+  const int32_t* biases = columns->has_bias ? linear->bias + channel : zeros;
+  const int32_t* multipliers = linear->multiplier + channel;
+  Quad* to = (Quad*)columns->job.multipliers;
+  if (left >= VIT_DSP_CHANNELS) {
+    *(Quad*)bias = *(const Quad*)biases;
+    *to = *(const Quad*)multipliers;
+    return;
+  }
+  *(Quad*)bias = *to = (Quad){{0}};
+#pragma GCC unroll 1
+  for (int32_t i = 0; i < left; ++i) {
+    bias[i] = biases[i];
+    to->of[i] = multipliers[i];
   }
 }
 
@@ -284,21 +304,16 @@ void vit_dsp_columns_next(VitDspColumns* columns, void* out) {
   const int16_t* pair0 = columns->weights;
   VitDspJob* job = &columns->job;
   if (columns->is_prepared && linear->out_features - channel >= VIT_DSP_CHANNELS) {
-    const int32_t* multipliers = linear->multiplier + channel;
     set_init(job, columns->has_bias ? linear->bias + channel : zeros);
-    job->multipliers[0] = (uint32_t)multipliers[0];
-    job->multipliers[1] = (uint32_t)multipliers[1];
-    job->multipliers[2] = (uint32_t)multipliers[2];
-    job->multipliers[3] = (uint32_t)multipliers[3];
+    *(Quad*)job->multipliers = *(const Quad*)(linear->multiplier + channel);
     job->out = address(columns->is_inline ? out : columns->sums);
-    vit_dsp_expand(pair0, pair0 + columns->pair_step, columns->expansion.words,
-                   columns->input_words);
+    columns->expand(pair0, pair0 + columns->pair_step, columns->expanded, columns->input_words);
     vit_dsp_gemm(job);
   } else {
     next_in_general(columns, out);
   }
   columns->channel = channel + VIT_DSP_CHANNELS;
-  columns->weights = pair0 + 2 * columns->pair_step;
+  columns->weights = pair0 + columns->quad_step;
 }
 
 // ---- attention ---------------------------------------------------------------------------------

@@ -44,7 +44,9 @@ typedef struct {
   const int16_t* weights;  // of the next channels, from the first input on
   int32_t channel;         // next
   int32_t pair_step;       // elements
-  int32_t inputs;          // even
+  int32_t quad_step;       // elements
+  VitWeightKernel expand;
+  int32_t inputs;  // even
   int32_t input_words;
   int32_t groups;
   int32_t is_inline;     // `store` takes the sums, else they stay in `sums`
@@ -54,7 +56,7 @@ typedef struct {
   int32_t is_blocked;  // sums are taken out after each block, the bias is added to them
   VitDspStore store;
   uint32_t tile;
-  VitExpansion expansion;
+  uint32_t* expanded;
   int32_t part;  // inputs expanded at a time
   VitDspPath whole;
   uint32_t out_step;    // of the store
@@ -78,7 +80,7 @@ typedef struct {
 // Whether the streams hold whole sums with their bias, so that a store can be in line.
 int vit_dsp_is_whole(const VitDspProduct* product);
 
-// `channel` is the first one, even. All sums stay in `sums`.
+// `channel` is the first one, of a group whose weights lie together. One of the next two follows.
 void vit_dsp_columns_begin(VitDspColumns* columns, const VitDspProduct* product, int32_t channel);
 
 // From now on all sums stay in `sums`.

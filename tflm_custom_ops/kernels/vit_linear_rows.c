@@ -31,11 +31,13 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
   const int32_t w_stride = vit_even(p->in_features);
   const int32_t k_even = vit_even(k.end - k.begin);
   const int32_t most_rows = vit_min32(vit_row_capacity(a.rows), VIT_GEMM_ROWS);
-  const int32_t step = VIT_GEMM_ACCUMULATORS / most_rows & ~1;
+  const VitWeightKernel gemm = p->layout ? p->layout : vit_gemm_rows;
+  const int32_t group = vit_weight_channels(p);
+  const int32_t step = VIT_GEMM_ACCUMULATORS / most_rows;  // whole quads
   // Channels outside, rows inside: a weight is fetched once for all the rows of the call.
-  for (int32_t c = n.begin & ~1; c < n.end; c += step) {
-    const int32_t channels = vit_min32(step, vit_even(n.end - c));
-    const int16_t* w = p->weights + (ptrdiff_t)(c / 2) * w_stride + k.begin;
+  for (int32_t c = n.begin & -group; c < n.end; c += step) {
+    const int32_t channels = vit_min32(step, (n.end - c + group - 1) & -group);
+    const int16_t* w = p->weights + (ptrdiff_t)((uint32_t)c / (uint32_t)group) * w_stride + k.begin;
     const int32_t first = vit_max32(c, n.begin);
     VitSums sums;
     sums.n = first;
@@ -43,8 +45,7 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
     sums.acc_stride = channels;
     for (int32_t row = 0; row < a.rows; row += most_rows) {
       const int32_t rows = vit_min32(most_rows, a.rows - row);
-      vit_gemm_rows(a.data + row * a.stride, a.stride, rows, w, w_stride, k_even, channels, acc,
-                    channels);
+      gemm(a.data + row * a.stride, a.stride, rows, w, w_stride, k_even, channels, acc, channels);
       for (int32_t r = 0; r < rows; r += VIT_ROW_GROUP) {
         sums.row = row + r;
         sums.rows = vit_min32(VIT_ROW_GROUP, rows - r);

@@ -45,6 +45,9 @@ typedef struct {
 
 static inline int32_t vit_even(int32_t v) { return (v + 1) & ~1; }
 
+// Channels whose weights lie together; a call's first group may begin before its first channel.
+static inline int32_t vit_weight_channels(const VitLinearParams* p) { return p->layout ? 4 : 2; }
+
 // Rows as the memory holds them: a multiple of VIT_ROW_GROUP.
 static inline int32_t vit_row_capacity(int32_t rows) { return vit_round_up(rows, VIT_ROW_GROUP); }
 

@@ -36,15 +36,16 @@ static int is_plain(const VitLinearParams* p, int32_t low) {
   return p->shift == 0 && p->out_min == low && p->out_max == 127;
 }
 
-// Whether the assembly has the slice's store. Channels from an even column on.
-static int destination_of(const Slice* s, Destination* d) {
+// Whether the assembly has the slice's store. Whole groups of `group` channels, from an even column
+// on.
+static int destination_of(const Slice* s, int32_t group, Destination* d) {
   const VitStore* store = s->store;
   const VitLinearParams* p = s->product.linear;
   const VitStoreFunction f = store->function;
   const int32_t column = s->n.begin - store->first_channel;
   const uint32_t stride = (uint32_t)store->out_stride;
   uint8_t* out = (uint8_t*)store->out;
-  if ((s->n.begin | column) & 1) return 0;
+  if ((s->n.begin & (group - 1)) | (column & 1)) return 0;
   const int32_t groups = vit_dsp_groups(s->rows);
   if (f == vit_store_int8) {
     const int32_t whole = store->has_whole_groups ? groups : s->rows / VIT_ROW_GROUP;
@@ -75,11 +76,16 @@ static int destination_of(const Slice* s, Destination* d) {
 static void run_slice(const Slice* s) {
   VitDspColumns columns;
   Destination d = {0};
-  const int in_line = destination_of(s, &d);
-  int32_t channel = s->n.begin & ~1;
+  const int32_t group = vit_weight_channels(s->product.linear);
+  const int in_line = destination_of(s, group, &d);
+  int32_t channel = s->n.begin & -group;
   vit_dsp_columns_begin(&columns, &s->product, channel);
   // Whole blocks of channels in line; the last ones, or all, by sums.
-  if (in_line) vit_dsp_columns_inline(&columns, d.kind, d.groups, d.parameter, d.group_step);
+  if (in_line) {
+    vit_dsp_columns_inline(&columns, d.kind, d.groups, d.parameter, d.group_step);
+  } else {
+    vit_dsp_columns_sums(&columns);
+  }
   for (; channel < s->n.end; channel += VIT_DSP_CHANNELS, d.out += d.quad_step) {
     if (in_line && channel + VIT_DSP_CHANNELS > s->n.end) vit_dsp_columns_sums(&columns);
     vit_dsp_columns_next(&columns, d.out);
@@ -95,9 +101,12 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
   const int has_bias = store->function != vit_store_add;
   for (int32_t row = 0; row < a.rows; row += SLICE_ROWS) {
     const int32_t rows = vit_min32(SLICE_ROWS, a.rows - row);
-    const VitDspProduct product = {
-        p, a.data + row * a.stride, vit_dsp_groups(rows), k.begin, k.end, has_bias, expansion};
-    const Slice slice = {store, product, n, row, rows};
+    const Slice slice = {
+        store,
+        {p, a.data + row * a.stride, vit_dsp_groups(rows), k.begin, k.end, has_bias, expansion},
+        n,
+        row,
+        rows};
     run_slice(&slice);
   }
 }

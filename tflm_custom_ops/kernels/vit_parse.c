@@ -24,10 +24,14 @@ const char* vit_status_message(VitStatus status) {
 }
 
 static void read_linear(VitReader* r, int32_t bits, VitLinearParams* p) {
+  const int32_t layout = vit_ahead(r, 10);
   p->in_features = vit_read_in(r, 1, VIT_MAX_FEATURES, kVitBadDimension);
   p->out_features = vit_read_in(r, 1, VIT_MAX_FEATURES, kVitBadDimension);
   p->weights = (const int16_t*)vit_read_array(
-      r, (((int64_t)p->out_features + 1) / 2) * ((((int64_t)p->in_features + 1) / 2) * 2), 2);
+      r,
+      (layout == 0 ? (((int64_t)p->out_features + 1) / 2) : (((int64_t)p->out_features + 3) / 4)) *
+          ((((int64_t)p->in_features + 1) / 2) * 2),
+      2);
   p->bias = (const int32_t*)vit_read_array(r, p->out_features, 4);
   p->multiplier = (const int32_t*)vit_read_array(r, p->out_features, 4);
   p->shift = vit_read_in(r, 0, VIT_MAX_SHIFT, kVitBadValue);
@@ -38,7 +42,9 @@ static void read_linear(VitReader* r, int32_t bits, VitLinearParams* p) {
   p->out_max = vit_read_in(r, p->out_min, (INT64_C(1) << ((int64_t)bits - 1)) - 1, kVitBadValue);
   p->k_block = vit_read_in(r, 2, INT64_C(2) * VIT_MAX_FEATURES, kVitBadValue);
   vit_expect(r, (int64_t)p->k_block % 2 == 0, kVitBadValue);
-  p->layout = vit_read_in(r, 0, 0, kVitBadValue);
+  (void)vit_read_in(r, 0, 2, kVitBadValue);
+  vit_expect(r, layout == 0 || layout == 2, kVitBadValue);
+  p->layout = layout == 2 ? vit_quads4 : NULL;
 }
 
 static void read_residual(VitReader* r, VitResidual* p) {

@@ -32,6 +32,12 @@ int32_t vit_read(VitReader* r) {
   return word;
 }
 
+int32_t vit_ahead(const VitReader* r, size_t words) {
+  int32_t word = 0;
+  if (r->next + words < r->words) memcpy(&word, r->options + 4 * (r->next + words), sizeof word);
+  return word;
+}
+
 int32_t vit_read_in(VitReader* r, int64_t low, int64_t high, VitStatus fault) {
   const int32_t word = vit_read(r);
   vit_expect(r, word >= low && word <= high, fault);

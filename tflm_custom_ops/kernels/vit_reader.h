@@ -26,6 +26,8 @@ VitReader vit_reader(const uint8_t* options, size_t options_bytes, const uint8_t
 void vit_expect(VitReader* r, int ok, VitStatus fault);
 
 int32_t vit_read(VitReader* r);  // 0 after a fault
+// The word `words` words after the next one, which stays the next one; 0 if there is none.
+int32_t vit_ahead(const VitReader* r, size_t words);
 // A word in [low, high], else `fault`; returns `low` after any fault.
 int32_t vit_read_in(VitReader* r, int64_t low, int64_t high, VitStatus fault);
 // Two words, low first, in [0, 2^bits), else `fault`.

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vit_weights.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -48,7 +50,7 @@ typedef enum {
 typedef enum {
   kVitWeightLayoutPairs8 = 0,
   kVitWeightLayoutRows8 = 1,
-  kVitWeightLayoutPairs4 = 2,
+  kVitWeightLayoutQuads4 = 2,
   kVitWeightLayoutRows4 = 3
 } VitWeightLayout;
 
@@ -74,16 +76,17 @@ typedef enum { kVitPoolNone = 0, kVitPoolMean = 1, kVitPoolFirst = 2 } VitPool;
 typedef struct {
   int32_t in_features;
   int32_t out_features;
-  const int16_t* weights;     // [(out_features + 1) // 2][(in_features + 1) // 2 * 2]; two output
-                              // channels in an int16, inputs padded to even
+  const int16_t* weights;     // [(out_features + 1) // 2 if layout == 0 else (out_features + 3) //
+                              // 4][(in_features + 1) // 2 * 2]; two or four output channels in an
+                              // int16, inputs padded to even
   const int32_t* bias;        // [out_features]; input zero point folded in
   const int32_t* multiplier;  // [out_features]
   int32_t shift;              // left shift of the accumulator
   int32_t out_zero_point;
   int32_t out_min;
   int32_t out_max;
-  int32_t k_block;  // even; inputs between extractions of the packed sums
-  int32_t layout;   // 0; VitWeightLayout; no kernels yet for the others
+  int32_t k_block;         // even; inputs between extractions of the packed sums
+  VitWeightKernel layout;  // 0 or 2; VitWeightLayout; in C the kernel that reads it, NULL for pairs
 } VitLinearParams;
 
 // Patch embedding: image int8 `[height, width, channels]` -> tokens `[tokens, embed_dim]`.

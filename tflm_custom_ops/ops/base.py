@@ -88,7 +88,7 @@ class Schedule:
     """What a schedule costs besides scratch.
 
     Attributes:
-      weight_bytes: int8 weights that are read from their memory in one run.
+      weight_bytes: weights that are read from their memory in one run.
       instructions: estimate, for comparing schedules of the same operator.
     """
 

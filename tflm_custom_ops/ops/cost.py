@@ -72,10 +72,19 @@ def is_good_expansion(operator: FusedOperator[Any]) -> bool:
     return bool(operator.schedule_cost.instructions <= most)
 
 
+def layer_bytes(layer: Linear) -> int:
+    """Weights of a layer, padding left out."""
+    return int(layer.weights.size) * layer.layout.bits // 8
+
+
 def weight_bytes(p: Projection) -> int:
-    """int8 weights of a projection; also its multiply-accumulates per token."""
-    up = p.up.weights.size
-    return int(up + (0 if p.down is None else p.down.weights.size))
+    """Weights of a projection, padding left out."""
+    return sum(map(layer_bytes, layers_of(p)))
+
+
+def products(p: Projection) -> int:
+    """Multiply-accumulates of a projection per token."""
+    return sum(int(layer.weights.size) for layer in layers_of(p))
 
 
 def layers_of(*projections: Projection) -> Iterator[Linear]:

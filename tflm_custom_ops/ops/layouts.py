@@ -19,14 +19,28 @@ Int8Array = NDArray[np.int8]
 class WeightLayout(enum.IntEnum):
     """Bits of a weight times the order of the weights; the values are part of the file format.
 
-    Pairs (of channels) suit SMLAD, rows suit Helium. A file has PAIRS8; the parsers refuse the
-    others. Compiling for a core with Helium makes rows of them (`pack_rows`).
+    Pairs and quads (of channels) suit SMLAD, rows suit Helium. A file has PAIRS8 and QUADS4; the
+    parsers refuse the others. Compiling for a core with Helium makes rows of both (`pack_rows`).
     """
 
     PAIRS8 = 0
     ROWS8 = 1
-    PAIRS4 = 2
+    QUADS4 = 2
     ROWS4 = 3
+
+    @property
+    def bits(self) -> int:
+        """Of a weight."""
+        return 8 if self in (WeightLayout.PAIRS8, WeightLayout.ROWS8) else 4
+
+    @property
+    def channels(self) -> int:
+        """That are stored together: a layer's first channel of a call begins such a group."""
+        return 4 if self is WeightLayout.QUADS4 else 2
+
+
+UNIT4 = 16  # a weight of 4 bits is so many times its number
+MAX4 = 7  # numbers of 4 bits are in [-MAX4, MAX4]
 
 
 def pack_dual_channel(weights: Int8Array) -> NDArray[np.int16]:
@@ -67,12 +81,44 @@ def pack_rows(weights: Int8Array) -> Int8Array:
     return np.concatenate([rows.reshape(-1), np.zeros(_READ_BEHIND, np.int8)])
 
 
+def pack_quads(weights: Int8Array) -> NDArray[np.int16]:
+    """Packs multiples of 16, int8 ``[n, k]``, into int16 ``[(n + 3) // 4, k rounded up to even]``.
+
+    Bits 4i .. 4i + 3 of packed[q][k] are w[4q + i][k] / 16 (docs/operators.md, Weight layouts).
+    """
+    n, k = weights.shape
+    numbers = weights.astype(np.int16) // UNIT4
+    wrong = (numbers * UNIT4 != weights) | (np.abs(numbers) > MAX4)
+    if wrong.any():
+        raise OptionsError(
+            f"weights of 4 bits: got {int(weights[wrong][0])}, expected multiples of {UNIT4} in "
+            f"[{-UNIT4 * MAX4}, {UNIT4 * MAX4}]"
+        )
+    wide = np.zeros((-(-n // 4) * 4, (k + 1) // 2 * 2), np.uint16)
+    wide[:n, :k] = numbers & 15
+    packed = wide[0::4] | wide[1::4] << 4 | wide[2::4] << 8 | wide[3::4] << 12
+    signed: NDArray[np.int16] = packed.astype(np.uint16).view(np.int16)
+    return signed
+
+
+def unpack_quads(packed: NDArray[np.int16], n: int, k: int) -> Int8Array:
+    """Inverse of :func:`pack_quads`."""
+    words = packed.astype(np.uint16)
+    weights = np.empty((packed.shape[0] * 4, packed.shape[1]), np.int8)
+    for i in range(4):
+        weights[i::4] = (words >> 4 * i << 4 & 0xF0).astype(np.uint8).view(np.int8)
+    return np.ascontiguousarray(weights[:n, :k])
+
+
 def _pack(weights: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:
-    return pack_dual_channel(weights)
+    is_pairs = fields["layout"] == WeightLayout.PAIRS8
+    return pack_dual_channel(weights) if is_pairs else pack_quads(weights)
 
 
 def _unpack(packed: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:
-    return unpack_dual_channel(packed, fields["out_features"], fields["in_features"])
+    # Any other layout is refused once its word is read, behind this one.
+    unpack = unpack_dual_channel if fields["layout"] == WeightLayout.PAIRS8 else unpack_quads
+    return unpack(packed, fields["out_features"], fields["in_features"])
 
 
-DUAL_CHANNEL = Codec(_pack, _unpack)
+BY_LAYOUT = Codec(_pack, _unpack)

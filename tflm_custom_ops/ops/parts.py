@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.ops.layouts import DUAL_CHANNEL, WeightLayout
+from tflm_custom_ops.ops.layouts import BY_LAYOUT, WeightLayout
 from tflm_custom_ops.ops.schema import (
     Array,
     Check,
@@ -21,7 +21,7 @@ from tflm_custom_ops.ops.schema import (
     Word,
     Word64,
 )
-from tflm_custom_ops.ops.schema.fields import dimension, zero_point
+from tflm_custom_ops.ops.schema.fields import FunctionMember, dimension, zero_point
 from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS, residual_type
 
 Int8Array = NDArray[np.int8]
@@ -33,7 +33,8 @@ class Linear(Struct):
     """One int8 linear layer: y = clamp(z + mulh((bias + w.x) << shift, multiplier)).
 
     Attributes:
-      weights: int8 ``[out_features, in_features]``, values in [-127, 127].
+      weights: int8 ``[out_features, in_features]``, values in [-127, 127]; of 4 bits multiples of
+        16 in [-112, 112].
       bias: int32 ``[out_features]``, with ``-z_x * sum(w)`` folded in.
       multiplier: int32 ``[out_features]``, real factor times 2**(32 - shift).
       shift: left shift of the accumulator, 0..15.
@@ -51,10 +52,13 @@ class Linear(Struct):
         Int8Array,
         Array(
             "int16_t",
-            ("(out_features + 1) // 2", "(in_features + 1) // 2 * 2"),
-            codec=DUAL_CHANNEL,
+            (
+                "(out_features + 1) // 2 if layout == 0 else (out_features + 3) // 4",
+                "(in_features + 1) // 2 * 2",
+            ),
+            codec=BY_LAYOUT,
             section="weights",
-            doc="two output channels in an int16, inputs padded to even",
+            doc="two or four output channels in an int16, inputs padded to even",
         ),
     ]
     bias: Annotated[
@@ -84,7 +88,11 @@ class Linear(Struct):
     ] = 512
     layout: Annotated[
         WeightLayout,
-        Word(choices=(WeightLayout.PAIRS8,), doc="VitWeightLayout; no kernels yet for the others"),
+        Word(
+            choices=(WeightLayout.PAIRS8, WeightLayout.QUADS4),
+            function=FunctionMember("VitWeightKernel", {WeightLayout.QUADS4: "vit_quads4"}),
+            doc="VitWeightLayout; in C the kernel that reads it, NULL for pairs",
+        ),
     ] = WeightLayout.PAIRS8
 
     def __post_init__(self) -> None:

@@ -16,8 +16,10 @@ import json
 import operator
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from tflm_custom_ops.ops.parts import Norm, Projection
+from tflm_custom_ops.ops.layouts import WeightLayout
+from tflm_custom_ops.ops.parts import Linear, Norm, Projection
 from tflm_custom_ops.ops.scratch import ROW_GROUP, even
 
 TABLE = Path(__file__).with_name("instructions.json")
@@ -29,6 +31,7 @@ CHANNELS = 4  # of a block of the core (VIT_DSP_CHANNELS)
 STEP_INPUTS = 6  # of the unrolled loop
 CHUNK_STEPS = 32  # VIT_DSP_CHUNK_STEPS
 EXPANDED_WORDS = 12  # of the unrolled expansion (vit_expand_dsp.S)
+EXPANDED_WORDS_4 = 6  # ... of weights of 4 bits (vit_quads4_dsp.S)
 
 
 class Term(enum.IntEnum):
@@ -62,6 +65,8 @@ class Term(enum.IntEnum):
     CHUNK = enum.auto()  # run of the unrolled loop
     EXPAND_LOOP = enum.auto()  # run of the unrolled expansion
     EXPAND_WORD = enum.auto()  # two inputs behind it
+    EXPAND_LOOP_4 = enum.auto()  # the same for weights of 4 bits
+    EXPAND_WORD_4 = enum.auto()
     WIDEN_GROUP = enum.auto()
     WIDEN_QUAD = enum.auto()  # four columns of a group
     WIDEN_REST_ROW = enum.auto()
@@ -289,12 +294,36 @@ def cuts(inputs: int, expanded: int) -> Iterator[tuple[int, int]]:
     yield from parts(inputs, min(steps * STEP_INPUTS, expanded))
 
 
-def add_products(work: Work, inputs: int, quads: int, groups: int, times: int) -> None:
+class LayerShape(NamedTuple):
+    """What of a layer's weights decides its cost."""
+
+    outputs: int
+    inputs: int
+    layout: WeightLayout = WeightLayout.PAIRS8
+
+    @classmethod
+    def of(cls, layer: Linear, outputs: int = 0) -> LayerShape:
+        """Of a layer, or of so many of its channels."""
+        return cls(outputs or layer.out_features, layer.in_features, layer.layout)
+
+
+def add_products(
+    work: Work,
+    inputs: int,
+    quads: int,
+    groups: int,
+    times: int,
+    layout: WeightLayout = WeightLayout.PAIRS8,
+) -> None:
     """Expansion of four channels' weights, and products with all groups of rows."""
-    words = inputs // 2
-    work[Term.EXPAND_LOOP] += times * quads * (words // EXPANDED_WORDS)
-    work[Term.EXPAND_WORD] += times * quads * (words % EXPANDED_WORDS)
-    add_core(work, inputs, groups, times * quads)
+    words, count = inputs // 2, times * quads
+    if layout is WeightLayout.QUADS4:
+        work[Term.EXPAND_LOOP_4] += count * (words // EXPANDED_WORDS_4)
+        work[Term.EXPAND_WORD_4] += count * (words % EXPANDED_WORDS_4)
+    else:
+        work[Term.EXPAND_LOOP] += count * (words // EXPANDED_WORDS)
+        work[Term.EXPAND_WORD] += count * (words % EXPANDED_WORDS)
+    add_core(work, inputs, groups, count)
 
 
 def add_core(work: Work, inputs: int, groups: int, times: int) -> None:
@@ -307,14 +336,14 @@ def add_core(work: Work, inputs: int, groups: int, times: int) -> None:
 
 def add_layer(
     work: Work,
-    shape: tuple[int, int],
+    shape: LayerShape,
     rows: int,
     store: Store,
     expanded: int,
     times: int = 1,
     first: int = 0,
 ) -> None:
-    """A layer of (outputs, inputs) on ``rows`` rows.
+    """A layer on ``rows`` rows.
 
     Args:
       expanded: inputs whose weights are expanded at a time.
@@ -327,15 +356,15 @@ def add_layer(
 
 def _add_slice(
     work: Work,
-    shape: tuple[int, int],
+    shape: LayerShape,
     rows: int,
     store: Store,
     expanded: int,
     times: int,
     first: int,
 ) -> None:
-    n, k, groups = shape[0], even(shape[1]), groups_of(rows)
-    first &= 1
+    n, k, groups = shape.outputs, even(shape.inputs), groups_of(rows)
+    first %= shape.layout.channels
     quads = -(-(n + first) // CHANNELS)
     in_line = store in _IN_LINE and not first
     whole = n // CHANNELS if not first else 0  # in line, or by quads
@@ -352,7 +381,7 @@ def _add_slice(
     if split_end:
         work[Term.QUAD_SPLIT] += times * whole
     for inputs, count in cut:
-        add_products(work, inputs, quads, groups, times * count)
+        add_products(work, inputs, quads, groups, times * count, shape.layout)
     if pieces > 1:
         work[Term.QUAD_PARTS] += times * quads
         work[Term.QUAD_PART] += times * quads * (pieces - 1)
@@ -380,7 +409,7 @@ def add_projection(
     """A dense layer, or both halves of a low-rank one, on ``rows`` rows."""
     if p.down is not None:
         add_down(work, p, rows, expanded, times)
-    add_layer(work, p.up.weights.shape, rows, store, expanded, times)
+    add_layer(work, LayerShape.of(p.up), rows, store, expanded, times)
 
 
 def add_down(work: Work, p: Projection, rows: int, expanded: int, times: int = 1) -> None:
@@ -388,7 +417,7 @@ def add_down(work: Work, p: Projection, rows: int, expanded: int, times: int = 1
     if p.down is None:
         return
     work[Term.DOWN] += times
-    add_layer(work, p.down.weights.shape, rows, Store.TILE, expanded, times)
+    add_layer(work, LayerShape.of(p.down), rows, Store.TILE, expanded, times)
     add_padding(work, rows, p.rank, times)
 
 

@@ -33,6 +33,21 @@ class Fault:
 
 
 FAULTS = {
+    "4 bits: one channel's low byte of another": Fault(
+        "vit_quads4_dsp.S", "\\t2, \\t2, \\t1, ror #8", "\\t2, \\t2, r12, ror #8", OpKind.LINEAR
+    ),
+    "4 bits: the last word of two inputs twice": Fault(
+        "vit_quads4_dsp.S", "  ldr r4, [r0], #4\n", "  ldr r4, [r0]\n", OpKind.MLP
+    ),
+    "4 bits: in line from any even channel": Fault(
+        "vit_linear_rows_dsp.c",
+        "(s->n.begin & (group - 1))",
+        "(s->n.begin & (group > 0))",
+        OpKind.ATTENTION,
+    ),
+    "4 bits: every second quad": Fault(
+        "vit_gemm_dsp.c", "columns->quad_step = columns->pair_step;", "", OpKind.LINEAR
+    ),
     "a bit of S3 in S0": Fault(
         "vit_gemm_dsp.S", "sbfx \\s0, \\s0, #0, #24", "sbfx \\s0, \\s0, #0, #25", OpKind.LINEAR
     ),

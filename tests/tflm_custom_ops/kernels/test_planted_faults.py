@@ -28,6 +28,12 @@ class Fault:
 
 
 FAULTS = {
+    "4 bits: a number's sign": Fault(
+        "vit_quads4.c", "(int16_t)((uint16_t)", "(uint16_t)((uint16_t)", OpKind.MLP
+    ),
+    "4 bits: the halves of a quad swapped": Fault(
+        "vit_quads4.c", "c & 2 ? 0 : 8", "c & 2 ? 8 : 0", OpKind.LINEAR
+    ),
     "rounds to zero": Fault(
         "vit_math.h", "INT64_C(0x80000000)) >> 32", "INT64_C(0)) >> 32", OpKind.LINEAR
     ),

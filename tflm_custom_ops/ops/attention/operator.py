@@ -246,7 +246,7 @@ class AttentionOperator(FusedOperator[Attention]):
         key_rounds = p.key_heads // self._key_heads
         for x, often in ((p.q, rounds), (p.k, key_rounds), (p.v, key_rounds)):
             if x.down is not None:
-                traffic += (often - 1) * int(x.down.weights.size) * passes
+                traffic += (often - 1) * cost.layer_bytes(x.down) * passes
         return Schedule(p.windows * traffic, self.work.instructions)
 
     @property
@@ -324,7 +324,7 @@ class AttentionOperator(FusedOperator[Attention]):
     def macs(self) -> int:
         """Multiply-accumulates of the projections, of q.k and of the context."""
         p = self.params
-        weights = sum(cost.weight_bytes(x) for x in (p.q, p.k, p.v, p.out))
+        weights = sum(cost.products(x) for x in (p.q, p.k, p.v, p.out))
         if p.shared_down and p.k.down is not None:
             weights -= 2 * int(p.k.down.weights.size)
         seen = p.key_tokens + p.relative_entries

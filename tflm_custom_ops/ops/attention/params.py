@@ -62,6 +62,7 @@ def same_linear(a: Linear, b: Linear) -> bool:
     """Whether two layers compute the same."""
     return (
         a.weights.shape == b.weights.shape
+        and a.layout == b.layout
         and (a.shift, a.out_zero_point) == (b.shift, b.out_zero_point)
         and (a.out_min, a.out_max) == (b.out_min, b.out_max)
         and np.array_equal(a.weights, b.weights)

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Iterable
 
 from tflm_custom_ops.ops import softmax_work
 from tflm_custom_ops.ops import work as pieces
 from tflm_custom_ops.ops.attention.params import Attention, BiasKind
+from tflm_custom_ops.ops.parts import Linear
 from tflm_custom_ops.ops.scratch import ROW_GROUP, row_capacity
 from tflm_custom_ops.ops.softmax_work import Context, SoftmaxRow
-from tflm_custom_ops.ops.work import SLICE_ROWS, Store, Term, Work
+from tflm_custom_ops.ops.work import SLICE_ROWS, LayerShape, Store, Term, Work
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +81,10 @@ def _add_windows(work: Work, p: Attention, cut: int) -> None:
     work[Term.MADE_BIAS] += rows * p.key_tokens
 
 
-def _firsts(width: int, count: int) -> tuple[tuple[int, int], ...]:
-    """First channels of ``count`` layers of ``width`` channels one after another, as far as they
-    matter: (even or odd, how many)."""
-    if width % 2 == 0 or count == 1:
-        return ((0, count),)
-    return ((0, (count + 1) // 2), (1, count // 2))
+def _firsts(width: int, count: int, layer: Linear) -> Iterable[tuple[int, int]]:
+    """First channels of ``count`` parts of a layer of ``width`` channels one after another, as far
+    as they matter: (place in a group of channels that are stored together, how many)."""
+    return Counter(part * width % layer.layout.channels for part in range(count)).items()
 
 
 def _add_keys_and_values(
@@ -97,13 +98,12 @@ def _add_keys_and_values(
     if not p.shared_down:
         pieces.add_down(work, p.v, rows, expanded, times * rounds)
     work[Term.TILE_KEYS] += times * rounds
-    key_inputs, value_inputs = p.k.up.in_features, p.v.up.in_features
     store = Store.KEY if p.head_dim % 2 == 0 else Store.INT16
-    for first, heads in _firsts(p.head_dim, p.key_heads):
-        shape = (p.head_dim, key_inputs)
+    for first, heads in _firsts(p.head_dim, p.key_heads, p.k.up):
+        shape = LayerShape.of(p.k.up, p.head_dim)
         pieces.add_layer(work, shape, rows, store, expanded, times * heads, first)
-    for first, heads in _firsts(p.value_dim * keys_at_once, rounds):
-        shape = (p.value_dim * keys_at_once, value_inputs)
+    for first, heads in _firsts(p.value_dim * keys_at_once, rounds, p.v.up):
+        shape = LayerShape.of(p.v.up, p.value_dim * keys_at_once)
         pieces.add_layer(work, shape, rows, Store.VALUE, expanded, times * heads, first)
 
 
@@ -115,8 +115,8 @@ def _add_queries(
     pieces.add_inputs(work, p.norm, rows, p.embed_dim, bits, repeated)
     pieces.add_down(work, p.q, rows, sizes.expanded, times * rounds)
     work[Term.TILE_QUERIES] += times * rounds
-    shape = (p.head_dim * at_once, p.q.up.in_features)
-    for first, heads in _firsts(shape[0], rounds):
+    shape = LayerShape.of(p.q.up, p.head_dim * at_once)
+    for first, heads in _firsts(shape.outputs, rounds, p.q.up):
         count = times * heads
         pieces.add_layer(work, shape, rows, Store.INT8_WHOLE, sizes.expanded, count, first)
 

@@ -58,7 +58,7 @@ def _name(path: tuple[str, ...], struct: type[Struct], prefix: str) -> str:
     if field is not None and rest:
         return _name(tuple(rest), field.type, f"{prefix}{first}.")
     if field is not None:
-        return f"{prefix}{first}"
+        return first if field.is_read_ahead else f"{prefix}{first}"
     given = struct.__dict__.get(first)
     if isinstance(given, Expression) and not rest:
         text = in_c(given.text, struct, prefix)

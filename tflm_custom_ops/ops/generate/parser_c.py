@@ -24,7 +24,7 @@ from tflm_custom_ops.ops.schema import (
 from tflm_custom_ops.ops.schema.expression import names
 from tflm_custom_ops.ops.schema.fields import ELEMENTS
 from tflm_custom_ops.ops.schema.status import MESSAGES
-from tflm_custom_ops.ops.schema.struct import words_of
+from tflm_custom_ops.ops.schema.struct import read_ahead, word_offset, words_of
 
 _HEADER_HEAD = """\
 // SPDX-License-Identifier: Apache-2.0
@@ -141,7 +141,10 @@ def _operator(operator: object) -> str:
 
 
 def _fields(struct: type[Struct], reader: str) -> list[str]:
-    lines = []
+    lines = [
+        f"  const int32_t {field.name} = vit_ahead({reader}, {word_offset(struct, field.name)});"
+        for field in read_ahead(struct)
+    ]
     for field in fields_of(struct):
         lines.append(_read(struct, field))
         lines += [_expect(struct, check) for check in field.kind.checks]
@@ -157,12 +160,30 @@ def _read(struct: type[Struct], field: Field) -> str:
     if isinstance(kind, Word64):
         return call(f"{target} = vit_read64_in", ["r", str(kind.bits), kind.status.c_name], 2)
     assert isinstance(kind, Word)
+    if kind.function is not None:
+        return _read_function(struct, field, kind)
     if kind.bounds == (str(-(1 << 31)), str((1 << 31) - 1)):
         return f"  {target} = vit_read(r);"
+    return _read_in(struct, kind, f"{target} =", target)
+
+
+def _read_function(struct: type[Struct], field: Field, kind: Word) -> str:
+    """A word that was read ahead: it is checked, and the pointer set."""
+    assert kind.function is not None
+    pointer = "NULL"
+    for value, function in kind.function.names.items():
+        pointer = f"{field.name} == {int(value)} ? {function} : {pointer}"
+    checked = _read_in(struct, kind, "(void)", field.name)
+    return f"{checked}\n  p->{field.name} = {pointer};"
+
+
+def _read_in(struct: type[Struct], kind: Word, start: str, name: str) -> str:
+    """Reads a word; ``name`` holds it afterwards."""
     low, high = (in_c(bound, struct, "p->") for bound in kind.bounds)
-    lines = [call(f"{target} = vit_read_in", ["r", low, high, kind.status.c_name], 2)]
+    read = f"{start} vit_read_in".replace("(void) ", "(void)")
+    lines = [call(read, ["r", low, high, kind.status.c_name], 2)]
     if len(kind.choices) > 1 and max(kind.choices) - min(kind.choices) >= len(kind.choices):
-        condition = " || ".join(f"{target} == {choice}" for choice in kind.choices)
+        condition = " || ".join(f"{name} == {int(choice)}" for choice in kind.choices)
         lines.append(call("vit_expect", ["r", condition, kind.status.c_name], 2))
     return "\n".join(lines)
 

@@ -25,6 +25,8 @@ _HEAD = """\
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vit_weights.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -83,6 +85,8 @@ def _c_type(field: Field) -> str:
         return str(field.type.C_TYPE)
     if isinstance(field.kind, Array):
         return f"const {field.kind.c_element}*"
+    if isinstance(field.kind, Word) and field.kind.function is not None:
+        return field.kind.function.c_type
     return "int64_t" if isinstance(field.kind, Word64) else "int32_t"
 
 

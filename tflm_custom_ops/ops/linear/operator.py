@@ -110,7 +110,7 @@ class LinearOperator(FusedOperator[LinearOp]):
     @property
     def macs(self) -> int:
         """Multiply-accumulates of all rows."""
-        return self.params.rows * cost.weight_bytes(self.params.projection)
+        return self.params.rows * cost.products(self.params.projection)
 
 
 def weightless(rows: int, in_features: int, out_features: int, *, rank: int = 0) -> LinearOp:

@@ -19,7 +19,7 @@ from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.scratch import area, expanded_inputs, row_capacity, wide
 from tflm_custom_ops.ops.streams import Stream, of_layer, quads, tiles
 from tflm_custom_ops.ops.weightless import norm, projection, zeros
-from tflm_custom_ops.ops.work import Store, Term, Work
+from tflm_custom_ops.ops.work import LayerShape, Store, Term, Work
 
 DEFAULT_TOKEN_TILE = 12
 
@@ -152,11 +152,11 @@ class MlpOperator(FusedOperator[Mlp]):
         pieces.add_down(work, p.fc1, rows, first, times)
         reader = p.fc2.up if p.fc2.down is None else p.fc2.down
         for hidden, count in pieces.parts(p.hidden_dim, p.hidden_tile):
-            shape = (hidden, p.fc1.up.in_features)
+            shape = LayerShape.of(p.fc1.up, hidden)
             pieces.add_layer(work, shape, rows, Store.LUT, first, times * count)
             pieces.add_padding(work, rows, hidden, times * count)
             if self._is_split:
-                shape = (reader.out_features, hidden)
+                shape = LayerShape(reader.out_features, hidden, reader.layout)
                 pieces.add_layer(work, shape, rows, Store.ADD, second, times * count)
         if not self._is_split:
             pieces.add_projection(work, p.fc2, rows, store, second, times)
@@ -167,7 +167,7 @@ class MlpOperator(FusedOperator[Mlp]):
         work[ends] += times * rows * reader.out_features
         if p.fc2.down is not None:
             pieces.add_padding(work, rows, p.fc2.rank, times)
-            pieces.add_layer(work, p.fc2.up.weights.shape, rows, store, second, times)
+            pieces.add_layer(work, LayerShape.of(p.fc2.up), rows, store, second, times)
 
     @property
     def schedule_text(self) -> str:
@@ -187,7 +187,7 @@ class MlpOperator(FusedOperator[Mlp]):
     def macs(self) -> int:
         """Multiply-accumulates of both layers."""
         p = self.params
-        return p.tokens * (cost.weight_bytes(p.fc1) + cost.weight_bytes(p.fc2))
+        return p.tokens * (cost.products(p.fc1) + cost.products(p.fc2))
 
 
 def weightless(

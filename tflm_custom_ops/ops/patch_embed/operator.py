@@ -19,7 +19,7 @@ from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.scratch import ROW_GROUP, expanded_inputs, expansion, row_capacity, wide
 from tflm_custom_ops.ops.streams import Stream, of_layer, tiles
 from tflm_custom_ops.ops.weightless import linear, zeros
-from tflm_custom_ops.ops.work import Store, Term, Work
+from tflm_custom_ops.ops.work import LayerShape, Store, Term, Work
 
 PART_INPUTS = (192, 96, *cost.SMALL_EXPANSIONS)  # patches are wider than a block's layers
 
@@ -111,7 +111,8 @@ class PatchEmbedOperator(FusedOperator[PatchEmbed]):
             count = p.grid_height * times
             found[Term.TILE_PATCHES] += count
             pieces.add_padding(found, rows, inputs, count)
-            pieces.add_layer(found, p.linear.weights.shape, rows, self._store, expanded, count)
+            shape = LayerShape.of(p.linear)
+            pieces.add_layer(found, shape, rows, self._store, expanded, count)
         for strip in range(p.grid_height):
             for column in range(0, p.grid_width, tile):
                 self._add_gathering(found, strip, column, min(tile, p.grid_width - column))

@@ -69,13 +69,37 @@ class FieldKind:
 
 
 @dataclasses.dataclass(frozen=True)
+class FunctionMember:
+    """A word that C holds as a pointer to the function that it selects.
+
+    A network links the functions that its words select, and no others.
+
+    Attributes:
+      c_type: of the pointer.
+      names: the function of each value; NULL for those that are missing.
+    """
+
+    c_type: str
+    names: Mapping[int, str]
+
+    def text(self, value: int) -> str:
+        """The member's value in C."""
+        return self.names.get(value, "NULL")
+
+
+@dataclasses.dataclass(frozen=True)
 class Word(FieldKind):
-    """An int32 in [low, high], or one of ``choices``; one word."""
+    """An int32 in [low, high], or one of ``choices``; one word.
+
+    A word with a ``function`` is read ahead, so that shapes of fields before it may depend on it;
+    where its turn comes it is checked.
+    """
 
     low: int | str = -(1 << 31)
     high: int | str = (1 << 31) - 1
     choices: tuple[int, ...] = dataclasses.field(default=(), kw_only=True)
     status: Status = dataclasses.field(default=Status.BAD_VALUE, kw_only=True)
+    function: FunctionMember | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def bounds(self) -> tuple[str, str]:

@@ -15,7 +15,14 @@ from tflm_custom_ops.ops.schema.expression import evaluate, names
 from tflm_custom_ops.ops.schema.fields import Array, Check, Part, Predicate, Word, Word64
 from tflm_custom_ops.ops.schema.limits import LIMITS
 from tflm_custom_ops.ops.schema.status import OptionsError, Status
-from tflm_custom_ops.ops.schema.struct import Field, Struct, fields_of, words_of
+from tflm_custom_ops.ops.schema.struct import (
+    Field,
+    Struct,
+    fields_of,
+    read_ahead,
+    word_offset,
+    words_of,
+)
 from tflm_custom_ops.ops.schema.writing import element_dtype
 
 S = TypeVar("S", bound=Struct)
@@ -32,6 +39,7 @@ class WordReader:
     def struct(self, struct: type[S], **parameters: int) -> S:
         """Reads a struct; raises OptionsError for the first fault."""
         scope: dict[str, Any] = dict(LIMITS) | parameters
+        scope |= {f.name: self._ahead(word_offset(struct, f.name)) for f in read_ahead(struct)}
         values: dict[str, Any] = {}
         for field in fields_of(struct):
             where = f"{struct.__name__}.{field.name}"
@@ -57,6 +65,11 @@ class WordReader:
             )
         self._next += 1
         return int(self._words[self._next - 1])
+
+    def _ahead(self, words: int) -> int:
+        """A word that is not read yet; 0 where there is none."""
+        position = self._next + words
+        return int(self._words[position]) if position < len(self._words) else 0
 
     def _field(self, where: str, field: Field, scope: dict[str, Any]) -> Any:
         kind = field.kind

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar
 
-from tflm_custom_ops.ops.schema.fields import Array, FieldKind, Part, Word64
+from tflm_custom_ops.ops.schema.fields import Array, FieldKind, Part, Word, Word64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +57,11 @@ class Field:
         return 2 if isinstance(self.kind, Word64) else 1
 
     @property
+    def is_read_ahead(self) -> bool:
+        """Whether fields before it may depend on it."""
+        return isinstance(self.kind, Word) and self.kind.function is not None
+
+    @property
     def is_array(self) -> bool:
         """Whether its bytes stand in the blob."""
         return isinstance(self.kind, Array)
@@ -99,6 +104,34 @@ def word_offset(struct: type[Struct], name: str) -> int:
             return position
         position += field.words
     raise KeyError(f"{struct.__name__}: has no field {name!r}")
+
+
+def read_ahead(struct: type[Struct]) -> tuple[Field, ...]:
+    """The fields that those before them may depend on."""
+    return tuple(field for field in fields_of(struct) if field.is_read_ahead)
+
+
+def functions_of(value: Struct) -> set[str]:
+    """C functions that a struct's words select, those of its parts among them."""
+    found: set[str] = set()
+    for field in fields_of(type(value)):
+        content = getattr(value, field.name)
+        if isinstance(field.kind, Word) and field.kind.function is not None:
+            found |= {name for v, name in field.kind.function.names.items() if v == content}
+        elif isinstance(content, Struct):
+            found |= functions_of(content)
+    return found
+
+
+def selectable_functions(struct: type[Struct]) -> set[str]:
+    """All that words of a struct and of its parts can select."""
+    found: set[str] = set()
+    for field in fields_of(struct):
+        if isinstance(field.kind, Word) and field.kind.function is not None:
+            found |= set(field.kind.function.names.values())
+        elif isinstance(field.kind, Part):
+            found |= selectable_functions(field.type)
+    return found
 
 
 S = TypeVar("S", bound=Struct)

@@ -13,7 +13,7 @@ from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.fields import ELEMENTS, Array, Part, Word64
 from tflm_custom_ops.ops.schema.limits import LIMITS
 from tflm_custom_ops.ops.schema.residual import residual_type
-from tflm_custom_ops.ops.schema.struct import Field, Struct, fields_of, words_of
+from tflm_custom_ops.ops.schema.struct import Field, Struct, fields_of, read_ahead, words_of
 
 BLOB_ALIGNMENT = 16  # bytes, of arrays in the blob
 
@@ -24,6 +24,12 @@ def element_dtype(element: str, scope: Mapping[str, Any]) -> np.dtype[Any]:
         return np.dtype(ELEMENTS[element])
     bits = evaluate(element.removeprefix("bits:"), scope)
     return np.dtype(residual_type(bits).dtype)
+
+
+def _scope(value: Struct) -> dict[str, Any]:
+    """What the first field's expressions may name."""
+    ahead = {field.name: getattr(value, field.name) for field in read_ahead(type(value))}
+    return {**LIMITS, **ahead}
 
 
 class Writer:
@@ -41,7 +47,7 @@ class Writer:
 
     def struct(self, value: Struct) -> None:
         """Appends a struct's words and puts its arrays into the blob."""
-        scope: dict[str, Any] = dict(LIMITS)
+        scope = _scope(value)
         for field in fields_of(type(value)):
             content = getattr(value, field.name)
             self._field(field, content, scope)
@@ -90,7 +96,7 @@ def _signed(word: int) -> int:
 def stored_fields(value: Struct) -> dict[str, NDArray[Any]]:
     """A struct's own arrays, those that are present, as the blob holds them."""
     found = {}
-    scope: dict[str, Any] = dict(LIMITS)
+    scope = _scope(value)
     for field in fields_of(type(value)):
         content = scope[field.name] = getattr(value, field.name)
         if isinstance(field.kind, Array) and content is not None:
@@ -113,7 +119,7 @@ def arrays_of(value: Struct) -> Iterator[tuple[Array, NDArray[Any]]]:
 def stored_bytes(value: Struct) -> list[int]:
     """Bytes of each array that the blob holds, in order, equal ones counted each time."""
     sizes: list[int] = []
-    scope: dict[str, Any] = dict(LIMITS)
+    scope = _scope(value)
     for field in fields_of(type(value)):
         content = scope[field.name] = getattr(value, field.name)
         kind = field.kind
