@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Four channels of a row are one register: VLD4 turns [channel][row] into rows.
-#include "vit_linear_rows.h"
 #include "vit_store_mve.h"
+
+#include "vit_linear_rows.h"
 
 #if VIT_USE_MVE
 
