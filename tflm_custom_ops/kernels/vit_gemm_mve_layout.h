@@ -14,8 +14,9 @@
 #error "VIT_WEIGHT_ROWS is for cores with Helium; compile the model for this core"
 #endif
 
-#define VIT_MVE_ROWS 4    // rows that are multiplied together
-#define VIT_MVE_STEPS 48  // steps of 16 inputs
+#define VIT_MVE_ROWS 4               // rows that are multiplied together
+#define VIT_MVE_STEPS 48             // steps of 16 inputs
+#define VIT_MVE_WEIGHTED_TOKENS 248  // that vit_mve_weighted4 takes, a multiple of 8
 
 // Byte offsets in VitMveGemm and VitMveRequant.
 #define VIT_MVE_GEMM_LAST 16

@@ -51,6 +51,12 @@ static inline int32_t vit_weight_channels(const VitLinearParams* p) { return p->
 // Rows as the memory holds them: a multiple of VIT_ROW_GROUP.
 static inline int32_t vit_row_capacity(int32_t rows) { return vit_round_up(rows, VIT_ROW_GROUP); }
 
+// Rows of a tile that are multiplied at a time: whole groups of the Helium product, if there are
+// any.
+static inline int32_t vit_tile_rows(int32_t rows) {
+  return VIT_USE_MVE && rows > VIT_MVE_ROWS ? rows - rows % VIT_MVE_ROWS : rows;
+}
+
 // out[row][i] = in[row][i] - zero_point, and the padding element.
 void vit_widen_rows(const int8_t* in, int32_t in_stride, int32_t features, int32_t zero_point,
                     VitRows out);

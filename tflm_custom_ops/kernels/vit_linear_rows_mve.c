@@ -42,6 +42,12 @@ typedef struct {
 static void narrow_row(const int16_t* from, int32_t lead, int32_t count, int32_t size, int8_t* to) {
   const int8_t* end = to + size;
   for (int32_t i = 0; i < lead; ++i) *to++ = 0;
+  for (; count >= 32; count -= 32, from += 32, to += 32) {
+    vstrbq_s16(to, vldrhq_s16(from));
+    vstrbq_s16(to + 8, vldrhq_s16(from + 8));
+    vstrbq_s16(to + 16, vldrhq_s16(from + 16));
+    vstrbq_s16(to + 24, vldrhq_s16(from + 24));
+  }
   for (; count >= 8; count -= 8, from += 8, to += 8) vstrbq_s16(to, vldrhq_s16(from));
   for (; count > 0; --count) *to++ = (int8_t)*from++;
   while (to < end) *to++ = 0;
@@ -120,8 +126,8 @@ static void run_group(const Group* g, VitRange n) {
 void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k,
                      VitExpansion expansion, const VitStore* store) {
   int32_t own[VIT_MVE_ROWS * LEAST_INPUTS / (int32_t)sizeof(int32_t)];
-  const int32_t room =
-      (expansion.inputs * VIT_EXPANSION_INPUT_BYTES + VIT_EXPANSION_AHEAD_BYTES) / VIT_MVE_ROWS;
+  const int32_t room = (expansion.inputs * VIT_EXPANSION_INPUT_BYTES + VIT_EXPANSION_AHEAD_BYTES) /
+                       vit_min32(VIT_MVE_ROWS, a.rows);
   Group group = {p, a, 0, k, store, (int8_t*)expansion.words, room / STEP_INPUTS * STEP_INPUTS};
   if (group.most < LEAST_INPUTS) {
     group.narrow = (int8_t*)own;
@@ -129,6 +135,14 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
   }
   group.most = vit_min32(group.most, VIT_MVE_STEPS * STEP_INPUTS);
   for (; group.row < a.rows; group.row += VIT_MVE_ROWS) run_group(&group, n);
+}
+
+const int8_t* vit_mve_narrow(VitRows rows, int32_t features) {
+  int8_t* to = (int8_t*)rows.data;
+  for (int32_t r = 0; r < rows.rows; ++r) {
+    narrow_row(rows.data + r * rows.stride, 0, features, features, to + r * features);
+  }
+  return to;
 }
 
 void vit_mve_linear_int8(const VitLinearParams* p, const int8_t* x, int32_t rows,

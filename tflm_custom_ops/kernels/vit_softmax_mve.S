@@ -53,4 +53,108 @@ vit_mve_weighted:
   vpop {d8-d9}
   pop {r4-r12, pc}
   .size vit_mve_weighted, . - vit_mve_weighted
+
+// The same for up to VIT_MVE_WEIGHTED_TOKENS tokens: 4 rows x 2 channels in straight code, as
+// vit_mve_gemm, with whose argument and registers; `steps` is the number of tokens. The last step
+// loads the values that are left only.
+  .macro step o, t
+  vldrw.u32 q0, [r5, #(2 * \o)]
+  .ifnb \t
+  vpstt
+  .endif
+  vldrb\t\().s16 q4, [r1, #\o]
+  vldrb\t\().s16 q5, [r3, #\o]
+  vmladava.s16 r0, q0, q4
+  vmladava.s16 r8, q0, q5
+  vldrw.u32 q1, [r7, #(2 * \o)]
+  vmladava.s16 r2, q1, q4
+  vldrw.u32 q2, [r9, #(2 * \o)]
+  vmladava.s16 r10, q1, q5
+  vldrw.u32 q3, [r11, #(2 * \o)]
+  vmladava.s16 r4, q2, q4
+  vmladava.s16 r12, q2, q5
+  vmladava.s16 r6, q3, q4
+  vmladava.s16 lr, q3, q5
+  .endm
+  .equ MIDDLE, 15
+  .equ WHOLE, VIT_MVE_WEIGHTED_TOKENS / 8 - 1
+
+  .section .text.vit_mve_weighted4, "ax", %progbits
+  .balign 4
+  .global vit_mve_weighted4
+  .type vit_mve_weighted4, %function
+  .thumb_func
+vit_mve_weighted4:
+  push {r4-r11, lr}
+  vpush {d8-d15}
+  sub sp, sp, #12
+  str r0, [sp]
+  mov r4, sp
+  vmov s26, r4
+  ldr r2, [r0, #VIT_MVE_GEMM_STEPS]
+  sub r2, r2, #1
+  lsr r8, r2, #3           // whole steps
+  and r2, r2, #7
+  add r2, r2, #1
+  vctp.16 r2
+  rsb r2, r8, #WHOLE
+  movs r6, #56
+  mul r2, r2, r6
+  adr r6, 4f
+  add r2, r2, r6
+  orr r2, r2, #1
+  vmov s29, r2
+  sub r8, r8, #MIDDLE
+  lsl r6, r8, #4
+  lsl r10, r8, #3
+  ldrd r5, r7, [r0, #0]
+  ldrd r9, r11, [r0, #8]
+  add r5, r5, r6
+  add r7, r7, r6
+  add r9, r9, r6
+  add r11, r11, r6
+  ldrd r1, r4, [r0, #VIT_MVE_GEMM_LAST]
+  ldr r8, [r0, #VIT_MVE_GEMM_STRIDE]
+  add r1, r1, r10
+  add r4, r4, r10
+  vmov s28, r4
+  add r3, r1, r8
+  lsl r8, r8, #1
+  vmov s27, r8
+3:
+  vmov r0, s29
+  push {r0}
+  movs r0, #0
+  movs r2, #0
+  movs r4, #0
+  movs r6, #0
+  mov r8, r0
+  mov r10, r0
+  mov r12, r0
+  mov lr, r0
+  pop {pc}
+  .balign 4
+4:
+  .set n, 0
+  .rept WHOLE
+  step ((n - MIDDLE) * 8)
+  .set n, n + 1
+  .endr
+  step ((n - MIDDLE) * 8), t
+  push {r0, r2, r4, r6, r8, r10, r12, lr}
+  vmov r0, r2, s27, s28
+  cmp r1, r2
+  sub r1, r1, r0
+  sub r3, r3, r0
+  bne 3b
+  vmov r4, s26
+  ldr r2, [r4]
+  mov r0, sp
+  ldrd r1, r2, [r2, #VIT_MVE_GEMM_CONTEXT]
+  blx r2
+  mov sp, r4
+  add sp, sp, #12
+  vpop {d8-d15}
+  pop {r4-r11, pc}
+  .size vit_mve_weighted4, . - vit_mve_weighted4
 #endif  // VIT_USE_MVE

@@ -29,15 +29,15 @@ typedef struct {
 } ScoreRows;
 
 static void take_scores(int32_t* sums, void* context) {
-  const ScoreRows* to = (const ScoreRows*)context;
-  int32_t* out = to->scores;
-  for (int32_t j = 0; j < to->count; j += 4, sums += 16, out += 4) {
+  const ScoreRows to = *(const ScoreRows*)context;
+  int32_t* out = to.scores;
+  for (int32_t j = 0; j < to.count; j += 4, sums += 16, out += 4) {
     const int32x4x4_t v = vld4q_s32(sums);
-    const int32x4_t c = vldrwq_s32(to->corrections + j);
+    const int32x4_t c = vldrwq_s32(to.corrections + j);
     vstrwq_s32(out, vaddq_s32(v.val[0], c));
-    if (to->rows > 1) vstrwq_s32(out + to->stride, vaddq_s32(v.val[1], c));
-    if (to->rows > 2) vstrwq_s32(out + 2 * to->stride, vaddq_s32(v.val[2], c));
-    if (to->rows > 3) vstrwq_s32(out + 3 * to->stride, vaddq_s32(v.val[3], c));
+    if (to.rows > 1) vstrwq_s32(out + to.stride, vaddq_s32(v.val[1], c));
+    if (to.rows > 2) vstrwq_s32(out + 2 * to.stride, vaddq_s32(v.val[2], c));
+    if (to.rows > 3) vstrwq_s32(out + 3 * to.stride, vaddq_s32(v.val[3], c));
   }
 }
 
@@ -111,7 +111,7 @@ int32_t vit_mve_exponentials(const VitSoftmax* softmax, const int32_t* scores, i
   const int32x4_t multiplier = vdupq_n_s32(-softmax->multiplier);
   uint32_t total = 0;
   int32_t j = 0;
-  for (; j + 8 <= tokens; j += 8) {
+  _Pragma("GCC unroll 2") for (; j + 8 <= tokens; j += 8) {
     const uint16x8_t v = exponentials(softmax, vld2q_s32(scores + j), maximum, multiplier);
     vstrhq_u16((uint16_t*)e + j, v);
     total = vaddvaq_u16(total, v);
@@ -133,31 +133,107 @@ int32_t vit_mve_exponentials(const VitSoftmax* softmax, const int32_t* scores, i
 #define PAIRS 32  // of channels, whose sums are on the stack
 #define ROWS 3
 
+// What the sums of a row have in common.
+typedef struct {
+  int32_t zero;  // added to a sum
+  int32_t g;
+  int32x4_t multiplier;
+  int32_t bias;
+} Division;
+
+static inline Division division_of(const VitHead* head, int32_t total) {
+  const int32_t g = vit_clz32((uint32_t)total) - 9;
+  const int32_t m = (int32_t)(head->context_numerator / ((int64_t)total << g));
+  return (Division){vit_mul32(-head->value_zero_point, total), g, vdupq_n_s32(m),
+                    head->context_zero_point * 65536 + 32768};
+}
+
+static inline int32x4_t divide(Division q, int32x4_t sum) {
+  const int32x4_t a = vshlq_r_s32(vaddq_n_s32(sum, q.zero), q.g);
+  const int32x4_t v = vshrq_n_s32(vaddq_n_s32(vrmulhq_s32(a, q.multiplier), q.bias), 16);
+  return vminq_s32(vmaxq_s32(v, vdupq_n_s32(-128)), vdupq_n_s32(127));
+}
+
+static inline void put(const VitContext* out, int32_t row, int32_t d, int32x4_t v, mve_pred16_t p) {
+  if (out->narrow) {
+    vstrbq_p_s32(out->narrow + row * out->stride + d, v, p);
+  } else {
+    vstrhq_p_s32(out->wide.data + row * out->wide.stride + out->column + d, v, p);
+  }
+}
+
 // Channels [d, d + count) of a row: sums [pair][3][2].
 static void divide_row(const VitHead* head, const int32_t* sums, int32_t total, int32_t row,
                        int32_t d, int32_t count, const VitContext* out) {
-  const int32_t g = vit_clz32((uint32_t)total) - 9;
-  const int32x4_t m = vdupq_n_s32((int32_t)(head->context_numerator / ((int64_t)total << g)));
-  const int32_t zero = vit_mul32(-head->value_zero_point, total);
-  const int32_t bias = head->context_zero_point * 65536 + 32768;
+  const Division q = division_of(head, total);
   const uint32_t at[4] = {0, 1, 6, 7};
   const uint32x4_t offsets = vldrwq_u32(at);
   for (int32_t i = 0; i < count; i += 4, sums += 12) {
     const mve_pred16_t p = vctp32q((uint32_t)(count - i));
-    int32x4_t v = vldrwq_gather_shifted_offset_z_s32(sums, offsets, p);
-    v = vrmulhq_s32(vshlq_r_s32(vaddq_n_s32(v, zero), g), m);
-    v = vshrq_n_s32(vaddq_n_s32(v, bias), 16);
-    v = vminq_s32(vmaxq_s32(v, vdupq_n_s32(-128)), vdupq_n_s32(127));
-    if (out->narrow) {
-      vstrbq_p_s32(out->narrow + row * out->stride + d + i, v, p);
-    } else {
-      vstrhq_p_s32(out->wide.data + row * out->wide.stride + out->column + d + i, v, p);
+    put(out, row, d + i, divide(q, vldrwq_gather_shifted_offset_z_s32(sums, offsets, p)), p);
+  }
+}
+
+// Four rows of sums of channels [d, d + count).
+typedef struct {
+  const VitHead* head;
+  const int32_t* totals;
+  const VitContext* out;
+  int32_t row;
+  int32_t rows;
+  int32_t d;
+  int32_t count;
+} ContextRows;
+
+static void take_context(int32_t* sums, void* context) {
+  const ContextRows* to = (const ContextRows*)context;
+  const int32_t count = to->count, rows = to->rows;
+  for (int32_t i = 0; i < count; i += 4) {  // [channel][row] becomes [quad][row][4]
+    const int32x4x4_t v = vld4q_s32(sums + 4 * i);
+    vstrwq_s32(sums + 4 * i, v.val[0]);
+    vstrwq_s32(sums + 4 * i + 4, v.val[1]);
+    vstrwq_s32(sums + 4 * i + 8, v.val[2]);
+    vstrwq_s32(sums + 4 * i + 12, v.val[3]);
+  }
+  for (int32_t r = 0; r < rows; ++r, sums += 4) {
+    const Division q = division_of(to->head, to->totals[to->row + r]);
+    for (int32_t i = 0; i < count; i += 4) {
+      const mve_pred16_t p = vctp32q((uint32_t)(count - i));
+      put(to->out, to->row + r, to->d + i, divide(q, vldrwq_s32(sums + 4 * i)), p);
+    }
+  }
+}
+
+#define CHANNELS 64  // whose sums are on the stack
+
+static void context_by_fours(const VitHead* head, VitRows e, const int32_t* totals,
+                             const int8_t* values, const VitContext* out) {
+  for (int32_t row = 0; row < e.rows; row += VIT_MVE_ROWS) {
+    const int32_t rows = vit_min32(VIT_MVE_ROWS, e.rows - row);
+    for (int32_t d = 0; d < head->value_dim; d += CHANNELS) {
+      const int32_t count = vit_min32(CHANNELS, head->value_dim - d);
+      ContextRows to = {head, totals, out, row, rows, d, count};
+      VitMveGemm product;
+      for (int32_t r = 0; r < VIT_MVE_ROWS; ++r) {
+        product.rows[r] = (const int8_t*)(e.data + (row + (r < rows ? r : 0)) * e.stride);
+      }
+      product.first = values + (ptrdiff_t)d * e.stride;
+      product.last = product.first + (ptrdiff_t)(vit_even(count) - 2) * e.stride;
+      product.stride = e.stride;
+      product.steps = head->tokens;
+      product.context = &to;
+      product.take = take_context;
+      vit_mve_weighted4(&product);
     }
   }
 }
 
 void vit_mve_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
                      const VitContext* out) {
+  if (head->tokens <= VIT_MVE_WEIGHTED_TOKENS) {
+    context_by_fours(head, e, totals, values, out);
+    return;
+  }
   int32_t sums[PAIRS * 2 * ROWS];
   for (int32_t row = 0; row < e.rows; row += ROWS) {
     const int32_t rows = vit_min32(ROWS, e.rows - row);

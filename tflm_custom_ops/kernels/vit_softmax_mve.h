@@ -3,6 +3,7 @@
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_SOFTMAX_MVE_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_SOFTMAX_MVE_H_
 
+#include "vit_gemm_mve.h"
 #include "vit_softmax.h"
 
 #if VIT_USE_MVE
@@ -41,6 +42,10 @@ typedef struct {
 } VitMveWeighted;
 
 void vit_mve_weighted(const VitMveWeighted* product);
+
+// The same of four rows, as vit_mve_gemm: `rows` are exponentials, `steps` tokens, at most
+// VIT_MVE_WEIGHTED_TOKENS.
+void vit_mve_weighted4(const VitMveGemm* product);
 
 #ifdef __cplusplus
 }

@@ -51,35 +51,39 @@ static inline int32x4_t add_residual(const Sum* r, int32x4_t sum, int32x4_t m, i
   return vminq_s32(vmaxq_s32(v, r->q.low), r->q.high);
 }
 
-// Of four channels from `c` on, those that are stored.
-static inline mve_pred16_t stored(const VitMveSums* to, int32_t c) {
-  const mve_pred16_t end = vctp32q((uint32_t)(to->n.end - c));
-  return c < to->n.begin ? end & ~vctp32q((uint32_t)(to->n.begin - c)) : end;
+// Of four channels from `c` on, those in [begin, end).
+static inline mve_pred16_t stored(int32_t c, int32_t begin, int32_t end) {
+  const mve_pred16_t some = vctp32q((uint32_t)(end - c));
+  return c < begin ? some & ~vctp32q((uint32_t)(begin - c)) : some;
 }
 
-// Four channels of up to four rows: `ROW(i, sums + bias, multiplier, predicate)` for each row.
-#define EACH_QUAD(ROW)                                             \
-  for (int32_t c = to->first; c < to->n.end; c += 4, sums += 16) { \
-    const mve_pred16_t p = stored(to, c);                          \
-    const int32x4x4_t v = vld4q_s32(sums);                         \
-    const int32x4_t bias = vldrwq_z_s32(to->p->bias + c, p);       \
-    const int32x4_t m = vldrwq_z_s32(to->p->multiplier + c, p);    \
-    ROW(0, vaddq_s32(v.val[0], bias), m, p)                        \
-    if (to->rows > 1) {                                            \
-      ROW(1, vaddq_s32(v.val[1], bias), m, p)                      \
-    }                                                              \
-    if (to->rows > 2) {                                            \
-      ROW(2, vaddq_s32(v.val[2], bias), m, p)                      \
-    }                                                              \
-    if (to->rows > 3) {                                            \
-      ROW(3, vaddq_s32(v.val[3], bias), m, p)                      \
-    }                                                              \
+// Four channels of up to four rows: `ROW(i, sum + bias, multiplier, predicate)` for each row. All
+// in locals: what is stored may alias the rest, for all the compiler knows.
+#define EACH_QUAD(ROW)                                                                        \
+  const int32_t *biases = to->p->bias, *multipliers = to->p->multiplier;                      \
+  const int32_t rows = to->rows, begin = to->n.begin, end = to->n.end;                        \
+  for (int32_t c = to->first; c < end; c += 4, sums += 16) {                                  \
+    const mve_pred16_t p = stored(c, begin, end);                                             \
+    const int32x4x4_t v = vld4q_s32(sums);                                                    \
+    const int32x4_t bias = vldrwq_z_s32(biases + c, p), m = vldrwq_z_s32(multipliers + c, p); \
+    ROW(0, vaddq_s32(v.val[0], bias), m, p)                                                   \
+    if (rows > 1) {                                                                           \
+      ROW(1, vaddq_s32(v.val[1], bias), m, p)                                                 \
+    }                                                                                         \
+    if (rows > 2) {                                                                           \
+      ROW(2, vaddq_s32(v.val[2], bias), m, p)                                                 \
+    }                                                                                         \
+    if (rows > 3) {                                                                           \
+      ROW(3, vaddq_s32(v.val[3], bias), m, p)                                                 \
+    }                                                                                         \
   }
 
 // Elements from the start of `out` to channel c of row i.
-#define AT(i, stride) ((to->row + (i)) * (stride) + c - to->store->first_channel)
+#define AT(i, stride) ((first_row + (i)) * (stride) + c - first_channel)
+#define PLACE const int32_t first_row = to->row, first_channel = to->store->first_channel;
 
-static void store_int8(int32_t* sums, const VitMveSums* to) {
+static __attribute__((noinline)) void store_int8(int32_t* sums, const VitMveSums* to) {
+  PLACE
   const Requant q = requant_of(to->p);
   int8_t* out = (int8_t*)to->store->out;
   const int32_t stride = to->store->out_stride;
@@ -88,7 +92,8 @@ static void store_int8(int32_t* sums, const VitMveSums* to) {
 #undef ROW
 }
 
-static void store_int16(int32_t* sums, const VitMveSums* to) {
+static __attribute__((noinline)) void store_int16(int32_t* sums, const VitMveSums* to) {
+  PLACE
   const Requant q = requant_of(to->p);
   int16_t* out = (int16_t*)to->store->out;
   const int32_t stride = to->store->out_stride;
@@ -97,7 +102,8 @@ static void store_int16(int32_t* sums, const VitMveSums* to) {
 #undef ROW
 }
 
-static void store_lut(int32_t* sums, const VitMveSums* to) {
+static __attribute__((noinline)) void store_lut(int32_t* sums, const VitMveSums* to) {
+  PLACE
   Requant q = requant_of(to->p);
   q.low = vmaxq_s32(q.low, vdupq_n_s32(-128));
   q.high = vminq_s32(q.high, vdupq_n_s32(127));
@@ -115,40 +121,66 @@ static void store_lut(int32_t* sums, const VitMveSums* to) {
 #undef ROW
 }
 
-#define RESIDUAL(in_type, out_type)                  \
-  const Sum r = sum_of(to);                          \
-  const in_type* in = (const in_type*)to->store->in; \
-  out_type* out = (out_type*)to->store->out;         \
-  const int32_t in_stride = to->store->in_stride, stride = to->store->out_stride;
-#define RESIDUAL_ROW(load, put, i, sum, m, p) \
-  put(out + AT(i, stride), add_residual(&r, sum, m, load(in + AT(i, in_stride), p)), p);
-
-static void store_residual_8_8(int32_t* sums, const VitMveSums* to) {
-  RESIDUAL(int8_t, int8_t)
-#define ROW(i, sum, m, p) RESIDUAL_ROW(vldrbq_z_s32, vstrbq_p_s32, i, sum, m, p)
-  EACH_QUAD(ROW)
-#undef ROW
+// [channel][row] becomes [quad][row][4]; returns how many fours of channels there are.
+static int32_t turn(int32_t* sums, const VitMveSums* to) {
+  const int32_t quads = (to->n.end - to->first + 3) / 4;
+  for (int32_t i = 0; i < quads; ++i, sums += 16) {
+    const int32x4x4_t v = vld4q_s32(sums);
+    vstrwq_s32(sums, v.val[0]);
+    vstrwq_s32(sums + 4, v.val[1]);
+    vstrwq_s32(sums + 8, v.val[2]);
+    vstrwq_s32(sums + 12, v.val[3]);
+  }
+  return quads;
 }
 
-static void store_residual_16_16(int32_t* sums, const VitMveSums* to) {
-  RESIDUAL(int16_t, int16_t)
-#define ROW(i, sum, m, p) RESIDUAL_ROW(vldrhq_z_s32, vstrhq_p_s32, i, sum, m, p)
-  EACH_QUAD(ROW)
-#undef ROW
+// One row after another: what a result needs fills the registers. The first and the last channels
+// of a call need not all be stored.
+#define RESIDUAL(in_type, load, some_load, out_type, put, some_put)                           \
+  PLACE                                                                                       \
+  const Sum r = sum_of(to);                                                                   \
+  const int32_t *biases = to->p->bias, *multipliers = to->p->multiplier;                      \
+  const int32_t in_stride = to->store->in_stride, stride = to->store->out_stride;             \
+  const int32_t begin = to->n.begin, end = to->n.end, first = to->first, rows = to->rows;     \
+  const in_type* from = (const in_type*)to->store->in;                                        \
+  out_type* out = (out_type*)to->store->out;                                                  \
+  turn(sums, to);                                                                             \
+  for (int32_t i = 0; i < rows; ++i, sums += 4) {                                             \
+    int32_t c = first;                                                                        \
+    const int32_t* sum = sums;                                                                \
+    const in_type* x = from + AT(i, in_stride);                                               \
+    out_type* y = out + AT(i, stride);                                                        \
+    if (c == begin) {                                                                         \
+      for (; c + 4 <= end; c += 4, sum += 16, x += 4, y += 4) {                               \
+        const int32x4_t a = vaddq_s32(vldrwq_s32(sum), vldrwq_s32(biases + c));               \
+        put(y, add_residual(&r, a, vldrwq_s32(multipliers + c), load(x)));                    \
+      }                                                                                       \
+    }                                                                                         \
+    for (; c < end; c += 4, sum += 16, x += 4, y += 4) {                                      \
+      const mve_pred16_t p = stored(c, begin, end);                                           \
+      const int32x4_t a = vaddq_s32(vldrwq_s32(sum), vldrwq_z_s32(biases + c, p));            \
+      some_put(y, add_residual(&r, a, vldrwq_z_s32(multipliers + c, p), some_load(x, p)), p); \
+    }                                                                                         \
+  }
+
+static __attribute__((noinline)) void store_residual_8_8(int32_t* sums, const VitMveSums* to) {
+  RESIDUAL(int8_t, vldrbq_s32, vldrbq_z_s32, int8_t, vstrbq_s32, vstrbq_p_s32)
 }
 
-static void store_residual_8_16(int32_t* sums, const VitMveSums* to) {
-  RESIDUAL(int8_t, int16_t)
-#define ROW(i, sum, m, p) RESIDUAL_ROW(vldrbq_z_s32, vstrhq_p_s32, i, sum, m, p)
-  EACH_QUAD(ROW)
-#undef ROW
+static __attribute__((noinline)) void store_residual_16_16(int32_t* sums, const VitMveSums* to) {
+  RESIDUAL(int16_t, vldrhq_s32, vldrhq_z_s32, int16_t, vstrhq_s32, vstrhq_p_s32)
 }
 
-static void store_add(int32_t* sums, const VitMveSums* to) {
+static __attribute__((noinline)) void store_residual_8_16(int32_t* sums, const VitMveSums* to) {
+  RESIDUAL(int8_t, vldrbq_s32, vldrbq_z_s32, int16_t, vstrhq_s32, vstrhq_p_s32)
+}
+
+static __attribute__((noinline)) void store_add(int32_t* sums, const VitMveSums* to) {
+  PLACE
   int32_t* out = (int32_t*)to->store->out;
   const int32_t stride = to->store->out_stride;
   for (int32_t c = to->first; c < to->n.end; c += 4, sums += 16) {
-    const mve_pred16_t p = stored(to, c);
+    const mve_pred16_t p = stored(c, to->n.begin, to->n.end);
     const int32x4x4_t v = vld4q_s32(sums);
 #define ADD(i)                                                   \
   if (to->rows > i) {                                            \
@@ -161,7 +193,7 @@ static void store_add(int32_t* sums, const VitMveSums* to) {
 }
 
 // Channels are rows of the output: one register is one channel of four rows.
-static void store_value(const int32_t* sums, const VitMveSums* to) {
+static __attribute__((noinline)) void store_value(const int32_t* sums, const VitMveSums* to) {
   const VitLinearParams* p = to->p;
   const Requant q = requant_of(p);
   const mve_pred16_t rows = vctp32q((uint32_t)to->rows);
@@ -194,6 +226,7 @@ static __attribute__((noinline)) int32_t* store_int8_quads(int32_t* sums, VitMve
   int8_t dummy[96];
   const int32_t quads = (to->n.end - to->first) / 4;
   if (to->n.begin != to->first || quads == 0) return sums;
+  PLACE
   const VitLinearParams* p = to->p;
   const int32_t c = to->first, stride = to->store->out_stride;
   VitMveRequant requant = {p->bias + c,
@@ -210,6 +243,37 @@ static __attribute__((noinline)) int32_t* store_int8_quads(int32_t* sums, VitMve
   return sums + 16 * quads;
 }
 
+// The table's arguments of whole fours of channels in assembly, as bytes, and the table by rows.
+static __attribute__((noinline)) int32_t* store_lut_quads(int32_t* sums, VitMveSums* to) {
+  PLACE
+  uint8_t index[VIT_MVE_ROWS][96];
+  const int32_t quads = (to->n.end - to->first) / 4, c = to->first;
+  if (to->n.begin != to->first || quads == 0) return sums;
+  const VitLinearParams* p = to->p;
+  VitMveRequant requant = {
+      p->bias + c,
+      p->multiplier + c,
+      p->shift,
+      p->out_zero_point + 128,
+      vit_max32(p->out_min, -128) + 128,
+      vit_min32(p->out_max, 127) + 128,
+      {(int8_t*)index[0], (int8_t*)index[1], (int8_t*)index[2], (int8_t*)index[3]},
+      quads};
+  vit_mve_requant(sums, &requant);
+  const int8_t* lut = to->store->lut;
+  for (int32_t r = 0; r < to->rows; ++r) {
+    int16_t* out = (int16_t*)to->store->out + AT(r, to->store->out_stride);
+    const uint8_t* at = index[r];
+    int32_t left = quads;
+    for (; left >= 2; left -= 2, at += 8, out += 8) {
+      vstrhq_s16(out, vldrbq_gather_offset_s16(lut, vldrbq_u16(at)));
+    }
+    if (left) vstrhq_s32(out, vldrbq_gather_offset_s32(lut, vldrbq_u32(at)));
+  }
+  to->first = to->n.begin = c + 4 * quads;
+  return sums + 16 * quads;
+}
+
 void vit_mve_store(int32_t* sums, void* context) {
   VitMveSums* to = (VitMveSums*)context;
   const VitStoreFunction f = to->store->function;
@@ -217,7 +281,8 @@ void vit_mve_store(int32_t* sums, void* context) {
     sums = store_int8_quads(sums, to);
     if (to->first < to->n.end) store_int8(sums, to);
   } else if (f == vit_store_lut) {
-    store_lut(sums, to);
+    sums = store_lut_quads(sums, to);
+    if (to->first < to->n.end) store_lut(sums, to);
   } else if (f == vit_store_int16 || f == vit_store_wide) {
     store_int16(sums, to);
   } else if (f == vit_store_residual_8_8) {

@@ -39,6 +39,9 @@ void vit_mve_store(int32_t* sums, void* context);
 void vit_mve_linear_int8(const VitLinearParams* p, const int8_t* x, int32_t rows,
                          const VitStore* store);
 
+// Rows as int8 [rows][features] where they are.
+const int8_t* vit_mve_narrow(VitRows rows, int32_t features);
+
 static inline int vit_mve_takes_int8(const VitLinearParams* p, const int8_t* x) {
   return !(p->in_features & 15) && p->in_features <= 768 && !((uintptr_t)x & 3);
 }

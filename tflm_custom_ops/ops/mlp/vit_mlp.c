@@ -34,7 +34,7 @@ static const VitLinearParams* hidden_reader(const VitMlpParams* p) {
 
 static Plan plan_of(const VitMlpParams* p) {
   Plan plan = {0};
-  plan.tile = vit_min32(p->token_tile, p->tokens);
+  plan.tile = vit_tile_rows(vit_min32(p->token_tile, p->tokens));
   plan.hidden_stride = vit_even(vit_min32(p->hidden_tile, p->hidden_dim));
   plan.partial_stride = hidden_reader(p)->out_features;
   const int32_t rows = vit_row_capacity(plan.tile);

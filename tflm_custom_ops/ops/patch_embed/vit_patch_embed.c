@@ -5,6 +5,7 @@
 #include "vit_layout.h"
 #include "vit_linear_rows.h"
 #include "vit_math.h"
+#include "vit_store_mve.h"
 
 static size_t rows_bytes(const VitPatchEmbedParams* p) {
   const int32_t tile = vit_min32(p->patch_tile, p->grid_width);
@@ -142,6 +143,12 @@ void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, con
     gather_patches(params, rows, top, gx, patches);
     vit_pad_rows(patches, k);
     const VitStore store = token_store(params, strip * params->grid_width + gx, tokens);
+#if VIT_USE_MVE
+    if (vit_mve_takes_int8(linear, scratch)) {
+      vit_mve_linear_int8(linear, vit_mve_narrow(patches, k), patches.rows, &store);
+      continue;
+    }
+#endif
     vit_linear_rows(linear, patches, (VitRange){0, linear->out_features}, (VitRange){0, k},
                     expansion, &store);
   }
