@@ -126,10 +126,7 @@ def _image_defines(image: ImageInterface) -> list[tuple[str, str]]:
 
 def _picture_defines(i: Interface) -> list[tuple[str, str]]:
     """Of an image's output that is a picture itself; nothing for a vector."""
-    if i.image is None or not i.outputs[0].is_picture:
-        return []
-    names = ("PICTURE_HEIGHT", "PICTURE_WIDTH", "PICTURE_VALUES")
-    return list(zip(names, map(str, i.outputs[0].shape[1:]), strict=True))
+    return [("IS_PICTURE", "1")] if i.image is not None and i.outputs[0].is_picture else []
 
 
 _CLASS_NAMES = """\

@@ -32,7 +32,6 @@ _KEPT = frozenset(
         "app/frame.c",
         "app/meter.c",
         "app/model_info.c",
-        "app/picture.c",
         "app/protocol.c",
     )
 )

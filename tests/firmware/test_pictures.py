@@ -40,21 +40,12 @@ def test_a_board_prints_and_sends_a_picture(tmp_path: Path, task: str, values: i
     build_model(model, get_board(BOARD), tmp_path / "f.elf")
     connection = Connection(EmulatedSerial(Emulator(get_board(BOARD), tmp_path / "f.elf")))
     image = np.random.default_rng(1).integers(-1, 127, (4, 4, values)).astype(np.int8)
-    image[2, 3] = 127  # and of equal values the first class
+    image[2, 3, 0] = 127
     got = connection.classify(image).logits
     np.testing.assert_array_equal(got, image.reshape(-1))
     connection.info()
     text = connection.text()
-    if values == 1:
-        low = divmod(int(image.argmin()), 4)
-        high = divmod(int(image.argmax()), 4)
-        assert (
-            f": least {image.min()} at row {low[0]} column {low[1]}, greatest 127 at row " in text
-        )
-        assert f"greatest 127 at row {high[0]} column {high[1]}, " in text
-    else:
-        counts = np.bincount(image.argmax(-1).ravel(), minlength=3)
-        assert f": pixels {counts[0]} {counts[1]} {counts[2]}, " in text
+    assert f": place {image.argmax()}, value 127, " in text
     found, numbers = numbers_of(model, got[None])
     real = (image.astype(float) + 1) / 127.5
     expected = np.exp(real[..., 0]) if values == 1 else image.argmax(-1)

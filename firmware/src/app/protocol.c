@@ -9,13 +9,21 @@
 #include "app/frame.h"
 #include "app/meter.h"
 #include "app/model_info.h"
-#include "app/picture.h"
 #include "board_config.h"
 #include "cortexm/system.h"
 
 #define ROW_NUMBER_BYTES 2u
 #define LARGEST_REQUEST_BYTES \
   (FRAME_HEADER_BYTES + ROW_NUMBER_BYTES + CLASSIFIER_ROW_BYTES + FRAME_CRC_BYTES)
+
+// Of a picture: where its greatest value is. As long as the other words: all images are as large.
+#if defined(VIT_MODEL_IS_PICTURE)
+#define BEST_NAME ": place "
+#define BEST_VALUE ", value "
+#else
+#define BEST_NAME ": class "
+#define BEST_VALUE ", logit "
+#endif
 
 typedef struct {
   uint8_t sequence;
@@ -107,12 +115,7 @@ static void handle_row(const Request* request) {
 static void print_result(int best) {
   console_text("image ");
   console_unsigned(image_number);
-#if defined(VIT_MODEL_PICTURE_VALUES)
-  (void)best;
-  console_text(": ");
-  picture_print(image_logits);
-#else
-  console_text(": class ");
+  console_text(BEST_NAME);
   console_unsigned((uint32_t)best);
 #if defined(VIT_MODEL_HAS_CLASS_NAMES)
   console_text(" (");
@@ -120,9 +123,8 @@ static void print_result(int best) {
   console_text(")");
 #endif
 #if VIT_MODEL_IS_IMAGE
-  console_text(", logit ");
+  console_text(BEST_VALUE);
   console_signed(((const int8_t*)image_logits)[best]);
-#endif
 #endif
   console_text(", ");
   if (meter_total_cycles() == 0u) {
@@ -157,11 +159,7 @@ static void handle_finish(const Request* request) {
     send_error(request, PROTOCOL_ERROR_MODEL);
     return;
   }
-#if defined(VIT_MODEL_PICTURE_VALUES)
-  const int best = 0;
-#else
   const int best = classifier_best(image_logits);
-#endif
   if (first_time) print_result(best);
   frame_send_begin(PROTOCOL_FINISH | PROTOCOL_REPLY, request->sequence);
   frame_send_u32(image_number);

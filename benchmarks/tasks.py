@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of tasks beyond classification: their figures in every runtime, and what they take.
+
+    python -m benchmarks.tasks --trained=build/depth_96,build/depth_cnn_96 --data_dir=build/scenes
+
+Adds to the record, or replaces in it, the networks that are named, and writes the table of
+docs/tasks.md. The constant is the best answer without the picture: the median depth of the training
+pictures, or their most frequent class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.versions import versions_of
+from boards import get_board
+from converter.contract import Contract, contract_of, with_contract
+from converter.evaluate.evaluation import ContractImages, compare, ends_of, evaluate_runtime
+from converter.fuse import fuse_model
+from converter.plan import plan_model
+from converter.quantize.ptq import quantize
+from converter.runtimes import open_runtime
+from converter.tflite import parse, serialize
+from firmware.emulator.emulator import Emulator
+from firmware.model import build_model
+from keras_models.datasets import Dataset, Split, load_dataset
+from keras_models.load import TRAIN_FILE, resolve_model
+from keras_models.tasks import TASKS, Task
+from tflm_vit import flags
+from tflm_vit.files import FileError, expect_writable, read_json, write_atomic, write_json
+from tflm_vit.run import run, typed_command
+from tflm_vit.stderr import captured_stderr
+
+FLAGS = flags.FlagSet("tasks", __doc__)
+FLAGS.words("trained", [], "Trained folders; without any the table alone is written.")
+flags.data_dir(FLAGS)
+flags.seed(FLAGS, "Of the choice of calibration pictures.")
+flags.count(FLAGS, "Test pictures, the first so many; 0: all.")
+FLAGS.integer("reference_count", 4, "Of them in the NumPy reference, which is slow.", 1)
+flags.emulated_count(FLAGS, 2, "Of them on the emulated board.", 1)
+flags.json(FLAGS)
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "tasks.md"
+RECORD = ROOT / "docs" / "results" / "tasks.json"
+BOARD = "stm32f746g_disco"
+CALIBRATION_PICTURES = 64
+
+
+def constant(task: Task, train: Split, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The one output (*shape) that is best for all training pictures."""
+    _, targets = train.load(slice(None, None, 4))
+    wanted = task.wanted(targets, shape)
+    if shape[-1] == 1:
+        return np.full(shape, np.median(wanted), np.float32)
+    value = np.zeros(shape, np.float32)
+    value[..., int(wanted.sum(axis=(0, 1, 2)).argmax())] = 1.0
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class BoardFigures:
+    """What the linker and one emulated inference say; bytes and instructions."""
+
+    instructions: int
+    sram_bytes: int
+    flash_bytes: int
+
+
+def _on_board(fused: bytes) -> BoardFigures:
+    board = get_board(BOARD)
+    with tempfile.TemporaryDirectory() as work:
+        elf = Path(work) / "firmware.elf"
+        build_model(fused, board, elf)
+        emulator = Emulator(board, elf)
+    image = np.random.default_rng(0).integers(-128, 128, emulator.model.image_shape)
+    instructions = emulator.classify(image.astype(np.int8)).instructions
+    use = emulator.memory_use()
+    flash = use.flash_bytes + use.external_flash_bytes
+    return BoardFigures(instructions, emulator.sram_total_bytes(), flash)
+
+
+def _fused(model: Any, arch: Any, data: Dataset, task: Task) -> tuple[bytes, bytes]:
+    """(plain, fused), both with their contract."""
+    contract = Contract(class_names=data.class_names, task=task)
+    pixels, _ = data.train.draw(CALIBRATION_PICTURES, FLAGS.seed).load(slice(None))
+    plain = quantize(model, arch, contract.real(pixels), progress=True)
+    plain = serialize(with_contract(parse(plain), contract))
+    return plain, plan_model(fuse_model(plain).model_bytes).model_bytes
+
+
+def _measured(folder: str) -> dict[str, Any]:
+    record = read_json(os.path.join(folder, TRAIN_FILE), "a record of a training", FileError)
+    task = TASKS[record["task"]]
+    with captured_stderr():
+        arch, model = resolve_model(folder)
+    data = load_dataset(
+        record["dataset"], FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels
+    )
+    plain, fused = _fused(model, arch, data, task)
+    ends = ends_of(fused)
+    split = data.test.take(FLAGS.count) if FLAGS.count else data.test
+    images = ContractImages(split, contract_of(fused))
+    real = np.concatenate([model.predict_on_batch(x) for x, _ in images.batches(64)])
+    rows = {"float": task.scores(real, split.labels()).tree()}
+    rows["plain int8"] = _runtime("litert", plain, split, task).scores.tree()
+    limits = {"reference": FLAGS.reference_count, "emulated": FLAGS.emulated_count}
+    results = []
+    for name in ("host", "tflm", "reference", "emulated"):
+        part = split.take(limits.get(name, len(split)))
+        results.append(_runtime(name, fused, part, task))
+    rows["fused int8"] = results[0].scores.tree()
+    fixed = np.broadcast_to(constant(task, data.train, ends.output_shape), real.shape)
+    rows["constant"] = task.scores(fixed, split.labels()).tree()
+    return {
+        "task": task.name,
+        "command": typed_command("benchmarks.tasks"),
+        "calibration_seed": FLAGS.seed,
+        "training": {
+            key: record[key]
+            for key in ("command", "seed", "versions", "machine", "epochs", "seconds", "images")
+        },
+        "params": arch.params,
+        "macs": arch.macs,
+        "figures": rows,
+        "equal": [dataclasses.asdict(pair) for pair in compare(results)],
+        "board": {"name": BOARD, **dataclasses.asdict(_on_board(fused))},
+        "versions": versions_of("tensorflow", "keras", "numpy", "unicorn"),
+    }
+
+
+def _runtime(name: str, content: bytes, split: Split, task: Task) -> Any:
+    images = ContractImages(split, contract_of(content))
+    with tqdm(total=len(split), desc=name, unit="picture") as bar:
+        return evaluate_runtime(
+            name,
+            open_runtime(name, content, 1),
+            ends_of(content),
+            images,
+            None,
+            lambda _, done, total: bar.update(done - bar.n),
+            task,
+        )
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+_FIGURES = {
+    "depth": (("abs_rel", "AbsRel", "{:.3f}"), ("delta", "< 1.25", "{:.3f}")),
+    "segmentation": (("miou", "mIoU", "{:.3f}"), ("pixels", "pixels", "{:.3f}")),
+}
+_ROWS = ("float", "plain int8", "fused int8")
+
+
+def _cells(found: dict[str, Any], row: str) -> str:
+    figures = _FIGURES[found["task"]]
+    return ", ".join(text.format(found["figures"][row][key]) for key, _, text in figures)
+
+
+def table(record: dict[str, Any]) -> str:
+    """The section of docs/tasks.md."""
+    head = "| network | figures | float | plain int8 | fused int8, all runtimes | instructions | "
+    lines = [f"{head}SRAM | flash | trained |", f"|---|---|{'---:|' * 7}"]
+    for name, found in record["networks"].items():
+        figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
+        values = " | ".join(_cells(found, row) for row in _ROWS)
+        board, training = found["board"], found["training"]
+        lines.append(
+            f"| `{name}` | {figures} | {values} | {board['instructions']:,} | "
+            f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | {training['epochs']} epochs of "
+            f"{training['images']['train']:,}, {training['seconds'] / 3600:.1f} h |"
+        )
+    for task in dict.fromkeys(found["task"] for found in record["networks"].values()):
+        found = next(f for f in record["networks"].values() if f["task"] == task)
+        figures = ", ".join(label for _, label, _ in _FIGURES[task])
+        lines.append(f"| constant, {task} | {figures} | {_cells(found, 'constant')} |" + " |" * 6)
+    return "\n".join(lines)
+
+
+def rendered(page: str, record: dict[str, Any]) -> str:
+    """The page with the table that the record gives."""
+    pattern = r"(<!-- generated: tasks -->\n).*?(<!-- end -->)"
+    return re.sub(pattern, lambda m: f"{m[1]}{table(record)}\n{m[2]}", page, flags=re.S)
+
+
+def _body() -> None:
+    path = FLAGS.json or str(RECORD)
+    expect_writable(path)
+    record: dict[str, Any] = {"networks": {}}
+    if os.path.exists(path):
+        record = read_json(path, "a record of tasks", FileError)
+    for folder in FLAGS.trained:
+        found = _measured(folder)
+        name = os.path.basename(os.path.normpath(folder))
+        record["networks"][name] = found
+        write_json(path, record)
+    print(table(record))
+    if os.path.realpath(path) == str(RECORD):
+        page = PAGE.read_text(encoding="utf-8")
+        write_atomic(PAGE, rendered(page, record).encode())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
+
+
+if __name__ == "__main__":
+    main()
