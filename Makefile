@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every target does its own set-up; a fresh Debian machine needs git and make only.
-.PHONY: help setup setup-test demo test bazel-test bench fuzz lint format clean
+.PHONY: help setup setup-test demo test bazel-test bench fuzz docs lint format clean
 
 PYTHON := .venv/bin/python
 JOBS ?= 2
@@ -12,6 +12,7 @@ help:
 	@echo "make test    all tests: Python, C, Bazel"
 	@echo "make bench   instruction counts and memory of the benchmark networks"
 	@echo "make fuzz    a minute of libFuzzer for each target; needs clang"
+	@echo "make docs    the documentation as a site, build/site/index.html"
 	@echo "make lint    ruff, mypy, clang-format"
 
 setup:
@@ -35,6 +36,12 @@ bench: setup
 
 fuzz: setup
 	$(PYTHON) -m benchmarks.fuzz.native --minutes=1
+
+docs: setup
+	@$(PYTHON) -c 'import material, mkdocs, mkdocstrings' 2>/dev/null || \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r tools/locks/docs.txt
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
+	@echo "wrote build/site/index.html"
 
 lint: setup
 	$(PYTHON) -m ruff check .

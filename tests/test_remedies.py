@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,30 +18,12 @@ from converter.runtimes import open_runtime
 from converter.tflite import parse
 from tests.converter.fuse.plain_graph import PlainGraph, options
 from tests.converter.tflite.test_reader_writer import two_functions
-from tests.tflm_vit.test_commands import COMMANDS, ROOMS, ROOT
+from tests.tflm_vit.test_commands import COMMANDS
 from tflm_vit.flag_set import FlagSet
+from tools.site.messages import messages
 
 FLAG = re.compile(r"--([a-z][a-z0-9_]*)(?:=([a-z][a-z0-9_]*))?")
 MODULE = re.compile(r"python -m ([a-z_.]+[a-z])")
-
-
-def _text(node: ast.expr) -> str:
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) for part in node.values)
-    return "{}"
-
-
-def messages() -> Iterator[tuple[Path, str]]:
-    """Every text of an exception in the toolkit's own code."""
-    for room in (*ROOMS, "boards", "toolchain", "tflm_vit"):
-        for path in sorted((ROOT / room).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Raise) and node.exc is not None:
-                    for part in ast.walk(node.exc):
-                        if isinstance(part, ast.Constant | ast.JoinedStr):
-                            yield path.relative_to(ROOT), _text(part)
 
 
 def all_flags() -> dict[str, list[FlagSet]]:
