@@ -118,6 +118,32 @@ def test_a_rule_that_changes_the_network_is_left_out() -> None:
     assert names == [o.opcode for o in right.graph.operators]
 
 
+def test_a_network_that_makes_much_of_small_differences_keeps_its_rules() -> None:
+    """What is left of two nearly equal tensors: a rule is judged by what it writes itself."""
+
+    def nudge(view: GraphView, op: int) -> Edit | None:
+        """Weights larger by a part in 5,000, as rounding of a folded constant may be."""
+        operator = view.op(op)
+        w = view.tensor(operator.inputs[1])
+        q = w.quantization
+        if w.name == "nudged" or q is None:
+            return None
+        scale = dataclasses.replace(q, scale=q.scale * np.float32(1.0002))
+        made = dataclasses.replace(w, name="nudged", quantization=scale)
+        inputs = (operator.inputs[0], len(view.graph.tensors), *operator.inputs[2:])
+        return Edit((op,), (dataclasses.replace(operator, inputs=inputs),), (made,))
+
+    g = plain_graph.PlainGraph(np.random.default_rng(3))
+    x = g.input(g.rng.normal(0.0, 1.0, (1, 5, 8)))
+    h = g.linear(x, 8, bias=False)
+    content = g.finish(g.sub(h, g.constant(g.value(h))))
+    plain = PlainGraph(GraphView(parse(content).graph))
+    sample = to_integers(plain.view.tensor(x), g.value(x).astype(np.float32))
+    rule = Rule("nudge", "", frozenset({"FULLY_CONNECTED"}), nudge)
+    normal = checked_normal_form(plain, Feeds(plain.view, [[sample]]), (rule,))
+    assert "nudged" in [t.name for t in normal.graph.tensors]
+
+
 def test_given_probes_are_used_and_checked() -> None:
     content = network()
     x = parse(content).graph.tensors[parse(content).graph.inputs[0]]
