@@ -21,20 +21,31 @@ __all__ = [
     "board_names",
     "get_board",
     "qemu_board_names",
+    "untested_board_names",
 ]
 
 _FOLDER = Path(__file__).parent
 _QEMU_FOLDER = _FOLDER / "qemu"
+_UNTESTED_FOLDER = _FOLDER / "untested"
 
 
 def board_names() -> tuple[str, ...]:
     """Names of the built-in boards, sorted."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob(f"*{SUFFIX}")))
+    return _names_in(_FOLDER)
+
+
+def _names_in(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob(f"*{SUFFIX}")))
 
 
 def qemu_board_names() -> tuple[str, ...]:
     """Names of the boards that only QEMU has, sorted."""
-    return tuple(sorted(path.stem for path in _QEMU_FOLDER.glob(f"*{SUFFIX}")))
+    return _names_in(_QEMU_FOLDER)
+
+
+def untested_board_names() -> tuple[str, ...]:
+    """Names of boards written from their manuals, on which and like which nothing ran, sorted."""
+    return _names_in(_UNTESTED_FOLDER)
 
 
 def get_board(name: str) -> Board:
@@ -46,12 +57,14 @@ def get_board(name: str) -> Board:
     """
     if name.endswith(SUFFIX):
         return load_board(Path(name))
-    if name in qemu_board_names():
-        return load_board(_QEMU_FOLDER / f"{name}{SUFFIX}")
+    for folder in (_QEMU_FOLDER, _UNTESTED_FOLDER):
+        if name in _names_in(folder):
+            return load_board(folder / f"{name}{SUFFIX}")
     if name not in board_names():
         raise ValueError(
             f"unknown board {name!r}; expected one of {', '.join(board_names())}, in QEMU "
-            f"{', '.join(qemu_board_names())}, or a board's {SUFFIX} file (docs/boards.md)"
+            f"{', '.join(qemu_board_names())}, untested {', '.join(untested_board_names())}, or a "
+            f"board's {SUFFIX} file (docs/boards.md)"
         )
     return load_board(_FOLDER / f"{name}{SUFFIX}")
 

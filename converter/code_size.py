@@ -209,8 +209,18 @@ class CodeTable:
         return structs + text_bytes(f"{number} {call.name}") + POINTER_BYTES
 
     def image_of(self, board: Board) -> ImageKind:
-        """The board's own, that of one with its core and drivers, or the largest of the core."""
+        """The board's own, that of one with its core and drivers, or the largest of the core.
+
+        Raises:
+          ValueError: nothing was measured on the core.
+        """
         core = [i for i in self.images if i.core == board.core.name]
+        if not core:
+            known = ", ".join(sorted({i.core for i in self.images}))
+            raise ValueError(
+                f"board {board.name}: flash and time are not known on {board.core.name}, expected "
+                f"one of {known}; build the firmware and run it (firmware.emulate), which counts"
+            )
         for image in core:
             if image.board == board.name:
                 return image

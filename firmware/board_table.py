@@ -6,7 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from boards import Board, Region, board_names, get_board
+from boards import (
+    Board,
+    Region,
+    board_names,
+    get_board,
+    qemu_board_names,
+    untested_board_names,
+)
 from boards.console import Console
 from boards.core import CPUS
 from boards.keys import CLOCK_KEYS, CONSOLE_KEYS, KEYS, QUAD_SPI_KEYS, REGION_KEYS, Key
@@ -108,10 +115,28 @@ def _own_section() -> str:
     )
 
 
+def _others() -> str:
+    """Boards known by name that have no driver here."""
+    lines = [
+        "## In QEMU, and untested",
+        "",
+        "| name | core | memories | status |",
+        "|---|---|---|---|",
+    ]
+    for names, status in (
+        (qemu_board_names(), "runs in QEMU (`firmware.emulate --engine=qemu`)"),
+        (untested_board_names(), "**untested**: written from its manual, its images link"),
+    ):
+        for board in map(get_board, names):
+            regions = ", ".join(f"{r.name} {r.size_bytes // 1024:,} KB" for r in board.regions)
+            lines.append(f"| `{board.name}` | {board.core.name} | {regions} | {status} |")
+    return "\n".join([*lines, ""])
+
+
 def document() -> str:
     """The whole of docs/boards.md."""
     known = (_section(get_board(name)) for name in board_names())
-    return "\n".join([_HEAD, *known, _own_section()])
+    return "\n".join([_HEAD, *known, _others(), _own_section()])
 
 
 def _body() -> None:

@@ -5,12 +5,13 @@ import dataclasses
 
 import pytest
 
-from boards import Use, board_names, get_board
+from boards import Use, board_names, get_board, qemu_board_names
 from boards.core import CPUS, CycleCounter
 from boards.placement import fill, with_fast_arena
 from converter import footprint
 from converter.code_size import table
 from converter.compile.used import calls_of
+from converter.inspect.__main__ import main as inspect
 from converter.plan import plan_model, read_plan
 from converter.plan.report import flash_report
 from firmware.elf import Elf
@@ -133,3 +134,15 @@ def test_the_largest_arena_links_and_the_next_does_not(tmp_path, name, streamed)
             link(largest + excess)
         said = target.excess(firmware, largest + excess)
         assert said == f"SRAM region {region} by {excess:,} bytes"
+
+
+@pytest.mark.parametrize("name", [n for n in qemu_board_names() if get_board(n).core.mve])
+def test_what_is_not_known_of_a_core_is_refused(name, tmp_path, capsys):
+    """Helium's kernels are others, and nobody fitted their cost: no figure of another core's."""
+    with pytest.raises(ValueError, match=r"not known on cortex-m55, expected one of .*cortex-m7"):
+        table().image_of(get_board(name))
+    file = tmp_path / "fused.tflite"
+    file.write_bytes(plan_model(fused_model(PRESETS["test_cls"])).model_bytes)
+    with pytest.raises(SystemExit):
+        inspect([f"--model={file}", f"--board={name}"])
+    assert "flash and time are not known on cortex-m55" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from boards import get_board, qemu_board_names
+from boards import get_board, qemu_board_names, untested_board_names
 from converter.compile import compile_model
 from converter.runtimes.host import HostModel
 from firmware.build_elf import build
@@ -140,3 +140,10 @@ def test_what_qemu_does_not_have_is_refused(build_fake, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FirmwareError, match=f"{PROGRAM} is not on the PATH; install it"):
         QemuEmulator(get_board("mps2_an386"), built.elf)
+
+
+@pytest.mark.parametrize("name", untested_board_names())
+def test_images_link_for_boards_on_which_nothing_ran(tmp_path, name):
+    board = get_board(name)
+    assert "UNTESTED" in board.notes[0]
+    assert build_on(name, tmp_path).is_file()

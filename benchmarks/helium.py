@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions on a Cortex-M55 with Helium, in QEMU, and that the runtimes agree there.
+
+    python -m benchmarks.helium --json=docs/results/helium.json
+
+Networks with random weights (counts depend on no value): logits in QEMU beside those of compiled C
+on this machine and, for the small ones, of the reference and of an emulated Cortex-M7.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.kernels import emulator, qemu
+from benchmarks.kernels.operators import run_operator
+from benchmarks.kernels.workloads import linear
+from benchmarks.versions import versions
+from boards import get_board
+from converter.plan import plan_model
+from converter.runtimes import open_runtime
+from firmware.emulator.qemu.emulator import QemuEmulator
+from firmware.model import build_model
+from keras_models.presets import PRESETS
+from tests.converter.plan.vit_models import fused_model
+from tflm_vit import flags
+from tflm_vit.files import expect_writable, write_json
+from tflm_vit.run import run, typed_command
+
+BOARD = "mps3_an547"
+SMALL = ("vit_digits", "vit_micro_32")
+NETWORKS = (*SMALL, "vit_t_240")
+LAYERS = ((192, 192), (768, 192), (192, 768))
+ROWS = 225
+
+FLAGS = flags.FlagSet("helium", __doc__)
+flags.networks(FLAGS, NETWORKS)
+flags.seed(FLAGS, "Of weights and image.", 1)
+flags.json(FLAGS)
+
+
+def network(name: str, seed: int) -> dict[str, Any]:
+    """Counts of one network, and which runtimes gave the same logits."""
+    model = plan_model(fused_model(PRESETS[name], seed=seed)).model_bytes
+    with tempfile.TemporaryDirectory(prefix="vit-helium-") as work:
+        elf = Path(work) / "firmware.elf"
+        use = build_model(model, get_board(BOARD), elf)
+        machine = QemuEmulator(get_board(BOARD), elf)
+        shape = machine.model.image_shape
+        image = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+        inference = machine.classify(image)
+        stack = machine.stack_high_water_bytes()
+        machine.close()
+    same = {}
+    for other in ("host", "reference", "emulated") if name in SMALL else ("host",):
+        runtime = open_runtime(other, model)
+        (logits,) = runtime.run(image.reshape(runtime.inputs[0].shape))
+        same[other] = bool((logits.reshape(-1) == inference.logits).all())
+    kinds: dict[str, int] = {}
+    for row in inference.operators:
+        kind = row.name.split()[1]
+        kinds[kind] = kinds.get(kind, 0) + row.instructions
+    return {
+        "instructions": inference.instructions,
+        "by_kind": kinds,
+        "stack_bytes": stack,
+        "arena_bytes": use.arena_bytes,
+        "kernel_code_bytes": use.kernel_code_bytes,
+        "equal": same,
+    }
+
+
+def layers() -> dict[str, float]:
+    """Instructions per product of layers, all in."""
+    machine = qemu.QemuKernels(qemu.build(qemu.CORES["cortex-m55"]))
+    found = {}
+    for k, n in LAYERS:
+        op, x = linear(k, n, ROWS)
+        count = run_operator(machine, op, x).call.instructions
+        found[f"{ROWS}x{k}x{n}"] = round(count / (ROWS * k * n), 4)
+    return found
+
+
+def _body() -> None:
+    if FLAGS.json:
+        expect_writable(FLAGS.json)
+    record: dict[str, Any] = {
+        "command": typed_command("benchmarks.helium"),
+        "seed": FLAGS.seed,
+        "versions": versions(),
+        "gcc": emulator.compiler_version(),
+        "board": BOARD,
+        "instructions_per_product": layers(),
+        "networks": {},
+    }
+    for name in FLAGS.networks:
+        record["networks"][name] = found = network(name, FLAGS.seed)
+        print(f"{name}: {found['instructions']:,} instructions, equal: {found['equal']}")
+    if FLAGS.json:
+        write_json(FLAGS.json, record)
+    unequal = [n for n, found in record["networks"].items() if not all(found["equal"].values())]
+    if unequal:
+        raise ValueError(f"logits differ between runtimes: {', '.join(unequal)}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    run(FLAGS, _body, argv)
+
+
+if __name__ == "__main__":
+    main()
