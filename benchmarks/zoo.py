@@ -36,8 +36,8 @@ _TAIL = """
 depend on them, accuracy does, and so there is none. Train one with
 `python -m keras_models.train --network=NAME` ([training](training.md)); weights of timm and of
 other PyTorch models come in with `python -m keras_models.import_weights`. Networks that a search
-found: [search](search.md). More of the accuracies, with their intervals: [accuracy](accuracy.md). Figures
-of a board of yours: [measure](measure.md).
+found: [search](search.md). More of the accuracies, with their intervals: [accuracy](accuracy.md).
+Figures of a board of yours: [measure](measure.md).
 """
 
 
