@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import zoo
+from benchmarks import accuracy_tables, planner_table, readme_tables, tasks, zoo
 from tools.site import links, messages
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +104,19 @@ def test_the_page_of_messages_has_those_of_all_rooms() -> None:
 
 def test_the_zoo_is_of_the_records() -> None:
     assert zoo.PAGE.read_text(encoding="utf-8") == zoo.page(), "run: python -m benchmarks.zoo"
+
+
+def test_every_generated_part_has_a_source_that_a_test_compares() -> None:
+    known = {
+        readme_tables.README: set(readme_tables.SECTIONS),
+        planner_table.PAGE: {"planner"},
+        tasks.PAGE: {"tasks"},
+        **{path: set(parts) for path, parts in accuracy_tables.DOCUMENTS.items()},
+    }
+    for path in (ROOT / name for name in PAGES):
+        text = path.read_text(encoding="utf-8")
+        marked = re.findall(r"<!-- generated: (\w+) -->", text)
+        assert set(marked) <= known.get(path, set()), path.name
 
 
 def test_the_navigation_names_pages_that_exist() -> None:
