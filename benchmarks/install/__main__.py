@@ -10,8 +10,10 @@ time and memory of the core. Downloads come from the index that pip is configure
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,25 +43,29 @@ def _wheel(folder: Path) -> Path:
 def _body() -> None:
     expect_writable(_OUT.value)
     models = (Path(_MODEL.value).resolve(), Path(_SECOND.value).resolve())
-    trials = []
+    trials: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         wheel = _wheel(Path(folder))
-        for version in VERSIONS:
+        for end, version in itertools.product(ENDS, VERSIONS):
             python = python_of(version)
             if python is None:
                 print(f"Python {version}: not found, on PATH or in pyenv")
                 continue
-            for end in ENDS:
-                work = Path(folder) / f"{version}-{end}"
-                trial = run_trial(python, version, end, wheel, models, work)
-                trials.append(trial.record)
-                print(f"Python {version}, {end} packages: fuse {trial.fuse}")
+            work = Path(folder) / f"{version}-{end}"
+            trial = run_trial(python, version, end, wheel, models, work)
+            trials.append(trial.record)
+            print(f"Python {version}, {end} packages: fuse {trial.fuse}", flush=True)
+            _write(models[0], trials)  # what is there if the next one fails
+            shutil.rmtree(work)
+
+
+def _write(model: Path, trials: list[dict[str, object]]) -> None:
     record = {
         "command": typed_command("benchmarks.install"),
         "versions": versions_of(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
         "load": round(os.getloadavg()[1], 1),
-        "model": models[0].name,
+        "model": model.name,
         "trials": trials,
     }
     write_json(_OUT.value, record)

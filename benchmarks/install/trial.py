@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.install.process import Taken, taken
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDS = ("oldest", "newest")
+ENDS = ("newest", "oldest")
 _LOWEST = re.compile(r"([\w-]+)>=([\w.]+),.*?(?:; *python_version([<>=]+)'([\d.]+)')?")
 _FOREIGN = """\
 cmake_minimum_required(VERSION 3.16)
