@@ -73,7 +73,9 @@ class Trial:
         ways = {
             "to_fused_file_s": fused,
             "to_cubeide_project_s": fused + self.project.wall_s,
-            "to_foreign_program_s": fused + self.libraries.wall_s + self.foreign.wall_s,
+            "to_foreign_program_s": self.install.wall_s
+            + self.libraries.wall_s
+            + self.foreign.wall_s,
         }
         return {
             "python": self.python,
@@ -115,7 +117,8 @@ def run_trial(
     Args:
       python: the interpreter; of that version.
       end: of the ranges.
-      models: plain files; the first is the large one that is fused and measured.
+      models: plain files; the first, a large one, is fused, measured and exported for CubeIDE, the
+        second becomes two models of one program, with a residual stream of 8 and of 16 bits.
 
     Raises:
       InstallTrialError: a step failed.
@@ -128,19 +131,14 @@ def run_trial(
     imports = taken([inside, "-c", _IMPORTS], folder)
     imports = taken([inside, "-c", _IMPORTS], folder)  # the first one compiled the sources
     packages = json.loads(taken([inside, "-c", _PACKAGES], folder).output)
-    for name, model in zip(("first", "second"), models, strict=True):
-        shutil.copyfile(model, folder / f"{name}_plain.tflite")
-    fuse = taken(
-        [command, "fuse", "--model=first_plain.tflite", "--out=first.tflite", "--streamed"], folder
-    )
-    taken([command, "fuse", "--model=second_plain.tflite", "--out=second.tflite"], folder)
-    export = [command, "export", "--model=first.tflite"]
-    project = taken([*export, "--format=stm32cubeide", "--out=project"], folder)
-    exports = [_library(command, name, folder) for name in ("first", "second")]
-    libraries = Taken(
-        sum(e.wall_s for e in exports),
-        sum(e.cpu_s for e in exports),
-        max(e.peak_mb for e in exports),
+    shutil.copyfile(models[0], folder / "large.tflite")
+    shutil.copyfile(models[1], folder / "small.tflite")
+    fused = [command, "fuse", "--out=fused.tflite", "--streamed", "--model=large.tflite"]
+    fuse = taken(fused, folder)
+    words = [command, "export", "--model=fused.tflite", "--format=stm32cubeide", "--out=project"]
+    project = taken(words, folder)
+    libraries = _joined(
+        [_library(command, name, bits, folder) for name, bits in (("first", 8), ("second", 16))]
     )
     foreign = _foreign(folder)
     size = sum(p.stat().st_size for p in environment.rglob("*") if p.is_file()) / 2**20
@@ -163,12 +161,21 @@ def _installed(
     pins = oldest(version) if end == "oldest" else []
     pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", wheel, *pins]
     put = taken(pip, folder)
-    return Taken(made.wall_s + put.wall_s, made.cpu_s + put.cpu_s, max(made.peak_mb, put.peak_mb))
+    return _joined([made, put])
 
 
-def _library(command: Path, name: str, folder: Path) -> Taken:
+def _joined(steps: list[Taken]) -> Taken:
+    """One after the other."""
+    wall_s, cpu_s = (sum(getattr(s, name) for s in steps) for name in ("wall_s", "cpu_s"))
+    return Taken(wall_s, cpu_s, max(s.peak_mb for s in steps))
+
+
+def _library(command: Path, name: str, bits: int, folder: Path) -> Taken:
+    """The small model with that residual stream as a component of this name."""
+    words = [command, "fuse", "--model=small.tflite", f"--residual_bits={bits}"]
+    fuse = taken([*words, f"--out={name}.tflite"], folder)
     words = [command, "export", f"--model={name}.tflite", "--format=library", f"--name={name}"]
-    return taken([*words, f"--out=foreign/{name}"], folder)
+    return _joined([fuse, taken([*words, f"--out=foreign/{name}"], folder)])
 
 
 def _foreign(folder: Path) -> Taken:

@@ -33,17 +33,25 @@ def _taylor() -> tuple[NDArray[np.float64], ...]:
     )
 
 
+@functools.cache
+def _taylor_single() -> tuple[NDArray[np.float32], ...]:
+    return tuple(coefficients.astype(np.float32) for coefficients in _taylor()[:3])
+
+
 def erf(x: NDArray[Any]) -> NDArray[Any]:
     """The error function, of any shape and float type; the result is of that type.
 
-    The error is below 1e-15, from the nearest of nodes that are 1/128 apart.
+    From the nearest of nodes that are 1/128 apart. The error is below 1e-15, of float32 1.2e-7, for
+    which three terms of the series suffice.
     """
-    inside = np.clip(x, -_END, _END).astype(np.float64)
+    single = x.dtype == np.float32
+    inside = np.clip(x, -_END, _END).astype(np.float32 if single else np.float64)
     nearest = np.rint(inside * _STEPS)
     step = inside - nearest / _STEPS
-    node = np.nan_to_num(nearest + _END * _STEPS).astype(np.intp)  # of NaN, the step is NaN
-    *lower, highest = _taylor()
+    # Of NaN, the step is NaN.
+    node = np.nan_to_num(nearest + _END * _STEPS).astype(np.intp)
+    *lower, highest = _taylor_single() if single else _taylor()
     result: NDArray[Any] = highest[node]
     for coefficients in reversed(lower):
         result = result * step + coefficients[node]
-    return np.asarray(result.astype(np.asarray(x).dtype))
+    return np.asarray(result.astype(x.dtype))

@@ -11,6 +11,7 @@ Values are real numbers in float32 in every case; what happens to an operator's 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -120,6 +121,30 @@ class PlainGraph:
         """
         for op in ops:
             self._run(op, values, form)
+
+    def results(
+        self, wanted: Sequence[int], given: Mapping[int, Array], form: Form | None = None
+    ) -> dict[int, Array]:
+        """Runs the whole graph; of its tensors only those asked for are kept.
+
+        All of a network's activations at a time would be most of what fusing takes of memory.
+
+        Raises:
+          NoMatchError: as `run`.
+        """
+        values, kept = dict(given), frozenset(wanted)
+        for index, op in enumerate(self.view.graph.operators):
+            self._run(index, values, form)
+            for tensor in {*op.inputs, *op.outputs}:
+                if self._last_use.get(tensor, index) <= index and tensor not in kept:
+                    values.pop(tensor, None)
+        return {tensor: values[tensor] for tensor in wanted}
+
+    @functools.cached_property
+    def _last_use(self) -> dict[int, int]:
+        """The last operator that reads each tensor."""
+        operators = enumerate(self.view.graph.operators)
+        return {tensor: index for index, op in operators for tensor in op.inputs}
 
     def _run(self, index: int, values: dict[int, Array], form: Form | None) -> None:
         op = self.view.op(index)

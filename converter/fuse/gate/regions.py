@@ -276,16 +276,15 @@ class Gate:
     def _plain_results(self, number: int) -> _Whole | None:
         graph = self._plain.view.graph
         inputs = self._feeds.values(number)
-        exact, rounded = dict(inputs), dict(inputs)
+        ends = (*graph.outputs, *self._candidates)
+        written = {t: None for t in ends if self._plain.view.producer(t) is not None}
         try:
-            self._plain.run(range(len(graph.operators)), exact)
-            self._plain.run(range(len(graph.operators)), rounded, rounding)
+            exact = self._plain.results(tuple(written), inputs)
+            rounded = self._plain.results(tuple(written), inputs, rounding)
         except NoMatchError as error:
             self.notes = (f"the whole network is not compared: {error}",)
             return None
-        ends = (*graph.outputs, *self._candidates)
-        written = [t for t in ends if self._plain.view.producer(t) is not None]
-        return _Whole(*({t: v[t] for t in written} for v in (exact, rounded)))
+        return _Whole(exact, rounded)
 
     # ---- the verdict -----------------------------------------------------------------------------
 
