@@ -13,6 +13,9 @@ _FOLDERS = {"include/": "include/", "src/": "src/", "kernels/": "kernels/"}
 _IMAGE = """\
 Rows are int8 values of the network; `{name}_quantize()` makes one from a real value{pixels}.
 Every call returns a status; none waits, allocates or keeps anything outside `state` and `arena`."""
+_CAMERA = """\
+`{name}_camera.h` takes the rows of a camera's frame instead (RGB565, YUV422 or grey) and scales any
+part of it to the image."""
 _TENSORS = """\
 Every call returns a status; none waits, allocates or keeps anything outside `state` and `arena`.
 The header has count, type, scale and zero point of each input and output."""
@@ -25,6 +28,8 @@ def sizes(library: Library) -> list[tuple[str, str]]:
     if facts.stack is not None:
         where = f"{facts.stack.core}, {facts.stack.compiler}, {facts.stack.options}"
         rows.append((f"stack ({where})", str(facts.stack.size_bytes)))
+    if facts.camera_stack is not None:
+        rows.append(("stack of the camera's calls", str(facts.camera_stack.size_bytes)))
     rows.append(("constants", str(facts.weights_bytes)))
     if library.code_bytes is not None:
         rows.append(("code, kernels included", str(library.code_bytes)))
@@ -70,7 +75,8 @@ def _text(library: Library) -> str:
     if facts.interface.image is None:
         return _TENSORS
     pixels = f", `{facts.name}_pixels()` a row from bytes" if facts.pixels is not None else ""
-    return _IMAGE.format(name=facts.name, pixels=pixels)
+    text = _IMAGE.format(name=facts.name, pixels=pixels)
+    return f"{text}\n\n{_CAMERA.format(name=facts.name)}" if facts.has_camera else text
 
 
 def readme(library: Library, build: str, folders: Mapping[str, str] = _FOLDERS) -> str:

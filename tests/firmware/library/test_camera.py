@@ -18,6 +18,7 @@ from boards import get_board
 from converter.contract import Contract, with_contract
 from converter.plan.model import plan_model
 from converter.tflite import parse, serialize
+from firmware.formats.library_common import readme
 from firmware.library import library_from_model
 from firmware.library.camera import (
     MAX_AREA,
@@ -142,6 +143,15 @@ def test_rows_become_the_input_of_the_definition(view: CameraView, kind: str, se
     expected = camera_input(frame, view, c.facts.pixels, width, height, channels)
     np.testing.assert_array_equal(c.input(), expected)
     assert c("finish", c.state) == OK
+
+
+def test_only_images_that_bytes_can_become_have_a_camera() -> None:
+    """Nothing says how bytes become the second model's input; the third has tensors."""
+    for model, there in ((models.first(), True), (models.second(), False), (models.third(), False)):
+        made = library_from_model(model, "net", get_board("stm32f746g_disco"), check=False)
+        names = {file.path.name for file in made.files}
+        assert ({"net_camera.h", "net_camera.c"} <= names) == there
+        assert ("net_camera.h" in readme(made, "")) == there
 
 
 def test_calls_that_do_not_fit_change_nothing() -> None:
