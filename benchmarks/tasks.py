@@ -5,7 +5,8 @@
 
 Adds to the record, or replaces in it, the networks that are named, and writes the table of
 docs/tasks.md. The constant is the best answer without the picture: the median depth of the training
-pictures, or their most frequent class.
+pictures, or their most frequent class. --other_data_dir is for what one data set flatters: words of
+another synthesizer.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from tflm_vit.stderr import captured_stderr
 FLAGS = flags.FlagSet("tasks", __doc__)
 FLAGS.words("trained", [], "Trained folders; without any the table alone is written.")
 flags.data_dir(FLAGS)
+FLAGS.string("other_data_dir", "", "Folder of a data set to score on besides.")
 flags.seed(FLAGS, "Of the choice of calibration pictures.")
 flags.count(FLAGS, "Test pictures, the first so many; 0: all.")
 FLAGS.integer("reference_count", 4, "Of them in the NumPy reference, which is slow.", 1)
@@ -64,7 +66,7 @@ def constant(task: Task, train: Split, shape: tuple[int, ...]) -> NDArray[np.flo
     if shape[-1] == 1:
         return np.full(shape, np.median(wanted), np.float32)
     value = np.zeros(shape, np.float32)
-    value[..., int(wanted.sum(axis=(0, 1, 2)).argmax())] = 1.0
+    value[..., int(wanted.reshape(-1, shape[-1]).sum(axis=0).argmax())] = 1.0
     return value
 
 
@@ -121,6 +123,12 @@ def _measured(folder: str) -> dict[str, Any]:
         results.append(_runtime(name, fused, part, task))
     rows["fused int8"] = results[0].scores.tree()
     fixed = np.broadcast_to(constant(task, data.train, ends.output_shape), real.shape)
+    if FLAGS.other_data_dir:
+        size, channels = arch.image_size, arch.channels
+        other = load_dataset(
+            record["dataset"], FLAGS.other_data_dir, image_size=size, channels=channels
+        )
+        rows["other data"] = _runtime("host", fused, other.test, task).scores.tree()
     rows["constant"] = task.scores(fixed, split.labels()).tree()
     return {
         "task": task.name,
@@ -157,9 +165,11 @@ def _runtime(name: str, content: bytes, split: Split, task: Task) -> Any:
 
 _FIGURES = {
     "depth": (("abs_rel", "AbsRel", "{:.3f}"), ("delta", "< 1.25", "{:.3f}")),
+    "keywords": (("top1", "top-1", "{:.3f}"),),
     "segmentation": (("miou", "mIoU", "{:.3f}"), ("pixels", "pixels", "{:.3f}")),
 }
 _ROWS = ("float", "plain int8", "fused int8")
+_OTHER = {"keywords": "voices of another synthesizer"}
 
 
 def _cells(found: dict[str, Any], row: str) -> str:
@@ -180,6 +190,11 @@ def table(record: dict[str, Any]) -> str:
             f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | {training['epochs']} epochs of "
             f"{training['images']['train']:,}, {training['seconds'] / 3600:.1f} h |"
         )
+    for name, found in record["networks"].items():
+        if "other data" in found["figures"]:
+            figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
+            what = f"`{name}`, {_OTHER[found['task']]}"
+            lines.append(f"| {what} | {figures} | | | {_cells(found, 'other data')} |" + " |" * 4)
     for task in dict.fromkeys(found["task"] for found in record["networks"].values()):
         found = next(f for f in record["networks"].values() if f["task"] == task)
         figures = ", ".join(label for _, label, _ in _FIGURES[task])

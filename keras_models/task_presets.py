@@ -8,6 +8,7 @@ from typing import Any
 from keras_models.arch import ArchConfig
 from keras_models.parts import StemLayer
 from keras_models.scenes.world import CLASSES
+from keras_models.speech.words import CLASSES as WORDS
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.stages import ConvStage
 
@@ -39,11 +40,36 @@ _CONVOLUTIONS: dict[str, Any] = {
 _DEPTH: dict[str, Any] = {"num_classes": 1, "dense": 8}
 _SEGMENTATION: dict[str, Any] = {"num_classes": len(CLASSES), "dense": 4}
 
+_SPEECH: dict[str, Any] = {
+    "image_size": 40,
+    "channels": 1,
+    "num_classes": len(WORDS),
+    "patch_size": 5,
+    "embed_dim": 64,
+    "head_dim": 32,
+    "mlp_ratio": 2.0,
+}
+
 _ALL: tuple[Architecture, ...] = (
     ArchConfig.uniform(name="depth_96", **_ENCODER, **_DEPTH),
     ArchConfig.uniform(name="segmentation_96", **_ENCODER, **_SEGMENTATION),
     StagedConfig(name="depth_cnn_96", **_CONVOLUTIONS, **_DEPTH),
     StagedConfig(name="segmentation_cnn_96", **_CONVOLUTIONS, **_SEGMENTATION),
+    # 64 tokens of 5 rows and 5 bands, 125 ms; the rows are streamed. The convolutional one is as
+    # large.
+    ArchConfig.uniform(name="keywords_40", depth=3, heads=2, **_SPEECH),
+    StagedConfig(
+        name="keywords_cnn_40",
+        image_size=40,
+        channels=1,
+        num_classes=len(WORDS),
+        stem=(StemLayer(kernel=3, stride=2, channels=16, activation="relu", batch_norm=True),),
+        stages=(
+            ConvStage("residual", width=24),
+            ConvStage("residual", width=48, stride=2),
+            ConvStage("residual", width=56, stride=2),
+        ),
+    ),
     # A small one of each kind, for tests.
     ArchConfig.uniform(
         name="test_dense",

@@ -17,9 +17,10 @@ from keras_models.datasets.digits import load_digits
 from keras_models.datasets.folder import load_folder
 from keras_models.datasets.images import load_images, load_pixels
 from keras_models.datasets.scenes import SCENES, load_scenes
+from keras_models.datasets.speech import SPOKEN_DIGITS, load_speech
 from keras_models.datasets.tfds import TFDS, load_tfds
 
-DATASETS = ("digits", "image_folder", *TFDS, *SCENES)
+DATASETS = ("digits", "image_folder", *TFDS, *SCENES, SPOKEN_DIGITS)
 
 
 def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: int) -> Dataset:
@@ -41,6 +42,8 @@ def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: in
         return load_folder(data_dir, image_size, channels)
     if name in SCENES:
         return load_scenes(name, data_dir, image_size, channels)
+    if name == SPOKEN_DIGITS:
+        return load_speech(data_dir, image_size, channels)
     if name in TFDS:
         return load_tfds(name, data_dir, image_size, channels)
     raise DatasetError(f"dataset {name!r} does not exist, expected one of {', '.join(DATASETS)}")

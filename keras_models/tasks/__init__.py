@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from keras_models.tasks.classification import CLASSIFICATION
 from keras_models.tasks.depth import DEPTH
+from keras_models.tasks.keywords import KEYWORDS
 from keras_models.tasks.scores import Cell, TaskScores
 from keras_models.tasks.segmentation import SEGMENTATION
 from keras_models.tasks.task import Task
 
-_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION)
+_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION, KEYWORDS)
 TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 
 

@@ -142,6 +142,11 @@ SCENES = Recipe(
     cutmix=0.0,
 )
 
+# Spectrograms: a mirrored or shifted word is another one; mixing two is noise that is not drawn.
+SPEECH = dataclasses.replace(
+    SCENES, epochs=30, batch_size=64, warmup_epochs=2, label_smoothing=0.1, flip=False, mixup=0.2
+)
+
 RECIPES: dict[str, Recipe] = {
     "vit_digits": DIGITS,
     "vit_micro_32": CIFAR,
@@ -149,6 +154,8 @@ RECIPES: dict[str, Recipe] = {
     "depth_cnn_96": SCENES,
     "segmentation_96": SCENES,
     "segmentation_cnn_96": SCENES,
+    "keywords_40": SPEECH,
+    "keywords_cnn_40": SPEECH,
 }
 
 

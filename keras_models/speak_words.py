@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the data set of spoken digits: `python -m keras_models.speak_words --out=DIR`.
+
+Writes train.npz, validation.npz and test.npz: spectrograms of a second, of ten digits, other words
+and noise, which follow from --seed and the synthesizer's version. No voice is in two of them, but
+one synthesizer makes them all, which flatters: --synthesizer=flite makes a test split of another.
+Needs Debian's espeak-ng, or flite.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_models.datasets.scenes import SPLITS, split_file
+from keras_models.speech.synthesizer import ESPEAK, SYNTHESIZERS, Speaker, voices_of
+from keras_models.speech.words import CLASSES, examples
+from tflm_vit import flags
+from tflm_vit.files import expect_writable_folder, write_atomic
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("speak_words", __doc__)
+flags.out(FLAGS, "Folder of the data set.")
+flags.seed(FLAGS, "Of words, speeds, pitches and noise.")
+FLAGS.enum("synthesizer", ESPEAK, SYNTHESIZERS, "What speaks.")
+FLAGS.integer("takes", 8, "Times that each voice says each class.", 1)
+_PERIOD = 5  # of five voices one is for the test, and one of the next for validation
+
+
+def _voices(split: str, voices: Sequence[str], synthesizer: str) -> list[str]:
+    if synthesizer != ESPEAK:
+        return list(voices)
+    held = {"test": 0, "validation": 1}
+    places = range(len(voices))
+    if split in held:
+        return [voices[i] for i in places if i % _PERIOD == held[split]]
+    return [voices[i] for i in places if i % _PERIOD not in held.values()]
+
+
+def _spoken(split: str, voices: Sequence[str]) -> bytes:
+    """The file of a split."""
+    speakers = [Speaker(FLAGS.synthesizer, voice) for voice in voices]
+    count = len(speakers) * FLAGS.takes * len(CLASSES)
+    made = examples(speakers, FLAGS.takes, (FLAGS.seed, SPLITS.index(split)))
+    shown = tqdm(made, split, count, unit="word")
+    images, labels = (np.stack(part) for part in zip(*shown, strict=True))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, spectrograms=images, labels=labels.astype(np.uint8))
+    return buffer.getvalue()
+
+
+def _body() -> None:
+    voices = voices_of(FLAGS.synthesizer)
+    os.makedirs(FLAGS.out, exist_ok=True)
+    expect_writable_folder(FLAGS.out)
+    for split in SPLITS if FLAGS.synthesizer == ESPEAK else ("test",):
+        chosen = _voices(split, voices, FLAGS.synthesizer)
+        write_atomic(split_file(FLAGS.out, split), _spoken(split, chosen))
+        print(f"wrote {split_file(FLAGS.out, split)}: {len(chosen)} voices")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Speaks as the flags say."""
+    run(FLAGS, _body, argv)
+
+
+if __name__ == "__main__":
+    main()
