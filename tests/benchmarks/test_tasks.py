@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of docs/tasks.md is what its record gives."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.tasks import PAGE, RECORD, constant, rendered
+from keras_models.datasets import Split
+from keras_models.datasets.core import ArraySource
+from keras_models.tasks import TASKS
+
+
+@pytest.mark.skipif(not RECORD.exists(), reason="nothing is recorded yet")
+def test_the_table_is_generated() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert rendered(page, json.loads(RECORD.read_text(encoding="utf-8"))) == page
+
+
+def test_every_runtime_of_the_record_says_the_same() -> None:
+    if not RECORD.exists():
+        return
+    for found in json.loads(RECORD.read_text(encoding="utf-8"))["networks"].values():
+        assert {pair["logits_different"] for pair in found["equal"]} == {0}
+        assert found["board"]["sram_bytes"] <= 50_000
+        assert found["board"]["instructions"] <= 60_000_000
+
+
+def test_the_best_constant() -> None:
+    targets = np.array([[[2.0, 2.0], [8.0, 2.0]]] * 8, np.float16)
+    images = np.zeros((8, 2, 2, 1), np.uint8)
+    split = Split("train", ArraySource(images, targets), np.arange(8))
+    assert np.exp(constant(TASKS["depth"], split, (2, 2, 1))).ravel() == pytest.approx([2.0] * 4)
+    labels = np.array([[[3, 3], [1, 3]]] * 8, np.uint8)
+    split = Split("train", ArraySource(images, labels), np.arange(8))
+    found = constant(TASKS["segmentation"], split, (2, 2, 7))
+    assert found.argmax(axis=-1).tolist() == [[3, 3], [3, 3]]
