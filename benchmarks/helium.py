@@ -19,8 +19,10 @@ import numpy as np
 from benchmarks.kernels import emulator, qemu
 from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.workloads import linear
-from benchmarks.versions import versions
+from benchmarks.networks import plain_model
+from benchmarks.versions import versions_of
 from boards import get_board
+from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from firmware.emulator.qemu.emulator import QemuEmulator
@@ -43,9 +45,16 @@ flags.seed(FLAGS, "Of weights and image.", 1)
 flags.json(FLAGS)
 
 
+def _fused(name: str, seed: int) -> bytes:
+    """Random weights; small networks as TensorFlow converts them, large ones as they are built."""
+    if name in SMALL:
+        return fuse_model(plain_model(name)[1]).model_bytes
+    return fused_model(PRESETS[name], seed=seed)
+
+
 def network(name: str, seed: int) -> dict[str, Any]:
     """Counts of one network, and which runtimes gave the same logits."""
-    model = plan_model(fused_model(PRESETS[name], seed=seed)).model_bytes
+    model = plan_model(_fused(name, seed)).model_bytes
     with tempfile.TemporaryDirectory(prefix="vit-helium-") as work:
         elf = Path(work) / "firmware.elf"
         use = build_model(model, get_board(BOARD), elf)
@@ -91,7 +100,7 @@ def _body() -> None:
     record: dict[str, Any] = {
         "command": typed_command("benchmarks.helium"),
         "seed": FLAGS.seed,
-        "versions": versions(),
+        "versions": versions_of("numpy"),
         "gcc": emulator.compiler_version(),
         "board": BOARD,
         "instructions_per_product": layers(),

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +78,17 @@ def test_instructions_per_product(k: int, n: int, most: float, m55: qemu.QemuKer
     assert run.call.instructions <= most * 225 * k * n
     assert run.call.stack_bytes < 3072
     assert (run.y == run_reference(op, x)).all()
+
+
+def test_the_page_says_what_was_recorded() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    record = json.loads((docs / "results" / "helium.json").read_text())
+    page = (docs / "kernels.md").read_text()
+    for shape, count in record["instructions_per_product"].items():
+        assert f"{shape}\n{count}" in page or f"{shape} {count}" in page
+    for name, found in record["networks"].items():
+        assert all(found["equal"].values())
+        assert f"| `{name}` | {found['instructions']:,} | {found['stack_bytes']:,} |" in page
 
 
 def test_rows_are_padded() -> None:
