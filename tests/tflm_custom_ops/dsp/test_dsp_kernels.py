@@ -141,7 +141,7 @@ def test_sums_next_to_the_limit(target: int, machine: str, request: pytest.Fixtu
 def test_the_recorded_sweeps_are_whole() -> None:
     """Of each kind that there is 2,000 on each core, and none that differed."""
     record = json.loads((RESULTS / "kernel_sweep.json").read_text())
-    assert record["cores"].keys() == {"cortex-m4", "cortex-m7", "cortex-m33"}
+    assert record["cores"].keys() == {"cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"}
     for swept in record["cores"].values():
         assert swept["kinds"].keys() == {*(kind.name for kind in OpKind), extreme_sums.NAME}
         assert all(k == {"operators": 2000, "differ": 0} for k in swept["kinds"].values())
