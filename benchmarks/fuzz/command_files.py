@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Valid files that mutants for commands start from: small networks plain, fused and planned."""
+"""Valid files that mutants for commands start from, plain, fused and planned.
+
+Most are pieces of one to three operators, which a command reads in a few milliseconds.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.frozen.plain_files import plain_file
-from benchmarks.frozen.random_archs import RandomForm
-from benchmarks.fuzz.command_table import FUSED, PLAIN, PLANNED
-from benchmarks.fuzz.corpus import pieces
+from benchmarks.frozen.random_archs import RandomForm, RandomState
+from benchmarks.fuzz.command_table import COMMANDS, FUSED, PLAIN, PLANNED
+from benchmarks.fuzz.corpus import cut, pieces
 from converter.fuse import fuse_model
 from converter.plan.metadata import without_plan
 from converter.plan.model import plan_model
-from converter.tflite import parse, read_model, serialize
+from converter.tflite import Model, parse, read_model, serialize
 from keras_models.arch import ArchConfig
+from tests.converter.fuse.plain_graph import PlainGraph
 
 Files = Mapping[str, Sequence[bytes]]
-_NETWORK_SHARE = 8  # of plain files one in so many is a whole network, the others are pieces
+_NETWORK_SHARE = 6  # of the files one in so many is a whole network, the others are small
 
 
 def _form(seed: int, dim: int, pool: str, bits: int, streamed: bool) -> RandomForm:
@@ -33,19 +38,57 @@ def _form(seed: int, dim: int, pool: str, bits: int, streamed: bool) -> RandomFo
 FORMS = (_form(1, 8, "mean", 8, True), _form(2, 6, "cls", 16, False), _form(3, 8, "mean", 8, False))
 
 
+def _linear_network() -> bytes:
+    """The smallest network of digits: one linear layer."""
+    rng = RandomState(4)
+    g = PlainGraph(rng)
+    x = g.input(rng.normal(0.0, 0.5, (1, 8, 8, 1)))
+    return g.finish(g.linear(g.reshape(x, 1, 64), 10))
+
+
 def _offline_only(planned: bytes) -> bytes:
     """With TFLM's entry of a plan alone, as other tools write it."""
     model = parse(planned)
-    kept = [m for m in model.metadata if m.name == "OfflineMemoryAllocation"]
+    kept = tuple(m for m in model.metadata if m.name == "OfflineMemoryAllocation")
     bare = without_plan(model)
-    return serialize(type(bare)(bare.graph, bare.description, (*bare.metadata, *kept)))
+    return serialize(dataclasses.replace(bare, metadata=(*bare.metadata, *kept)))
+
+
+def _fused_pieces(fused: Sequence[bytes]) -> list[bytes]:
+    """Each operator of fused networks as a file of its own."""
+    graphs = [parse(content).graph for content in fused]
+    cuts: list[Model] = [cut(g, i, 1) for g in graphs for i in range(len(g.operators))]
+    return [serialize(model) for model in cuts]
+
+
+def _mixed(small: Sequence[bytes], networks: Sequence[bytes]) -> list[bytes]:
+    """All small files, and networks among them in their share."""
+    times = -(-len(small) // ((_NETWORK_SHARE - 1) * len(networks)))
+    return [*small, *networks * times]
+
+
+def _pieces(plain: Sequence[bytes], fused: Sequence[bytes], cases: str) -> Files:
+    """Of a few operators each."""
+    paths = sorted(Path(cases).glob("*.tflite")) if cases else []
+    small = pieces([*plain, *(read_model(path) for path in paths)])
+    one_each = _fused_pieces(fused)
+    planned = [plan_model(content).model_bytes for content in (*one_each, *pieces(plain))]
+    return {PLAIN: small, FUSED: one_each, PLANNED: planned}
+
+
+def _linear() -> Files:
+    plain = _linear_network()
+    fused = fuse_model(plain).model_bytes
+    planned = [plan_model(content).model_bytes for content in (plain, fused)]
+    several = _NETWORK_SHARE * len(FORMS)
+    return {PLAIN: [plain] * several, FUSED: [fused] * several, PLANNED: planned * (several // 2)}
 
 
 def files_for(command: str, cases: str) -> Files:
     """The files of each kind.
 
     Args:
-      command: what is to read them; evaluate needs networks of a data set, others take pieces.
+      command: what is to read them; some need networks of a data set, others take pieces.
       cases: folder of foreign files, "" for none.
     """
     plain = [plain_file(form) for form in FORMS]
@@ -55,8 +98,6 @@ def files_for(command: str, cases: str) -> Files:
         for content, form in zip(fused, FORMS, strict=True)
     ]
     planned.append(_offline_only(planned[-1]))
-    if cases and command in ("fuse", "plan", "inspect"):
-        foreign = pieces(read_model(path) for path in sorted(Path(cases).glob("*.tflite")))
-        whole = max(1, len(foreign) // _NETWORK_SHARE // len(plain))
-        plain = [*foreign, *plain * whole]
-    return {PLAIN: plain, FUSED: fused, PLANNED: planned}
+    small = _linear() if COMMANDS[command].of_images else _pieces(plain, fused, cases)
+    whole = {PLAIN: plain, FUSED: fused, PLANNED: planned}
+    return {kind: _mixed(small[kind], whole[kind]) for kind in whole}

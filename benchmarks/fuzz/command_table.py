@@ -33,6 +33,7 @@ class ReaderCommand:
       words: its command line, from the file and a folder for what it writes.
       wrong: what is wrong with what it accepted, from the same; "" where nothing is.
       compared: of how many accepted files one is compared; comparing may compile C.
+      of_images: it takes networks of images alone.
     """
 
     module: str
@@ -40,6 +41,7 @@ class ReaderCommand:
     words: Callable[[str, str], list[str]]
     wrong: Callable[[Path, Path], str]
     compared: int
+    of_images: bool = False
 
 
 def _inputs(content: bytes) -> Arrays:
@@ -105,27 +107,27 @@ COMMANDS: Mapping[str, ReaderCommand] = {
     ),
     "plan": ReaderCommand(
         "converter.plan.__main__", (PLAIN, FUSED, PLANNED),
-        lambda f, o: [f"--model={f}", f"--out={o}/out", "--time_limit_s=1"], _planned, 4,
+        lambda f, o: [f"--model={f}", f"--out={o}/out", "--time_limit_s=1"], _planned, 2,
     ),
     "inspect": ReaderCommand(
         "converter.inspect.__main__", (PLANNED, PLANNED, PLAIN, FUSED),
-        lambda f, o: [f"--model={f}", f"--json={o}/json", f"--csv={o}/csv"], _inspected, 4,
+        lambda f, o: [f"--model={f}", f"--json={o}/json", f"--csv={o}/csv"], _inspected, 2,
     ),
     "compile": ReaderCommand(
         "converter.compile.__main__", (PLANNED, PLANNED, PLANNED, FUSED, PLAIN),
-        lambda f, o: [f"--model={f}", f"--out={o}/out"], _compiled, 40,
+        lambda f, o: [f"--model={f}", f"--out={o}/out"], _compiled, 8,
     ),
     "export": ReaderCommand(
         "firmware.export", (PLANNED, PLANNED, PLANNED, FUSED, PLAIN),
-        lambda f, o: [f"--model={f}", f"--out={o}/out", "--nocheck"], _compiled, 80,
+        lambda f, o: [f"--model={f}", f"--out={o}/out", "--nocheck"], _compiled, 8,
     ),
     "evaluate": ReaderCommand(
         "converter.evaluate.__main__", (PLANNED, PLANNED, FUSED, PLAIN),
         lambda f, o: [f"--model={f}", "--dataset=digits", "--runtime=reference,tflm", "--count=1",
-                      "--mean=0", "--std=255", f"--json={o}/json"], _evaluated, 1,
+                      "--mean=0", "--std=255", f"--json={o}/json"], _evaluated, 1, True,
     ),
     "emulate": ReaderCommand(
         "firmware.emulate", (PLANNED, PLANNED, PLANNED, FUSED, PLAIN),
-        lambda f, o: [f"--model={f}", f"--json={o}/json"], _emulated, 1,
+        lambda f, o: [f"--model={f}", f"--json={o}/json"], _emulated, 1, True,
     ),
 }  # fmt: skip

@@ -1,35 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gives mutants of `.tflite` files to the commands that read one, and counts what becomes of them.
 
-    python -m benchmarks.fuzz.commands --inputs=10000 --cases=FOLDER --json=commands.json
+    python -m benchmarks.fuzz.commands --inputs=10000 --cases=FOLDER --json=commands.json --resume
 
-Each command runs in a process of its own, all files one after another. The exit status is 1 if a
-file crashes it, gives a traceback, takes over 30 s or 2 GB, is refused without a line or with files
-left behind, or if what is accepted gives another result than the operators' definition.
+Each command runs in a process of its own, all files one after another. The record is written every
+half minute; --resume goes on from it. The exit status is 1 if a file crashes a command, gives a
+traceback, takes over 30 s or 2 GB, is refused without a line or with files left behind, or if what
+is accepted gives another result than the operators' definition.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import json
 import select
 import struct
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.fuzz.command_child import CRASHED, HANGS, TRACEBACK, Outcome
+from benchmarks.fuzz.command_child import CRASHED, HANGS, Outcome
 from benchmarks.fuzz.command_files import Files, files_for
 from benchmarks.fuzz.command_table import COMMANDS
 from benchmarks.fuzz.mutate import mutant
+from benchmarks.fuzz.tally import SECONDS, Tally
 from benchmarks.versions import versions_of
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, read_json, write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("commands", __doc__)
@@ -39,8 +41,8 @@ FLAGS.number("seconds_each", 3600.0, "A command sees no more mutants after so ma
 flags.cases(FLAGS, "Folder of .tflite files, whose pieces are mutated as well.")
 flags.seed(FLAGS, "Of the first mutant.")
 flags.json(FLAGS)
-_SECONDS, _BYTES = 30.0, 2 << 30
-_LISTED = 20
+flags.resume(FLAGS, "Go on from the record in --json.")
+_RECORD_EVERY_S = 30.0
 
 
 class Command:
@@ -69,9 +71,9 @@ class Command:
         child = self._started()
         child.stdin.write(struct.pack("<I", len(content)) + content)
         child.stdin.flush()
-        if not select.select([child.stdout], [], [], 4 * _SECONDS)[0]:
+        if not select.select([child.stdout], [], [], 4 * SECONDS)[0]:
             self.end()
-            return Outcome(HANGS, f"over {4 * _SECONDS:.0f} s")
+            return Outcome(HANGS, f"over {4 * SECONDS:.0f} s")
         line = child.stdout.readline()
         if not line:
             child.wait()
@@ -81,54 +83,8 @@ class Command:
         return Outcome(**json.loads(line))
 
 
-@dataclasses.dataclass
-class Tally:
-    """Of one command.
-
-    Attributes:
-      verdicts, kinds: outcomes by class, inputs by kind of file.
-      compared: accepted files whose result was compared with the definition.
-      faults: (seed, change, what) of what must not be.
-    """
-
-    verdicts: Counter[str] = dataclasses.field(default_factory=Counter)
-    kinds: Counter[str] = dataclasses.field(default_factory=Counter)
-    compared: int = 0
-    slowest_s: float = 0.0
-    largest_bytes: int = 0
-    over_time: int = 0
-    over_memory: int = 0
-    faults: list[tuple[int, str, str]] = dataclasses.field(default_factory=list)
-
-    def add(self, seed: int, change: str, found: Outcome) -> None:
-        self.verdicts[found.verdict] += 1
-        self.compared += found.compared
-        self.slowest_s = max(self.slowest_s, found.seconds)
-        self.over_time += found.seconds > _SECONDS
-        self.over_memory += found.largest_bytes > _BYTES >= self.largest_bytes
-        self.largest_bytes = max(self.largest_bytes, found.largest_bytes)
-        if found.verdict in (CRASHED, HANGS, TRACEBACK):
-            self.faults.append((seed, change, f"{found.verdict}: {found.line}"))
-        elif found.fault:
-            self.faults.append((seed, change, f"{found.fault} [{found.line}]"))
-
-    def summary(self) -> dict[str, object]:
-        return {
-            "inputs": sum(self.verdicts.values()),
-            "by_kind": dict(sorted(self.kinds.items())),
-            "outcomes": dict(sorted(self.verdicts.items())),
-            "compared": self.compared,
-            "over_30_s": self.over_time,
-            "over_2_gb": self.over_memory,
-            "slowest_s": round(self.slowest_s, 2),
-            "largest_mb": self.largest_bytes >> 20,
-            "faults": len(self.faults),
-            "listed": [list(fault) for fault in self.faults[:_LISTED]],
-        }
-
-
 def mutants_for(
-    name: str, files: Files, seeds: Sequence[int]
+    name: str, files: Files, seeds: Iterable[int]
 ) -> Iterator[tuple[int, str, str, bytes]]:
     """(seed, kind of file, what was changed, bytes) for a command."""
     kinds = COMMANDS[name].files
@@ -140,32 +96,34 @@ def mutants_for(
             yield seed, kind, *found
 
 
-def tally(name: str, files: Files, seeds: Sequence[int], seconds: float) -> Tally:
-    """Of one command on the mutants of some seeds, as many as there is time for."""
-    result, command = Tally(), Command(name)
-    end = time.monotonic() + seconds
+def tally(name: str, files: Files, result: Tally, inputs: int, seconds: float) -> Iterator[None]:
+    """Adds what a command makes of mutants until there are so many, as long as there is time.
+
+    Yields after each of them.
+    """
+    command, end = Command(name), time.monotonic() + seconds
+    mutants = mutants_for(name, files, itertools.count(result.next_seed))
     try:
-        for seed, kind, change, content in tqdm(mutants_for(name, files, seeds), name, len(seeds)):
-            result.kinds[kind] += 1
-            result.add(seed, change, command.outcome(content))
-            if time.monotonic() > end:
-                break
+        with tqdm(total=inputs, initial=result.inputs, desc=name) as bar:
+            while result.inputs < inputs and time.monotonic() < end:
+                seed, kind, change, content = next(mutants)
+                result.add(seed, kind, change, command.outcome(content))
+                bar.update()
+                yield
     finally:
         command.end()
-    return result
 
 
-def _body() -> None:
-    expect_writable(FLAGS.json)
-    if unknown := sorted(set(FLAGS.commands) - set(COMMANDS)):
-        raise ValueError(f"--commands: got {', '.join(unknown)}, expected {', '.join(COMMANDS)}")
-    seeds = range(FLAGS.seed, FLAGS.seed + FLAGS.inputs)
-    found = {
-        name: tally(name, files_for(name, FLAGS.cases), seeds, FLAGS.seconds_each)
-        for name in FLAGS.commands
-    }
-    for name, result in found.items():
-        print(f"{name:<10} {result.summary()}")
+def _started() -> dict[str, Tally]:
+    """A tally of each command, from the record where the campaign goes on."""
+    before: dict[str, Any] = {}
+    if FLAGS.resume and FLAGS.json and Path(FLAGS.json).exists():
+        before = read_json(FLAGS.json, "a record of this command")["commands"]
+    made = {name: Tally.of(summary) for name, summary in before.items()}
+    return made | {name: Tally(FLAGS.seed) for name in FLAGS.commands if name not in made}
+
+
+def _write(found: dict[str, Tally]) -> None:
     if FLAGS.json:
         write_json(FLAGS.json, {
             "command": typed_command("benchmarks.fuzz.commands"),
@@ -173,7 +131,24 @@ def _body() -> None:
             "versions": versions_of("ai-edge-litert", "flatbuffers", "numpy", "tflite-micro"),
             "commands": {name: result.summary() for name, result in found.items()},
         })  # fmt: skip
-    if any(result.faults or result.over_time or result.over_memory for result in found.values()):
+
+
+def _body() -> None:
+    expect_writable(FLAGS.json)
+    if unknown := sorted(set(FLAGS.commands) - set(COMMANDS)):
+        raise ValueError(f"--commands: got {', '.join(unknown)}, expected {', '.join(COMMANDS)}")
+    found = _started()
+    written = time.monotonic()
+    for name in FLAGS.commands:
+        files = files_for(name, FLAGS.cases)
+        for _ in tally(name, files, found[name], FLAGS.inputs, FLAGS.seconds_each):
+            if time.monotonic() > written + _RECORD_EVERY_S:
+                _write(found)
+                written = time.monotonic()
+        _write(found)
+    for name, result in found.items():
+        print(f"{name:<10} {result.summary()}")
+    if any(result.is_bad for result in found.values()):
         sys.exit(1)
 
 

@@ -6,6 +6,8 @@ Works on the generated object tree, past our own writer, so that anything can be
 
 from __future__ import annotations
 
+import functools
+import pickle
 import random
 import struct
 from collections.abc import Callable
@@ -26,6 +28,13 @@ _SCALES = (0.0, -1.0, 1e-45, 1e-30, 1e-6, 0.5, 2.0, 1e10, float("inf"), float("n
 def unpack(content: bytes) -> Any:
     """The file's object tree."""
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+@functools.lru_cache(maxsize=4096)
+def _unpacked(content: bytes) -> tuple[bytes, bytes]:
+    """The object tree as a pickle, which is loaded five times faster; and packed again."""
+    tree = unpack(content)
+    return pickle.dumps(tree), pack(tree)
 
 
 def pack(tree: Any) -> bytes:
@@ -270,7 +279,8 @@ def mutant(content: bytes, seed: int) -> tuple[str, bytes] | None:
         change = rng.choice(mutate_bytes.MUTATIONS)
         changed = change(rng, content)
         return None if changed == content else (change.__name__, changed)
-    tree = unpack(content)
+    pickled, unchanged = _unpacked(content)
+    tree = pickle.loads(pickled)
     every = (*_ALL, *mutate_own.MUTATIONS) if _is_own(tree) else _ALL
     changes = [rng.choice(every) for _ in range(1 if rng.random() < 0.8 else 2)]
     try:
@@ -279,6 +289,6 @@ def mutant(content: bytes, seed: int) -> tuple[str, bytes] | None:
         changed = pack(tree)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error):
         return None  # out of the range of its field
-    if changed == pack(unpack(content)):
+    if changed == unchanged:
         return None
     return "+".join(one.__name__ for one in changes), changed

@@ -6,6 +6,7 @@ Each function returns int8 [256], the results of -128..127.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -55,6 +56,7 @@ def tanh(x: Scale) -> Int8Array:
     return _saturating(x, fx.rounding_shift(fx.tanh(values, _Q4), 31 - 7), radius, -128, 127)
 
 
+@functools.lru_cache(maxsize=512)
 def _inverse_root(value: int) -> tuple[int, int]:
     """1 / sqrt(value) as multiplier and shift: GetInvSqrtQuantizedMultiplierExp of common.h."""
     if value <= 1:
