@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from converter.contract import (
     Contract,
@@ -24,9 +23,10 @@ from converter.contract import (
 from converter.tflite import parse, read_model
 from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
-from keras_models.datasets.images import FORMATS, fit_image
+from keras_models.datasets.images import fit_image, opened_image
 from tflm_vit.files import naming, reading
 
+_MOST_IMAGES = 1_000_000  # of an array: days of a serial line
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm")
 
 
@@ -50,10 +50,7 @@ class ImageFile:
         assert self.path is not None
         height, width, channels = self.shape
         # As the data sets of training and evaluation are read: the same file, the same pixels.
-        with (
-            reading(self.path, "an image", FirmwareError),
-            Image.open(self.path, formats=FORMATS) as image,
-        ):
+        with opened_image(self.path, FirmwareError) as image:
             return fit_image(image, (height, width), channels)
 
 
@@ -100,11 +97,15 @@ def _from_array(path: Path, shape: tuple[int, int, int]) -> list[ImageFile]:
     with reading(path, "a .npy file", FirmwareError):
         # Mapped: a header that promises more than the file holds allocates nothing.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):  # np.load opens archives too, whatever their name
+            raise FirmwareError(f"{path}: got an archive of arrays, expected a .npy file")
     if array.dtype not in (np.int8, np.uint8) or array.shape[1:] != shape:
         raise FirmwareError(
             f"{path} holds {array.dtype}{list(array.shape)}, "
             f"expected int8 or uint8 [N, {', '.join(map(str, shape))}]"
         )
+    if not len(array) or len(array) > _MOST_IMAGES:
+        raise FirmwareError(f"{path} holds {len(array)} images, expected 1 to {_MOST_IMAGES}")
     return [ImageFile(f"{path.name}[{i}]", None, image, shape) for i, image in enumerate(array)]
 
 

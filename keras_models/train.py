@@ -13,7 +13,7 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_models.datasets import DATASETS, Dataset, load_dataset
@@ -46,7 +46,8 @@ from keras_models.training.precision import PRECISIONS, expect_precision
 from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, recipe_for
 from keras_models.training.setup import check_setup, setup_digest, versions
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, expect_writable_folder, write_json
+from tflm_vit.folders import output_folder
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("train", __doc__)
@@ -75,18 +76,26 @@ _JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
 
 
 def _check_out(job: TrainJob, data: Dataset, resume: bool, overwrite: bool) -> None:
-    """Refuses to lose or to mix up an unfinished training; before anything slow is done."""
-    os.makedirs(job.out, exist_ok=True)
+    """Refuses to lose or to mix up an unfinished training; changes nothing yet."""
+    expect_writable_folder(job.out)
     path = job.path(CHECKPOINT_FILE)
     if not os.path.exists(path) or overwrite:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(path)
         return
     if not resume:
         raise CheckpointError(
             f"{path} exists: give --resume to go on with that training, --overwrite to start again"
         )
     check_setup(path, job.setup(data))
+
+
+@contextlib.contextmanager
+def _begun(job: TrainJob, overwrite: bool) -> Iterator[None]:
+    """With the folder, from which a training is discarded that is not gone on with."""
+    with output_folder(job.out):
+        if overwrite:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(job.path(CHECKPOINT_FILE))
+        yield
 
 
 def measured(model: Any, data: Dataset, split: str, task: Task) -> TaskScores:
@@ -257,7 +266,8 @@ def _body() -> None:
     started = time.monotonic()
     expect_writable(FLAGS.json)
     job, data = _job()
-    report = train(job, data, typed_command("keras_models.train"), FLAGS.resume)
+    with _begun(job, FLAGS.overwrite):
+        report = train(job, data, typed_command("keras_models.train"), FLAGS.resume)
     if FLAGS.json:
         write_json(FLAGS.json, report)
     print(_table(report, job.out))

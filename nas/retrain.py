@@ -8,7 +8,6 @@ NET is a trained directory as `keras_models.train` writes it: the input of `conv
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 
@@ -21,7 +20,8 @@ from nas import command as shared
 from nas.supernet.files import load_supernet, trained_on
 from nas.supernet.retraining import WEIGHTS, RetrainJob, network_of, retrain, write
 from tflm_vit import flags
-from tflm_vit.files import write_json
+from tflm_vit.files import expect_writable_folder, write_json
+from tflm_vit.folders import output_folder
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("retrain", __doc__)
@@ -48,7 +48,7 @@ def _body() -> None:
     config = network_of(FLAGS.front, FLAGS.trial)
     net = load_supernet(FLAGS.supernet)
     net.space.check(config)
-    os.makedirs(FLAGS.out, exist_ok=True)
+    expect_writable_folder(FLAGS.out)
     space = net.space
     data = load_dataset(
         FLAGS.dataset, FLAGS.data_dir, image_size=space.image_size, channels=space.channels
@@ -61,7 +61,8 @@ def _body() -> None:
     started = time.monotonic()
     report = finished_report(FLAGS.out, job.setup(net, data)) if FLAGS.resume else None
     if report is None:
-        model, progress = retrain(job, net, data, FLAGS.resume)
+        with output_folder(FLAGS.out):
+            model, progress = retrain(job, net, data, FLAGS.resume)
         report = write(job, net, data, model, progress, typed_command("nas.retrain"))
     if FLAGS.json:
         write_json(FLAGS.json, report)

@@ -9,8 +9,9 @@ sub-networks, the same batches.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from keras_models.datasets.identity import expect_same_classes
 from keras_models.trained_data import recorded_classes
@@ -24,7 +25,8 @@ from nas.supernet.data import load_search_data
 from nas.supernet.distribution import KINDS, START_TIMEOUT, make_distribution
 from nas.supernet.initial import expect_initial
 from tflm_vit import flags
-from tflm_vit.files import write_json
+from tflm_vit.files import expect_writable_folder, write_json
+from tflm_vit.folders import output_folder
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("train_supernet", __doc__)
@@ -51,15 +53,23 @@ shared.define_target_flags(FLAGS)
 
 
 def _check_out(out: str, resume: bool, overwrite: bool) -> None:
-    os.makedirs(out, exist_ok=True)
+    """Refuses to lose an unfinished training; changes nothing yet."""
+    expect_writable_folder(out)
     path = os.path.join(out, CHECKPOINT_FILE)
-    if not os.path.exists(path) or resume:
-        return
-    if not overwrite:
+    if os.path.exists(path) and not resume and not overwrite:
         raise CheckpointError(
             f"{path} exists: give --resume to go on with that training, --overwrite to start again"
         )
-    os.remove(path)
+
+
+@contextlib.contextmanager
+def _begun(out: str, resume: bool) -> Iterator[None]:
+    """With the folder, from which a training is discarded that is not gone on with."""
+    with output_folder(out):
+        if not resume:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(out, CHECKPOINT_FILE))
+        yield
 
 
 def _body() -> None:
@@ -96,7 +106,8 @@ def _body() -> None:
         FLAGS.checkpoint_every,
     )
     command = typed_command("nas.train_supernet")
-    report = train(job, data, command, FLAGS.resume, distribution)
+    with _begun(FLAGS.out, FLAGS.resume) if distribution.chief else contextlib.nullcontext():
+        report = train(job, data, command, FLAGS.resume, distribution)
     if not distribution.chief:
         return
     if FLAGS.json:

@@ -25,11 +25,23 @@ DAMAGE: tuple[type[Exception], ...] = (
     zlib.error,
 )
 
+NO_MEMORY_TO_START = "not enough memory for the libraries that it loads"
+# What the loader of shared libraries says under a limit of memory (`ulimit -v`).
+_LOADER = ("failed to map segment", "annot allocate memory", "bad_alloc")
+
+
+def cannot_load(error: BaseException) -> bool:
+    """Whether a library was not loaded since there is not enough memory for it."""
+    of_loader = isinstance(error, OSError | ImportError) and not getattr(error, "errno", None)
+    return of_loader and any(words in str(error) for words in _LOADER)
+
 
 def failure_line(error: BaseException) -> str | None:
     """What a command says of an exception; None for one that is a defect of this toolkit."""
     if isinstance(error, AssertionError) or not isinstance(error, Exception):
         return None
+    if cannot_load(error):
+        return NO_MEMORY_TO_START
     if isinstance(error, OSError):
         path = error.filename2 or error.filename  # of a copy: the destination
         return one_line(f"{path}: {error.strerror}" if path else str(error) or reason(error))

@@ -66,3 +66,17 @@ def working_folder(place: Path) -> Iterator[Path]:
         yield Path(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def output_folder(place: str | os.PathLike[str]) -> Iterator[None]:
+    """Makes a folder for what the block writes; if it fails before it wrote, the folder is gone."""
+    new = not os.path.isdir(place)
+    os.makedirs(place, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):  # there is something in it
+                os.rmdir(place)
+        raise

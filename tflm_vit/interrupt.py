@@ -8,6 +8,7 @@ Ctrl-C is a KeyboardInterrupt, so that temporary files are removed on the way ou
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import sys
@@ -15,7 +16,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from tflm_vit.failures import NO_MEMORY_TO_START
+
 STATUS = 130  # 128 + SIGINT, what a shell expects
+_SPARE_BYTES = 64 << 20  # more than OpenBLAS asks for at once
 
 
 class _State:
@@ -87,10 +91,27 @@ def screen(descriptor: int) -> Iterator[None]:
 
 
 def _quit(*_: object) -> None:
+    if _is_starved():
+        os.write(_State.screen, f"{_State.name}: {NO_MEMORY_TO_START}\n".encode())
+        os._exit(1)
     os.write(_State.screen, f"\n{_State.name}: interrupted\n".encode())
     os._exit(STATUS)
 
 
+def _is_starved() -> bool:
+    """Whether there is no more memory, or no threads: OpenBLAS, not Ctrl-C, sent the signal."""
+    try:
+        mmap.mmap(-1, _SPARE_BYTES).close()
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+    except (OSError, RuntimeError):  # RuntimeError: can't start new thread
+        return True
+    return False
+
+
 def _raise(*_: object) -> None:
+    if _is_starved():
+        raise MemoryError
     _State.received = True
     raise KeyboardInterrupt

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO
 
 from tflm_vit import interrupt
+from tflm_vit.failures import NO_MEMORY_TO_START, cannot_load
 from tflm_vit.installed import missing_line
 
 
@@ -30,24 +31,37 @@ def package_of_commands(package: str) -> None:
 def command(name: str) -> None:
     """The same for a process that is known to be the command `name`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _expect_memory(name)
     sys.excepthook = functools.partial(_cannot_start, name)
     interrupt.guard_command(name)
     _quiet()
 
 
-# What the loader of shared libraries says under a limit of memory (`ulimit -v`).
-_NO_MEMORY = ("failed to map segment", "annot allocate memory", "bad_alloc")
+_LEAST_BYTES = 256 << 20  # with less OpenBLAS ends the process without a word
+
+
+def _expect_memory(name: str) -> None:
+    try:
+        import resource
+    except ImportError:
+        return  # of a system without such limits
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
+        print(
+            f"{name}: {NO_MEMORY_TO_START}: got a limit of {limit >> 20} MB (ulimit -v), expected "
+            f"at least {_LEAST_BYTES >> 20}, mostly 1000",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def _cannot_start(
     name: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Says in one line which library is missing, or that memory does not even hold them."""
-    lacking = isinstance(error, OSError | ImportError) and any(
-        words in str(error) for words in _NO_MEMORY
-    )
-    if lacking or isinstance(error, MemoryError):
-        print(f"{name}: not enough memory for the libraries that it loads", file=sys.stderr)
+    if cannot_load(error) or isinstance(error, MemoryError):
+        print(f"{name}: {NO_MEMORY_TO_START}", file=sys.stderr, flush=True)
+        os._exit(1)  # half-loaded libraries crash where the interpreter unloads them
     elif isinstance(error, ModuleNotFoundError) and error.name:
         print(f"{name}: {missing_line(error.name)}", file=sys.stderr)
     else:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,13 +40,13 @@ def eight_bits(image: Any, channels: int) -> Any:
     if image.mode == "F":
         raise DatasetError(f"got mode {image.mode}, pixels of real numbers; expected integers")
     if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
+        wide = np.asarray(image, np.int32)
         if wide.min() < 0 or wide.max() > _SIXTEEN_BITS:
             raise DatasetError(
                 f"got mode {image.mode} with pixels {wide.min()} to {wide.max()}, expected 0 to "
                 f"{_SIXTEEN_BITS}"
             )
-        image = Image.fromarray(((wide + _STEP // 2) // _STEP).astype(np.uint8))
+        image = Image.fromarray(((wide + np.int32(_STEP // 2)) // _STEP).astype(np.uint8))
     if image.mode in ("La", "RGBa"):  # colors that are multiplied by their opacity
         image = image.convert("LA" if image.mode == "La" else "RGBA")
     return image.convert("L" if channels == 1 else "RGB")
@@ -82,18 +84,32 @@ def fit_image(image: Any, size: Size, channels: int) -> Images:
     return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
+@contextlib.contextmanager
+def opened_image(path: str | os.PathLike[str], error: type[Exception]) -> Iterator[Any]:
+    """The PIL image of a file, to be decoded in the block.
+
+    Raises:
+      error: the file is no image, or has over 89 million pixels (Pillow's limit), which is mostly a
+        damaged size; the message begins with its name. OSError: it cannot be read.
+    """
+    from PIL import Image
+
+    with reading(path, "an image", error), warnings.catch_warnings():
+        # From there to twice as many Pillow only warns.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=FORMATS) as image:
+            yield image
+
+
 def read_image(path: str, size: Size, channels: int) -> Images:
     """Decodes one file to uint8 (height, width, channels), see `fit_image`.
 
     Raises:
       DatasetError: the file is missing or is no image; the message names it.
     """
-    from PIL import Image
-
-    # Too many pixels are mostly a damaged size.
-    with reading(path, "an image", DatasetError), Image.open(path, formats=FORMATS) as file:
-        file.load()
-        return fit_image(file, size, channels)
+    with opened_image(path, DatasetError) as image:
+        image.load()
+        return fit_image(image, size, channels)
 
 
 def read_images(paths: Sequence[str], size: Size, channels: int) -> Images:

@@ -40,7 +40,7 @@ from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
 from nas.supernet.initial import initial_digest
 from tflm_vit import flags
-from tflm_vit.files import write_json
+from tflm_vit.files import expect_writable_folder, write_json
 from tflm_vit.run import run, typed_command
 
 ALGORITHMS = ("nsga2", "evolution", "random")
@@ -180,10 +180,11 @@ def _body() -> None:
     sampler.census  # noqa: B018  an impossible budget is refused at once
     if FLAGS.algorithm == "evolution" and FLAGS.workers > 1:
         raise ValueError("--algorithm=evolution: generations follow each other, give --workers=1")
-    os.makedirs(FLAGS.out, exist_ok=True)
+    expect_writable_folder(FLAGS.out)
     source = _source()
     evaluator = Evaluator(source, space, FLAGS.allow_other_data)
     evaluator.load()  # other images than the supernet's are refused before a study is made
+    os.makedirs(FLAGS.out, exist_ok=True)
     if FLAGS.resume and not FLAGS.join:
         repair_journal(_storage())
     study = open_study(_storage(), _setup(sampler, source), FLAGS.resume)

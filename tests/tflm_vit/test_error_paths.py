@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import importlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -113,6 +114,44 @@ def test_odd_front(tmp_path: Path, text: str) -> None:
         network_of(str(path), None)
 
 
+# ---- folders of networks ------------------------------------------------------------------------
+
+
+def _folder(path: Path, kind: str) -> Path:
+    """A folder of a network of which one file is missing or odd."""
+    path.mkdir()
+    arch, weights = path / "arch.json", path / "model.weights.h5"
+    if kind == "pipe":
+        os.mkfifo(arch)
+    elif kind == "folder":
+        arch.mkdir()
+    elif kind != "empty":
+        ARCH.save(arch)
+    if kind == "weights":
+        weights.write_bytes(b"hello")
+    elif kind == "folder of weights":
+        weights.mkdir()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        ("empty", "arch.json"), ("pipe", "arch.json"), ("folder", "arch.json"),
+        ("no weights", "model.weights.h5"), ("weights", "model.weights.h5"),
+        ("folder of weights", "model.weights.h5"),
+    ],
+)  # fmt: skip
+def test_odd_folders(command: Callable[..., Ended], tmp_path: Path, kind: str, file: str) -> None:
+    place = _folder(tmp_path / "odd", kind)
+    ARCH.save(tmp_path / "pupil.json")
+    words = [f"--network={tmp_path / 'pupil.json'}", "--epochs=1", f"--out={tmp_path / 'out'}"]
+    teacher = ["--distill=0.5", f"--teacher={place}"]
+    one_line(command("keras_models.train", *words, *teacher), f"{place / file}: ")
+    assert not (tmp_path / "out").exists()
+    one_line(command("converter.sensitivity", f"--network={place}"), f"{place / file}: ")
+
+
 # ---- archives -----------------------------------------------------------------------------------
 
 
@@ -201,6 +240,31 @@ def test_an_array_that_promises_terabytes_allocates_nothing(tmp_path: Path) -> N
     )
     path.write_bytes(content)
     with pytest.raises(FirmwareError, match=rf"^{path}: not a \.npy file: "):
+        find_images([str(path)], (8, 8, 1))
+
+
+def test_an_image_between_a_warning_and_a_bomb_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("1", (10000, 9000)).save(path)
+    with pytest.raises(DatasetError, match=f"^{path}: not an image: Image size"):
+        read_image(str(path), 8, 1)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_an_array_without_images_or_with_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr("firmware.images._MOST_IMAGES", 2)
+    path = tmp_path / "images.npy"
+    np.save(path, np.zeros((count, 8, 8, 1), np.uint8))
+    with pytest.raises(FirmwareError, match=f"^{path} holds {count} images, expected 1 to 2"):
+        find_images([str(path)], (8, 8, 1))
+
+
+def test_an_archive_that_is_called_an_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=np.zeros(3))
+    path = (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(FirmwareError, match=f"^{path}: got an archive of arrays"):
         find_images([str(path)], (8, 8, 1))
 
 

@@ -112,3 +112,22 @@ def test_a_running_process_keeps_its_folder(tmp_path: Path) -> None:
     with folders.working_folder(place) as work:
         folders.clean_up(place)
         assert work.exists()
+
+
+@pytest.mark.parametrize("wrote", [False, True])
+@pytest.mark.parametrize("old", [False, True])
+def test_a_folder_for_nothing_is_gone(tmp_path: Path, old: bool, wrote: bool) -> None:
+    place = tmp_path / "a" / "out"
+    if old:
+        place.mkdir(parents=True)
+
+    def work() -> None:
+        with folders.output_folder(place):
+            assert place.is_dir()
+            if wrote:
+                (place / "part").touch()
+            raise ValueError
+
+    with pytest.raises(ValueError, match=""):
+        work()
+    assert place.exists() == (old or wrote)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tflm_vit import start
+from tflm_vit import interrupt, start
 from tflm_vit.command import VERBS
 
 ROOT = Path(__file__).parents[2]
@@ -99,13 +100,49 @@ def test_a_library_leaves_signals_alone() -> None:
 
 
 def test_memory_that_does_not_hold_the_libraries_is_one_line(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`ulimit -v 150000` is such: the loader's error comes from an import."""
+    """`ulimit -v 300000` is such: the loader's error comes from an import."""
     lacking = OSError("libLiteRt.so: failed to map segment from shared object")
     for error in (lacking, MemoryError(), ImportError("x.so: cannot allocate memory")):
-        start._cannot_start("fuse", type(error), error, None)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "_exit", sys.exit)  # half-loaded libraries crash at another end
+            with pytest.raises(SystemExit, match="1"):
+                start._cannot_start("fuse", type(error), error, None)
         line = "fuse: not enough memory for the libraries that it loads\n"
         assert capsys.readouterr().err == line
     start._cannot_start("fuse", ImportError, ImportError("no such name"), None)
     assert "ImportError: no such name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("megabytes", [240, 265, 300])
+def test_a_limit_of_memory_is_one_line(tmp_path: Path, megabytes: int) -> None:
+    """At each of these another library fails, OpenBLAS by exit(1) or by sending itself SIGINT."""
+    bytes_ = megabytes << 20
+    done = subprocess.run(
+        [sys.executable, "-m", "converter.fuse", "--model=none", f"--out={tmp_path / 'out'}"],
+        cwd=ROOT, capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("fuse: ")
+    assert done.stderr.count("\n") == 1
+    assert "not enough memory" in done.stderr or "No such file" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("starved", [True, False])
+def test_sigint_where_memory_is_used_up_is_no_interrupt(
+    monkeypatch: pytest.MonkeyPatch, starved: bool
+) -> None:
+    monkeypatch.setattr(interrupt, "_is_starved", lambda: starved)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def signalled() -> None:
+        with interrupt.raising():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    with pytest.raises(MemoryError if starved else KeyboardInterrupt):
+        signalled()
+    assert interrupt.interrupted() is not starved

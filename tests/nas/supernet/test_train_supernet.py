@@ -176,6 +176,14 @@ def test_what_cannot_be_a_start_is_refused_before_the_data_are_read(trained, tmp
         )
         assert run.returncode == 1
         assert why in run.stderr
+        assert not (tmp_path / "run").exists()
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / CHECKPOINT_FILE).touch()
+    run = run_here("nas.train_supernet", *words, "--overwrite", f"--out={unfinished}")
+    assert run.returncode == 1
+    assert f"{tmp_path}/none" in run.stderr
+    assert (unfinished / CHECKPOINT_FILE).exists()  # nothing is discarded for a refused training
     open(os.path.join(out, CHECKPOINT_FILE), "wb").close()
     os.rename(os.path.join(out, "train.json"), tmp_path / "train.json")
     try:  # killed while it wrote its result
