@@ -10,6 +10,7 @@ Each fault is planted in a copy of the tree. A fault survives if its tests pass;
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,12 @@ def _survives(tree: Path, fault: Fault) -> bool:
         path.write_text(original, encoding="utf-8")
 
 
+def _cpu_minutes() -> float:
+    """Of all tests so far: what a machine without other work needs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60
+
+
 def _chosen() -> list[Fault]:
     words = FLAGS.only
     return [f for f in FAULTS if not words or any(w in f.path or w in f.name for w in words)]
@@ -102,6 +109,7 @@ def _body() -> None:
             "faults": len(results),
             "killed": len(results) - len(survivors),
             "survivors": survivors,
+            "cpu_minutes": round(_cpu_minutes(), 1),
             "results": results,
         }
         write_json(FLAGS.json, record)
