@@ -149,7 +149,8 @@ def test_odd_folders(command: Callable[..., Ended], tmp_path: Path, kind: str, f
     teacher = ["--distill=0.5", f"--teacher={place}"]
     one_line(command("keras_models.train", *words, *teacher), f"{place / file}: ")
     assert not (tmp_path / "out").exists()
-    one_line(command("converter.sensitivity", f"--network={place}"), f"{place / file}: ")
+    words = [f"--network={place}", "--dataset=digits"]
+    one_line(command("converter.sensitivity", *words), f"{place / file}: ")
 
 
 # ---- archives -----------------------------------------------------------------------------------
