@@ -53,8 +53,8 @@ def _inputs(content: bytes) -> Arrays:
 
 def _differ(one: tuple[str, bytes], other: tuple[str, bytes]) -> str:
     """How the outputs of two runs (runtime, file) differ; "" where equal or one cannot run."""
-    x = _inputs(one[1])
     try:
+        x = _inputs(one[1])
         first, second = (open_runtime(name, content).run(*x) for name, content in (one, other))
     except RuntimeUnavailableError:
         return ""

@@ -15,6 +15,7 @@ from converter.tflite import Graph, GraphView, Tensor
 MAX_PROBES = 24
 _WORK = 3e8  # multiply-accumulates of a pass over which one probe must do
 _SEED = 20261129
+_LARGEST = float(np.finfo(np.float32).max)  # a step of 1e38 has larger ends
 
 _IMAGE_SIDE = 8  # from here on a tensor [1, height, width, channels] is taken for an image
 _PATCH = 4  # pixels of a probe image's coarse pattern, at the least
@@ -30,7 +31,7 @@ def probe(tensor: Tensor, rng: np.random.Generator) -> Array:
     # Around zero where the range has both signs: activations do not fill their range evenly.
     middle = 0.0 if low < 0.0 < high else (low + high) / 2
     real = middle + _SPREAD * max(high - middle, middle - low) * _pattern(tensor.shape, rng)
-    return rounding(-1, tensor, real.astype(np.float32))
+    return rounding(-1, tensor, np.clip(real, -_LARGEST, _LARGEST).astype(np.float32))
 
 
 def _pattern(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

@@ -14,9 +14,10 @@ from converter.fuse import fuse_model, pipeline
 from converter.fuse.gate import Feeds, PlainGraph, checked_normal_form
 from converter.fuse.gate.noise import Noise
 from converter.fuse.gate.plain import rounding, to_integers
+from converter.fuse.gate.probes import probe
 from converter.fuse.rewrite import RULES, Edit, Rule
 from converter.runtimes.reference import GraphInterpreter
-from converter.tflite import GraphView, parse
+from converter.tflite import GraphView, Quantization, Tensor, parse
 from tests.converter.fuse import plain_graph
 from tests.converter.fuse.blocks import AttentionSpelling, attention, token_input
 from tests.converter.fuse.gate.networks import network
@@ -223,3 +224,10 @@ def test_graphs_share_constants_of_the_plain_one_only() -> None:
         values.append(other.constant(len(graph.tensors)))
         assert other.constant(op.inputs[1]) is first.constant(op.inputs[1])
     np.testing.assert_allclose(values[1], 2 * values[0])
+
+
+def test_probes_of_the_largest_steps_are_finite() -> None:
+    """A warning of NumPy's would be a line beside a command's own."""
+    quantization = Quantization(np.array([3e38], np.float32), np.array([-128]))
+    tensor = Tensor("t", (2, 3), np.dtype(np.int8), quantization)
+    assert np.isfinite(probe(tensor, np.random.default_rng(0))).all()
