@@ -107,7 +107,7 @@ def as_json(found: ModelReport, budgets: Budgets) -> dict[str, Any]:
         },
         "ops": [dataclasses.asdict(o) for o in operator_figures(found, budgets.fit)],
         "buffers": [_buffer(rectangle) for rectangle in memory.rectangles],
-        "contract": dataclasses.asdict(found.contract),
+        "contract": _contract(found.contract),
         "verdict": [
             {"runtime": v.runtime, "runs": v.runs, "reasons": list(v.reasons)}
             for v in verdicts(found.stated.graph)
@@ -117,6 +117,11 @@ def as_json(found: ModelReport, budgets: Budgets) -> dict[str, Any]:
         **({"board": budgets.fit.as_dict()} if budgets.fit else {}),
         **(placement.as_dict(found, budgets.fit) if budgets.fit else {}),
     }
+
+
+def _contract(stated: Stated) -> dict[str, Any]:
+    """A task by its name: it has functions besides."""
+    return dataclasses.asdict(stated) | {"task": stated.task.name}
 
 
 def _buffer(rectangle: Rectangle) -> dict[str, Any]:
