@@ -180,6 +180,17 @@ def residual_bits(to: FlagSet) -> Flag[str]:
     return to.enum("residual_bits", "8", RESIDUAL_BITS, "Bits of the residual stream.")
 
 
+def weight_bits(to: FlagSet) -> Flag[str]:
+    text = "Bits of the weights of what is fused; auto: 4 for as few layers as --flash needs."
+    return to.enum("weight_bits", "8", ("8", "4", "auto"), text)
+
+
+def code_bytes(to: FlagSet) -> Flag[int]:
+    """Beside the constants of a model."""
+    text = "Code of the firmware, and constants beside the model's."
+    return to.integer("code_bytes", 0, text)
+
+
 def runtime(to: FlagSet, names: Sequence[str], default: str, text: str) -> Flag[str]:
     """What runs the model; one."""
     return to.enum("runtime", default, names, text)

@@ -14,6 +14,8 @@ from converter.fuse.probe_images import probe_images
 from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
 from converter.tflite import TfliteError, parse, read_model
+from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.pipeline import WeightBitsReport
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic
 from tflm_vit.run import run
@@ -35,6 +37,9 @@ _IMAGES = flags.images(
     FLAGS, "What is fused is checked on them; without them on numbers of the inputs' ranges."
 )
 _CONTRACT = ContractFlags(FLAGS, labels=True)
+_WEIGHT_BITS = flags.weight_bits(FLAGS)
+_FLASH = flags.flash(FLAGS)
+_CODE = flags.code_bytes(FLAGS)
 _JSON = flags.json(FLAGS)
 
 
@@ -54,9 +59,15 @@ def _plan(content: bytes) -> tuple[bytes, PlannedBytes]:
 
 
 def _json(
-    report: FuseReport, size: int, planned: PlannedBytes | None, runtimes: tuple[Verdict, ...]
+    report: FuseReport,
+    weights: WeightBitsReport | None,
+    size: int,
+    planned: PlannedBytes | None,
+    runtimes: tuple[Verdict, ...],
 ) -> bytes:
     tree = dataclasses.asdict(report) | {"model_bytes": size}
+    if weights is not None:
+        tree["weight_bits"] = dataclasses.asdict(weights)
     tree |= {"runtimes": [dataclasses.asdict(entry) | {"runs": entry.runs} for entry in runtimes]}
     if planned is not None:
         tree |= dataclasses.asdict(planned)
@@ -85,11 +96,16 @@ def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
 def _run() -> None:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
+    wanted = WeightBits.of(_WEIGHT_BITS.value, _FLASH.value, _CODE.value)
     plain = read_model(_MODEL.value)
     given, signature = _CONTRACT.given(), _SIGNATURE.value or None
     probes = probe_images(plain, _IMAGES.value, given, signature) if _IMAGES.value else None
     plain = rewritten(plain, given)
-    result = fuse_model(plain, int(_RESIDUAL_BITS.value), signature, probes)
+    residual_bits, weights = int(_RESIDUAL_BITS.value), None
+    if wanted is not None:
+        rounded = round_file(plain, wanted, residual_bits, signature, probes)
+        plain, weights = rounded.model_bytes, rounded.report
+    result = fuse_model(plain, residual_bits, signature, probes)
     content, planned = (result.model_bytes, None)
     if _PLAN.value:
         content, planned = _plan(content)
@@ -97,8 +113,10 @@ def _run() -> None:
     _expect_use(result.report, runtimes)
     write_atomic(_OUT.value, content)
     if _JSON.value:
-        write_atomic(_JSON.value, _json(result.report, len(content), planned, runtimes))
+        write_atomic(_JSON.value, _json(result.report, weights, len(content), planned, runtimes))
     print(result.report.table())
+    if weights is not None:
+        print(weights.table())
     if planned is not None:
         proof = "optimal" if planned.arena_bytes == planned.lower_bound_bytes else "not proven"
         print(f"arena: {planned.arena_bytes:,} B ({proof})")

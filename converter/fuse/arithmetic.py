@@ -7,6 +7,7 @@ would leave its range; the pattern then stays as builtin operators.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from converter.fuse.errors import BoundError
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import MAX_EMBED_DIM, MAX_EMBED_DIM_16, Linear, Norm
+from tflm_custom_ops.ops.layouts import MAX4, UNIT4, WeightLayout
 from tflm_custom_ops.ops.parts import NormKind
 from tflm_custom_ops.ops.schema.residual import INT8, INT16, RESIDUAL_TYPES
 
@@ -94,6 +96,27 @@ def scalar_fixed_point(
     return int(m.value[0]), m.shift
 
 
+def layer_params(
+    weights: NDArray[np.int8],
+    bias: NDArray[np.int64],
+    factors: NDArray[np.float64],
+    source: Range,
+    target: Range,
+    what: str,
+) -> Linear:
+    """`linear_params` of weights as a file has them: numbers of 4 bits are stored as such.
+
+    A weight of 4 bits is 16 times its number, the bias and the factors follow. Layers whose sums
+    would leave 32 bits by that stay at 8.
+    """
+    if 0 < int(np.abs(weights.astype(np.int16)).max(initial=0)) <= MAX4:
+        with contextlib.suppress(BoundError):
+            large = (weights * UNIT4).astype(np.int8)
+            layer = linear_params(large, bias * UNIT4, factors / UNIT4, source, target, what)
+            return dataclasses.replace(layer, layout=WeightLayout.QUADS4)
+    return linear_params(weights, bias, factors, source, target, what)
+
+
 def linear_params(
     weights: NDArray[np.int8],
     bias: NDArray[np.int64],
@@ -102,7 +125,7 @@ def linear_params(
     target: Range,
     what: str,
 ) -> Linear:
-    """`Linear` of a layer.
+    """`Linear` of a layer of 8 bits.
 
     Args:
       weights: int8 [out_features, in_features].

@@ -15,7 +15,7 @@ from converter.fuse.arithmetic import (
     Range,
     activation_table,
     exp_table,
-    linear_params,
+    layer_params,
     norm_params,
     rounded,
     scalar_fixed_point,
@@ -60,7 +60,7 @@ EXP_FRACTION = 256  # steps of the exponential's table per factor of two
 
 def _layer(layer: DenseLayer, source: Range, target: Range, what: str) -> Linear:
     factors = source.scale * layer.weight_scale / target.scale
-    return linear_params(
+    return layer_params(
         layer.weights, layer.bias, factors, source, _limit(target, layer.activation), what
     )
 

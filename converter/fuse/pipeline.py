@@ -129,13 +129,15 @@ def _report(
         FusedOp(
             label=f.label,
             custom_code=op.custom_code,
-            replaced_ops=len({plain for op in f.match.ops for plain in normal.origin[op]}),
+            replaced_ops=len(plain_ops),
             input_shape=graph.tensors[op.inputs[0]].shape,
             output_shape=graph.tensors[op.outputs[0]].shape,
             residual_bits=8 * graph.tensors[op.outputs[0]].dtype.itemsize,
             parameter_bytes=graph.tensors[op.inputs[-1]].nbytes,
+            plain_ops=plain_ops,
         )
         for f, op in zip(search.found, custom, strict=True)
+        for plain_ops in [tuple(sorted({p for o in f.match.ops for p in normal.origin[o]}))]
     )
     reasons = {n.op: n.reason for n in search.not_fused}
     leftovers = tuple(

@@ -20,6 +20,7 @@ class FusedOp:
       input_shape, output_shape: of its activation tensors.
       residual_bits: type of its output, 8 or 16.
       parameter_bytes: size of its constant blob.
+      plain_ops: indices of those operators in the plain graph.
     """
 
     label: str
@@ -29,6 +30,7 @@ class FusedOp:
     output_shape: tuple[int, ...]
     residual_bits: int
     parameter_bytes: int
+    plain_ops: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,7 +48,7 @@ _STATIC = FLAGS.integer(
     None,
     "Static data of your firmware without the arena; without it that of this toolkit's firmware.",
 )
-_CODE = FLAGS.integer("code_bytes", 0, "Code of the firmware, and constants beside the model's.")
+_CODE = flags.code_bytes(FLAGS)
 _PLAIN = flags.plain_model(
     FLAGS, "Plain .tflite that --model was fused from: the report says what became of it."
 )

@@ -22,7 +22,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from converter.contract import Contract, ContractError, ContractFlags, with_contract
+from numpy.typing import NDArray
+
+from converter.contract import Contract, ContractError, ContractFlags, quantized, with_contract
 from converter.quantize.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.quantize.keras_files import (
     SOURCES,
@@ -35,6 +37,7 @@ from converter.quantize.keras_files import (
 from converter.quantize.ptq import Floats, QuantizeError, check_calibration, quantize
 from converter.quantize.report import QatReport, QuantizeReport
 from converter.tflite import parse, serialize
+from converter.weight_bits.fused import WeightBits, round_file
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
 from keras_models.datasets.normalization import OWN
@@ -52,6 +55,8 @@ from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic, write_json
 from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
+
+MAX_ROUNDING_SAMPLES = 64  # that weights of 4 bits are rounded against
 
 FLAGS = flags.FlagSet("quantize", __doc__)
 _NETWORK = flags.network(
@@ -87,6 +92,9 @@ _QAT_RATE = flags.qat_learning_rate(FLAGS)
 _RESIDUAL_BITS = flags.residual_bits(FLAGS)
 _QAT_DIR = flags.qat_dir(FLAGS, "Where checkpoints are kept; without it --out with .qat appended.")
 _RESUME = flags.resume(FLAGS, "Go on from the checkpoint in --qat_dir.")
+_WEIGHT_BITS = flags.weight_bits(FLAGS)
+_FLASH = flags.flash(FLAGS)
+_CODE = flags.code_bytes(FLAGS)
 _CONTRACT = ContractFlags(FLAGS, labels=True)
 _OUT = flags.out(FLAGS, "Where the plain .tflite goes.")
 _JSON = flags.json(FLAGS)
@@ -286,7 +294,7 @@ def _run_file(kind: str) -> _Made:
     content = quantize_file(
         model, samples, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True
     )
-    return _Made(content, model.name, model.params, contract, len(samples), data)
+    return _Made(content, model.name, model.params, contract, samples, data)
 
 
 # ---- the command ---------------------------------------------------------------------------------
@@ -300,7 +308,7 @@ class _Made:
     name: str
     params: int
     contract: Contract | None
-    samples: int
+    samples: Floats
     data: Dataset | None
     qat: QatReport | None = None
 
@@ -324,17 +332,31 @@ def _run_network() -> _Made:
         content = quantize(
             model, arch, images, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True
         )
-    return _Made(content, arch.name, arch.params, contract, len(images), data, qat)
+    return _Made(content, arch.name, arch.params, contract, images, data, qat)
+
+
+def _probes(content: bytes, samples: Floats) -> list[list[NDArray[Any]]]:
+    """Some of the calibration samples as the plain network's inputs."""
+    graph = parse(content).graph
+    (x,) = (graph.tensors[i] for i in graph.inputs)
+    chosen = samples[:MAX_ROUNDING_SAMPLES]
+    return [[quantized(s[None], x.scale, x.zero_point, x.dtype)] for s in chosen]
 
 
 def _run() -> QuantizeReport:
     started = time.monotonic()
     expect_writable(_OUT.value, _JSON.value)
+    wanted = WeightBits.of(_WEIGHT_BITS.value, _FLASH.value, _CODE.value)
     if _QAT.value and not _PER_CHANNEL.value:
         raise QuantizeError("--qat rounds weights per channel; leave --per_channel out")
     kind = kind_of(_NETWORK.value)
     made = _run_network() if kind is None else _run_file(kind)
-    content = made.content
+    content, weights = made.content, None
+    if wanted is not None:
+        rounded = round_file(
+            content, wanted, int(_RESIDUAL_BITS.value), probes=_probes(content, made.samples)
+        )
+        content, weights = rounded.model_bytes, rounded.report
     if made.contract is not None:
         content = serialize(with_contract(parse(content), made.contract))
     named = _CALIBRATION_FILE.value or _CALIBRATION_DIR.value
@@ -342,13 +364,14 @@ def _run() -> QuantizeReport:
         name=made.name,
         parameters=made.params,
         input="" if made.contract is None else str(made.contract.normalization),
-        calibration_images=made.samples,
+        calibration_images=len(made.samples),
         dataset=named or ("" if made.data is None else made.data.name),
         calibration=str(_ranges()),
         per_channel=_PER_CHANNEL.value,
         operators=len(parse(content).graph.operators),
         model_bytes=len(content),
         qat=made.qat,
+        weight_bits=weights,
         seconds=round(time.monotonic() - started, 1),
     )
     _write(content)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from converter.weight_bits.pipeline import WeightBitsReport
+
 
 @dataclasses.dataclass(frozen=True)
 class QatReport:
@@ -40,6 +42,7 @@ class QuantizeReport:
       operators: in the `.tflite`.
       model_bytes: size of the `.tflite`.
       qat: what quantization-aware training did; null without it.
+      weight_bits: which layers have 4 bits; null where all have 8.
       seconds: wall clock, model building included.
     """
 
@@ -53,6 +56,7 @@ class QuantizeReport:
     operators: int
     model_bytes: int
     qat: QatReport | None
+    weight_bits: WeightBitsReport | None
     seconds: float
 
     def table(self) -> str:
@@ -72,4 +76,5 @@ class QuantizeReport:
             before, after = self.qat.validation_accuracy_before, self.qat.validation_accuracy_after
             text = f"{self.qat.epochs} epochs, validation {before:.2%} -> {after:.2%}"
             rows.insert(3, ("QAT", text))
-        return "\n".join(f"{name:12} {value}" for name, value in rows)
+        lines = [f"{name:12} {value}" for name, value in rows]
+        return "\n".join(lines + ([] if self.weight_bits is None else [self.weight_bits.table()]))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.tflite import int4
 from converter.tflite.associated import associated_files
 from converter.tflite.byte_inputs import with_byte_scales
 from converter.tflite.flatbuffer.unpack import unpack
@@ -33,6 +34,7 @@ from converter.tflite.operators import check_forms, check_shapes
 from converter.tflite.schema import (
     DTYPES,
     FILE_IDENTIFIER,
+    INT4,
     OPCODE_NAMES,
     SCHEMA_VERSION,
     TYPE_NAMES,
@@ -150,6 +152,7 @@ class _Reader:
         self._raw = raw
         self._signature = signature
         self._content = content
+        self._int4: set[int] = set()  # tensors of int4, which are read as int8
         self._data: dict[
             int, bytes
         ] = {}  # of buffers that were read; several tensors may share one
@@ -191,6 +194,7 @@ class _Reader:
             self._operator(i, o, len(tensors)) for i, o in enumerate(raw.operators or ())
         )
         check_no_calls(operators)
+        int4.check(operators, tensors, self._int4)
         inputs, outputs = _ints(raw.inputs), _ints(raw.outputs)
         tensors = _with_empty_constants(
             tensors, {*inputs, *(o for op in operators for o in op.outputs)}
@@ -212,7 +216,8 @@ class _Reader:
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
         name = text(raw.name) or f"tensor{index}"
-        if raw.type not in DTYPES:
+        is_int4 = raw.type == INT4
+        if raw.type not in DTYPES and not is_int4:
             kind = TYPE_NAMES.get(raw.type, raw.type)
             raise TfliteError(
                 f"tensor {index} {name!r}: got type {kind}, expected int8 with float32, int16, "
@@ -224,9 +229,13 @@ class _Reader:
                 f"tensor {index} {name!r}: got dynamic shape {list(shape)}; {STATIC_HINT}"
             )
         _check_read(raw, f"tensor {index} {name!r}")
-        dtype = DTYPES[raw.type]
+        dtype = np.dtype(np.int8) if is_int4 else DTYPES[raw.type]
         check_tensor_bytes(name, shape, dtype)
-        data = self._constant(raw.buffer, name, shape, dtype)
+        if is_int4:
+            self._int4.add(index)
+            data: NDArray[Any] | None = int4.numbers(self._buffer(raw.buffer, name), name, shape)
+        else:
+            data = self._constant(raw.buffer, name, shape, dtype)
         if raw.isVariable and self._raw.buffers[raw.buffer].data is not None:
             raise TfliteError(f"tensor {index} {name!r}: got a variable with data, expected none")
         quantization = quantization_of(raw.quantization, name, shape, dtype)

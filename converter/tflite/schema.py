@@ -36,6 +36,7 @@ DTYPES: dict[int, np.dtype[np.generic]] = {
 }
 TENSOR_TYPES: dict[np.dtype[np.generic], int] = {dtype: code for code, dtype in DTYPES.items()}
 TYPE_NAMES = _names("TensorType")
+INT4 = schema.TensorType.INT4  # read as int8 (int4.py)
 ACTIVATION_NAMES = _names("ActivationFunctionType")
 OPTION_TYPES = _names("BuiltinOptions")
 
@@ -44,6 +45,7 @@ __all__ = [
     "BUFFER_ALIGNMENT",
     "DTYPES",
     "FILE_IDENTIFIER",
+    "INT4",
     "OPCODES",
     "OPCODE_NAMES",
     "OPTION_TYPES",

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds the weights of a layer to numbers in [-7, 7] and a scale for each channel.
+
+`against_inputs` is GPTQ (Frantar et al. 2023): inputs are rounded one after another, and what each
+leaves as an error of the layer's output is made up for by those that are still to come, as far as
+the covariance of the layer's inputs allows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflm_custom_ops.ops.layouts import MAX4
+
+Array = NDArray[np.float64]
+
+_SCALES = np.linspace(0.5, 1.0, 26)  # of the largest weight's
+_DAMPING = 0.01  # of the mean variance, so that a covariance of few samples has an inverse
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rounded:
+    """Weights = numbers * scale.
+
+    Attributes:
+      numbers: int8 [channels, inputs] in [-7, 7].
+      scale: float64 [channels], > 0; values of float32.
+    """
+
+    numbers: NDArray[np.int8]
+    scale: Array
+
+    @property
+    def values(self) -> Array:
+        """Real weights."""
+        return self.numbers * self.scale[:, None]
+
+
+def _numbers(weights: Array, scale: Array) -> Array:
+    return np.clip(np.rint(weights / scale[:, None]), -MAX4, MAX4)
+
+
+def _largest_scale(weights: Array) -> Array:
+    largest = np.abs(weights).max(axis=1)
+    return _float32(np.where(largest > 0, largest, 1.0) / MAX4)
+
+
+def _float32(scale: Array) -> Array:
+    return scale.astype(np.float32).astype(np.float64)
+
+
+def nearest(weights: Array) -> Rounded:
+    """Each to the nearest; the largest weight of a channel is 7.
+
+    Args:
+      weights: real, [channels, inputs].
+    """
+    scale = _largest_scale(weights)
+    return Rounded(_numbers(weights, scale).astype(np.int8), scale)
+
+
+def fitted_scale(weights: Array, importance: Array) -> Array:
+    """The scale of each channel with the least squared error; large weights may be cut off.
+
+    Args:
+      importance: [inputs], the weight of an error there.
+    """
+    largest = _largest_scale(weights)
+    best, least = largest, np.full(len(weights), np.inf)
+    for share in _SCALES:
+        scale = _float32(share * largest)
+        error = ((_numbers(weights, scale) * scale[:, None] - weights) ** 2) @ importance
+        best = np.where(error < least, scale, best)
+        least = np.minimum(error, least)
+    return best
+
+
+def against_inputs(weights: Array, covariance: Array) -> Rounded:
+    """So that the layer's outputs change least.
+
+    Args:
+      weights: real, [channels, inputs].
+      covariance: of the inputs, [inputs, inputs].
+    """
+    variance = np.diag(covariance)
+    damping = _DAMPING * max(float(variance.mean()), 1e-30)
+    scale = fitted_scale(weights, variance + damping)
+    order = np.argsort(-variance, kind="stable")
+    damped = covariance[np.ix_(order, order)] + damping * np.eye(len(order))
+    factor = np.linalg.cholesky(np.linalg.inv(damped)).T
+    left, numbers = weights[:, order].copy(), np.empty(weights.shape)
+    for i in range(len(order)):
+        column = left[:, i]
+        rounded = np.clip(np.rint(column / scale), -MAX4, MAX4)
+        error = (column - rounded * scale) / factor[i, i]
+        left[:, i + 1 :] -= np.outer(error, factor[i, i + 1 :])
+        numbers[:, order[i]] = rounded
+    return Rounded(numbers.astype(np.int8), scale)

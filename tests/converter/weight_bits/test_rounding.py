@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of 4 bits: to the nearest, against what a layer reads, and which layers get them."""
+
+import itertools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converter.weight_bits.choice import cheapest
+from converter.weight_bits.layers import WeightLayer
+from converter.weight_bits.rounding import Rounded, against_inputs, nearest
+
+seeds = st.integers(0, 1 << 30)
+
+
+def weights_and_inputs(seed, channels=5, inputs=12, rows=200):
+    rng = np.random.default_rng(seed)
+    mixed = rng.normal(size=(inputs // 2, inputs)) + 0.3 * rng.normal(size=(inputs // 2, inputs))
+    x = rng.normal(size=(rows, inputs // 2)) @ mixed + 0.1 * rng.normal(size=(rows, inputs))
+    return rng.normal(size=(channels, inputs)), x
+
+
+def output_error(rounded: Rounded, weights, x):
+    return float(np.square((x - x.mean(axis=0)) @ (rounded.values - weights).T).sum())
+
+
+@given(seeds)
+def test_nearest_uses_the_whole_range_and_errs_by_half_a_unit(seed):
+    weights, _ = weights_and_inputs(seed)
+    found = nearest(weights)
+    assert found.numbers.dtype == np.int8
+    assert np.array_equal(np.abs(found.numbers).max(axis=1), np.full(len(weights), 7))
+    assert np.all(np.abs(found.values - weights) <= 0.5001 * found.scale[:, None])
+    assert np.array_equal(found.scale, found.scale.astype(np.float32))
+
+
+def test_a_channel_of_zeros_stays_zero():
+    for found in (nearest(np.zeros((2, 3))), against_inputs(np.zeros((2, 3)), np.eye(3))):
+        assert not found.numbers.any()
+        assert np.all(found.scale > 0)
+
+
+def test_against_inputs_that_depend_on_each_other_the_outputs_err_less():
+    ratios = []
+    for seed in range(20):
+        weights, x = weights_and_inputs(seed)
+        found = against_inputs(weights, np.cov(x.T, bias=True))
+        assert np.abs(found.numbers).max() <= 7
+        ratios.append(output_error(found, weights, x) / output_error(nearest(weights), weights, x))
+    assert np.median(ratios) < 0.5
+
+
+def layers(sizes):
+    return [
+        WeightLayer(i, f"layer {i}", 0, 0, -1, np.zeros((4, size)), 1.0)
+        for i, size in enumerate(sizes)
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.floats(0.01, 1.0)), min_size=1, max_size=6), seeds)
+def test_chosen_layers_save_enough_and_none_is_needless(drawn, seed):
+    found, noise = layers([2 * size for size, _ in drawn]), [n for _, n in drawn]
+    saved = [layer.saved_bytes for layer in found]
+    over = int(np.random.default_rng(seed).integers(0, sum(saved) + 1))
+    chosen = cheapest(found, noise, over)
+    total = sum(saved[i] for i in chosen)
+    assert total >= over
+    assert all(total - saved[i] < over for i in chosen)
+
+
+def test_of_layers_of_one_size_the_quietest_are_chosen():
+    found = layers([8] * 4)
+    for noise in itertools.permutations([0.1, 0.2, 0.3, 0.4]):
+        chosen = cheapest(found, noise, 2 * found[0].saved_bytes)
+        assert sorted(noise[i] for i in chosen) == [0.1, 0.2]
