@@ -197,7 +197,7 @@ def sensitivity(report: SensitivityReport) -> Any:
     bars = bars.encode(
         y=alt.Y("operator:N", sort=None, title="operator"),
         yOffset=alt.YOffset("which:N", sort=list(STUDY_COLOURS)),
-        x=alt.X("dB:Q", title="SQNR of the logits against float, dB (longer is better)"),
+        x=alt.X("dB:Q", title="SQNR of the logits, dB"),
         color=alt.Color("which:N", scale=scale(STUDY_COLOURS), legend=None),
         description="says:N",
         tooltip=["operator:N", "which:N", alt.Tooltip("dB:Q", format=".1f")],

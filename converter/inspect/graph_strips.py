@@ -64,10 +64,10 @@ def strips(before: Before, operators: Sequence[OperatorFigures]) -> Any:
     )
     along = alt.X(
         "from:Q",
-        title="plain operators, counted in the order of those that replace them",
+        title="plain operators",
         scale=alt.Scale(domain=[0, start], nice=False),
     )
-    boxes = base.mark_rect(stroke="currentColor", strokeWidth=0.25).encode(
+    boxes = base.mark_rect(stroke="currentColor", strokeWidth=0.25, strokeOpacity=0.5).encode(
         x=along,
         x2="to:Q",
         description="says:N",
