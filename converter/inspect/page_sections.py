@@ -63,7 +63,7 @@ def contract(found: ModelReport) -> Markup:
     head = ("tensor", "name", "type", "shape", "scale", "zero point")
     rows = [("input", *_tensor(graph.tensors[i])) for i in graph.inputs]
     rows += [("output", *_tensor(graph.tensors[i])) for i in graph.outputs]
-    said: list[tuple[str, Markup | str]] = []
+    said: list[tuple[str, Markup | str]] = [("task", f"{stated.task.name}: {stated.task.does}")]
     if stated.normalization is not None:
         said.append(("a byte becomes", str(stated.normalization)))
     if stated.color_order:
@@ -72,8 +72,9 @@ def contract(found: ModelReport) -> Markup:
         said.append(("trained on", str(stated.trained_on)))
     if stated.class_names:
         said.append((f"{len(stated.class_names)} classes", _classes(stated.class_names)))
-    silent = element("p", "The file does not say how bytes become its input.", class_="soft")
-    return joined(table(head, rows), facts(said) if said else silent)
+    silent = "The file does not say how bytes become its input."
+    note = Markup("") if stated.normalization else element("p", silent, class_="soft")
+    return joined(table(head, rows), facts(said), note)
 
 
 def _classes(names: tuple[str, ...]) -> Markup | str:
