@@ -297,7 +297,7 @@ class _Reader:
         _check_indices(inputs, tensor_count, where, optional=True)
         _check_indices(outputs, tensor_count, where, optional=False)
         intermediates = _ints(raw.intermediates)
-        _check_indices(intermediates, tensor_count, where, optional=True)
+        _check_indices(intermediates, tensor_count, where, optional=False)
         _check_read(raw, where)
         custom = raw.customOptions
         return Operator(

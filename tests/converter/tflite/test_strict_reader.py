@@ -208,6 +208,9 @@ FAULTS: dict[str, tuple[Callable[[Tree], None], str]] = {
         ),
         "details of its own",
     ),
+    "tensor inside an operator that is none": (  # TFLM's wheel crashes on it
+        _set(lambda t: _op(t, ADD), intermediates=[-1]), "got tensor -1, expected 0",
+    ),
     "data of another file": (_set(lambda t: _input(t, FC, 1), externalBuffer=1), "another file"),
     "sparse": (_set(lambda t: _input(t, FC, 1), sparsity=schema.SparsityParametersT()), "sparse"),
     "options behind the file": (
