@@ -11,6 +11,7 @@ from tests.tflm_custom_ops import generators
 from tests.tflm_custom_ops.kernels import comparison
 from tflm_custom_ops import host_library
 from tflm_custom_ops.ops import OptionsError, decode, encode, run_reference
+from tflm_custom_ops.ops.layer_norm.operator import weightless
 from tflm_custom_ops.ops.layer_norm.params import LayerNorm
 from tflm_custom_ops.ops.parts import Norm
 
@@ -71,3 +72,11 @@ def test_int16_features_stay_at_640():
         decode(*encode(dataclasses.replace(wide, input_bits=16)))
     with pytest.raises(OptionsError):
         decode(*encode(generators.layer_norm(rng, tokens=2, embed_dim=2049, bits=8)))
+
+
+def test_what_the_device_refuses_is_not_planned():
+    assert weightless(4, 2048).embed_dim == 2048
+    assert weightless(4, 640, bits=16).embed_dim == 640
+    for width, bits, told in ((2049, 8, "make the tokens narrower$"), (641, 16, "stream int8$")):
+        with pytest.raises(ValueError, match=told):
+            weightless(4, width, bits=bits)

@@ -11,6 +11,7 @@ from tflm_custom_ops.ops import work as pieces
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params
 from tflm_custom_ops.ops.layer_norm.params import LayerNorm, Pool
 from tflm_custom_ops.ops.layer_norm.reference import run_layer_norm
+from tflm_custom_ops.ops.schema.limits import MAX_EMBED_DIM, MAX_EMBED_DIM_16
 from tflm_custom_ops.ops.scratch import area
 from tflm_custom_ops.ops.weightless import norm
 from tflm_custom_ops.ops.work import Term, Work
@@ -68,5 +69,15 @@ class LayerNormOperator(FusedOperator[LayerNorm]):
 
 
 def weightless(tokens: int, embed_dim: int, *, bits: int = 8, pool: Pool = Pool.NONE) -> LayerNorm:
-    """One of these sizes without weights, to be planned but not run."""
+    """One of these sizes without weights, to be planned but not run.
+
+    Raises:
+      ValueError: more features than the device takes.
+    """
+    widest = MAX_EMBED_DIM if bits == 8 else MAX_EMBED_DIM_16
+    if embed_dim > widest:
+        raise ValueError(
+            f"LayerNorm of int{bits}: got {embed_dim} features, expected at most {widest}; make "
+            "the tokens narrower" + (", or the residual stream int8" if bits == 16 else "")
+        )
     return LayerNorm(tokens, embed_dim, bits, pool, 0, 1, 0, norm(embed_dim))
