@@ -21,7 +21,13 @@ Mask = Any  # float (entries,), or None: all of them
 
 
 class Selection(Protocol):
-    """What is computed of a sub-network."""
+    """What is computed of a sub-network.
+
+    Attributes:
+      cuts: nothing but what a sub-network has is computed.
+    """
+
+    cuts: bool
 
     def size(self, mask: Mask, whole: int) -> Any:
         """Entries that are computed, of `whole`."""
@@ -48,6 +54,8 @@ class Selection(Protocol):
 class Sliced:
     """Leading entries are cut out when the step runs."""
 
+    cuts = True
+
     def size(self, mask: Mask, whole: int) -> Any:
         return whole if mask is None else ops.cast(ops.sum(mask), "int32")
 
@@ -70,6 +78,8 @@ class Sliced:
 
 class Masked:
     """The whole width is computed, and multiplied with masks."""
+
+    cuts = False
 
     def size(self, mask: Mask, whole: int) -> Any:
         del mask

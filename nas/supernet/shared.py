@@ -283,7 +283,8 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
         scale, used = sizes.head_dim**-0.5, 1.0
         if m.head_dim is not None:
             scale, used = ops.rsqrt(ops.sum(m.head_dim)), self.select.lead(m.head_dim, m.head_dim)
-        q, k, v = x[0] * (scale * used), x[1], x[2]
+        q, k, v = ops.unstack(x, 3)  # whose gradient is one stack, not three padded slices
+        q = q * (scale * used)
         scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
         shares = ops.softmax(self._placed(scores, q, name, m, heads, positions), axis=-1)
         x = ops.matmul(shares, v)
@@ -301,6 +302,8 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
 
     def _used_heads(self, x: Any, m: BlockMasks, used: Any) -> Any:
         """Context with zeros in heads and numbers of heads that are computed, but not used."""
+        if self.select.cuts:
+            return x
         if m.head_dim is not None:
             x = self.select.keep(x, used)
         if m.heads is None:
