@@ -29,6 +29,7 @@ from converter.runtimes.reference import GraphInterpreter
 from converter.runtimes.tflm.interpreter import ArenaUsage, TflmInterpreter
 from converter.runtimes.tflm.plain_gelu import replace_gelu
 from converter.runtimes.tflm.streamed import StripInterpreter
+from converter.weight_bits.fused import WeightBits, round_file
 from firmware.runtime import EmulatedRuntime
 from keras_models.arch import ArchConfig
 from tflm_vit import flags
@@ -38,6 +39,7 @@ from tflm_vit.run import run, typed_command
 FLAGS = flags.FlagSet("equality", __doc__)
 flags.networks(FLAGS, ["vit_t_240"])
 flags.count(FLAGS, "Number of images for each model.", 2, 1)
+flags.weight_bits(FLAGS)
 flags.json(FLAGS)
 
 Int8Array = NDArray[np.int8]
@@ -54,6 +56,7 @@ class Equality:
     """
 
     preset: str
+    weight_bits: str
     residual_bits: int
     streamed: bool
     ops_plain: int
@@ -116,9 +119,14 @@ def _plain_arena_bytes(plain: bytes) -> int:
 
 
 def compare(
-    arch: ArchConfig, plain: bytes, residual_bits: int, streamed: bool, image_count: int
+    arch: ArchConfig,
+    plain: bytes,
+    residual_bits: int,
+    streamed: bool,
+    image_count: int,
+    weight_bits: str = "8",
 ) -> Equality:
-    """Runs one fused form of a plain model everywhere."""
+    """Runs one fused form of a plain model, of so many bits of weights, everywhere."""
     model = plan_model(_fused(plain, residual_bits), streamed=streamed).model_bytes
     real = synthetic_images(image_count, arch.image_size, arch.channels, SEED + 7)
     images = ends_of(model).quantize(real)
@@ -129,6 +137,7 @@ def compare(
     emulated = board.run_batch(images[:, np.newaxis])[0].reshape(host.shape)
     return Equality(
         preset=arch.name,
+        weight_bits=weight_bits,
         residual_bits=residual_bits,
         streamed=streamed,
         ops_plain=len(tflite.parse(plain).graph.operators),
@@ -148,14 +157,17 @@ def compare(
 
 def _body() -> None:
     expect_writable(FLAGS.json)
+    wanted = WeightBits.of(FLAGS.weight_bits, None, 0)
     results = []
     head = f"{'network':<16}{'resid.':>7}{'input':>10}{'ops':>12}{'arena':>9}{'TFLM plain':>12}"
     print(head + f"{'TFLM fused':>12}  differing logits (reference, TFLM, emulated)")
     for preset in FLAGS.networks:
         arch, plain = plain_model(preset)
+        if wanted is not None:
+            plain = round_file(plain, wanted).model_bytes
         for bits in (8, 16):
             for streamed in (False, True) if not arch.stem else (False,):
-                r = compare(arch, plain, bits, streamed, FLAGS.count)
+                r = compare(arch, plain, bits, streamed, FLAGS.count, FLAGS.weight_bits)
                 results.append(r)
                 tflm = r.tflm_head_bytes + r.tflm_tail_bytes
                 print(

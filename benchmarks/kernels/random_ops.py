@@ -22,6 +22,7 @@ from tflm_custom_ops.ops.attention.params import Attention, BiasKind
 from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
 from tflm_custom_ops.ops.gelu import operator as gelu
 from tflm_custom_ops.ops.layer_norm import operator as layer_norm
+from tflm_custom_ops.ops.layouts import WeightLayout
 from tflm_custom_ops.ops.linear import operator as linear
 from tflm_custom_ops.ops.mlp import operator as mlp
 from tflm_custom_ops.ops.parts import Linear, Projection
@@ -31,6 +32,7 @@ from tflm_custom_ops.ops.weightless import zeros
 
 Rng = np.random.Generator
 MOST_MACS = 2_500_000  # of one operator, for the emulator's sake
+FOUR_BITS = 0.2  # of the operators have weights of 4 bits
 WHOLE = 65536  # k_block of a layer whose sums need no blocks
 
 
@@ -238,7 +240,7 @@ KINDS: tuple[Callable[[Rng], Params], ...] = (
 SHARES = (0.25, 0.2, 0.15, 0.1, 0.1, 0.13, 0.05, 0.02)  # of the operators
 
 
-def as_converted(params: Params) -> Params:
+def as_converted(params: Params, layout: WeightLayout = WeightLayout.PAIRS8) -> Params:
     """The operator with the layers that the converter gives one of its sizes."""
     bits = getattr(getattr(params, "residual", None), "bits", getattr(params, "output_bits", 8))
 
@@ -246,7 +248,7 @@ def as_converted(params: Params) -> Params:
         low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
         if p.out_min == -127:
             low = -127
-        return dataclasses.replace(p, k_block=WHOLE, out_min=low, out_max=high)
+        return dataclasses.replace(p, k_block=WHOLE, out_min=low, out_max=high, layout=layout)
 
     def projection(p: Projection, bits: int) -> Projection:
         down = None if p.down is None else layer(p.down, 8)
@@ -281,7 +283,8 @@ def _scheduled(draw: Callable[[], Params], rng: Rng) -> Params:
             break
     schedules = list(operator_of(op).schedules())
     chosen = schedules[int(rng.integers(len(schedules)))]
-    return as_converted(chosen)
+    is_small = rng.spawn(1)[0].random() < FOUR_BITS
+    return as_converted(chosen, WeightLayout.QUADS4 if is_small else WeightLayout.PAIRS8)
 
 
 def random_convolution(rng: Rng) -> tuple[StemConvolution, int]:
