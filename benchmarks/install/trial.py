@@ -36,6 +36,16 @@ int main(void) {
          printf("both models are ready\\n") < 0;
 }
 """
+# The exact search runs on few networks: once here, with this OR-Tools.
+_EXACT = """\
+from converter.plan import cp_sat, heuristic
+from converter.plan.problem import Buffer, Problem
+sizes = (912, 400, 1201, 77, 640, 1555, 300, 48)
+buffers = tuple(Buffer(f"b{i}", n, i // 2, i // 2 + 1 + i % 3, 16) for i, n in enumerate(sizes))
+problem = Problem(buffers, ())
+found = cp_sat.solve(problem, heuristic.search(problem, iterations=0), 10.0)
+assert found.optimal, found
+"""
 _IMPORTS = """\
 import time
 started = time.process_time()
@@ -130,6 +140,7 @@ def run_trial(
     command = environment / "bin" / "tflm-vit"
     imports = taken([inside, "-c", _IMPORTS], folder)
     imports = taken([inside, "-c", _IMPORTS], folder)  # the first one compiled the sources
+    taken([inside, "-c", _EXACT], folder)
     packages = json.loads(taken([inside, "-c", _PACKAGES], folder).output)
     shutil.copyfile(models[0], folder / "large.tflite")
     shutil.copyfile(models[1], folder / "small.tflite")

@@ -29,6 +29,17 @@ def test_every_tested_wheel_of_tflm_gave_the_references_results() -> None:
     assert all(row["equal"] == row["inputs"] > 0 for row in rows)
 
 
+def test_the_core_is_light() -> None:
+    """Times of a clock say how busy the machine was; what a processor did, less so."""
+    trials = record("install.json")["trials"]
+    assert trials
+    for trial in trials:
+        assert trial["import_cpu_s"] < 1
+        assert trial["fuse"]["peak_mb"] < 250
+        assert len(trial["packages"]) <= 14
+        assert "tensorflow" not in trial["packages"]
+
+
 def test_the_lower_ends_are_those_of_the_wheel() -> None:
     for version in VERSIONS:
         pins = oldest(version)
