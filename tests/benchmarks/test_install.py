@@ -44,7 +44,7 @@ def test_the_lower_ends_are_those_of_the_wheel() -> None:
     for version in VERSIONS:
         pins = oldest(version)
         assert [re.split("==", pin)[0] for pin in pins] == [
-            "absl-py", "flatbuffers", "numpy", "ortools",
+            "absl-py", "flatbuffers", "numpy", "ortools", "pandas",
         ]  # fmt: skip
     assert "numpy==1.26.*" in oldest("3.12")
     assert "numpy==2.1.*" in oldest("3.13")
