@@ -44,7 +44,7 @@ class WeightLayer:
     @property
     def saved_bytes(self) -> int:
         """Of flash, by 4 bits instead of 8."""
-        n, k = self.values.shape
+        n, k = (int(size) for size in self.values.shape)
         even = (k + 1) // 2 * 2
         return (n + 1) // 2 * even * 2 - (n + 3) // 4 * even * 2
 
