@@ -52,7 +52,7 @@ from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("train", __doc__)
 flags.network(FLAGS, required=True)
-FLAGS.enum("task", "", tuple(TASKS), "What for; without it what --dataset is for.")
+flags.task(FLAGS, tuple(TASKS), "What for; without it what --dataset is for.")
 flags.dataset(FLAGS, DATASETS, "Data set; without it the first one of the task.")
 flags.data_dir(FLAGS)
 flags.out(FLAGS, "Folder for the trained network.")

@@ -56,6 +56,11 @@ def dataset(to: FlagSet, names: Sequence[str], text: str, default: str = "") -> 
     return to.enum("dataset", default, names, text)
 
 
+def task(to: FlagSet, names: Sequence[str], text: str) -> Flag[str]:
+    """What a network is for: `keras_models.tasks`."""
+    return to.enum("task", "", names, text)
+
+
 def data_dir(to: FlagSet) -> Flag[str]:
     return to.string("data_dir", "", "Folder of --dataset, where it is one of files.")
 

@@ -44,7 +44,15 @@ from keras_models.datasets.normalization import OWN
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.model_file import ModelFile, kind_of, load
 from keras_models.staged import Architecture
-from keras_models.tasks import CLASSIFICATION, Task, TaskError, expect_output, task_of_data
+from keras_models.tasks import (
+    CLASSIFICATION,
+    TASKS,
+    Task,
+    TaskError,
+    expect_output,
+    task_named,
+    task_of_data,
+)
 from keras_models.trained_data import (
     chosen_dataset,
     recorded_classes,
@@ -74,6 +82,11 @@ _DATASET = flags.dataset(
     "trained on.",
 )
 _DATA_DIR = flags.data_dir(FLAGS)
+_TASK = flags.task(
+    FLAGS,
+    tuple(TASKS),
+    "What the outputs answer; without it what --network was trained for, or --dataset is for.",
+)
 _ALLOW = flags.allow_other_data(FLAGS)
 _CALIBRATION_DIR = flags.calibration_dir(FLAGS)
 _CALIBRATION_FILE = FLAGS.string(
@@ -178,14 +191,22 @@ def _task(arch: Architecture, data: Dataset | None) -> Task:
     """What the outputs answer: what the network was trained for, or the images are for.
 
     Raises:
-      TaskError: not known, or the network's output is not of its kind.
+      TaskError: training, data set and --task contradict each other, or the network's output is
+        not of its kind.
     """
-    recorded = recorded_task(_NETWORK.value) if _WEIGHTS.value == "trained" else None
+    trained = recorded_task(_NETWORK.value) if _WEIGHTS.value == "trained" else None
+    named = task_named(_TASK.value) if _TASK.value else None
+    if None not in (trained, named) and trained is not named:
+        raise TaskError(
+            f"--network={_NETWORK.value} was trained for {trained and trained.name}: leave "
+            f"--task={_TASK.value} out"
+        )
+    recorded = trained or named
     of_data = task_of_data(data.name) if data is not None else None
     task = recorded or of_data or CLASSIFICATION
     if of_data not in (None, task) and not _ALLOW.value:
         raise TaskError(
-            f"--network={_NETWORK.value} was trained for {task.name}, {data and data.name} is for "
+            f"--network={_NETWORK.value} is for {task.name}, {data and data.name} for "
             f"{of_data and of_data.name}: give one of {', '.join(task.datasets)}, or "
             "--allow_other_data, since calibration takes the images alone"
         )
@@ -279,6 +300,17 @@ def _file_samples(model: ModelFile, data: Dataset | None, contract: Contract | N
     return contract.real(data.train.draw(count, seed).load(slice(None))[0])
 
 
+def _for_task(model: ModelFile, contract: Contract | None) -> Contract | None:
+    """With what --task says."""
+    if not _TASK.value:
+        return contract
+    if contract is None:
+        raise QuantizeError(
+            f"{model.path}: --task goes with an image whose scaling is known: give --mean and --std"
+        )
+    return dataclasses.replace(contract, task=task_named(_TASK.value))
+
+
 def _run_file(kind: str) -> _Made:
     if _QAT.value:
         raise QuantizeError(
@@ -289,7 +321,7 @@ def _run_file(kind: str) -> _Made:
     with captured_stderr():  # TensorFlow talks while it is imported
         model = load(_NETWORK.value, kind)
     data = _file_dataset(model)
-    contract = contract_for(model, _CONTRACT.given(), data)
+    contract = _for_task(model, contract_for(model, _CONTRACT.given(), data))
     samples = _file_samples(model, data, contract)
     content = quantize_file(
         model, samples, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True

@@ -24,7 +24,7 @@ _FLOOR = 1e-6
 Sound = NDArray[np.float64]  # -1 to 1
 
 
-def _mel(hz: Sound) -> Sound:
+def _mel(hz: NDArray[np.floating]) -> Sound:
     found: Sound = 2595.0 * np.log10(1.0 + hz / 700.0)
     return found
 
@@ -33,7 +33,8 @@ def _mel(hz: Sound) -> Sound:
 def _bands() -> Sound:
     """Weights (frequencies, bands) of triangles that are equally wide in mel."""
     frequency = _mel(np.fft.rfftfreq(WINDOW, 1.0 / RATE_HZ))[:, None]
-    edges = np.linspace(*_mel(np.array([_LOW_HZ, _HIGH_HZ])), BANDS + 2)
+    low, high = _mel(np.array([_LOW_HZ, _HIGH_HZ]))
+    edges = np.linspace(low, high, BANDS + 2)
     width = edges[1] - edges[0]
     rising, falling = (frequency - edges[:-2]) / width, (edges[2:] - frequency) / width
     found: Sound = np.maximum(0.0, np.minimum(rising, falling))

@@ -219,6 +219,14 @@ def test_depth_from_training_to_every_runtime(scenes: Path, tmp_path: Path) -> N
     record = json.loads((tmp_path / "run" / "train.json").read_text(encoding="utf-8"))
     assert record["task"] == "depth"
     assert record["test_abs_rel"] == record["test"]["abs_rel"]
+    quantize = ("converter.quantize", f"--out={plain}", data)
+    wrong = run_here(*quantize, f"--network={run}", "--task=segmentation")
+    assert "was trained for depth: leave --task=segmentation out" in wrong.stderr
+    small = (f"--network={tmp_path}/small.json", "--weights=random", f"--calibration_dir={scenes}")
+    wrong = run_here(*quantize[:2], *small)
+    assert "'small' makes a picture, task classification needs one with `dense` 0" in wrong.stderr
+    wrong = run_here(*quantize[:2], *small, "--task=depth")
+    assert "no image files" in wrong.stderr  # the task is right
     wrong = run_here("converter.evaluate", f"--model={fused}", "--dataset=scene_labels", data)
     assert "made for depth, scene_labels is not; expected one of scene_depth" in wrong.stderr
     wrong = run_here("keras_models.train", "--task=depth", "--dataset=digits",
