@@ -47,7 +47,7 @@ from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("accuracy_cifar", __doc__)
-_NETWORK = flags.network(FLAGS, default="vit_micro_32")
+_NETWORK = flags.network(FLAGS, default="hybrid_32")
 _DATASET = flags.dataset(
     FLAGS, CLASSIFICATION.datasets, "Data set; without it what --network was trained on."
 )

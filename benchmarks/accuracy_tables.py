@@ -134,7 +134,7 @@ def _accuracies(name: str) -> list[str]:
 
 def cifar10() -> list[str]:
     """The shipped CIFAR-10 network, and how it was trained."""
-    trained = json.loads((SHIPPED / "vit_micro_32" / "train.json").read_text())
+    trained = json.loads((SHIPPED / _load("cifar10")["network"] / "train.json").read_text())
     minutes = trained["seconds"] / 60
     validation, test = (100 * trained[f"{split}_accuracy"] for split in ("validation", "test"))
     how = (

@@ -126,6 +126,24 @@ DIGITS = Recipe(
 # CIFAR-10 on a GPU; on a CPU give fewer --epochs.
 CIFAR = Recipe(epochs=300, batch_size=128, drop_path=0.05, mixup=0.2, mix_probability=0.8)
 
+# Convolutions first need little augmentation in so few epochs: at 27 of 45 the training accuracy
+# passes that of the test images.
+HYBRID = Recipe(
+    epochs=45,
+    batch_size=128,
+    learning_rate=2e-3,
+    min_learning_rate=0.0,
+    warmup_epochs=2,
+    beta_2=0.99,
+    drop_path=0.0,
+    translation_fill="reflect",
+    randaugment_ops=0,
+    random_erasing=0.0,
+    cutout=9,
+    mixup=0.0,
+    cutmix=0.0,
+)
+
 # Rendered scenes: each picture is another one, and what moves it would move its targets.
 SCENES = Recipe(
     epochs=20,
@@ -150,6 +168,7 @@ SPEECH = dataclasses.replace(
 RECIPES: dict[str, Recipe] = {
     "vit_digits": DIGITS,
     "vit_micro_32": CIFAR,
+    "hybrid_32": HYBRID,
     "depth_96": SCENES,
     "depth_cnn_96": SCENES,
     "segmentation_96": SCENES,

@@ -20,7 +20,7 @@ RESULTS = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "results")
 
 
 def test_the_cifar_network_comes_with_weights() -> None:
-    assert "vit_micro_32" in NAMES
+    assert "hybrid_32" in NAMES
     assert trained_directory("vit_t_240") is None
 
 
@@ -47,7 +47,7 @@ def test_record_is_of_this_network_and_names_no_machine(name: str) -> None:
 
 
 def test_recorded_float_accuracy_is_the_trained_one() -> None:
-    with open(os.path.join(SHIPPED, "vit_micro_32", TRAIN_FILE), encoding="utf-8") as file:
+    with open(os.path.join(SHIPPED, "hybrid_32", TRAIN_FILE), encoding="utf-8") as file:
         trained = json.load(file)
     with open(os.path.join(RESULTS, "accuracy_cifar10.json"), encoding="utf-8") as file:
         measured = json.load(file)
