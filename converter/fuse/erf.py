@@ -50,7 +50,8 @@ def erf(x: NDArray[Any]) -> NDArray[Any]:
     step = inside - nearest / _STEPS
     # Of NaN, the step is NaN.
     node = np.nan_to_num(nearest + _END * _STEPS).astype(np.intp)
-    *lower, highest = _taylor_single() if single else _taylor()
+    series: tuple[NDArray[Any], ...] = _taylor_single() if single else _taylor()
+    *lower, highest = series
     result: NDArray[Any] = highest[node]
     for coefficients in reversed(lower):
         result = result * step + coefficients[node]
