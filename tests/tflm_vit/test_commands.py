@@ -32,6 +32,8 @@ NO_COMMAND = {
     "converter.runtimes.tflm.abi_probe",
     "benchmarks.fuzz.command_child",
     "benchmarks.fuzz.litert_child",
+    "benchmarks.supernet_speed.autoformer",
+    "benchmarks.supernet_speed.ours",
 }
 KINDS = ("string", "boolean", "integer", "number", "enum", "words", "repeated", "files")
 
