@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far extracted networks are from their supernet: random networks of named spaces.
 
-    python -m benchmarks.extract_equality --spaces=hybrid_32,s3_t --networks=200 --out=FILE
+    python -m benchmarks.extract_equality --spaces=hybrid_32,s3_t --count=200 --out=FILE
 
 Every weight of the supernet is random; a network's logits on one random image are compared with
 those of the plain model that `nas.supernet.extract` makes of it (largest difference over the
@@ -28,7 +28,7 @@ from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("extract_equality", __doc__)
 _SPACES = FLAGS.words("spaces", ["hybrid_32"], "Named spaces, or JSON files.")
-_NETWORKS = FLAGS.integer("networks", 200, "Random networks of each.", 1)
+_COUNT = flags.count(FLAGS, "Random networks of each space.", 200, 1)
 flags.seed(FLAGS, "Of weights, networks and images.")
 flags.out(FLAGS, "File of the record.", required=False)
 
@@ -96,7 +96,7 @@ def _body() -> None:
         with open(FLAGS.out, encoding="utf-8") as file:
             rows = {row["space"]: row for row in json.load(file)["spaces"]}
     for name in _SPACES.value:
-        row = measure(name, _NETWORKS.value, FLAGS.seed)
+        row = measure(name, _COUNT.value, FLAGS.seed)
         print(
             f"{row.space}: {row.networks} networks, worst {row.worst:.2g}, median {row.median:.2g}"
         )

@@ -41,7 +41,7 @@ from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("s3_memory", __doc__)
-_BOARD = FLAGS.string("board", "stm32f746g_disco", "Board whose memories are the limits.")
+_BOARD = flags.board(FLAGS, "Board whose memories are the limits.", "stm32f746g_disco")
 flags.samples(FLAGS, 200, "Random networks of a space.", 1)
 flags.seed(FLAGS, "Of the random networks of s3_t.")
 flags.out(FLAGS, "File of the record.", required=False)

@@ -42,8 +42,10 @@ def network(to: FlagSet, text: str = "", default: str = "", required: bool = Fal
     return to.string("network", default, f"{what} {text}".strip(), required)
 
 
-def networks(to: FlagSet, default: Sequence[str]) -> Flag[list[str]]:
-    return to.words("networks", default, "Networks: names of presets, with random weights.")
+def networks(
+    to: FlagSet, default: Sequence[str], text: str = "names of presets, with random weights."
+) -> Flag[list[str]]:
+    return to.words("networks", default, f"Networks: {text}")
 
 
 def weights(to: FlagSet, default: str = "trained") -> Flag[str]:

@@ -33,7 +33,7 @@ from tflm_vit.files import expect_writable, write_atomic
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("foreign", __doc__)
-_NETWORKS = FLAGS.words("networks", list(ALL), "Networks: names in benchmarks/foreign/networks.py.")
+_NETWORKS = flags.networks(FLAGS, list(ALL), "names in benchmarks/foreign/networks.py.")
 _MODELS = FLAGS.files("models", "Plain .tflite files instead.", "the number of inputs is --count")
 _DRAWS = FLAGS.integer("draws", 1, "Weights of each network, seeds from --seed on.", 1)
 _COUNT = flags.count(FLAGS, "Random inputs for each draw.", 200, 1)

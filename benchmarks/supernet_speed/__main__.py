@@ -31,8 +31,8 @@ from tflm_vit.run import run, typed_command
 FLAGS = flags.FlagSet("supernet_speed", __doc__)
 _PYTHON = FLAGS.string("torch_python", "", "Interpreter that has PyTorch; none: ours alone.")
 _AUTOFORMER = FLAGS.string("autoformer", "", "Folder AutoFormer of a checkout of microsoft/Cream.")
-_ROUNDS = FLAGS.integer("rounds", 5, "Turns of each.", 1)
-_STEPS = FLAGS.integer("steps", 4, "Steps of a turn, for each kind of sub-network.", 1)
+_TURNS = FLAGS.integer("turns", 5, "Turns of each.", 1)
+_TURN_STEPS = FLAGS.integer("turn_steps", 4, "Steps of a turn, for each kind of sub-network.", 1)
 _RELATIVE = FLAGS.boolean("relative", False, "With relative keys and values.")
 flags.seed(FLAGS, "Of the sub-networks.")
 flags.out(FLAGS, "File of the record.", required=False)
@@ -142,7 +142,7 @@ def _body() -> None:
     work = job(_RELATIVE.value)
     sides = [Side(command, work) for command in commands]
     try:
-        found = measure(sides, _ROUNDS.value, _STEPS.value, FLAGS.seed)
+        found = measure(sides, _TURNS.value, _TURN_STEPS.value, FLAGS.seed)
     finally:
         for side in sides:
             side.end()

@@ -236,10 +236,10 @@ def typed_commands(text: str) -> list[tuple[str, str]]:
     verbs = {verb.name: verb.module.removesuffix(".__main__") for verb in command.VERBS}
     found = [
         (name, words)
-        for name, words in re.findall(r"python -m ([a-z_.]+)((?: [^\n`|]*)?)", joined)
+        for name, words in re.findall(r"python -m ([a-z0-9_.]+)((?: [^\n`|]*)?)", joined)
         if name.split(".")[0] in ROOMS
     ]
-    for verb, words in re.findall(r"tflm-vit ([a-z_]+)((?: [^\n`|]*)?)", joined):
+    for verb, words in re.findall(r"tflm-vit ([a-z0-9_]+)((?: [^\n`|]*)?)", joined):
         found.append((verbs[verb], words))
     return found
 
@@ -257,7 +257,7 @@ def test_the_documentation_names_no_flag_that_nobody_has() -> None:
     known = {flag for name in COMMANDS for flag in flags_of(name).names} | FOREIGN
     for path in DOCUMENTS:
         text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
-        for flag in re.findall(r"`[^`\n]*?--([a-z][a-z0-9_]*)", text):
+        for flag in re.findall(r"`[^`\n]*?--([a-z][a-z0-9_]*)\b(?!-)", text):
             assert flag in known or flag.removeprefix("no") in known, f"{path.name}: --{flag}"
 
 
