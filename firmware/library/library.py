@@ -104,9 +104,15 @@ def _model_text(text: str, name: str) -> str:
         return kernels().symbol(symbol)
 
     text = renamed(without_debug(text), rename)
-    text = text.replace('#include "vit_model.h"', f'#include "{name}_model.h"')
-    # Beside this folder in every layout, so that no include path has to lead there.
-    return re.sub(r'#include "(vit_[a-z0-9_]+\.h)"', r'#include "../kernels/\1"', text)
+
+    def included(match: re.Match[str]) -> str:
+        header = match[1]
+        if header == "vit_model.h":
+            return f'#include "{name}_model.h"'
+        # Beside this folder in every layout, so that no include path has to lead there.
+        return f'#include "../kernels/{header}"'
+
+    return re.sub(r'#include "(vit_[a-z0-9_]+\.h)"', included, text)
 
 
 def _files(

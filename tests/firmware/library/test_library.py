@@ -128,6 +128,12 @@ def scaled(pixels: np.ndarray) -> np.ndarray:
     return quantized(real, tensor.scale, tensor.zero_point)
 
 
+def test_a_library_called_as_kernels_are_is_compiled_like_any_other(tmp_path):
+    # The name that an export without --name takes begins like the kernels' headers.
+    out = exported(tmp_path, models.third(), "vit_firmware")
+    assert '#include "vit_firmware_model.h"' in (out / "src/vit_firmware_model.c").read_text()
+
+
 def test_interleaved_models_equal_the_reference(foreign):
     bytes_, int8, sums = images()
     lines = foreign.output("callers")
