@@ -16,7 +16,7 @@ from benchmarks.kernels.sweep import mismatches_of_seed, mismatches_of_sums
 from benchmarks.kernels.workloads import linear
 from firmware.emulator.qemu.process import PROGRAM
 from tests.tflm_custom_ops import arm_kernels, generators
-from tflm_custom_ops.ops import LinearOp, OpKind, Projection, run_reference
+from tflm_custom_ops.ops import LinearOp, OpKind, Pool, Projection, run_reference
 from tflm_custom_ops.ops.layouts import pack_rows
 
 pytestmark = pytest.mark.skipif(
@@ -97,3 +97,16 @@ def test_rows_are_padded() -> None:
     assert packed.size == 4 * 12 + 16
     np.testing.assert_array_equal(packed[:48].reshape(4, 12)[:3, :10], weights)
     assert packed.sum() == weights.sum()
+
+
+@pytest.mark.parametrize("width", [641, 2048])
+def test_norms_of_wide_tokens(width: int, m55: qemu.QemuKernels) -> None:
+    """Sums of squares and normalized values next to the largest there are."""
+    rng = np.random.default_rng(width)
+    x = rng.choice(np.array([-128, 127], np.int8), (3, width))
+    x[1], x[1, 0] = -128, 127
+    for op in (
+        generators.layer_norm(rng, tokens=3, embed_dim=width, bits=8, pool=Pool(0)),
+        generators.mlp(rng, tokens=3, embed_dim=width, hidden_dim=9, bits=8),
+    ):
+        assert (run_operator(m55, op, x).y == run_reference(op, x)).all()
