@@ -47,6 +47,7 @@ JOBS = (
     Job("mcuformer_t_max", 16),
     Job("vit_micro_32", 8),
     Job("vit_micro_32", 16),
+    Job("hybrid_32", 8),
     Job("vit_digits", 8),
     Job("vit_digits", 16),
     Job("vit_s_240", 8),
