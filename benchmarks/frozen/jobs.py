@@ -55,7 +55,8 @@ def _converted(preset: str) -> bytes:
 
 def preset_jobs() -> list[Job]:
     """The benchmark networks and the test presets, as Keras and the TFLite converter make them."""
-    benches = [(job.preset, job.residual_bits) for job in networks.JOBS]
+    # A network of stages is not drawn here: its weights are the trained ones, made again at times.
+    benches = [(job.preset, job.residual_bits) for job in networks.JOBS if job.preset in PRESETS]
     tests = [(name, bits) for name in PRESETS if name.startswith("test_") for bits in (8, 16)]
     jobs = []
     for preset, bits in (*benches, *tests):
