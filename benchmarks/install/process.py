@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import json
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,18 @@ class Taken:
         }
 
 
+# Linux counts the memory of who starts a process as its own: a small one between starts it.
+_WAITS = """
+import json, os, sys
+if not (child := os.fork()):
+    os.execvp(sys.argv[2], sys.argv[2:])
+_, status, used = os.wait4(child, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss], file)
+sys.exit(os.waitstatus_to_exitcode(status) != 0)
+"""
+
+
 def taken(words: Sequence[str | Path], folder: Path) -> Taken:
     """Runs a command in a folder.
 
@@ -47,15 +60,19 @@ def taken(words: Sequence[str | Path], folder: Path) -> Taken:
       InstallTrialError: it failed.
     """
     started = time.monotonic()
+    used = folder / "used.json"
     with (folder / "output.txt").open("w+", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            list(map(str, words)), cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        process = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _WAITS, str(used), *map(str, words)],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read()
-    if status:
+    if process.returncode:
         raise InstallTrialError(f"{' '.join(map(str, words))}: {text.strip()}")
     wall = time.monotonic() - started
-    return Taken(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text)
+    cpu_s, peak_kb = json.loads(used.read_text(encoding="utf-8"))
+    return Taken(wall, cpu_s, peak_kb / 1024, text)

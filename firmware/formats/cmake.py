@@ -124,6 +124,12 @@ def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
         if external and region
         else ""
     )
+    tools = (
+        " Registers and ST-LINK's server are those of\nSTM32CubeCLT, where ST's extension says that "
+        "it is; elsewhere, change the paths in `launch.json`."
+        if board.flash_tool.stm32
+        else ""
+    )
     return render(
         "cmake/README.md",
         NAME=project.name,
@@ -134,6 +140,7 @@ def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
         EXTERNAL_NOTE=note,
         PROGRAM=_program_section(board),
         EXTERNAL_PROGRAM=program,
+        DEBUG_TOOLS=tools,
         MEMORY=memory_table(use),
     )
 

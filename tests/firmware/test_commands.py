@@ -114,10 +114,10 @@ MODELS = [
 ]
 ELFS = [
     ("missing.elf", "cannot read missing.elf: No such file or directory"),
-    ("empty.elf", "empty.elf is not an ELF file"),
-    ("head.elf", "head.elf is not an ELF file"),
-    ("text.elf", "text.elf is not an ELF file"),
-    ("truncated.elf", "truncated.elf is not an ELF file"),
+    ("empty.elf", "empty.elf: not an ELF file: got "),
+    ("head.elf", "head.elf: not an ELF file: got "),
+    ("text.elf", "text.elf: not an ELF file: got "),
+    ("truncated.elf", "truncated.elf: not an ELF file: got "),
 ]
 IMAGES = [
     ("missing.png", "no such image: missing.png"),

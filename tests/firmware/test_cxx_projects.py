@@ -120,7 +120,8 @@ def test_cube_ide_files_name_the_cxx_tools(project, tmp_path):
         assert read.values("tool.cpp.linker.option.directories") == ["../tflm/lib"]
         assert "../tflm/own" in read.values("tool.cpp.compiler.option.includepaths")
         others = read.values("tool.cpp.compiler.option.otherflags")
-        assert {"-isystem../tflm/include", "-std=c++17", "-DOFFSET=41"} <= set(others)
+        assert {"-isystem../tflm/include", "-std=c++17"} <= set(others)
+        assert "OFFSET=41" in read.values("tool.cpp.compiler.option.definedsymbols")
         # The script is the linker's that links.
         scripts = [o.get("superClass") for o in read.element.iter("option")]
         assert f"{cproject_build.P}.tool.cpp.linker.option.script" in scripts

@@ -112,6 +112,7 @@ def test_command_line(tmp_path, build_fake, capsys):
         model="",
         weights_in="auto",
         runtime="compiled",
+        engine="auto",
         images=[],
         count=0,
         console=True,

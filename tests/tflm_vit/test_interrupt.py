@@ -44,7 +44,6 @@ def _words(module: str) -> list[str]:
 # What each command imports, and TensorFlow where it is imported in the command's body.
 MOMENTS = [
     *((f"-m {verb.module.removesuffix('.__main__')}", "numpy") for verb in VERBS),
-    ("-m converter.plan", "ortools"),
     ("-m nas.search", "optuna"),
     ("-m converter.quantize", "keras"),
     ("-m tflm_vit search", "optuna"),

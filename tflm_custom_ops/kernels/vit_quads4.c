@@ -7,7 +7,7 @@
 #if !VIT_USE_DSP
 
 // 16 times the number in the bits that a shift to the left brings to the top.
-#define WEIGHT(w, up) ((int16_t)((int16_t)((uint16_t)(w) << (up)) >> 12 << 4))
+#define WEIGHT(w, up) ((int16_t)(((int16_t)((uint16_t)(w) << (up)) >> 12) * 16))
 
 // Four rows by two channels of a quad, in bits 0 .. 7 (up = 8) or 8 .. 15 (up = 0).
 static void half_by_4(const int16_t* const a[VIT_GEMM_ROWS], const int16_t* restrict w, int32_t up,

@@ -28,7 +28,7 @@ def test_page_has_rules_patterns_and_reasons() -> None:
     assert ", ".join(PATTERN_NAMES) in text
     reasons = re.findall(r"^\* `(.+)`$", text, re.M)
     g = PlainGraph(np.random.default_rng(1))
-    x = token_input(g, 2, 642)
+    x = token_input(g, 2, 2050)
     refused = fuse_model(g.finish(mlp(g, x, 4))).report.not_fused
     assert refused
     for place in refused:
