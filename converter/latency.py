@@ -22,8 +22,8 @@ _CORTEX_M7 = {
     "VitAttention": 1.154,
     "VitMlp": 1.195,
     "VitPatchEmbed": 1.170,
-    "VitLayerNorm": 0.897,
-    "VitLinear": 1.188,
+    "VitLayerNorm": 0.885,
+    "VitLinear": 1.187,
 }
 _CYCLES_PER_INSTRUCTION = {"cortex-m7": _CORTEX_M7}
 

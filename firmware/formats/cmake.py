@@ -125,8 +125,8 @@ def _readme(project: Project, use: MemoryUse | None, external: bool) -> str:
         else ""
     )
     tools = (
-        " Registers and ST-LINK's server are those of\nSTM32CubeCLT, where ST's extension says that "
-        "it is; elsewhere, change the paths in `launch.json`."
+        " Registers and ST-LINK's server are those of\nSTM32CubeCLT, where ST's extension says "
+        "that it is; elsewhere, change the paths in `launch.json`."
         if board.flash_tool.stm32
         else ""
     )
