@@ -44,7 +44,7 @@ from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
 from keras_models.arch import ArchConfig
 from keras_models.load import expect_one_stage, resolve_arch
-from tflm_custom_ops.ops import Attention, Params, operator_of
+from tflm_custom_ops.ops import OpKind, Params, kind_of, operator_of
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
@@ -174,7 +174,9 @@ def shortened(arch: ArchConfig, streamed: bool) -> tuple[ArchConfig, tuple[int, 
 
 def places(ops: Sequence[Params | None], blocks: Sequence[int]) -> list[int]:
     """Of a whole network's operators their places in the shortened one."""
-    first = next(i for i, op in enumerate(ops) if isinstance(op, Attention))
+    first = next(
+        i for i, op in enumerate(ops) if op is not None and kind_of(op) is OpKind.ATTENTION
+    )
     end = first + 2 * (max(blocks) + 1)
     inside = [first + 2 * block + part for block in blocks for part in (0, 1)]
     return [*range(first), *inside, *range(end, len(ops))]
