@@ -112,7 +112,10 @@ def conv_2d(tensors: Tensors, op: Operator) -> p.Conv2D:
     channels, height, width, depth = constant(tensors, op.inputs[1], "weights").shape
     window = _window(x, y, (height, width), op.options, dilated=True)
     if depth != window.input_channels:
-        raise BuiltinError(f"got {depth} weight channels for {window.input_channels}: grouped")
+        raise BuiltinError(
+            f"got {depth} weight channels for {window.input_channels}: a grouped convolution; "
+            "tflm_vit.fuse writes it group by group"
+        )
     weights = centered_weights(tensors, op, *_WEIGHTS)
     return p.Conv2D(
         window,

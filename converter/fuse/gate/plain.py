@@ -48,9 +48,10 @@ def is_quantized(tensor: Tensor) -> bool:
 
 
 def to_integers(tensor: Tensor, real: Array) -> Array:
-    """Real values as integers of the tensor's type."""
+    """Real values as integers of the tensor's type; what is no number (0 / 0) as its 0."""
     info = np.iinfo(tensor.dtype)
-    q = np.rint(real / np.float32(tensor.scale)) + tensor.zero_point
+    q = np.rint(np.nan_to_num(real, posinf=np.inf, neginf=-np.inf) / np.float32(tensor.scale))
+    q += tensor.zero_point
     return np.asarray(np.clip(q, info.min, info.max).astype(tensor.dtype))
 
 

@@ -89,6 +89,11 @@ class PlainGraph:
         data = np.array(values[0] if scalar else values, np.int32)
         return self._add(Tensor(f"i{len(self.tensors)}", data.shape, data.dtype, None, data), data)
 
+    def condition(self, value: Array) -> int:
+        """A constant of truths."""
+        tensor = Tensor(f"b{len(self.tensors)}", value.shape, np.dtype(np.bool_), None, value)
+        return self._add(tensor, value)
+
     # ---- operators -----------------------------------------------------------------------------
 
     def op(self, opcode: str, inputs: list[int], result: Array, like: int | None = None,
