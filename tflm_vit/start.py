@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from types import TracebackType
@@ -31,9 +32,11 @@ def package_of_commands(package: str) -> None:
 def command(name: str) -> None:
     """The same for a process that is known to be the command `name`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # its threads sleep, not wait in a loop
     _expect_memory(name)
     sys.excepthook = functools.partial(_cannot_start, name)
     interrupt.guard_command(name)
+    gc.disable()  # imports leave no garbage
     _quiet()
 
 
@@ -92,6 +95,8 @@ def _quiet() -> None:
 def imported() -> None:
     """Everything is imported: standard error is file descriptor 2 again."""
     sys.excepthook = sys.__excepthook__
+    gc.freeze()
+    gc.enable()
     if _Screen.before is None:
         return
     sys.stderr.flush()

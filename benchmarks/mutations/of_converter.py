@@ -37,7 +37,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("halves are cut off", _ARITHMETIC, "+ self.zero_point + 0.5)", "+ self.zero_point)",
           _ARITHMETIC_TESTS),
     Fault("zero point of the input", _ARITHMETIC,
-          "folded = bias - source.zero_point * wide.sum(axis=1)", "folded = bias",
+          "folded = bias - source.zero_point * (positive - negative)", "folded = bias",
           _ARITHMETIC_TESTS),
     Fault("epsilon of a narrower row", _ARITHMETIC, "epsilon * width * width / source.scale**2",
           "epsilon * width / source.scale**2", _ARITHMETIC_TESTS),

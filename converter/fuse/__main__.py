@@ -18,6 +18,7 @@ from converter.weight_bits.fused import WeightBits, round_file
 from converter.weight_bits.pipeline import WeightBitsReport
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic
+from tflm_vit.freed_memory import keep_freed_memory
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("fuse", __doc__)
@@ -95,6 +96,7 @@ def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
 
 def _run() -> None:
     started = time.monotonic()
+    keep_freed_memory()
     expect_writable(_OUT.value, _JSON.value)
     wanted = WeightBits.of(_WEIGHT_BITS.value, _FLASH.value, _CODE.value)
     plain = read_model(_MODEL.value)

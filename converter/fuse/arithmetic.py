@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import BoundError
-from tflm_custom_ops.exact_sums import exact_k_block
+from tflm_custom_ops.exact_sums import exact_k_block, signed_sums
 from tflm_custom_ops.ops import MAX_EMBED_DIM, MAX_EMBED_DIM_16, Linear, Norm
 from tflm_custom_ops.ops.layouts import MAX4, UNIT4, WeightLayout
 from tflm_custom_ops.ops.parts import NormKind
@@ -134,15 +134,12 @@ def linear_params(
       source, target: types of input and output; `target` limits the output.
       what: names the layer in messages.
     """
-    wide = weights.astype(np.int64)
-    folded = bias - source.zero_point * wide.sum(axis=1)
-    ends = np.stack([wide * source.low, wide * source.high])
-    high = folded + ends.max(axis=0).sum(axis=1)
-    low = folded + ends.min(axis=0).sum(axis=1)
+    positive, negative = (sums[:, 0] for sums in signed_sums(weights, weights.shape[1]))
+    folded = bias - source.zero_point * (positive - negative)
+    high = folded + source.high * positive - source.low * negative
+    low = folded + source.low * positive - source.high * negative
     # Partial sums start at the bias: zero the terms that pull back towards it.
-    peak = np.abs(folded) + np.maximum(np.abs(wide * source.low), np.abs(wide * source.high)).sum(
-        axis=1
-    )
+    peak = np.abs(folded) + max(abs(source.low), abs(source.high)) * (positive + negative)
     if int(peak.max()) > INT32_MAX:
         raise BoundError(f"{what}: a sum of up to {int(peak.max())} leaves 32 bits")
     largest = int(max(np.abs(high).max(), np.abs(low).max()))

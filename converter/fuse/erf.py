@@ -35,7 +35,10 @@ def _taylor() -> tuple[NDArray[np.float64], ...]:
 
 @functools.cache
 def _taylor_single() -> tuple[NDArray[np.float32], ...]:
-    return tuple(coefficients.astype(np.float32) for coefficients in _taylor()[:3])
+    return tuple(coefficients.astype(np.float32) for coefficients in _taylor()[:2])
+
+
+_BLOCK = 1 << 14  # values at a time: what lies between the steps stays in the processor's cache
 
 
 def erf(x: NDArray[Any]) -> NDArray[Any]:
@@ -44,15 +47,32 @@ def erf(x: NDArray[Any]) -> NDArray[Any]:
     From the nearest of nodes that are 1/128 apart. The error is below 1e-15, of float32 1.2e-7, for
     which three terms of the series suffice.
     """
-    single = x.dtype == np.float32
-    inside = np.clip(x, -_END, _END).astype(np.float32 if single else np.float64)
-    nearest = np.rint(inside * _STEPS)
-    step = inside - nearest / _STEPS
-    # Of NaN, the step is NaN.
-    node = np.nan_to_num(nearest + _END * _STEPS).astype(np.intp)
-    series: tuple[NDArray[Any], ...] = _taylor_single() if single else _taylor()
-    *lower, highest = series
-    result: NDArray[Any] = highest[node]
+    series = _series_single if x.dtype == np.float32 else _series
+    values, result = x.reshape(-1), np.empty(x.size, x.dtype)
+    for start in range(0, x.size, _BLOCK):
+        result[start : start + _BLOCK] = series(values[start : start + _BLOCK])
+    return result.reshape(x.shape)
+
+
+def _nearest(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
+    """The place of the nearest node, the way from it, and its number; of NaN, the way is NaN."""
+    inside = np.clip(x, -_END, _END)
+    steps = np.rint(inside * _STEPS)
+    place = steps / _STEPS
+    return place, inside - place, np.nan_to_num(steps + _END * _STEPS).astype(np.intp)
+
+
+def _series(x: NDArray[Any]) -> NDArray[np.float64]:
+    _, way, node = _nearest(x.astype(np.float64))
+    *lower, highest = _taylor()
+    result: NDArray[np.float64] = highest[node]
     for coefficients in reversed(lower):
-        result = result * step + coefficients[node]
-    return np.asarray(result.astype(x.dtype))
+        result = result * way + coefficients[node]
+    return result
+
+
+def _series_single(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The third coefficient is the second times the place."""
+    place, way, node = _nearest(x)
+    value, slope = _taylor_single()
+    return np.asarray(value[node] + slope[node] * way * (1 - place * way))

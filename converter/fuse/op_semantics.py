@@ -16,6 +16,7 @@ Source: TFLite operator documentation and `schema.fbs`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -118,9 +119,9 @@ def _sigmoid(x: Array) -> Array:
 def gelu(x: Array, approximate: bool) -> Array:
     """GELU (Hendrycks and Gimpel 2016): x * Phi(x), or its tanh approximation."""
     if approximate:
-        cdf = 1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3))
+        cdf = 1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3))
     else:
-        cdf = 1.0 + erf(x / np.sqrt(2.0))
+        cdf = 1.0 + erf(x / math.sqrt(2.0))
     return np.asarray(0.5 * x * cdf)
 
 

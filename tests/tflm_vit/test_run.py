@@ -202,3 +202,17 @@ def test_a_recorded_command_names_no_folder_of_this_machine(
     monkeypatch.setattr("sys.argv", ["train.py", *words])
     expected = "python -m m --data_dir=cifar10/ --out run --set=a=0.5 --x=b/c"
     assert run.typed_command("m") == expected
+
+
+def test_garbage_is_collected_once_everything_is_imported() -> None:
+    text = """
+        import gc
+        from tflm_vit import start
+        start.command("name")
+        before = gc.isenabled()
+        start.imported()
+        print(before, gc.isenabled())
+    """
+    words = [sys.executable, "-c", textwrap.dedent(text)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

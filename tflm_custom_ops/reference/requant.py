@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,9 +44,18 @@ def requantize(
 
 
 def exact_matmul(a: ArrayLike, b: ArrayLike) -> Int64Array:
-    """Integer matrix product in float64, exact because every partial sum is below 2**53."""
-    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    bound = np.abs(x).max(initial=0) * np.abs(y).max(initial=0) * x.shape[-1]
+    """Matrix product of integers as numbers of a floating type that holds every partial sum.
+
+    That is float32 where they are below 2**24, else float64.
+    """
+    x, y = np.asarray(a), np.asarray(b)
+    bound = _largest(x) * _largest(y) * x.shape[-1]
     if bound >= 1 << 53:
         raise OverflowError(f"matrix product: got a bound of {bound:.3g}, expected < 2**53")
-    return (x @ y).astype(np.int64)
+    floating = np.float32 if bound < 1 << 24 else np.float64
+    return (x.astype(floating) @ y.astype(floating)).astype(np.int64)
+
+
+def _largest(values: NDArray[Any]) -> int:
+    """The largest magnitude; 0 of nothing."""
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))

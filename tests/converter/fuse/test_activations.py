@@ -10,6 +10,7 @@ import pytest
 
 from converter.fuse import fuse_model
 from converter.fuse.gate.noise import Noise
+from converter.fuse.op_semantics import gelu
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from tests.converter.fuse.plain_graph import PlainGraph, options
@@ -81,3 +82,13 @@ def test_the_gate_counts_values_beside_one_that_is_no_number() -> None:
     noise = Noise(8, 0.01)
     noise.add(exact, plain, plain)
     assert noise.over_threshold() is None
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_gelu_of_floats_is_of_their_type(approximate: bool) -> None:
+    """A NumPy scalar in it would make float64 of the gate's values, at twice the time."""
+    x = np.linspace(-5, 5, 40_000)
+    exact = gelu(x, approximate)
+    single = gelu(x.astype(np.float32), approximate)
+    assert (exact.dtype, single.dtype) == (np.float64, np.float32)
+    np.testing.assert_allclose(single, exact, atol=1e-6)

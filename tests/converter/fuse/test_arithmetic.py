@@ -76,6 +76,33 @@ def test_linear(
     assert p.multiplier.min() >= 0
 
 
+@given(st.integers(1, 300), st.integers(1, 4), _ZERO, st.integers(-128, 0), _SEED)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_largest_sum_is_that_of_the_worst_inputs(
+    k: int, n: int, zero: int, low: int, seed: int
+) -> None:
+    """The shifted bound is refused from exactly the sum on that some inputs reach."""
+    rng = np.random.default_rng(seed)
+    w = rng.integers(-127, 128, (n, k)).astype(np.int8)
+    bias = rng.integers(-(2**20), 2**20, n)
+    source = Range(0.1, zero, low=low)
+    wide = w.astype(np.int64)
+    folded = bias - zero * wide.sum(axis=1)
+    ends = np.stack([wide * source.low, wide * source.high])
+    sums = [folded + ends.max(axis=0).sum(axis=1), folded + ends.min(axis=0).sum(axis=1)]
+    largest = int(np.abs(sums).max())
+    # A factor of 2**s needs a shift of s + 2.
+    fits = (INT32_MAX // largest).bit_length() - 1
+    for shift in (fits, fits + 1):
+        factors = np.full(n, 2.0 ** (shift - 2))
+        target = Range(1.0, 0)
+        if shift <= fits and shift <= 15:
+            assert linear_params(w, bias, factors, source, target, "layer").shift == shift
+        else:
+            with pytest.raises(BoundError):
+                linear_params(w, bias, factors, source, target, "layer")
+
+
 def test_linear_bounds() -> None:
     w = np.full((2, 600), 127, np.int8)
     bias = np.array([0, 2**31])

@@ -24,7 +24,7 @@ from tflm_custom_ops.ops import (
     residual_dtype,
     run_reference,
 )
-from tflm_custom_ops.reference.requant import mulh, requantize
+from tflm_custom_ops.reference.requant import exact_matmul, mulh, requantize
 from tflm_custom_ops.reference.softmax import context, exponentials
 
 SEEDS = range(20)
@@ -42,6 +42,22 @@ def test_mulh_rounds_half_up() -> None:
     a, m = rng.integers(-(1 << 31), 1 << 31, (2, 1000))
     exact = [(int(p) * int(q) + (1 << 31)) // (1 << 32) for p, q in zip(a, m, strict=True)]
     assert mulh(a, m).tolist() == exact
+
+
+@pytest.mark.parametrize("bits", [23, 24, 25, 30, 52])
+def test_matrix_products_are_exact(bits: int) -> None:
+    """On both sides of what float32 holds, of the ends of the types too."""
+    rng = np.random.default_rng(bits)
+    width = 16
+    largest = max(2, 2 ** (bits // 2 - 2))
+    a = rng.integers(-largest, largest, (5, width))
+    b = rng.integers(0, 2**bits // (largest * width), (width, 7))
+    a[0], b[:, 0] = -largest, 2**bits // (largest * width) - 1
+    a[1], a[2] = largest - 1, rng.choice([1, -1], width) * (largest - 1)
+    np.testing.assert_array_equal(exact_matmul(a, b), a @ b)
+    np.testing.assert_array_equal(exact_matmul(-a, b), -(a @ b))
+    ends = np.full((3, 600), -128, np.int8)
+    np.testing.assert_array_equal(exact_matmul(ends, ends.T), np.full((3, 3), 600 * 2**14))
 
 
 def test_overflow_is_an_error() -> None:

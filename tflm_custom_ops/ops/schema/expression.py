@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
@@ -60,54 +61,82 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+Evaluated = Callable[[Mapping[str, Any]], int]
+
+
 def evaluate(text: str, scope: Mapping[str, Any]) -> int:
     """The value of an expression; ``scope`` gives the names, parts as objects."""
-    return _value(parsed(text), scope)
+    return _evaluated(text)(scope)
 
 
-def _value(node: ast.expr, scope: Mapping[str, Any]) -> int:
-    result = _raw_value(node, scope)
-    if not -(1 << 63) <= result < 1 << 63:
+@functools.cache
+def _evaluated(text: str) -> Evaluated:
+    """The expression as functions of functions: a file has thousands of values to evaluate."""
+    return _checked(parsed(text))
+
+
+def _checked(node: ast.expr) -> Evaluated:
+    """The node's value, in 64 bits."""
+    raw = _raw(node)
+
+    def value(scope: Mapping[str, Any]) -> int:
+        result = raw(scope)
+        if -(1 << 63) <= result < 1 << 63:
+            return result
         raise OverflowError(f"expression: {ast.unparse(node)} is {result}, beyond 64 bits")
-    return result
+
+    return value
 
 
-def _raw_value(node: ast.expr, scope: Mapping[str, Any]) -> int:
+def _raw(node: ast.expr) -> Evaluated:
     match node:
         case ast.Constant(value=int()):
-            return int(node.value)  # type: ignore[arg-type]
-        case ast.Name() | ast.Attribute():
-            return int(_object(node, scope))
+            constant = int(node.value)  # type: ignore[arg-type]
+            return lambda scope: constant
+        case ast.Name(id=name):
+            return lambda scope: int(scope[name])
+        case ast.Attribute():
+            part = _object(node)
+            return lambda scope: int(part(scope))
         case ast.UnaryOp(op=ast.USub()):
-            return -_value(node.operand, scope)
+            operand = _checked(node.operand)
+            return lambda scope: -operand(scope)
         case ast.UnaryOp(op=ast.Not()):
-            return int(not _value(node.operand, scope))
+            operand = _checked(node.operand)
+            return lambda scope: int(not operand(scope))
         case ast.IfExp():
-            chosen = node.body if _value(node.test, scope) else node.orelse
-            return _value(chosen, scope)
+            test, body, other = map(_checked, (node.test, node.body, node.orelse))
+            return lambda scope: body(scope) if test(scope) else other(scope)
         case ast.BoolOp():
-            stop = isinstance(node.op, ast.Or)
-            return int(
-                stop if any(bool(_value(v, scope)) is stop for v in node.values) else not stop
-            )
+            stop, terms = isinstance(node.op, ast.Or), tuple(map(_checked, node.values))
+            return lambda scope: int(any(bool(t(scope)) is stop for t in terms) is stop)
         case ast.Compare(ops=[op]):
-            a, b = _value(node.left, scope), _value(node.comparators[0], scope)
-            return int(_compare(a, op, b))
+            a, b, compare = (*map(_checked, (node.left, node.comparators[0])), _COMPARE[type(op)])
+            return lambda scope: int(compare(a(scope), b(scope)))
         case ast.BinOp() if type(node.op) in _ARITHMETIC:
-            return _arithmetic(_value(node.left, scope), node.op, _value(node.right, scope))
+            a, b, sign = _checked(node.left), _checked(node.right), node.op
+            return lambda scope: _arithmetic(a(scope), sign, b(scope))
     raise _unknown(node)
 
 
-def _object(node: ast.expr, scope: Mapping[str, Any]) -> Any:
+def _object(node: ast.expr) -> Callable[[Mapping[str, Any]], Any]:
     if isinstance(node, ast.Attribute):
-        return getattr(_object(node.value, scope), node.attr)
-    assert isinstance(node, ast.Name)
-    return scope[node.id]
+        part, name = _object(node.value), node.attr
+        return lambda scope: getattr(part(scope), name)
+    if not isinstance(node, ast.Name):
+        raise _unknown(node)
+    name = node.id
+    return lambda scope: scope[name]
 
 
-def _compare(a: int, op: ast.cmpop, b: int) -> bool:
-    results = {"==": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}
-    return results[_COMPARISONS[type(op)]]
+_COMPARE: dict[type[ast.cmpop], Callable[[int, int], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 
 
 def _arithmetic(a: int, op: ast.operator, b: int) -> int:
