@@ -9,18 +9,15 @@ Needs Debian's espeak-ng, or flite.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 
-import numpy as np
-from tqdm import tqdm
-
-from keras_models.datasets.scenes import SPLITS, split_file
+from keras_models.datasets.made import SPLITS, split_file, write_split
+from keras_models.datasets.speech import KEYS
 from keras_models.speech.synthesizer import ESPEAK, SYNTHESIZERS, Speaker, voices_of
 from keras_models.speech.words import CLASSES, examples
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder, write_atomic
+from tflm_vit.files import expect_writable_folder
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("speak_words", __doc__)
@@ -41,16 +38,10 @@ def _voices(split: str, voices: Sequence[str], synthesizer: str) -> list[str]:
     return [voices[i] for i in places if i % _PERIOD not in held.values()]
 
 
-def _spoken(split: str, voices: Sequence[str]) -> bytes:
-    """The file of a split."""
+def _write(split: str, voices: Sequence[str]) -> None:
     speakers = [Speaker(FLAGS.synthesizer, voice) for voice in voices]
-    count = len(speakers) * FLAGS.takes * len(CLASSES)
     made = examples(speakers, FLAGS.takes, (FLAGS.seed, SPLITS.index(split)))
-    shown = tqdm(made, split, count, unit="word")
-    images, labels = (np.stack(part) for part in zip(*shown, strict=True))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, spectrograms=images, labels=labels.astype(np.uint8))
-    return buffer.getvalue()
+    write_split(FLAGS.out, split, KEYS, made, len(speakers) * FLAGS.takes * len(CLASSES))
 
 
 def _body() -> None:
@@ -59,7 +50,7 @@ def _body() -> None:
     expect_writable_folder(FLAGS.out)
     for split in SPLITS if FLAGS.synthesizer == ESPEAK else ("test",):
         chosen = _voices(split, voices, FLAGS.synthesizer)
-        write_atomic(split_file(FLAGS.out, split), _spoken(split, chosen))
+        _write(split, chosen)
         print(f"wrote {split_file(FLAGS.out, split)}: {len(chosen)} voices")
 
 

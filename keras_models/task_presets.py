@@ -6,11 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 from keras_models.arch import ArchConfig
+from keras_models.canvases.composition import GARMENTS
 from keras_models.parts import StemLayer
 from keras_models.scenes.world import CLASSES
 from keras_models.speech.words import CLASSES as WORDS
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.stages import ConvStage
+from keras_models.tasks.boxes import EDGES
 
 # 24x24 pixels behind one wide convolution: a second of its size, or one of stride 2, would hold
 # more than 50 KB together with the picture. 12x12 tokens.
@@ -39,6 +41,7 @@ _CONVOLUTIONS: dict[str, Any] = {
 # values for each pixel would be 64 KB.
 _DEPTH: dict[str, Any] = {"num_classes": 1, "dense": 8}
 _SEGMENTATION: dict[str, Any] = {"num_classes": len(CLASSES), "dense": 4}
+_DETECTION: dict[str, Any] = {"num_classes": len(EDGES) + len(GARMENTS), "dense": 1}
 
 _SPEECH: dict[str, Any] = {
     "image_size": 40,
@@ -53,8 +56,10 @@ _SPEECH: dict[str, Any] = {
 _ALL: tuple[Architecture, ...] = (
     ArchConfig.uniform(name="depth_96", **_ENCODER, **_DEPTH),
     ArchConfig.uniform(name="segmentation_96", **_ENCODER, **_SEGMENTATION),
+    ArchConfig.uniform(name="detection_96", **_ENCODER, **_DETECTION),
     StagedConfig(name="depth_cnn_96", **_CONVOLUTIONS, **_DEPTH),
     StagedConfig(name="segmentation_cnn_96", **_CONVOLUTIONS, **_SEGMENTATION),
+    StagedConfig(name="detection_cnn_96", **_CONVOLUTIONS, **_DETECTION),
     # 64 tokens of 5 rows and 5 bands, 125 ms; the rows are streamed. The convolutional one is as
     # large.
     ArchConfig.uniform(name="keywords_40", depth=3, heads=2, **_SPEECH),

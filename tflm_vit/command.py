@@ -24,6 +24,7 @@ class Verb:
 VERBS = (
     Verb("train", "keras_models.train", "Trains a network."),
     Verb("render_scenes", "keras_models.render_scenes", "Renders scenes with depth and labels."),
+    Verb("compose_canvases", "keras_models.compose_canvases", "Composes pictures with boxes."),
     Verb("speak_words", "keras_models.speak_words", "Makes spectrograms of spoken digits."),
     Verb("import_weights", "keras_models.import_weights", "Takes weights trained in PyTorch."),
     Verb("quantize", "converter.quantize.__main__", "Turns a network into a plain int8 .tflite."),

@@ -67,6 +67,13 @@ def data_dir(to: FlagSet) -> Flag[str]:
     return to.string("data_dir", "", "Folder of --dataset, where it is one of files.")
 
 
+def split_sizes(to: FlagSet, train: int) -> None:
+    """How much of a data set is made, `train` by default of the training split."""
+    to.integer("train", train, "Pictures of the training split.", 1)
+    to.integer("validation", 250, "Of the validation split.", 1)
+    to.integer("test", 500, "Of the test split.", 1)
+
+
 def allow_other_data(to: FlagSet) -> Flag[bool]:
     text = "Go on although the data set is not the one of the training."
     return to.boolean("allow_other_data", False, text)

@@ -19,7 +19,7 @@ from converter.compile.source import source_text, weights_assembly
 from converter.compile.sources import RUNTIME
 from converter.compile.streaming import check_streamed
 from converter.compile.weights import WeightOrder, WeightsImage
-from converter.contract import ContractError, stated_by
+from converter.contract import ContractError, Stated, stated_by
 from converter.fused_ops import is_fused
 from converter.plan.layout import Plan
 from converter.tflite import Graph, Operator, parse
@@ -134,13 +134,17 @@ def compile_graph(
     graph: Graph,
     plan: Plan,
     external_weights: bool,
-    class_names: tuple[str, ...] = (),
+    stated: Stated | None = None,
     order: WeightOrder = WeightOrder.PAIRS,
 ) -> CompiledModel:
-    """Compiles a graph under a given memory plan; see `compile_model`."""
+    """Compiles a graph under a given memory plan; see `compile_model`.
+
+    Args:
+      stated: what its file says.
+    """
     generated = generated_calls(graph, plan, order)
     planned, weights = generated.planned, generated.weights
-    interface = interface_of(planned, class_names)
+    interface = interface_of(planned, stated)
     if interface.streamed and interface.image is None:
         raise CompileError("streamed input needs an int8 image and an int8 output")
     texts = (
@@ -175,14 +179,14 @@ def compile_model(
     """
     graph = read_graph(model_bytes)
     _check_supported(graph)  # before a plan is asked for: the reason that helps
-    names = class_names_of(model_bytes)
+    stated = statement_of(model_bytes)
     plan = plan or plan_from_model(model_bytes)
-    return compile_graph(graph, plan, external_weights, names, order)
+    return compile_graph(graph, plan, external_weights, stated, order)
 
 
-def class_names_of(model_bytes: bytes) -> tuple[str, ...]:
-    """The class names of the file's metadata; CompileError where that is damaged."""
+def statement_of(model_bytes: bytes) -> Stated:
+    """What the file's metadata says; CompileError where that is damaged."""
     try:
-        return stated_by(parse(model_bytes)).class_names
+        return stated_by(parse(model_bytes))
     except ContractError as error:
         raise CompileError(str(error)) from error

@@ -12,6 +12,7 @@ from converter.compile.interface import (
     TensorInterface,
     row_bytes,
 )
+from keras_models.tasks.boxes import EDGES, FixedBoxes
 
 CLASS_NAME_BYTES = 48
 _FRAME_BYTES = str.maketrans("}~", "??")
@@ -126,7 +127,22 @@ def _image_defines(image: ImageInterface) -> list[tuple[str, str]]:
 
 def _picture_defines(i: Interface) -> list[tuple[str, str]]:
     """Of an image's output that is a picture itself; nothing for a vector."""
+    if i.boxes is not None:
+        return _box_defines(i.boxes, i.outputs[0].shape)
     return [("IS_PICTURE", "1")] if i.image is not None and i.outputs[0].is_picture else []
+
+
+def _box_defines(boxes: FixedBoxes, shape: tuple[int, ...]) -> list[tuple[str, str]]:
+    """Of a detector: how its outputs become boxes (firmware/src/app/detections.h)."""
+    return [
+        ("IS_DETECTOR", "1"),
+        ("BOX_ROWS", str(shape[1])),
+        ("BOX_COLUMNS", str(shape[2])),
+        ("BOX_CLASSES", str(shape[3] - len(EDGES))),
+        ("BOX_MULTIPLIER", str(boxes.multiplier)),
+        ("BOX_SHIFT", str(boxes.shift)),
+        ("BOX_LEAST", _signed(boxes.least)),
+    ]
 
 
 _CLASS_NAMES = """\
@@ -146,6 +162,10 @@ def class_names_text(class_names: tuple[str, ...]) -> str:
     lines = [f"    {c_text.string(name)}," for name in shown]
     table = "const char* const vit_model_class_names[VIT_MODEL_CLASSES] = {"
     return "\n".join(["// clang-format off", table, *lines, "};", "// clang-format on", ""])
+
+
+# Flash of a detector's firmware/src/app/detections.c and of what prints its boxes, on a Cortex-M7.
+BOXES_CODE_BYTES = 1024
 
 
 def class_names_bytes(class_names: tuple[str, ...]) -> int:

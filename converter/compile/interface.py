@@ -10,9 +10,11 @@ import numpy as np
 
 from converter.compile.errors import CompileError
 from converter.compile.planned import PlannedGraph
+from converter.contract import Stated
 from converter.contract.classifier import takes_planes
 from converter.plan.layout import Plan
 from converter.tflite import Graph
+from keras_models.tasks.boxes import MOST_TOKENS, FixedBoxes, fixed
 
 STREAM_STATE_BYTES = 16  # of the streaming functions, at the end of the arena
 MAX_RANK = 6
@@ -78,6 +80,7 @@ class Interface:
       inputs, outputs: in the file's order.
       image: None unless the model is an image classifier.
       class_names: of an image classifier's outputs; () where the file does not say them.
+      boxes: how a detector's outputs become boxes; None of others.
     """
 
     arena_bytes: int
@@ -87,6 +90,7 @@ class Interface:
     outputs: tuple[TensorInterface, ...]
     image: ImageInterface | None
     class_names: tuple[str, ...] = ()
+    boxes: FixedBoxes | None = None
 
     @property
     def input_bytes(self) -> int:
@@ -149,12 +153,28 @@ def row_bytes(image: ImageInterface | None, input_bytes: int) -> int:
     return max((n for n in pieces if input_bytes % n == 0), default=1)
 
 
-def interface_of(planned: PlannedGraph, class_names: tuple[str, ...] = ()) -> Interface:
-    """Reads the interface from the model, but for the names of its classes.
+def _boxes_of(stated: Stated, image: ImageInterface | None, shape: tuple[int, ...]) -> FixedBoxes:
+    """Of a detector with this output."""
+    if image is None or len(shape) != 4 or shape[3] < 5 or max(shape[1:3]) > MOST_TOKENS:
+        raise CompileError(
+            f"task {stated.task.name}: got an output {list(shape)}, expected int8 [1, height, "
+            f"width, 4 + classes] of at most {MOST_TOKENS} x {MOST_TOKENS} tokens of an image"
+        )
+    try:
+        return fixed(image.output_scale, image.output_zero_point)
+    except ValueError as error:
+        raise CompileError(str(error)) from error
+
+
+def interface_of(planned: PlannedGraph, stated: Stated | None = None) -> Interface:
+    """Reads the interface from the model, and from what its file says.
 
     Raises:
-      CompileError: an input or output of a type or rank that the header cannot express.
+      CompileError: an input or output of a type or rank that the header cannot express, or an
+        output that cannot be boxes though the file says so.
     """
+    stated = stated or Stated()
+    class_names = stated.class_names
     graph = planned.graph
     inputs = tuple(_tensor(planned, i, "input") for i in graph.inputs)
     outputs = tuple(_tensor(planned, i, "output") for i in graph.outputs)
@@ -169,4 +189,5 @@ def interface_of(planned: PlannedGraph, class_names: tuple[str, ...] = ()) -> In
         outputs,
         image,
         class_names if image is not None and len(class_names) == image.classes else (),
+        _boxes_of(stated, image, outputs[0].shape) if stated.task.boxes is not None else None,
     )

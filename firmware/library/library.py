@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from boards import Board
 from converter.compile import CompileError
-from converter.compile.compiler import GeneratedFile, class_names_of, compile_graph
+from converter.compile.compiler import GeneratedFile, compile_graph, statement_of
 from converter.compile.planned import plan_from_model, read_graph
 from converter.compile.weights import SYMBOL
 from converter.tflite import parse
@@ -225,8 +225,8 @@ def library_from_model(
     check_library_name(name)
     try:
         # Names are the public header's, whole and in UTF-8.
-        compiled = compile_graph(read_graph(model), plan_from_model(model), external, ())
-        names = class_names_of(model)
+        compiled = compile_graph(read_graph(model), plan_from_model(model), external)
+        names = statement_of(model).class_names
     except CompileError as error:
         raise ModelError(str(error)) from error
     image = compiled.interface.image

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from converter import tflite
 from converter.compile import CompileError
-from converter.compile.compiler import class_names_of
+from converter.compile.compiler import statement_of
 from converter.compile.header import class_names_text, header_text
 from converter.compile.interface import Interface, interface_of
 from converter.compile.planned import PlannedGraph, read_graph
@@ -178,7 +178,7 @@ def write_model(
         plan = read_plan(model)
         graph = read_graph(model)
         decoded_all(graph)  # refused here and not on the device
-        interface = interface_of(PlannedGraph(graph, plan), class_names_of(model))
+        interface = interface_of(PlannedGraph(graph, plan), statement_of(model))
         if interface.image is None:
             raise ModelError(
                 "TFLM firmware takes models of one int8 image [1, height, width, channels] with "

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from keras_models.datasets.canvases import CANVASES
 from keras_models.datasets.core import (
     ArraySource,
     Dataset,
@@ -16,11 +17,15 @@ from keras_models.datasets.core import (
 from keras_models.datasets.digits import load_digits
 from keras_models.datasets.folder import load_folder
 from keras_models.datasets.images import load_images, load_pixels
-from keras_models.datasets.scenes import SCENES, load_scenes
-from keras_models.datasets.speech import SPOKEN_DIGITS, load_speech
+from keras_models.datasets.made import MadeData
+from keras_models.datasets.scenes import SCENES
+from keras_models.datasets.speech import SPOKEN_DIGITS
 from keras_models.datasets.tfds import TFDS, load_tfds
 
-DATASETS = ("digits", "image_folder", *TFDS, *SCENES, SPOKEN_DIGITS)
+_MADE: dict[str, MadeData] = {
+    made.name: made for made in (*SCENES, SPOKEN_DIGITS, CANVASES)
+}  # by commands of the toolkit
+DATASETS = ("digits", "image_folder", *TFDS, *_MADE)
 
 
 def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: int) -> Dataset:
@@ -28,8 +33,8 @@ def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: in
 
     Args:
       name: one of `DATASETS`.
-      data_dir: folder of `image_folder` and of rendered scenes; for "cifar10" and "imagenet2012",
-        where tensorflow-datasets keeps data.
+      data_dir: folder of `image_folder` and of what the toolkit makes; for "cifar10" and
+        "imagenet2012", where tensorflow-datasets keeps data.
       image_size: side in pixels.
       channels: 1 or 3.
 
@@ -40,10 +45,8 @@ def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: in
         return load_digits(image_size, channels)
     if name == "image_folder":
         return load_folder(data_dir, image_size, channels)
-    if name in SCENES:
-        return load_scenes(name, data_dir, image_size, channels)
-    if name == SPOKEN_DIGITS:
-        return load_speech(data_dir, image_size, channels)
+    if name in _MADE:
+        return _MADE[name].load(data_dir, image_size, channels)
     if name in TFDS:
         return load_tfds(name, data_dir, image_size, channels)
     raise DatasetError(f"dataset {name!r} does not exist, expected one of {', '.join(DATASETS)}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from keras_models.tasks.classification import CLASSIFICATION
 from keras_models.tasks.depth import DEPTH
+from keras_models.tasks.detection import DETECTION
 from keras_models.tasks.keywords import KEYWORDS
 from keras_models.tasks.scores import Cell, TaskScores
 from keras_models.tasks.segmentation import SEGMENTATION
 from keras_models.tasks.task import Task
 
-_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION, KEYWORDS)
+_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION, DETECTION, KEYWORDS)
 TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 
 

@@ -14,11 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_models.tasks.boxes import Box
 from keras_models.tasks.scores import TaskScores
 
 Reals = NDArray[np.floating]  # outputs (n, *output shape), in real numbers
 Targets = NDArray[Any]  # as a data set has them: a label or a map for each input
 Shape = tuple[int, ...]
+
+
+def mirrored_maps(targets: Targets) -> Targets:
+    """Maps (n, h, w) of pictures that are mirrored."""
+    return targets[:, :, ::-1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Task:
       unit: of these numbers.
       agreement: (outputs, others of the same inputs) -> share on which both say the same; None
         where there is no such share.
+      mirrored: of a dense task, targets -> those of the mirrored inputs.
+      boxes: of a task that finds things, (outputs (h, w, values), least probability) -> boxes.
     """
 
     name: str
@@ -58,3 +66,5 @@ class Task:
     agreement: Callable[[Reals, Reals], float] | None
     drawn: Callable[[Reals], NDArray[Any]] | None = None
     unit: str = ""
+    mirrored: Callable[[Targets], Targets] = mirrored_maps
+    boxes: Callable[[Reals, float], tuple[Box, ...]] | None = None

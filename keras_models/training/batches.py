@@ -80,7 +80,8 @@ class DenseBatches(TrainBatches):
         if self.flip:
             rng = np.random.default_rng((self.seed, self.epoch, index))
             chosen = rng.random(len(images)) < 0.5
-            images, targets = mirror(images, chosen), mirror(targets, chosen)
+            images, targets = mirror(images, chosen), targets.copy()
+            targets[chosen] = self.task.mirrored(targets[chosen])
         return normalize(images), self.task.wanted(targets, self.shape)
 
 

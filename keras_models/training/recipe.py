@@ -173,6 +173,8 @@ RECIPES: dict[str, Recipe] = {
     "depth_cnn_96": SCENES,
     "segmentation_96": SCENES,
     "segmentation_cnn_96": SCENES,
+    "detection_96": SCENES,
+    "detection_cnn_96": SCENES,
     "keywords_40": SPEECH,
     "keywords_cnn_40": SPEECH,
 }

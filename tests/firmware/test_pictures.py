@@ -19,7 +19,7 @@ from firmware.emulator.emulator import Emulator
 from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
 from firmware.model import build_model
-from firmware.pictures import expect_picture, numbers_of, picture_of
+from firmware.pictures import answers_of, expect_picture, picture_of
 from keras_models.tasks import TASKS
 from tests.commands import run_here
 from tests.tflm_custom_ops.builtins import one_op
@@ -46,11 +46,13 @@ def test_a_board_prints_and_sends_a_picture(tmp_path: Path, task: str, values: i
     connection.info()
     text = connection.text()
     assert f": place {image.argmax()}, value 127, " in text
-    found, numbers = numbers_of(model, got[None])
+    stated, answers = answers_of(model, got[None])
+    drawn = stated.task.drawn
+    assert stated.task is TASKS[task]
+    assert drawn is not None
     real = (image.astype(float) + 1) / 127.5
     expected = np.exp(real[..., 0]) if values == 1 else image.argmax(-1)
-    assert found is TASKS[task]
-    np.testing.assert_allclose(numbers[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(drawn(answers)[0], expected, rtol=1e-6)
 
 
 def test_the_client_draws_what_the_board_said(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from keras_models.arch import ArchConfig, ArchError
 from keras_models.datasets import DATASETS, DatasetError, Split, load_dataset
 from keras_models.datasets.core import ArraySource
 from keras_models.datasets.identity import identity_of
-from keras_models.datasets.scenes import SPLITS, split_file
+from keras_models.datasets.made import SPLITS, split_file
 from keras_models.layers import layers_for
 from keras_models.load import resolve_arch
 from keras_models.scenes.world import CLASSES

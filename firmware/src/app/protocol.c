@@ -6,6 +6,7 @@
 
 #include "app/classifier.h"
 #include "app/console.h"
+#include "app/detections.h"
 #include "app/frame.h"
 #include "app/meter.h"
 #include "app/model_info.h"
@@ -17,7 +18,7 @@
   (FRAME_HEADER_BYTES + ROW_NUMBER_BYTES + CLASSIFIER_ROW_BYTES + FRAME_CRC_BYTES)
 
 // Of a picture: where its greatest value is. As long as the other words: all images are as large.
-#if defined(VIT_MODEL_IS_PICTURE)
+#if defined(VIT_MODEL_IS_PICTURE) || defined(VIT_MODEL_IS_DETECTOR)
 #define BEST_NAME ": place "
 #define BEST_VALUE ", value "
 #else
@@ -112,6 +113,49 @@ static void handle_row(const Request* request) {
   frame_send_end();
 }
 
+#if defined(VIT_MODEL_IS_DETECTOR)
+static const DetectionGrid box_grid = {
+    .rows = VIT_MODEL_BOX_ROWS,
+    .columns = VIT_MODEL_BOX_COLUMNS,
+    .classes = VIT_MODEL_BOX_CLASSES,
+    .multiplier = VIT_MODEL_BOX_MULTIPLIER,
+    .shift = VIT_MODEL_BOX_SHIFT,
+    .zero_point = VIT_MODEL_OUTPUT_ZERO_POINT,
+    .least = VIT_MODEL_BOX_LEAST,
+};
+
+// To the nearest pixel of the image's side.
+static int32_t to_pixels(int32_t units, int32_t tokens, int32_t pixels) {
+  const int32_t side = tokens * DETECTIONS_UNITS;
+  return (2 * units * pixels + side) / (2 * side);
+}
+
+static void print_box(const Detection* box) {
+  console_text("  class ");
+  console_unsigned((uint32_t)box->label);
+  console_text(", logit ");
+  console_signed(box->score);
+  console_text(", box");
+  for (int i = 0; i < 4; ++i) {
+    console_text(" ");
+    console_signed(i % 2 == 0
+                       ? to_pixels(box->edges[i], VIT_MODEL_BOX_COLUMNS, VIT_MODEL_IMAGE_WIDTH)
+                       : to_pixels(box->edges[i], VIT_MODEL_BOX_ROWS, VIT_MODEL_IMAGE_HEIGHT));
+  }
+  console_text("\r\n");
+}
+
+// Noinline: its boxes are not on the stack while a model runs.
+__attribute__((noinline)) static void print_boxes(void) {
+  Detection found[DETECTIONS_MOST];
+  const int count = detections_find(&box_grid, image_logits, found);
+  console_text("  boxes ");
+  console_unsigned((uint32_t)count);
+  console_text("\r\n");
+  for (int i = 0; i < count; ++i) print_box(&found[i]);
+}
+#endif
+
 static void print_result(int best) {
   console_text("image ");
   console_unsigned(image_number);
@@ -136,6 +180,9 @@ static void print_result(int best) {
   console_text(", stack ");
   console_unsigned(stack_high_water_bytes());
   console_text(" bytes\r\n");
+#if defined(VIT_MODEL_IS_DETECTOR)
+  print_boxes();
+#endif
 }
 
 static void handle_finish(const Request* request) {
