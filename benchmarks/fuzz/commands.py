@@ -43,6 +43,7 @@ flags.seed(FLAGS, "Of the first mutant.")
 flags.json(FLAGS)
 flags.resume(FLAGS, "Go on from the record in --json.")
 _RECORD_EVERY_S = 30.0
+_SPREAD = 2654435761  # neighbouring seeds take files far apart, so that each part has some of all
 _HANGS_S = 600.0  # of the clock, beside whatever else runs
 
 
@@ -92,7 +93,7 @@ def mutants_for(
     for seed in seeds:
         kind = kinds[seed % len(kinds)]
         some = files[kind]
-        found = mutant(some[seed // len(kinds) % len(some)], seed)
+        found = mutant(some[seed * _SPREAD % len(some)], seed)
         if found is not None:
             yield seed, kind, *found
 

@@ -261,6 +261,8 @@ MUTATIONS: tuple[Callable[[Rng, Any], None], ...] = (
 
 _ALL = (*MUTATIONS, *mutate_file.MUTATIONS)
 _BYTES_SHARE = 0.2  # of the mutants, those whose bytes are changed after all else
+_OWN_SHARE = 0.5  # of the changes of a file with fused operators or a plan, those of just these
+_ARCHIVE = b"PK\x03\x04"  # label files begin so, behind the flatbuffer
 
 
 def _is_own(tree: Any) -> bool:
@@ -272,6 +274,12 @@ def _ops(tree: Any) -> list[Any]:
     return _list(tree.subgraphs[0].operators)
 
 
+def _change(rng: Rng, own: bool) -> Callable[[Rng, Any], None]:
+    if own and rng.random() < _OWN_SHARE:
+        return rng.choice(mutate_own.MUTATIONS)
+    return rng.choice(_ALL)
+
+
 def mutant(content: bytes, seed: int) -> tuple[str, bytes] | None:
     """(what was changed, the bytes), or None where the change cannot be written at all."""
     rng = Rng(seed)
@@ -281,14 +289,18 @@ def mutant(content: bytes, seed: int) -> tuple[str, bytes] | None:
         return None if changed == content else (change.__name__, changed)
     pickled, unchanged = _unpacked(content)
     tree = pickle.loads(pickled)
-    every = (*_ALL, *mutate_own.MUTATIONS) if _is_own(tree) else _ALL
-    changes = [rng.choice(every) for _ in range(1 if rng.random() < 0.8 else 2)]
+    own = _is_own(tree)
+    changes = [_change(rng, own) for _ in range(1 if rng.random() < 0.8 else 2)]
     try:
         for one in changes:
             one(rng, tree)
         changed = pack(tree)
+        if own and rng.random() < 0.5:
+            changed = mutate_own.plan_made_for_it(tree, changed, pack)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error):
         return None  # out of the range of its field
     if changed == unchanged:
         return None
-    return "+".join(one.__name__ for one in changes), changed
+    start = content.find(_ARCHIVE)
+    behind = content[start:] if start >= 0 else b""
+    return "+".join(one.__name__ for one in changes), changed + behind

@@ -6,11 +6,22 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
 from typing import Any
 
+from converter.plan.metadata import PLAN_NAME, fingerprint
+from converter.plan.offline import OFFLINE_NAME
+from converter.tflite import TfliteError, parse
+
 Rng = random.Random
+_HEADER_WORDS, _FINGERPRINT_WORD, _ARENA_WORD, _OFFLINE_HEADER_WORDS = 10, 3, 4, 3
 _DELTAS = (-64, -16, -4, -1, 1, 4, 16, 64)
 _WORDS = (0, 1, 2, 7, -1, -2, 255, 1 << 16, 1 << 30, (1 << 31) - 1, -(1 << 31))
+
+
+def _length(buffer: Any) -> int:
+    """Bytes of a buffer; its data are a list, an array or None."""
+    return 0 if buffer.data is None else len(buffer.data)
 
 
 def _custom(rng: Rng, tree: Any) -> Any:
@@ -54,7 +65,7 @@ def blob_word(rng: Rng, tree: Any) -> None:
     if op is None:
         return
     tensors = [tree.subgraphs[0].tensors[i] for i in op.inputs if i >= 0]
-    filled = [b for t in tensors if len((b := tree.buffers[t.buffer]).data or ())]
+    filled = [b for t in tensors if _length(b := tree.buffers[t.buffer])]
     if filled:
         buffer = rng.choice(filled)
         buffer.data = _changed(rng, buffer.data)
@@ -62,7 +73,7 @@ def blob_word(rng: Rng, tree: Any) -> None:
 
 def _entry(rng: Rng, tree: Any) -> Any:
     """A metadata entry with data, or None."""
-    found = [m for m in tree.metadata or () if len(tree.buffers[m.buffer].data or ())]
+    found = [m for m in tree.metadata or () if _length(tree.buffers[m.buffer])]
     return rng.choice(found) if found else None
 
 
@@ -83,12 +94,93 @@ def plan_lost(rng: Rng, tree: Any) -> None:
         tree.metadata.append(entry)
 
 
+def _named(tree: Any, name: str) -> Any:
+    """The buffer of an entry, or None."""
+    for entry in tree.metadata or ():
+        if entry.name in (name, name.encode()) and _length(tree.buffers[entry.buffer]):
+            return tree.buffers[entry.buffer]
+    return None
+
+
+def _words(buffer: Any) -> list[int]:
+    content = bytes(bytearray(buffer.data))
+    return list(struct.unpack(f"<{len(content) // 4}i", content[: len(content) // 4 * 4]))
+
+
+def _store(buffer: Any, words: list[int]) -> None:
+    buffer.data = list(struct.pack(f"<{len(words)}i", *words))
+
+
+def plan_moved(rng: Rng, tree: Any) -> None:
+    """A tensor lies elsewhere, and both entries say so."""
+    own, offline = _named(tree, PLAN_NAME), _named(tree, OFFLINE_NAME)
+    if own is None or offline is None:
+        return
+    plan, offsets = _words(own), _words(offline)
+    number = rng.randrange(len(tree.subgraphs[0].tensors))
+    by = rng.choice(_DELTAS)
+    plan[_HEADER_WORDS + 2 * number] += by
+    offsets[_OFFLINE_HEADER_WORDS + number] += by
+    if rng.random() < 0.3:
+        plan[_ARENA_WORD] += by
+    _store(own, plan)
+    _store(offline, offsets)
+
+
+def plan_of_bytes(rng: Rng, tree: Any) -> None:
+    """A size or an offset of the own entry by a little: arena, bound, strip, tensor or scratch."""
+    own = _named(tree, PLAN_NAME)
+    if own is not None:
+        plan = _words(own)
+        plan[rng.randrange(_ARENA_WORD, len(plan))] += rng.choice(_DELTAS)
+        _store(own, plan)
+
+
+def entry_text(rng: Rng, tree: Any) -> None:
+    """A few bytes of an entry: of the contract, digits and names."""
+    entry = _entry(rng, tree)
+    if entry is None:
+        return
+    buffer = tree.buffers[entry.buffer]
+    content = bytes(bytearray(buffer.data))
+    at = rng.randrange(len(content))
+    new = rng.choice((b"-", b"9" * 40, b"1e999", b"NaN", b"\0", b"\xff", b'"', b"[" * 2000, b"\n"))
+    buffer.data = list(content[:at] + new + content[at + rng.choice((0, len(new))) :])
+
+
+def blob_bytes(rng: Rng, tree: Any) -> None:
+    """A stretch of an operator's constants: all weights, biases or factors at an end."""
+    op = _custom(rng, tree)
+    if op is None:
+        return
+    tensors = [tree.subgraphs[0].tensors[i] for i in op.inputs if i >= 0]
+    filled = [b for t in tensors if _length(b := tree.buffers[t.buffer]) >= 8]
+    if filled:
+        buffer = rng.choice(filled)
+        content = bytearray(buffer.data)
+        at = rng.randrange(len(content) // 4) * 4
+        size = rng.choice((4, 16, 64, 256))
+        word = struct.pack("<i", rng.choice(_WORDS))
+        content[at : at + size] = (word * 64)[: len(content[at : at + size])]
+        buffer.data = list(content)
+
+
+def plan_made_for_it(tree: Any, content: bytes, pack: Callable[[Any], bytes]) -> bytes:
+    """The file with its plan's fingerprint of the changed graph: what a changer would write."""
+    own = _named(tree, PLAN_NAME)
+    if own is None or len(own.data) < 4 * _HEADER_WORDS:
+        return content
+    try:
+        graph = parse(content).graph
+    except TfliteError:
+        return content
+    plan = _words(own)
+    plan[_FINGERPRINT_WORD] = fingerprint(graph)
+    _store(own, plan)
+    return pack(tree)
+
+
 MUTATIONS = (
-    options_word,
-    options_word,
-    options_swapped,
-    blob_word,
-    plan_word,
-    plan_word,
-    plan_lost,
+    *(options_word, options_word, options_swapped, blob_word, blob_bytes),
+    *(plan_word, plan_moved, plan_of_bytes, plan_lost, entry_text),
 )

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflm_custom_ops.ops.access import Accesses, first_input_accesses, scratch_accesses
-from tflm_custom_ops.ops.parts import residual_dtype
+from tflm_custom_ops.ops.bounds import check_linear, check_norm
+from tflm_custom_ops.ops.parts import Linear, Norm, residual_dtype
 from tflm_custom_ops.ops.schema import Struct
 from tflm_custom_ops.ops.schema.expression import evaluate
 from tflm_custom_ops.ops.schema.limits import LIMITS
+from tflm_custom_ops.ops.schema.struct import parts_of
 from tflm_custom_ops.ops.schema.writing import BLOB_ALIGNMENT, stored_bytes
 from tflm_custom_ops.ops.streams import Stream
 from tflm_custom_ops.ops.work import Work
@@ -162,6 +164,13 @@ class FusedOperator(Generic[P]):
     def reference(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
         """The definition: y of the inputs, shapes and types as `inputs` and `output` say."""
         raise NotImplementedError
+
+    def check_bounds(self) -> None:
+        """OptionsError unless no sum leaves its bits, whatever the inputs are."""
+        for layer in parts_of(self.params, Linear):
+            check_linear(layer)
+        for norm in parts_of(self.params, Norm):
+            check_norm(norm)
 
     @property
     def scratch_bytes(self) -> int:

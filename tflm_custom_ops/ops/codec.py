@@ -38,10 +38,10 @@ def encode(params: Params) -> tuple[bytes, bytes]:
 
 
 def decode(custom_options: bytes, blob: bytes) -> Params:
-    """Reads an operator back: `parse`, and the sums of every layer are exact.
+    """Reads an operator back: `parse`, the sums of every layer are exact, and none overflows.
 
-    The second needs all weights, so that it is no part of the parser: TFLM's operators check it
-    once, while they prepare, and whatever writes, compiles or runs a file here.
+    The rest needs all weights, so that it is no part of the parser. TFLM's operators check the sums
+    of layers once, while they prepare; whatever writes, compiles or runs a file here checks all.
 
     Raises:
       OptionsError: malformed; the message says what was got and expected.
@@ -49,6 +49,7 @@ def decode(custom_options: bytes, blob: bytes) -> Params:
     params = parse(custom_options, blob)
     for linear in parts_of(params, Linear):
         _check_sums(linear)
+    operator_of(params).check_bounds()
     return params
 
 

@@ -29,7 +29,11 @@ def layer(layout, n=6, k=10, seed=1):
     op = generators.linear_op(rng, rows=3, in_features=k, out_features=n, rank=0)
     weights, bias = numbers(rng, n, k), op.projection.up.bias
     up = dataclasses.replace(
-        op.projection.up, weights=weights, layout=layout, k_block=exact_k_block(weights, bias)
+        op.projection.up,
+        weights=weights,
+        layout=layout,
+        shift=0,
+        k_block=exact_k_block(weights, bias),
     )
     return LinearOp(3, op.token_tile, dataclasses.replace(op.projection, up=up))
 

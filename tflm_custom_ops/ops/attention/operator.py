@@ -16,6 +16,7 @@ from tflm_custom_ops.ops.attention.params import Attention, BiasKind
 from tflm_custom_ops.ops.attention.reference import run_attention
 from tflm_custom_ops.ops.attention.work import WorkingSizes, work_of
 from tflm_custom_ops.ops.base import DeclaredTensor, FusedOperator, Params, Schedule
+from tflm_custom_ops.ops.bounds import check_scores
 from tflm_custom_ops.ops.parts import Residual
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.schema.writing import stored_bytes
@@ -58,6 +59,15 @@ class AttentionOperator(FusedOperator[Attention]):
     def reference(self, x: ArrayLike) -> NDArray[Any]:
         """y ``[tokens, embed_dim]`` of the residual's type."""
         return run_attention(self.params, x)
+
+    def check_bounds(self) -> None:
+        """Differences of scores as well, where the kernels do not cut them off."""
+        super().check_bounds()
+        p, q, k = self.params, self.params.q.up, self.params.k.up
+        cut = p.causal or p.bias is not None or p.relative_distance > 0 or p.window_shift > 0
+        largest = max(q.out_max - q.out_zero_point, q.out_zero_point - q.out_min)
+        difference = 0 if cut else p.head_dim * largest * (k.out_max - k.out_min)
+        check_scores(difference, p.score_shift, p.score_multiplier)
 
     @property
     def _tile(self) -> int:
