@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import heapq
 import math
 from collections.abc import Iterator, Sequence
 
@@ -273,10 +274,23 @@ def live_bytes(problem: Problem, region: int = 0, every_step: bool = False) -> d
     if every_step and steps:
         steps = list(range(steps[0], max(b.upper for b in members)))
     need: dict[int, int] = {}
+    born = collections.deque(sorted(members, key=lambda b: b.lower))
+    dying: list[tuple[int, int]] = []  # (step after the last, bytes), a heap
+    slacks: list[tuple[int, int]] = []  # (-slack, step after the last), a heap; the dead stay in it
+    total = 0
     for step in steps:
-        live = [b.size_bytes for b in members if b.lower <= step < b.upper]
-        slack = max((align_up(s, grid) - s for s in live), default=0)
-        need[step] = sum(align_up(s, grid) for s in live) - slack - saved.get(step, 0)
+        while born and born[0].lower <= step:
+            b = born.popleft()
+            occupied = align_up(b.size_bytes, grid)
+            total += occupied
+            heapq.heappush(dying, (b.upper, occupied))
+            heapq.heappush(slacks, (b.size_bytes - occupied, b.upper))
+        while dying and dying[0][0] <= step:
+            total -= heapq.heappop(dying)[1]
+        while slacks and slacks[0][1] <= step:
+            heapq.heappop(slacks)
+        slack = -slacks[0][0] if slacks else 0
+        need[step] = total - slack - saved.get(step, 0)
     return need
 
 

@@ -7,9 +7,10 @@ problem declares no overwriting every buffer is a unit of its own, and nothing i
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from converter.plan.problem import Buffer, Overwrite, Problem, align_up
 
@@ -48,10 +49,49 @@ def unit_choices(problem: Problem) -> list[list[Unit]]:
     return [merged, single] if len(merged) < len(single) else [single]
 
 
+@dataclasses.dataclass
+class _Group:
+    """Buffers at fixed distances while groups are joined.
+
+    Attributes:
+      name: the first buffer's index, by which groups are ordered.
+      offsets: of each buffer's index.
+      births: (first step, index), ascending.
+      longest: steps that a buffer lives at most.
+      alignment: least common multiple of the buffers' own, modulo which all offsets are equal.
+    """
+
+    name: int
+    offsets: dict[int, int]
+    births: list[tuple[int, int]]
+    longest: int
+    alignment: int
+
+    @classmethod
+    def of(cls, b: Buffer, i: int) -> _Group:
+        return cls(i, {i: 0}, [(b.lower, i)], b.upper - b.lower, b.alignment)
+
+    def alive(self, lower: int, upper: int) -> Iterator[int]:
+        """The buffers that may live in the steps [lower, upper)."""
+        first = bisect.bisect_left(self.births, (lower - self.longest, -1))
+        for at in range(first, len(self.births)):
+            birth, i = self.births[at]
+            if birth >= upper:
+                return
+            yield i
+
+    def add(self, other: _Group, shift: int) -> None:
+        """Takes another's buffers, which lie ``shift`` further."""
+        for birth, i in other.births:
+            bisect.insort(self.births, (birth, i))
+            self.offsets[i] = other.offsets[i] + shift
+        self.longest = max(self.longest, other.longest)
+        self.alignment = math.lcm(self.alignment, other.alignment)
+
+
 def _merge(problem: Problem) -> list[Unit]:
     """Groups buffers along overwrites, larger savings first, where the group stays consistent."""
-    group_of = list(range(len(problem.buffers)))
-    groups: dict[int, dict[int, int]] = {i: {i: 0} for i in group_of}
+    group_of = [_Group.of(b, i) for i, b in enumerate(problem.buffers)]
 
     def saving(o: Overwrite) -> int:
         return min(problem.buffers[problem.index[n]].size_bytes for n in (o.before, o.after))
@@ -59,17 +99,26 @@ def _merge(problem: Problem) -> list[Unit]:
     for o in sorted(problem.overwrites, key=saving, reverse=True):
         before, after = problem.index[o.before], problem.index[o.after]
         left, right = group_of[before], group_of[after]
-        if left == right:
+        if left is right:
             continue
         step = align_up(o.margin_bytes or 0, problem.buffers[before].alignment)
-        shift = groups[left][before] - step - groups[right][after]
-        joined = groups[left] | {i: d + shift for i, d in groups[right].items()}
-        if not _consistent(problem, groups[left], {i: joined[i] for i in groups[right]}):
+        shift = left.offsets[before] - step - right.offsets[after]
+        if not _consistent(problem, left, right, shift):
             continue
-        groups[left] = joined
-        for i in groups.pop(right):
-            group_of[i] = left
-    return [_group_unit(problem, members) for members in groups.values()]
+        large, small, by = _ordered(left, right, shift)
+        large.add(small, by)
+        large.name = left.name
+        for i in small.offsets:
+            group_of[i] = large
+    groups = sorted({g.name: g for g in group_of}.items())
+    return [_group_unit(problem, group.offsets) for _, group in groups]
+
+
+def _ordered(left: _Group, right: _Group, shift: int) -> tuple[_Group, _Group, int]:
+    """(larger, smaller, how much further the smaller one lies) where ``right`` lies ``shift``."""
+    if len(left.offsets) >= len(right.offsets):
+        return left, right, shift
+    return right, left, -shift
 
 
 def _group_unit(problem: Problem, members: dict[int, int]) -> Unit:
@@ -81,22 +130,38 @@ def _group_unit(problem: Problem, members: dict[int, int]) -> Unit:
     return Unit(tuple((i, d - base) for i, d in sorted(members.items())), alignment, None)
 
 
-def _consistent(problem: Problem, left: dict[int, int], right: dict[int, int]) -> bool:
-    """Whether no two members of a joined group collide, are fixed, or differ in region."""
-    for i, at in left.items():
-        a = problem.buffers[i]
-        for j, to in right.items():
-            b = problem.buffers[j]
-            if a.region != b.region or a.offset is not None or b.offset is not None:
-                return False
-            if (at - to) % a.alignment or (at - to) % b.alignment:
-                return False
+def _consistent(problem: Problem, left: _Group, right: _Group, shift: int) -> bool:
+    """Whether no two members of a joined group collide, are fixed, or differ in region.
+
+    Each of the groups is consistent, so that one member speaks for its region and whether it is
+    fixed, and only those that live together are compared.
+    """
+    a, b = (problem.buffers[next(iter(g.offsets))] for g in (left, right))
+    if a.region != b.region or a.offset is not None or b.offset is not None:
+        return False
+    if not _aligned(left, right, shift):
+        return False
+    large, small, by = _ordered(left, right, shift)
+    for j, offset in small.offsets.items():
+        b, to = problem.buffers[j], offset + by
+        for i in large.alive(b.lower, b.upper):
+            a, at = problem.buffers[i], large.offsets[i]
             if not (a.lower < b.upper and b.lower < a.upper):
                 continue
             apart = to >= at + a.size_bytes or at >= to + b.size_bytes
             if not (apart or _may_share(problem, i, j, at, to)):
                 return False
     return True
+
+
+def _aligned(left: _Group, right: _Group, shift: int) -> bool:
+    """Whether all offsets are equal modulo every alignment."""
+    every = math.lcm(left.alignment, right.alignment)
+    first = next(iter(left.offsets.values()))
+    if left.alignment == right.alignment:
+        return (next(iter(right.offsets.values())) + shift - first) % every == 0
+    own = ((d - first) % every == 0 for d in left.offsets.values())
+    return all(own) and all((d + shift - first) % every == 0 for d in right.offsets.values())
 
 
 def _may_share(problem: Problem, i: int, j: int, at: int, to: int) -> bool:
