@@ -129,6 +129,14 @@ def _unary(function: Callable[[Array], Array]) -> Semantics:
     return lambda _, args: [function(args[0])]
 
 
+def _stepped(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function that jumps: of the float32 that the operator sees, else it jumps elsewhere."""
+    return lambda x: function(np.asarray(x, np.float32)).astype(np.float64)
+
+
+_STEPS = {"FLOOR": np.floor, "CEIL": np.ceil, "ROUND": np.rint, "SIGN": np.sign}
+
+
 def _binary(function: Callable[[Array, Array], Array]) -> Semantics:
     return lambda _, args: [function(args[0], args[1])]
 
@@ -156,6 +164,9 @@ NONLINEAR: dict[str, Semantics] = {
     "LOG": _unary(np.log),
     "SQRT": _unary(np.sqrt),
     "ABS": _unary(np.abs),
+    "SIN": _unary(np.sin),
+    "COS": _unary(np.cos),
+    **{name: _unary(_stepped(function)) for name, function in _STEPS.items()},
     "MAXIMUM": _binary(np.maximum),
     "MINIMUM": _binary(np.minimum),
 }

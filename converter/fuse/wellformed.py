@@ -37,7 +37,7 @@ FORMS: dict[str, OperandCounts] = {
     **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "HARD_SWISH", "LOGISTIC", "TANH"), _UNARY),
     **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "SQUEEZE"), _UNARY),
     "PAD": _BINARY,
-    "LOG": _UNARY,
+    **dict.fromkeys(("LOG", "SIN", "COS", "FLOOR", "CEIL", "ROUND", "SIGN"), _UNARY),
     "EQUAL": _BINARY,
     "SELECT": OperandCounts(3, 3),
     "SELECT_V2": OperandCounts(3, 3),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from converter.fuse.gate.noise import Noise
 from converter.fuse.op_semantics import gelu
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
+from converter.tflite import Quantization
 from tests.converter.fuse.plain_graph import PlainGraph, options
 
 Build = Callable[[PlainGraph, int], int]
@@ -92,3 +94,36 @@ def test_gelu_of_floats_is_of_their_type(approximate: bool) -> None:
     single = gelu(x.astype(np.float32), approximate)
     assert (exact.dtype, single.dtype) == (np.float64, np.float32)
     np.testing.assert_allclose(single, exact, atol=1e-6)
+
+
+STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "SIN": np.sin,
+    "COS": np.cos,
+    "FLOOR": np.floor,
+    "CEIL": np.ceil,
+    "ROUND": np.rint,
+    "SIGN": np.sign,
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_island_of_floats_is_a_table(name: str) -> None:
+    """0.7 is a scale of which float32 makes whole numbers (10 * 0.7) that are none of float64."""
+    function = STEPS[name]
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 16, 16)))
+    g.tensors[x] = dataclasses.replace(g.tensors[x], quantization=Quantization.per_tensor(0.7, 3))
+    every = np.arange(-128, 128).astype(np.int8).reshape(1, 16, 16)
+    seen = np.float32(0.7) * (every.astype(np.float32) - 3)
+    real = g.op("DEQUANTIZE", [x], seen)
+    y = g.op("QUANTIZE", [g.op(name, [real], function(seen))], function(seen))
+    for index in (real, real + 1):
+        g.tensors[index] = dataclasses.replace(
+            g.tensors[index], dtype=np.dtype(np.float32), quantization=None
+        )
+    fused = plan_model(fuse_model(g.finish(y)).model_bytes).model_bytes
+    target = g.tensors[y]
+    want = np.clip(np.floor(function(seen) / target.scale + 0.5) + target.zero_point, -128, 127)
+    for runtime in ("reference", "host", "tflm"):
+        got = open_runtime(runtime, fused).run(every)[0]
+        np.testing.assert_array_equal(got, want.astype(np.int8), runtime)

@@ -16,9 +16,9 @@ import numpy as np
 
 from converter.fuse.rewrite.building import Builder, is_int8
 from converter.fuse.rewrite.engine import Edit, Rule
+from converter.fuse.rewrite.joins import join
 from converter.tflite import GraphView, Operator, Quantization, Tensor
 
-_MOST_JOINED = 10  # inputs of TFLM's CONCATENATION (kMaxInputNum)
 _MOST_GROUPS = 64  # operators that one becomes; TFLM runs the plain one
 
 
@@ -73,22 +73,6 @@ def _group(b: Builder, old: Operator, x: int, i: int, outputs: int) -> int:
     return y
 
 
-def _join(b: Builder, parts: list[int], y: int) -> None:
-    """Channels one behind the other, ten tensors at a time: TFLM's CONCATENATION takes no more."""
-    while len(parts) > _MOST_JOINED:
-        chunks = [parts[i : i + _MOST_JOINED] for i in range(0, len(parts), _MOST_JOINED)]
-        parts = [_joined(b, chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks]
-    b.op("CONCATENATION", parts, [y], "ConcatenationOptions", axis=3, fusedActivationFunction=0)
-
-
-def _joined(b: Builder, parts: list[int]) -> int:
-    shape = b.get(parts[0]).shape
-    channels = sum(b.get(t).shape[3] for t in parts)
-    y = b.like(parts[0], (*shape[:3], channels), f"{b.get(parts[0]).name}/joined")
-    _join(b, parts, y)
-    return y
-
-
 def _apply(view: GraphView, op: int) -> Edit | None:
     old = view.op(op)
     x, w, y = (view.tensor(t) for t in (*old.inputs[:2], old.outputs[0]))
@@ -109,7 +93,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     parts = [b.like(old.inputs[0], shape, f"{x.name}/group{i}") for i in range(groups)]
     b.op("SPLIT", [axis, old.inputs[0]], parts, "SplitOptions", numSplits=groups)
     made = [_group(b, old, part, i, w.shape[0] // groups) for i, part in enumerate(parts)]
-    _join(b, made, old.outputs[0])
+    join(b, made, old.outputs[0], axis=3)
     return Edit((op,), tuple(b.operators), tuple(b.tensors))
 
 

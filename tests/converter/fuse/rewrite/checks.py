@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
+from converter.fuse import fuse_model
 from converter.fuse.rewrite import RULES, Normalized, Rule, normalize
+from converter.plan import plan_model
+from converter.runtimes import open_runtime
 from converter.tflite import Graph, Model, serialize
 from tests.converter.fuse.checks import Array, real_output, run_litert, sqnr_db
 from tests.converter.fuse.plain_graph import PlainGraph
@@ -48,3 +53,13 @@ def accuracy(g: PlainGraph, x: int, y: int, by: str) -> Accuracy:
     sample, expected = g.quantized(x)[None], g.value(y)[None]
     plain, other = (sqnr_db(expected, real_output(c, run_litert(c, sample))) for c in contents)
     return Accuracy(plain, other)
+
+
+def equal_everywhere(g: PlainGraph, x: int, y: int) -> None:
+    """What LiteRT computes of the plain file, every runtime computes of the fused one."""
+    plain = g.finish(y)
+    want = run_litert(plain, g.quantized(x)[None])[0]
+    fused = plan_model(fuse_model(plain).model_bytes).model_bytes
+    for name in ("reference", "host", "tflm"):
+        got = open_runtime(name, fused).run(g.quantized(x))[0]
+        np.testing.assert_array_equal(got, want.reshape(got.shape), name)

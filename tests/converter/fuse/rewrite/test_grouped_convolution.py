@@ -8,13 +8,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from converter.fuse import fuse_model
-from converter.plan import plan_model
-from converter.runtimes import open_runtime
 from converter.tflite import Quantization
-from tests.converter.fuse.checks import run_litert
 from tests.converter.fuse.plain_graph import PlainGraph
-from tests.converter.fuse.rewrite.checks import opcodes, rewritten
+from tests.converter.fuse.rewrite.checks import equal_everywhere, opcodes, rewritten
 
 
 def grouped(
@@ -56,12 +52,7 @@ def test_it_is_the_same_in_every_runtime(
     joined = ["CONCATENATION"] * (3 if groups > 10 else 1)
     by_group = ["SPLIT", *["CONV_2D"] * groups, *joined]
     assert found == (["DEPTHWISE_CONV_2D"] if groups == inputs else by_group)
-    plain = g.finish(y)
-    want = run_litert(plain, g.quantized(x)[None])[0]
-    fused = plan_model(fuse_model(plain).model_bytes).model_bytes
-    for name in ("reference", "host", "tflm"):
-        got = open_runtime(name, fused).run(g.quantized(x))[0]
-        np.testing.assert_array_equal(got, want.reshape(got.shape), name)
+    equal_everywhere(g, x, y)
 
 
 def test_an_ungrouped_one_stays() -> None:
