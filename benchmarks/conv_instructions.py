@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from benchmarks import networks
 from benchmarks.kernels import emulator
+from benchmarks.kernels.convolutions import run_convolution, sources
 from benchmarks.kernels.emulator import KernelEmulator
 from boards import get_board
 from converter.fuse import fuse_model
@@ -36,13 +37,10 @@ from nas.cost.model import CostModel
 from nas.cost.targets import Target
 from nas.space.describe import describe
 from nas.space.presets import SPACES
+from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.conv_work import StemConvolution
 from tflm_custom_ops.builtins.schedule import STACK_BYTES
-from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.ops import Linear
-from tflm_custom_ops.ops.schema import fields_of
-from tflm_custom_ops.ops.schema.writing import stored_fields
-from tflm_custom_ops.sources import KERNELS, kernel_files
+from tflm_custom_ops.ops.layouts import WeightLayout
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run
@@ -56,8 +54,8 @@ SEED = 1
 
 def convolutions() -> list[tuple[StemConvolution, int]]:
     """Layers of the stems of the presets and between, sides small enough to be quick; each with
-    scratches of so many bytes."""
-    return [
+    scratches of so many bytes; with weights of 4 bits as well."""
+    layers = [
         (StemConvolution(*sizes), scratch)
         for sizes in (
             (16, 3, 3, 1, 24), (16, 24, 3, 2, 48), (32, 3, 3, 2, 16), (16, 16, 3, 2, 32),
@@ -66,42 +64,30 @@ def convolutions() -> list[tuple[StemConvolution, int]]:
         )
         for scratch in (1 << 14, 4096, 2048, STACK_BYTES)
     ]  # fmt: skip
+    small = [(dataclasses.replace(c, layout=WeightLayout.QUADS4), s) for c, s in layers[::3]]
+    return layers + small
 
 
 def machine() -> KernelEmulator:
     """An emulated Cortex-M7 with the kernels and the convolution."""
-    sources = [*kernel_files(".c", ".S"), KERNELS.parent / "builtins" / "vit_conv_2d.c"]
-    return KernelEmulator(emulator.build(sources=sources))
+    return KernelEmulator(emulator.build(sources=sources()))
 
 
 def count(core: KernelEmulator, conv: StemConvolution, scratch_bytes: int) -> int:
     """Exact instructions of one run with so much scratch."""
     rng = np.random.default_rng(SEED)
-    core.reset_memory()
-    k, n, out = conv.features, conv.outputs, conv.out_side
-    weights = np.clip(np.rint(rng.normal(0, 40, (n, k))), -127, 127).astype(np.int8)
-    bias = np.zeros(n, np.int32)
-    cut, pad = conv.cut(scratch_bytes), conv.padding
-    window = [conv.side, conv.side, conv.inputs, out, out, n, conv.kernel, conv.kernel,
-              conv.stride, conv.stride, 1, 1, pad, pad]  # fmt: skip
-    layer = Linear(
-        weights,
-        bias,
-        np.full(n, 1 << 30, np.int32),
-        out_zero_point=3,
-        k_block=exact_k_block(weights, bias),
+    n, out, pad = conv.outputs, conv.out_side, conv.padding
+    weights = np.clip(np.rint(rng.normal(0, 40, (n, conv.features))), -127, 127).astype(np.int16)
+    if conv.layout is WeightLayout.QUADS4:
+        weights = np.sign(weights) * (np.abs(weights) >> 4)
+    window = p.Window(
+        *(conv.side, conv.side, conv.inputs, out, out, n, conv.kernel, conv.kernel),
+        *(conv.stride, conv.stride, 1, 1, pad, pad),
     )
-    stored = stored_fields(layer)
-    linear = [
-        core.put(stored[field.name]) if field.is_array else int(getattr(layer, field.name))
-        for field in fields_of(Linear)
-    ]
-    shift = core.put(np.full(n, -8, np.int32))
-    words = [*window, -4, *linear, shift, cut.rows, cut.inputs, cut.channels]
-    params = core.put(np.array(words, np.int64).astype(np.uint32))
-    x = core.put(rng.integers(-128, 128, conv.side**2 * conv.inputs).astype(np.int8))
-    y, scratch = core.alloc(out * out * n), core.alloc(cut.scratch_bytes)
-    return core.call("vit_conv_2d", params, x, y, scratch).instructions
+    factors = np.full(n, 1 << 30, np.int32), np.full(n, -8, np.int32)
+    op = p.Conv2D(window, -4, 3, -128, 127, weights, np.zeros(n, np.int32), *factors)
+    x = rng.integers(-128, 128, conv.side**2 * conv.inputs).astype(np.int8)
+    return run_convolution(core, op, x, max(STACK_BYTES, scratch_bytes)).call.instructions
 
 
 @dataclasses.dataclass(frozen=True)

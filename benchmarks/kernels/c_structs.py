@@ -13,6 +13,7 @@ from tflm_custom_ops.ops.schema import Array, Field, Part, Struct, Word, Word64,
 from tflm_custom_ops.ops.schema.writing import stored_fields
 
 Place = Callable[[NDArray[Any]], int]
+AddressOf = Callable[[str], int]  # of a function, with the Thumb bit
 
 
 def _size(struct: type[Struct]) -> tuple[int, int]:
@@ -31,36 +32,46 @@ def _field_size(field: Field) -> tuple[int, int]:
     return (8, 8) if isinstance(field.kind, Word64) else (4, 4)
 
 
-def c_struct(value: Struct, place: Place) -> bytes:
-    """The struct's bytes; weights are in rows, for the Helium kernels.
+def c_struct(value: Struct, place: Place, address_of: AddressOf | None = None) -> bytes:
+    """The struct's bytes.
 
     Args:
       place: puts an array into the core's memory and gives its address.
+      address_of: None: weights are in rows, for the Helium kernels.
     """
     content = bytearray(_size(type(value))[0])
     stored, at = stored_fields(value), 0
     for field in fields_of(type(value)):
         size, own = _field_size(field)
         at = -(-at // own) * own
-        content[at : at + size] = _member(field, getattr(value, field.name), stored, place, size)
+        member = getattr(value, field.name)
+        content[at : at + size] = _member(field, member, stored, place, address_of, size)
         at += size
     return bytes(content)
 
 
 def _member(
-    field: Field, content: Any, stored: dict[str, NDArray[Any]], place: Place, size: int
+    field: Field,
+    content: Any,
+    stored: dict[str, NDArray[Any]],
+    place: Place,
+    address_of: AddressOf | None,
+    size: int,
 ) -> bytes:
     if content is None and not isinstance(field.kind, Array):
         return bytes(size)
     if isinstance(field.kind, Part):
-        return c_struct(content, place)
+        return c_struct(content, place, address_of)
     if isinstance(field.kind, Array):
         array = stored.get(field.name)
         if array is None:
             return bytes(size)
-        if field.kind.codec is BY_LAYOUT:
+        if field.kind.codec is BY_LAYOUT and address_of is None:
             array = pack_rows(content)
         return place(array).to_bytes(4, "little")
     if isinstance(field.kind, Word) and field.kind.function is not None:
-        return bytes(size)  # no function: rows
+        function = field.kind.function.names.get(int(content))
+        if address_of is None or function is None:
+            return bytes(size)
+        return address_of(function).to_bytes(size, "little")
     return int(content).to_bytes(size, "little", signed=True)

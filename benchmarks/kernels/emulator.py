@@ -161,6 +161,10 @@ class KernelEmulator:
 
     # ---- memory --------------------------------------------------------------------------------
 
+    def address_of(self, function: str) -> int:
+        """Of a function, as a pointer to it has it."""
+        return self.elf.address(function) | 1
+
     def reset_memory(self) -> None:
         """Frees everything that :meth:`alloc` and :meth:`put` gave out."""
         self._next = RAM_BASE

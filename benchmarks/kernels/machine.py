@@ -10,12 +10,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.kernels.c_structs import AddressOf
 from benchmarks.kernels.emulator import CallResult
 from tflm_custom_ops.ops import Params
 
 
 class KernelMachine(Protocol):
     """One ELF of kernels, with a bump allocator in its memory."""
+
+    @property
+    def address_of(self) -> AddressOf | None:
+        """Of functions, with the Thumb bit; None where weights are in rows, which need none."""
 
     def reset_memory(self) -> None:
         """Frees everything."""

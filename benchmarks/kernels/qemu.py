@@ -33,10 +33,13 @@ _WAIT_S = 600.0
 
 
 def build(
-    core: Core, optimisation: Sequence[str] = emulator.OPTIMISATION, defines: Sequence[str] = ()
+    core: Core,
+    optimisation: Sequence[str] = emulator.OPTIMISATION,
+    defines: Sequence[str] = (),
+    more: Sequence[Path] = (),
 ) -> Path:
-    """The kernels for a core with Helium as a bare ELF."""
-    sources = [*kernel_files(".c", ".S"), HERE / "enable_mve.S"]
+    """The kernels, and more sources, for a core with Helium as a bare ELF."""
+    sources = [*kernel_files(".c", ".S"), *more, HERE / "enable_mve.S"]
     return emulator.build(core, sources, ("VIT_WEIGHT_ROWS", *defines), optimisation)
 
 
@@ -53,6 +56,10 @@ class QemuKernels:
         self._debugger.set_register(_XPSR, _THUMB)
         self._next = RAM_BASE
         self.call("kernels_enable")
+
+    @property
+    def address_of(self) -> None:
+        """The Helium kernels read one layout."""
 
     def reset_memory(self) -> None:
         self._next = RAM_BASE

@@ -293,7 +293,8 @@ def random_convolution(rng: Rng) -> tuple[StemConvolution, int]:
         stride, kernel = int(rng.choice([1, 2])), int(rng.choice([1, 3, 5]))
         side = stride * _between(rng, 2, 32)
         channels = _between(rng, 1, 64), _between(rng, 2, 64)
-        found = StemConvolution(side, channels[0], kernel, stride, channels[1])
+        layout = WeightLayout.QUADS4 if rng.random() < FOUR_BITS else WeightLayout.PAIRS8
+        found = StemConvolution(side, channels[0], kernel, stride, channels[1], layout)
         if found.macs <= MOST_MACS:
             return found, _between(rng, STACK_BYTES, 1 << 15)
 

@@ -4,7 +4,8 @@
     python -m benchmarks.kernels.sweep --samples=2000 --core=cortex-m7 --json=kernel_sweep.json
 
 Beside operators of each kind layers whose sums are next to 2**23, where a stream of the
-three-stream core ends. Exits 1 on a difference. A record keeps what it has of other cores.
+three-stream core ends, and builtin convolutions. Exits 1 on a difference. A record keeps what it
+has of other cores.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.kernels import emulator, qemu
+from benchmarks.kernels import convolutions, emulator, qemu
 from benchmarks.kernels.machine import KernelMachine
 from benchmarks.kernels.operators import can_alias, run_operator
 from tests.tflm_custom_ops import extreme_sums, generators
+from tflm_custom_ops.builtins.reference import conv_2d
 from tflm_custom_ops.ops import OpKind, run_reference
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -54,11 +56,19 @@ def mismatches_of_sums(machine: KernelMachine, seed: int) -> int:
     return int((run_operator(machine, op, x).y != run_reference(op, x)).sum())
 
 
+def mismatches_of_convolution(machine: KernelMachine, seed: int) -> int:
+    """Values of a random convolution that differ."""
+    case = convolutions.random_case(np.random.default_rng(seed))
+    found = convolutions.run_convolution(machine, case.op, case.x, case.scratch_bytes)
+    return int((found.y != conv_2d(case.op, case.x)).sum())
+
+
 def machine_of(core: str) -> KernelMachine:
     """All kernels on a core: in QEMU where it has Helium, else in Unicorn."""
     if core in qemu.CORES:
-        return qemu.QemuKernels(qemu.build(qemu.CORES[core]))
-    return emulator.KernelEmulator(emulator.build(emulator.CORES[core]), emulator.CORES[core])
+        return qemu.QemuKernels(qemu.build(qemu.CORES[core], more=[convolutions.KERNEL]))
+    chosen = emulator.CORES[core]
+    return emulator.KernelEmulator(emulator.build(chosen, convolutions.sources()), chosen)
 
 
 def _bad(name: str, seeds: range, mismatches: Callable[[int], int]) -> list[int]:
@@ -92,6 +102,8 @@ def _body() -> None:
     }
     sums = functools.partial(mismatches_of_sums, machine)
     found[extreme_sums.NAME] = _bad(extreme_sums.NAME, seeds, sums)
+    of_convolution = functools.partial(mismatches_of_convolution, machine)
+    found[convolutions.NAME] = _bad(convolutions.NAME, seeds, of_convolution)
     if values.json:
         counts = {n: {"operators": len(seeds), "differ": len(bad)} for n, bad in found.items()}
         _record(Path(values.json), values.core, values.first_seed, counts)

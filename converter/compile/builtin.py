@@ -7,40 +7,19 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from converter import builtins
 from converter.compile import c_text, initializer
 from converter.compile.calls import Call, CallContext
+from converter.compile.convolution import CONVOLUTION, as_convolution, packed
 from converter.compile.errors import CompileError
 from converter.compile.moves import moves
-from converter.compile.weights import stored_bytes
 from tflm_custom_ops.builtins import broadcast as b
 from tflm_custom_ops.builtins import casts, images, lookups
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins import products as q
 from tflm_custom_ops.builtins.moves import Moves
 from tflm_custom_ops.builtins.reductions import Reduce
-from tflm_custom_ops.builtins.schedule import STACK_BYTES, conv_schedule
-from tflm_custom_ops.exact_sums import exact_k_block
-from tflm_custom_ops.ops import Linear
-from tflm_custom_ops.ops.scratch import even
-
-_LARGEST_WEIGHT = 127  # magnitude that the kernels' packing holds
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _PackedConv2D:
-    """VitConv2DParams."""
-
-    window: p.Window
-    input_zero_point: int
-    linear: Linear
-    shift: NDArray[np.int32]
-    rows: int
-    inputs: int
-    channels: int
+from tflm_custom_ops.builtins.schedule import STACK_BYTES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,70 +39,6 @@ class _Kernel:
     element: str = ""
 
 
-def _pack(op: p.Conv2D, name: str, scratch_bytes: int) -> _PackedConv2D:
-    rows = op.weights.reshape(op.window.output_channels, -1).astype(np.int8)
-    bias = op.bias.astype(np.int64) - op.input_zero_point * rows.astype(np.int64).sum(axis=1)
-    largest = np.abs(bias) + 128 * np.abs(rows.astype(np.int64)).sum(axis=1)
-    if largest.size and int(largest.max()) >= 1 << 31:
-        raise CompileError(f"{name}: the sums exceed 32 bits; quantize the network again")
-    bias32 = bias.astype(np.int32)
-    linear = Linear(
-        rows,
-        bias32,
-        op.multiplier,
-        out_zero_point=op.output_zero_point,
-        out_min=op.out_min,
-        out_max=op.out_max,
-        k_block=exact_k_block(rows, bias32),
-    )
-    cut = conv_schedule(rows.shape[1], rows.shape[0], scratch_bytes)
-    parts = (cut.rows, cut.inputs, cut.channels)
-    return _PackedConv2D(op.window, op.input_zero_point, linear, op.shift, *parts)
-
-
-def convolution_constant_bytes(channels: int, features: int) -> int:
-    """What `_pack` adds to the weights' image: pairs of channels; biases, multipliers, shifts."""
-    pairs = (channels + 1) // 2 * even(features) * 2
-    return stored_bytes(pairs) + 3 * stored_bytes(4 * channels)
-
-
-def _read_often(window: p.Window, weights: NDArray[np.int16]) -> tuple[p.Window, NDArray[np.int16]]:
-    """The same layer with weights that the kernels' packing holds.
-
-    A window of several places that are all the same pixel (a dilation of 0): a weight is the sum
-    of its parts there. Two hold -128, three the 255 of weights with a far zero point.
-    """
-    parts, rest = [], weights
-    while np.any(rest):
-        parts.append(np.clip(rest, -_LARGEST_WEIGHT, _LARGEST_WEIGHT))
-        rest = rest - parts[-1]
-    places = dataclasses.replace(window, kernel_width=len(parts), dilation_x=0)
-    return places, np.concatenate(parts, axis=2)
-
-
-def _as_convolution(op: p.FullyConnected) -> p.Conv2D:
-    """A fully connected layer is a 1 x 1 convolution over a line of `rows` pixels."""
-    window = p.Window(
-        *(1, op.rows, op.in_features),
-        *(1, op.rows, op.out_features),
-        *(1, 1, 1, 1, 1, 1, 0, 0),
-    )
-    weights = op.weights.reshape(op.out_features, 1, 1, op.in_features)
-    if np.abs(weights).max(initial=0) > _LARGEST_WEIGHT:
-        window, weights = _read_often(window, weights)
-    return p.Conv2D(
-        window,
-        op.input_zero_point,
-        op.output_zero_point,
-        op.out_min,
-        op.out_max,
-        weights,
-        op.bias,
-        op.multiplier,
-        op.shift,
-    )
-
-
 def _direct(
     context: CallContext,
     params: Any,
@@ -140,17 +55,17 @@ def _direct(
 
 
 def _conv_2d(context: CallContext, params: p.Conv2D) -> Call:
-    scratch = context.scratch_span
+    scratch, order = context.scratch_span, context.weights.order
     if scratch is None or scratch.size_bytes < STACK_BYTES:
-        packed = _pack(params, context.op.name, STACK_BYTES)
-        return _direct(context, packed, _Kernel("VitConv2DParams", "vit_conv_2d_on_stack"))
-    packed = _pack(params, context.op.name, scratch.size_bytes)
+        on_stack = packed(params, context.op.name, STACK_BYTES, order)
+        return _direct(context, on_stack, _Kernel("VitConv2DParams", CONVOLUTION))
+    in_arena = packed(params, context.op.name, scratch.size_bytes, order)
     kernel = _Kernel("VitConv2DParams", "vit_conv_2d")
-    return _direct(context, packed, kernel, context.scratch())
+    return _direct(context, in_arena, kernel, context.scratch())
 
 
 def _fully_connected(context: CallContext, params: p.FullyConnected) -> Call:
-    return _conv_2d(context, _as_convolution(params))
+    return _conv_2d(context, as_convolution(params))
 
 
 def _table(context: CallContext, params: p.Table) -> Call:

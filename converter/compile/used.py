@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from converter import builtins
 from converter.code_size import STREAMED_PATCH_EMBED, ModelCall
 from converter.compile.builtin import KERNELS
+from converter.compile.convolution import CONVOLUTION, as_convolution, layout_of
 from converter.tflite import Graph, Operator
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.moves import Moves
 from tflm_custom_ops.ops import OPERATORS, Params, code_of, operator_of
+from tflm_custom_ops.ops.layouts import KERNEL_OF, WeightLayout
 from tflm_custom_ops.ops.schema.struct import functions_of, selectable_functions
 
-CONVOLUTION = "vit_conv_2d_on_stack"  # and with it vit_conv_2d
 _CONVOLUTION_STRUCT = "VitConv2DParams"
 COPY, COPY_STRUCT = "vit_copy", "VitCopyParams"
 _TABLE, _TABLE_STRUCT = "vit_gelu", "VitGeluParams"
@@ -41,9 +42,10 @@ def fused_call(params: Params) -> ModelCall:
     return ModelCall(code_of(params), functions, params.C_TYPE)
 
 
-def convolution_call(name: str) -> ModelCall:
+def convolution_call(name: str, layout: WeightLayout = WeightLayout.PAIRS8) -> ModelCall:
     """Of a convolution, or a layer that is one."""
-    return ModelCall(name, (CONVOLUTION,), _CONVOLUTION_STRUCT)
+    functions = (CONVOLUTION, KERNEL_OF[layout]) if layout in KERNEL_OF else (CONVOLUTION,)
+    return ModelCall(name, functions, _CONVOLUTION_STRUCT)
 
 
 def calls_of(graph: Graph, ops: Sequence[Params | None]) -> tuple[ModelCall, ...]:
@@ -62,8 +64,10 @@ def _builtin_call(graph: Graph, operator: Operator) -> ModelCall:
     kernel = KERNELS.get(type(params))
     if kernel is not None:
         return ModelCall(operator.name, (kernel.function,), kernel.ctype)
-    if isinstance(params, p.Conv2D | p.FullyConnected):
-        return convolution_call(operator.name)
+    if isinstance(params, p.FullyConnected):
+        params = as_convolution(params)
+    if isinstance(params, p.Conv2D):
+        return convolution_call(operator.name, layout_of(params))
     if isinstance(params, Moves):
         return ModelCall(operator.name, (COPY,), COPY_STRUCT, len(params.moves))
     if isinstance(params, p.Table):

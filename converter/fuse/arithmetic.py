@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from converter.fuse.errors import BoundError
 from tflm_custom_ops.exact_sums import exact_k_block, signed_sums
 from tflm_custom_ops.ops import MAX_EMBED_DIM, MAX_EMBED_DIM_16, Linear, Norm
-from tflm_custom_ops.ops.layouts import MAX4, UNIT4, WeightLayout
+from tflm_custom_ops.ops.layouts import UNIT4, WeightLayout, is_small
 from tflm_custom_ops.ops.parts import NormKind
 from tflm_custom_ops.ops.schema.residual import INT8, INT16, RESIDUAL_TYPES
 
@@ -109,7 +109,7 @@ def layer_params(
     A weight of 4 bits is 16 times its number, the bias and the factors follow. Layers whose sums
     would leave 32 bits by that stay at 8.
     """
-    if 0 < int(np.abs(weights.astype(np.int16)).max(initial=0)) <= MAX4:
+    if is_small(weights):
         with contextlib.suppress(BoundError):
             large = (weights * UNIT4).astype(np.int8)
             layer = linear_params(large, bias * UNIT4, factors / UNIT4, source, target, what)

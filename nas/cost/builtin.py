@@ -13,7 +13,8 @@ import math
 from collections.abc import Callable
 
 from converter.code_size import ModelCall
-from converter.compile.builtin import KERNELS, convolution_constant_bytes
+from converter.compile.builtin import KERNELS
+from converter.compile.convolution import convolution_constant_bytes
 from converter.compile.used import COPY as COPY_FUNCTION
 from converter.compile.used import COPY_STRUCT, convolution_call
 from converter.compile.weights import stored_bytes

@@ -13,6 +13,7 @@ import functools
 
 from tflm_custom_ops.builtins.schedule import STACK_BYTES, ConvSchedule, conv_schedule
 from tflm_custom_ops.ops import work as pieces
+from tflm_custom_ops.ops.layouts import WeightLayout
 from tflm_custom_ops.ops.schema.limits import MAX_EXPANSION
 from tflm_custom_ops.ops.work import Store, Term, Work
 
@@ -24,6 +25,7 @@ class StemConvolution:
     Attributes:
       side: of the input, in pixels.
       inputs, outputs: channels.
+      layout: of the weights.
     """
 
     side: int
@@ -31,6 +33,7 @@ class StemConvolution:
     kernel: int
     stride: int
     outputs: int
+    layout: WeightLayout = WeightLayout.PAIRS8
 
     @property
     def out_side(self) -> int:
@@ -57,12 +60,15 @@ class StemConvolution:
 
     def cut(self, scratch_bytes: int) -> ConvSchedule:
         """Its schedule; with less than STACK_BYTES of scratch it takes those from the stack."""
-        return conv_schedule(self.features, self.outputs, max(STACK_BYTES, scratch_bytes))
+        return conv_schedule(
+            self.features, self.outputs, self.pixels, max(STACK_BYTES, scratch_bytes)
+        )
 
     def weight_bytes_read(self, scratch_bytes: int) -> int:
-        """Of packed weights, two bytes each: all of them for each tile of pixels."""
+        """Of packed weights: all of them for each tile of pixels."""
         tiles = -(-self.pixels // self.cut(scratch_bytes).rows)
-        return 2 * tiles * -(-self.outputs // pieces.CHANNELS) * self.features
+        quad_bytes = pieces.CHANNELS * self.layout.bits // 8
+        return tiles * -(-self.outputs // pieces.CHANNELS) * self.features * quad_bytes
 
     def work(self, scratch_bytes: int) -> Work:
         """Of one run."""
@@ -82,7 +88,7 @@ class StemConvolution:
         work[Term.CONV_ROW] += times * rows
         work[Term.CONV_OUTPUT] += times * rows * channels
         for inputs, parts in pieces.parts(self.features, cut.inputs):
-            shape = pieces.LayerShape(channels, inputs)
+            shape = pieces.LayerShape(channels, inputs, self.layout)
             pieces.add_layer(work, shape, rows, Store.ADD, MAX_EXPANSION, times * parts)
 
     def _add_gathering(self, work: Work, cut: ConvSchedule) -> None:

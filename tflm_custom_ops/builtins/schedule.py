@@ -9,7 +9,8 @@ from tflm_custom_ops.ops.scratch import ROW_GROUP, expansion
 
 __all__ = ["ROWS", "ROW_GROUP", "STACK_BYTES", "ConvSchedule", "conv_schedule"]
 
-ROWS = (18, 16, 14, 12, 10, 8, 6, 4)  # output pixels at a time; they share expanded weights
+# Output pixels at a time; they share expanded weights, 48 at most (VIT_DSP_MAX_GROUPS).
+ROWS = (48, 42, 36, 32, 28, 24, 20, 18, 16, 14, 12, 10, 8, 6, 4)
 CHANNELS = 4  # that the matrix core computes together
 STACK_BYTES = 768  # VIT_CONV_2D_STACK_BYTES of vit_builtins.h
 
@@ -38,7 +39,9 @@ def _even(n: int) -> int:
     return (n + 1) // 2 * 2
 
 
-def conv_schedule(in_features: int, out_features: int, budget_bytes: int) -> ConvSchedule:
+def conv_schedule(
+    in_features: int, out_features: int, pixels: int, budget_bytes: int
+) -> ConvSchedule:
     """The schedule with the most rows that needs no cut, else four rows and cuts.
 
     The channels are cut first: the inputs stay for all of them.
@@ -46,10 +49,13 @@ def conv_schedule(in_features: int, out_features: int, budget_bytes: int) -> Con
     Args:
       in_features: kernel_height * kernel_width * input_channels.
       out_features: output channels.
+      pixels: of the output.
       budget_bytes: of scratch, at least STACK_BYTES.
     """
     inputs, channels = _even(in_features), _even(out_features)
     for rows in ROWS:
+        if rows > max(_even(pixels), ROWS[-1]):
+            continue
         whole = ConvSchedule(rows, inputs, channels)
         if whole.scratch_bytes <= budget_bytes:
             return whole

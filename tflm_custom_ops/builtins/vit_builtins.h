@@ -40,9 +40,11 @@ typedef struct {
 typedef struct {
   VitWindow window;
   int32_t input_zero_point;
-  VitLinearParams linear;  // in_features kernel_height * kernel_width * input_channels; its
-                           // multiplier is TFLite's, its shift is not used
-  const int32_t* shift;    // [output_channels]
+  // in_features kernel_height * kernel_width * input_channels. Multiplier and shift are TFLite's.
+  // Where weights are of 4 bits or linear.shift is not 0, (sum + bias) << linear.shift is 16 times
+  // the sum that they belong to, and no shift is to the left.
+  VitLinearParams linear;
+  const int32_t* shift;  // [output_channels]
   // Schedule (schedule.py), never changes the result:
   int32_t rows;      // output pixels at a time, even
   int32_t inputs;    // gathered at a time, even

@@ -55,8 +55,11 @@ static void gather(const VitConv2DParams* p, const int8_t* x, int32_t pixel, Vit
 }
 
 // Everything in locals: y may alias all that it is computed from, for all the compiler knows.
-static void store(const VitConv2DParams* p, const int32_t* restrict sums, int32_t stride,
-                  int32_t rows, VitRange n, int8_t* restrict y) {
+static inline __attribute__((always_inline)) void store_rows(const VitConv2DParams* p,
+                                                             const int32_t* restrict sums,
+                                                             int32_t stride, int32_t rows,
+                                                             VitRange n, int8_t* restrict y,
+                                                             int has_16) {
   const VitLinearParams linear = p->linear;
   const int32_t* restrict shift = p->shift + n.begin;
   const int32_t* restrict bias = linear.bias + n.begin;
@@ -65,9 +68,20 @@ static void store(const VitConv2DParams* p, const int32_t* restrict sums, int32_
   y += n.begin;
   for (int32_t r = 0; r < rows; ++r, sums += stride, y += linear.out_features) {
     for (int32_t c = 0; c < count; ++c) {
-      const int32_t value = vit_rescale(sums[c] + bias[c], multiplier[c], shift[c]);
+      const int32_t sum = sums[c] + bias[c];
+      const int32_t value = has_16 ? vit_rescale_16((int32_t)((uint32_t)sum << linear.shift), multiplier[c], shift[c])
+                                   : vit_rescale(sum, multiplier[c], shift[c]);
       y[c] = (int8_t)vit_clamp_i32(value + linear.out_zero_point, linear.out_min, linear.out_max);
     }
+  }
+}
+
+static void store(const VitConv2DParams* p, const int32_t* sums, int32_t stride, int32_t rows,
+                  VitRange n, int8_t* y) {
+  if (p->linear.layout || p->linear.shift) {
+    store_rows(p, sums, stride, rows, n, y, 1);
+  } else {
+    store_rows(p, sums, stride, rows, n, y, 0);
   }
 }
 

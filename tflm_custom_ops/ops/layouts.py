@@ -39,8 +39,15 @@ class WeightLayout(enum.IntEnum):
         return 4 if self is WeightLayout.QUADS4 else 2
 
 
+# The C function that reads a layout (kernels/vit_weights.h); that of pairs is built into the core.
+KERNEL_OF = {WeightLayout.QUADS4: "vit_quads4"}
 UNIT4 = 16  # a weight of 4 bits is so many times its number
 MAX4 = 7  # numbers of 4 bits are in [-MAX4, MAX4]
+
+
+def is_small(weights: NDArray[Any]) -> bool:
+    """Whether these numbers are those of weights of 4 bits; not if all are 0."""
+    return 0 < int(np.abs(weights.astype(np.int16)).max(initial=0)) <= MAX4
 
 
 def pack_dual_channel(weights: Int8Array) -> NDArray[np.int16]:

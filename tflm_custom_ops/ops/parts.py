@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.ops.layouts import BY_LAYOUT, WeightLayout
+from tflm_custom_ops.ops.layouts import BY_LAYOUT, KERNEL_OF, WeightLayout
 from tflm_custom_ops.ops.schema import (
     Array,
     Check,
@@ -90,7 +90,7 @@ class Linear(Struct):
         WeightLayout,
         Word(
             choices=(WeightLayout.PAIRS8, WeightLayout.QUADS4),
-            function=FunctionMember("VitWeightKernel", {WeightLayout.QUADS4: "vit_quads4"}),
+            function=FunctionMember("VitWeightKernel", KERNEL_OF),
             doc="VitWeightLayout; in C the kernel that reads it, NULL for pairs",
         ),
     ] = WeightLayout.PAIRS8

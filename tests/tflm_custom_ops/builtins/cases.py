@@ -14,6 +14,7 @@ from converter.tflite.schema import schema
 from tests.tflm_custom_ops.builtins import one_op
 
 Rng = np.random.Generator
+FOUR_BITS = 0.3  # of the layers
 NONE, RELU, RELU_N1_TO_1, RELU6 = 0, 1, 2, 3
 
 
@@ -73,6 +74,8 @@ def _layer(rng: Rng, shape: tuple[int, ...], channels: int, fan_in: int) -> _Lay
     spread = 0.02 if rng.random() < 0.1 else rng.uniform(0.3, 2)
     y_scale = x[0] * float(weight_scale.mean()) * 80 * 73 * np.sqrt(fan_in) / 100 * spread
     weights = rng.integers(-127, 128, shape).astype(np.int8)
+    if rng.spawn(1)[0].random() < FOUR_BITS:
+        weights = np.sign(weights) * (np.abs(weights) >> 4)
     bias = rng.integers(-3000, 3000, channels).astype(np.int32)
     return _Layer(x, (float(np.float32(y_scale)), any_scale(rng)[1]), weight_scale, weights, bias)
 

@@ -47,7 +47,7 @@ def test_the_reference_equals_tflm_and_litert(generate, seed):
             np.testing.assert_array_equal(y, z, f"{run.__name__} {case.operator}")
 
 
-@pytest.mark.parametrize("seed", [2, 9, 24, 61])  # LiteRT differs by one
+@pytest.mark.parametrize("seed", [2, 9, 85, 151])  # LiteRT differs by one
 def test_the_reference_runtime_rounds_a_layer_as_tflm(seed):
     case = cases.fully_connected(np.random.default_rng(seed))
     (want,) = one_op.run_tflm(case.model, *case.inputs)
@@ -108,12 +108,14 @@ def test_c_equals_the_reference(free_bytes):
 @given(
     inputs=st.integers(1, 5000),
     outputs=st.integers(1, 600),
+    pixels=st.integers(1, 300),
     budget=st.integers(STACK_BYTES, 1 << 16),
 )
-def test_convolution_schedules_fit(inputs, outputs, budget):
-    cut = conv_schedule(inputs, outputs, budget)
+def test_convolution_schedules_fit(inputs, outputs, pixels, budget):
+    cut = conv_schedule(inputs, outputs, pixels, budget)
     assert cut.scratch_bytes <= budget
     assert cut.rows % 2 == 0
+    assert cut.rows <= max(4, pixels + pixels % 2)
     assert cut.inputs % 2 == cut.channels % 2 == 0
     assert min(cut.rows, cut.inputs, cut.channels) > 0
 
