@@ -97,7 +97,8 @@ class StemConvolution:
         again = -(-self.outputs // cut.channels) if parts > 1 else 1
         taps, inside = (self.out_side * self.kernel) ** 2, self.inside**2
         work[Term.CONV_PIXEL] += again * parts * self.pixels
-        work[Term.CONV_TAP] += again * (inside + (parts - 1) * self.pixels)
+        cuts = sum(part * cut.inputs % self.inputs > 0 for part in range(1, parts))  # of taps
+        work[Term.CONV_TAP] += again * (inside + cuts * self.pixels)
         work[Term.CONV_TAP_OUTSIDE] += again * (taps - inside)
         work[Term.CONV_PAIRS] += again * inside * min(self.inputs // 2, 1)
         work[Term.CONV_PAIR] += again * inside * (self.inputs // 2)
