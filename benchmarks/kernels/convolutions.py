@@ -24,6 +24,7 @@ KERNEL = KERNELS.parent / "builtins" / "vit_conv_2d.c"
 _MOST_SCRATCH = 1 << 13
 _GUARD = np.full(64, 0xA5, np.uint8)
 
+
 def sources() -> list[Path]:
     """All kernels, and the convolution."""
     return [*kernel_files(".c", ".S"), KERNEL]

@@ -69,7 +69,8 @@ static inline __attribute__((always_inline)) void store_rows(const VitConv2DPara
   for (int32_t r = 0; r < rows; ++r, sums += stride, y += linear.out_features) {
     for (int32_t c = 0; c < count; ++c) {
       const int32_t sum = sums[c] + bias[c];
-      const int32_t value = has_16 ? vit_rescale_16((int32_t)((uint32_t)sum << linear.shift), multiplier[c], shift[c])
+      const int32_t large = (int32_t)((uint32_t)sum << linear.shift);
+      const int32_t value = has_16 ? vit_rescale_16(large, multiplier[c], shift[c])
                                    : vit_rescale(sum, multiplier[c], shift[c]);
       y[c] = (int8_t)vit_clamp_i32(value + linear.out_zero_point, linear.out_min, linear.out_max);
     }
