@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boards import BOARD_HELP, get_board
-from firmware.command import runtime_flag
+from firmware.command import harness_flag, runtime_flag
 from firmware.model import build_model, named_model
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -24,6 +24,7 @@ FLAGS = flags.FlagSet("build", __doc__)
 _MODEL = flags.model(FLAGS, "Fused and planned .tflite.")
 _BOARD = flags.board(FLAGS, BOARD_HELP, "stm32f746g_disco")
 _RUNTIME = runtime_flag(FLAGS)
+_HARNESS = harness_flag(FLAGS)
 _WEIGHTS_IN = flags.weights_in(FLAGS)
 _OUT = flags.out(FLAGS, "File for the image.")
 _JSON = flags.json(FLAGS)
@@ -39,6 +40,7 @@ def _body() -> None:
             Path(_OUT.value),
             weights_in=_WEIGHTS_IN.value,
             runtime=_RUNTIME.value,
+            harness=_HARNESS.value,
         )
     figures = dataclasses.asdict(use)
     if _JSON.value:

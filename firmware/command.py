@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from firmware.harness import BENCHMARKS
 from firmware.model import RUNTIME_COMPILED, RUNTIMES
 from tflm_vit import flags
 from tflm_vit.flags import Flag, FlagSet
@@ -17,3 +18,9 @@ def runtime_flag(to: FlagSet) -> Flag[str]:
     """What runs the model on the board."""
     text = "What runs the model on the board; tflm needs TFLM_DIR."
     return flags.runtime(to, RUNTIMES, RUNTIME_COMPILED, text)
+
+
+def harness_flag(to: FlagSet) -> Flag[str]:
+    """Whom the firmware talks to."""
+    text = "Talk to MLPerf Tiny's runner, as a device of this benchmark, instead of the client."
+    return to.enum("harness", "", tuple(BENCHMARKS), text)

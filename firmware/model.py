@@ -26,6 +26,7 @@ from converter.tflite import parse, read_model
 from firmware.build_elf import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError
+from firmware.harness import with_harness
 from firmware.project import Project, make_project
 from firmware.tflm.project import tflm_project_from_model
 from tflm_vit.flags import WEIGHTS_IN
@@ -122,13 +123,17 @@ def project_from_model(
     stack_bytes: int | None = None,
     debug: bool = False,
     runtime: str = RUNTIME_COMPILED,
+    harness: str = "",
 ) -> Project:
     """Compiles a fused `.tflite` and collects the project; `work` keeps the generated files.
 
     With `debug` the firmware checks its memory plan while it runs (Emulator.set_poison). With
-    `runtime` = `tflm` the model runs in TFLM's interpreter instead (firmware.tflm).
+    `runtime` = `tflm` the model runs in TFLM's interpreter instead (firmware.tflm). With `harness`
+    it talks to MLPerf Tiny's runner (firmware.harness).
     """
     if runtime == RUNTIME_TFLM:
+        if harness:
+            raise FirmwareError("--harness is for the compiled runtime: leave --runtime=tflm out")
         if debug or plan is not None or stack_bytes is not None:
             raise FirmwareError("debug, plan and stack_bytes are for the compiled runtime")
         external = _tflm_external(model, board, weights_in)
@@ -137,7 +142,7 @@ def project_from_model(
     generated = work / "model"
     compiled = _compile(model, board, weights_in, plan)
     compiled.write(generated)
-    return make_project(
+    project = make_project(
         _fast(board, model, compiled, stack_bytes),
         generated,
         kernel_files(board),
@@ -148,6 +153,9 @@ def project_from_model(
             *(("VIT_WEIGHT_ROWS",) if weight_order(board) is WeightOrder.ROWS else ()),
         ),
     )
+    if harness:
+        return with_harness(project, harness, model, compiled.interface.image)
+    return project
 
 
 def build_model(
@@ -160,6 +168,7 @@ def build_model(
     stack_bytes: int | None = None,
     debug: bool = False,
     runtime: str = RUNTIME_COMPILED,
+    harness: str = "",
 ) -> MemoryUse:
     """Fused `.tflite` -> `elf` for `board`, with its sizes.
 
@@ -177,5 +186,6 @@ def build_model(
             stack_bytes=stack_bytes,
             debug=debug,
             runtime=runtime,
+            harness=harness,
         )
         return build(project, elf)
