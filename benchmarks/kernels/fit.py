@@ -28,6 +28,7 @@ from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.random_ops import (
     random_convolution,
     random_inputs,
+    random_merge,
     random_op,
     random_windows,
 )
@@ -42,6 +43,7 @@ POINTS = Path(__file__).parents[2] / "docs" / "results" / "instruction_points.js
 HELD_OUT = 4  # one of so many operators, the first ones
 CONVOLUTIONS = 8  # one of so many is a convolution
 WINDOWS = 16  # for so many operators one more is attention on windows of a grid
+MERGES = 40  # ... and for so many one more is patch merging
 BIN = 0.005  # of a histogram
 
 FLAGS = flags.FlagSet("fit", __doc__)
@@ -130,12 +132,21 @@ def windows_case(seed: int, number: int) -> Case:
     return operator_case(random_windows(rng), rng)
 
 
+def merge_case(seed: int, number: int) -> Case:
+    """Patch merging, of numbers behind those of `windows_case`."""
+    rng = np.random.default_rng([seed, number])
+    return operator_case(random_merge(rng), rng)
+
+
 def measure(points: int, seed: int) -> list[Point]:
-    """Random operators on the emulated core, windows last; a seed gives the same ones."""
+    """Random operators on the emulated core, windows and merging last; a seed gives the same
+    ones."""
     machine = conv_instructions.machine()
+    makers = [random_case] * points
+    makers += [windows_case] * (points // WINDOWS) + [merge_case] * (points // MERGES)
     found = []
-    for number in tqdm(range(points + points // WINDOWS), unit="operator", disable=None):
-        case = (random_case if number < points else windows_case)(seed, number)
+    for number, make in enumerate(tqdm(makers, unit="operator", disable=None)):
+        case = make(seed, number)
         found.append(Point(case.kind, case.work, case.run(machine)))
     return found
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from tflm_custom_ops.builtins.conv_work import StemConvolution
 from tflm_custom_ops.builtins.schedule import STACK_BYTES
-from tflm_custom_ops.ops import Params, Pool, operator_of
+from tflm_custom_ops.ops import MAX_EMBED_DIM, MAX_EMBED_DIM_16, Params, Pool, operator_of
 from tflm_custom_ops.ops.attention import operator as attention
 from tflm_custom_ops.ops.attention.params import Attention, BiasKind
 from tflm_custom_ops.ops.attention_core.params import AttentionCore, View
@@ -27,6 +27,7 @@ from tflm_custom_ops.ops.linear import operator as linear
 from tflm_custom_ops.ops.mlp import operator as mlp
 from tflm_custom_ops.ops.parts import Linear, Projection
 from tflm_custom_ops.ops.patch_embed import operator as patch_embed
+from tflm_custom_ops.ops.patch_merge import operator as patch_merge
 from tflm_custom_ops.ops.rms_norm import operator as rms_norm
 from tflm_custom_ops.ops.weightless import zeros
 
@@ -234,6 +235,13 @@ def _patch_embed(rng: Rng) -> Params:
     return dataclasses.replace(op, planes=bool(rng.random() < 0.2))
 
 
+def _patch_merge(rng: Rng) -> Params:
+    bits, stride = _bits(rng), 2 if rng.random() < 0.7 else int(rng.integers(1, 5))
+    most = (MAX_EMBED_DIM_16 if bits == 16 else MAX_EMBED_DIM) // stride**2
+    grid, channels = _between(rng, 1, 28), _between(rng, 4, min(most, 192))
+    return patch_merge.weightless(grid, stride, channels, _width(rng), bits=bits)
+
+
 KINDS: tuple[Callable[[Rng], Params], ...] = (
     _attention, _attention_core, _mlp, _linear, _layer_norm, _patch_embed, _rms_norm, _gelu,
 )  # fmt: skip
@@ -242,7 +250,8 @@ SHARES = (0.25, 0.2, 0.15, 0.1, 0.1, 0.13, 0.05, 0.02)  # of the operators
 
 def as_converted(params: Params, layout: WeightLayout = WeightLayout.PAIRS8) -> Params:
     """The operator with the layers that the converter gives one of its sizes."""
-    bits = getattr(getattr(params, "residual", None), "bits", getattr(params, "output_bits", 8))
+    own = getattr(params, "bits", getattr(params, "output_bits", 8))
+    bits = getattr(getattr(params, "residual", None), "bits", own)
 
     def layer(p: Linear, bits: int) -> Linear:
         low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
@@ -274,6 +283,11 @@ def random_op(rng: Rng) -> Params:
 def random_windows(rng: Rng) -> Params:
     """Attention on windows of a grid, likewise."""
     return _scheduled(lambda: _windows(rng), rng)
+
+
+def random_merge(rng: Rng) -> Params:
+    """Patch merging, likewise."""
+    return _scheduled(lambda: _patch_merge(rng), rng)
 
 
 def _scheduled(draw: Callable[[], Params], rng: Rng) -> Params:

@@ -30,6 +30,7 @@ from converter.fuse.patterns.mlp import MlpMatch
 from converter.fuse.patterns.mlp_core import MlpCoreMatch
 from converter.fuse.patterns.norm import NormMatch
 from converter.fuse.patterns.patch_embed import PatchEmbedMatch
+from converter.fuse.patterns.patch_merge import PatchMergeMatch
 from converter.fuse.patterns.pointwise import PointwiseMatch
 from converter.fuse.patterns.relative_tables import in_units
 from converter.fuse.patterns.window_bias import BlockBias, block_bias, no_bias
@@ -44,6 +45,7 @@ from tflm_custom_ops.ops import (
     Norm,
     Params,
     PatchEmbed,
+    PatchMerge,
     Pool,
     Projection,
     Residual,
@@ -328,6 +330,19 @@ def _lower_patch_embed(match: PatchEmbedMatch, type_of: TensorRange) -> PatchEmb
     )
 
 
+def _lower_patch_merge(match: PatchMergeMatch, type_of: TensorRange) -> PatchMerge:
+    x, h, y = (type_of(tensor) for tensor in (match.x, match.norm.y, match.y))
+    return PatchMerge(
+        grid_height=match.geometry.grid_height,
+        grid_width=match.geometry.grid_width,
+        stride=match.geometry.patch_height,
+        channels=match.geometry.channels,
+        bits=x.bits,
+        norm=_norm(match.norm, x, h, "patch merging's LayerNorm"),
+        linear=_layer(match.layer, h, y, "patch merging"),
+    )
+
+
 def _lower_gelu(match: PointwiseMatch, type_of: TensorRange) -> Gelu:
     return Gelu(activation_table(match.values, type_of(match.y)))
 
@@ -343,6 +358,7 @@ _LOWER: dict[type, Callable[..., Params]] = {
     MlpCoreMatch: _lower_mlp_core,
     LayerNormMatch: _lower_layer_norm,
     PatchEmbedMatch: _lower_patch_embed,
+    PatchMergeMatch: _lower_patch_merge,
     PointwiseMatch: _lower_gelu,
     LinearMatch: _lower_linear,
 }

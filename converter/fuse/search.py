@@ -17,6 +17,7 @@ from converter.fuse.patterns.match import Match
 from converter.fuse.patterns.mlp import looks_like_mlp, match_mlp
 from converter.fuse.patterns.mlp_core import looks_like_mlp_core, match_mlp_core
 from converter.fuse.patterns.patch_embed import match_patch_embed
+from converter.fuse.patterns.patch_merge import match_patch_merge
 from converter.fuse.patterns.patches import cuts_patches
 from converter.fuse.patterns.pointwise import bends_at, match_activation
 from converter.fuse.patterns.rms_norm import match_rms_norm
@@ -113,6 +114,12 @@ _PATTERNS = (
         "patch embedding",
         lambda view, op: view.op(op).opcode == "CONV_2D" or cuts_patches(view, op),
         lambda view, op, _: match_patch_embed(view, op),
+    ),
+    _Pattern(
+        "patch merging",
+        _opcode(*ANCHORS),
+        lambda view, op, _: match_patch_merge(view, op),
+        quiet=True,
     ),
     _Pattern("LayerNorm", _opcode(*ANCHORS), lambda view, op, _: match_layer_norm(view, op)),
     _Pattern("RMSNorm", _opcode(*ANCHORS), lambda view, op, _: match_rms_norm(view, op)),

@@ -25,14 +25,14 @@ from keras_models.stages import (
 )
 from tflm_custom_ops.ops import Pool
 from tflm_custom_ops.ops.layer_norm import operator as layer_norm
-from tflm_custom_ops.ops.linear import operator as linear
 from tflm_custom_ops.ops.patch_embed import operator as patch_embed
+from tflm_custom_ops.ops.patch_merge import operator as patch_merge
 from tflm_custom_ops.ops.weightless import zeros
 
 # Layers of one shape are the same object: its schedules are compared once.
 _same_norm = functools.lru_cache(256)(layer_norm.weightless)
-_same_linear = functools.lru_cache(256)(linear.weightless)
 _same_patches = functools.lru_cache(256)(patch_embed.weightless)
+_same_merge = functools.lru_cache(256)(patch_merge.weightless)
 
 
 def add_stages(build: GraphBuilder, x: int, arch: StagedConfig) -> int:
@@ -110,7 +110,7 @@ def _tokens(build: GraphBuilder, x: int, stage: AttentionStage, source: StageGri
     rows = (1, grid.side**2, grid.width)
     position = stage.position
     if stage.down == "merge":
-        x = _merged(build, x, stage, source)
+        x = build.fused(_same_merge(grid.side, stage.stride, source.width, stage.width), x)
     elif stage.down != "none":
         own_position = position and not stage.norm  # part of the operator
         x = _patches(build, x, stage, source, own_position)
@@ -122,19 +122,6 @@ def _tokens(build: GraphBuilder, x: int, stage: AttentionStage, source: StageGri
     if position:
         x = build.builtin("ADD", (x,), rows, zeros("int8", *rows))
     return x
-
-
-def _merged(build: GraphBuilder, x: int, stage: AttentionStage, source: StageGrid) -> int:
-    """Neighbours side by side, normed, through a linear layer."""
-    stride, side = stage.stride, source.side // stage.stride
-    tokens, wide = side * side, stride**2 * source.width
-    cut = (side, stride, side, stride * source.width)
-    x = _reshape(build, x, cut)
-    order = np.array((0, 2, 1, 3), np.int32)
-    x = build.builtin("TRANSPOSE", (x,), (side, side, stride, cut[3]), order)
-    x = _reshape(build, x, (1, tokens, wide))
-    x = build.fused(_same_norm(tokens, wide), x)
-    return build.fused(_same_linear(tokens, wide, stage.width), x, shape=(1, tokens, stage.width))
 
 
 def _patches(

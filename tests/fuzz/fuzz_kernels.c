@@ -33,6 +33,7 @@ typedef union {
   VitLinearOpParams linear;
   VitRmsNormParams rms_norm;
   VitAttentionCoreParams attention_core;
+  VitPatchMergeParams patch_merge;
 } AnyParams;
 
 static VitStatus parse(int kind, const uint8_t* o, size_t n, const uint8_t* b, size_t m,
@@ -52,6 +53,8 @@ static VitStatus parse(int kind, const uint8_t* o, size_t n, const uint8_t* b, s
       return vit_parse_linear(o, n, b, m, &p->linear);
     case kVitRmsNorm:
       return vit_parse_rms_norm(o, n, b, m, &p->rms_norm);
+    case kVitPatchMerge:
+      return vit_parse_patch_merge(o, n, b, m, &p->patch_merge);
     default:
       return vit_parse_attention_core(o, n, b, m, &p->attention_core);
   }
@@ -67,6 +70,8 @@ static VitStatus check_sums(int kind, const AnyParams* p) {
       return vit_check_sums_mlp(&p->mlp);
     case kVitLinear:
       return vit_check_sums_linear(&p->linear);
+    case kVitPatchMerge:
+      return vit_check_sums_patch_merge(&p->patch_merge);
     default:
       return kVitOk;
   }
@@ -153,6 +158,18 @@ static Sizes of_attention_core(const VitAttentionCoreParams* p) {
                  vit_attention_core_scratch_bytes(p)};
 }
 
+static Sizes of_patch_merge(const VitPatchMergeParams* p) {
+  const int64_t tokens = (int64_t)p->grid_height * p->grid_width;
+  const int64_t in = p->linear.in_features, out = p->linear.out_features;
+  return (Sizes){{tokens * in, 0, 0},
+                 tokens * out,
+                 p->bits,
+                 p->bits,
+                 tokens * in * (1 + out),
+                 0,
+                 vit_patch_merge_scratch_bytes(p)};
+}
+
 static Sizes sizes(int kind, const AnyParams* p) {
   switch (kind) {
     case kVitPatchEmbed:
@@ -169,6 +186,8 @@ static Sizes sizes(int kind, const AnyParams* p) {
       return of_linear(&p->linear);
     case kVitRmsNorm:
       return of_rms_norm(&p->rms_norm);
+    case kVitPatchMerge:
+      return of_patch_merge(&p->patch_merge);
     default:
       return of_attention_core(&p->attention_core);
   }
@@ -196,6 +215,9 @@ static void run(int kind, const AnyParams* p, void* const x[3], void* y, void* s
       break;
     case kVitRmsNorm:
       vit_rms_norm(&p->rms_norm, x[0], y, scratch);
+      break;
+    case kVitPatchMerge:
+      vit_patch_merge(&p->patch_merge, x[0], y, scratch);
       break;
     default:
       vit_attention_core(&p->attention_core, x[0], x[1], x[2], y, scratch);
@@ -236,7 +258,7 @@ static void run_guarded(int kind, const AnyParams* p, int in_place, uint32_t see
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 4) return 0;
-  const int kind = 1 + data[0] % 8;
+  const int kind = 1 + data[0] % 9;
   const size_t wanted = 4u * (data[2] | (size_t)data[3] << 8);
   const size_t options_bytes = wanted < size - 4 ? wanted : size - 4;
   const size_t blob_bytes = size - 4 - options_bytes;

@@ -28,6 +28,7 @@ from tflm_custom_ops.ops import (
     OpKind,
     Params,
     PatchEmbed,
+    PatchMerge,
     Pool,
     Projection,
     Residual,
@@ -547,6 +548,25 @@ def any_patch_embed(rng: Rng, *, extreme: bool = False) -> PatchEmbed:
     return dataclasses.replace(patch_embed(rng, extreme=extreme), planes=bool(rng.integers(2)))
 
 
+def patch_merge(rng: Rng, *, bits: int | None = None, extreme: bool = False) -> PatchMerge:
+    """Patch merging of a rectangle of tokens; patches of any side."""
+    height, width, stride = (_pick(rng, None, 1, high) for high in (5, 5, 3))
+    b = int(rng.choice([8, 16])) if bits is None else bits
+    channels = _pick(rng, None, 1, 12)
+    features = stride**2 * channels
+    return PatchMerge(
+        grid_height=height,
+        grid_width=width,
+        stride=stride,
+        channels=channels,
+        token_tile=patch_tile(rng, height * width),
+        expanded_inputs=expanded_inputs(rng),
+        bits=b,
+        norm=norm(rng, features, extreme),
+        linear=linear(rng, _pick(rng, None, 1, 24), features, bits=b, extreme=extreme),
+    )
+
+
 GENERATORS = {
     OpKind.PATCH_EMBED: any_patch_embed,
     OpKind.ATTENTION: any_attention,
@@ -555,6 +575,7 @@ GENERATORS = {
     OpKind.GELU: gelu,
     OpKind.LINEAR: linear_op,
     OpKind.ATTENTION_CORE: attention_core,
+    OpKind.PATCH_MERGE: patch_merge,
 }
 
 
@@ -671,4 +692,6 @@ def with_schedule(op: Params, rng: Rng) -> Params:
         return dataclasses.replace(op, token_tile=_pick(rng, None, 1, op.rows + 1))
     if isinstance(op, PatchEmbed):
         return dataclasses.replace(op, patch_tile=patch_tile(rng, op.grid_width))
+    if isinstance(op, PatchMerge):
+        return dataclasses.replace(op, token_tile=patch_tile(rng, op.tokens))
     return op

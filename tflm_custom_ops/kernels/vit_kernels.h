@@ -26,8 +26,8 @@ void vit_patch_embed(const VitPatchEmbedParams* params, const int8_t* x, void* y
 // The same in pieces. _begin writes the class token, if any. _strip embeds patch row
 // `strip` (0 .. grid_height - 1): `rows` points at the first image row of that strip
 // that lies inside the image, row max(0, strip * stride_y - pad_top), and holds the
-// strip's rows up to the image's end. With `planes` it is that row of the first plane in the
-// whole image.
+// strip's rows up to the image's end. With `planes` it is that row of the first plane in
+// the whole image.
 void vit_patch_embed_begin(const VitPatchEmbedParams* params, void* tokens);
 void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, const int8_t* rows,
                            void* tokens, void* scratch);
@@ -61,6 +61,11 @@ void vit_rms_norm(const VitRmsNormParams* params, const void* x, int8_t* y, void
 size_t vit_attention_core_scratch_bytes(const VitAttentionCoreParams* params);
 void vit_attention_core(const VitAttentionCoreParams* params, const int8_t* q, const int8_t* k,
                         const int8_t* v, int8_t* y, void* scratch);
+
+// Patch merging. y is written a tile of tokens at a time, after the tile's last token of x
+// was read, so that y may overlap consumed tokens of x.
+size_t vit_patch_merge_scratch_bytes(const VitPatchMergeParams* params);
+void vit_patch_merge(const VitPatchMergeParams* params, const void* x, void* y, void* scratch);
 
 #ifdef __cplusplus
 }

@@ -421,6 +421,34 @@ VitStatus vit_parse_attention_core(const uint8_t* options, size_t options_bytes,
   return vit_reader_finish(r);
 }
 
+VitStatus vit_parse_patch_merge(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
+                                size_t blob_bytes, VitPatchMergeParams* params) {
+  VitReader reader = vit_reader(options, options_bytes, blob, blob_bytes, kVitPatchMerge);
+  VitReader* const r = &reader;
+  VitPatchMergeParams* const p = params;
+  p->grid_height = vit_read_in(r, 1, VIT_MAX_IMAGE_SIDE, kVitBadDimension);
+  p->grid_width = vit_read_in(r, 1, VIT_MAX_IMAGE_SIDE, kVitBadDimension);
+  p->stride = vit_read_in(r, 1, VIT_MAX_IMAGE_SIDE, kVitBadDimension);
+  vit_expect(r,
+             (((int64_t)p->grid_height * p->stride) * p->grid_width) * p->stride <= VIT_MAX_TOKENS,
+             kVitBadDimension);
+  p->channels = vit_read_in(r, 1, VIT_MAX_EMBED_DIM, kVitBadDimension);
+  p->token_tile = vit_read_in(r, 1, VIT_MAX_TOKENS, kVitBadDimension);
+  vit_expect(r, (int64_t)p->token_tile % 2 == 0, kVitBadDimension);
+  p->expanded_inputs = vit_read_in(r, 2, VIT_MAX_EXPANSION, kVitBadDimension);
+  vit_expect(r, (int64_t)p->expanded_inputs % 2 == 0, kVitBadDimension);
+  p->bits = vit_read_in(r, 8, 16, kVitBadValue);
+  vit_expect(r, p->bits == 8 || p->bits == 16, kVitBadValue);
+  read_norm(r, &p->norm);
+  vit_expect(r, p->norm.features == ((int64_t)p->stride * p->stride) * p->channels,
+             kVitBadDimension);
+  vit_expect(r, p->bits == 8 || p->norm.features <= VIT_MAX_EMBED_DIM_16, kVitBadDimension);
+  vit_expect(r, p->norm.kind == 0, kVitBadValue);
+  read_linear(r, p->bits, &p->linear);
+  vit_expect(r, p->linear.in_features == p->norm.features, kVitBadDimension);
+  return vit_reader_finish(r);
+}
+
 static int exact_projection(const VitProjection* p) {
   return (!(p->rank > 0) || vit_is_exact(&p->down)) && vit_is_exact(&p->up);
 }
@@ -442,4 +470,8 @@ VitStatus vit_check_sums_mlp(const VitMlpParams* p) {
 
 VitStatus vit_check_sums_linear(const VitLinearOpParams* p) {
   return exact_projection(&p->projection) ? kVitOk : kVitBadSums;
+}
+
+VitStatus vit_check_sums_patch_merge(const VitPatchMergeParams* p) {
+  return vit_is_exact(&p->linear) ? kVitOk : kVitBadSums;
 }

@@ -49,6 +49,8 @@ VitStatus vit_parse_rms_norm(const uint8_t* options, size_t options_bytes, const
 VitStatus vit_parse_attention_core(const uint8_t* options, size_t options_bytes,
                                    const uint8_t* blob, size_t blob_bytes,
                                    VitAttentionCoreParams* params);
+VitStatus vit_parse_patch_merge(const uint8_t* options, size_t options_bytes, const uint8_t* blob,
+                                size_t blob_bytes, VitPatchMergeParams* params);
 
 // Whether the sums of all layers are exact (vit_checks.h): kVitOk or kVitBadSums.
 // Reads all weights: once for a file.
@@ -56,6 +58,7 @@ VitStatus vit_check_sums_patch_embed(const VitPatchEmbedParams* p);
 VitStatus vit_check_sums_attention(const VitAttentionParams* p);
 VitStatus vit_check_sums_mlp(const VitMlpParams* p);
 VitStatus vit_check_sums_linear(const VitLinearOpParams* p);
+VitStatus vit_check_sums_patch_merge(const VitPatchMergeParams* p);
 
 #ifdef __cplusplus
 }

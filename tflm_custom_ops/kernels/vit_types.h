@@ -45,6 +45,7 @@ typedef enum {
   kVitLinear = 6,
   kVitRmsNorm = 7,
   kVitAttentionCore = 8,
+  kVitPatchMerge = 9,
 } VitOpKind;
 
 typedef enum {
@@ -292,6 +293,21 @@ typedef struct {
                          // << bias_shift; -32768 leaves the key out
   int32_t bias_shift;
 } VitAttentionCoreParams;
+
+// Patch merging: tokens `[grid_height * stride, grid_width * stride, channels]` of `bits` ->
+// `[grid_height * grid_width, linear.out_features]` of the same type.
+typedef struct {
+  int32_t grid_height;      // patches down
+  int32_t grid_width;       // patches across
+  int32_t stride;           // tokens of a patch's side
+  int32_t channels;         // of a token of x
+  int32_t token_tile;       // even; tokens of y at a time; schedule
+  int32_t expanded_inputs;  // even; inputs whose weights are expanded at a time, more where there
+                            // is room; schedule
+  int32_t bits;             // 8 or 16; type of x and y
+  VitNorm norm;
+  VitLinearParams linear;
+} VitPatchMergeParams;
 
 #ifdef __cplusplus
 }

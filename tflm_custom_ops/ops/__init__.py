@@ -28,6 +28,7 @@ from tflm_custom_ops.ops.parts import (
     residual_dtype,
 )
 from tflm_custom_ops.ops.patch_embed.params import PatchEmbed
+from tflm_custom_ops.ops.patch_merge.params import PatchMerge
 from tflm_custom_ops.ops.registry import (
     BY_CODE,
     BY_KIND,
@@ -65,6 +66,7 @@ __all__ = [
     "OptionsError",
     "Params",
     "PatchEmbed",
+    "PatchMerge",
     "Pool",
     "Projection",
     "Residual",

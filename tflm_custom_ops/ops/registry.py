@@ -17,6 +17,7 @@ from tflm_custom_ops.ops.layer_norm.operator import LayerNormOperator
 from tflm_custom_ops.ops.linear.operator import LinearOperator
 from tflm_custom_ops.ops.mlp.operator import MlpOperator
 from tflm_custom_ops.ops.patch_embed.operator import PatchEmbedOperator
+from tflm_custom_ops.ops.patch_merge.operator import PatchMergeOperator
 from tflm_custom_ops.ops.rms_norm.operator import RmsNormOperator
 
 OPERATORS: tuple[type[FusedOperator[Any]], ...] = (
@@ -28,6 +29,7 @@ OPERATORS: tuple[type[FusedOperator[Any]], ...] = (
     LinearOperator,
     RmsNormOperator,
     AttentionCoreOperator,
+    PatchMergeOperator,
 )
 
 BY_KIND = {operator.KIND: operator for operator in OPERATORS}

@@ -189,6 +189,12 @@ class Term(enum.IntEnum):
     MADE_BIAS_ROW = enum.auto()  # of a query and head, put together
     MADE_BIAS_LINE = enum.auto()  # row of the window
     MADE_BIAS = enum.auto()  # element
+    # Patch merging.
+    MERGE = enum.auto()  # operator
+    MERGE_TOKEN = enum.auto()  # patch that is put together and normed
+    MERGE_RUN = enum.auto()  # of its tokens that are neighbours
+    MERGE_WORD = enum.auto()  # four bytes
+    MERGE_REST = enum.auto()  # byte behind the words of a run
 
 
 class Store(enum.Enum):

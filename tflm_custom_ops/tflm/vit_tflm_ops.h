@@ -6,7 +6,7 @@
 // The sources of this folder compile unchanged against TFLM's own headers (firmware, TFLM_DIR) and
 // against the project's declarations in abi/ (the PyPI wheel). An application does
 //
-//   tflite::MicroMutableOpResolver<10> resolver;
+//   tflite::MicroMutableOpResolver<11> resolver;
 //   if (tflm_vit::AddVitOps(&resolver) != kTfLiteOk) ...
 //
 // and then adds the builtin operators that its model still has.
@@ -25,6 +25,7 @@ const TFLMRegistration* RegisterVitGelu();
 const TFLMRegistration* RegisterVitLinear();
 const TFLMRegistration* RegisterVitRmsNorm();
 const TFLMRegistration* RegisterVitAttentionCore();
+const TFLMRegistration* RegisterVitPatchMerge();
 
 struct NamedRegistration {
   const char* custom_code;  // operator_codes.custom_code in the .tflite
@@ -40,6 +41,7 @@ constexpr NamedRegistration kVitOps[] = {
     {"VitLinear", RegisterVitLinear},
     {"VitRmsNorm", RegisterVitRmsNorm},
     {"VitAttentionCore", RegisterVitAttentionCore},
+    {"VitPatchMerge", RegisterVitPatchMerge},
 };
 
 // Adds all operators to a tflite::MicroMutableOpResolver. kTfLiteError when it has no room for

@@ -82,7 +82,8 @@ class _Region:
 
     @property
     def residual(self) -> bool:
-        return self.lowered.match.READS_STREAM and self.lowered.match.WRITES_STREAM
+        match = self.lowered.match
+        return match.READS_STREAM and match.WRITES_STREAM and operator_of(self.op).in_place
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

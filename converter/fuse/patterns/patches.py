@@ -208,16 +208,16 @@ def _match_cut_out(view: GraphView, op: int) -> Patches:
         raise NoMatchError(f"{what} does not compute on patches of one image")
     index = trace.index.reshape(-1, layer.weights.shape[1])
     try:
-        geometry, order = _cut_out_geometry(_Pixels.of_rows(index, image[1:]), what)
+        geometry, order = cut_out_geometry(ImagePixels.of_rows(index, image[1:]), what)
     except NoMatchError:
         if image[1] >= min(image[2:]):  # no planes: more of them than rows or columns
             raise
-        geometry, order = _cut_out_geometry(_Pixels.of_planes(index, image[1:]), what)
+        geometry, order = cut_out_geometry(ImagePixels.of_planes(index, image[1:]), what)
     return Patches(trace.base, geometry, layer.columns(order), (*trace.ops, op))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Pixels:
+class ImagePixels:
     """Row, column and channel of elements of an image [height, width, channels]."""
 
     y: NDArray[np.int64]
@@ -227,19 +227,19 @@ class _Pixels:
     planes: bool
 
     @classmethod
-    def of_rows(cls, index: NDArray[np.int64], image: tuple[int, ...]) -> _Pixels:
+    def of_rows(cls, index: NDArray[np.int64], image: tuple[int, ...]) -> ImagePixels:
         _, width, channels = image
         pixel, channel = np.divmod(index, channels)
         return cls(*np.divmod(pixel, width), channel, (image[0], width, channels), False)
 
     @classmethod
-    def of_planes(cls, index: NDArray[np.int64], image: tuple[int, ...]) -> _Pixels:
+    def of_planes(cls, index: NDArray[np.int64], image: tuple[int, ...]) -> ImagePixels:
         channels, height, width = image
         channel, pixel = np.divmod(index, height * width)
         return cls(*np.divmod(pixel, width), channel, (height, width, channels), True)
 
 
-def _cut_out_geometry(p: _Pixels, what: str) -> tuple[Geometry, NDArray[np.int64]]:
+def cut_out_geometry(p: ImagePixels, what: str) -> tuple[Geometry, NDArray[np.int64]]:
     """The geometry of patches [patches, elements], and the order of elements that weights have."""
     width, channels = p.image[1:]
     y, x = p.y, p.x

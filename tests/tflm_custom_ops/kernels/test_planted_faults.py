@@ -75,6 +75,12 @@ FAULTS = {
         "vit_stream_row(x, bits, 0, features),",
         OpKind.MLP,
     ),
+    "the second row of patches begins in the first": Fault(
+        "vit_patch_merge.c",
+        "from += (p->stride - 1) * (p->grid_width * run);",
+        "",
+        OpKind.PATCH_MERGE,
+    ),
     "padding is 0, not the zero point": Fault(
         "vit_patch_embed.c",
         "] = (int16_t)value;",

@@ -40,7 +40,7 @@ struct {name}Op {{
 
   static size_t ScratchBytes(const Params&{scratch_name}) {{ return {scratch}; }}
 
-  static TfLiteStatus Run(const Params& params, const OpBuffers& buffers, TfLiteContext* context) {{
+  static TfLiteStatus Run(const Params& params, const OpBuffers& buffers,{context}) {{
 {run}
     return kTfLiteOk;
   }}
@@ -52,6 +52,11 @@ const TFLMRegistration* Register{code}() {{ return RegistrationOf<{name}Op>(); }
 
 }}  // namespace tflm_vit
 """
+
+
+_MARGIN = """\
+    // y may lie over consumed tokens of x; how far is the planner's proof, not a question of two
+    // addresses."""
 
 
 def sources() -> dict[str, str]:
@@ -68,8 +73,10 @@ def _source(operator: type[FusedOperator[Any]]) -> str:
     check, layers = _check(operator), has_layers(operator.PARAMS)
     in_place = {"0": "false", "1": "true"}.get(operator.IN_PLACE)
     where = in_place or in_c(operator.IN_PLACE, operator.PARAMS, "params.")
+    run = call(f"vit_{operator.NAME}", arguments, 4)
     overlap = call("if (CheckOverlap", ["context", "kName", "buffers", where], 4, " != kTfLiteOk)")
     overlap += " return kTfLiteError;"
+    has_margin = operator.overwrite_margin is not FusedOperator.overwrite_margin
     return _SOURCE.format(
         code=operator.CODE,
         name=operator.CODE.removeprefix("Vit"),
@@ -83,7 +90,8 @@ def _source(operator: type[FusedOperator[Any]]) -> str:
         check_name=" params" if "params." in check else "",
         scratch=f"vit_{operator.NAME}_scratch_bytes(&params)" if operator.HAS_SCRATCH else "0",
         scratch_name=" params" if operator.HAS_SCRATCH else "",
-        run="\n".join([overlap, call(f"vit_{operator.NAME}", arguments, 4)]),
+        context=" TfLiteContext*" + ("" if has_margin else " context"),
+        run="\n".join([_MARGIN if has_margin else overlap, run]),
     )
 
 
