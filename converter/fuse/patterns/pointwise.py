@@ -117,7 +117,7 @@ def match_activation(view: GraphView, anchor: int) -> PointwiseMatch:
             try:
                 require_int8(view, x, "the activation function's input")
                 require_int8(view, y, "the activation function's output")
-                found = match_pointwise(view, x, y)
+                found = _without_shared(view, match_pointwise(view, x, y))
                 check_closed(view, found.ops, {y})
             except NoMatchError as error:
                 reason = reason or str(error)
@@ -127,6 +127,18 @@ def match_activation(view: GraphView, anchor: int) -> PointwiseMatch:
     if best is None:
         raise NoMatchError(reason or "the activation function changes its tensor's shape")
     return best
+
+
+def _without_shared(view: GraphView, found: PointwiseMatch) -> PointwiseMatch:
+    """Without the DEQUANTIZE of x that others read too: it stays for them."""
+    ops = tuple(
+        op
+        for op in found.ops
+        if view.op(op).opcode != "DEQUANTIZE"
+        or view.op(op).inputs[0] != found.x
+        or set(view.consumers(view.op(op).outputs[0])) <= set(found.ops)
+    )
+    return found if ops == found.ops else dataclasses.replace(found, ops=ops)
 
 
 def _integers(view: GraphView, tensors: list[int]) -> list[int]:
@@ -153,4 +165,11 @@ def _before(view: GraphView, anchor: int, y: int) -> list[int]:
     """Candidates for x: the one tensor that `y` depends on, and what the anchor reads."""
     ends = frontier(view, y, ALLOWED)
     near = [i for i in view.op(anchor).inputs if i >= 0 and not view.is_constant(i)]
-    return list(dict.fromkeys([*(ends if len(ends) == 1 else ()), *near]))
+    integers = [view.op(p).inputs[0] for i in near if (p := _dequantize(view, i)) is not None]
+    return list(dict.fromkeys([*(ends if len(ends) == 1 else ()), *integers, *near]))
+
+
+def _dequantize(view: GraphView, tensor: int) -> int | None:
+    """The DEQUANTIZE that makes it: a function of floats is one of the integers before it."""
+    producer = view.producer(tensor)
+    return producer if producer is not None and view.op(producer).opcode == "DEQUANTIZE" else None

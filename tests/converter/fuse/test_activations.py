@@ -96,6 +96,19 @@ def test_gelu_of_floats_is_of_their_type(approximate: bool) -> None:
     np.testing.assert_allclose(single, exact, atol=1e-6)
 
 
+def test_functions_that_share_their_floats_are_a_table_each() -> None:
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 8, 8)))
+    first = len(g.tensors)
+    real = g.op("DEQUANTIZE", [x], g.value(x))
+    made = [g.op(name, [real], f(g.value(x))) for name, f in (("SIN", np.sin), ("COS", np.cos))]
+    g.in_float(first)
+    y = g.mul(*(g.op("QUANTIZE", [t], g.value(t)) for t in made))
+    report = fuse_model(g.finish(y)).report
+    assert [f.custom_code for f in report.fused] == ["VitGelu", "VitGelu"]
+    assert [leftover.name for leftover in report.leftovers] == ["MUL"]
+
+
 STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "SIN": np.sin,
     "COS": np.cos,
