@@ -103,10 +103,12 @@ def test_functions_that_share_their_floats_are_a_table_each() -> None:
     real = g.op("DEQUANTIZE", [x], g.value(x))
     made = [g.op(name, [real], f(g.value(x))) for name, f in (("SIN", np.sin), ("COS", np.cos))]
     g.in_float(first)
-    y = g.mul(*(g.op("QUANTIZE", [t], g.value(t)) for t in made))
+    like = g.op("QUANTIZE", [made[0]], g.value(made[0]))
+    other = g.op("QUANTIZE", [made[1]], g.value(made[1]), like=like)
+    y = g.concatenation([like, other], 2)
     report = fuse_model(g.finish(y)).report
     assert [f.custom_code for f in report.fused] == ["VitGelu", "VitGelu"]
-    assert [leftover.name for leftover in report.leftovers] == ["MUL"]
+    assert [leftover.name for leftover in report.leftovers] == ["CONCATENATION"]
 
 
 STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
