@@ -52,11 +52,12 @@ def emit(
     plain: list[int | None] = []  # of each operator, its number in the plain graph if it stays
     ends = {view.producer(r.match.y): r for r in replacements}
     inner = {op for r in replacements for op in r.match.ops}
+    unread = _unread_since(view, inner)
     for index, op in enumerate(model.graph.operators):
         if index in ends:
             operators.append(_custom(ends[index], tensors))
             plain.append(None)
-        elif index not in inner:
+        elif index not in inner and not (op.opcode == "DEQUANTIZE" and set(op.outputs) <= unread):
             operators.append(op)
             plain.append(index)
     graph = dataclasses.replace(model.graph, tensors=tuple(tensors), operators=tuple(operators))
@@ -65,6 +66,12 @@ def emit(
     numbers = ((new, plain[old]) for new, old in enumerate(order))
     kept = {new: number for new, number in numbers if number is not None}
     return Emitted(_without_dead_tensors(model, graph), kept)
+
+
+def _unread_since(view: GraphView, gone: set[int]) -> set[int]:
+    """Tensors that were read, and are not where those operators are gone (floats of tables)."""
+    read = {t for op in gone for t in view.op(op).inputs if t >= 0}
+    return {t for t in read - set(view.graph.outputs) if set(view.consumers(t)) <= gone}
 
 
 def _retyped(tensor: Tensor, wide: Range | None) -> Tensor:
