@@ -152,6 +152,7 @@ def _overwrites(
 ) -> tuple[Overwrite, ...]:
     """What may overwrite what: in-place operators, and tokens over the consumed image."""
     found = []
+    outlives = {*graph.outputs, *(i for i, t in enumerate(graph.tensors) if t.is_variable)}
     for i, op in enumerate(graph.operators):
         fused = ops[i]
         margin = None if fused is None else operator_of(fused).overwrite_margin
@@ -159,7 +160,9 @@ def _overwrites(
         if margin is not None:
             candidates = op.inputs[:1]
         for tensor in candidates:
-            dies_here = tensor in live and live[tensor][1] == i + 2
+            # What is read after the last operator ends where that one does, and does not die.
+            ends_here = tensor in live and live[tensor][1] == i + 2
+            dies_here = ends_here and tensor not in outlives
             born_here = op.outputs[0] in live and live[op.outputs[0]][0] == i + 1
             if dies_here and born_here:
                 found.append(Overwrite(tensor_id(tensor), tensor_id(op.outputs[0]), margin))

@@ -62,13 +62,16 @@ class GraphInterpreter:
         """Parses and checks a file.
 
         Raises:
-          TfliteError: malformed, or with a custom operator that is not ours.
+          TfliteError: malformed, or with a custom operator that is not ours, or with one that keeps
+            a value from one run to the next.
         """
         self.model: Model = parse(model_bytes)
         self.fused: dict[int, Params] = {}
         self._builtin: dict[int, Any] = {}
         graph = self.model.graph
         for index, op in enumerate(graph.operators):
+            if any(i >= 0 and graph.tensors[i].is_variable for i in op.inputs):
+                raise TfliteError(f"operator {index}: got a state of {op.name}, expected none")
             fused = decoded(graph, op)
             if fused is not None:
                 self.fused[index] = fused

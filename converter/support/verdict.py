@@ -110,9 +110,14 @@ def _on_device(entry: Builtin) -> Form | None:
 
 
 def _misread(graph: Graph, op: Operator) -> str | None:
-    """TFLM reads zero points of weights in a FULLY_CONNECTED of one scale, and ignores others."""
+    """TFLM reads zero points of weights in a FULLY_CONNECTED of one scale, and ignores others.
+
+    A FULLY_CONNECTED of int16 it computes with multipliers of 16 bits, LiteRT with 32.
+    """
     if op.name not in _SYMMETRIC:
         return None
+    if op.name == "FULLY_CONNECTED" and graph.tensors[op.inputs[0]].dtype == np.int16:
+        return f"{op.name} of int16, whose results it rounds by a step otherwise"
     q = graph.tensors[op.inputs[1]].quantization
     if q is None or not np.any(q.zero_point) or graph.tensors[op.inputs[1]].data is None:
         return None

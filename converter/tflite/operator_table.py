@@ -24,6 +24,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from converter.tflite import quantization_rules as q
+from converter.tflite import rescaling_rules as r
 
 LETTERS: Mapping[str, str] = {
     "float32": "f", "float16": "h", "float64": "d", "int8": "b", "uint8": "u", "int16": "s",
@@ -88,14 +89,15 @@ _LAYER = (q.scaled, q.bias, q.bias_type, q.product_fits, q.sums_fit)
 _CONVOLUTION = (*_LAYER, q.symmetric)
 
 ROWS: tuple[Row, ...] = (
-    Row("ABS", 5, _unary("fbsi"), "AbsOptions", rules=(q.scaled,)),
+    Row("ABS", 5, _unary("fbsi"), "AbsOptions", rules=(q.scaled, r.one)),
     Row("ADD", 6, _binary("fbusil"), "AddOptions", True, (q.scaled, q.sum_fits)),
     Row("ADD_N", 1, r"([fi])\1*>\1", "AddNOptions"),
     Row("ARG_MAX", 3, "[fbuiB][il]>[il]", "ArgMaxOptions"),
     Row("ARG_MIN", 3, "[fbuiB][il]>[il]", "ArgMinOptions"),
     Row("ATAN2", 1, _binary("fd"), "ATan2Options"),
     Row("AVERAGE_POOL_2D", 3, _unary("fbus"), "Pool2DOptions", True, (q.scaled, q.same)),
-    Row("BATCH_MATMUL", 4, "ff>f|fb>f|bb>[bi]|ss>s", "BatchMatMulOptions", True, (q.scaled,)),
+    Row("BATCH_MATMUL", 4, "ff>f|fb>f|bb>[bi]|ss>s", "BatchMatMulOptions", True,
+        (q.scaled, r.matrix)),
     Row("BATCH_TO_SPACE_ND", 4, r"([fbusil])ii>\1", "BatchToSpaceNDOptions", rules=(q.same,)),
     Row("BROADCAST_ARGS", 1, _binary("il")),
     Row("BROADCAST_TO", 4, _INDEX, "BroadcastToOptions", rules=(q.same,), oldest=2),
@@ -131,7 +133,7 @@ ROWS: tuple[Row, ...] = (
     Row("HARD_SWISH", 1, _unary("fbu"), "HardSwishOptions", rules=(q.scaled, q.hard_swish_fits)),
     Row("L2_NORMALIZATION", 2, _unary("fbu"), "L2NormOptions", rules=(_RESULT_128,)),
     Row("L2_POOL_2D", 1, _unary("f"), "Pool2DOptions", True),
-    Row("LEAKY_RELU", 2, _unary("fbus"), "LeakyReluOptions", True, (q.scaled,)),
+    Row("LEAKY_RELU", 2, _unary("fbus"), "LeakyReluOptions", True, (q.scaled, r.one)),
     Row("LESS", 3, _COMPARE, "LessOptions", rules=(q.scaled, q.compared)),
     Row("LESS_EQUAL", 2, _COMPARE, "LessEqualOptions", rules=(q.scaled, q.compared)),
     Row("LOCAL_RESPONSE_NORMALIZATION", 1, _unary("f"), "LocalResponseNormalizationOptions", True),
@@ -144,10 +146,10 @@ ROWS: tuple[Row, ...] = (
         rules=(q.scaled, q.fixed(bb=(16 / 256, 127), uu=(16 / 256, 255)))),
     Row("MAXIMUM", 4, _binary("fbusil"), "MaximumMinimumOptions", rules=(q.same,)),
     Row("MAX_POOL_2D", 3, _unary("fbus"), "Pool2DOptions", True, (q.scaled, q.same)),
-    Row("MEAN", 3, _REDUCE, "ReducerOptions", rules=(q.scaled,)),
+    Row("MEAN", 3, _REDUCE, "ReducerOptions", rules=(q.scaled, r.average)),
     Row("MINIMUM", 4, _binary("fbusil"), "MaximumMinimumOptions", rules=(q.same,)),
     Row("MIRROR_PAD", 3, _INDEX, "MirrorPadOptions", True, (q.same,)),
-    Row("MUL", 8, _binary("fbusil"), "MulOptions", True, (q.scaled,)),
+    Row("MUL", 8, _binary("fbusil"), "MulOptions", True, (q.scaled, r.product)),
     Row("NEG", 1, _unary("fil"), "NegOptions"),
     Row("NOT_EQUAL", 4, _COMPARE, "NotEqualOptions", rules=(q.scaled, q.compared)),
     Row("ONE_HOT", 1, r"[il]i([fbuilsB])\1>\1", "OneHotOptions", True),
@@ -155,8 +157,8 @@ ROWS: tuple[Row, ...] = (
     Row("PAD", 6, _INDEX, "PadOptions", rules=(q.same,)),
     Row("PADV2", 6, rf"([{_MOVED}])[il]\1>\1", "PadV2Options", rules=(q.same,)),
     Row("POW", 1, _binary("fi"), "PowOptions"),
-    Row("PRELU", 1, _binary("fbu"), rules=(q.scaled,)),
-    Row("QUANTIZE", 6, "f>[bus]|[busi]>[busi]", "QuantizeOptions", rules=(q.present,)),
+    Row("PRELU", 1, _binary("fbu"), rules=(q.scaled, r.sloped)),
+    Row("QUANTIZE", 6, "f>[bus]|[busi]>[busi]", "QuantizeOptions", rules=(q.present, r.one)),
     Row("RANGE", 2, r"([fil])\1\1>\1", "RangeOptions"),
     Row("RANK", 1, f"[{_ANY}]>i", "RankOptions"),
     Row("REDUCE_ALL", 1, "Bi>B", "ReducerOptions"),
@@ -164,10 +166,10 @@ ROWS: tuple[Row, ...] = (
     Row("REDUCE_MAX", 3, _REDUCE, "ReducerOptions", rules=(q.same,)),
     Row("REDUCE_MIN", 3, _REDUCE, "ReducerOptions", rules=(q.same,)),
     Row("REDUCE_PROD", 2, _REDUCE, "ReducerOptions", rules=(q.scaled,)),
-    Row("RELU", 3, _unary("fbus"), rules=(q.scaled,)),
-    Row("RELU6", 3, _unary("fbus"), rules=(q.scaled,)),
-    Row("RELU_0_TO_1", 1, _unary("fbu"), rules=(q.scaled,)),
-    Row("RELU_N1_TO_1", 1, _unary("fbu"), rules=(q.scaled,)),
+    Row("RELU", 3, _unary("fbus"), rules=(q.scaled, r.one)),
+    Row("RELU6", 3, _unary("fbus"), rules=(q.scaled, r.one)),
+    Row("RELU_0_TO_1", 1, _unary("fbu"), rules=(q.scaled, r.one)),
+    Row("RELU_N1_TO_1", 1, _unary("fbu"), rules=(q.scaled, r.one)),
     Row("RESHAPE", 1, rf"([{_ANY}])i?>\1", "ReshapeOptions", rules=(q.same,)),
     Row("RESIZE_BILINEAR", 4, r"([fbus])i>\1", "ResizeBilinearOptions", True, (q.same,)),
     Row("RESIZE_NEAREST_NEIGHBOR", 4, r"([fbus])i>\1", "ResizeNearestNeighborOptions", True,
@@ -194,7 +196,7 @@ ROWS: tuple[Row, ...] = (
     Row("SQUEEZE", 2, _unary(_MOVED), "SqueezeOptions", rules=(q.same,)),
     Row("STRIDED_SLICE", 8, rf"([{_MOVED}])iii>\1", "StridedSliceOptions", True, (q.same,)),
     Row("SUB", 5, _binary("fbusil"), "SubOptions", True, (q.scaled, q.difference_fits)),
-    Row("SUM", 2, _REDUCE, "ReducerOptions", rules=(q.scaled,)),
+    Row("SUM", 2, _REDUCE, "ReducerOptions", rules=(q.scaled, r.total)),
     Row("SVDF", 4, "f[fbu]f[f-]f>f|bbs[i-]s>b|bbb[i-]b>b", "SVDFOptions", True, (q.scaled,)),
     Row("TANH", 3, _unary("fbus"), rules=(q.scaled, _RESULT_128)),
     Row("TILE", 3, _INDEX, "TileOptions", rules=(q.same,)),

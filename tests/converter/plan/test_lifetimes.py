@@ -56,3 +56,14 @@ def test_what_an_operator_reads_twice_is_not_overwritten() -> None:
     tensors = (activation("x"), activation("y"), activation("blob"))
     for inputs, expected in (((0, 2), (0,)), ((0, 0, 2), ())):
         assert overwritable_inputs(Operator("CUSTOM", inputs, (1,)), op, tensors) == expected
+
+
+def test_an_output_is_not_overwritten_by_the_last_operator() -> None:
+    """It ends in that step as what dies there does, and is read afterwards; a variable as well."""
+    state = activation("b", variable=True)
+    tensors = (activation("a"), activation("b"), activation("c"), activation("y"))
+    operators = (Operator("RELU", (0,), (2,)), Operator("ADD", (1, 2), (3,)))
+    for second, outputs in ((tensors[1], (1, 3)), (state, (3,))):
+        graph = Graph((tensors[0], second, *tensors[2:]), operators, (0, 1), outputs)
+        overwrites = model_problem(graph, (None,) * 2).problem.overwrites
+        assert [(o.before, o.after) for o in overwrites] == [(tensor_id(2), tensor_id(3))]

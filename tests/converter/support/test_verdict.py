@@ -17,13 +17,14 @@ from converter.runtimes import open_runtime
 from converter.runtimes.interface import RuntimeUnavailableError
 from converter.support import verdicts
 from converter.support.verdict import COMPILED, DEVICE, WHEEL
-from converter.tflite import parse, serialize
+from converter.tflite import Graph, Model, Operator, Quantization, Tensor, parse, serialize
 from tests.commands import run_here
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp, token_input
-from tests.converter.fuse.plain_graph import PlainGraph
+from tests.converter.fuse.plain_graph import PlainGraph, options
 from tests.converter.support.models import moved
 
 SPELLING = AttentionSpelling()
+Q = Quantization.per_tensor
 
 
 def block(mask: bool = False) -> bytes:
@@ -142,3 +143,32 @@ def test_file_that_nothing_runs_is_not_written(tmp_path: Path) -> None:
     done = fuse(tmp_path, g.finish(y), "--plan=false", "--allow_unfused")
     assert done.returncode == 0, done.stderr
     assert "does not run it: no RELU_0_TO_1" in done.stdout
+
+
+def test_a_layer_of_int16_is_rounded_otherwise_by_tflm() -> None:
+    """One scale or several: its multipliers have 16 bits there, and a result may be a step away."""
+    q = Q(0.01, 0)
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-127, 128, (8, 16)).astype(np.int8)
+    tensors = (
+        Tensor("x", (1, 16), np.dtype(np.int16), q),
+        Tensor("w", weights.shape, weights.dtype, q, weights),
+        Tensor("b", (8,), np.dtype(np.int64), Q(1e-4, 0), np.zeros(8, np.int64)),
+        Tensor("y", (1, 8), np.dtype(np.int16), q),
+    )  # fmt: skip
+    op = Operator("FULLY_CONNECTED", (0, 1, 2), (3,), version=4, **options("FullyConnectedOptions"))
+    content = serialize(Model(Graph(tensors, (op,), (0,), (3,))))
+    assert runs(content)[WHEEL] is False
+    with pytest.raises(RuntimeUnavailableError, match="int16, whose results it rounds by a step"):
+        open_runtime("tflm", content)
+
+
+def test_the_definition_has_no_state() -> None:
+    tensors = tuple(
+        Tensor(name, (1, 8), np.dtype(np.int8), Q(0.1, 0), is_variable=name == "s")
+        for name in ("x", "s", "y")
+    )  # fmt: skip
+    op = Operator("ADD", (0, 1), (2,), **options("AddOptions"))
+    content = serialize(Model(Graph(tensors, (op,), (0,), (2,))))
+    with pytest.raises(RuntimeUnavailableError, match="got a state of ADD, expected none"):
+        open_runtime("reference", content)
