@@ -53,7 +53,7 @@ def exact_matmul(a: ArrayLike, b: ArrayLike) -> Int64Array:
     if bound >= 1 << 53:
         raise OverflowError(f"matrix product: got a bound of {bound:.3g}, expected < 2**53")
     floating = np.float32 if bound < 1 << 24 else np.float64
-    return (x.astype(floating) @ y.astype(floating)).astype(np.int64)
+    return np.asarray((x.astype(floating) @ y.astype(floating)).astype(np.int64))
 
 
 def _largest(values: NDArray[Any]) -> int:
