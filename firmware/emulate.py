@@ -51,7 +51,7 @@ FLAGS.boolean("console", False, "Print what the firmware prints when it starts."
 FLAGS.enum(
     "engine", AUTO, ENGINES, "Emulator: auto is Unicorn, and QEMU for cores that it does not have."
 )
-FLAGS.boolean("profile", False, "Print instructions per function.")
+FLAGS.boolean("profile", False, "Print instructions per function, the mean of all images.")
 FLAGS.boolean("strict", False, "Also fault on unaligned LDM, LDRD and the like; slower.")
 flags.json(FLAGS)
 
@@ -127,7 +127,12 @@ def _report(options: _Options, emulator: Session, records: list[dict[str, Any]])
         "sram_total_bytes": emulator.sram_total_bytes(),
     }
     if options.profile:
-        report["functions"] = [dataclasses.asdict(count) for count in emulator.profile()]
+        report["functions"] = [
+            dataclasses.asdict(
+                dataclasses.replace(c, instructions=round(c.instructions / len(records)))
+            )
+            for c in emulator.profile()
+        ]
     return report
 
 

@@ -100,8 +100,8 @@ def calibration_dir(to: FlagSet) -> Flag[str]:
     return to.string("calibration_dir", "", text)
 
 
-def calibration_count(to: FlagSet, default: int = 64) -> Flag[int]:
-    text = "Number of calibration images, drawn with --seed."
+def calibration_count(to: FlagSet, default: int = 64, more: str = "") -> Flag[int]:
+    text = f"Number of calibration images, drawn with --seed.{more}"
     return to.integer("calibration_count", default, text, 1)
 
 

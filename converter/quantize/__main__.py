@@ -92,7 +92,7 @@ _CALIBRATION_DIR = flags.calibration_dir(FLAGS)
 _CALIBRATION_FILE = FLAGS.string(
     "calibration_file", "", "NumPy file [n, ...] of inputs as the network takes them."
 )
-_CALIBRATION_COUNT = flags.calibration_count(FLAGS)
+_CALIBRATION_COUNT = flags.calibration_count(FLAGS, more=" Not given: all where there are fewer.")
 _CALIBRATION = flags.calibration(FLAGS, METHODS)
 _PERCENTILE = FLAGS.number(
     "percentile", DEFAULT_PERCENTILE, "Of --calibration=percentile: values left inside, per end."
@@ -129,7 +129,7 @@ def _dataset(arch: Architecture) -> Dataset | None:
 
 def _calibration_images(arch: Architecture, data: Dataset | None, contract: Contract) -> Floats:
     """Images of the folder or of the training split, as the network takes them."""
-    count = _CALIBRATION_COUNT.value
+    count, fewer = _CALIBRATION_COUNT.value, not _CALIBRATION_COUNT.given
     if _CALIBRATION_FILE.value:
         return load_samples(_CALIBRATION_FILE.value, count, _SEED.value)
     if _CALIBRATION_DIR.value or data is None:
@@ -139,9 +139,10 @@ def _calibration_images(arch: Architecture, data: Dataset | None, contract: Cont
             arch.image_size,
             arch.channels,
             _SEED.value,
+            fewer,
         )
         return contract.real(pixels)
-    pixels, _ = data.train.draw(count, _SEED.value).load(slice(None))
+    pixels, _ = data.train.draw(count, _SEED.value, fewer).load(slice(None))
     return contract.real(pixels)
 
 
@@ -294,10 +295,11 @@ def _file_samples(model: ModelFile, data: Dataset | None, contract: Contract | N
     if _CALIBRATION_FILE.value:
         return load_samples(_CALIBRATION_FILE.value, count, seed)
     size, contract = image_size(model), expect_contract(model, contract)
+    fewer = not _CALIBRATION_COUNT.given
     if data is None:
-        where = _CALIBRATION_DIR.value
-        return contract.real(load_pixels(where, count, size, model.input_shape[-1], seed))
-    return contract.real(data.train.draw(count, seed).load(slice(None))[0])
+        where, channels = _CALIBRATION_DIR.value, model.input_shape[-1]
+        return contract.real(load_pixels(where, count, size, channels, seed, fewer))
+    return contract.real(data.train.draw(count, seed, fewer).load(slice(None))[0])
 
 
 def _for_task(model: ModelFile, contract: Contract | None) -> Contract | None:

@@ -116,13 +116,13 @@ class Split:
         order = np.random.default_rng(seed).permutation(len(self))[:count]
         return dataclasses.replace(self, indices=self.indices[order])
 
-    def draw(self, count: int, seed: int) -> Split:
-        """`count` images drawn without repetition with `seed`, no fewer.
+    def draw(self, count: int, seed: int, fewer: bool = False) -> Split:
+        """`count` images drawn without repetition with `seed`; all of a smaller split if `fewer`.
 
         Raises:
           DatasetError: the split does not have so many; with both figures.
         """
-        if not 0 < count <= len(self):
+        if not 0 < count <= len(self) and not (fewer and len(self)):
             raise DatasetError(
                 f"{self.name} split: {count} images asked for, expected 1 to {len(self)}"
             )

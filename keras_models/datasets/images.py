@@ -155,7 +155,12 @@ def load_images(
 
 
 def load_pixels(
-    where: str | Sequence[str], count: int, size: Size, channels: int = 3, seed: int = 0
+    where: str | Sequence[str],
+    count: int,
+    size: Size,
+    channels: int = 3,
+    seed: int = 0,
+    fewer: bool = False,
 ) -> Images:
     """`count` images from files and from anywhere under folders, for calibration and measurements.
 
@@ -165,6 +170,7 @@ def load_pixels(
       size: side in pixels, or (height, width).
       channels: 1 or 3.
       seed: of the draw.
+      fewer: all of them where there are fewer.
 
     Returns:
       uint8 (count, height, width, channels).
@@ -175,7 +181,7 @@ def load_pixels(
     named = [where] if isinstance(where, str) else list(where)
     found = [[path] if os.path.isfile(path) else list_images(path) for path in named]
     paths = [path for part in found for path in part]
-    if not 0 < count <= len(paths):
+    if not 0 < count <= len(paths) and not (fewer and paths):
         raise DatasetError(
             f"{','.join(named)}: {count} images asked for, expected 1 to {len(paths)}"
         )

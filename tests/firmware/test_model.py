@@ -17,6 +17,7 @@ from firmware.emulator.emulator import Emulator
 from firmware.errors import FirmwareError
 from firmware.model import build_model, project_from_model
 from tests.converter.compile import fused_models
+from tests.firmware import fake_model
 
 BOARD = get_board("stm32f746g_disco")
 
@@ -125,6 +126,13 @@ def test_command_line(tmp_path, build_fake, capsys):
     assert [row["name"] for row in report["operators"]] == ["project", "loop", "stack"]
     assert report["functions"][0]["name"] == "fake_loop"
     assert "216 MHz" in capsys.readouterr().out
+    # Of several images the functions' counts are of one inference too.
+    np.save(tmp_path / "three.npy", np.repeat(fake_model.images(1), 3, axis=0))
+    np.save(tmp_path / "one.npy", fake_model.images(1))
+    files = [[str(tmp_path / name)] for name in ("one.npy", "three.npy")]
+    one, three = (emulate.emulate(dataclasses.replace(options, images=f)) for f in files)
+    assert len(three["images"]) == 3
+    assert three["functions"] == one["functions"]
 
 
 def test_debug_firmware_obeys_its_plan(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_models.datasets import DatasetError, load_dataset, load_images, normalize
+from keras_models.datasets import DatasetError, load_dataset, load_images, load_pixels, normalize
 from keras_models.datasets.core import partition
 from keras_models.datasets.folder import load_folder
 
@@ -85,6 +85,7 @@ def test_draw_gives_as_many_as_asked_for_or_refuses():
         assert str(found.value) == (
             f"validation split: {count} images asked for, expected 1 to {len(split)}"
         )
+    assert sorted(split.draw(len(split) + 1, 1, fewer=True).indices) == sorted(split.indices)
 
 
 def test_an_image_whose_size_is_absurd_is_unreadable(tmp_path, monkeypatch):
@@ -156,6 +157,10 @@ def test_load_images_draws_without_repetition(tmp_path):
     np.testing.assert_array_equal(drawn, load_images(str(tmp_path), 12, 8, seed=4)[:, 0, 0, 0])
     with pytest.raises(DatasetError, match="13 images asked for, expected 1 to 12"):
         load_images(str(tmp_path), 13, 8)
+    assert len(load_pixels(str(tmp_path), 13, 8, fewer=True)) == 12
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no image files"):
+        load_pixels(str(tmp_path / "empty"), 13, 8, fewer=True)
 
 
 def test_errors_name_the_path(tmp_path):

@@ -39,8 +39,10 @@ def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run_here("converter.quantize", *words, f"--json={tmp_path}/r.json", *arguments)
 
 
-def test_one_image_classes(tmp_path: Path, folder: Path) -> None:
-    done = run(tmp_path, f"--calibration_dir={folder}", "--calibration_count=5")
+@pytest.mark.parametrize("count", [["--calibration_count=5"], []])
+def test_one_image_classes(tmp_path: Path, folder: Path, count: list[str]) -> None:
+    """Without a count a folder of fewer than its default is taken whole."""
+    done = run(tmp_path, f"--calibration_dir={folder}", *count)
     assert done.returncode == 0, done.stderr
     assert f"5 images of {folder}" in done.stdout
     assert json.loads((tmp_path / "r.json").read_text())["calibration_images"] == 5
