@@ -80,6 +80,7 @@ class SupernetJob:
         fields["initial"] = initial_digest(self.initial) if self.initial else ""
         fields["teacher"] = digest_of(self.teacher) if self.teacher else ""
         fields["space"] = json.loads(self.space.to_json())
+        fields["model"] = self.model.to_dict()
         return setup_text(data.identity, **fields)
 
     def path(self, name: str) -> str:

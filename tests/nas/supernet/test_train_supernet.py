@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boards import board_names, get_board
 from keras_models.datasets import DatasetError, load_dataset
 from keras_models.datasets.identity import identity_of, recorded_in
 from keras_models.load import load_trained
@@ -68,6 +69,17 @@ def data():
 def trained(tmp_path_factory, data):
     out = tmp_path_factory.mktemp("supernet")
     return str(out), train(job(out), data, "command")
+
+
+def test_the_setup_of_a_board_is_plain_data(tmp_path, data):
+    """With limits in bytes alone it was; `--board` ended with a traceback."""
+    setups = set()
+    for name in board_names():
+        model = CostModel(Target.of_board(get_board(name)))
+        text = job(tmp_path, model=model).setup(data)
+        assert json.loads(text)["model"]["target"]["name"] == name
+        setups.add(text)
+    assert len(setups) == len(board_names())
 
 
 def test_no_image_is_in_two_splits(data):
