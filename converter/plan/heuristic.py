@@ -17,8 +17,10 @@ The idea of a search over orders follows ethos-u-vela's hill climb allocator.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from converter.plan.problem import (
@@ -179,8 +181,13 @@ def _lowest(spans: list[tuple[int, int, int | None]], alignment: int) -> int:
         tries.add(align_up(max(high, 0), alignment))
         if same is not None and same % alignment == 0:
             tries.add(same)
+    real = [span for span in spans if span[0] < span[1]]
+    lows, highs = sorted(low for low, _, _ in real), sorted(high for _, high, _ in real)
+    allowed = Counter(same for low, high, same in real if same is not None and low < same < high)
     for offset in sorted(tries):
-        if all(offset <= low or offset >= high or offset == same for low, high, same in spans):
+        # As many spans hold the offset as begin before it and do not end up to it.
+        around = bisect.bisect_left(lows, offset) - bisect.bisect_right(highs, offset)
+        if around == allowed[offset]:
             return offset
     raise PlanError("no offset above every placed buffer is free; this is a bug")
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from converter.plan import heuristic, sections
-from converter.plan.problem import Placement, PlanError, Problem, part_of
+from converter.plan.problem import Placement, PlanError, Problem, live_pairs, part_of
 from converter.plan.sections import native
 from converter.plan.validate import validate
 
@@ -12,6 +12,7 @@ DEFAULT_TIME_LIMIT_S = 20.0
 # CP-SAT proves small problems in a moment, and large ones hardly ever: up to so many pairs of
 # buffers that live together it gets nearly all of the time, else half.
 SMALL_PAIRS = 1000
+MOST_PAIRS = 1 << 19  # a thousand buffers, all at a time; networks have a few hundred pairs
 SMALL_SHARE, LARGE_SHARE = 0.05, 0.5  # of the search by sections
 
 
@@ -23,8 +24,14 @@ def place(problem: Problem, time_limit_s: float = DEFAULT_TIME_LIMIT_S, seed: in
         by sections and CP-SAT, which proves; 0 leaves both out.
 
     Raises:
-      PlanError: a region's capacity is exceeded, or the fixed offsets collide.
+      PlanError: a region's capacity is exceeded, the fixed offsets collide, or too many buffers
+        live together.
     """
+    if (pairs := live_pairs(problem)) > MOST_PAIRS:
+        raise PlanError(
+            f"got {pairs} pairs of buffers that live together, expected up to {MOST_PAIRS}: use "
+            "results sooner, or split the model"
+        )
     parts = [_place_region(problem, r, time_limit_s, seed) for r in range(len(problem.regions))]
     offsets = [0] * len(problem.buffers)
     for number, part in enumerate(parts):

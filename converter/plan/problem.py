@@ -294,6 +294,18 @@ def live_bytes(problem: Problem, region: int = 0, every_step: bool = False) -> d
     return need
 
 
+def live_pairs(problem: Problem) -> int:
+    """Pairs of buffers that live in a common step, of whatever region and size."""
+    dying: list[int] = []
+    found = 0
+    for b in sorted(problem.buffers, key=lambda b: b.lower):
+        while dying and dying[0] <= b.lower:
+            heapq.heappop(dying)
+        found += len(dying)
+        heapq.heappush(dying, b.upper)
+    return found
+
+
 def lower_bound(problem: Problem) -> tuple[int, ...]:
     """Per region: peak live bytes, or the end of the highest fixed buffer if that is larger."""
     bounds = []

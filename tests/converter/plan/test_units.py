@@ -4,12 +4,25 @@ a short one."""
 
 from __future__ import annotations
 
+import itertools
+import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converter.plan.problem import Buffer, Overwrite, Problem, align_up, live_bytes
+from converter.plan.heuristic import _lowest
+from converter.plan.planner import place
+from converter.plan.problem import (
+    Buffer,
+    Overwrite,
+    PlanError,
+    Problem,
+    align_up,
+    live_bytes,
+    live_pairs,
+)
 from converter.plan.units import unit_choices
 from tests.converter.plan.plan_problems import random_problem
 
@@ -80,3 +93,33 @@ def test_live_bytes_by_their_definition(seed: int, every_step: bool) -> None:
         occupied = [align_up(size, grid) for size in live]
         slack = max((up - size for up, size in zip(occupied, live, strict=True)), default=0)
         assert need == sum(occupied) - slack
+
+
+@given(st.integers(0, 10**9))
+def test_live_pairs_by_their_definition(seed: int) -> None:
+    buffers = random_problem(seed).buffers
+    pairs = itertools.combinations(buffers, 2)
+    together = sum(a.lower < b.upper and b.lower < a.upper for a, b in pairs)
+    assert live_pairs(Problem(buffers)) == together
+
+
+@given(st.integers(0, 10**9))
+def test_the_lowest_free_offset_by_its_definition(seed: int) -> None:
+    rng = random.Random(seed)
+    spans = []
+    for _ in range(rng.randrange(12)):
+        low = rng.randrange(-40, 60)
+        high = low + rng.randrange(-3, 50)
+        spans.append((low, high, rng.choice((None, rng.randrange(0, 60) // 4 * 4))))
+    alignment = rng.choice((1, 4, 16))
+    free = (
+        at for at in itertools.count(0, alignment)
+        if all(at <= low or at >= high or at == same for low, high, same in spans)
+    )  # fmt: skip
+    assert _lowest(spans, alignment) == next(free)
+
+
+def test_too_many_buffers_at_a_time_are_refused_at_once() -> None:
+    buffers = tuple(Buffer(f"b{i}", 16, i, 4000) for i in range(2000))
+    with pytest.raises(PlanError, match="got 1999000 pairs of buffers that live together"):
+        place(Problem(buffers))
