@@ -10,7 +10,7 @@ import sys
 from types import TracebackType
 from typing import IO
 
-from tflm_vit import interrupt
+from tflm_vit import interrupt, limited
 from tflm_vit.failures import NO_MEMORY_TO_START, cannot_load
 from tflm_vit.installed import missing_line
 
@@ -34,6 +34,7 @@ def command(name: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # its threads sleep, not wait in a loop
     _expect_memory(name)
+    limited.continue_in_child(name)
     sys.excepthook = functools.partial(_cannot_start, name)
     interrupt.guard_command(name)
     gc.disable()  # imports leave no garbage
@@ -44,12 +45,8 @@ _LEAST_BYTES = 256 << 20  # with less OpenBLAS ends the process without a word
 
 
 def _expect_memory(name: str) -> None:
-    try:
-        import resource
-    except ImportError:
-        return  # of a system without such limits
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
+    limit = limited.limit_bytes()
+    if limit is not None and limit < _LEAST_BYTES:
         print(
             f"{name}: {NO_MEMORY_TO_START}: got a limit of {limit >> 20} MB (ulimit -v), expected "
             f"at least {_LEAST_BYTES >> 20}, mostly 1000",
@@ -93,11 +90,15 @@ def _quiet() -> None:
 
 
 def imported() -> None:
-    """Everything is imported: standard error is file descriptor 2 again."""
+    """Everything is imported: standard error is file descriptor 2 again.
+
+    Under a limit of memory it stays another one: what libraries say there when they abort is left
+    out, `tflm_vit.limited` says it.
+    """
     sys.excepthook = sys.__excepthook__
     gc.freeze()
     gc.enable()
-    if _Screen.before is None:
+    if _Screen.before is None or limited.is_child():
         return
     sys.stderr.flush()
     os.dup2(sys.stderr.fileno(), 2)
