@@ -5,8 +5,8 @@
 
 Adds to the record, or replaces in it, the networks that are named, and writes the table of
 docs/tasks.md. The constant is the best answer without the picture: the depth of the least AbsRel
-on the training pictures, or their most frequent class. --other_data_dir is for what one data set
-flatters: words of another synthesizer.
+on the training pictures, their most frequent class, or no box. --other_data_dirs is for what one
+data set flatters: words of another synthesizer and of a person.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from tflm_vit.stderr import captured_stderr
 FLAGS = flags.FlagSet("tasks", __doc__)
 FLAGS.words("trained", [], "Trained folders; without any the table alone is written.")
 flags.data_dir(FLAGS)
-FLAGS.string("other_data_dir", "", "Folder of a data set to score on besides.")
+FLAGS.words("other_data_dirs", [], "Folders of data sets to score on besides, by their names.")
 flags.seed(FLAGS, "Of the choice of calibration pictures.")
 flags.count(FLAGS, "Test pictures, the first so many; 0: all.")
 FLAGS.integer("reference_count", 4, "Of them in the NumPy reference, which is slow.", 1)
@@ -57,6 +57,7 @@ PAGE = ROOT / "docs" / "tasks.md"
 RECORD = ROOT / "docs" / "results" / "tasks.json"
 BOARD = "stm32f746g_disco"
 CALIBRATION_PICTURES = 64
+_NOTHING = 99.0  # below the logit of anything
 
 
 def constant(task: Task, train: Split, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -69,6 +70,8 @@ def constant(task: Task, train: Split, shape: tuple[int, ...]) -> NDArray[np.flo
         best = logs[int(np.searchsorted(weight, weight[-1] / 2))]
         return np.full(shape, best, np.float32)
     value = np.zeros(shape, np.float32)
+    if task.boxes is not None:
+        return value - _NOTHING
     value[..., int(wanted.reshape(-1, shape[-1]).sum(axis=0).argmax())] = 1.0
     return value
 
@@ -126,12 +129,12 @@ def _measured(folder: str) -> dict[str, Any]:
         results.append(_runtime(name, fused, part, task))
     rows["fused int8"] = results[0].scores.tree()
     fixed = np.broadcast_to(constant(task, data.train, ends.output_shape), real.shape)
-    if FLAGS.other_data_dir:
+    others = {}
+    for other_dir in FLAGS.other_data_dirs:
         size, channels = arch.image_size, arch.channels
-        other = load_dataset(
-            record["dataset"], FLAGS.other_data_dir, image_size=size, channels=channels
-        )
-        rows["other data"] = _runtime("host", fused, other.test, task).scores.tree()
+        other = load_dataset(record["dataset"], other_dir, image_size=size, channels=channels)
+        name = os.path.basename(os.path.normpath(other_dir))
+        others[name] = _runtime("host", fused, other.test, task).scores.tree()
     rows["constant"] = task.scores(fixed, split.labels()).tree()
     return {
         "task": task.name,
@@ -144,6 +147,7 @@ def _measured(folder: str) -> dict[str, Any]:
         "params": arch.params,
         "macs": arch.macs,
         "figures": rows,
+        "others": others,
         "equal": [dataclasses.asdict(pair) for pair in compare(results)],
         "board": {"name": BOARD, **dataclasses.asdict(_on_board(fused))},
         "versions": versions_of("tensorflow", "keras", "numpy", "unicorn"),
@@ -167,17 +171,16 @@ def _runtime(name: str, content: bytes, split: Split, task: Task) -> Any:
 # ---- the table -----------------------------------------------------------------------------------
 
 _FIGURES = {
+    "detection": (("ap50", "AP50", "{:.3f}"), ("ap50_any", "any class", "{:.3f}")),
     "depth": (("abs_rel", "AbsRel", "{:.3f}"), ("delta", "< 1.25", "{:.3f}")),
     "keywords": (("top1", "top-1", "{:.3f}"),),
     "segmentation": (("miou", "mIoU", "{:.3f}"), ("pixels", "pixels", "{:.3f}")),
 }
 _ROWS = ("float", "plain int8", "fused int8")
-_OTHER = {"keywords": "voices of another synthesizer"}
 
 
-def _cells(found: dict[str, Any], row: str) -> str:
-    figures = _FIGURES[found["task"]]
-    return ", ".join(text.format(found["figures"][row][key]) for key, _, text in figures)
+def _cells(found: dict[str, Any], figures: dict[str, Any]) -> str:
+    return ", ".join(text.format(figures[key]) for key, _, text in _FIGURES[found["task"]])
 
 
 def table(record: dict[str, Any]) -> str:
@@ -186,7 +189,7 @@ def table(record: dict[str, Any]) -> str:
     lines = [f"{head}SRAM | flash | trained |", f"|---|---|{'---:|' * 7}"]
     for name, found in record["networks"].items():
         figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
-        values = " | ".join(_cells(found, row) for row in _ROWS)
+        values = " | ".join(_cells(found, found["figures"][row]) for row in _ROWS)
         board, training = found["board"], found["training"]
         lines.append(
             f"| `{name}` | {figures} | {values} | {board['instructions']:,} | "
@@ -194,14 +197,17 @@ def table(record: dict[str, Any]) -> str:
             f"{training['images']['train']:,}, {training['seconds'] / 3600:.1f} h |"
         )
     for name, found in record["networks"].items():
-        if "other data" in found["figures"]:
+        for other, scores in found.get("others", {}).items():
             figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
-            what = f"`{name}`, {_OTHER[found['task']]}"
-            lines.append(f"| {what} | {figures} | | | {_cells(found, 'other data')} |" + " |" * 4)
+            what = f"`{name}` on {other}, {scores['images']}"
+            lines.append(f"| {what} | {figures} | | | {_cells(found, scores)} |" + " |" * 4)
     for task in dict.fromkeys(found["task"] for found in record["networks"].values()):
         found = next(f for f in record["networks"].values() if f["task"] == task)
         figures = ", ".join(label for _, label, _ in _FIGURES[task])
-        lines.append(f"| constant, {task} | {figures} | {_cells(found, 'constant')} |" + " |" * 6)
+        lines.append(
+            f"| constant, {task} | {figures} | {_cells(found, found['figures']['constant'])} |"
+            + " |" * 6
+        )
     return "\n".join(lines)
 
 

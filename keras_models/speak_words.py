@@ -3,8 +3,9 @@
 
 Writes train.npz, validation.npz and test.npz: spectrograms of a second, of ten digits, other words
 and noise, which follow from --seed and the synthesizer's version. No voice is in two of them, but
-one synthesizer makes them all, which flatters: --synthesizer=flite makes a test split of another.
-Needs Debian's espeak-ng, or flite.
+one synthesizer makes them all, which flatters: --synthesizer=flite makes a test split of another,
+--synthesizer=recorded one of a person's words (Debian's asterisk-core-sounds-en-wav). Needs
+Debian's espeak-ng, or flite.
 """
 
 from __future__ import annotations
@@ -14,44 +15,47 @@ from collections.abc import Sequence
 
 from keras_models.datasets.made import SPLITS, split_file, write_split
 from keras_models.datasets.speech import KEYS
+from keras_models.speech.recorded import FOLDER, RecordedSpeaker
 from keras_models.speech.synthesizer import ESPEAK, SYNTHESIZERS, Speaker, voices_of
-from keras_models.speech.words import CLASSES, examples
+from keras_models.speech.words import CLASSES, Speaking, examples
 from tflm_vit import flags
 from tflm_vit.files import expect_writable_folder
 from tflm_vit.run import run
 
+RECORDED = "recorded"
+
 FLAGS = flags.FlagSet("speak_words", __doc__)
 flags.out(FLAGS, "Folder of the data set.")
 flags.seed(FLAGS, "Of words, speeds, pitches and noise.")
-FLAGS.enum("synthesizer", ESPEAK, SYNTHESIZERS, "What speaks.")
+FLAGS.enum("synthesizer", ESPEAK, (*SYNTHESIZERS, RECORDED), "What speaks.")
+FLAGS.string("recordings", FOLDER, "Folder of recorded words, for --synthesizer=recorded.")
 FLAGS.integer("takes", 8, "Times that each voice says each class.", 1)
 _PERIOD = 5  # of five voices one is for the test, and one of the next for validation
 
 
-def _voices(split: str, voices: Sequence[str], synthesizer: str) -> list[str]:
-    if synthesizer != ESPEAK:
-        return list(voices)
+def _speakers(split: str) -> list[Speaking]:
+    if FLAGS.synthesizer == RECORDED:
+        return [RecordedSpeaker(FLAGS.recordings)]
+    voices = voices_of(FLAGS.synthesizer)
     held = {"test": 0, "validation": 1}
     places = range(len(voices))
-    if split in held:
-        return [voices[i] for i in places if i % _PERIOD == held[split]]
-    return [voices[i] for i in places if i % _PERIOD not in held.values()]
-
-
-def _write(split: str, voices: Sequence[str]) -> None:
-    speakers = [Speaker(FLAGS.synthesizer, voice) for voice in voices]
-    made = examples(speakers, FLAGS.takes, (FLAGS.seed, SPLITS.index(split)))
-    write_split(FLAGS.out, split, KEYS, made, len(speakers) * FLAGS.takes * len(CLASSES))
+    if FLAGS.synthesizer != ESPEAK:
+        chosen: Sequence[str] = voices
+    elif split in held:
+        chosen = [voices[i] for i in places if i % _PERIOD == held[split]]
+    else:
+        chosen = [voices[i] for i in places if i % _PERIOD not in held.values()]
+    return [Speaker(FLAGS.synthesizer, voice) for voice in chosen]
 
 
 def _body() -> None:
-    voices = voices_of(FLAGS.synthesizer)
+    speakers = {s: _speakers(s) for s in (SPLITS if FLAGS.synthesizer == ESPEAK else ("test",))}
     os.makedirs(FLAGS.out, exist_ok=True)
     expect_writable_folder(FLAGS.out)
-    for split in SPLITS if FLAGS.synthesizer == ESPEAK else ("test",):
-        chosen = _voices(split, voices, FLAGS.synthesizer)
-        _write(split, chosen)
-        print(f"wrote {split_file(FLAGS.out, split)}: {len(chosen)} voices")
+    for split, voices in speakers.items():
+        made = examples(voices, FLAGS.takes, (FLAGS.seed, SPLITS.index(split)))
+        write_split(FLAGS.out, split, KEYS, made, len(voices) * FLAGS.takes * len(CLASSES))
+        print(f"wrote {split_file(FLAGS.out, split)}: {len(voices)} voices")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

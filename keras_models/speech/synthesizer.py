@@ -16,6 +16,10 @@ from keras_models.speech.spectrogram import RATE_HZ, Sound
 
 ESPEAK, FLITE = "espeak", "flite"
 SYNTHESIZERS = (ESPEAK, FLITE)
+# Words that are no digits.
+OTHERS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "hundred", "star",
+          "pound", "minus", "today", "hello", "house", "window", "table", "music", "lamp", "green",
+          "seventy", "record", "cancel", "under", "water", "happy", "seventeen")  # fmt: skip
 _FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 _ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029")
 # Variants that are not like a person.
@@ -37,7 +41,7 @@ def _run(words: list[str]) -> bytes:
         raise SpeechError(f"{words[0]}: status {error.returncode}: {text[:200]}") from error
 
 
-def _samples(content: bytes) -> Sound:
+def samples(content: bytes) -> Sound:
     """A wave file of 16 bits as sound at `RATE_HZ`."""
     with wave.open(io.BytesIO(content)) as file:
         rate = file.getframerate()
@@ -71,6 +75,11 @@ class Speaker:
     synthesizer: str
     voice: str
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Words that are no digits."""
+        return OTHERS
+
     def say(self, word: str, rng: np.random.Generator) -> Sound:
         """The word at `RATE_HZ`; speed, pitch and accent are drawn where the synthesizer has them.
 
@@ -83,9 +92,9 @@ class Speaker:
             try:
                 _run(["flite", "-voice", self.voice, "-t", word, "-o", path])
                 with open(path, "rb") as file:
-                    return _samples(file.read())
+                    return samples(file.read())
             finally:
                 os.remove(path)
         name = f"{_ACCENTS[int(rng.integers(len(_ACCENTS)))]}+{self.voice}"
         speed, pitch = str(rng.integers(110, 230)), str(rng.integers(15, 86))
-        return _samples(_run(["espeak-ng", "-v", name, "-s", speed, "-p", pitch, "--stdout", word]))
+        return samples(_run(["espeak-ng", "-v", name, "-s", speed, "-p", pitch, "--stdout", word]))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from keras_models.datasets import DatasetError, load_dataset
 from keras_models.speech import synthesizer
+from keras_models.speech.recorded import RecordedSpeaker
 from keras_models.speech.spectrogram import BANDS, RATE_HZ, ROWS, spectrogram
 from keras_models.speech.synthesizer import Speaker, SpeechError
 from keras_models.speech.words import CLASSES, examples
@@ -45,6 +47,8 @@ def test_a_row_needs_no_later_sound_than_its_own() -> None:
 class Hum:
     """Says every word as a tone of its own."""
 
+    others: tuple[str, ...] = ("yes", "no")
+
     def say(self, word: str, rng: np.random.Generator) -> np.ndarray:
         del rng
         return tone(300.0 + 40 * len(word))[:3000]
@@ -65,6 +69,36 @@ def test_a_synthesizer_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path
     done = run_here("keras_models.speak_words", f"--out={tmp_path}/out")
     assert done.returncode == 1
     assert "espeak-ng: no such program; install Debian's espeak-ng" in done.stderr
+
+
+def write_wave(path: Path, sound: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes((sound * 20000).astype("<i2").tobytes())
+
+
+def test_recorded_words(tmp_path: Path) -> None:
+    words = ("keras_models.speak_words", "--synthesizer=recorded", f"--out={tmp_path}/out",
+             f"--recordings={tmp_path}", "--takes=2")  # fmt: skip
+    missing = run_here(*words)
+    assert "digits/0.wav: no recording: " in missing.stderr
+    assert "install Debian's asterisk-core-sounds-en-wav, or give its folder" in missing.stderr
+    assert not (tmp_path / "out" / "test.npz").exists()
+    speaker = RecordedSpeaker(str(tmp_path))
+    for number in range(10):
+        write_wave(tmp_path / "digits" / f"{number}.wav", tone(300.0 + 100 * number)[:4000])
+    for word in speaker.others:
+        write_wave(tmp_path / f"{word}.wav", tone(3000.0)[:2000])
+    heard = speaker.say("two", np.random.default_rng(0))
+    np.testing.assert_allclose(heard, tone(500.0)[: len(heard)] * 20000 / 32768, atol=1e-4)
+    done = run_here(*words)
+    assert done.returncode == 0, done.stderr
+    data = load_dataset("spoken_digits", str(tmp_path / "out"), image_size=40, channels=1)
+    assert data.test.labels().tolist() == 2 * list(range(12))
+    assert len(data.train) == 0
 
 
 def test_the_data_set(tmp_path: Path) -> None:
