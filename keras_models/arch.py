@@ -14,6 +14,7 @@ import json
 import os
 from typing import Any
 
+from keras_models.datasets.normalization import BYTES, OWN, Normalization
 from keras_models.parts import (
     ACTIVATIONS,
     PATCHES,
@@ -47,6 +48,8 @@ from keras_models.parts import (
 )
 from tflm_vit.files import parse_json, write_atomic
 
+BYTE_VALUES = 256
+
 
 @dataclasses.dataclass(frozen=True)
 class ArchConfig:
@@ -77,6 +80,10 @@ class ArchConfig:
       norm_epsilon: added to the variance.
       relative_position: largest distance in rows or columns that AutoFormer's and MCUFormer's
         tables of relative keys and values tell apart (14 as published); 0 for none.
+      vocabulary: 256 where the image is a text whose bytes are the tokens, row by row; 0 for
+        pictures. It then takes bytes as they are (`normalization`).
+      embedding_rank: of such a network's table of tokens, a low-rank pair; 0 for one of embed_dim.
+      norm_after: normalization behind each residual (Vaswani et al., 2017), none before the head.
       dense: the output is a picture, of which each token makes dense x dense pixels of num_classes
         values (`keras_models.dense`); 0 for a classifier.
     """
@@ -100,6 +107,9 @@ class ArchConfig:
     norm_epsilon: float = 1e-6
     relative_position: int = later(0)
     dense: int = later(0)
+    vocabulary: int = later(0)
+    embedding_rank: int = later(0)
+    norm_after: bool = later(False)
 
     def __post_init__(self) -> None:
         self._check_scalars()
@@ -118,6 +128,21 @@ class ArchConfig:
         check_choice("pool", self.pool, (*POOLS, PATCHES))
         check_relative("relative_position", self.relative_position, self.attention)
         check_dense(self.dense, self.pool)
+        if not isinstance(self.norm_after, bool):
+            fail("norm_after", self.norm_after, "true or false")
+        self._check_text()
+
+    def _check_text(self) -> None:
+        if self.vocabulary not in (0, BYTE_VALUES) or isinstance(self.vocabulary, bool):
+            fail("vocabulary", self.vocabulary, f"0 (a picture) or {BYTE_VALUES} (a text of bytes)")
+        check_int("embedding_rank", self.embedding_rank, 0, self.embed_dim)
+        if not self.vocabulary:
+            if self.embedding_rank:
+                fail("embedding_rank", self.embedding_rank, "0 without a vocabulary")
+            return
+        for field, expected in (("channels", 1), ("patch_size", 1), ("stem", ()), ("dense", 0)):
+            if getattr(self, field) != expected:
+                fail(field, getattr(self, field), f"{expected} with a vocabulary")
 
     def _check_patches(self) -> None:
         side = check_stem(self.stem, self.image_size)
@@ -183,6 +208,11 @@ class ArchConfig:
         return self.pool != "mean"
 
     @property
+    def normalization(self) -> Normalization:
+        """How bytes become what the network takes."""
+        return BYTES if self.vocabulary else OWN
+
+    @property
     def head_outputs(self) -> int:
         """Outputs of the last linear layer, of each token where the output is a picture."""
         return self.num_classes * max(1, self.dense**2)
@@ -233,10 +263,13 @@ class ArchConfig:
         """Trainable parameters of the whole network."""
         dim = self.embed_dim
         patch = linear_params(self.patch_size**2 * self.patch_input_channels, dim, 0)
+        if self.vocabulary:
+            rank = self.embedding_rank
+            patch = self.vocabulary * (rank or dim) + (linear_params(rank, dim, 0) if rank else 0)
         position = self.tokens * dim + (dim if self.class_token else 0)
         packed = self.attention == "packed"
         blocks = sum(self.block(b).params(packed) for b in range(self.depth))
-        head = 2 * dim + linear_params(dim, self.head_outputs, 0)
+        head = (0 if self.norm_after else 2 * dim) + linear_params(dim, self.head_outputs, 0)
         return self.stem_params + patch + position + blocks + head
 
     @property
@@ -251,6 +284,8 @@ class ArchConfig:
     def macs(self) -> int:
         """Multiply-accumulates of one inference; norms, softmax and adds are not counted."""
         patch = self.grid**2 * self.patch_size**2 * self.patch_input_channels * self.embed_dim
+        if self.vocabulary:
+            patch = self.grid**2 * self.embedding_rank * self.embed_dim
         blocks = sum(self.block_macs(b) for b in range(self.depth))
         head = self.embed_dim * self.head_outputs * (self.tokens if self.dense else 1)
         return self.stem_macs + patch + blocks + head

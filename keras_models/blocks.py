@@ -34,6 +34,14 @@ class NetworkBuilder:
             )
         return self.kit.LayerNorm(epsilon=self.arch.norm_epsilon, name=name)
 
+    def before(self, x: Any, name: str) -> Any:
+        """What a branch sees of the residual stream."""
+        return x if self.arch.norm_after else self.layer_norm(name)(x)
+
+    def behind(self, x: Any, name: str) -> Any:
+        """The stream behind a residual."""
+        return self.layer_norm(name)(x) if self.arch.norm_after else x
+
     def linear(self, x: Any, outputs: int, rank: int, name: str) -> Any:
         """Dense layer `name`, or the pair `name`_a (no bias) and `name`_b."""
         dense = self.kit.keras.layers.Dense  # Glorot uniform kernels, as the original ViT has
@@ -77,7 +85,7 @@ def stem(build: NetworkBuilder, x: Any, layout: tuple[StemLayer, ...]) -> Any:
 
 
 def transformer_block(build: NetworkBuilder, x: Any, block: TransformerBlock, index: int) -> Any:
-    """A pre-norm block: attention and MLP, each with a residual.
+    """A block: attention and MLP, each with a residual and a normalization before or behind it.
 
     Args:
       index: among all blocks of the network; names the layers.
@@ -86,13 +94,14 @@ def transformer_block(build: NetworkBuilder, x: Any, block: TransformerBlock, in
 
 
 def _attention(build: NetworkBuilder, x: Any, block: TransformerBlock, index: int) -> Any:
-    name, ranks = f"block{index}", block.ranks
-    y, places = build.layer_norm(f"{name}_norm1")(x), block.places
+    name, ranks, places = f"block{index}", block.ranks, block.places
+    y = build.before(x, f"{name}_norm1")
     if build.arch.attention == "keras":
         attention = build.kit.keras.layers.MultiHeadAttention(
             num_heads=block.heads, key_dim=block.head_dim, name=f"{name}_attention"
         )
-        return build.residual(x, attention(y, y), index, f"{name}_add1")
+        joined = build.residual(x, attention(y, y), index, f"{name}_add1")
+        return build.behind(joined, f"{name}_norm1")
     cut = (places.side, places.window, places.shift)
     if places.window:
         y = build.kit.Windows(*cut, name=f"{name}_windows")(y)
@@ -104,7 +113,7 @@ def _attention(build: NetworkBuilder, x: Any, block: TransformerBlock, index: in
     y = build.linear(y, block.width, ranks.proj, f"{name}_proj")
     if places.window:
         y = build.kit.Windows(*cut, back=True, name=f"{name}_joined")(y)
-    return build.residual(x, y, index, f"{name}_add1")
+    return build.behind(build.residual(x, y, index, f"{name}_add1"), f"{name}_norm1")
 
 
 def _dot_product(build: NetworkBuilder, block: TransformerBlock, name: str) -> Any:
@@ -116,8 +125,8 @@ def _dot_product(build: NetworkBuilder, block: TransformerBlock, name: str) -> A
 
 def _mlp(build: NetworkBuilder, x: Any, block: TransformerBlock, index: int) -> Any:
     name, ranks = f"block{index}", block.ranks
-    y = build.layer_norm(f"{name}_norm2")(x)
+    y = build.before(x, f"{name}_norm2")
     y = build.linear(y, block.hidden, ranks.fc1, f"{name}_fc1")
     y = build.kit.Activation(build.arch.activation, name=f"{name}_act")(y)
     y = build.linear(y, block.width, ranks.fc2, f"{name}_fc2")
-    return build.residual(x, y, index, f"{name}_add2")
+    return build.behind(build.residual(x, y, index, f"{name}_add2"), f"{name}_norm2")

@@ -32,6 +32,7 @@ class Layers:
     Windows: Any
     GridDotProduct: Any
     PixelShuffle: Any
+    ByteNumbers: Any
 
 
 def is_keras_3(keras_module: Any) -> bool:
@@ -72,6 +73,9 @@ class TfOps:
 
     def take(self, table: Any, rows: Any) -> Any:
         return self._tf.gather(table, rows)
+
+    def whole(self, x: Any) -> Any:
+        return self._tf.cast(x, "int32")
 
     def constant(self, value: Any, like: Any) -> Any:
         return self._tf.constant(value, like.dtype)
@@ -117,6 +121,10 @@ class Keras3Ops:
     def _type(self, x: Any) -> Any:
         return self._standardize(x.dtype)
 
+    def whole(self, x: Any) -> Any:
+        """int32 of whole numbers."""
+        return self._ops.cast(x, "int32")
+
     def take(self, table: Any, rows: Any) -> Any:
         """Rows of a table by constant numbers of any shape."""
         return self._ops.take(table, rows, axis=0)
@@ -152,12 +160,27 @@ def layers_for(keras_module: Any) -> Layers:
             scaled_dot_product, keras_module, ops, _register(keras_module)
         ),
         PixelShuffle=pixel_shuffle(keras_module, ops, _register(keras_module)),
+        ByteNumbers=_byte_numbers(keras_module, ops),
     )
 
 
 def _register(keras_module: Any) -> Any:
     saving = keras_module.saving if is_keras_3(keras_module) else keras_module.utils
     return saving.register_keras_serializable(package=PACKAGE)
+
+
+def _byte_numbers(keras_module: Any, ops: Any) -> Any:
+    @_register(keras_module)
+    class ByteNumbers(keras_module.layers.Layer):  # type: ignore[misc]
+        """Bytes less 128 (batch, n), as a text is taken, to numbers 0..255, int32."""
+
+        def call(self, x: Any) -> Any:
+            return ops.whole(x) + 128
+
+        def compute_output_spec(self, x: Any) -> Any:
+            return keras_module.KerasTensor(x.shape, dtype="int32")
+
+    return ByteNumbers
 
 
 def _layer_norm(keras_module: Any, ops: Any) -> Any:

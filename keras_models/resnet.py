@@ -13,6 +13,7 @@ import json
 import os
 from typing import Any
 
+from keras_models.datasets.normalization import OWN, Normalization
 from tflm_vit.files import parse_json, read_text, write_atomic
 
 KIND = "resnet"
@@ -68,6 +69,11 @@ class ResNetConfig:
     def output_shape(self) -> tuple[int, ...]:
         """(classes,): it makes no pictures."""
         return (self.num_classes,)
+
+    @property
+    def normalization(self) -> Normalization:
+        """How bytes become what the network takes."""
+        return OWN
 
     def convolutions(self) -> tuple[tuple[int, int, int, int], ...]:
         """(kernel, inputs, outputs, side of the output) of each, in order of execution."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_models.arch import ArchConfig
+from keras_models.datasets.normalization import OWN, Normalization
 from keras_models.parts import (
     ArchError,
     BlockRanks,
@@ -138,6 +139,16 @@ class StagedConfig:
     def ends_in_tokens(self) -> bool:
         """Whether the last stage's output is normed before the mean."""
         return self.stages[-1].of_tokens
+
+    @property
+    def norm_after(self) -> bool:
+        """Blocks of stages normalize before their branches."""
+        return False
+
+    @property
+    def normalization(self) -> Normalization:
+        """How bytes become what the network takes."""
+        return OWN
 
     @property
     def head_outputs(self) -> int:

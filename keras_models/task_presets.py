@@ -7,12 +7,15 @@ from typing import Any
 
 from keras_models.arch import ArchConfig
 from keras_models.canvases.composition import GARMENTS
+from keras_models.datasets.texts import LANGUAGE_SIDE, TOPIC_SIDE
 from keras_models.parts import StemLayer
 from keras_models.scenes.world import CLASSES
 from keras_models.speech.words import CLASSES as WORDS
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.stages import ConvStage
 from keras_models.tasks.boxes import EDGES
+from keras_models.text.definitions import TOPICS
+from keras_models.text.manpages import LANGUAGES
 
 # 24x24 pixels behind one wide convolution: a second of its size, or one of stride 2, would hold
 # more than 50 KB together with the picture. 12x12 tokens.
@@ -53,6 +56,16 @@ _SPEECH: dict[str, Any] = {
     "mlp_ratio": 2.0,
 }
 
+# A token a byte, of a low-rank pair of 256 x rank and rank x width.
+_TEXT: dict[str, Any] = {
+    "channels": 1,
+    "patch_size": 1,
+    "vocabulary": 256,
+    "depth": 2,
+    "heads": 2,
+    "mlp_ratio": 2.0,
+}
+
 _ALL: tuple[Architecture, ...] = (
     ArchConfig.uniform(name="depth_96", **_ENCODER, **_DEPTH),
     ArchConfig.uniform(name="segmentation_96", **_ENCODER, **_SEGMENTATION),
@@ -74,6 +87,34 @@ _ALL: tuple[Architecture, ...] = (
             ConvStage("residual", width=48, stride=2),
             ConvStage("residual", width=56, stride=2),
         ),
+    ),
+    ArchConfig.uniform(
+        name="language_36",
+        image_size=LANGUAGE_SIDE,
+        num_classes=len(LANGUAGES),
+        embed_dim=32,
+        head_dim=16,
+        embedding_rank=16,
+        **_TEXT,
+    ),
+    ArchConfig.uniform(
+        name="topic_144",
+        image_size=TOPIC_SIDE,
+        num_classes=len(TOPICS),
+        embed_dim=64,
+        head_dim=32,
+        embedding_rank=24,
+        **_TEXT,
+    ),
+    # As large as MCUBERT's: 23x23 bytes of width 128.
+    ArchConfig.uniform(
+        name="text_529",
+        image_size=23,
+        num_classes=2,
+        embed_dim=128,
+        head_dim=64,
+        embedding_rank=32,
+        **_TEXT,
     ),
     # A small one of each kind, for tests.
     ArchConfig.uniform(

@@ -18,6 +18,7 @@ from typing import Any
 
 from keras_models.datasets import DATASETS, Dataset, load_dataset
 from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
+from keras_models.datasets.normalization import BYTES
 from keras_models.load import resolve_network, trained_network
 from keras_models.tasks import (
     CLASSIFICATION,
@@ -208,6 +209,11 @@ def _job() -> tuple[TrainJob, Dataset]:
     recipe = _recipe(arch.name)
     expect_precision(FLAGS.precision)
     data = load_dataset(dataset, FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels)
+    if data.train.normalization != arch.normalization:
+        kind, other = (
+            ("texts", "pictures") if arch.normalization == BYTES else ("pictures", "texts")
+        )
+        raise TaskError(f"{arch.name!r} takes {kind}, --dataset={dataset} has {other}")
     if data.num_classes != arch.num_classes:
         arch = arch.replace(num_classes=data.num_classes)
         print(f"classifier set to the {data.num_classes} classes of {dataset}")

@@ -63,10 +63,12 @@ def build_vit(
 
 
 def _one_stage(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
-    x = _patch_embedding(build, x, arch)
+    embed = _text_embedding if arch.vocabulary else _patch_embedding
+    x = embed(build, x, arch)
     for index in range(arch.depth):
         x = transformer_block(build, x, arch.block(index), index)
-    x = build.layer_norm("norm")(x)
+    if not arch.norm_after:
+        x = build.layer_norm("norm")(x)
     return x if arch.dense else build.kit.TokenPool(arch.pool, name="pool")(x)
 
 
@@ -84,6 +86,18 @@ def _patch_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
         arch.embed_dim, arch.patch_size, strides=arch.patch_size, padding="valid", name="patch"
     )(x)
     x = layers.Reshape((arch.grid**2, arch.embed_dim), name="patch_tokens")(x)
+    return build.kit.PositionEmbedding(cls_token=arch.class_token, name="embedding")(x)
+
+
+def _text_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
+    """Each byte's row of a table, or of a low-rank pair."""
+    layers = build.kit.keras.layers
+    x = layers.Reshape((arch.tokens - arch.class_token,), name="text")(x)
+    x = build.kit.ByteNumbers(name="numbers")(x)
+    rank = arch.embedding_rank
+    x = layers.Embedding(arch.vocabulary, rank or arch.embed_dim, name="bytes")(x)
+    if rank:
+        x = layers.Dense(arch.embed_dim, name="bytes_up")(x)
     return build.kit.PositionEmbedding(cls_token=arch.class_token, name="embedding")(x)
 
 
@@ -119,6 +133,7 @@ _STATISTICS = (
     _Statistics("position_values", 0.0, 0.3),
     _Statistics("moving_mean", 0.0, 0.1),
     _Statistics("moving_variance", 1.0, 0.1),
+    _Statistics("embeddings", 0.0, 1.0),
     _Statistics("position", 0.0, 0.2),
     _Statistics("cls", 0.0, 0.5),
 )

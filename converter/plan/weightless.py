@@ -17,6 +17,7 @@ from converter.plan.weightless_builder import GraphBuilder
 from converter.plan.weightless_stages import add_stages, convolution
 from converter.tflite import Graph, Model, Quantization, serialize
 from keras_models.arch import ArchConfig
+from keras_models.datasets.normalization import BYTES
 from keras_models.parts import PATCHES, ArchError
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.stages import Convolution
@@ -84,11 +85,14 @@ def weightless_graph(
       ArchError: a dense head, or stages with a residual stream of 16 bits, whose operators are
         known once they are converted only.
     """
-    if arch.dense:
+    if arch.dense or arch.normalization == BYTES:
+        what = "a dense head" if arch.dense else "a vocabulary"
         raise ArchError(
-            f"ArchConfig: {arch.name!r} has a dense head, expected a classifier; convert it to "
-            "plan it"
+            f"ArchConfig: {arch.name!r} has {what}, expected a classifier of pictures; convert it "
+            "to plan it"
         )
+    if arch.norm_after:
+        raise ArchError(f"ArchConfig: {arch.name!r} has norm_after; convert it to plan it")
     build = GraphBuilder((1, arch.image_size, arch.image_size, arch.channels))
     x = _stem(build, arch)
     if isinstance(arch, StagedConfig):

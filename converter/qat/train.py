@@ -34,6 +34,7 @@ from converter.quantize.calibration import RangeChoice
 from converter.quantize.ptq import MINMAX, Floats, check_calibration, quantize
 from keras_models.datasets import Dataset
 from keras_models.datasets.core import Split
+from keras_models.datasets.normalization import BYTES
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.training.checkpoint import (
     CheckpointError,
@@ -152,6 +153,10 @@ def expect_trainable(arch: Architecture) -> None:
     what = ""
     if arch.dense:
         what = "a dense head"
+    elif arch.normalization == BYTES:
+        what = "a vocabulary"
+    elif arch.norm_after:
+        what = "norm_after"
     elif any(block.places.matter for block in arch.transformer_blocks.values()):
         what = "windows or relative position"
     elif isinstance(arch, StagedConfig):

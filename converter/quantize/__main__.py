@@ -40,7 +40,6 @@ from converter.tflite import parse, serialize
 from converter.weight_bits.fused import WeightBits, round_file
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
-from keras_models.datasets.normalization import OWN
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.model_file import ModelFile, kind_of, load
 from keras_models.staged import Architecture
@@ -170,14 +169,14 @@ def _trained_classes(data: Dataset | None) -> tuple[str, ...]:
 def _contract(arch: Architecture, data: Dataset | None) -> Contract:
     """What goes into the file: the flags', where they do not contradict the network's training."""
     given = _CONTRACT.given()
-    normalization = given.normalization or OWN
+    normalization = given.normalization or arch.normalization
     order = given.color_order or Contract.color_order
-    own = normalization == OWN and order == Contract.color_order
+    own = normalization == arch.normalization and order == Contract.color_order
     if not own and (_WEIGHTS.value == "trained" or _QAT.value):
         what = "--qat trains" if _QAT.value else f"--network={_NETWORK.value} was trained"
         raise ContractError(
-            f"{what} on images as {OWN} in the order {Contract.color_order}, got {normalization} "
-            f"in the order {order}: leave --mean, --std and --color_order out"
+            f"{what} on images as {arch.normalization} in the order {Contract.color_order}, got "
+            f"{normalization} in the order {order}: leave --mean, --std and --color_order out"
         )
     trained = _trained_classes(data)
     names = given.class_names or trained

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from converter.quantize.calibration import RangeChoice, choose_ranges
 from converter.tflite import TfliteError, parse
+from keras_models.datasets.normalization import BYTES
 from keras_models.model_file import ModelFileError, export_keras
 from keras_models.staged import Architecture
 from tflm_vit.stderr import captured_stderr
@@ -34,6 +35,17 @@ class QuantizeError(ValueError):
 def check_calibration(images: Floats, arch: Architecture) -> Floats:
     """`check_samples` of (n, size, size, channels) images in [-1, 1]."""
     return check_samples(images, (arch.image_size, arch.image_size, arch.channels))
+
+
+def with_all_bytes(images: Floats, arch: Architecture) -> Floats:
+    """Of texts with one more that has the least and the greatest byte: the input's range is then
+    that of all bytes, in steps of 1, and int8 holds each as it is."""
+    if arch.normalization != BYTES:
+        return images
+    low, high = BYTES.ends
+    ends = images[:1].copy()
+    ends[0, 0, 0], ends[0, -1, -1] = low, high
+    return np.concatenate([images, ends])
 
 
 def check_samples(samples: Floats, shape: tuple[int, ...]) -> Floats:
@@ -119,7 +131,7 @@ def calibrate(
     Raises:
       QuantizeError: unusable calibration images, or a model that the converter refuses.
     """
-    images = check_calibration(calibration, arch)
+    images = with_all_bytes(check_calibration(calibration, arch), arch)
     shape = images.shape[1:]
     return calibrate_exported(
         lambda folder: export_keras(model, shape, folder), images, ranges=ranges, progress=progress

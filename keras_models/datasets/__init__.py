@@ -20,10 +20,12 @@ from keras_models.datasets.images import load_images, load_pixels
 from keras_models.datasets.made import MadeData
 from keras_models.datasets.scenes import SCENES
 from keras_models.datasets.speech import SPOKEN_DIGITS
+from keras_models.datasets.texts import DEFINITION_TOPICS, PAGE_LANGUAGES
 from keras_models.datasets.tfds import TFDS, load_tfds
 
 _MADE: dict[str, MadeData] = {
-    made.name: made for made in (*SCENES, SPOKEN_DIGITS, CANVASES)
+    made.name: made
+    for made in (*SCENES, SPOKEN_DIGITS, CANVASES, PAGE_LANGUAGES, DEFINITION_TOPICS)
 }  # by commands of the toolkit
 DATASETS = ("digits", "image_folder", *TFDS, *_MADE)
 

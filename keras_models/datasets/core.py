@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from keras_models.datasets.normalization import OWN
+from keras_models.datasets.normalization import OWN, Normalization
 
 # Splits are made with this seed whatever the seed of a training, so that a network never meets its
 # test images in a training with another seed.
@@ -78,11 +78,19 @@ class ArraySource:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Some images of a source, in a fixed order."""
+    """Some images of a source, in a fixed order.
+
+    Attributes:
+      name: "train", "validation" or "test".
+      source: of the images.
+      indices: which of them.
+      normalization: how their bytes become what a network takes.
+    """
 
     name: str
     source: Source
     indices: Indices
+    normalization: Normalization = OWN
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -131,9 +139,9 @@ class Split:
     def batches(
         self, batch_size: int, shuffle_seed: int | None = None
     ) -> Iterator[tuple[Floats, Labels]]:
-        """Normalized float32 images in [-1, 1] and labels, every image once."""
+        """Normalized float32 images (pictures in [-1, 1]) and labels, every image once."""
         for images, labels in self.uint8_batches(batch_size, shuffle_seed):
-            yield normalize(images), labels
+            yield self.normalization.apply(images), labels
 
     def uint8_batches(
         self, batch_size: int, shuffle_seed: int | None = None
@@ -148,7 +156,7 @@ class Split:
     def arrays(self) -> tuple[Floats, Labels]:
         """The whole split in memory, normalized."""
         images, labels = self.load(slice(None))
-        return normalize(images), labels
+        return self.normalization.apply(images), labels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from keras_models.datasets.core import ArraySource, Dataset, DatasetError, Split
+from keras_models.datasets.normalization import OWN, Normalization
 from tflm_vit.files import reading, write_atomic
 
 SPLITS = ("train", "validation", "test")
@@ -55,6 +56,7 @@ class MadeData:
       check: (targets, number of images) -> raises DatasetError unless they are right.
       class_names: of an output's values.
       test_only: folders of a test split alone are one to score on.
+      normalization: how bytes become what a network takes.
       kept_as: type of the targets in memory, as tasks take them; None: that of the file.
     """
 
@@ -68,6 +70,7 @@ class MadeData:
     class_names: tuple[str, ...]
     test_only: bool = False
     kept_as: str | None = None
+    normalization: Normalization = OWN
 
     def load(self, data_dir: str, image_size: int, channels: int) -> Dataset:
         """The data set.
@@ -89,7 +92,7 @@ class MadeData:
         splits = []
         for split in SPLITS:
             source = self._split(split_file(data_dir, split), split != "test")
-            splits.append(Split(split, source, np.arange(len(source))))
+            splits.append(Split(split, source, np.arange(len(source)), self.normalization))
         return Dataset(self.name, self.class_names, side, depth, *splits)
 
     def _split(self, path: str, may_miss: bool) -> ArraySource:

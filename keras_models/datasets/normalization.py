@@ -77,4 +77,5 @@ def text_of(values: tuple[float, ...]) -> str:
     return ",".join(np.format_float_positional(np.float32(v), trim="-") for v in values)
 
 
-OWN = Normalization()  # MCUFormer's scaling, which keras_models.train uses for every data set
+OWN = Normalization()  # MCUFormer's scaling, which keras_models.train uses for pictures and sounds
+BYTES = Normalization((128.0,), (1.0,))  # texts: whole numbers, which int8 holds as they are

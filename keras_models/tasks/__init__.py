@@ -10,8 +10,9 @@ from keras_models.tasks.keywords import KEYWORDS
 from keras_models.tasks.scores import Cell, TaskScores
 from keras_models.tasks.segmentation import SEGMENTATION
 from keras_models.tasks.task import Task
+from keras_models.tasks.texts import LANGUAGE, TOPIC
 
-_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION, DETECTION, KEYWORDS)
+_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION, DETECTION, KEYWORDS, LANGUAGE, TOPIC)
 TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_models.datasets.core import Labels, Split, normalize
+from keras_models.datasets.core import Labels, Split
 from keras_models.tasks import Task
 from keras_models.tasks.task import Shape
 from keras_models.training.augmentation import Augment
@@ -54,7 +54,7 @@ class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
         images, labels = self.split.load(self.order[start : start + self.batch_size])
         targets = one_hot(labels, self.classes)
         augmented, targets = self.augment(images, targets, self.epoch, index)
-        return normalize(augmented), targets
+        return self.split.normalization.apply(augmented), targets
 
 
 class DenseBatches(TrainBatches):
@@ -82,7 +82,7 @@ class DenseBatches(TrainBatches):
             chosen = rng.random(len(images)) < 0.5
             images, targets = mirror(images, chosen), targets.copy()
             targets[chosen] = self.task.mirrored(targets[chosen])
-        return normalize(images), self.task.wanted(targets, self.shape)
+        return self.split.normalization.apply(images), self.task.wanted(targets, self.shape)
 
 
 class EvalBatches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -101,4 +101,4 @@ class EvalBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> Batch:
         start = index * self.batch_size
         images, labels = self.split.load(slice(start, start + self.batch_size))
-        return normalize(images), self.task.wanted(labels, self.shape)
+        return self.split.normalization.apply(images), self.task.wanted(labels, self.shape)

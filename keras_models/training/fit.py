@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from keras_models.datasets import Dataset, DatasetError
+from keras_models.datasets.normalization import BYTES
 from keras_models.load import (
     WEIGHTS_FILE,
     ModelNotFoundError,
@@ -128,15 +129,22 @@ def expect_task(job: TrainJob) -> None:
       TaskError, RecipeError: one line that says what to change.
     """
     expect_output(job.arch.name, job.arch.output_shape, job.task)
+    if job.arch.normalization == BYTES:
+        _expect_still(job, "flip", *_MOVING, because="which would change the text's bytes")
     if not job.task.dense:
         return
     if job.teacher:
         raise TaskError(f"--task={job.task.name} learns from no teacher: leave --teacher out")
-    given = [name for name in _MOVING if getattr(job.recipe, name)]
+    _expect_still(job, *_MOVING, because="which would move the image away from its targets")
+
+
+def _expect_still(job: TrainJob, *names: str, because: str) -> None:
+    """Refuses a recipe with any of these parts."""
+    given = [name for name in names if getattr(job.recipe, name)]
     if given:
+        off = (f"--set={name}={'false' if name == 'flip' else '0'}" for name in given)
         raise RecipeError(
-            f"--task={job.task.name}: got {', '.join(given)}, which would move the image away from "
-            f"its targets: give {' '.join(f'--set={name}=0' for name in given)}"
+            f"--task={job.task.name}: got {', '.join(given)}, {because}: give {' '.join(off)}"
         )
 
 

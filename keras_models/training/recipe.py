@@ -165,6 +165,9 @@ SPEECH = dataclasses.replace(
     SCENES, epochs=30, batch_size=64, warmup_epochs=2, label_smoothing=0.1, flip=False, mixup=0.2
 )
 
+# Texts: nothing can be moved or mixed.
+TEXTS = dataclasses.replace(SPEECH, epochs=20, warmup_epochs=1, learning_rate=3e-3, mixup=0.0)
+
 RECIPES: dict[str, Recipe] = {
     "vit_digits": DIGITS,
     "vit_micro_32": CIFAR,
@@ -175,6 +178,8 @@ RECIPES: dict[str, Recipe] = {
     "segmentation_cnn_96": SCENES,
     "detection_96": SCENES,
     "detection_cnn_96": SCENES,
+    "language_36": TEXTS,
+    "topic_144": TEXTS,
     "keywords_40": SPEECH,
     "keywords_cnn_40": SPEECH,
 }

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cuts texts for language and topic: `python -m keras_models.cut_texts --of=pages --out=DIR`.
+
+Writes train.npz, validation.npz and test.npz. --of=pages: 36 bytes from a word's start of manual
+pages in twelve languages (Debian's manpages, manpages-dev and manpages-XX), as many of each;
+--of=definitions: the definitions of nouns of WordNet (Debian's wordnet-base) in thirteen topics.
+No page and no definition is in two splits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from keras_models.datasets import DatasetError
+from keras_models.datasets.made import SPLITS, split_file, write_split
+from keras_models.datasets.texts import KEYS, LANGUAGE_SIDE, TOPIC_SIDE
+from keras_models.text.definitions import TOPICS, definitions
+from keras_models.text.manpages import LANGUAGES, is_text, pages, paragraphs
+from keras_models.text.pieces import as_square, split_of, window
+from tflm_vit import flags
+from tflm_vit.files import expect_writable_folder, reading
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("cut_texts", __doc__)
+FLAGS.enum("of", "pages", ("pages", "definitions"), "What is cut.")
+FLAGS.string("manpages", "/usr/share/man", "Folder of the manual pages.")
+FLAGS.string("wordnet", "/usr/share/wordnet", "Folder with WordNet's data.noun.")
+flags.out(FLAGS, "Folder of the data set.")
+flags.seed(FLAGS, "Of places in paragraphs and of the choice among them.")
+FLAGS.integer("each", 1400, "Texts of each class in the training split; a tenth elsewhere.", 10)
+_SMALLER = 10
+
+Found = dict[str, list[list[bytes]]]  # texts by split and class
+
+
+def _of_pages() -> tuple[Found, int]:
+    rng = np.random.default_rng(FLAGS.seed)
+    found: Found = {split: [[] for _ in LANGUAGES] for split in SPLITS}
+    for label, language in enumerate(LANGUAGES):
+        seen = set()
+        for name, source in pages(FLAGS.manpages, language):
+            for text in paragraphs(source):
+                if text not in seen and is_text(text, language):
+                    seen.add(text)
+                    piece = window(text.encode(), LANGUAGE_SIDE**2, rng)
+                    found[split_of(name)][label].append(piece)
+        if not seen:
+            raise DatasetError(
+                f"{FLAGS.manpages}: no pages in {language}; install Debian's manpages-"
+                f"{'dev' if language == 'en' else language.lower().replace('_', '-')}"
+            )
+    return found, LANGUAGE_SIDE
+
+
+def _of_definitions() -> tuple[Found, int]:
+    found: Found = {split: [[] for _ in TOPICS] for split in SPLITS}
+    path = os.path.join(FLAGS.wordnet, "data.noun")
+    with reading(path, "WordNet's nouns", DatasetError), open(path, encoding="latin-1") as file:
+        for text, topic in definitions(iter(file)):
+            found[split_of(text)][topic].append(text.encode())
+    return found, TOPIC_SIDE
+
+
+def _chosen(
+    texts: list[list[bytes]], each: int, seed: tuple[int, int]
+) -> Iterator[tuple[bytes, int]]:
+    rng = np.random.default_rng(seed)
+    rows = [
+        (texts[label][i], label)
+        for label in range(len(texts))
+        for i in rng.permutation(len(texts[label]))[:each]
+    ]
+    for place in rng.permutation(len(rows)):
+        yield rows[place]
+
+
+def _body() -> None:
+    found, side = _of_pages() if FLAGS.of == "pages" else _of_definitions()
+    os.makedirs(FLAGS.out, exist_ok=True)
+    expect_writable_folder(FLAGS.out)
+    for number, split in enumerate(SPLITS):
+        each = FLAGS.each if split == "train" else max(1, FLAGS.each // _SMALLER)
+        rows = list(_chosen(found[split], each, (FLAGS.seed, number)))
+        made = ((as_square(text, side), np.uint8(label)) for text, label in rows)
+        write_split(FLAGS.out, split, KEYS, made, len(rows))
+        print(f"wrote {split_file(FLAGS.out, split)}: {len(rows)} texts")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Cuts as the flags say."""
+    run(FLAGS, _body, argv)
+
+
+if __name__ == "__main__":
+    main()
