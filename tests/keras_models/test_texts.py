@@ -162,8 +162,9 @@ def test_language_from_pages_to_every_runtime(tmp_path: Path) -> None:
     assert "which would change the text's bytes: give --set=flip=false" in refused.stderr
     other = run_here("keras_models.train", "--dataset=digits", network, f"--out={run}")
     assert "'small' takes texts, --dataset=digits has pictures" in other.stderr
-    still = [f"--set={n}=0" for n in ("translation", "randaugment_ops", "random_erasing", "mixup",
-                                      "cutmix", "ema_momentum", "warmup_epochs", "drop_path")]  # fmt: skip
+    moving = ("translation", "randaugment_ops", "random_erasing", "mixup", "cutmix")
+    others = ("ema_momentum", "warmup_epochs", "drop_path")
+    still = [f"--set={name}=0" for name in (*moving, *others)]
     for words in (
         (*train, *still, "--set=flip=false", "--epochs=6", "--batch_size=8",
          "--set=learning_rate=0.01"),
