@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keras_models.datasets import DATASETS, Dataset, load_dataset
+from keras_models.datasets import DATASETS, FRACTALS, Dataset, load_dataset
 from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
 from keras_models.datasets.normalization import BYTES
 from keras_models.load import resolve_network, trained_network
@@ -66,6 +66,9 @@ flags.overwrite(FLAGS, "Discard an unfinished training in --out.")
 flags.checkpoint_every(FLAGS)
 FLAGS.enum("precision", "float32", PRECISIONS, "What the training computes in.")
 flags.initial(FLAGS, "the same network")
+FLAGS.integer(
+    "pretrain", None, "Epochs on fractals before, in OUT/pretrain; then from those weights.", 1
+)
 flags.teacher(FLAGS)
 flags.distill(FLAGS)
 FLAGS.number("temperature", 1.0, "Of --teacher's and the network's softmax.", 0.01, 100.0)
@@ -73,6 +76,7 @@ flags.allow_other_data(FLAGS)
 FLAGS.enum("jit", "auto", ["auto", "on", "off"], "Whether XLA compiles the training step.")
 flags.json(FLAGS)
 
+PRETRAIN = "pretrain"  # folder in --out
 _JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
 
 
@@ -179,6 +183,37 @@ def _expect_share() -> None:
         raise RecipeError(f"{given} needs {other}")
 
 
+def _pretrained(job: TrainJob) -> TrainJob:
+    """The training from weights that learnt one fractal a class (OFDB, Nakamura et al., ICCV 2023),
+    by the same recipe.
+
+    Raises:
+      RecipeError: other weights to start from are given as well, or it is for no classifier.
+    """
+    if job.initial:
+        raise RecipeError("--pretrain and --initial: expected one of them")
+    if job.task is not CLASSIFICATION:
+        raise RecipeError(f"--pretrain: expected --task={CLASSIFICATION.name}")
+    shape = {"image_size": job.arch.image_size, "channels": job.arch.channels}
+    data = load_dataset(FRACTALS, **shape)
+    before = dataclasses.replace(
+        job,
+        arch=job.arch.replace(num_classes=data.num_classes),
+        recipe=dataclasses.replace(job.recipe, epochs=FLAGS.pretrain),
+        dataset=FRACTALS,
+        data_dir="",
+        out=job.path(PRETRAIN),
+        teacher="",
+        distill=0.0,
+    )
+    ended = finished_report(before.out, before.setup(data))
+    if not ended:
+        _check_out(before, data, FLAGS.resume, FLAGS.overwrite)
+        with _begun(before, FLAGS.overwrite):
+            train(before, data, typed_command("keras_models.train"), FLAGS.resume)
+    return dataclasses.replace(job, initial=before.out)
+
+
 def _recipe(name: str) -> Recipe:
     changes = parse_overrides(FLAGS.set)
     for field in ("epochs", "batch_size"):
@@ -238,6 +273,9 @@ def _job() -> tuple[TrainJob, Dataset]:
         expect_teacher(job, data, trained_network(job.teacher))
         names = recorded_classes(job.teacher)
         expect_same_classes(job.teacher, names, data, FLAGS.allow_other_data)
+    if FLAGS.pretrain:
+        expect_writable_folder(job.out)
+        job = _pretrained(job)
     if job.initial:
         expect_same_network(job)
     _check_out(job, data, FLAGS.resume, FLAGS.overwrite)

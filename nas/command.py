@@ -4,17 +4,37 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Sequence
 
 from boards import BOARD_HELP, get_board
 from converter.code_size import ModelCall
 from keras_models.tasks import CLASSIFICATION
 from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
+from nas.cost.complexity import LEVELS
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Firmware, Target
 from nas.supernet.data import SEARCH_FRACTION
 from tflm_vit import flags
 from tflm_vit.flag_set import FlagSet
+
+
+class Sampling(enum.Enum):
+    """Which sub-networks a supernet's training step takes."""
+
+    UNIFORM = "uniform"
+    SANDWICH = "sandwich"
+    COMPLEXITY = "complexity"
+
+    @property
+    def sandwich(self) -> bool:
+        """As `SupernetJob` has it."""
+        return self is Sampling.SANDWICH
+
+    @property
+    def levels(self) -> int | None:
+        """As `SupernetJob` has it."""
+        return LEVELS if self is Sampling.COMPLEXITY else None
 
 
 def define_target_flags(to: FlagSet) -> None:
@@ -68,7 +88,13 @@ def define_training_flags(to: FlagSet) -> None:
     """How a supernet is trained, but for the number of epochs."""
     flags.batch_size(to)
     flags.recipe_fields(to)
-    to.enum("sampling", "uniform", ["uniform", "sandwich"], "Sub-networks of a step.")
+    to.enum(
+        "sampling",
+        "uniform",
+        [sampling.value for sampling in Sampling],
+        "Sub-networks of a step: one that fits; the largest, smallest and two; one near the last "
+        "step's in size.",
+    )
     flags.distill(to)
     flags.checkpoint_every(to)
 

@@ -128,16 +128,18 @@ def _train(space: Searchable, initial: str, folder: str) -> None:
     """Trains the supernet of a space from another one's weights."""
     os.makedirs(folder, exist_ok=True)
     recipe = shared.recipe_of_flags(FLAGS)
+    sampling = shared.Sampling(FLAGS.sampling)
     job = SupernetJob(
         space,
         shared.cost_model(FLAGS),
         recipe,
         Objective(recipe.label_smoothing, FLAGS.distill),
-        FLAGS.sampling == "sandwich",
+        sampling.sandwich,
         FLAGS.seed,
         folder,
         initial,
         checkpoint_every=FLAGS.checkpoint_every,
+        levels=sampling.levels,
     )
     data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space, FLAGS.search_fraction)
     print(f"training the supernet of {describe_space(space)}")

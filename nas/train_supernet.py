@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m nas.train_supernet --space=mcu_32 --dataset=cifar10 --out=DIR`: trains a supernet.
 
-Each step trains one random sub-network that fits the budget, or four with --sampling=sandwich.
+Each step trains one random sub-network that fits the budget, near the last step's in size with
+--sampling=complexity, or four with --sampling=sandwich.
 Writes DIR/space.json, DIR/supernet.npz (averaged weights) and DIR/train.json; while it runs also
 DIR/checkpoint.npz and DIR/tensorboard/. A killed training goes on with --resume: the same
 sub-networks, the same batches.
@@ -93,17 +94,19 @@ def _body() -> None:
     from keras_models.training.distillation import Objective
     from nas.supernet.training import SupernetJob, train
 
+    sampling = shared.Sampling(FLAGS.sampling)
     job = SupernetJob(
         space,
         model,
         recipe,
         Objective(recipe.label_smoothing, FLAGS.distill),
-        FLAGS.sampling == "sandwich",
+        sampling.sandwich,
         FLAGS.seed,
         FLAGS.out,
         FLAGS.initial,
         FLAGS.teacher,
         FLAGS.checkpoint_every,
+        sampling.levels,
     )
     command = typed_command("nas.train_supernet")
     with _begun(FLAGS.out, FLAGS.resume) if distribution.chief else contextlib.nullcontext():

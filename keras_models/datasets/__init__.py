@@ -16,6 +16,7 @@ from keras_models.datasets.core import (
 )
 from keras_models.datasets.digits import load_digits
 from keras_models.datasets.folder import load_folder
+from keras_models.datasets.fractals import load_fractals
 from keras_models.datasets.images import load_images, load_pixels
 from keras_models.datasets.made import MadeData
 from keras_models.datasets.scenes import SCENES
@@ -27,7 +28,8 @@ _MADE: dict[str, MadeData] = {
     made.name: made
     for made in (*SCENES, SPOKEN_DIGITS, CANVASES, PAGE_LANGUAGES, DEFINITION_TOPICS)
 }  # by commands of the toolkit
-DATASETS = ("digits", "image_folder", *TFDS, *_MADE)
+FRACTALS = "fractals"  # made where they are loaded
+DATASETS = ("digits", FRACTALS, "image_folder", *TFDS, *_MADE)
 
 
 def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: int) -> Dataset:
@@ -45,6 +47,8 @@ def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: in
     """
     if name == "digits":
         return load_digits(image_size, channels)
+    if name == FRACTALS:
+        return load_fractals(image_size, channels)
     if name == "image_folder":
         return load_folder(data_dir, image_size, channels)
     if name in _MADE:
@@ -56,6 +60,7 @@ def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: in
 
 __all__ = [
     "DATASETS",
+    "FRACTALS",
     "ArraySource",
     "Dataset",
     "DatasetError",

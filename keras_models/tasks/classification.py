@@ -30,7 +30,7 @@ def _watched() -> Any:
 CLASSIFICATION = Task(
     name="classification",
     does="Which of some classes an image is of.",
-    datasets=("digits", "image_folder", "cifar10", "imagenet2012"),
+    datasets=("digits", "fractals", "image_folder", "cifar10", "imagenet2012"),
     dense=False,
     meaning="logit of each class",
     figure="accuracy",

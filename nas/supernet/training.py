@@ -67,6 +67,7 @@ class SupernetJob:
     initial: str = ""
     teacher: str = ""
     checkpoint_every: int = 1
+    levels: int | None = None  # of complexity (`Sampler.step`)
 
     def setup(self, data: SearchData) -> str:
         """JSON of what must not change between a kill and --resume.
@@ -76,6 +77,8 @@ class SupernetJob:
         fields = dataclasses.asdict(self)
         for name in ("out", "checkpoint_every"):
             del fields[name]
+        if self.levels is None:  # as it was before there were any
+            del fields["levels"]
         # What the folders hold, not where they are.
         fields["initial"] = initial_digest(self.initial) if self.initial else ""
         fields["teacher"] = digest_of(self.teacher) if self.teacher else ""
@@ -190,7 +193,8 @@ class Training:
         started, losses = time.monotonic(), []
         for step in range(len(self.batches)):
             images, labels = self.batches[step]
-            configs = self.sampler.step(epoch * len(self.batches) + step, self.job.sandwich)
+            number = epoch * len(self.batches) + step
+            configs = self.sampler.step(number, self.job.sandwich, self.job.levels)
             teacher = None if self.teacher is None else self.teacher(images)
             losses.append(self.steps.train(images, labels, configs, teacher))
             bar.update(1)
@@ -313,6 +317,7 @@ def _report(training: Training, command: str) -> dict[str, Any]:
         "recipe": dataclasses.asdict(job.recipe),
         "objective": dataclasses.asdict(job.objective),
         "sandwich": job.sandwich,
+        **({} if job.levels is None else {"complexity_levels": job.levels}),
         "target": job.model.target.to_dict(),
         SETUP: setup_digest(job.setup(data)),
         "epochs": training.progress.epochs_done,
