@@ -3,7 +3,8 @@
 
     python -m benchmarks.fuzz.native --minutes=60 --json=docs/results/fuzz_native.json
 
-Starts from the kept inputs (tests/fuzz/corpus); with --keep what reaches new code is added to them.
+Starts from the kept inputs (tests/fuzz/corpus) and from random operators of each kind; with --keep
+what reaches new code is added to the kept ones.
 Needs clang with its run-time libraries (Debian: clang and libclang-rt-dev). The exit status is 1 if
 an input crashes, leaks, or takes longer than a minute; it stays in --out.
 """
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fuzz.operator_inputs import operator_inputs
 from benchmarks.fuzz.targets import TARGETS, FuzzTarget, build_fuzzer, coverage
 from benchmarks.versions import versions_of
 from tflm_vit import flags
@@ -57,6 +59,9 @@ def _fuzz(target: FuzzTarget, clang: str, work: Path) -> dict[str, Any]:
     found, failing = work / "found", Path(FLAGS.out).absolute() / target.name
     for folder in (found, failing):
         folder.mkdir(parents=True, exist_ok=True)
+    if target.sources:  # kernels
+        for name, content in operator_inputs():
+            (found / name).write_bytes(content)
     kept = target.inputs[0].parent
     seconds = max(1, round(60 * FLAGS.minutes))
     command = [
