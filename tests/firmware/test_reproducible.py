@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Projects are the same bytes in whichever folder, by whomever and with whichever cache.
+"""Exports are the same bytes in whichever folder, by whomever and with whichever cache.
 
 Images are in test_build.py.
 """
@@ -14,11 +14,14 @@ import pytest
 
 from converter.plan.model import plan_model
 from firmware import export
-from firmware.formats import FORMATS
+from firmware.formats import FORMATS, LIBRARY_FORMATS
 from tests.converter.compile import fused_models
 from toolchain.cache import VARIABLE
 
-PROJECTS = [(entry.name, entry.variant) for entry in FORMATS]
+EXPORTS = [
+    *((entry.name, entry.variant) for entry in FORMATS),
+    *((entry.name, "") for entry in LIBRARY_FORMATS),
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def _exported(
     return _tree(Path(out))
 
 
-@pytest.mark.parametrize(("name", "variant"), PROJECTS)
+@pytest.mark.parametrize(("name", "variant"), EXPORTS)
 def test_exports_are_reproducible(
     model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest,
     name: str, variant: str,

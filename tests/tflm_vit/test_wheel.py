@@ -8,9 +8,11 @@ same, with the oldest and the newest packages that the wheel accepts.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -26,6 +28,7 @@ from tflm_vit.installed import ROOMS
 ROOT = Path(__file__).resolve().parents[2]
 # Of folders in the wheel: what is for people, and for Bazel.
 LEFT_OUT = ("BUILD", ".bzl", ".md", "/WORKSPACE")
+BACKEND = "tools/wheel/wheel_backend.py"
 OFFLINE = re.compile(r"NewConnectionError|ConnectTimeout|name resolution|Network is unreachable")
 
 
@@ -38,24 +41,51 @@ def ran(*words: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the files of the checkout, in a copy: nothing is written beside the sources."""
-    folder = tmp_path_factory.mktemp("wheel")
+def built(folder: Path) -> Path:
+    """From the files of the checkout, in a copy: nothing is written beside the sources."""
     copy = folder / "sources"
     listed = ran("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
     for name in listed:
-        if name.split("/")[0] in (*ROOMS, "tflm_vit") or "/" not in name:
+        if name.split("/")[0] in (*ROOMS, "tflm_vit") or name.count("/") == 0 or name == BACKEND:
             if not (ROOT / name).is_file():
                 continue
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((ROOT / name).read_bytes())
+    return made_of(copy, folder)
+
+
+def made_of(sources: Path, folder: Path) -> Path:
+    """The wheel of a folder."""
     isolated = int(importlib.metadata.version("setuptools").split(".")[0]) < 77
     flags = [] if isolated else ["--no-build-isolation"]
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", *flags]
-    ran(*command, "--wheel-dir", str(folder), str(copy))
+    ran(*command, "--wheel-dir", str(folder), str(sources))
     (found,) = folder.glob("*.whl")
     return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_same_sources_are_the_same_bytes(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """In another folder, later, by somebody whose files others cannot read, after another build."""
+    request.addfinalizer(functools.partial(os.umask, os.umask(0o077)))
+    sources = tmp_path / "another" / "sources"
+    shutil.copytree(wheel.parent / "sources", sources, copy_function=shutil.copyfile)
+    for path in sources.rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    left = sources / "build" / "lib" / "tflm_vit" / "left_by_an_older_build.py"
+    left.parent.mkdir(parents=True)
+    left.write_text("x = 1\n", encoding="utf-8")
+    for name, value in (("HOME", str(tmp_path)), ("TZ", "Asia/Tokyo"), ("PYTHONHASHSEED", "7")):
+        monkeypatch.setenv(name, value)
+    again = made_of(sources, tmp_path)
+    assert again.name == wheel.name
+    assert again.read_bytes() == wheel.read_bytes()
 
 
 def test_every_file_that_commands_read_is_in_it(wheel: Path) -> None:
