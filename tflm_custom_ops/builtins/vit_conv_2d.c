@@ -14,10 +14,10 @@ typedef struct {
 } Buffers;
 
 // Writes elements [at, at + count) of a wide row, in pairs where they are adjacent there.
-static void put(int16_t* row, int32_t at, int32_t count, const int8_t* from) {
+static void put(VitInput* row, int32_t at, int32_t count, const int8_t* from) {
   int32_t i = 0;
   if (at & 1 && count > 0) row[vit_wide_at(at)] = from[i++];
-  int16_t* pair = row + vit_wide_at(at + i);
+  VitInput* pair = row + vit_wide_at(at + i);
   for (; i + 1 < count; i += 2, pair += vit_wide_at(2)) {
     pair[0] = from[i];
     pair[1] = from[i + 1];
@@ -25,13 +25,13 @@ static void put(int16_t* row, int32_t at, int32_t count, const int8_t* from) {
   if (i < count) pair[0] = from[i];
 }
 
-static void put_value(int16_t* row, int32_t at, int32_t count, int32_t value) {
-  for (int32_t i = 0; i < count; ++i) row[vit_wide_at(at + i)] = (int16_t)value;
+static void put_value(VitInput* row, int32_t at, int32_t count, int32_t value) {
+  for (int32_t i = 0; i < count; ++i) row[vit_wide_at(at + i)] = (VitInput)value;
 }
 
 // Inputs [k.begin, k.end) of one output pixel, and zeros up to the row's end.
 static void gather(const VitConv2DParams* p, const int8_t* x, int32_t pixel, VitRange k,
-                   int16_t* row) {
+                   VitInput* row) {
   const VitWindow* w = &p->window;
   const int32_t top = pixel / w->output_width * w->stride_y - w->pad_top;
   const int32_t left = pixel % w->output_width * w->stride_x - w->pad_left;
@@ -101,7 +101,7 @@ static void convolve(const VitConv2DParams* p, const int8_t* x, int32_t pixel, i
     const VitRows patches = {buffers->values, vit_even(k.end - k.begin), rows};
     // All inputs at once are gathered for the first channels and kept for the others.
     if (p->inputs < k_all || n.begin == 0) {
-      for (int32_t r = 0; r < rows; ++r) gather(p, x, pixel + r, k, vit_wide_row(patches, r));
+      for (int32_t r = 0; r < rows; ++r) gather(p, x, pixel + r, k, vit_input_row(patches, r));
     }
     vit_linear_rows(&p->linear, patches, n, k, buffers->expansion, &sums);
   }

@@ -12,17 +12,7 @@
 #include "vit_gemm_mve_layout.h"
 
 #if VIT_USE_MVE
-  .syntax unified
-  .thumb
-
-  .macro function name
-  .section .text.\name, "ax", %progbits
-  .balign 4
-  .global \name
-  .type \name, %function
-  .thumb_func
-\name:
-  .endm
+#include "vit_mve_macros.h"
 
 // One step of 16 inputs, `o` bytes from the pointers.
   .macro step op, o
@@ -135,52 +125,5 @@ common:
   bne common
   b taken
   .size vit_mve_gemm, . - vit_mve_gemm
-
-// VRMULH is the rounded high half of the product: vit_mulh.
-  function vit_mve_requant
-  push {r4-r10, lr}
-  vpush {d8-d15}
-  ldrd r2, r3, [r1, #VIT_MVE_REQUANT_LOW]
-  vdup.32 q6, r2
-  vdup.32 q7, r3
-  ldr lr, [r1, #VIT_MVE_REQUANT_QUADS]
-  ldrd r4, r5, [r1, #VIT_MVE_REQUANT_OUT]
-  ldrd r6, r7, [r1, #(VIT_MVE_REQUANT_OUT + 8)]
-  ldrd r8, r9, [r1, #VIT_MVE_REQUANT_SHIFT]
-  ldrd r1, r2, [r1, #0]
-  dls lr, lr
-2:
-  vld40.32 {q0, q1, q2, q3}, [r0]
-  vld41.32 {q0, q1, q2, q3}, [r0]
-  vld42.32 {q0, q1, q2, q3}, [r0]
-  vld43.32 {q0, q1, q2, q3}, [r0]!
-  vldrw.u32 q4, [r1], #16
-  vldrw.u32 q5, [r2], #16
-  .irp q, q0, q1, q2, q3
-  vadd.i32 \q, \q, q4
-  .endr
-  .irp q, q0, q1, q2, q3
-  vshl.s32 \q, r8
-  .endr
-  .irp q, q0, q1, q2, q3
-  vrmulh.s32 \q, \q, q5
-  .endr
-  .irp q, q0, q1, q2, q3
-  vadd.i32 \q, \q, r9
-  .endr
-  .irp q, q0, q1, q2, q3
-  vmax.s32 \q, \q, q6
-  .endr
-  .irp q, q0, q1, q2, q3
-  vmin.s32 \q, \q, q7
-  .endr
-  vstrb.32 q0, [r4], #4
-  vstrb.32 q1, [r5], #4
-  vstrb.32 q2, [r6], #4
-  vstrb.32 q3, [r7], #4
-  le lr, 2b
-  vpop {d8-d15}
-  pop {r4-r10, pc}
-  .size vit_mve_requant, . - vit_mve_requant
 
 #endif  // VIT_USE_MVE

@@ -34,8 +34,9 @@ typedef struct {
 // Uses VIT_MVE_ROWS * 4 bytes of stack a channel, and 112.
 void vit_mve_gemm(const VitMveGemm* product);
 
-// Requantizes sums of whole fours of channels to int8 rows. The assembly reads the fields by their
-// offsets.
+// What follows is in vit_store_mve.S, which reads the fields by their offsets.
+
+// Requantizes sums of whole fours of channels to int8 rows.
 typedef struct {
   const int32_t* bias;
   const int32_t* multiplier;
@@ -48,6 +49,40 @@ typedef struct {
 } VitMveRequant;
 
 void vit_mve_requant(const int32_t* sums, const VitMveRequant* requant);
+
+// The same with a residual sum, to out[0] on. `in` may be `out`. Fields change.
+typedef struct {
+  VitMveRequant requant;
+  const int8_t* in;
+  int32_t in_stride;
+  int32_t out_stride;
+  int32_t in_zero_point;
+  int32_t in_shift;
+  int32_t in_multiplier;
+  int32_t rows;
+} VitMveResidual;
+
+void vit_mve_residual(const int32_t* sums, VitMveResidual* residual);
+
+// The same with channels as rows of the output.
+typedef struct {
+  const int32_t* bias;
+  const int32_t* multiplier;
+  int32_t shift;
+  int32_t zero_point;
+  int32_t low;
+  int32_t high;
+  int8_t* out;
+  int32_t stride;  // from channel to channel
+  int32_t rows;
+  int32_t unused;
+  int32_t channels;  // at least 1
+} VitMveColumns;
+
+void vit_mve_columns(const int32_t* sums, const VitMveColumns* columns);
+
+// bytes[i] = table[bytes[i]].
+void vit_mve_table(const int8_t* table, uint8_t* bytes, int32_t count);
 
 #ifdef __cplusplus
 }

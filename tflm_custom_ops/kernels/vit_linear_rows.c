@@ -65,7 +65,7 @@ void vit_project_down(const VitProjection* p, VitRows a, VitRows middle, VitExpa
   store.out_stride = middle.stride;
   const VitRange n = {0, p->rank}, k = {0, p->down.in_features};
   vit_linear_rows(&p->down, a, n, k, expansion, &store);
-  vit_pad_rows(middle, p->rank);
+  vit_pad_inputs(middle, p->rank);
 }
 
 void vit_project_up(const VitProjection* p, VitRows a, VitRange n, VitExpansion expansion,

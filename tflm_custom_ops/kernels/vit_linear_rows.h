@@ -5,6 +5,9 @@
 // odd number of features 0, memory for `rows` rounded up to a multiple of VIT_ROW_GROUP. With the
 // DSP core two rows are interleaved, two elements at a time (a tile: vit_gemm_dsp.h), in the same
 // number of bytes. A VitRows may start at any row that is a multiple of VIT_ROW_GROUP.
+//
+// On cores with Helium the inputs of a layer, which are all int8, lie as bytes in the first half of
+// a row's memory; what is behind them is undefined.
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_LINEAR_ROWS_H_
 
@@ -37,6 +40,17 @@ static inline int16_t* vit_wide_row(VitRows rows, int32_t row) {
 static inline int32_t vit_wide_at(int32_t i) { return i; }
 #endif
 
+// First of a row's inputs of a layer; input i lies at vit_wide_at(i) from there.
+#if VIT_USE_MVE
+typedef int8_t VitInput;
+static inline VitInput* vit_input_row(VitRows rows, int32_t row) {
+  return (VitInput*)(rows.data + row * rows.stride);
+}
+#else
+typedef int16_t VitInput;
+#define vit_input_row vit_wide_row
+#endif
+
 // A half-open range of channels or inputs.
 typedef struct {
   int32_t begin;
@@ -67,6 +81,24 @@ void vit_widen_columns(const int8_t* in, int32_t in_stride, int32_t features, in
 
 // Writes the padding element of each row, if `features` is odd.
 void vit_pad_rows(VitRows rows, int32_t features);
+
+// The same of a layer's inputs, which are taken as they are; Helium needs no padding.
+#if VIT_USE_MVE
+void vit_input_columns(const int8_t* in, int32_t in_stride, int32_t features, VitRows out);
+static inline void vit_input_rows(const int8_t* in, int32_t in_stride, int32_t features,
+                                  VitRows out) {
+  vit_input_columns(in, in_stride, features, out);
+}
+static inline void vit_pad_inputs(VitRows rows, int32_t features) {
+  (void)rows;
+  (void)features;
+}
+#else
+#define vit_input_columns(in, in_stride, features, out) \
+  vit_widen_columns(in, in_stride, features, 0, out)
+#define vit_input_rows(in, in_stride, features, out) vit_widen_rows(in, in_stride, features, 0, out)
+#define vit_pad_inputs vit_pad_rows
+#endif
 
 // Bytes for the expanded weights of a layer of k inputs, no more than `most` (even) at a time.
 static inline size_t vit_expansion_bytes(int32_t k, int32_t most) {

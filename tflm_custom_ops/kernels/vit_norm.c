@@ -24,31 +24,31 @@
 #endif
 
 static void int8_to_wide(const VitNorm* p, int32_t zero_point, const int8_t* restrict x,
-                         int16_t* restrict out) {
+                         VitInput* restrict out) {
   const int32_t d = p->features;
   const VitNormalizer n =
       vit_normalizer(p, vit_norm_sums_of(p, vit_norm_sums_int8(x, d), zero_point));
-  NORMALIZE(int16_t, vit_dsp_normalize_8_tile, vit_wide_at(d - 1), vldrb, vstrh)
+  NORMALIZE(int16_t, vit_dsp_normalize_8_tile, vit_wide_at(d - 1), vldrb, vstrb)
 }
 
 // int16 streams have zero point 0.
-static void int16_to_wide(const VitNorm* p, const int16_t* restrict x, int16_t* restrict out) {
+static void int16_to_wide(const VitNorm* p, const int16_t* restrict x, VitInput* restrict out) {
   const int32_t d = p->features;
   const VitNormalizer n = vit_normalizer(p, vit_norm_sums_of(p, vit_norm_sums_int16(x, d), 0));
-  NORMALIZE(int16_t, vit_dsp_normalize_16_tile, vit_wide_at(d - 1), vldrh, vstrh)
+  NORMALIZE(int16_t, vit_dsp_normalize_16_tile, vit_wide_at(d - 1), vldrh, vstrb)
 }
 
 void vit_norm_rows(const VitNorm* p, const void* x, const VitResidual* stream, VitRows out) {
   for (int32_t r = 0; r < out.rows; ++r) {
     const void* row = vit_stream_row(x, stream->bits, r, p->features);
-    int16_t* to = vit_wide_row(out, r);
+    VitInput* to = vit_input_row(out, r);
     if (stream->bits == 16) {
       int16_to_wide(p, (const int16_t*)row, to);
     } else {
       int8_to_wide(p, stream->zero_point, (const int8_t*)row, to);
     }
   }
-  vit_pad_rows(out, p->features);
+  vit_pad_inputs(out, p->features);
 }
 
 void vit_norm_token(const VitNorm* p, const void* token, int32_t bits, int8_t* out) {

@@ -25,7 +25,10 @@ static VitNormSums vit_norm_sums_int8(const int8_t* x, int32_t d) {
   int32_t sum = 0, square_sum = 0;  // <= 2048 * 2^14
   int32_t i = 0;
 #if VIT_USE_MVE
-  vit_mve_sums_int8(x, d, &sum, &square_sum);
+  int32_t sums[2];
+  vit_mve_sums8(x, d, sums);
+  sum = sums[0];
+  square_sum = sums[1];
   i = d;
 #elif VIT_MATH_DSP
   for (; i + 8 <= d; i += 8) {
@@ -84,6 +87,9 @@ static inline VitNormSums vit_norm_sums_of(const VitNorm* p, VitNormSums s, int3
 
 // Largest q with q * q <= v; v in [2^30, 2^32), so q has 16 bits.
 static uint32_t vit_norm_square_root(uint32_t v) {
+#if VIT_USE_MVE
+  return vit_mve_square_root(v);
+#endif
   uint32_t q = 0x8000, remainder = v - 0x40000000u;
   for (uint32_t bit = 0x4000; bit; bit >>= 1) {
     // (q + bit)^2 = q^2 + bit * (2q + bit).

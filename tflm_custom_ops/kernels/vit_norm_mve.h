@@ -10,14 +10,22 @@
 #include <arm_mve.h>
 #include <stdint.h>
 
-static inline void vit_mve_sums_int8(const int8_t* x, int32_t d, int32_t* sum,
-                                     int32_t* square_sum) {
-  for (int32_t left = d; left > 0; left -= 16, x += 16) {
-    const int8x16_t v = vldrbq_z_s8(x, vctp8q((uint32_t)left));
-    *sum = vaddvaq_s8(*sum, v);
-    *square_sum = vmladavaq_s8(*square_sum, v, v);
-  }
-}
+// Sum and sum of squares.
+void vit_mve_sums8(const int8_t* x, int32_t d, int32_t sums[2]);
+
+// Eights of elements of a token; the assembly (vit_norm_mve.S) reads the fields by their offsets.
+typedef struct {
+  const int8_t* x;
+  int8_t* out;
+  const int32_t* gamma;
+  const int32_t* beta;
+  int32_t scale;
+  int32_t offset;  // negated
+  int32_t reciprocal;
+  int32_t eights;
+} VitMveNormalize;
+
+void vit_mve_normalize8(const VitMveNormalize* eights);
 
 static inline void vit_mve_sums_int16(const int16_t* x, int32_t d, int32_t* sum,
                                       int64_t* square_sum) {
@@ -44,6 +52,18 @@ static inline int32x4_t vit_mve_normalize(VitMveNormalizer n, int32x4_t x, int32
   return vminq_s32(vmaxq_s32(y, vdupq_n_s32(-128)), vdupq_n_s32(127));
 }
 
+// Largest q with q * q <= v, v in [2^30, 2^32): two steps of Newton's method from a line that is
+// within 5 % of the root.
+static inline uint32_t vit_mve_square_root(uint32_t v) {
+  uint32_t q = 23593 + (v >> 17) + (v >> 19);
+  q = (q + v / q) >> 1;
+  q = (q + v / q) >> 1;
+  if (q > 0xFFFF) q = 0xFFFF;
+  while (q * q > v) --q;
+  while (v - q * q > 2 * q) ++q;
+  return q;
+}
+
 // A whole token; `load` and `put` are those of the types of x and out, `some_load` and `some_put`
 // predicated.
 #define VIT_MVE_NORMALIZE(load, put, some_load, some_put)                                   \
@@ -51,6 +71,12 @@ static inline int32x4_t vit_mve_normalize(VitMveNormalizer n, int32x4_t x, int32
                                   vdupq_n_s32(n.reciprocal)};                               \
   const int32_t *gamma = p->gamma, *beta = p->beta;                                         \
   int32_t i = 0;                                                                            \
+  if (sizeof *x == 1 && d >= 8) {                                                           \
+    const VitMveNormalize eights = {(const int8_t*)x, out,          gamma,        beta,     \
+                                    n.scale,          parts.offset, n.reciprocal, d / 8};   \
+    vit_mve_normalize8(&eights);                                                            \
+    i = d & ~7;                                                                             \
+  }                                                                                         \
   for (; i + 4 <= d; i += 4) {                                                              \
     const int32x4_t y =                                                                     \
         vit_mve_normalize(parts, load(x + i), vldrwq_s32(gamma + i), vldrwq_s32(beta + i)); \

@@ -209,7 +209,7 @@ void vit_context(const VitHead* head, VitRows e, const int32_t* totals, const in
           if (out->narrow) {
             out->narrow[(first + r) * out->stride + d + i] = (int8_t)c;
           } else {
-            vit_wide_row(out->wide, first + r)[vit_wide_at(out->column + d + i)] = (int16_t)c;
+            vit_input_row(out->wide, first + r)[vit_wide_at(out->column + d + i)] = (VitInput)c;
           }
         }
       }

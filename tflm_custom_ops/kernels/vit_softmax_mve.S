@@ -4,14 +4,9 @@
 #include "vit_gemm_mve_layout.h"
 
 #if VIT_USE_MVE
-  .syntax unified
-  .thumb
-  .section .text.vit_mve_weighted, "ax", %progbits
-  .balign 4
-  .global vit_mve_weighted
-  .type vit_mve_weighted, %function
-  .thumb_func
-vit_mve_weighted:
+#include "vit_mve_macros.h"
+
+  function vit_mve_weighted
   push {r4-r12, lr}
   vpush {d8-d9}
   mov r12, r0            // the arguments
@@ -79,12 +74,7 @@ vit_mve_weighted:
   .equ MIDDLE, 15
   .equ WHOLE, VIT_MVE_WEIGHTED_TOKENS / 8 - 1
 
-  .section .text.vit_mve_weighted4, "ax", %progbits
-  .balign 4
-  .global vit_mve_weighted4
-  .type vit_mve_weighted4, %function
-  .thumb_func
-vit_mve_weighted4:
+  function vit_mve_weighted4
   push {r4-r11, lr}
   vpush {d8-d15}
   sub sp, sp, #12

@@ -107,11 +107,16 @@ static inline uint16x8_t exponentials(const VitSoftmax* softmax, int32x4x2_t sco
 
 int32_t vit_mve_exponentials(const VitSoftmax* softmax, const int32_t* scores, int32_t tokens,
                              int16_t* e) {
+  if (tokens >= 16) {
+    const VitMveExponentials row = {scores,         e,     softmax->table, -softmax->multiplier,
+                                    softmax->shift, tokens};
+    return vit_mve_exponential_row(&row);
+  }
   const int32_t maximum = largest(scores, tokens);
   const int32x4_t multiplier = vdupq_n_s32(-softmax->multiplier);
   uint32_t total = 0;
   int32_t j = 0;
-  _Pragma("GCC unroll 2") for (; j + 8 <= tokens; j += 8) {
+  for (; j + 8 <= tokens; j += 8) {
     const uint16x8_t v = exponentials(softmax, vld2q_s32(scores + j), maximum, multiplier);
     vstrhq_u16((uint16_t*)e + j, v);
     total = vaddvaq_u16(total, v);
@@ -134,43 +139,37 @@ int32_t vit_mve_exponentials(const VitSoftmax* softmax, const int32_t* scores, i
 #define ROWS 3
 
 // What the sums of a row have in common.
-typedef struct {
-  int32_t zero;  // added to a sum
-  int32_t g;
-  int32x4_t multiplier;
-  int32_t bias;
-} Division;
-
-static inline Division division_of(const VitHead* head, int32_t total) {
+static VitMveDivide division_of(const VitHead* head, int32_t total) {
   const int32_t g = vit_clz32((uint32_t)total) - 9;
   const int32_t m = (int32_t)(head->context_numerator / ((int64_t)total << g));
-  return (Division){vit_mul32(-head->value_zero_point, total), g, vdupq_n_s32(m),
-                    head->context_zero_point * 65536 + 32768};
+  return (VitMveDivide){NULL, vit_mul32(-head->value_zero_point, total), g,
+                        m,    head->context_zero_point * 65536,          NULL,
+                        0};
 }
 
-static inline int32x4_t divide(Division q, int32x4_t sum) {
-  const int32x4_t a = vshlq_r_s32(vaddq_n_s32(sum, q.zero), q.g);
-  const int32x4_t v = vshrq_n_s32(vaddq_n_s32(vrmulhq_s32(a, q.multiplier), q.bias), 16);
-  return vminq_s32(vmaxq_s32(v, vdupq_n_s32(-128)), vdupq_n_s32(127));
+static inline int32x4_t divide(const VitMveDivide* q, int32x4_t sum) {
+  const int32x4_t a = vshlq_r_s32(vaddq_n_s32(sum, q->zero), q->shift);
+  const int32x4_t v = vrmulhq_s32(a, vdupq_n_s32(q->multiplier));
+  const int32x4_t c = vshrq_n_s32(vaddq_n_s32(v, q->bias + 32768), 16);
+  return vminq_s32(vmaxq_s32(c, vdupq_n_s32(-128)), vdupq_n_s32(127));
 }
 
-static inline void put(const VitContext* out, int32_t row, int32_t d, int32x4_t v, mve_pred16_t p) {
-  if (out->narrow) {
-    vstrbq_p_s32(out->narrow + row * out->stride + d, v, p);
-  } else {
-    vstrhq_p_s32(out->wide.data + row * out->wide.stride + out->column + d, v, p);
-  }
+// Where channel d of a row of the context goes.
+static inline int8_t* place(const VitContext* out, int32_t row, int32_t d) {
+  if (out->narrow) return out->narrow + row * out->stride + d;
+  return vit_input_row(out->wide, row) + out->column + d;
 }
 
 // Channels [d, d + count) of a row: sums [pair][3][2].
 static void divide_row(const VitHead* head, const int32_t* sums, int32_t total, int32_t row,
                        int32_t d, int32_t count, const VitContext* out) {
-  const Division q = division_of(head, total);
+  const VitMveDivide q = division_of(head, total);
   const uint32_t at[4] = {0, 1, 6, 7};
+  int8_t* y = place(out, row, d);
   const uint32x4_t offsets = vldrwq_u32(at);
   for (int32_t i = 0; i < count; i += 4, sums += 12) {
     const mve_pred16_t p = vctp32q((uint32_t)(count - i));
-    put(out, row, d + i, divide(q, vldrwq_gather_shifted_offset_z_s32(sums, offsets, p)), p);
+    vstrbq_p_s32(y + i, divide(&q, vldrwq_gather_shifted_offset_z_s32(sums, offsets, p)), p);
   }
 }
 
@@ -187,19 +186,19 @@ typedef struct {
 
 static void take_context(int32_t* sums, void* context) {
   const ContextRows* to = (const ContextRows*)context;
-  const int32_t count = to->count, rows = to->rows;
-  for (int32_t i = 0; i < count; i += 4) {  // [channel][row] becomes [quad][row][4]
-    const int32x4x4_t v = vld4q_s32(sums + 4 * i);
-    vstrwq_s32(sums + 4 * i, v.val[0]);
-    vstrwq_s32(sums + 4 * i + 4, v.val[1]);
-    vstrwq_s32(sums + 4 * i + 8, v.val[2]);
-    vstrwq_s32(sums + 4 * i + 12, v.val[3]);
-  }
-  for (int32_t r = 0; r < rows; ++r, sums += 4) {
-    const Division q = division_of(to->head, to->totals[to->row + r]);
-    for (int32_t i = 0; i < count; i += 4) {
-      const mve_pred16_t p = vctp32q((uint32_t)(count - i));
-      put(to->out, to->row + r, to->d + i, divide(q, vldrwq_s32(sums + 4 * i)), p);
+  const uint32_t at[4] = {0, 4, 8, 12};
+  const uint32x4_t offsets = vldrwq_u32(at);
+  for (int32_t r = 0; r < to->rows; ++r, ++sums) {
+    VitMveDivide q = division_of(to->head, to->totals[to->row + r]);
+    const int32_t whole = to->count & ~3;
+    q.sums = sums;
+    q.out = place(to->out, to->row + r, to->d);
+    q.quads = whole / 4;
+    if (whole) vit_mve_divide(&q);
+    if (whole < to->count) {
+      const mve_pred16_t p = vctp32q((uint32_t)(to->count - whole));
+      const int32x4_t sum = vldrwq_gather_shifted_offset_z_s32(sums + 4 * whole, offsets, p);
+      vstrbq_p_s32(q.out + whole, divide(&q, sum), p);
     }
   }
 }

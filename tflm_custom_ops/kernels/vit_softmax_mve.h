@@ -30,8 +30,34 @@ int32_t vit_mve_exponentials(const VitSoftmax* softmax, const int32_t* scores, i
 void vit_mve_context(const VitHead* head, VitRows e, const int32_t* totals, const int8_t* values,
                      const VitContext* out);
 
-// Out [pair][row][2] = exponentials of three rows x two channels of values at a time. The assembly
-// reads the fields by their offsets.
+// What follows is assembly, which reads the fields by their offsets.
+
+// vit_mve_exponentials of 16 tokens or more.
+typedef struct {
+  const int32_t* scores;
+  int16_t* e;
+  const uint16_t* table;
+  int32_t multiplier;  // negated
+  int32_t shift;
+  int32_t tokens;
+} VitMveExponentials;
+
+int32_t vit_mve_exponential_row(const VitMveExponentials* row);
+
+// The late division of whole fours of channels of a row: those of sums [channel][VIT_MVE_ROWS].
+typedef struct {
+  const int32_t* sums;
+  int32_t zero;   // added to a sum
+  int32_t shift;  // g
+  int32_t multiplier;
+  int32_t bias;  // the zero point << 16
+  int8_t* out;
+  int32_t quads;
+} VitMveDivide;
+
+void vit_mve_divide(const VitMveDivide* row);
+
+// Out [pair][row][2] = exponentials of three rows x two channels of values at a time.
 typedef struct {
   const int16_t* e[3];
   int32_t tokens;

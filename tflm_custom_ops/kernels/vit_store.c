@@ -81,7 +81,7 @@ void vit_store_int16(const VitStore* store, const VitLinearParams* p, const VitS
   }
 }
 
-#if !VIT_USE_DSP
+#if !VIT_USE_DSP && !VIT_USE_MVE
 void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
   vit_store_int16(store, p, sums);
 }
@@ -111,7 +111,7 @@ void vit_store_lut(const VitStore* store, const VitLinearParams* p, const VitSum
   }
 }
 
-#endif  // !VIT_USE_DSP
+#endif  // !VIT_USE_DSP && !VIT_USE_MVE
 
 // One result of a residual form, clamped to the layer's own range.
 static inline int32_t add_residual(const VitStore* store, const VitLinearParams* p, int32_t acc,

@@ -8,6 +8,8 @@
 
 #include "vit_math.h"
 
+#define WHOLE_CHANNELS 96  // of a product, at most
+
 // A layer's requantization, less what depends on the channel.
 typedef struct {
   int32_t shift;
@@ -82,11 +84,11 @@ static inline mve_pred16_t stored(int32_t c, int32_t begin, int32_t end) {
 #define AT(i, stride) ((first_row + (i)) * (stride) + c - first_channel)
 #define PLACE const int32_t first_row = to->row, first_channel = to->store->first_channel;
 
-static __attribute__((noinline)) void store_int8(int32_t* sums, const VitMveSums* to) {
+static __attribute__((noinline)) void store_int8(int32_t* sums, const VitMveSums* to,
+                                                 int32_t stride) {
   PLACE
   const Requant q = requant_of(to->p);
   int8_t* out = (int8_t*)to->store->out;
-  const int32_t stride = to->store->out_stride;
 #define ROW(i, sum, m, p) vstrbq_p_s32(out + AT(i, stride), requantize(&q, sum, m), p);
   EACH_QUAD(ROW)
 #undef ROW
@@ -98,25 +100,6 @@ static __attribute__((noinline)) void store_int16(int32_t* sums, const VitMveSum
   int16_t* out = (int16_t*)to->store->out;
   const int32_t stride = to->store->out_stride;
 #define ROW(i, sum, m, p) vstrhq_p_s32(out + AT(i, stride), requantize(&q, sum, m), p);
-  EACH_QUAD(ROW)
-#undef ROW
-}
-
-static __attribute__((noinline)) void store_lut(int32_t* sums, const VitMveSums* to) {
-  PLACE
-  Requant q = requant_of(to->p);
-  q.low = vmaxq_s32(q.low, vdupq_n_s32(-128));
-  q.high = vminq_s32(q.high, vdupq_n_s32(127));
-  // Offsets of a gather are unsigned.
-  q.low = vaddq_n_s32(q.low, 128);
-  q.high = vaddq_n_s32(q.high, 128);
-  q.zero_point += 128;
-  int16_t* out = (int16_t*)to->store->out;
-  const int8_t* lut = to->store->lut;
-  const int32_t stride = to->store->out_stride;
-#define ROW(i, sum, m, p)                                                    \
-  const uint32x4_t index##i = vreinterpretq_u32_s32(requantize(&q, sum, m)); \
-  vstrhq_p_s32(out + AT(i, stride), vldrbq_gather_offset_s32(lut, index##i), p);
   EACH_QUAD(ROW)
 #undef ROW
 }
@@ -192,24 +175,28 @@ static __attribute__((noinline)) void store_add(int32_t* sums, const VitMveSums*
   }
 }
 
-// Channels are rows of the output: one register is one channel of four rows.
 static __attribute__((noinline)) void store_value(const int32_t* sums, const VitMveSums* to) {
   const VitLinearParams* p = to->p;
-  const Requant q = requant_of(p);
-  const mve_pred16_t rows = vctp32q((uint32_t)to->rows);
-  const int32_t stride = to->store->out_stride;
-  int8_t* out = (int8_t*)to->store->out + to->row;
-  for (int32_t c = to->n.begin; c < to->n.end; ++c) {
-    const int32x4_t sum = vaddq_n_s32(vldrwq_s32(sums + 4 * (c - to->first)), p->bias[c]);
-    int8_t* y = out + (c - to->store->first_channel) * stride;
-    vstrbq_p_s32(y, requantize(&q, sum, vdupq_n_s32(p->multiplier[c])), rows);
-  }
+  const int32_t c = to->n.begin, stride = to->store->out_stride;
+  const VitMveColumns columns = {
+      p->bias + c,
+      p->multiplier + c,
+      p->shift,
+      p->out_zero_point,
+      p->out_min,
+      p->out_max,
+      (int8_t*)to->store->out + to->row + (c - to->store->first_channel) * stride,
+      stride,
+      to->rows,
+      0,
+      to->n.end - c};
+  vit_mve_columns(sums + 4 * (c - to->first), &columns);
 }
 
 // Keys, packed in pairs of rows: any store that takes sums [row][channel].
 static __attribute__((noinline)) void store_by_rows(int32_t* sums, const VitMveSums* to) {
-  int32_t row[2][96];
-  VitSums turned = {0, 0, to->n.begin, to->n.end - to->n.begin, row[0], 96};
+  int32_t row[2][WHOLE_CHANNELS];
+  VitSums turned = {0, 0, to->n.begin, to->n.end - to->n.begin, row[0], WHOLE_CHANNELS};
   for (int32_t r = 0; r < to->rows; r += 2) {
     for (int32_t c = to->n.begin; c < to->n.end; ++c) {
       row[0][c - to->n.begin] = sums[4 * (c - to->first) + r];
@@ -221,72 +208,96 @@ static __attribute__((noinline)) void store_by_rows(int32_t* sums, const VitMveS
   }
 }
 
-// Whole fours of channels of int8 rows in assembly; what is left of them for C.
-static __attribute__((noinline)) int32_t* store_int8_quads(int32_t* sums, VitMveSums* to) {
-  int8_t dummy[96];
-  const int32_t quads = (to->n.end - to->first) / 4;
-  if (to->n.begin != to->first || quads == 0) return sums;
-  PLACE
+// Requantization of whole fours of channels in assembly; what is left of them for C.
+typedef struct {
+  VitMveRequant requant;
+  int32_t first;  // channel
+} Quads;
+
+// None where quads is 0: a call's first channel may not be stored.
+static Quads quads_of(const VitMveSums* to) {
   const VitLinearParams* p = to->p;
-  const int32_t c = to->first, stride = to->store->out_stride;
-  VitMveRequant requant = {p->bias + c,
-                           p->multiplier + c,
-                           p->shift,
-                           p->out_zero_point,
-                           p->out_min,
-                           p->out_max,
-                           {dummy, dummy, dummy, dummy},
-                           quads};
-  for (int32_t r = 0; r < to->rows; ++r) requant.out[r] = (int8_t*)to->store->out + AT(r, stride);
-  vit_mve_requant(sums, &requant);
-  to->first = to->n.begin = c + 4 * quads;
-  return sums + 16 * quads;
+  const int32_t c = to->first, quads = to->n.begin == c ? (to->n.end - c) / 4 : 0;
+  return (Quads){{p->bias + c,
+                  p->multiplier + c,
+                  p->shift,
+                  p->out_zero_point,
+                  p->out_min,
+                  p->out_max,
+                  {NULL},
+                  quads},
+                 c};
 }
 
-// The table's arguments of whole fours of channels in assembly, as bytes, and the table by rows.
-static __attribute__((noinline)) int32_t* store_lut_quads(int32_t* sums, VitMveSums* to) {
-  PLACE
-  uint8_t index[VIT_MVE_ROWS][96];
-  const int32_t quads = (to->n.end - to->first) / 4, c = to->first;
-  if (to->n.begin != to->first || quads == 0) return sums;
-  const VitLinearParams* p = to->p;
-  VitMveRequant requant = {
-      p->bias + c,
-      p->multiplier + c,
-      p->shift,
-      p->out_zero_point + 128,
-      vit_max32(p->out_min, -128) + 128,
-      vit_min32(p->out_max, 127) + 128,
-      {(int8_t*)index[0], (int8_t*)index[1], (int8_t*)index[2], (int8_t*)index[3]},
-      quads};
-  vit_mve_requant(sums, &requant);
-  const int8_t* lut = to->store->lut;
-  for (int32_t r = 0; r < to->rows; ++r) {
-    int16_t* out = (int16_t*)to->store->out + AT(r, to->store->out_stride);
-    const uint8_t* at = index[r];
-    int32_t left = quads;
-    for (; left >= 2; left -= 2, at += 8, out += 8) {
-      vstrhq_s16(out, vldrbq_gather_offset_s16(lut, vldrbq_u16(at)));
-    }
-    if (left) vstrhq_s32(out, vldrbq_gather_offset_s32(lut, vldrbq_u32(at)));
+static int32_t* after(int32_t* sums, const Quads* quads, VitMveSums* to) {
+  const int32_t count = quads->requant.quads;
+  if (count) to->first = to->n.begin = quads->first + 4 * count;
+  return sums + 16 * count;
+}
+
+// Bytes, `stride` from row to row.
+static int32_t* store_bytes_quads(int32_t* sums, VitMveSums* to, Quads* quads, int32_t stride) {
+  int8_t dummy[WHOLE_CHANNELS];
+  if (quads->requant.quads == 0) return sums;
+  int8_t* out = (int8_t*)to->store->out + to->row * stride + to->first - to->store->first_channel;
+  for (int32_t r = 0; r < VIT_MVE_ROWS; ++r) {
+    quads->requant.out[r] = r < to->rows ? out + r * stride : dummy;
   }
-  to->first = to->n.begin = c + 4 * quads;
-  return sums + 16 * quads;
+  vit_mve_requant(sums, &quads->requant);
+  return after(sums, quads, to);
+}
+
+static __attribute__((noinline)) void store_bytes(int32_t* sums, VitMveSums* to, int32_t stride) {
+  Quads quads = quads_of(to);
+  sums = store_bytes_quads(sums, to, &quads, stride);
+  if (to->first < to->n.end) store_int8(sums, to, stride);
+}
+
+// The table's arguments, as bytes, and the table in their place.
+static __attribute__((noinline)) void store_lut(int32_t* sums, VitMveSums* to) {
+  const VitLinearParams* p = to->p;
+  const int32_t stride = 2 * to->store->out_stride, count = to->n.end - to->n.begin;
+  uint8_t* out =
+      (uint8_t*)to->store->out + to->row * stride + to->n.begin - to->store->first_channel;
+  VitLinearParams shifted = *p;
+  shifted.out_zero_point = p->out_zero_point + 128;
+  shifted.out_min = vit_max32(p->out_min, -128) + 128;
+  shifted.out_max = vit_min32(p->out_max, 127) + 128;
+  to->p = &shifted;
+  store_bytes(sums, to, stride);
+  for (int32_t r = 0; r < to->rows; ++r) vit_mve_table(to->store->lut, out + r * stride, count);
+}
+
+static __attribute__((noinline)) void store_residual_bytes(int32_t* sums, VitMveSums* to) {
+  Quads quads = quads_of(to);
+  const VitStore* s = to->store;
+  if (quads.requant.quads) {
+    const int32_t column = to->first - s->first_channel;
+    VitMveResidual residual = {
+        quads.requant,    (const int8_t*)s->in + to->row * s->in_stride + column,
+        s->in_stride,     s->out_stride,
+        s->in_zero_point, s->in_shift,
+        s->in_multiplier, to->rows};
+    residual.requant.out[0] = (int8_t*)s->out + to->row * s->out_stride + column;
+    vit_mve_residual(sums, &residual);
+    sums = after(sums, &quads, to);
+  }
+  if (to->first < to->n.end) store_residual_8_8(sums, to);
 }
 
 void vit_mve_store(int32_t* sums, void* context) {
   VitMveSums* to = (VitMveSums*)context;
   const VitStoreFunction f = to->store->function;
   if (f == vit_store_int8) {
-    sums = store_int8_quads(sums, to);
-    if (to->first < to->n.end) store_int8(sums, to);
+    store_bytes(sums, to, to->store->out_stride);
+  } else if (f == vit_store_wide) {
+    store_bytes(sums, to, 2 * to->store->out_stride);
   } else if (f == vit_store_lut) {
-    sums = store_lut_quads(sums, to);
-    if (to->first < to->n.end) store_lut(sums, to);
-  } else if (f == vit_store_int16 || f == vit_store_wide) {
+    store_lut(sums, to);
+  } else if (f == vit_store_int16) {
     store_int16(sums, to);
   } else if (f == vit_store_residual_8_8) {
-    store_residual_8_8(sums, to);
+    store_residual_bytes(sums, to);
   } else if (f == vit_store_residual_16_16) {
     store_residual_16_16(sums, to);
   } else if (f == vit_store_residual_8_16) {
@@ -298,6 +309,20 @@ void vit_mve_store(int32_t* sums, void* context) {
   } else {
     store_by_rows(sums, to);
   }
+}
+
+// Inputs of a layer are bytes, in rows of twice as many.
+void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
+  VitStore bytes = *store;
+  bytes.out_stride = 2 * store->out_stride;
+  vit_store_int8(&bytes, p, sums);
+}
+
+// Only a name: no layer with a table has sums of parts of its inputs.
+void vit_store_lut(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
+  (void)store;
+  (void)p;
+  (void)sums;
 }
 
 #endif  // VIT_USE_MVE

@@ -26,6 +26,12 @@ typedef struct {
   VitRange n;
 } VitMveSums;
 
+static inline void vit_mve_copy(int8_t* to, const int8_t* from, int32_t count) {
+  for (; count >= 16; count -= 16, from += 16, to += 16) vstrbq_s8(to, vldrbq_s8(from));
+  const mve_pred16_t some = vctp8q((uint32_t)count);
+  vstrbq_p_s8(to, vldrbq_z_s8(from, some), some);
+}
+
 // Bytes from channel to channel of a layer's weights.
 static inline int32_t vit_mve_weight_stride(int32_t in_features) {
   return vit_round_up(in_features, 4);
@@ -38,9 +44,6 @@ void vit_mve_store(int32_t* sums, void* context);
 // at most 768, x one of 4.
 void vit_mve_linear_int8(const VitLinearParams* p, const int8_t* x, int32_t rows,
                          const VitStore* store);
-
-// Rows as int8 [rows][features] where they are.
-const int8_t* vit_mve_narrow(VitRows rows, int32_t features);
 
 static inline int vit_mve_takes_int8(const VitLinearParams* p, const int8_t* x) {
   return !(p->in_features & 15) && p->in_features <= 768 && !((uintptr_t)x & 3);

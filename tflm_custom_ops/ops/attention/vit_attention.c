@@ -45,7 +45,7 @@ static VitRows normalized_rows(const Run* run, int32_t token, int32_t count) {
                         count};
   const void* x = input_row(run, token);
   if (run->p->norm_place == kVitNormPlaceAbsent) {
-    vit_widen_rows((const int8_t*)x, run->p->embed_dim, run->p->embed_dim, 0, rows);
+    vit_input_rows((const int8_t*)x, run->p->embed_dim, run->p->embed_dim, rows);
   } else {
     vit_norm_rows(&run->p->norm, x, &run->p->residual, rows);
   }
@@ -155,8 +155,8 @@ static VitRows relative_sums(const Run* run, int32_t count) {
                    count};
 }
 
-// Scores of a tile of queries int8 [rows][stride], which `q` has widened, for keys as store_keys
-// stores them.
+// Scores of a tile of queries int8 [rows][stride], which `q` has widened (unless the keys are rows
+// of bytes), for keys as store_keys stores them.
 static void key_scores(const Run* run, const VitHead* head, const int8_t* queries, int32_t stride,
                        VitRows q, const int16_t* keys) {
   int32_t* scores = (int32_t*)(run->scratch + run->plan.scores);
@@ -214,8 +214,10 @@ static VitRows tile_exponentials(const Run* run, int32_t head, int32_t token, co
   VitRows q = {(int16_t*)(run->scratch + plan->query_rows), plan->dh_even, 0};
   for (int32_t row = 0; row < count; row += plan->score_rows) {
     q.rows = vit_min32(plan->score_rows, count - row);
-    vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim, p->q.up.out_zero_point,
-                   q);
+    if (!has_key_rows(p) || p->relative_distance) {
+      vit_widen_rows(queries + row * query_stride, query_stride, p->head_dim,
+                     p->q.up.out_zero_point, q);
+    }
     const VitRows part = {vit_wide_row(e, row), e.stride, q.rows};
     if (p->causal || p->bias_kind || p->relative_distance || run->window.is_cut) {
       seen_exponentials(run, head, token + row, row, queries + row * query_stride, query_stride, q,
@@ -279,7 +281,7 @@ static void tile_context(const Run* run, int32_t token, int32_t count, Heads hea
 static void project_out(const Run* run, int32_t token, int32_t count) {
   const VitAttentionParams* p = run->p;
   const VitRows rows = context_rows(run, count);
-  vit_pad_rows(rows, p->heads * p->value_dim);
+  vit_pad_inputs(rows, p->heads * p->value_dim);
   void* y = (void*)vit_stream_row(run->y, p->residual.bits, token, p->embed_dim);
   const VitStore store = vit_residual_store(&p->residual, input_row(run, token), y, p->embed_dim);
   vit_project(&p->out, rows, (int16_t*)(run->scratch + run->plan.middle),
@@ -290,8 +292,7 @@ static void project_out(const Run* run, int32_t token, int32_t count) {
 static void widen_context(const Run* run, int32_t token, int32_t count) {
   const int32_t stride = narrow_stride(run->p);
   const int8_t* context = (const int8_t*)(run->scratch + run->plan.context);
-  vit_widen_columns(context + (ptrdiff_t)token * stride, stride, stride, 0,
-                    context_rows(run, count));
+  vit_input_columns(context + (ptrdiff_t)token * stride, stride, stride, context_rows(run, count));
 }
 
 static VitHead head_of(const VitAttentionParams* p) {

@@ -46,7 +46,7 @@ void vit_linear(const VitLinearOpParams* params, const int8_t* x, int8_t* y, voi
 #endif
   for (int32_t row = 0; row < params->rows; row += tile) {
     const VitRows inputs = {(int16_t*)scratch, vit_even(k), vit_min32(tile, params->rows - row)};
-    vit_widen_rows(x + (ptrdiff_t)row * k, k, k, 0, inputs);
+    vit_input_rows(x + (ptrdiff_t)row * k, k, k, inputs);
     store.out = y + (ptrdiff_t)row * n;
     vit_project(p, inputs, (int16_t*)middle, (VitRange){0, n}, expansion, &store);
   }

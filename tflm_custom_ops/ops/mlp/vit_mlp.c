@@ -78,7 +78,7 @@ static VitRows hidden_units(const VitMlpParams* p, const Plan* plan, VitRows inp
   store.out_stride = hidden.stride;
   store.first_channel = n.begin;
   vit_project_up(&p->fc1, inputs, n, fc1_expansion(plan, scratch), &store);
-  vit_pad_rows(hidden, n.end - n.begin);
+  vit_pad_inputs(hidden, n.end - n.begin);
   return hidden;
 }
 
@@ -123,7 +123,7 @@ static void split_tile(const VitMlpParams* p, const Plan* plan, VitRows inputs,
   wide.out = middle.data;
   wide.out_stride = middle.stride;
   store_partial(reader, partial, inputs.rows, &wide);
-  vit_pad_rows(middle, p->fc2.rank);
+  vit_pad_inputs(middle, p->fc2.rank);
   vit_project_up(&p->fc2, middle, (VitRange){0, p->embed_dim}, expansion, residual);
 }
 
@@ -131,7 +131,7 @@ static void mlp_tile(const VitMlpParams* p, const Plan* plan, const void* x, voi
                      uint8_t* scratch) {
   VitRows inputs = {(int16_t*)(scratch + plan->rows), vit_even(p->embed_dim), count};
   if (p->norm_place == kVitNormPlaceAbsent) {
-    vit_widen_rows((const int8_t*)x, p->embed_dim, p->embed_dim, 0, inputs);
+    vit_input_rows((const int8_t*)x, p->embed_dim, p->embed_dim, inputs);
   } else {
     vit_norm_rows(&p->norm, x, &p->residual, inputs);
   }

@@ -12,6 +12,21 @@ static size_t rows_bytes(const VitPatchEmbedParams* p) {
   return vit_area(vit_row_capacity(tile), vit_even(p->linear.in_features), sizeof(int16_t));
 }
 
+// A row of patches, in elements of int16; and how many are multiplied at a time: bytes, rounded up
+// to whole steps of the product, take no more memory, so that there are more of them.
+#if VIT_USE_MVE
+static int32_t row_stride(const VitPatchEmbedParams* p) {
+  const int32_t bytes = vit_round_up(p->linear.in_features, 16);
+  return vit_min32(bytes / 2, vit_even(p->linear.in_features));
+}
+static int32_t tile_of(const VitPatchEmbedParams* p) {
+  return vit_tile_rows((int32_t)rows_bytes(p) / (2 * row_stride(p)));
+}
+#else
+static int32_t row_stride(const VitPatchEmbedParams* p) { return vit_even(p->linear.in_features); }
+static int32_t tile_of(const VitPatchEmbedParams* p) { return p->patch_tile; }
+#endif
+
 static size_t expansion_bytes(const VitPatchEmbedParams* p) {
   return vit_expansion_bytes(p->linear.in_features, p->expanded_inputs);
 }
@@ -26,8 +41,8 @@ static int32_t strip_top(const VitPatchEmbedParams* p, int32_t strip) {
 }
 
 // Elements [at, at + count) of a wide row; returns their end.
-static int32_t fill(int16_t* out, int32_t at, int32_t count, int32_t value) {
-  for (int32_t i = 0; i < count; ++i) out[vit_wide_at(at + i)] = (int16_t)value;
+static int32_t fill(VitInput* out, int32_t at, int32_t count, int32_t value) {
+  for (int32_t i = 0; i < count; ++i) out[vit_wide_at(at + i)] = (VitInput)value;
   return at + count;
 }
 
@@ -46,7 +61,7 @@ static Planes planes_of(const VitPatchEmbedParams* p) {
 
 // One patch as a wide row. `rows` is the image from row `first_row` on, of the first plane.
 static void gather_patch(const VitPatchEmbedParams* p, const int8_t* rows, int32_t first_row,
-                         int32_t top, int32_t left, int16_t* out) {
+                         int32_t top, int32_t left, VitInput* out) {
   const Planes planes = planes_of(p);
   const int32_t zero = p->input_zero_point, channels = planes.channels;
   // Columns of the patch that lie in the image: [begin, end).
@@ -88,8 +103,14 @@ static void gather_inside(const VitPatchEmbedParams* p, const int8_t* rows, int3
   for (int32_t plane = 0, at = 0; plane < planes.count; ++plane, rows += planes.elements) {
     const int8_t* in = rows;
     for (int32_t py = 0; py < p->patch_height; ++py, at += run) {
+#if VIT_USE_MVE
+      for (int32_t r = 0; r < patches.rows; ++r) {
+        vit_mve_copy(vit_input_row(patches, r) + at, in + r * p->stride_x * planes.channels, run);
+      }
+#else
       const VitRows part = {patches.data + vit_wide_at(at), patches.stride, patches.rows};
-      vit_widen_rows(in, p->stride_x * planes.channels, run, 0, part);
+      vit_input_rows(in, p->stride_x * planes.channels, run, part);
+#endif
       in += p->image_width * planes.channels;
     }
   }
@@ -103,7 +124,7 @@ static void gather_patches(const VitPatchEmbedParams* p, const int8_t* rows, int
   }
   for (int32_t r = 0; r < patches.rows; ++r) {
     const int32_t left = (gx + r) * p->stride_x - p->pad_left;
-    gather_patch(p, rows, vit_max32(top, 0), top, left, vit_wide_row(patches, r));
+    gather_patch(p, rows, vit_max32(top, 0), top, left, vit_input_row(patches, r));
   }
 }
 
@@ -135,20 +156,14 @@ void vit_patch_embed_strip(const VitPatchEmbedParams* params, int32_t strip, con
                            void* tokens, void* scratch) {
   const VitLinearParams* linear = &params->linear;
   const int32_t top = strip_top(params, strip), k = linear->in_features;
-  VitRows patches = {(int16_t*)scratch, vit_even(k), 0};
+  VitRows patches = {(int16_t*)scratch, row_stride(params), 0};
   const VitExpansion expansion =
       vit_expansion((uint8_t*)scratch + rows_bytes(params), expansion_bytes(params));
-  for (int32_t gx = 0; gx < params->grid_width; gx += params->patch_tile) {
-    patches.rows = vit_min32(params->patch_tile, params->grid_width - gx);
+  for (int32_t gx = 0; gx < params->grid_width; gx += tile_of(params)) {
+    patches.rows = vit_min32(tile_of(params), params->grid_width - gx);
     gather_patches(params, rows, top, gx, patches);
-    vit_pad_rows(patches, k);
+    vit_pad_inputs(patches, k);
     const VitStore store = token_store(params, strip * params->grid_width + gx, tokens);
-#if VIT_USE_MVE
-    if (vit_mve_takes_int8(linear, scratch)) {
-      vit_mve_linear_int8(linear, vit_mve_narrow(patches, k), patches.rows, &store);
-      continue;
-    }
-#endif
     vit_linear_rows(linear, patches, (VitRange){0, linear->out_features}, (VitRange){0, k},
                     expansion, &store);
   }
