@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vit_builtins.h"
+#include "vit_conv_2d_mve.h"
 #include "vit_linear_rows.h"
 #include "vit_rescale.h"
 
@@ -127,6 +128,9 @@ size_t vit_conv_2d_scratch_bytes(const VitConv2DParams* params) {
 void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void* scratch) {
   const int32_t pixels = params->window.output_height * params->window.output_width;
   const int32_t channels = params->linear.out_features;
+#if VIT_USE_MVE
+  if (vit_mve_conv_2d(params, x, y, scratch, vit_conv_2d_scratch_bytes(params))) return;
+#endif
   Buffers buffers;
   buffers.values = (int16_t*)scratch;
   uint8_t* sums = (uint8_t*)scratch + values_bytes(params);
@@ -144,5 +148,8 @@ void vit_conv_2d(const VitConv2DParams* params, const int8_t* x, int8_t* y, void
 
 void vit_conv_2d_on_stack(const VitConv2DParams* params, const int8_t* x, int8_t* y) {
   int32_t scratch[VIT_CONV_2D_STACK_BYTES / sizeof(int32_t)];
+#if VIT_USE_MVE
+  if (vit_mve_conv_2d(params, x, y, scratch, sizeof scratch)) return;
+#endif
   vit_conv_2d(params, x, y, scratch);
 }

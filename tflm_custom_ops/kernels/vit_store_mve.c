@@ -253,6 +253,28 @@ static __attribute__((noinline)) void store_bytes(int32_t* sums, VitMveSums* to,
   if (to->first < to->n.end) store_int8(sums, to, stride);
 }
 
+// TFLite's rescaling: a doubled high product, rounded half up, and a right shift, rounded half away
+// from zero: one less where it is negative, and half up.
+static inline int32x4_t rescale(const Requant* q, int32x4_t sum, int32x4_t multiplier,
+                                int32x4_t shift) {
+  const int32x4_t zero = vdupq_n_s32(0), right = vminq_s32(shift, zero);
+  const int32x4_t high = vqrdmulhq_s32(vshlq_s32(sum, vmaxq_s32(shift, zero)), multiplier);
+  const int32x4_t less = vshrq_n_s32(vandq_s32(high, right), 31);
+  const int32x4_t y = vaddq_n_s32(vrshlq_s32(vqaddq_s32(high, less), right), q->zero_point);
+  return vminq_s32(vmaxq_s32(y, q->low), q->high);
+}
+
+static __attribute__((noinline)) void store_rescaled(int32_t* sums, VitMveSums* to) {
+  PLACE
+  const Requant q = requant_of(to->p);
+  const int32_t *shifts = (const int32_t*)to->store->in, stride = to->store->out_stride;
+  int8_t* out = (int8_t*)to->store->out;
+#define ROW(i, sum, m, p) \
+  vstrbq_p_s32(out + AT(i, stride), rescale(&q, sum, m, vldrwq_z_s32(shifts + c, p)), p);
+  EACH_QUAD(ROW)
+#undef ROW
+}
+
 // The table's arguments, as bytes, and the table in their place.
 static __attribute__((noinline)) void store_lut(int32_t* sums, VitMveSums* to) {
   const VitLinearParams* p = to->p;
@@ -304,6 +326,8 @@ void vit_mve_store(int32_t* sums, void* context) {
     store_residual_8_16(sums, to);
   } else if (f == vit_store_value) {
     store_value(sums, to);
+  } else if (f == vit_mve_store_rescaled) {
+    store_rescaled(sums, to);
   } else if (f == vit_store_add) {
     store_add(sums, to);
   } else {
@@ -316,6 +340,13 @@ void vit_store_wide(const VitStore* store, const VitLinearParams* p, const VitSu
   VitStore bytes = *store;
   bytes.out_stride = 2 * store->out_stride;
   vit_store_int8(&bytes, p, sums);
+}
+
+// Only a name: the sums of a product are stored by vit_mve_store.
+void vit_mve_store_rescaled(const VitStore* store, const VitLinearParams* p, const VitSums* sums) {
+  (void)store;
+  (void)p;
+  (void)sums;
 }
 
 // Only a name: no layer with a table has sums of parts of its inputs.

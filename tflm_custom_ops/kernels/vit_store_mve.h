@@ -37,6 +37,11 @@ static inline int32_t vit_mve_weight_stride(int32_t in_features) {
   return vit_round_up(in_features, 4);
 }
 
+// A function of VitStore, for vit_mve_store alone: out int8 [row][n] by TFLite's rescaling, which
+// rounds twice (builtins/vit_rescale.h); `in` is its shift of each channel. |sum + bias| << shift <
+// 2^31 where a shift is to the left.
+void vit_mve_store_rescaled(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
+
 // A VitMveTake; the context is VitMveSums.
 void vit_mve_store(int32_t* sums, void* context);
 
