@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instructions on a Cortex-M55 with Helium, in QEMU, and that the runtimes agree there.
 
-    python -m benchmarks.helium --json=docs/results/helium.json
+    python -m benchmarks.helium --json=docs/results/helium.json --cmsis_nn_dir=FOLDER
 
+FOLDER is a clone of CMSIS-NN, whose matrix product is counted beside this project's layers.
 Networks with random weights (counts depend on no value): logits in QEMU beside those of compiled C
 on this machine and, for the small ones, of the reference and of an emulated Cortex-M7.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kernels import emulator, qemu
+from benchmarks.kernels import cmsis_nn, emulator, qemu
 from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.workloads import linear
 from benchmarks.networks import plain_model
@@ -43,6 +44,7 @@ FLAGS = flags.FlagSet("helium", __doc__)
 flags.networks(FLAGS, NETWORKS)
 flags.seed(FLAGS, "Of weights and image.", 1)
 flags.json(FLAGS)
+FLAGS.string("cmsis_nn_dir", "", "A clone of CMSIS-NN; without it there is no comparison.")
 
 
 def _fused(name: str, seed: int) -> bytes:
@@ -94,6 +96,21 @@ def layers() -> dict[str, float]:
     return found
 
 
+def cmsis_nn_layers(folder: str) -> dict[str, Any]:
+    """Instructions per product of CMSIS-NN's matrix product, and its revision."""
+    product = cmsis_nn.matrix_product(folder)
+    per_product = {
+        f"{ROWS}x{k}x{n}": round(product.instructions(ROWS, k, n) / (ROWS * k * n), 4)
+        for k, n in LAYERS
+    }
+    return {
+        "function": cmsis_nn.FUNCTION,
+        "revision": product.revision,
+        "optimisation": cmsis_nn.OPTIMISATION,
+        "instructions_per_product": per_product,
+    }
+
+
 def _body() -> None:
     if FLAGS.json:
         expect_writable(FLAGS.json)
@@ -106,6 +123,8 @@ def _body() -> None:
         "instructions_per_product": layers(),
         "networks": {},
     }
+    if FLAGS.cmsis_nn_dir:
+        record["cmsis_nn"] = cmsis_nn_layers(FLAGS.cmsis_nn_dir)
     for name in FLAGS.networks:
         record["networks"][name] = found = network(name, FLAGS.seed)
         print(f"{name}: {found['instructions']:,} instructions, equal: {found['equal']}")

@@ -64,7 +64,7 @@ static int vit_mve_is_pointwise(const VitConv2DParams* p, const int8_t* x) {
          w->input_width == w->output_width && vit_mve_takes_int8(&p->linear, x);
 }
 
-// The whole operator, in `bytes` bytes of scratch; 0 where they hold too few patches.
+// The whole operator, in `bytes` bytes of scratch; 0 where they hold no patch.
 static int vit_mve_conv_2d(const VitConv2DParams* p, const int8_t* x, int8_t* y, void* scratch,
                            size_t bytes) {
   const VitLinearParams* linear = &p->linear;
@@ -81,7 +81,7 @@ static int vit_mve_conv_2d(const VitConv2DParams* p, const int8_t* x, int8_t* y,
   }
   VitRows patches = {(int16_t*)scratch, vit_round_up(k, 16) / 2, 0};
   const int32_t most = (int32_t)(bytes / (size_t)(2 * patches.stride));
-  if (most < vit_min32(VIT_MVE_ROWS, pixels)) return 0;
+  if (most < 1) return 0;
   const VitExpansion none = {NULL, 0};
   for (int32_t pixel = 0; pixel < pixels; pixel += patches.rows) {
     patches.rows = vit_tile_rows(vit_min32(most, pixels - pixel));

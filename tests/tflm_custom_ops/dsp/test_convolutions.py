@@ -45,7 +45,7 @@ def test_convolutions_equal_the_reference(core: str) -> None:
     ],
 )
 def test_planted_faults_are_noticed(tmp_path, file: str, before: str, after: str) -> None:
-    for name in ("vit_conv_2d.c", "vit_rescale.h", "vit_builtins.h"):
+    for name in ("vit_conv_2d.c", "vit_conv_2d_mve.h", "vit_rescale.h", "vit_builtins.h"):
         shutil.copy(convolutions.KERNEL.parent / name, tmp_path)
     text = (tmp_path / file).read_text(encoding="utf-8")
     assert text.count(before) == 1
