@@ -5,7 +5,7 @@
 
 FOLDER is a clone of CMSIS-NN, whose matrix product is counted beside this project's layers.
 Networks with random weights (counts depend on no value): logits in QEMU beside those of compiled C
-on this machine and, for the small ones, of the reference and of an emulated Cortex-M7.
+on this machine and, for the small ones, of the reference, of TFLM and of an emulated Cortex-M7.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 
 BOARD = "mps3_an547"
-SMALL = ("vit_digits", "vit_micro_32")
+SMALL = ("vit_digits", "vit_micro_32", "hybrid_32")
 NETWORKS = (*SMALL, "vit_t_240")
 LAYERS = ((192, 192), (768, 192), (192, 768))
 ROWS = 225
@@ -67,7 +67,7 @@ def network(name: str, seed: int) -> dict[str, Any]:
         stack = machine.stack_high_water_bytes()
         machine.close()
     same = {}
-    for other in ("host", "reference", "emulated") if name in SMALL else ("host",):
+    for other in ("host", "reference", "tflm", "emulated") if name in SMALL else ("host",):
         runtime = open_runtime(other, model)
         (logits,) = runtime.run(image.reshape(runtime.inputs[0].shape))
         same[other] = bool((logits.reshape(-1) == inference.logits).all())
