@@ -3,6 +3,7 @@
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_MVE_MACROS_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_MVE_MACROS_H_
 
+// clang-format off: assembly
   .syntax unified
   .thumb
 
@@ -15,5 +16,6 @@
   .thumb_func
 \name:
   .endm
+// clang-format on
 
 #endif  // TFLM_CUSTOM_OPS_KERNELS_VIT_MVE_MACROS_H_
