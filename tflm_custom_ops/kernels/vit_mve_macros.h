@@ -3,7 +3,7 @@
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_MVE_MACROS_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_MVE_MACROS_H_
 
-// clang-format off: assembly
+// clang-format off
   .syntax unified
   .thumb
 
