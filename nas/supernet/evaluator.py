@@ -11,6 +11,7 @@ from keras_models.datasets.identity import expect_same_data
 from nas.space.any_space import AnySubnet, Searchable
 from nas.supernet.data import SearchData, calibration_images, load_search_data
 from nas.supernet.files import load_supernet, trained_on
+from tflm_vit.stderr import captured_stderr
 
 if TYPE_CHECKING:
     from nas.supernet.compiled import Steps  # imports TensorFlow
@@ -48,7 +49,8 @@ class Evaluator:
 
     @functools.cached_property
     def _steps(self) -> Steps:
-        from nas.supernet.compiled import Steps
+        with captured_stderr():  # TensorFlow says so while it is imported
+            from nas.supernet.compiled import Steps
 
         net = load_supernet(self.source.supernet)
         images = calibration_images(self._data.dataset.train) if net.needs_statistics else None
