@@ -194,11 +194,11 @@ def _pretrained(job: TrainJob) -> TrainJob:
         raise RecipeError("--pretrain and --initial: expected one of them")
     if job.task is not CLASSIFICATION:
         raise RecipeError(f"--pretrain: expected --task={CLASSIFICATION.name}")
-    shape = {"image_size": job.arch.image_size, "channels": job.arch.channels}
-    data = load_dataset(FRACTALS, **shape)
+    arch = job.arch
+    data = load_dataset(FRACTALS, image_size=arch.image_size, channels=arch.channels)
     before = dataclasses.replace(
         job,
-        arch=job.arch.replace(num_classes=data.num_classes),
+        arch=arch.replace(num_classes=data.num_classes),
         recipe=dataclasses.replace(job.recipe, epochs=FLAGS.pretrain),
         dataset=FRACTALS,
         data_dir="",

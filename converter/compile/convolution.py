@@ -39,7 +39,7 @@ class PackedConv2D:
 def _folded_bias(op: p.Conv2D) -> NDArray[np.int64]:
     """With the input's zero point in it, [channels]."""
     weights = op.weights.reshape(op.window.output_channels, -1).astype(np.int64)
-    return op.bias.astype(np.int64) - op.input_zero_point * weights.sum(axis=1)
+    return np.asarray(op.bias.astype(np.int64) - op.input_zero_point * weights.sum(axis=1))
 
 
 def _largest_sum(op: p.Conv2D) -> int:

@@ -88,7 +88,7 @@ def _drawn(points: Floats, side: int) -> Images:
     hits = np.bincount(pixel.ravel(), minlength=count * side * side)
     density = np.log1p(hits.reshape(count, side, side))
     scale = 255.0 / np.maximum(density.max((1, 2), keepdims=True), 1e-9)
-    return np.rint(density * scale).astype(np.uint8)
+    return np.asarray(np.rint(density * scale).astype(np.uint8))
 
 
 def _filled(images: Images) -> NDArray[np.bool_]:
