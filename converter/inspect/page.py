@@ -103,7 +103,10 @@ def _budgets(inspected: Inspected) -> Markup:
     uses = memory_uses(inspected.found, inspected.budgets)
     held = {name for use in uses for name, _ in use.parts}
     colours = {name: c for name, c in charts.PART_COLOURS.items() if name in held}
-    caption = "What each memory holds; the dashed line is its end."
+    caption = (
+        "What each memory holds, with the bytes that alignment leaves between sections (they are not "
+        "in “SRAM in all”); the dashed line is its end."
+    )
     if all(use.limit_bytes is None for use in uses):
         caption = "What SRAM and flash hold; with a board or a budget, how much of it that is."
     rows = [_use_row(use) for use in uses]
