@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from benchmarks.mutations import of_converter, of_device, of_files, of_search
+from benchmarks.mutations import of_converter, of_device, of_docs, of_files, of_search
 from benchmarks.mutations.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -11,4 +11,5 @@ FAULTS: tuple[Fault, ...] = (
     *of_files.FAULTS,
     *of_converter.FAULTS,
     *of_search.FAULTS,
+    *of_docs.FAULTS,
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -47,6 +48,37 @@ def test_without_posix_and_with_other_line_ends_the_same_is_written(tmp_path: Pa
     for name, content in usual.items():
         assert hidden[name] == content, name
         assert b"\r\n" not in content or b"\0" in content, name
+
+
+CORE = ("boards", "converter", "firmware", "tflm_custom_ops", "tflm_vit", "toolchain")
+
+
+def imported_at_once(tree: ast.Module) -> set[str]:
+    """Modules that a file imports when it is imported, with no `except` around it."""
+    found: set[str] = set()
+    pending: list[ast.AST] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+        elif isinstance(node, ast.If | ast.With | ast.ClassDef):
+            pending += node.body
+    return found
+
+
+def test_no_module_of_the_core_needs_posix_to_be_imported() -> None:
+    seen = 0
+    for room in CORE:
+        for path in (ROOT / room).rglob("*.py"):
+            found = imported_at_once(ast.parse(path.read_text(encoding="utf-8")))
+            assert not found & windows_process.MISSING, path
+            seen += len(found)
+    assert seen > 1000
+    assert imported_at_once(ast.parse("import os, fcntl as f\nfrom pwd import x")) == {
+        "os", "fcntl", "pwd",
+    }  # fmt: skip
 
 
 def test_records_of_commands_shorten_windows_paths(monkeypatch) -> None:

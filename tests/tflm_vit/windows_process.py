@@ -59,6 +59,23 @@ def hide() -> None:
     pathlib.io.open = opened  # type: ignore[attr-defined]
 
 
+def console(model: str, out: pathlib.Path) -> None:
+    """The same with what a user types."""
+    from tflm_vit import command
+
+    fused = out / "typed.tflite"
+    for words in (
+        ["fuse", f"--model={model}", f"--out={fused}"],
+        ["plan", f"--model={fused}", f"--out={out / 'typed_plan.tflite'}"],
+        ["inspect", f"--model={fused}", f"--json={out / 'typed.json'}"],
+        ["compile", f"--model={fused}", f"--out={out / 'typed_c'}"],
+        ["export", f"--model={fused}", "--format=library", "--name=net", "--nocheck",
+         f"--out={out / 'typed_library'}"],
+    ):  # fmt: skip
+        sys.argv = ["tflm-vit", *words]
+        command.main()
+
+
 def main(model: str, folder: str, hidden: bool) -> None:
     if hidden:
         # Those of other people know where they are: what they have on Linux stays.
@@ -80,6 +97,7 @@ def main(model: str, folder: str, hidden: bool) -> None:
         (out / file.name).write_bytes(file.content)
     for form in ("cmake", "stm32cubeide", "library"):
         tflm_vit.export(planned.model_bytes, out / form, format=form, name="net", check=False)
+    console(model, out)
     posix = {name for name in MISSING if sys.modules.get(name) is not None}
     assert not hidden or not posix - {"_posixsubprocess"}, posix
 
