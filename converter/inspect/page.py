@@ -104,7 +104,7 @@ def _budgets(inspected: Inspected) -> Markup:
     held = {name for use in uses for name, _ in use.parts}
     colours = {name: c for name, c in charts.PART_COLOURS.items() if name in held}
     caption = (
-        "What each memory holds, with the bytes that alignment leaves between sections (they are not "
+        "What each memory holds, with the bytes that alignment leaves between sections (not "
         "in “SRAM in all”); the dashed line is its end."
     )
     if all(use.limit_bytes is None for use in uses):
