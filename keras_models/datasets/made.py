@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from keras_models.datasets.core import ArraySource, Dataset, DatasetError, Split
 from keras_models.datasets.normalization import OWN, Normalization
@@ -35,6 +34,8 @@ def write_split(
       examples: of arrays in the order of the keys.
       count: of examples, for the progress bar.
     """
+    from tqdm import tqdm  # the core, which asks for the names of data sets, has none
+
     shown = tqdm(examples, split, count)
     arrays = dict(zip(keys, (np.stack(part) for part in zip(*shown, strict=True)), strict=True))
     buffer = io.BytesIO()
