@@ -5,7 +5,9 @@
 
 Every weight of the supernet is random; a network's logits on one random image are compared with
 those of the plain model that `nas.supernet.extract` makes of it (largest difference over the
-largest logit). Rows of other spaces that the record has already stay.
+largest logit). Network n of a space depends on the seed and n alone. The record is written after
+each `EVERY` networks and gone on with: what it has of the same seed is not done again, and rows of
+other spaces stay.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,18 +36,23 @@ flags.out(FLAGS, "File of the record.", required=False)
 
 CALIBRATION = 8  # images of a network's batch statistics
 NOISE = 0.1
+EVERY = 10  # networks between two states of the record
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A space: relative differences of its networks."""
+    """A space: relative differences of its networks, in order."""
 
     space: str
-    networks: int
     seed: int
-    worst: float
-    median: float
     command: str
+    differences: tuple[float, ...]
+
+    def tree(self) -> dict[str, Any]:
+        """For the record, with figures."""
+        found = self.differences
+        figures = {"networks": len(found), "worst": max(found), "median": float(np.median(found))}
+        return {**dataclasses.asdict(self), **figures}
 
 
 def randomized(space: Any, seed: int) -> Any:
@@ -74,20 +81,24 @@ def difference(net: Any, config: AnySubnet, images: Any) -> float:
     return float(np.abs(plain - expected).max() / np.abs(expected).max())
 
 
-def measure(name: str, networks: int, seed: int) -> Row:
-    """Random networks of one space."""
+def measure(name: str, count: int, seed: int, known: Sequence[float]) -> Iterator[Row]:
+    """Random networks of one space, those left that are not known yet; a row now and then, and the
+    last one whole."""
     import keras
 
     space = get_space(name)
-    net, rng = randomized(space, seed), np.random.default_rng((seed, 1))
-    shape = (CALIBRATION, space.image_size, space.image_size, space.channels)
-    images = rng.uniform(-1, 1, shape).astype(np.float32)
-    found = []
-    for _ in tqdm(range(networks), desc=space.name, unit="network"):
+    found, command = list(known[:count]), typed_command("benchmarks.extract_equality")
+    if len(found) < count:
+        net, rng = randomized(space, seed), np.random.default_rng((seed, 1))
+        shape = (CALIBRATION, space.image_size, space.image_size, space.channels)
+        images = rng.uniform(-1, 1, shape).astype(np.float32)
+    for number in tqdm(range(len(found), count), desc=space.name, unit="network"):
+        rng = np.random.default_rng((seed, 2, number))
         found.append(difference(net, space.sample(rng), images))
         keras.backend.clear_session()  # the models before
-    command = typed_command("benchmarks.extract_equality")
-    return Row(space.name, networks, seed, max(found), float(np.median(found)), command)
+        if len(found) % EVERY == 0 and len(found) < count:
+            yield Row(space.name, seed, command, tuple(found))
+    yield Row(space.name, seed, command, tuple(found))
 
 
 def _body() -> None:
@@ -96,14 +107,18 @@ def _body() -> None:
         with open(FLAGS.out, encoding="utf-8") as file:
             rows = {row["space"]: row for row in json.load(file)["spaces"]}
     for name in _SPACES.value:
-        row = measure(name, _COUNT.value, FLAGS.seed)
+        before = rows.get(get_space(name).name, {})
+        known = before["differences"] if before.get("seed") == FLAGS.seed else ()
+        for row in measure(name, _COUNT.value, FLAGS.seed, known):
+            rows[row.space] = row.tree()
+            if FLAGS.out:
+                versions = versions_of("tensorflow", "keras", "numpy")
+                write_json(FLAGS.out, {"versions": versions, "spaces": list(rows.values())})
+        tree = rows[get_space(name).name]
         print(
-            f"{row.space}: {row.networks} networks, worst {row.worst:.2g}, median {row.median:.2g}"
+            f"{tree['space']}: {tree['networks']} networks, worst {tree['worst']:.2g}, median "
+            f"{tree['median']:.2g}"
         )
-        rows[row.space] = dataclasses.asdict(row)
-        if FLAGS.out:
-            versions = versions_of("tensorflow", "keras", "numpy")
-            write_json(FLAGS.out, {"versions": versions, "spaces": list(rows.values())})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

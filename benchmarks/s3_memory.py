@@ -3,10 +3,10 @@
 
     python -m benchmarks.s3_memory --board=stm32f746g_disco --out=docs/results/s3_memory.json
 
-Three things: S3-T as published (SRAM, flash, instructions by the cost model); why networks of
-`s3_t` do not fit, where none does (each one's largest operator); and the space at 192 pixels, with
-windows of 6 and 12 instead of 7 and 14, whose largest network within the board's memories is built
-and run on the emulated board. Nothing here depends on weights: they are random.
+Three things: S3-T as published (SRAM, flash, instructions by the cost model); the share of `s3_t`
+that fits, and what needs most of those networks' memory; and the largest network found within the
+board's memories (the largest of random ones, grown choice by choice), built and run on the emulated
+board. Nothing here depends on weights: they are random.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.versions import versions_of
 from boards import get_board
@@ -29,11 +30,10 @@ from firmware.model import build_model
 from keras_models.load import resolve_arch
 from keras_models.staged import StagedConfig
 from nas.cost.model import CostModel, NetworkCost
-from nas.cost.staged_census import staged_census
-from nas.cost.targets import Target
+from nas.cost.targets import FLASH, SRAM, Target
 from nas.space.describe import describe
 from nas.space.staged_presets import STAGED_SPACES
-from nas.space.staged_space import StagedSpace
+from nas.space.staged_space import StagedSpace, StagedSubnet
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Linear
 from tflm_vit import flags
@@ -46,17 +46,8 @@ flags.samples(FLAGS, 200, "Random networks of a space.", 1)
 flags.seed(FLAGS, "Of the random networks of s3_t.")
 flags.out(FLAGS, "File of the record.", required=False)
 
+PROBES = 2000  # random networks of which the largest that fits is looked for
 ROOMY = Target(sram_bytes=1 << 24)  # no limit of memory, least scratch with good tiles
-
-
-def at_192(space: StagedSpace) -> StagedSpace:
-    """The space at 192 pixels, windows of 6 and 12: stages of 48, 24, 12 and 6 tokens a side."""
-    side = {0: 0, 7: 6, 14: 12}
-    stages = tuple(
-        dataclasses.replace(stage, window=tuple(side[w] for w in stage.window))
-        for stage in space.stages
-    )
-    return space.replace(name=f"{space.name}_192", image_size=192, stages=stages)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,19 +71,46 @@ class Figures:
         )  # fmt: skip
 
 
-def least_arena(space: StagedSpace, board: Target, count: int, seed: int) -> dict[str, Any]:
-    """Of random networks, and of the smallest of each form: the least arena, and what it is for."""
-    rng, model = np.random.default_rng(seed), CostModel(board)
-    configs = [space.smallest(form) for form in space.forms()]
-    configs += [space.sample(rng) for _ in range(count)]
-    costs = [model.cost(space.arch(config)) for config in configs]
+def shares(space: StagedSpace, model: CostModel, count: int, seed: int) -> dict[str, Any]:
+    """Of random networks: how many fit, their largest operators, and the least arena."""
+    rng = np.random.default_rng(seed)
+    costs = [model.cost(space.arch(space.sample(rng))) for _ in tqdm(range(count), unit="network")]
     least = min(costs, key=lambda cost: cost.arena_bytes)
     return {
-        "networks": len(costs),
-        "fit": sum(cost.fits for cost in costs),
-        "least": dataclasses.asdict(Figures.of(least)),
+        "drawn": count,
+        "share_sram": sum(_fits(cost, SRAM) for cost in costs) / count,
+        "share_flash": sum(_fits(cost, FLASH) for cost in costs) / count,
+        "share_both": sum(_fits(cost, SRAM) and _fits(cost, FLASH) for cost in costs) / count,
+        "least_arena": dataclasses.asdict(Figures.of(least)),
         "largest_operators": dict(collections.Counter(cost.peak for cost in costs)),
     }
+
+
+def _fits(cost: NetworkCost, memory: str) -> bool:
+    return not any(excess.startswith(memory) for excess in cost.excess)
+
+
+def largest(space: StagedSpace, model: CostModel, seed: int) -> StagedSubnet | None:
+    """The one of random networks with the most parameters that fits, then each of its choices as
+    large as fits, the ones that cost most first; None where none was found."""
+    rng = np.random.default_rng((seed, 1))
+    limit = model.target.external_flash_bytes or model.target.flash_bytes or 0
+    networks = [space.sample(rng) for _ in range(PROBES)]
+    networks = [c for c in networks if space.arch(c).params < limit]
+    networks.sort(key=lambda c: space.arch(c).params, reverse=True)
+    found = next((c for c in networks if model.cost(space.arch(c)).fits), None)
+    if found is None:
+        return None
+    for name, choices in reversed(space.parameters().items()):
+        params = space.to_parameters(found)
+        for choice in reversed(choices[choices.index(params[name]) + 1 :]):
+            larger = space.from_parameters({**params, name: choice})
+            size = space.arch(larger).params
+            grows = space.arch(found).params < size < limit and larger.form == found.form
+            if grows and model.cost(space.arch(larger)).fits:
+                found = larger
+                break
+    return found
 
 
 def noisy(value: Any, rng: np.random.Generator) -> Any:
@@ -131,6 +149,7 @@ def emulated(arch: StagedConfig, arena_bytes: int) -> dict[str, Any]:
         "sram_bytes": emulator.sram_total_bytes(),
         "flash_bytes": use.flash_bytes,
         "external_flash_bytes": use.external_flash_bytes,
+        "kernel_code_bytes": use.kernel_code_bytes,
     }
 
 
@@ -138,34 +157,26 @@ def _body() -> None:
     board, space = Target.of_board(get_board(_BOARD.value)), STAGED_SPACES["s3_t"]
     published = Figures.of(CostModel(ROOMY).cost(resolve_arch("s3_t")))
     print(f"S3-T: {published}")
-    whole = least_arena(space, board, FLAGS.samples, FLAGS.seed)
-    print(f"s3_t: {whole}")
-    smaller = at_192(space)
     model = CostModel(board)
-    census = staged_census(smaller, model, FLAGS.samples)
+    found: dict[str, Any] = {}
+    if (network := largest(space, model, FLAGS.seed)) is not None:
+        arch, text = space.arch(network), describe(space, network)
+        cost = model.cost(arch)
+        print(f"{text}: {cost.describe()}")
+        run_there = emulated(arch, cost.arena_bytes)
+        print(f"emulated: {run_there}")
+        predicted = dataclasses.asdict(Figures.of(cost))
+        found["largest"] = {"network": text, **predicted, "emulated": run_there}
+    found |= shares(space, model, FLAGS.samples, FLAGS.seed)
+    print(f"{space.name}: {found}")
     record: dict[str, Any] = {
         "command": typed_command("benchmarks.s3_memory"),
         "seed": FLAGS.seed,
         "versions": versions_of("numpy", "unicorn"),
         "board": board.to_dict(),
         "s3_t_published": dataclasses.asdict(published),
-        "s3_t": whole,
-        "s3_t_192": {
-            "drawn": census.drawn,
-            "share_sram": census.fit_sram / census.total,
-            "share_flash": census.fit_flash / census.total,
-            "share_both": census.fit_both / census.total,
-        },
+        space.name: found,
     }
-    if census.largest is not None:
-        arch = smaller.arch(census.largest)
-        cost = model.cost(arch)
-        text = describe(smaller, census.largest)
-        print(f"s3_t at 192 pixels: {text}: {cost.describe()}")
-        found = emulated(arch, cost.arena_bytes)
-        print(f"emulated: {found}")
-        predicted = dataclasses.asdict(Figures.of(cost))
-        record["s3_t_192"]["largest"] = {"network": text, **predicted, "emulated": found}
     if FLAGS.out:
         write_json(FLAGS.out, record)
 
