@@ -6,7 +6,8 @@
 The project is built once before anything appears at --out, so that a model that does not fit the
 board is an error here and not at the user's desk. --nocheck skips that (no cross compiler needed).
 
---format=library makes C for somebody's own firmware instead, whose names all begin with --name:
+--format=library makes C for somebody's own firmware instead, whose names all begin with --name;
+with --runtime=tflm the model runs in TensorFlow Lite Micro's interpreter, behind the same header:
 
     python -m firmware.export --model=fused.tflite --format=library --name=digits --out=digits
 """
@@ -33,9 +34,15 @@ from firmware.formats import (
     get_format,
     get_library_format,
 )
-from firmware.library import Library, check_library_name, library_from_model
+from firmware.library import (
+    Library,
+    check_library_name,
+    library_from_model,
+    tflm_library_from_model,
+)
 from firmware.model import (
     RUNTIME_COMPILED,
+    RUNTIME_TFLM,
     WEIGHTS_AUTO,
     WEIGHTS_EXTERNAL,
     named_model,
@@ -139,28 +146,30 @@ def export_library(
       format_name: one of `LIBRARY_FORMATS`.
       out: folder to make.
       name: prefix of all symbols.
-      variant, runtime: as projects have them; libraries have the default only.
+      variant: as projects have it; libraries have the default only.
+      runtime: `compiled`, or `tflm` for CMake.
       weights_in: `external` places the constants in a section of their own.
       overwrite: replace `out` when it exists.
-      check: compile the library, and measure its stack.
+      check: compile the library, and measure its stack; with `tflm` its arena as well.
 
     Raises:
-      FirmwareError: `out` exists, or see `library_from_model`.
+      FirmwareError: `out` exists, or see `library_from_model` and `tflm_library_from_model`.
     """
     entry = get_library_format(format_name)
     if entry is None:
         raise FirmwareError(f"--format={format_name} makes a project, expected a library's")
     if variant:
         raise FirmwareError(f"--format={format_name} has no variant {variant!r}")
-    if runtime != RUNTIME_COMPILED:
+    if runtime not in entry.runtimes:
         raise FirmwareError(
-            f"--format={format_name} has the compiled runtime only; use --format=cmake for "
+            f"--format={format_name} has the compiled runtime only; use --format=library for "
             f"--runtime={runtime}"
         )
     out = out.absolute()
     _expect_free(out, overwrite)
     external = weights_in == WEIGHTS_EXTERNAL
-    library = library_from_model(
+    make = tflm_library_from_model if runtime == RUNTIME_TFLM else library_from_model
+    library = make(
         model, name, board, external=external, check=check, optimization=entry.optimization
     )
     with working_folder(out) as temporary:

@@ -57,6 +57,8 @@ typedef struct {
   uint32_t error;    // See COUNTER_ERROR_*.
   uint32_t error_address;
   uint32_t lowest_stack;  // Lowest stack address ever written, as known at the last mark.
+  uint32_t
+      lowest_pointer;  // Lowest stack pointer at the start of a block; see counter_pointer_hook.
 
   RegRead reg_read;
   EmuStop emu_stop;
@@ -367,6 +369,15 @@ void counter_watch_hook(void* uc, int type, uint64_t address, int size, int64_t 
     const uint32_t offset = (uint32_t)address + (uint32_t)i - counter->watch_base;
     if (offset < counter->watch_bytes) counter->watch_counts[offset]++;
   }
+}
+
+// Follows the stack pointer, which also moves by what is never written.
+void counter_pointer_hook(void* uc, uint64_t address, uint32_t size, void* user_data) {
+  (void)address;
+  (void)size;
+  Counter* counter = user_data;
+  const uint32_t pointer = read_register(counter, uc, counter->register_sp);
+  if (pointer < counter->lowest_pointer) counter->lowest_pointer = pointer;
 }
 
 void counter_block_hook(void* uc, uint64_t address64, uint32_t size, void* user_data) {

@@ -54,6 +54,7 @@ class _CounterHead(ctypes.Structure):
         ("error", ctypes.c_uint32),
         ("error_address", ctypes.c_uint32),
         ("lowest_stack", ctypes.c_uint32),
+        ("lowest_pointer", ctypes.c_uint32),
     ]
 
 
@@ -158,6 +159,14 @@ class Counter:
         """From now on an access that the core would refuse as unaligned stops the emulation."""
         kinds = UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE
         self._add_hook(kinds, self._library.counter_memory_hook)
+
+    def follow_pointer(self, top: int) -> None:
+        """From now on `head.lowest_pointer` is the lowest stack pointer at the start of a block.
+
+        What a block pushes and the next one does not keep is not seen: `lowest_stack` sees it.
+        """
+        self.head.lowest_pointer = top
+        self._add_hook(UC_HOOK_BLOCK, self._library.counter_pointer_hook)
 
     def watch_reads(self, base: int, size_bytes: int) -> NDArray[np.uint32]:
         """Counts reads of guest memory while metered, from now on; slows the emulation.

@@ -25,6 +25,7 @@ from firmware.formats import (
     zephyr,
 )
 from firmware.library import Library, Optimization
+from firmware.model import RUNTIME_COMPILED, RUNTIME_TFLM
 from firmware.project import Project, ProjectFile
 
 FormatFiles = Callable[[Project, MemoryUse | None], tuple[ProjectFile, ...]]
@@ -42,12 +43,16 @@ class Format:
 
 @dataclasses.dataclass(frozen=True)
 class LibraryFormat:
-    """What builds a library: name, all files of an exported folder, the next step, and options."""
+    """What builds a library: name, all files of an exported folder, the next step, and options.
+
+    `runtimes` are those whose libraries it can build; only CMake finds TFLM.
+    """
 
     name: str
     files: Callable[[Library], tuple[ProjectFile, ...]]
     next_step: str
     optimization: Optimization
+    runtimes: tuple[str, ...] = (RUNTIME_COMPILED,)
 
 
 _MIXED = Optimization()  # as in firmware projects
@@ -65,7 +70,11 @@ FORMATS = (
 )
 LIBRARY_FORMATS = (
     LibraryFormat(
-        "library", library_cmake.files, "add_subdirectory() it, and link its target", _MIXED
+        "library",
+        library_cmake.files,
+        "add_subdirectory() it, and link its target",
+        _MIXED,
+        (RUNTIME_COMPILED, RUNTIME_TFLM),
     ),
     LibraryFormat("zephyr", zephyr.files, "name it in ZEPHYR_EXTRA_MODULES", _MIXED),
     LibraryFormat(

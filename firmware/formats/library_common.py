@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from firmware.library import Library
+from firmware.library.facts import Facts
 from firmware.library.header import C_TYPES, suffix
 from firmware.library.library import WARNINGS
 
@@ -24,7 +25,7 @@ The header has count, type, scale and zero point of each input and output."""
 def sizes(library: Library) -> list[tuple[str, str]]:
     """(what, bytes) of a library."""
     facts = library.facts
-    rows = [("arena, of the caller", str(facts.interface.arena_bytes))]
+    rows = [("arena, of the caller", facts.engine.arena_text(facts))]
     if facts.stack is not None:
         where = f"{facts.stack.core}, {facts.stack.compiler}, {facts.stack.options}"
         rows.append((f"stack ({where})", str(facts.stack.size_bytes)))
@@ -33,17 +34,23 @@ def sizes(library: Library) -> list[tuple[str, str]]:
     rows.append(("constants", str(facts.weights_bytes)))
     if library.code_bytes is not None:
         rows.append(("code, kernels included", str(library.code_bytes)))
+    rows += facts.engine.measured()
     return rows
+
+
+def _title(facts: Facts) -> str:
+    return facts.engine.title[0].upper() + facts.engine.title[1:]
 
 
 def describe(library: Library) -> str:
     """One sentence, of letters, digits, spaces, commas and a full stop."""
     facts = library.facts
     image = facts.interface.image
+    title = _title(facts)
     if image is None:
-        return f"A compiled transformer with {len(facts.interface.inputs)} inputs."
+        return f"{title} with {len(facts.interface.inputs)} inputs."
     size = f"{image.width} x {image.height} x {image.channels}"
-    return f"A compiled transformer for images of {size} and {image.classes} classes."
+    return f"{title} for images of {size} and {image.classes} classes."
 
 
 def use(library: Library) -> str:
@@ -89,6 +96,8 @@ def readme(library: Library, build: str, folders: Mapping[str, str] = _FOLDERS) 
     """
     return library.facts.render(
         "README.md",
+        TITLE=_title(library.facts),
+        NEEDS=library.facts.engine.needs,
         BUILD=build,
         INCLUDE=folders["include/"],
         SRC=folders["src/"],

@@ -8,5 +8,12 @@ the toolkit share them and those of two versions do not meet.
 
 from firmware.library.library import Library, Optimization, library_from_model
 from firmware.library.names import check_library_name
+from firmware.library.tflm_library import tflm_library_from_model
 
-__all__ = ["Library", "Optimization", "check_library_name", "library_from_model"]
+__all__ = [
+    "Library",
+    "Optimization",
+    "check_library_name",
+    "library_from_model",
+    "tflm_library_from_model",
+]

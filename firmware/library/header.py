@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 
 from converter.compile import c_text
-from converter.compile.interface import ImageInterface, Interface, TensorInterface, row_bytes
+from converter.compile.interface import ImageInterface, TensorInterface, row_bytes
 from converter.plan.problem import ALIGNMENT
 from firmware.errors import FirmwareError
 from firmware.library.camera import MAX_AREA
-from firmware.library.pixels import Pixels
+from firmware.library.facts import Facts
 from firmware.library.stack import StackUse
-from firmware.template import render
 
 C_TYPES: dict[np.dtype[Any], str] = {
     **{np.dtype(name): f"{name}_t" for name in ("int8", "uint8", "int16", "int32", "int64")},
@@ -23,48 +21,6 @@ C_TYPES: dict[np.dtype[Any], str] = {
     np.dtype(np.bool_): "uint8_t",
 }
 _MOST_INPUTS = 31  # bits of a state's word
-_FOLDER = "library"
-
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What the header says.
-
-    Attributes:
-      name: prefix of all symbols.
-      interface: of the compiled model.
-      class_names: as the file says them; () where it does not.
-      pixels: how bytes become the input; None where nobody says.
-      weights_bytes, weights_crc32: of the constants.
-      kernels: version of the kernels.
-      stack: None where it has not been measured.
-      camera_stack: of the camera's functions; None likewise.
-    """
-
-    name: str
-    interface: Interface
-    class_names: tuple[str, ...]
-    pixels: Pixels | None
-    weights_bytes: int
-    weights_crc32: int
-    kernels: str
-    stack: StackUse | None = None
-    camera_stack: StackUse | None = None
-
-    @property
-    def has_camera(self) -> bool:
-        """Whether a camera's rows can become the input: grey or colors, by the file's contract."""
-        image = self.interface.image
-        return image is not None and self.pixels is not None and image.channels in (1, 3)
-
-    @property
-    def upper(self) -> str:
-        """Prefix of all macros."""
-        return self.name.upper()
-
-    def render(self, template: str, **values: str) -> str:
-        """A template of this room with the name filled in."""
-        return render(f"{_FOLDER}/{template}", NAME=self.name, UPPER=self.upper, **values)
 
 
 def _stack_text(stack: StackUse | None, macro: str) -> str:
@@ -73,12 +29,13 @@ def _stack_text(stack: StackUse | None, macro: str) -> str:
             "// The stack has not been measured (--nocheck): export again with a cross compiler,\n"
             f"// or define {macro} from your own compiler's -fstack-usage.\n"
         )
-    return (
-        "// Stack of the deepest call below, from all paths through the code that\n"
-        f"// {stack.compiler} made for {stack.core} ({stack.options}).\n"
-        "// Your own comes on top, and interrupts' where they share it.\n"
-        f"#define {macro} {stack.size_bytes}u\n"
+    lines = (
+        f"// Stack of the deepest call below, {stack.how}",
+        f"// {stack.compiler} made for {stack.core} ({stack.options}).",
+        f"// Your own comes on top, and {stack.beside}.",
+        f"#define {macro} {stack.size_bytes}u",
     )
+    return "\n".join([*lines, ""])
 
 
 def _example(facts: Facts) -> str:
@@ -97,11 +54,15 @@ def _example(facts: Facts) -> str:
 
 def header_text(facts: Facts) -> str:
     """`<name>.h`."""
-    i = facts.interface
+    i, engine = facts.interface, facts.engine
     return facts.render(
         "header.h",
+        TITLE=engine.title,
+        ARENA=engine.arena(facts),
+        STATUSES=engine.statuses(facts),
+        FIELDS=engine.fields(facts),
+        FUNCTIONS=engine.functions(facts),
         EXAMPLE=_example(facts),
-        ARENA_BYTES=str(i.arena_bytes),
         ARENA_ALIGNMENT=str(ALIGNMENT),
         STACK=_stack_text(facts.stack, f"{facts.upper}_STACK_BYTES"),
         WEIGHTS_BYTES=str(facts.weights_bytes),
@@ -116,7 +77,13 @@ def source_text(facts: Facts) -> str:
     """`<name>.c`."""
     i = facts.interface
     text = _tensors_source(facts) if i.image is None else _image_source(facts, i.image)
-    return facts.render("source.c", WEIGHTS_CRC=f"{facts.weights_crc32 | 1:#010x}", INTERFACE=text)
+    return facts.render(
+        "source.c",
+        WEIGHTS_CRC=f"{facts.weights_crc32 | 1:#010x}",
+        INTERFACE=text + facts.engine.last(facts),
+        ASSERTED=facts.engine.asserted(facts),
+        KEPT=facts.engine.kept(facts),
+    )
 
 
 def camera_texts(facts: Facts) -> tuple[str, str]:
@@ -207,7 +174,7 @@ def _pixels_source(facts: Facts, image: ImageInterface) -> str:
 
 
 def _image_source(facts: Facts, image: ImageInterface) -> str:
-    calls = facts.render("streamed.c" if facts.interface.streamed else "resident.c")
+    calls = facts.engine.image_calls(facts)
     rest = facts.render(
         "image.c", CLASS_NAMES=_class_names(facts), PIXELS=_pixels_source(facts, image)
     )
@@ -260,7 +227,7 @@ def _tensors_header(facts: Facts) -> str:
 
 def _tensors_source(facts: Facts) -> str:
     i = facts.interface
-    parts = ["\n"]
+    parts = ["\n", facts.engine.tensor_calls(facts), facts.render("tensors_begin.c")]
     for what, tensors in (("input", i.inputs), ("output", i.outputs)):
         for index, tensor in enumerate(tensors):
             assert tensor.offset is not None  # of streamed images only, which are images

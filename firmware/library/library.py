@@ -19,7 +19,9 @@ from firmware.build_elf import compile_objects
 from firmware.build_flags import FLAGS, BuildFlags
 from firmware.elf import Elf
 from firmware.errors import FirmwareError, ModelError
-from firmware.library.header import Facts, camera_texts, header_text, source_text
+from firmware.library.compiled import CompiledEngine
+from firmware.library.facts import Facts
+from firmware.library.header import camera_texts, header_text, source_text
 from firmware.library.kernels import kernels
 from firmware.library.names import check_library_name
 from firmware.library.pixels import pixels_of
@@ -115,28 +117,36 @@ def _model_text(text: str, name: str) -> str:
     return re.sub(r'#include "(vit_[a-z0-9_]+\.h)"', included, text)
 
 
+def model_files(facts: Facts, own: dict[str, str], weights: str) -> tuple[ProjectFile, ...]:
+    """The model's part of a library.
+
+    Args:
+      facts: what its header says.
+      own: text of the engine's files, by what follows the library's name.
+      weights: `<name>_weights.c`.
+    """
+    name = facts.name
+    sources = {".c": source_text(facts), **own, "_weights.c": weights}
+    texts = [(INCLUDE / f"{name}.h", header_text(facts))]
+    texts += [(SOURCES / f"{name}{ending}", text) for ending, text in sources.items()]
+    if facts.has_camera:
+        header, source = camera_texts(facts)
+        texts += [(INCLUDE / f"{name}_camera.h", header), (SOURCES / f"{name}_camera.c", source)]
+    return tuple(ProjectFile(path, Group.MODEL, text=text) for path, text in texts)
+
+
 def _files(
     facts: Facts, generated: tuple[GeneratedFile, ...], external: bool
 ) -> tuple[ProjectFile, ...]:
     name = facts.name
     made = {file.name: file.content for file in generated}
-    symbol = _model_text(SYMBOL, name)
-    texts: tuple[tuple[PurePosixPath, str], ...] = (
-        (INCLUDE / f"{name}.h", header_text(facts)),
-        (SOURCES / f"{name}.c", source_text(facts)),
-        (SOURCES / f"{name}_model.h", _model_text(made["vit_model.h"].decode(), name)),
-        (SOURCES / f"{name}_model.c", _model_text(made["vit_model.c"].decode(), name)),
-        (
-            SOURCES / f"{name}_weights.c",
-            weights_source(name, symbol, made["vit_model_weights.bin"], external),
-        ),
-    )
-    if facts.has_camera:
-        header, source = camera_texts(facts)
-        cameras = ((INCLUDE / f"{name}_camera.h", header), (SOURCES / f"{name}_camera.c", source))
-        texts = (*texts, *cameras)
-    own = (ProjectFile(path, Group.MODEL, text=text) for path, text in texts)
-    return (*own, *kernels().files)
+    own = {
+        "_model.h": _model_text(made["vit_model.h"].decode(), name),
+        "_model.c": _model_text(made["vit_model.c"].decode(), name),
+    }
+    content = made["vit_model_weights.bin"]
+    weights = weights_source(name, _model_text(SYMBOL, name), content, external)
+    return (*model_files(facts, own, weights), *kernels().files)
 
 
 def functions(header: str, name: str) -> tuple[str, ...]:
@@ -239,6 +249,7 @@ def library_from_model(
         len(content),
         zlib.crc32(content),
         kernels().version,
+        engine=CompiledEngine(),
     )
     library = Library(facts, _files(facts, compiled.files, external), optimization)
     if not check:

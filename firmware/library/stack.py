@@ -38,12 +38,16 @@ class StackUse:
     Attributes:
       size_bytes: of the deepest call.
       core, compiler, options: which code was looked at.
+      how: which calls were looked at, as the end of a sentence about the deepest.
+      beside: what else comes on top of it.
     """
 
     size_bytes: int
     core: str
     compiler: str
     options: str
+    how: str = "from all paths through the code that"
+    beside: str = "interrupts' where they share it"
 
 
 @dataclasses.dataclass

@@ -13,69 +13,16 @@ from converter.compile.header import class_names_text, header_text
 from converter.compile.interface import Interface, interface_of
 from converter.compile.planned import PlannedGraph, read_graph
 from converter.fused_ops import decoded_all
-from converter.plan import Plan, PlanError, read_plan
-from converter.plan.device import device_plan
-from converter.plan.device_table import BufferPlace, BufferRequest, buffer_requests, encode_table
-from converter.plan.strip import Strip, strip_model
+from converter.plan import PlanError, read_plan
+from converter.plan.strip import Strip
 from converter.support import BUILTINS
 from converter.tflite import Graph
 from firmware.errors import ModelError
+from firmware.tflm.embedded import Embedded, embedded_of
 from tflm_custom_ops.ops import BY_CODE
 
 RESOLVER_HEADER = "vit_model_resolver.h"
 _TAIL_GUESS_BYTES = 48 * 1024
-
-
-def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[BufferPlace]:
-    """Where the converter's plan puts each buffer that TFLM will ask for."""
-    spans = []
-    for request in requests:
-        if request.tensor is not None:
-            span = plan.tensors[request.tensor]
-        else:
-            assert request.operator is not None
-            span = plan.scratch[request.operator]
-        if span is None:
-            raise ModelError("the model's memory plan lacks a buffer; plan it again")
-        spans.append(span)
-    placements = []
-    for index, (request, span) in enumerate(zip(requests, spans, strict=True)):
-        overwritten = None
-        for other in range(index):
-            overlap = span.offset < spans[other].end and spans[other].offset < span.end
-            # A scratch buffer never takes over a tensor's bytes; an output may, its input's.
-            follows = requests[other].last_use == request.first_use
-            if overlap and follows and request.tensor is not None and request.first_use > 0:
-                overwritten = other
-        placements.append(BufferPlace(0, span.offset, overwritten))
-    return placements
-
-
-@dataclasses.dataclass(frozen=True)
-class _Embedded:
-    """What goes into the image: the `.tflite`, its plan as words, and, of a streamed model, the
-    rows that each run takes."""
-
-    content: bytes
-    words: list[int]
-    strips: tuple[Strip, ...] = ()
-
-
-def _embedded(model: bytes, plan: Plan) -> _Embedded:
-    """A streamed model's input is a strip of image rows instead of the image."""
-    if plan.strip is None:
-        return _Embedded(model, _plan_words(model, plan))
-    device = device_plan(model)
-    return _Embedded(device.model_bytes, device.words.tolist(), strip_model(model).strips)
-
-
-def _plan_words(model: bytes, plan: Plan) -> list[int]:
-    sizes = {i: span.size_bytes for i, span in enumerate(plan.scratch) if span is not None}
-    requests = buffer_requests(tflite.parse(model).graph, sizes)
-    placements = _placements(requests, plan)
-    encoded = encode_table(model, requests, placements, [plan.arena_bytes])
-    words: list[int] = encoded.tolist()
-    return words
 
 
 def _strip_table(strips: tuple[Strip, ...]) -> str:
@@ -90,24 +37,39 @@ def _strip_table(strips: tuple[Strip, ...]) -> str:
     )
 
 
-def _plan_header(embedded: _Embedded) -> str:
-    words = embedded.words
-    rows = [", ".join(map(str, words[i : i + 6])) for i in range(0, len(words), 6)]
-    table = ",\n    ".join(rows)
+def plan_rows(words: tuple[int, ...]) -> str:
+    """The plan's words as lines of an initializer."""
+    rows = (", ".join(map(str, words[i : i + 6])) for i in range(0, len(words), 6))
+    return ",\n    ".join(rows)
+
+
+def _plan_table(words: tuple[int, ...]) -> str:
+    if not words:
+        return "#define VIT_MODEL_PLAN_WORDS 0u  // TFLM plans, by the offsets in the file\n"
+    return (
+        f"#define VIT_MODEL_PLAN_WORDS {len(words)}u\n"
+        f"static const int32_t vit_model_plan[{len(words)}] = {{\n    {plan_rows(words)},\n}};\n\n"
+    )
+
+
+def _plan_header(embedded: Embedded) -> str:
+    (taken,), (given,) = embedded.inputs, embedded.outputs
     return (
         "// SPDX-License-Identifier: Apache-2.0\n"
         "// Where each buffer lies in the arena; see planned_memory_planner.h.\n"
         "#ifndef VIT_MODEL_PLAN_H_\n#define VIT_MODEL_PLAN_H_\n#include <stdint.h>\n\n"
         f"#define VIT_MODEL_FILE_BYTES {len(embedded.content)}u\n"
-        f"#define VIT_MODEL_PLAN_WORDS {len(words)}u\n"
-        f"static const int32_t vit_model_plan[{len(words)}] = {{\n    {table},\n}};\n\n"
+        f"#define VIT_MODEL_TFLM_INPUT_OFFSET {taken.offset}u\n"
+        f"#define VIT_MODEL_TFLM_INPUT_BYTES {taken.size_bytes}u\n"
+        f"#define VIT_MODEL_TFLM_OUTPUT_OFFSET {given.offset}u\n"
+        f"{_plan_table(embedded.words)}"
         f"{_strip_table(embedded.strips)}"
         "#endif  // VIT_MODEL_PLAN_H_\n"
     )
 
 
-def resolver_header(graph: Graph) -> str:
-    """C++ source that registers the operators of `graph`.
+def resolver_calls(graph: Graph) -> list[str]:
+    """C++ expressions that add the operators of `graph` to `resolver`, and no others.
 
     Raises:
       ModelError: an operator that TFLM lacks.
@@ -120,8 +82,21 @@ def resolver_header(graph: Graph) -> str:
     if missing:
         raise ModelError(f"no TFLM operator for {', '.join(missing)}")
     calls = [f'resolver->AddCustom("{n}", tflm_vit::Register{n}())' for n in custom]
-    calls += [f"resolver->{methods[name]}()" for name in builtin]
-    lines = "\n".join(f"  if ({call} != kTfLiteOk) return kTfLiteError;" for call in calls)
+    return calls + [f"resolver->{methods[name]}()" for name in builtin]
+
+
+def checked_calls(calls: list[str]) -> str:
+    """Statements that make the calls, up to one that fails."""
+    return "\n".join(f"  if ({call} != kTfLiteOk) return kTfLiteError;" for call in calls)
+
+
+def resolver_header(graph: Graph) -> str:
+    """C++ source that registers the operators of `graph`.
+
+    Raises:
+      ModelError: an operator that TFLM lacks.
+    """
+    calls = resolver_calls(graph)
     return (
         "// SPDX-License-Identifier: Apache-2.0\n"
         "// The operators of this model, and no others.\n"
@@ -129,7 +104,7 @@ def resolver_header(graph: Graph) -> str:
         f"#define VIT_MODEL_RESOLVER_OPERATORS {len(calls)}\n\n"
         "template <class Resolver>\n"
         "TfLiteStatus VitModelAddOperators(Resolver* resolver) {\n"
-        f"{lines}\n  return kTfLiteOk;\n}}\n\n"
+        f"{checked_calls(calls)}\n  return kTfLiteOk;\n}}\n\n"
         "#endif  // VIT_MODEL_RESOLVER_H_\n"
     )
 
@@ -184,7 +159,7 @@ def write_model(
                 "TFLM firmware takes models of one int8 image [1, height, width, channels] with "
                 "one int8 output"
             )
-        embedded = _embedded(model, plan)
+        embedded = embedded_of(model, plan)
     except (CompileError, PlanError, tflite.TfliteError) as error:
         raise ModelError(str(error)) from error
     arena = plan.arena_bytes + (tail_bytes + 15) // 16 * 16

@@ -10,6 +10,7 @@ from converter.runtimes.tflm import build
 from tflm_custom_ops.sources import KERNELS, kernel_files
 
 _OPERATOR_SOURCES = build.PACKAGE
+_OWN_SOURCES = Path(__file__).parents[1] / "src" / "tflm"
 # Not part of a device: the wheel's entry points, its ABI probe, and tests.
 _NOT_FOR_DEVICE = re.compile(r"wheel_entry|abi_|test|BUILD")
 PROJECT_INCLUDE = PurePosixPath("tflm")
@@ -24,6 +25,11 @@ def operator_files() -> list[tuple[PurePosixPath, Path]]:
     for origin in kernel_files(".h"):
         files.append((PROJECT_INCLUDE / "tflm_custom_ops/kernels" / origin.name, origin))
     return files
+
+
+def interpreter_files() -> tuple[Path, ...]:
+    """The interpreter with its planner and profiler, which firmware and libraries share."""
+    return tuple(sorted(_OWN_SOURCES.glob("model_interpreter.*")))
 
 
 def parser_source() -> Path:

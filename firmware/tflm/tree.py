@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import subprocess
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,18 @@ ENVIRONMENT = "TFLM_DIR"
 DEFINES = ("TF_LITE_STATIC_MEMORY",)
 _INCLUDE = PurePosixPath("tflm/include")
 _LIBRARY = PurePosixPath("tflm/lib/libtensorflow-microlite.a")
+# What TFLM keeps in an arena follows from the classes in these.
+FINGERPRINT_HEADERS = tuple(
+    f"tensorflow/lite/{name}"
+    for name in (
+        "core/c/common.h",
+        "micro/micro_allocator.h",
+        "micro/micro_graph.h",
+        "micro/micro_interpreter.h",
+        "micro/micro_interpreter_context.h",
+        "micro/micro_mutable_op_resolver.h",
+    )
+)
 SYSTEM_INCLUDES = tuple(_INCLUDE / name for name in ("tflm", "flatbuffers", "gemmlowp", "ruy"))
 
 
@@ -32,6 +45,12 @@ class TflmTree:
         if "_release" in self.library.parts[-3]:
             return (*DEFINES, "TF_LITE_STRIP_ERROR_STRINGS", "NDEBUG")
         return DEFINES
+
+    def fingerprint(self) -> str:
+        """SHA-256 of those of the headers together; CMake computes it again."""
+        paths = (self.root / name for name in FINGERPRINT_HEADERS)
+        each = (hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+        return hashlib.sha256("".join(each).encode()).hexdigest()
 
     def include_roots(self) -> tuple[tuple[PurePosixPath, Path], ...]:
         """(folder in the project, folder in the tree) of each include path."""

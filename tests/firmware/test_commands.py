@@ -169,7 +169,12 @@ CASES = [
     ("export", [*EXPORT, "--name=-x"], "no '-' first"),
     ("export", [*EXPORT, "--variant=legacy"], "--format=cmake has no variant 'legacy'"),
     ("export", [*LIBRARY, "--variant=legacy"], "--format=library has no variant 'legacy'"),
-    ("export", [*LIBRARY, "--runtime=tflm"], "has the compiled runtime only; use --format=cmake"),
+    ("export", [*LIBRARY[:3], "--runtime=tflm"], "without it: --nocheck, which guesses the arena"),
+    (
+        "export",
+        [*LIBRARY, "--format=zephyr", "--runtime=tflm"],
+        "--format=zephyr has the compiled runtime only; use --format=library",
+    ),
     ("export", [*LIBRARY, "--name=a-b"], "--name: library name 'a-b': expected a letter, then"),
     ("export", [*LIBRARY, "--name=math"], "--name: library name 'math': a header has this name"),
     ("export", [*LIBRARY, "--name=test"], "--name: project name 'test' is a target of the build"),

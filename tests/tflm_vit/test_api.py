@@ -125,7 +125,7 @@ def test_export_of_a_library_says_its_sizes(planned: tflm_vit.Planned, tmp_path:
     assert found.flash_bytes is not None
     assert found.flash_bytes > weights
     with pytest.raises(tflm_vit.Error, match="has the compiled runtime only"):
-        tflm_vit.export(planned.model_bytes, tmp_path / "m", format="library", runtime="tflm")
+        tflm_vit.export(planned.model_bytes, tmp_path / "m", format="arduino", runtime="tflm")
 
 
 @pytest.mark.parametrize(

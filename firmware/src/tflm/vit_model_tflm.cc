@@ -10,12 +10,8 @@
 
 #include <new>
 
-#include "tensorflow/lite/micro/micro_allocator.h"
-#include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-#include "tensorflow/lite/micro/micro_profiler_interface.h"
-#include "tensorflow/lite/schema/schema_generated.h"
-#include "tflm_custom_ops/tflm/planned_memory_planner.h"
+#include "tflm/model_interpreter.h"
 #include "tflm_custom_ops/tflm/vit_tflm_ops.h"
 #include "vit_model.h"
 #include "vit_model_plan.h"
@@ -32,30 +28,6 @@ namespace {
 
 using Resolver = tflite::MicroMutableOpResolver<VIT_MODEL_RESOLVER_OPERATORS>;
 
-// Calls the model's hook around each operator.
-class HookProfiler : public tflite::MicroProfilerInterface {
- public:
-  void Start(VitOpHook hook, void* context) {
-    hook_ = hook;
-    context_ = context;
-    next_ = 0;
-  }
-  void Stop() { hook_ = nullptr; }
-  uint32_t BeginEvent(const char* tag) override {
-    (void)tag;
-    if (hook_ != nullptr) hook_(context_, static_cast<int>(next_), 0);
-    return next_++;
-  }
-  void EndEvent(uint32_t event) override {
-    if (hook_ != nullptr) hook_(context_, static_cast<int>(event), 1);
-  }
-
- private:
-  VitOpHook hook_ = nullptr;
-  void* context_ = nullptr;
-  uint32_t next_ = 0;
-};
-
 // Room for an object that is made later and never destroyed.
 template <class T>
 class Storage {
@@ -70,12 +42,9 @@ class Storage {
 };
 
 Storage<Resolver> resolver_storage;
-Storage<HookProfiler> profiler_storage;
-Storage<tflm_vit::PlannedMemoryPlanner> planner_storage;
-Storage<tflite::MicroInterpreter> interpreter_storage;
-tflm_vit::MemoryRegion region;
-HookProfiler* profiler;
-tflite::MicroInterpreter* interpreter;
+Storage<tflm_vit::ModelInterpreter> interpreter_storage;
+tflm_vit::ModelInterpreter* interpreter;
+uint8_t* arena_base;
 bool failed;
 [[maybe_unused]] constexpr size_t kRowBytes = VIT_MODEL_IMAGE_WIDTH * VIT_MODEL_IMAGE_CHANNELS;
 
@@ -87,40 +56,45 @@ bool Fail(const char* what) {
   return false;
 }
 
+constexpr tflm_vit::TensorPlace kInput = {VIT_MODEL_TFLM_INPUT_OFFSET, VIT_MODEL_TFLM_INPUT_BYTES};
+constexpr tflm_vit::TensorPlace kOutput = {VIT_MODEL_TFLM_OUTPUT_OFFSET, VIT_MODEL_OUTPUT_BYTES};
+#if VIT_MODEL_PLAN_WORDS > 0
+constexpr const int32_t* kPlan = vit_model_plan;
+#else
+constexpr const int32_t* kPlan = nullptr;
+#endif
+constexpr tflm_vit::PlannedModel kModel = {
+    vit_model_weights, kPlan, VIT_MODEL_PLAN_WORDS, &kInput, 1, &kOutput, 1};
+
 bool SetUp(uint8_t* arena) {
-  region = {arena, VIT_MODEL_ARENA_BYTES};
-  auto* planner = planner_storage.Make(vit_model_plan, VIT_MODEL_PLAN_WORDS, &region, 1);
-  if (!planner->BelongsTo(vit_model_weights, VIT_MODEL_FILE_BYTES)) {
-    return Fail("the memory plan belongs to another model");
-  }
   Resolver* resolver = resolver_storage.Make();
   if (VitModelAddOperators(resolver) != kTfLiteOk) return Fail("an operator is not available");
-  auto* allocator = tflite::MicroAllocator::Create(arena, VIT_MODEL_ARENA_BYTES, planner);
-  profiler = profiler_storage.Make();
-  interpreter = interpreter_storage.Make(tflite::GetModel(vit_model_weights), *resolver, allocator,
-                                         nullptr, profiler);
-  if (interpreter->AllocateTensors() != kTfLiteOk) return Fail("tensors do not fit the arena");
-  vit_model_arena_used_bytes = static_cast<uint32_t>(interpreter->arena_used_bytes());
-#if VIT_MODEL_STREAMED
-  size_t expected_bytes = 0;  // The input holds the largest strip.
-  for (const auto& strip : vit_model_strips) {
-    const size_t bytes = static_cast<size_t>(strip.rows) * kRowBytes;
-    if (bytes > expected_bytes) expected_bytes = bytes;
+  auto* made = interpreter_storage.Make(kModel, *resolver, arena, size_t{VIT_MODEL_ARENA_BYTES});
+  if (kPlan != nullptr && !made->BelongsTo(VIT_MODEL_FILE_BYTES)) {
+    return Fail("the memory plan belongs to another model");
   }
-#else
-  const size_t expected_bytes = VIT_MODEL_INPUT_BYTES;
-#endif
-  if (interpreter->input(0)->bytes != expected_bytes) return Fail("unexpected input size");
+  switch (made->Prepare()) {
+    case tflm_vit::SetUp::kSchema:
+      return Fail("unknown version of the file");
+    case tflm_vit::SetUp::kTensors:
+      return Fail("tensors do not fit the arena");
+    case tflm_vit::SetUp::kPlaces:
+      return Fail("an input or output is not where the plan says");
+    case tflm_vit::SetUp::kDone:
+      break;
+  }
+  vit_model_arena_used_bytes = static_cast<uint32_t>(made->arena_used_bytes());
+  arena_base = arena;
+  interpreter = made;
   return true;
 }
 
+// The image, or the strip of it.
+int8_t* Input() { return reinterpret_cast<int8_t*>(arena_base + kInput.offset); }
+
 // One run of the interpreter; `partial` when it ends early, wanting more of the image.
 void Run(VitOpHook hook, void* context, bool partial) {
-  profiler->Start(hook, context);
-  const TfLiteStatus expected =
-      partial ? static_cast<TfLiteStatus>(tflite::kTfLiteAbort) : kTfLiteOk;
-  if (interpreter->Invoke() != expected) Fail("an operator failed");
-  profiler->Stop();
+  if (!interpreter->Run(hook, context, partial)) Fail("an operator failed");
 }
 
 #if VIT_MODEL_STREAMED
@@ -134,7 +108,7 @@ Stream stream;
 
 int8_t* RowOfStrip(int row) {
   const int first = vit_model_strips[stream.strip].first_row;
-  return interpreter->input(0)->data.int8 + static_cast<size_t>(row - first) * kRowBytes;
+  return Input() + static_cast<size_t>(row - first) * kRowBytes;
 }
 
 bool StripIsComplete() {
@@ -148,7 +122,7 @@ void NextStrip() {
   const int8_t* from = RowOfStrip(vit_model_strips[stream.strip + 1].first_row);
   ++stream.strip;
   const int shared = stream.rows - vit_model_strips[stream.strip].first_row;
-  if (shared > 0) memmove(interpreter->input(0)->data.int8, from, shared * kRowBytes);
+  if (shared > 0) memmove(Input(), from, shared * kRowBytes);
 }
 #endif
 
@@ -165,7 +139,7 @@ int vit_model_failed(void) { return failed ? 1 : 0; }
 
 const int8_t* vit_model_output(const uint8_t* arena) {
   (void)arena;
-  return interpreter->output(0)->data.int8;
+  return reinterpret_cast<const int8_t*>(arena + kOutput.offset);
 }
 
 #if VIT_MODEL_STREAMED
@@ -174,7 +148,7 @@ int vit_model_begin(uint8_t* arena) {
   (void)arena;
   if (failed) return VIT_MODEL_ERROR_SETUP;
   stream = {true, 0, 0};
-  return interpreter->Reset() == kTfLiteOk ? VIT_MODEL_OK : VIT_MODEL_ERROR_SETUP;
+  return interpreter->Reset() ? VIT_MODEL_OK : VIT_MODEL_ERROR_SETUP;
 }
 
 int vit_model_push_rows(uint8_t* arena, const int8_t* rows, int row_count, VitOpHook hook,
@@ -213,7 +187,7 @@ int vit_model_finish(uint8_t* arena, VitOpHook hook, void* context) {
 
 int8_t* vit_model_input(uint8_t* arena) {
   (void)arena;
-  return interpreter->input(0)->data.int8;
+  return Input();
 }
 
 void vit_model_invoke(uint8_t* arena, VitOpHook hook, void* context) {
