@@ -76,7 +76,7 @@ LIBRARY_FORMATS = (
         _MIXED,
         (RUNTIME_COMPILED, RUNTIME_TFLM),
     ),
-    LibraryFormat("zephyr", zephyr.files, "name it in ZEPHYR_EXTRA_MODULES", _MIXED),
+    LibraryFormat("zephyr", zephyr.files, "name it in EXTRA_ZEPHYR_MODULES", _MIXED),
     LibraryFormat(
         "arduino", arduino.files, "put it into your sketchbook's libraries folder", _SIZE
     ),

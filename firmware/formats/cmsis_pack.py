@@ -21,8 +21,12 @@ _SCHEMA = "1.7.7"
 _CLASS = "Machine Learning"
 _GROUP = "Transformer"
 _CATEGORIES = {".c": "sourceC", ".S": "sourceAsm"}
-# The assembly is GNU's, which these take.
-_COMPILERS = ("GCC", "CLANG", "AC6")
+# The assembly is GNU's, which these take; Arm's compiler of version 6 is an option of ARMCC's here.
+_COMPILERS = (
+    {"Tcompiler": "GCC"},
+    {"Tcompiler": "CLANG"},
+    {"Tcompiler": "ARMCC", "Toptions": "AC6"},
+)
 
 
 def name_of(library: Library) -> str:
@@ -36,7 +40,7 @@ def description(library: Library) -> str:
         Element(
             "condition",
             Element("description", text="A compiler that takes GNU assembly"),
-            *(Element("accept", Tcompiler=compiler) for compiler in _COMPILERS),
+            *(Element("accept", **compiler) for compiler in _COMPILERS),
             id="GNU assembly",
         ),
         Element(

@@ -98,6 +98,8 @@ def readme(library: Library, build: str, folders: Mapping[str, str] = _FOLDERS) 
         "README.md",
         TITLE=_title(library.facts),
         NEEDS=library.facts.engine.needs,
+        SOURCES=library.facts.engine.sources,
+        FOLDERS=library.facts.engine.folders,
         BUILD=build,
         INCLUDE=folders["include/"],
         SRC=folders["src/"],

@@ -15,8 +15,8 @@ from firmware.template import indented
 
 _OWN_STACK_BYTES = 1024  # of the sample's main, and what it prints with
 _BUILD = """\
-Name this folder in `ZEPHYR_EXTRA_MODULES` (or as a project of your west manifest), and set
-`{option}=y`:
+Name this folder in `EXTRA_ZEPHYR_MODULES` (or as a project of your west manifest), and set
+`{option}=y`. The sample does both for itself:
 
 ```sh
 west build -b YOUR_BOARD samples/{name}
@@ -45,11 +45,13 @@ def _texts(library: Library) -> list[tuple[str, str]]:
     name, facts = library.name, library.facts
     sample = sample_of(library)
     folder = f"samples/{name}"
+    # Zephyr makes variables of the name; its own modules have many short ones.
     module: dict[str, yaml.Value] = {
-        "name": name,
+        "name": f"tflm_vit_{name}",
         "build": {"cmake": "zephyr", "kconfig": "zephyr/Kconfig"},
+        "samples": ["samples"],
     }
-    tests: dict[str, yaml.Value] = {f"sample.tflm_vit.{name}": {"tags": ["tflm_vit"]}}
+    tests: dict[str, yaml.Value] = {f"sample.tflm_vit.{name}": {"tags": "tflm_vit"}}
     lists = facts.render(
         "../zephyr/CMakeLists.txt",
         OPTION=_option(library),

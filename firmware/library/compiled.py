@@ -10,6 +10,7 @@ class CompiledEngine(Engine):
     """Everything is known when it is generated; nothing can fail."""
 
     title = "a compiled transformer"
+    sources = "the model as calls of kernels, and its constants"
     needs = "C11, no heap, no other library but `memcpy` and its kind"
 
     def arena(self, facts: Facts) -> str:

@@ -19,6 +19,8 @@ class Engine(abc.ABC):
 
     title: str  # what the library is, for people
     needs: str  # of languages and other libraries
+    sources: str  # what the model's own folder holds
+    folders = ""  # rows of others, for the README
 
     @abc.abstractmethod
     def arena(self, facts: Facts) -> str:

@@ -62,6 +62,8 @@ class TflmEngine(Engine):
     counted: TflmCounts | None = None
 
     title = "a transformer in the interpreter of TensorFlow Lite Micro"
+    sources = "the `.tflite`, its memory plan, its operators and the calls of the interpreter"
+    folders = "| `tflm/` | the operators as TFLM's, and what finds TFLM; equal likewise |\n"
     needs = "C11 and C++17, no heap, no other library but TensorFlow Lite Micro"
 
     def arena(self, facts: Facts) -> str:

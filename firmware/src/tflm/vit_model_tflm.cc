@@ -70,7 +70,7 @@ bool SetUp(uint8_t* arena) {
   Resolver* resolver = resolver_storage.Make();
   if (VitModelAddOperators(resolver) != kTfLiteOk) return Fail("an operator is not available");
   auto* made = interpreter_storage.Make(kModel, *resolver, arena, size_t{VIT_MODEL_ARENA_BYTES});
-  if (kPlan != nullptr && !made->BelongsTo(VIT_MODEL_FILE_BYTES)) {
+  if (VIT_MODEL_PLAN_WORDS != 0 && !made->BelongsTo(VIT_MODEL_FILE_BYTES)) {
     return Fail("the memory plan belongs to another model");
   }
   switch (made->Prepare()) {

@@ -54,7 +54,9 @@ def cmake_calls(
 
 def zephyr(folder: Path) -> Build:
     module = yaml.safe_load((folder / "zephyr" / "module.yml").read_text())
-    name, build = module["name"], module["build"]
+    # Zephyr makes variables of the name, of which its own modules have many, and one is its own.
+    name, build = module["name"].removeprefix("tflm_vit_"), module["build"]
+    assert module == {"name": f"tflm_vit_{name}", "build": build, "samples": ["samples"]}
     lists = folder / build["cmake"] / "CMakeLists.txt"
     option = re.search(r"^config (\w+)$", (folder / build["kconfig"]).read_text(), re.M)[1]
     calls = (
@@ -62,6 +64,8 @@ def zephyr(folder: Path) -> Build:
         "zephyr_include_directories",
     )  # fmt: skip
     assert cmake_calls(lists, calls) == []  # unless it is asked for
+    sample = yaml.safe_load((folder / "samples" / name / "sample.yaml").read_text())
+    assert sample["tests"] == {f"sample.tflm_vit.{name}": {"tags": "tflm_vit"}}  # no list: old ones
     settings = (folder / "samples" / name / "prj.conf").read_text().splitlines()
     assert f"CONFIG_{option}=y" in settings
     sources: dict[Path, tuple[str, ...]] = {}
@@ -133,6 +137,10 @@ def check_pack(folder: Path, sources: set[Path], includes: list[Path]) -> None:
     assert all(
         each.is_file() for kind in ("header", "sourceC", "sourceAsm") for each in named[kind]
     )
+    # What PACK.xsd has for compilers; Arm's version 6 is an option there.
+    accepted = [dict(e.attrib) for e in root.iter("accept")]
+    ac6 = {"Tcompiler": "ARMCC", "Toptions": "AC6"}
+    assert accepted == [{"Tcompiler": "GCC"}, {"Tcompiler": "CLANG"}, ac6]
     model, kernels = root.iter("component")
     required = {e.get("id"): e.findall("require") for e in root.iter("condition")}
     assert required[model.get("condition")][-1].get("Csub") == kernels.get("Csub")
