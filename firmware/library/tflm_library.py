@@ -9,7 +9,7 @@ import zlib
 from boards import Board
 from converter import tflite
 from converter.compile import CompileError
-from converter.compile.compiler import class_names_of
+from converter.compile.compiler import statement_of
 from converter.compile.interface import interface_of
 from converter.compile.planned import PlannedGraph, read_graph
 from converter.fused_ops import decoded_all
@@ -47,14 +47,15 @@ def _facts(model: bytes, name: str, *, guessed: bool) -> Facts:
     """Of an arena that is a guess, or, to be measured, of the plan alone."""
     try:
         plan, graph = read_plan(model), read_graph(model)
-        interface = interface_of(PlannedGraph(graph, plan), class_names_of(model))
+        interface = interface_of(PlannedGraph(graph, plan))
+        names = statement_of(model).class_names
         embedded = embedded_of(model, plan)
         resolver_calls(graph)
     except (CompileError, PlanError, tflite.TfliteError) as error:
         raise ModelError(str(error)) from error
     beside = _guess(graph, plan.arena_bytes) if guessed else 0
     size = TflmArena(plan.arena_bytes, beside, _SOURCE[False])
-    image, names = interface.image, class_names_of(model)
+    image = interface.image
     return Facts(
         name,
         dataclasses.replace(interface, arena_bytes=size.bytes),
