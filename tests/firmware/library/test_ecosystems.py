@@ -161,11 +161,8 @@ def test_every_format_has_a_reader_here():
 
 
 def test_names_that_an_ecosystem_keeps_are_refused(library):
-    facts = library.facts
-    other = Library(
-        type(facts)("arduino_net", *list(vars(facts).values())[1:]),
-        library.files,
-        library.optimization,
+    other = dataclasses.replace(
+        library, facts=dataclasses.replace(library.facts, name="arduino_net")
     )
     with pytest.raises(FirmwareError, match="Arduino's own"):
         arduino.files(other)
