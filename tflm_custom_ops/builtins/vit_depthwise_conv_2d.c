@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vit_builtins.h"
 #include "vit_rescale.h"
+#include "vit_windows_mve.h"
 
 // Exact sum of one output value.
 static int32_t window_sum(const VitDepthwiseConv2DParams* p, const int8_t* x, int32_t top,
@@ -30,6 +31,14 @@ void vit_depthwise_conv_2d(const VitDepthwiseConv2DParams* params, const int8_t*
   for (int32_t oy = 0; oy < w->output_height; ++oy) {
     const int32_t top = oy * w->stride_y - w->pad_top;
     for (int32_t ox = 0; ox < w->output_width; ++ox) {
+#if VIT_USE_MVE
+      if (params->depth_multiplier == 1) {
+        const VitMvePatch patch = vit_mve_patch(w, x, oy, ox);
+        vit_mve_depthwise_pixel(params, &patch, y);
+        y += w->output_channels;
+        continue;
+      }
+#endif
       const int32_t left = ox * w->stride_x - w->pad_left;
       for (int32_t c = 0; c < w->output_channels; ++c) {
         const int32_t sum = window_sum(params, x, top, left, c) + params->bias[c];

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "vit_add_mve.h"
 #include "vit_builtins.h"
 #include "vit_rescale.h"
 
@@ -9,6 +10,12 @@ static int32_t offset_of(const int32_t strides[4], int32_t i, int32_t j, int32_t
 }
 
 static void add_row(const VitAddParams* p, const int8_t* a, const int8_t* b, int8_t* y) {
+#if VIT_USE_MVE
+  if (p->a_strides[3] <= 1 && p->b_strides[3] <= 1) {
+    vit_mve_add_row(p, ADD_LEFT_SHIFT, a, b, y);
+    return;
+  }
+#endif
   for (int32_t i = 0; i < p->shape[3]; ++i) {
     const int32_t wide_a = (a[i * p->a_strides[3]] - p->a_zero_point) * (1 << ADD_LEFT_SHIFT);
     const int32_t wide_b = (b[i * p->b_strides[3]] - p->b_zero_point) * (1 << ADD_LEFT_SHIFT);

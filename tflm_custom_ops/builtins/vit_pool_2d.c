@@ -1,9 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vit_builtins.h"
 #include "vit_rescale.h"
+#include "vit_windows_mve.h"
 
-static inline int32_t max_i32(int32_t a, int32_t b) { return a > b ? a : b; }
 static inline int32_t min_i32(int32_t a, int32_t b) { return a < b ? a : b; }
+
+#if VIT_USE_MVE
+static void average_pixel(const VitPool2DParams* p, const VitMvePatch* patch, int8_t* y) {
+  const int32_t channels = p->window.output_channels;
+  const int32_t count =
+      (patch->rows.end - patch->rows.begin) * (patch->columns.end - patch->columns.begin);
+  for (int32_t c = 0; c < channels; c += 4) {
+    int32_t sums[4];
+    const int32_t some = min_i32(4, channels - c);
+    vit_mve_pool_sums(patch, c, vctp32q((uint32_t)some), sums);
+    for (int32_t i = 0; i < some; ++i) {
+      const int32_t half = sums[i] > 0 ? count / 2 : -(count / 2);
+      y[c + i] = (int8_t)vit_clamp_i32((sums[i] + half) / count, p->out_min, p->out_max);
+    }
+  }
+}
+
+void vit_pool_2d(const VitPool2DParams* params, const int8_t* x, int8_t* y) {
+  const VitWindow* w = &params->window;
+  for (int32_t oy = 0; oy < w->output_height; ++oy) {
+    for (int32_t ox = 0; ox < w->output_width; ++ox, y += w->output_channels) {
+      const VitMvePatch patch = vit_mve_patch(w, x, oy, ox);
+      (params->average ? average_pixel : vit_mve_largest_pixel)(params, &patch, y);
+    }
+  }
+}
+#else
+static inline int32_t max_i32(int32_t a, int32_t b) { return a > b ? a : b; }
 
 // One channel of one window that lies inside the image at [top, bottom) x [left, right).
 static int32_t pool_window(const VitPool2DParams* p, const int8_t* x, int32_t top, int32_t bottom,
@@ -40,3 +68,4 @@ void vit_pool_2d(const VitPool2DParams* params, const int8_t* x, int8_t* y) {
     }
   }
 }
+#endif  // VIT_USE_MVE

@@ -7,6 +7,7 @@
 #if VIT_USE_MVE
 
 #include "vit_math.h"
+#include "vit_rescale_mve.h"
 
 #define WHOLE_CHANNELS 96  // of a product, at most
 
@@ -253,15 +254,11 @@ static __attribute__((noinline)) void store_bytes(int32_t* sums, VitMveSums* to,
   if (to->first < to->n.end) store_int8(sums, to, stride);
 }
 
-// TFLite's rescaling: a doubled high product, rounded half up, and a right shift, rounded half away
-// from zero: one less where it is negative, and half up.
+// TFLite's rescaling.
 static inline int32x4_t rescale(const Requant* q, int32x4_t sum, int32x4_t multiplier,
                                 int32x4_t shift) {
-  const int32x4_t zero = vdupq_n_s32(0), right = vminq_s32(shift, zero);
-  const int32x4_t high = vqrdmulhq_s32(vshlq_s32(sum, vmaxq_s32(shift, zero)), multiplier);
-  const int32x4_t less = vshrq_n_s32(vandq_s32(high, right), 31);
-  const int32x4_t y = vaddq_n_s32(vrshlq_s32(vqaddq_s32(high, less), right), q->zero_point);
-  return vminq_s32(vmaxq_s32(y, q->low), q->high);
+  const int32x4_t v = vit_mve_rescale_channels(sum, multiplier, shift);
+  return vminq_s32(vmaxq_s32(vaddq_n_s32(v, q->zero_point), q->low), q->high);
 }
 
 static __attribute__((noinline)) void store_rescaled(int32_t* sums, VitMveSums* to) {
