@@ -66,8 +66,8 @@ static inline int32x4_t vit_mve_weigh(const VitMvePatch* patch, const int8_t* we
 }
 
 // One output pixel; depth_multiplier is 1.
-static inline void vit_mve_depthwise_pixel(const VitDepthwiseConv2DParams* p, const VitMvePatch* patch,
-                                    int8_t* y) {
+static inline void vit_mve_depthwise_pixel(const VitDepthwiseConv2DParams* p,
+                                           const VitMvePatch* patch, int8_t* y) {
   const int32_t channels = p->window.output_channels;
   for (int32_t c = 0; c < channels; c += 4) {
     const mve_pred16_t some = vctp32q((uint32_t)(channels - c));
@@ -80,7 +80,8 @@ static inline void vit_mve_depthwise_pixel(const VitDepthwiseConv2DParams* p, co
   }
 }
 
-static inline void vit_mve_largest_pixel(const VitPool2DParams* p, const VitMvePatch* patch, int8_t* y) {
+static inline void vit_mve_largest_pixel(const VitPool2DParams* p, const VitMvePatch* patch,
+                                         int8_t* y) {
   const int32_t channels = p->window.output_channels;
   for (int32_t c = 0; c < channels; c += 16) {
     const mve_pred16_t some = vctp8q((uint32_t)(channels - c));
@@ -99,7 +100,7 @@ static inline void vit_mve_largest_pixel(const VitPool2DParams* p, const VitMveP
 
 // Sums of four channels from `c` on.
 static inline void vit_mve_pool_sums(const VitMvePatch* patch, int32_t c, mve_pred16_t some,
-                              int32_t sums[4]) {
+                                     int32_t sums[4]) {
   int32x4_t sum = vdupq_n_s32(0);
   for (int32_t ky = patch->rows.begin; ky < patch->rows.end; ++ky) {
     const int8_t* x = patch->x + (ky - patch->rows.begin) * patch->line + c;
