@@ -202,12 +202,30 @@ def expect_writable(*paths: str | None) -> None:
             raise FileError(f"{path}: got one file for two outputs, expected two")
         _expect_text(path)
         _expect_replaceable(path)
-        if os.path.isdir(path):
+        if os.path.isdir(path) or not os.path.basename(path):
             raise IsADirectoryError(0, "got a folder, expected the name of a file", path)
         folder = os.path.dirname(os.path.abspath(path))
         os.makedirs(folder, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(0, "cannot write into this folder", folder)
+        _expect_name(path)
+        _try_to_write(folder)
+
+
+def _expect_name(path: str) -> None:
+    """OSError for a name that the file system does not take, one that is too long for it."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(path)
+
+
+def _try_to_write(folder: str) -> None:
+    """OSError where nothing can be made, whatever the permissions say: /proc, a read-only disk."""
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=leftovers.prefix(_PARTIAL))
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write here: {error.strerror}", folder) from error
+    os.close(handle)
+    os.unlink(name)
 
 
 def expect_writable_folder(path: str) -> None:
@@ -215,6 +233,7 @@ def expect_writable_folder(path: str) -> None:
     _expect_text(path)
     existing = os.path.abspath(path)
     while not os.path.lexists(existing):
+        _expect_name(existing)
         existing = os.path.dirname(existing)
     if not os.path.isdir(existing):
         raise NotADirectoryError(0, "got a file, expected a folder", existing)

@@ -204,3 +204,21 @@ def test_two_outputs_are_two_files(tmp_path):
     for other in ("a", "./a", "link"):
         with pytest.raises(files.FileError, match="one file for two outputs"):
             files.expect_writable(str(tmp_path / "a"), f"{tmp_path}/{other}")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "new/", "file/below", "new/" + "y" * 300 + "/z"])
+def test_names_that_no_file_can_have_are_seen_before_the_work(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match=r"too long|a folder|a directory|exists"):
+        files.expect_writable(f"{tmp_path}/{name}")
+    if not name.endswith("/"):
+        with pytest.raises(OSError, match=r"too long|a file"):
+            files.expect_writable_folder(f"{tmp_path}/{name}")
+
+
+def test_a_folder_that_takes_no_files_is_seen_before_the_work(tmp_path):
+    """Permissions are no proof: root may write into /proc, and nothing is written there."""
+    with pytest.raises(OSError, match="cannot write here"):
+        files.expect_writable("/proc/record.json")
+    files.expect_writable(str(tmp_path / "record.json"))
+    assert list(tmp_path.iterdir()) == []
