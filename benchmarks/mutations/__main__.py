@@ -4,7 +4,8 @@
     python -m benchmarks.mutations --json=docs/results/mutations.json [--only=protocol,reader]
 
 Each fault is planted in a copy of the tree. A fault survives if its tests pass; the exit status is
-1 if any does.
+1 if any does. Tests that take five times the processor time that they take without it, and a minute
+more, do not end by themselves: they are stopped, and the fault is noticed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ FLAGS = flags.FlagSet("mutations", __doc__)
 flags.only(FLAGS, "Faults whose file or name holds one of these words; default: all.")
 flags.json(FLAGS)
 _ROOT = Path(__file__).resolve().parents[2]
+_SPARE_S, _TIMES = 60.0, 5  # of a fault's tests, and how often what they take without it
 
 
 def planted(text: str, fault: Fault) -> str:
@@ -58,20 +60,26 @@ def _copied(folder: Path) -> Path:
     return tree
 
 
-def _tests_pass(tree: Path, tests: Sequence[str]) -> bool:
-    """Whether the tests pass, run with the copy's code."""
+def _tests_pass(tree: Path, tests: Sequence[str], limit_s: float | None = None) -> bool:
+    """Whether the tests pass, run with the copy's code.
+
+    Args:
+      limit_s: of processor time, of each of their processes; they fail beyond it.
+    """
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    if limit_s is not None:
+        command = ["prlimit", f"--cpu={round(limit_s)}", "--", *command]
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, check=False)
     return done.returncode == 0
 
 
-def _survives(tree: Path, fault: Fault) -> bool:
+def _survives(tree: Path, fault: Fault, limit_s: float) -> bool:
     path = tree / fault.path
     original = path.read_text(encoding="utf-8")
     path.write_text(planted(original, fault), encoding="utf-8")
     try:
-        return _tests_pass(tree, fault.tests)
+        return _tests_pass(tree, fault.tests, limit_s)
     finally:
         path.write_text(original, encoding="utf-8")
 
@@ -92,12 +100,17 @@ def _body() -> None:
     chosen, results = _chosen(), {}
     with tempfile.TemporaryDirectory(prefix="vit-mutations-") as folder:
         tree = _copied(Path(folder))
+        limits: dict[Sequence[str], float] = {}
         for tests in dict.fromkeys(f.tests for f in chosen):
+            before = _cpu_minutes()
             if not _tests_pass(tree, tests):
                 raise ValueError(f"{' '.join(tests)}: fails without any fault; mend that first")
+            limits[tests] = _SPARE_S + _TIMES * 60 * (_cpu_minutes() - before)
         for fault in chosen:
             started = time.monotonic()
-            results[fault.name] = "survived" if _survives(tree, fault) else "killed"
+            results[fault.name] = (
+                "survived" if _survives(tree, fault, limits[fault.tests]) else "killed"
+            )
             seconds = time.monotonic() - started
             print(f"{results[fault.name]:<9} {fault.name} ({seconds:.0f} s)", flush=True)
     survivors = [name for name, result in results.items() if result == "survived"]
