@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy_tables, planner_table, readme_tables, tasks, zoo
+from benchmarks import accuracy_tables, fault_tables, planner_table, readme_tables, tasks, zoo
 from tools.site import links, messages
 
 ROOT = Path(__file__).parents[1]
@@ -110,6 +110,7 @@ def test_every_generated_part_has_a_source_that_a_test_compares() -> None:
     known = {
         readme_tables.README: set(readme_tables.SECTIONS),
         planner_table.PAGE: {"planner"},
+        fault_tables.PAGE: set(fault_tables.SECTIONS),
         tasks.PAGE: {"tasks"},
         **{path: set(parts) for path, parts in accuracy_tables.DOCUMENTS.items()},
     }

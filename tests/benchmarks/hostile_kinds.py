@@ -78,6 +78,30 @@ def _long_chain(tree: Any) -> None:
         g.outputs = list(op.outputs)
 
 
+def _doubled(name: str) -> Change:
+    """x + x, 150 times: 2**150 steps, or more than float64 holds where it is squared."""
+
+    def change(tree: Any) -> None:
+        g = _graph(tree)
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = OPCODES[name.upper()]
+        code.version = 1
+        tree.operatorCodes.append(code)
+        last = g.tensors[g.outputs[0]]
+        for _ in range(150):
+            op, t = schema.OperatorT(), copy.copy(last)
+            t.buffer = 0
+            op.opcodeIndex = len(tree.operatorCodes) - 1
+            op.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name}Options")
+            op.builtinOptions = getattr(schema, f"{name}OptionsT")()
+            op.inputs, op.outputs = list(g.outputs) * 2, [len(g.tensors)]
+            g.tensors.append(t)
+            g.operators.append(op)
+            g.outputs = list(op.outputs)
+
+    return change
+
+
 def _empty_shape(tree: Any) -> None:
     g = _graph(tree)
     g.tensors[g.inputs[0]].shape = [1, 0, *g.tensors[g.inputs[0]].shape[2:]]
@@ -161,6 +185,8 @@ KINDS: Mapping[str, tuple[str, Change]] = {
     "outputs twice": (PLANNED, _outputs_twice),
     "output is the input": (PLANNED, _output_is_the_input),
     "long chain": (PLAIN, _long_chain),
+    "doubled": (PLAIN, _doubled("Add")),
+    "squared": (PLAIN, _doubled("Mul")),
     "empty shape": (PLAIN, _empty_shape),
     "many dimensions": (PLAIN, _many_dimensions),
     "open inside": (PLAIN, _open_inside),

@@ -124,6 +124,8 @@ class Gate:
                 f"the whole network is not compared: {', '.join(missing)} cannot be evaluated",
             )
 
+    # Of a file's numbers anything can come; what is not finite fails where it is compared.
+    @np.errstate(all="ignore")
     def refusals(
         self, lowered: Sequence[Lowered], type_of: Callable[[int], Range]
     ) -> list[Refusal]:

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the tables of SECURITY.md from the recorded campaigns in docs/results.
+
+python -m benchmarks.fault_tables          # rewrites the parts between the markers
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tflm_vit import flags
+from tflm_vit.files import write_atomic
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("fault_tables", __doc__)
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "SECURITY.md"
+RESULTS = ROOT / "docs" / "results"
+_ENDS = ("crash", "traceback", "hangs")
+
+
+def _load(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return data
+
+
+def _row(*cells: object) -> str:
+    texts = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
+    return "| " + " | ".join(texts) + " |"
+
+
+def commands() -> str:
+    """What became of mutants in each command."""
+    record = _load("fuzz_commands.json")
+    lines = [
+        "| command | inputs | refused | accepted | of them compared | wrong | crashes | "
+        "tracebacks | over 30 s | over 2 GB | slowest, s |",
+        "|---|" + "---:|" * 10,
+    ]
+    for name, c in record["commands"].items():
+        crash, trace, hang = (c["verdicts"].get(end, 0) for end in _ENDS)
+        lines.append(_row(
+            f"`{name}`", c["inputs"], c["verdicts"].get("refused", 0),
+            c["verdicts"].get("accepted", 0), c["compared"],
+            c["faults"] - crash - trace - hang, crash, trace, c["over_30_s"] + hang,
+            c["over_2_gb"], f"{c['slowest_s']:.1f}",
+        ))  # fmt: skip
+    return "\n".join([*lines, "", record["note"]])
+
+
+def reader() -> str:
+    """Structural mutants against LiteRT."""
+    r = _load("fuzz_reader.json")
+    refused = r["litert"].get("refuses", 0) + r["litert"].get("crashes", 0)
+    purpose = sum(r["taken_on_purpose"].values())
+    return (
+        f"{r['mutants']:,} mutants of {r['corpus']:,} pieces: LiteRT refuses or crashes on "
+        f"{refused:,}, of which the reader takes {r['litert_refuses_reader_takes']} (and "
+        f"{purpose} on purpose: {', '.join(r['taken_on_purpose'])}); it refuses "
+        f"{r['litert_runs_reader_refuses']:,} more, on which TFLM would abort or whose arithmetic "
+        f"overflows. {r['tracebacks']} tracebacks, at most {r['slowest_ms']:.0f} ms a file."
+    )
+
+
+def mutations() -> str:
+    """Planted faults."""
+    r = _load("mutations.json")
+    survivors = ", ".join(r["survivors"]) or "none"
+    left = ", ".join(r["not_run"]) or "none"
+    return (
+        f"{r['faults']} planted faults were run, {r['killed']} were noticed; survivors: "
+        f"{survivors}. Not run: {left}."
+    )
+
+
+def kills() -> str:
+    """Kills of commands."""
+    record = _load("kills.json")
+    lines = [
+        "| command | kills | wrong results | lost finished work | refused to go on |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, c in record["cases"].items():
+        lines.append(_row(f"`{name}`", c["kills"], c["wrong"], c["lost"], c["refused"]))
+    total = (record[key] for key in ("kills", "wrong", "lost", "refused"))
+    return "\n".join([*lines, _row("all", *total)])
+
+
+def native() -> str:
+    """Fuzzing of C code."""
+    lines = [
+        "| target | executions | minutes | failed | C files | least lines reached |",
+        "|---|" + "---:|" * 5,
+    ]
+    for name, t in _load("fuzz_native.json")["targets"].items():
+        least = min(t["line_coverage_percent"].values())
+        files = len(t["line_coverage_percent"])
+        cells = (t["executions"], f"{t['minutes']:g}", t["failed"], files, f"{least:.1f} %")
+        lines.append(_row(name, *cells))
+    return "\n".join(lines)
+
+
+SECTIONS = {
+    "commands": commands,
+    "reader": reader,
+    "mutations": mutations,
+    "kills": kills,
+    "native": native,
+}
+
+
+def render(text: str) -> str:
+    """The page with every marked section replaced by what the records give."""
+    for name, section in SECTIONS.items():
+        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
+        if len(re.findall(pattern, text, flags=re.S)) != 1:
+            raise ValueError(f"SECURITY.md: expected one section marked {name!r}")
+        body = section()
+        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
+    return text
+
+
+def _body() -> None:
+    write_atomic(PAGE, render(PAGE.read_text(encoding="utf-8")).encode())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    run(FLAGS, _body, argv)
+
+
+if __name__ == "__main__":
+    main()
