@@ -35,8 +35,9 @@ from converter.tflite import parse, serialize
 from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
 from keras_models.datasets import Dataset, Split, load_dataset
+from keras_models.datasets.normalization import BYTES
 from keras_models.load import TRAIN_FILE, resolve_model
-from keras_models.tasks import TASKS, Task
+from keras_models.tasks import TASKS, Task, TaskScores
 from tflm_vit import flags
 from tflm_vit.files import FileError, expect_writable, read_json, write_atomic, write_json
 from tflm_vit.run import run, typed_command
@@ -100,7 +101,7 @@ def _on_board(fused: bytes) -> BoardFigures:
 
 def _fused(model: Any, arch: Any, data: Dataset, task: Task) -> tuple[bytes, bytes]:
     """(plain, fused), both with their contract."""
-    contract = Contract(class_names=data.class_names, task=task)
+    contract = Contract(arch.normalization, class_names=data.class_names, task=task)
     pixels, _ = data.train.draw(CALIBRATION_PICTURES, FLAGS.seed).load(slice(None))
     plain = quantize(model, arch, contract.real(pixels), progress=True)
     plain = serialize(with_contract(parse(plain), contract))
@@ -120,22 +121,24 @@ def _measured(folder: str) -> dict[str, Any]:
     split = data.test.take(FLAGS.count) if FLAGS.count else data.test
     images = ContractImages(split, contract_of(fused))
     real = np.concatenate([model.predict_on_batch(x) for x, _ in images.batches(64)])
-    rows = {"float": task.scores(real, split.labels()).tree()}
-    rows["plain int8"] = _runtime("litert", plain, split, task).scores.tree()
+    rows = {"float": _tree(task.scores(real, split.labels()))}
+    rows["plain int8"] = _tree(_runtime("litert", plain, split, task).scores)
     limits = {"reference": FLAGS.reference_count, "emulated": FLAGS.emulated_count}
     results = []
     for name in ("host", "tflm", "reference", "emulated"):
         part = split.take(limits.get(name, len(split)))
         results.append(_runtime(name, fused, part, task))
-    rows["fused int8"] = results[0].scores.tree()
+    rows["fused int8"] = _tree(results[0].scores)
     fixed = np.broadcast_to(constant(task, data.train, ends.output_shape), real.shape)
     others = {}
     for other_dir in FLAGS.other_data_dirs:
         size, channels = arch.image_size, arch.channels
         other = load_dataset(record["dataset"], other_dir, image_size=size, channels=channels)
         name = os.path.basename(os.path.normpath(other_dir))
-        others[name] = _runtime("host", fused, other.test, task).scores.tree()
-    rows["constant"] = task.scores(fixed, split.labels()).tree()
+        others[name] = _tree(_runtime("host", fused, other.test, task).scores)
+    rows["constant"] = _tree(task.scores(fixed, split.labels()))
+    if arch.normalization == BYTES:
+        rows["n-grams"] = _tree(task.scores(n_grams(data.train, split), split.labels()))
     return {
         "task": task.name,
         "command": typed_command("benchmarks.tasks"),
@@ -152,6 +155,35 @@ def _measured(folder: str) -> dict[str, Any]:
         "board": {"name": BOARD, **dataclasses.asdict(_on_board(fused))},
         "versions": versions_of("tensorflow", "keras", "numpy", "unicorn"),
     }
+
+
+def _tree(scores: TaskScores) -> dict[str, Any]:
+    """Figures for the record, without the table of all pairs of classes."""
+    return {key: value for key, value in scores.tree().items() if key != "confusion"}
+
+
+def n_grams(train: Split, test: Split) -> NDArray[np.float64]:
+    """Logits of the test's texts by logistic regression on what stands in a text: one to four
+    bytes in a row, words, and pairs of words."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import make_pipeline, make_union
+
+    def texts(split: Split) -> list[str]:
+        pieces = split.load(slice(None))[0].reshape(len(split), -1)
+        return [piece.tobytes().rstrip(b"\0").decode("latin-1") for piece in pieces]
+
+    counts = make_union(*(
+        HashingVectorizer(
+            analyzer=kind, ngram_range=(1, most), n_features=2**18, alternate_sign=False,
+            lowercase=False,
+        )
+        for kind, most in (("char", 4), ("word", 2))
+    ))  # fmt: skip
+    logistic = SGDClassifier("log_loss", alpha=1e-6, max_iter=8, tol=None, random_state=0)
+    fitted = make_pipeline(counts, logistic).fit(texts(train), train.labels())
+    found: NDArray[np.float64] = fitted.decision_function(texts(test))
+    return found
 
 
 def _runtime(name: str, content: bytes, split: Split, task: Task) -> Any:
@@ -173,7 +205,7 @@ def _runtime(name: str, content: bytes, split: Split, task: Task) -> Any:
 _FIGURES = {
     "detection": (("ap50", "AP50", "{:.3f}"), ("ap50_any", "any class", "{:.3f}")),
     "depth": (("abs_rel", "AbsRel", "{:.3f}"), ("delta", "< 1.25", "{:.3f}")),
-    "keywords": (("top1", "top-1", "{:.3f}"),),
+    **dict.fromkeys(("keywords", "language", "topic"), (("top1", "top-1", "{:.3f}"),)),
     "segmentation": (("miou", "mIoU", "{:.3f}"), ("pixels", "pixels", "{:.3f}")),
 }
 _ROWS = ("float", "plain int8", "fused int8")
@@ -183,26 +215,41 @@ def _cells(found: dict[str, Any], figures: dict[str, Any]) -> str:
     return ", ".join(text.format(figures[key]) for key, _, text in _FIGURES[found["task"]])
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min"
+
+
+def _ordered(record: dict[str, Any]) -> dict[str, Any]:
+    """Networks of one task together, as the tasks are declared."""
+    order = list(TASKS)
+    return dict(sorted(record["networks"].items(), key=lambda n: order.index(n[1]["task"])))
+
+
 def table(record: dict[str, Any]) -> str:
     """The section of docs/tasks.md."""
     head = "| network | figures | float | plain int8 | fused int8, all runtimes | instructions | "
     lines = [f"{head}SRAM | flash | trained |", f"|---|---|{'---:|' * 7}"]
-    for name, found in record["networks"].items():
+    networks = _ordered(record)
+    for name, found in networks.items():
         figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
         values = " | ".join(_cells(found, found["figures"][row]) for row in _ROWS)
         board, training = found["board"], found["training"]
         lines.append(
             f"| `{name}` | {figures} | {values} | {board['instructions']:,} | "
             f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | {training['epochs']} epochs of "
-            f"{training['images']['train']:,}, {training['seconds'] / 3600:.1f} h |"
+            f"{training['images']['train']:,}, {_duration(training['seconds'])} |"
         )
-    for name, found in record["networks"].items():
+    for name, found in networks.items():
         for other, scores in found.get("others", {}).items():
             figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
             what = f"`{name}` on {other}, {scores['images']}"
             lines.append(f"| {what} | {figures} | | | {_cells(found, scores)} |" + " |" * 4)
-    for task in dict.fromkeys(found["task"] for found in record["networks"].values()):
-        found = next(f for f in record["networks"].values() if f["task"] == task)
+    for found in networks.values():
+        if "n-grams" in found["figures"]:
+            cells = _cells(found, found["figures"]["n-grams"])
+            lines.append(f"| n-grams, logistic, {found['task']} | top-1 | {cells} |" + " |" * 6)
+    for task in dict.fromkeys(found["task"] for found in networks.values()):
+        found = next(f for f in networks.values() if f["task"] == task)
         figures = ", ".join(label for _, label, _ in _FIGURES[task])
         lines.append(
             f"| constant, {task} | {figures} | {_cells(found, found['figures']['constant'])} |"

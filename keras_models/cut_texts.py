@@ -30,8 +30,9 @@ FLAGS.string("manpages", "/usr/share/man", "Folder of the manual pages.")
 FLAGS.string("wordnet", "/usr/share/wordnet", "Folder with WordNet's data.noun.")
 flags.out(FLAGS, "Folder of the data set.")
 flags.seed(FLAGS, "Of places in paragraphs and of the choice among them.")
-FLAGS.integer("each", 1400, "Texts of each class in the training split; a tenth elsewhere.", 10)
+FLAGS.integer("each", 4000, "Texts of each class in the training split; a tenth elsewhere.", 10)
 _SMALLER = 10
+_PIECES = 4  # of a paragraph in the training split
 
 Found = dict[str, list[list[bytes]]]  # texts by split and class
 
@@ -45,8 +46,11 @@ def _of_pages() -> tuple[Found, int]:
             for text in paragraphs(source):
                 if text not in seen and is_text(text, language):
                     seen.add(text)
-                    piece = window(text.encode(), LANGUAGE_SIDE**2, rng)
-                    found[split_of(name)][label].append(piece)
+                    split = split_of(name)
+                    pieces = _PIECES if split == "train" else 1
+                    for _ in range(pieces):
+                        piece = window(text.encode(), LANGUAGE_SIDE**2, rng)
+                        found[split][label].append(piece)
         if not seen:
             raise DatasetError(
                 f"{FLAGS.manpages}: no pages in {language}; install Debian's manpages-"

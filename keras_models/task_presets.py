@@ -50,7 +50,6 @@ _SPEECH: dict[str, Any] = {
     "image_size": 40,
     "channels": 1,
     "num_classes": len(WORDS),
-    "patch_size": 5,
     "embed_dim": 64,
     "head_dim": 32,
     "mlp_ratio": 2.0,
@@ -73,9 +72,17 @@ _ALL: tuple[Architecture, ...] = (
     StagedConfig(name="depth_cnn_96", **_CONVOLUTIONS, **_DEPTH),
     StagedConfig(name="segmentation_cnn_96", **_CONVOLUTIONS, **_SEGMENTATION),
     StagedConfig(name="detection_cnn_96", **_CONVOLUTIONS, **_DETECTION),
-    # 64 tokens of 5 rows and 5 bands, 125 ms; the rows are streamed. The convolutional one is as
-    # large.
-    ArchConfig.uniform(name="keywords_40", depth=3, heads=2, **_SPEECH),
+    # 64 tokens of 5 rows and 5 bands, 125 ms; the rows are streamed. With a convolution before its
+    # tokens it sees more, and the whole spectrogram at once. The convolutional one is as large.
+    ArchConfig.uniform(name="keywords_40", depth=3, heads=2, patch_size=5, **_SPEECH),
+    ArchConfig.uniform(
+        name="keywords_stem_40",
+        depth=3,
+        heads=2,
+        patch_size=2,
+        stem=(StemLayer(kernel=5, stride=2, channels=24, activation="relu", batch_norm=True),),
+        **_SPEECH,
+    ),
     StagedConfig(
         name="keywords_cnn_40",
         image_size=40,

@@ -181,6 +181,7 @@ RECIPES: dict[str, Recipe] = {
     "language_36": TEXTS,
     "topic_144": TEXTS,
     "keywords_40": SPEECH,
+    "keywords_stem_40": SPEECH,
     "keywords_cnn_40": SPEECH,
 }
 

@@ -25,7 +25,8 @@ def test_every_runtime_of_the_record_says_the_same() -> None:
         return
     for found in json.loads(RECORD.read_text(encoding="utf-8"))["networks"].values():
         assert {pair["logits_different"] for pair in found["equal"]} == {0}
-        assert found["board"]["sram_bytes"] <= 50_000
+        limit = 50_000 if found["task"] == "depth" else 65_536
+        assert found["board"]["sram_bytes"] <= limit
         assert found["board"]["instructions"] <= 60_000_000
 
 
