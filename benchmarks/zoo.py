@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_models.load import trained_directory
+from keras_models.tasks import TASKS
 from tflm_vit import flags
 from tflm_vit.files import write_atomic
 from tflm_vit.run import run
@@ -98,10 +99,33 @@ def _commands() -> Iterator[str]:
         yield "```"
 
 
+_TASKS_HEAD = """
+
+## Other tasks
+
+Trained, not shipped: small networks, for minutes ([tasks](tasks.md) says on what, and what stands
+beside them).
+
+"""
+
+
+def _task_rows() -> Iterator[str]:
+    yield _row(("network", "task", "instructions", "SRAM, bytes", "flash, bytes", "test"))
+    yield "|---|---|---:|---:|---:|---|"
+    for name, found in _load(RESULTS / "tasks.json")["networks"].items():
+        task, board = TASKS[found["task"]], found["board"]
+        scores = found["figures"]["fused int8"]
+        figure = "top1" if "top1" in scores else task.figure
+        sizes = (board["instructions"], board["sram_bytes"], board["flash_bytes"])
+        cells = (f"`{name}`", task.name, *(f"{n:,}" for n in sizes))
+        yield _row((*cells, f"{figure} {scores[figure]:.3f} of {scores['images']}"))
+
+
 def page() -> str:
     """The page's text."""
-    parts = ["\n".join(_rows()), "\n\n## Commands\n", "\n".join(_commands()), "\n", _TAIL]
-    return _HEAD + "".join(parts)
+    tasks = _TASKS_HEAD + "\n".join(_task_rows())
+    commands = "\n\n## Commands\n" + "\n".join(_commands()) + "\n"
+    return _HEAD + "\n".join(_rows()) + tasks + commands + _TAIL
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -99,4 +99,5 @@ def _draw_boxes(
             Rectangle((left, top), right - left, bottom - top, fill=False, color="yellow")
         )
         name = names[box.label] if names else str(box.label)
-        axis.text(left, top, name, fontsize=6, color="black", backgroundcolor="yellow")
+        label = {"facecolor": "yellow", "edgecolor": "none", "pad": 0.6}
+        axis.text(left, top, name, fontsize=6, color="black", bbox=label)
