@@ -81,32 +81,40 @@ def decoded(graph: Graph, op: Operator) -> Params | None:
     """
     if not is_fused(op):
         return None
-    where = op.name
-    if op in graph.operators:
-        where = f"operator {graph.operators.index(op)} {op.name}"
+    try:
+        return _decoded(graph, op)
+    except TfliteError as error:
+        # Looked up here alone: a graph may have thousands of operators.
+        known = op in graph.operators
+        where = f"operator {graph.operators.index(op)} {op.name}" if known else op.name
+        raise TfliteError(f"{where}: {error}") from error
+
+
+def _decoded(graph: Graph, op: Operator) -> Params:
+    """Of a fused operator; errors are without its name."""
     names = [stated.name for stated in BY_CODE[op.custom_code].INPUTS]
     if len(op.inputs) != len(names) + 1 or len(op.outputs) != 1:
         raise TfliteError(
-            f"{where}: got {len(op.inputs)} inputs and {len(op.outputs)} outputs, expected "
+            f"got {len(op.inputs)} inputs and {len(op.outputs)} outputs, expected "
             f"{', '.join(names)} and the blob, and y"
         )
     blob = graph.tensors[op.inputs[-1]] if op.inputs[-1] >= 0 else None
     if blob is None or blob.data is None or blob.dtype != np.uint8:
-        raise TfliteError(f"{where}: got a last input that is no constant uint8 tensor")
+        raise TfliteError("got a last input that is no constant uint8 tensor")
     try:
         params = decode(op.custom_options, blob.data.tobytes())
     except OptionsError as error:
-        raise TfliteError(f"{where}: {error}") from error
+        raise TfliteError(str(error)) from error
     if code_of(params) != op.custom_code:
-        raise TfliteError(f"{where}: its options are those of a {type(params).__name__}")
+        raise TfliteError(f"its options are those of a {type(params).__name__}")
     for name, index in zip(names, op.inputs[:-1], strict=True):
         if index < 0:
-            raise TfliteError(f"{where}: got no {name}, expected a tensor")
+            raise TfliteError(f"got no {name}, expected a tensor")
     try:
         inputs = [graph.tensors[i] for i in op.inputs[:-1]]
         check_interface(params, inputs, graph.tensors[op.outputs[0]])
     except InterfaceError as error:
-        raise TfliteError(f"{where}: {error}; fuse the plain model again") from error
+        raise TfliteError(f"{error}; fuse the plain model again") from error
     return params
 
 
