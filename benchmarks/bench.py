@@ -28,6 +28,9 @@ _NETWORKS = flags.networks(FLAGS, list(dict.fromkeys(job.preset for job in netwo
 _KERNELS = FLAGS.boolean("kernels", True, "Measure the kernels on their own too.")
 
 
+WEIGHT_BITS = 8  # of all networks here
+
+
 @dataclasses.dataclass(frozen=True)
 class Baseline:
     """A published or recorded figure to compare with, and where it comes from."""
@@ -87,9 +90,18 @@ def _measure_networks() -> dict[str, dict[str, networks.NetworkFigures]]:
     return results
 
 
+def _start(preset: str, bits: str, core: str, macs: int, instructions: int) -> str:
+    """The first columns of a row."""
+    return (
+        f"{preset:<16}{bits:>7}{WEIGHT_BITS:>8} {core:<11}{macs:>15,}{instructions:>16,}"
+        f"{instructions / macs:>7.3f}"
+    )
+
+
 def _table(results: dict[str, dict[str, networks.NetworkFigures]]) -> str:
     head = (
-        f"{'network':<16}{'resid.':>7}{'MAC':>15}{'instructions':>16}{'/MAC':>7}{'arena':>10}"
+        f"{'network':<16}{'resid.':>7}{'weights':>8} {'core':<11}{'MAC':>15}{'instructions':>16}"
+        f"{'/MAC':>7}{'arena':>10}"
         f"{'resident':>10}{'SRAM':>10}{'flash':>12}{'kernels':>9}"
     )
     lines = [head]
@@ -99,11 +111,12 @@ def _table(results: dict[str, dict[str, networks.NetworkFigures]]) -> str:
             streamed = f"{f.arena_streamed_bytes:,}" if f.arena_streamed_bytes else "-"
             sram = f.sram_total_streamed_bytes or f.sram_total_resident_bytes or 0
             lines.append(
-                f"{preset:<16}{bits:>7}{f.macs:>15,}{f.instructions:>16,}"
-                f"{f.instructions / f.macs:>7.3f}{streamed:>10}"
+                f"{_start(preset, bits, 'Cortex-M7', f.macs, f.instructions)}{streamed:>10}"
                 f"{f.arena_resident_bytes:>10,}{sram:>10,}"
                 f"{flash:>12,}{f.kernel_code_bytes:>9,}"
             )
+            others = (("Cortex-M4", f.instructions_m4), ("Cortex-M55", f.instructions_m55))
+            lines += [_start(preset, bits, core, f.macs, n) for core, n in others if n]
     for b in BASELINES:
         if b.preset in results:
             ratio = b.instructions / results[b.preset]["int8"].instructions
@@ -111,7 +124,7 @@ def _table(results: dict[str, dict[str, networks.NetworkFigures]]) -> str:
                 f"{b.preset}, {b.runtime}: {b.instructions:,} instructions ({ratio:.2f}x ours), "
                 f"arena {b.arena_bytes:,} B ({b.source})"
             )
-    return "\n".join([*lines, *_on_m4(results)])
+    return "\n".join(lines)
 
 
 def _body() -> None:
@@ -143,19 +156,6 @@ def _body() -> None:
 def _kernel_json(figures: counts.KernelFigures) -> dict[str, object]:
     per_unit = f"instructions_per_{figures.unit.lower()}"
     return {per_unit: round(figures.per_unit, 4), **dataclasses.asdict(figures)}
-
-
-def _on_m4(results: dict[str, dict[str, networks.NetworkFigures]]) -> list[str]:
-    lines = []
-    for preset, by_bits in results.items():
-        for bits, f in by_bits.items():
-            if f.instructions_m4:
-                ratio = f.instructions_m4 / f.instructions
-                lines.append(
-                    f"{preset} {bits}: {f.instructions_m4:,} instructions on the emulated "
-                    f"Cortex-M4 ({ratio:.3f} of the M7's)"
-                )
-    return lines
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from converter.fuse import fuse_model
 from converter.plan import plan_model, read_plan
 from converter.quantize.ptq import quantize
 from firmware.emulator.emulator import Emulator
+from firmware.emulator.qemu.emulator import QemuEmulator
 from firmware.errors import FirmwareError
 from firmware.model import build_model
 from firmware.model_info import ModelInfo
@@ -27,6 +29,7 @@ from keras_models.load import resolve_model
 SEED = 1
 CALIBRATION_IMAGES = 4
 M4_BOARD = "openmv_cam_m4"
+M55_BOARD = "mps3_an547"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +83,7 @@ class NetworkFigures:
       kernel_code_bytes: code of the kernels in that ELF.
       weights: where the weights are, `internal` or `qspi`.
       instructions_m4: the same inference on the emulated Cortex-M4 board, where it fits.
+      instructions_m55: ... on a Cortex-M55 with Helium, where QEMU is there.
       operators: per operator.
     """
 
@@ -97,6 +101,7 @@ class NetworkFigures:
     kernel_code_bytes: int
     weights: str
     instructions_m4: int | None
+    instructions_m55: int | None
     operators: tuple[OperatorFigures, ...]
 
 
@@ -124,6 +129,19 @@ def quantized_image(info: ModelInfo) -> NDArray[np.int8]:
     height, _, channels = info.image_shape
     image = synthetic_images(1, height, channels, SEED + 1)[0]
     return np.clip(np.rint(image * 127), -128, 127).astype(np.int8)
+
+
+def _instructions_m55(model: bytes) -> int | None:
+    """Instructions on a core with Helium; None without QEMU."""
+    board = get_board(M55_BOARD)
+    try:
+        with tempfile.TemporaryDirectory() as work:
+            elf = Path(work) / "firmware.elf"
+            build_model(model, board, elf)
+            with contextlib.closing(QemuEmulator(board, elf)) as emulator:
+                return emulator.classify(quantized_image(emulator.model)).instructions
+    except FirmwareError:
+        return None
 
 
 def _on_board(model: bytes, board: Board, weights: str) -> tuple[Emulator, int]:
@@ -158,6 +176,7 @@ def _emulated(model: bytes, streamed: bool, job: Job) -> dict[str, Any]:
         "kernel_code_bytes": use.kernel_code_bytes,
         "weights": "qspi" if use.external_flash_bytes else "internal",
         "instructions_m4": _instructions_m4(model),
+        "instructions_m55": _instructions_m55(model),
         "operators": tuple(
             OperatorFigures(count.name, count.instructions, count.stack_bytes) for count in counts
         ),
