@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds the weights of those layers of a plain file that the fuser makes fused operators of.
+"""Rounds the weights of a plain file's layers, under a limit of flash where there is one.
 
-Others would not get smaller: builtin operators have weights of 8 bits in every runtime.
+Layers that become part of a fused operator have 4 bits in every runtime. Convolutions and layers
+that stay builtin keep int8 weights in the file; the compiled runtime stores them in 4 bits.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
+from converter.compile.prepared import prepared
 from converter.fuse import fuse_model
 from converter.fuse.errors import NoMatchError
 from converter.fuse.gate.probes import Feeds
-from converter.tflite import Graph, GraphView, TfliteError, parse, serialize
-from converter.weight_bits.pipeline import RoundingMethod, WeightBitsReport, round_weights
+from converter.fused_ops import decoded_all
+from converter.plan.model import plan_model
+from converter.tflite import Graph, GraphView, Model, TfliteError, parse, serialize
+from converter.weight_bits.choice import cheapest
+from converter.weight_bits.pipeline import RoundingMethod, WeightBitsReport, WeightRounding
 
 RANDOM_PROBES = 4  # where no images are given; only the error is measured on them
 
@@ -67,7 +72,7 @@ def round_file(
     probes: Probes | None = None,
     method: RoundingMethod | None = None,
 ) -> RoundedFile:
-    """A plain file whose fused operators will have weights of 4 bits.
+    """A plain file whose layers have weights of 4 bits, where the limit wants it.
 
     Args:
       content: of the plain int8 file.
@@ -75,33 +80,60 @@ def round_file(
       residual_bits, signature: as for `fuse_model`.
       probes: inputs of the network, images for example; None makes some from its ranges, which say
         too little of what layers read to round against it.
-      method: None rounds against the inputs of layers where probes are given, else to the nearest.
+      method: None rounds against the network's inputs where probes are given, else to the nearest.
 
     Raises:
       TfliteError: a file that `fuse_model` refuses, a network that cannot be evaluated here, or one
         that is too large with all layers at 4 bits.
     """
-    fused = fuse_model(content, residual_bits, signature, probes)
-    ops = sorted({op for each in fused.report.fused for op in each.plain_ops})
     model = parse(content, signature)
     feeds = Feeds(GraphView(model.graph), probes)
     count = RANDOM_PROBES if probes is None else len(probes)
     if method is None:
-        method = RoundingMethod.NEAREST if probes is None else RoundingMethod.INPUTS
-    over = None
-    if wanted.constant_bytes is not None:
-        over = constant_bytes(parse(fused.model_bytes).graph) - wanted.constant_bytes
+        method = RoundingMethod.NEAREST if probes is None else RoundingMethod.NETWORK
+    layers = WeightRounding(model, range(len(model.graph.operators)), feeds, count, method)
+
+    def image(of: Model) -> int:
+        return image_bytes(fuse_model(serialize(of), residual_bits, signature, probes).model_bytes)
+
     try:
-        rounded = round_weights(model, ops, feeds, count, method, over)
+        chosen = None
+        if wanted.constant_bytes is not None:
+            chosen = _under(layers, image, model, wanted.constant_bytes)
+        rounded = layers.rounded(chosen)
     except NoMatchError as error:
         raise TfliteError(f"--weight_bits: the network cannot be evaluated: {error}") from error
-    if over is not None and rounded.report.saved_bytes < over:
-        least = wanted.constant_bytes + over - rounded.report.saved_bytes  # type: ignore[operator]
-        raise TfliteError(
-            f"--flash: got room for {wanted.constant_bytes:,} B of constants, expected {least:,} "
-            "or more: that is what they take with 4 bits in every fused layer"
-        )
     return RoundedFile(serialize(rounded.model), rounded.report)
+
+
+def _under(
+    layers: WeightRounding, image: Callable[[Model], int], model: Model, limit: int
+) -> list[int]:
+    """As few layers as an image's constants need to be at most the limit.
+
+    What a layer saves is known before; that it does is seen in the image (a factor above 1 keeps a
+    convolution at 8 bits).
+    """
+    wanted = over = image(model) - limit
+    chosen: list[int] = []
+    while over > 0:
+        if len(chosen) == len(layers.layers):
+            raise TfliteError(
+                f"--flash: got room for {limit:,} B of constants, expected {limit + over:,} or "
+                "more: that is what they take with 4 bits in every layer"
+            )
+        chosen = cheapest(layers.layers, layers.noise(), wanted)
+        over = image(layers.sizes(chosen)) - limit
+        wanted += max(over, 1)
+    return chosen
+
+
+def image_bytes(fused: bytes) -> int:
+    """Of the constants in an image of a fused file; those of the file, where only TFLM runs it."""
+    planned = plan_model(fused)
+    graph = parse(planned.model_bytes).graph
+    found = prepared(graph, decoded_all(graph), planned.plan).constant_bytes
+    return constant_bytes(graph) if found is None else found
 
 
 def constant_bytes(graph: Graph) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 
 from converter.tflite import Graph, Quantization, Tensor, TfliteError
 from converter.weight_bits.layers import WeightLayer
-from converter.weight_bits.moments import Moments
 from converter.weight_bits.rounding import Rounded
 
 _INT32 = 2**31 - 1
@@ -21,15 +20,13 @@ def with_weights(
     graph: Graph,
     layers: Sequence[WeightLayer],
     rounded: Mapping[int, Rounded],
-    moments: Mapping[int, Moments],
 ) -> Graph:
     """The graph in which layers have rounded weights.
 
-    A bias gets its new unit, and where moments are known what keeps the outputs' mean.
+    A bias gets its new unit, and what keeps the outputs' mean.
 
     Args:
       rounded: new weights by operator; layers that are not in it stay.
-      moments: of the inputs by operator.
 
     Raises:
       TfliteError: a bias has no int32 number in its new unit.
@@ -39,7 +36,7 @@ def with_weights(
     for layer in layers:
         if layer.op not in rounded:
             continue
-        weights, bias = _tensors(graph, layer, rounded[layer.op], moments.get(layer.op))
+        weights, bias = _tensors(graph, layer, rounded[layer.op])
         inputs = list(operators[layer.op].inputs)
         inputs[1] = _placed(tensors, layer.weights, readers, weights)
         if bias is not None:
@@ -57,9 +54,7 @@ def _placed(tensors: list[Tensor], old: int, readers: Counter[int], new: Tensor)
     return len(tensors) - 1
 
 
-def _tensors(
-    graph: Graph, layer: WeightLayer, rounded: Rounded, moments: Moments | None
-) -> tuple[Tensor, Tensor | None]:
+def _tensors(graph: Graph, layer: WeightLayer, rounded: Rounded) -> tuple[Tensor, Tensor | None]:
     """The weights, and the bias if there is one."""
     old = graph.tensors[layer.weights]
     channels = len(rounded.scale)
@@ -67,11 +62,9 @@ def _tensors(
     data = rounded.numbers.reshape(old.shape)
     scale = rounded.scale.astype(np.float32)
     weights = dataclasses.replace(old, data=data, quantization=Quantization(scale, zeros, 0))
-    real = np.zeros(channels)
+    real = rounded.bias
     if layer.bias >= 0:
         real = real + graph.tensors[layer.bias].real().reshape(-1)
-    if moments is not None:
-        real = real + (layer.values - rounded.values) @ moments.mean
     if layer.bias < 0 and not np.any(real):
         return weights, None
     unit = np.float32(layer.unit) * scale

@@ -3,7 +3,9 @@
 
 `against_inputs` is GPTQ (Frantar et al. 2023): inputs are rounded one after another, and what each
 leaves as an error of the layer's output is made up for by those that are still to come, as far as
-the covariance of the layer's inputs allows.
+the covariance of the layer's inputs allows. Where layers before it are rounded already, it begins
+from the weights that give the float network's outputs best on the inputs as they have become
+(docs/weight_bits.md).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.weight_bits.moments import Moments
 from tflm_custom_ops.ops.layouts import MAX4
 
 Array = NDArray[np.float64]
@@ -28,10 +31,12 @@ class Rounded:
     Attributes:
       numbers: int8 [channels, inputs] in [-7, 7].
       scale: float64 [channels], > 0; values of float32.
+      bias: float64 [channels], that is added to keep the mean of the outputs.
     """
 
     numbers: NDArray[np.int8]
     scale: Array
+    bias: Array
 
     @property
     def values(self) -> Array:
@@ -59,7 +64,7 @@ def nearest(weights: Array) -> Rounded:
       weights: real, [channels, inputs].
     """
     scale = _largest_scale(weights)
-    return Rounded(_numbers(weights, scale).astype(np.int8), scale)
+    return Rounded(_numbers(weights, scale).astype(np.int8), scale, np.zeros(len(weights)))
 
 
 def fitted_scale(weights: Array, importance: Array) -> Array:
@@ -78,24 +83,27 @@ def fitted_scale(weights: Array, importance: Array) -> Array:
     return best
 
 
-def against_inputs(weights: Array, covariance: Array) -> Rounded:
+def against_inputs(weights: Array, moments: Moments) -> Rounded:
     """So that the layer's outputs change least.
 
     Args:
       weights: real, [channels, inputs].
-      covariance: of the inputs, [inputs, inputs].
+      moments: of what the layer reads.
     """
+    covariance = moments.covariance
     variance = np.diag(covariance)
     damping = _DAMPING * max(float(variance.mean()), 1e-30)
-    scale = fitted_scale(weights, variance + damping)
+    inverse = np.linalg.inv(covariance + damping * np.eye(len(covariance)))
+    aims = weights + weights @ (moments.across_covariance - covariance) @ inverse
+    scale = fitted_scale(aims, variance + damping)
     order = np.argsort(-variance, kind="stable")
-    damped = covariance[np.ix_(order, order)] + damping * np.eye(len(order))
-    factor = np.linalg.cholesky(np.linalg.inv(damped)).T
-    left, numbers = weights[:, order].copy(), np.empty(weights.shape)
+    factor = np.linalg.cholesky(inverse[np.ix_(order, order)]).T
+    left, numbers = aims[:, order], np.empty(weights.shape)
     for i in range(len(order)):
         column = left[:, i]
         rounded = np.clip(np.rint(column / scale), -MAX4, MAX4)
         error = (column - rounded * scale) / factor[i, i]
         left[:, i + 1 :] -= np.outer(error, factor[i, i + 1 :])
         numbers[:, order[i]] = rounded
-    return Rounded(numbers.astype(np.int8), scale)
+    bias = weights @ moments.x_mean - (numbers * scale[:, None]) @ moments.y_mean
+    return Rounded(numbers.astype(np.int8), scale, bias)

@@ -60,8 +60,9 @@ def test_every_fused_layer_gets_four_bits_and_computes_the_same_everywhere():
 
 
 def test_against_the_inputs_the_outputs_are_nearer():
-    near, against = (rounded(4, None, method).report for method in RoundingMethod)
+    near, against, network = (rounded(4, None, method).report for method in RoundingMethod)
     assert against.sqnr_db > near.sqnr_db + 2
+    assert network.sqnr_db > against.sqnr_db - 1
 
 
 def test_under_a_limit_as_few_layers_as_it_needs():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from converter.weight_bits.choice import cheapest
 from converter.weight_bits.layers import WeightLayer
+from converter.weight_bits.moments import Moments
 from converter.weight_bits.rounding import Rounded, against_inputs, nearest
 
 seeds = st.integers(0, 1 << 30)
@@ -36,7 +37,10 @@ def test_nearest_uses_the_whole_range_and_errs_by_half_a_unit(seed):
 
 
 def test_a_channel_of_zeros_stays_zero():
-    for found in (nearest(np.zeros((2, 3))), against_inputs(np.zeros((2, 3)), np.eye(3))):
+    for found in (
+        nearest(np.zeros((2, 3))),
+        against_inputs(np.zeros((2, 3)), Moments.of(np.eye(3))),
+    ):
         assert not found.numbers.any()
         assert np.all(found.scale > 0)
 
@@ -45,10 +49,25 @@ def test_against_inputs_that_depend_on_each_other_the_outputs_err_less():
     ratios = []
     for seed in range(20):
         weights, x = weights_and_inputs(seed)
-        found = against_inputs(weights, np.cov(x.T, bias=True))
+        found = against_inputs(weights, Moments.of(x))
         assert np.abs(found.numbers).max() <= 7
         ratios.append(output_error(found, weights, x) / output_error(nearest(weights), weights, x))
     assert np.median(ratios) < 0.5
+
+
+def test_inputs_that_changed_are_made_up_for():
+    """What the layer reads has shrunk and mixed: weights aim at the float network's outputs."""
+    ratios = []
+    for seed in range(20):
+        weights, x = weights_and_inputs(seed)
+        rng = np.random.default_rng(seed)
+        y = 0.8 * x + 0.1 * rng.normal(size=x.shape) + 0.3
+        both, alone = (against_inputs(weights, m) for m in (Moments.of(x, y), Moments.of(y)))
+        wanted = x @ weights.T
+        errors = [np.square(y @ r.values.T + r.bias - wanted).sum() for r in (both, alone)]
+        ratios.append(errors[0] / errors[1])
+        np.testing.assert_allclose((y @ both.values.T + both.bias).mean(0), wanted.mean(0))
+    assert np.median(ratios) < 0.6
 
 
 def layers(sizes):
