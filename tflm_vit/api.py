@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tflm_vit.results import (
     Compiled,
@@ -29,6 +30,9 @@ from tflm_vit.results import (
     OperatorUse,
     Planned,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DEFAULT_BOARD = "stm32f746g_disco"
 
@@ -61,6 +65,9 @@ def fuse(
     residual_bits: int = 8,
     streamed: bool = False,
     arena_bytes: int | None = None,
+    weight_bits: int = 8,
+    constant_bytes: int | None = None,
+    inputs: Sequence[NDArray[Any]] = (),
 ) -> Fused:
     """Replaces the patterns of a plain int8 model by the custom operators, and plans it.
 
@@ -69,11 +76,24 @@ def fuse(
       residual_bits: 8, or 16 to widen the residual stream.
       streamed: the application pushes image rows; the arena holds one strip of them.
       arena_bytes: that the arena may take; None for the least that good tiles need.
+      weight_bits: 8, or 4 for all layers.
+      constant_bytes: that an image's constants may take: 4 bits for as few layers as it needs,
+        with weight_bits 8.
+      inputs: images for example, as the network takes them, that weights of 4 bits are rounded
+        against; without them each goes to the nearest number.
     """
     with _refusing():
         from converter.fuse import fuse_model
+        from converter.weight_bits.fused import WeightBits, expect_within, round_file
 
+        wanted, rounded = WeightBits.chosen(weight_bits, constant_bytes), None
+        if wanted is not None:
+            probes = [[x] for x in inputs] or None
+            rounded = round_file(model_bytes, wanted, residual_bits, probes=probes)
+            model_bytes = rounded.model_bytes
         result = fuse_model(model_bytes, residual_bits)
+        if wanted is not None:
+            expect_within(result.model_bytes, wanted)
     planned = plan(result.model_bytes, streamed=streamed, arena_bytes=arena_bytes)
     report = result.report
     return Fused(
@@ -85,6 +105,8 @@ def fuse(
         operators=report.ops_after,
         fused=tuple(op.label for op in report.fused),
         not_fused=tuple(map(str, report.not_fused)),
+        layers_of_4_bits=() if rounded is None else rounded.report.small_layers,
+        weights_sqnr_db=None if rounded is None else rounded.report.sqnr_db,
     )
 
 

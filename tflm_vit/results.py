@@ -38,12 +38,16 @@ class Fused(Planned):
       operators_before, operators: of the plain and of the fused graph.
       fused: what each custom operator stands for, e.g. "block 3 attention".
       not_fused: parts that could have been fused but stayed, with the reason.
+      layers_of_4_bits: names of the layers whose weights were rounded.
+      weights_sqnr_db: of the float network's outputs after that against those before; None: none.
     """
 
     operators_before: int
     operators: int
     fused: tuple[str, ...]
     not_fused: tuple[str, ...]
+    layers_of_4_bits: tuple[str, ...] = ()
+    weights_sqnr_db: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

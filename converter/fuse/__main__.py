@@ -14,7 +14,7 @@ from converter.fuse.probe_images import probe_images
 from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
 from converter.tflite import TfliteError, parse, read_model
-from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.fused import WeightBits, expect_within, round_file
 from converter.weight_bits.pipeline import WeightBitsReport
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic
@@ -111,6 +111,8 @@ def _run() -> None:
     content, planned = (result.model_bytes, None)
     if _PLAN.value:
         content, planned = _plan(content)
+    if wanted is not None:
+        expect_within(content, wanted)
     runtimes = verdicts(parse(content).graph)
     _expect_use(result.report, runtimes)
     write_atomic(_OUT.value, content)

@@ -18,7 +18,9 @@ from converter.fuse import fuse_model
 from converter.fuse.errors import NoMatchError
 from converter.fuse.gate.probes import Feeds
 from converter.fused_ops import decoded_all
+from converter.plan.metadata import PLAN_NAME
 from converter.plan.model import plan_model
+from converter.plan.stored import plan_of
 from converter.tflite import Graph, GraphView, Model, TfliteError, parse, serialize
 from converter.weight_bits.choice import cheapest
 from converter.weight_bits.pipeline import RoundingMethod, WeightBitsReport, WeightRounding
@@ -39,6 +41,21 @@ class WeightBits:
 
     bits: int
     constant_bytes: int | None = None
+
+    @classmethod
+    def chosen(cls, bits: int, constant_bytes: int | None) -> WeightBits | None:
+        """Of a number of bits or a limit; None for 8 bits.
+
+        Raises:
+          TfliteError: neither 4 nor 8, or 4 with a limit.
+        """
+        if bits not in (4, 8):
+            raise TfliteError(f"weight_bits: got {bits}, expected 4 or 8")
+        if constant_bytes is None:
+            return cls(4) if bits == 4 else None
+        if bits == 4:
+            raise TfliteError("constant_bytes: got it with weight_bits 4, expected one of the two")
+        return cls(0, constant_bytes)
 
     @classmethod
     def of(cls, text: str, flash: int | None, code_bytes: int) -> WeightBits | None:
@@ -130,10 +147,22 @@ def _under(
 
 def image_bytes(fused: bytes) -> int:
     """Of the constants in an image of a fused file; those of the file, where only TFLM runs it."""
-    planned = plan_model(fused)
-    graph = parse(planned.model_bytes).graph
-    found = prepared(graph, decoded_all(graph), planned.plan).constant_bytes
+    model = parse(fused)
+    if all(entry.name != PLAN_NAME for entry in model.metadata):
+        model = parse(plan_model(fused).model_bytes)
+    graph = model.graph
+    found = prepared(graph, decoded_all(graph), plan_of(model)).constant_bytes
     return constant_bytes(graph) if found is None else found
+
+
+def expect_within(fused: bytes, wanted: WeightBits) -> None:
+    """Raises TfliteError where the constants of a fused file are more than was asked for."""
+    found = image_bytes(fused)
+    if wanted.constant_bytes is not None and found > wanted.constant_bytes:
+        raise TfliteError(
+            f"--flash: got {found:,} B of constants, expected {wanted.constant_bytes:,} or less; "
+            "nothing was written"
+        )
 
 
 def constant_bytes(graph: Graph) -> int:

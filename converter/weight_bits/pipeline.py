@@ -53,11 +53,15 @@ class WeightBitsReport:
     sqnr_db: float
     saved_bytes: int
 
+    @property
+    def small_layers(self) -> tuple[str, ...]:
+        """Names of those with 4 bits."""
+        return tuple(layer.name for layer in self.layers if layer.bits == 4)
+
     def table(self) -> str:
         """Text for people."""
-        chosen = [layer for layer in self.layers if layer.bits == 4]
         lines = [
-            f"weights of 4 bits ({self.rounding}): {len(chosen)} of {len(self.layers)} layers, "
+            f"weights of 4 bits ({self.rounding}): {len(self.small_layers)} of {len(self.layers)} layers, "
             f"{self.saved_bytes:,} B saved, outputs {self.sqnr_db:.1f} dB from those of 8 bits"
         ]
         if any(layer.noise is not None for layer in self.layers):

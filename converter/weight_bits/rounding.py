@@ -83,6 +83,19 @@ def fitted_scale(weights: Array, importance: Array) -> Array:
     return best
 
 
+def _change(moments: Moments, covariance: Array) -> Array:
+    """Of the weights that the change of the layer's inputs asks for: [inputs, inputs].
+
+    Few rows tell little of it: they are damped the more.
+    """
+    shift = moments.across_covariance - covariance
+    if not np.any(shift):
+        return shift
+    inputs, mean = len(covariance), max(float(np.diag(covariance).mean()), 1e-30)
+    damping = (_DAMPING + inputs / max(1, moments.count)) * mean
+    return np.asarray(np.linalg.solve(covariance + damping * np.eye(inputs), shift.T).T)
+
+
 def against_inputs(weights: Array, moments: Moments) -> Rounded:
     """So that the layer's outputs change least.
 
@@ -94,7 +107,7 @@ def against_inputs(weights: Array, moments: Moments) -> Rounded:
     variance = np.diag(covariance)
     damping = _DAMPING * max(float(variance.mean()), 1e-30)
     inverse = np.linalg.inv(covariance + damping * np.eye(len(covariance)))
-    aims = weights + weights @ (moments.across_covariance - covariance) @ inverse
+    aims = weights + weights @ _change(moments, covariance)
     scale = fitted_scale(aims, variance + damping)
     order = np.argsort(-variance, kind="stable")
     factor = np.linalg.cholesky(inverse[np.ix_(order, order)]).T

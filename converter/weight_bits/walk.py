@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.fuse.gate.plain import Form, PlainGraph, rounding
+from converter.fuse.gate.plain import PlainGraph
 from converter.fuse.gate.probes import Feeds
 from converter.tflite import Graph, GraphView, Operator
 from converter.weight_bits.layers import WeightLayer
@@ -22,8 +22,8 @@ Values = dict[int, NDArray[np.float32]]
 class _Network:
     """One of the two: the values of all probes that later operators still read."""
 
-    def __init__(self, graph: Graph, feeds: Feeds, probes: Sequence[int], form: Form | None):
-        self._done, self._form = 0, form
+    def __init__(self, graph: Graph, feeds: Feeds, probes: Sequence[int]) -> None:
+        self._done = 0
         self._values: list[Values] = [dict(feeds.values(number)) for number in probes]
         self._last = {t: i for i, op in enumerate(graph.operators) for t in op.inputs}
 
@@ -36,14 +36,14 @@ class _Network:
         plain, before = PlainGraph(GraphView(graph)), range(self._done, layer.op)
         self._done = layer.op
         for values in self._values:
-            plain.run(before, values, self._form)
+            plain.run(before, values)
             for tensor in [t for t in values if self._last.get(t, -1) < layer.op]:
                 del values[tensor]
             yield plain.value(values, layer.x)
 
 
 class Walk:
-    """Two networks on the same probes: the float one, and the int8 one with other weights.
+    """Two networks on the same probes: the float one, and the same with other weights.
 
     Args:
       graph: the plain graph.
@@ -52,8 +52,8 @@ class Walk:
 
     def __init__(self, graph: Graph, feeds: Feeds, probes: Sequence[int]) -> None:
         self._graph = graph
-        self._float = _Network(graph, feeds, probes, None)
-        self._changed = _Network(graph, feeds, probes, rounding)
+        self._float = _Network(graph, feeds, probes)
+        self._changed = _Network(graph, feeds, probes)
 
     def moments(self, layer: WeightLayer, changed: Graph) -> Moments:
         """Of what a layer reads; layers come in order.
@@ -82,7 +82,7 @@ def moments_of(
     Raises:
       NoMatchError: an operator of the network cannot be evaluated.
     """
-    network, view = _Network(graph, feeds, probes, None), GraphView(graph)
+    network, view = _Network(graph, feeds, probes), GraphView(graph)
     found: dict[int, Moments] = {}
     for layer in layers:
         moments = Moments.none(layer.values.shape[1])

@@ -52,6 +52,33 @@ def test_fuse_plans_and_keeps_the_result(plain: bytes) -> None:
     np.testing.assert_array_equal(runtime.run(x)[0], expected)
 
 
+def test_fuse_rounds_weights_to_four_bits(plain: bytes) -> None:
+    whole, small = tflm_vit.fuse(plain), tflm_vit.fuse(plain, weight_bits=4)
+    assert whole.layers_of_4_bits == ()
+    assert whole.weights_sqnr_db is None
+    assert len(small.layers_of_4_bits) >= 2
+    assert small.weights_sqnr_db is not None
+    assert len(small.model_bytes) < len(whole.model_bytes)
+    constants = tflm_vit.inspect(whole.model_bytes).constant_bytes
+    x = np.random.default_rng(0).integers(-128, 128, (8, 1, 7, 6)).astype(np.int8)
+    some = tflm_vit.fuse(plain, constant_bytes=constants - 16, inputs=list(x))
+    assert 0 < len(some.layers_of_4_bits) < len(small.layers_of_4_bits)
+    assert tflm_vit.inspect(some.model_bytes).constant_bytes <= constants - 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"weight_bits": 2}, "weight_bits: got 2, expected 4 or 8"),
+        ({"weight_bits": 4, "constant_bytes": 10}, "expected one of the two"),
+        ({"constant_bytes": 10}, "--flash: got room for 10 B of constants, expected"),
+    ],
+)
+def test_bits_that_cannot_be_are_refused(plain: bytes, asked: dict[str, int], message: str) -> None:
+    with pytest.raises(tflm_vit.Error, match=message):
+        tflm_vit.fuse(plain, **asked)  # type: ignore[arg-type]
+
+
 def test_plan_is_the_commands_plan(unplanned: bytes, planned: tflm_vit.Planned) -> None:
     assert planned.model_bytes == plan_model(unplanned).model_bytes
     assert planned.arena_bytes == read_plan(planned.model_bytes).arena_bytes
