@@ -19,6 +19,7 @@ from keras_models.parts import (
     ACTIVATIONS,
     PATCHES,
     POOLS,
+    WEIGHT_BITS,
     ArchError,
     BlockRanks,
     Places,
@@ -78,6 +79,8 @@ class ArchConfig:
       norm: "clean" (a LayerNormalization that lowers to int8 without a float island) or "keras"
         (`keras.layers.LayerNormalization`).
       norm_epsilon: added to the variance.
+      weight_bits: of each block's layers once quantized, 8 or 4; empty means 8 everywhere
+        (docs/weight_bits.md).
       relative_position: largest distance in rows or columns that AutoFormer's and MCUFormer's
         tables of relative keys and values tell apart (14 as published); 0 for none.
       vocabulary: 256 where the image is a text whose bytes are the tokens, row by row; 0 for
@@ -110,6 +113,7 @@ class ArchConfig:
     vocabulary: int = later(0)
     embedding_rank: int = later(0)
     norm_after: bool = later(False)
+    weight_bits: tuple[int, ...] = later(())
 
     def __post_init__(self) -> None:
         self._check_scalars()
@@ -164,6 +168,12 @@ class ArchConfig:
             fail("mlp_ratio", self.mlp_ratio, f"a tuple of {len(self.heads)} (one per block)")
         for i, ratio in enumerate(self.mlp_ratio):
             check_ratio(f"mlp_ratio[{i}]", ratio, self.embed_dim)
+        bits = self.weight_bits
+        if not isinstance(bits, tuple) or len(bits) not in (0, self.depth):
+            fail("weight_bits", bits, f"an empty tuple or {self.depth} numbers (one per block)")
+        for i, each in enumerate(bits):
+            if each not in WEIGHT_BITS:
+                fail(f"weight_bits[{i}]", each, "4 or 8")
 
     def _check_ranks(self) -> None:
         if not isinstance(self.ranks, tuple) or len(self.ranks) not in (0, self.depth):
@@ -242,6 +252,7 @@ class ArchConfig:
             self.hidden_dim(index),
             self.block_ranks(index),
             Places(self.grid, int(self.class_token), relative=self.relative_position),
+            self.weight_bits[index] if self.weight_bits else 8,
         )
 
     @property
@@ -334,7 +345,7 @@ class ArchConfig:
         except ValueError as error:
             raise ArchError(f"ArchConfig: {error}") from error
         fields = known_fields("ArchConfig", data, cls)
-        for key in ("heads", "mlp_ratio", "stem", "ranks"):
+        for key in ("heads", "mlp_ratio", "stem", "ranks", "weight_bits"):
             if key in fields and not isinstance(fields[key], list):
                 fail(key, fields[key], "a list")
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}

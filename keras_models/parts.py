@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from tflm_vit.files import FileError, read_text
 
+WEIGHT_BITS = (4, 8)
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu")
 STEM_ACTIVATIONS = ("relu", "gelu", "none")
 POOLS = ("mean", "cls")
@@ -201,6 +202,7 @@ class TransformerBlock:
       hidden: width of the MLP.
       ranks: of its linear layers.
       places: of its tokens.
+      weight_bits: of its layers once quantized.
     """
 
     width: int
@@ -209,6 +211,7 @@ class TransformerBlock:
     hidden: int
     ranks: BlockRanks
     places: Places
+    weight_bits: int = 8
 
     @property
     def inner(self) -> int:

@@ -98,6 +98,11 @@ class StagedConfig:
     # ---- derived sizes -------------------------------------------------------------------------
 
     @property
+    def weight_bits(self) -> tuple[int, ...]:
+        """Of blocks (`ArchConfig`): 8 everywhere; `--weight_bits` chooses layers."""
+        return ()
+
+    @property
     def stem_sides(self) -> tuple[int, ...]:
         """Side in pixels after each stem layer."""
         return stem_sides(self.stem, self.image_size)

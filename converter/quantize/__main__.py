@@ -344,6 +344,7 @@ class _Made:
     samples: Floats
     data: Dataset | None
     qat: QatReport | None = None
+    weight_bits: WeightBits | None = None  # that the architecture has
 
 
 def _ranges() -> RangeChoice:
@@ -365,7 +366,8 @@ def _run_network() -> _Made:
         content = quantize(
             model, arch, images, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True
         )
-    return _Made(content, arch.name, arch.params, contract, images, data, qat)
+    bits = WeightBits.of_blocks(arch.weight_bits)
+    return _Made(content, arch.name, arch.params, contract, images, data, qat, bits)
 
 
 def _probes(content: bytes, samples: Floats) -> list[list[NDArray[Any]]]:
@@ -385,6 +387,7 @@ def _run() -> QuantizeReport:
     kind = kind_of(_NETWORK.value)
     made = _run_network() if kind is None else _run_file(kind)
     content, weights = made.content, None
+    wanted = wanted or made.weight_bits
     if wanted is not None:
         rounded = round_file(
             content, wanted, int(_RESIDUAL_BITS.value), probes=_probes(content, made.samples)

@@ -8,7 +8,7 @@ that stay builtin keep int8 weights in the file; the compiled runtime stores the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from converter.compile.prepared import prepared
 from converter.fuse import fuse_model
 from converter.fuse.errors import NoMatchError
 from converter.fuse.gate.probes import Feeds
+from converter.fuse.report import FusedOp
 from converter.fused_ops import decoded_all
 from converter.plan.metadata import PLAN_NAME
 from converter.plan.model import plan_model
@@ -36,11 +37,13 @@ class WeightBits:
 
     Attributes:
       bits: 4, or 0: as few layers of 4 bits as `constant_bytes` needs.
-      constant_bytes: that the constants of the fused file may take; only with 0.
+      constant_bytes: that the constants in an image of the fused file may take; only with 0.
+      blocks: that have 4 bits, where not all layers do; only with 4.
     """
 
     bits: int
     constant_bytes: int | None = None
+    blocks: frozenset[int] | None = None
 
     @classmethod
     def chosen(cls, bits: int, constant_bytes: int | None) -> WeightBits | None:
@@ -56,6 +59,12 @@ class WeightBits:
         if bits == 4:
             raise TfliteError("constant_bytes: got it with weight_bits 4, expected one of the two")
         return cls(0, constant_bytes)
+
+    @classmethod
+    def of_blocks(cls, bits: Sequence[int]) -> WeightBits | None:
+        """Of an architecture's `weight_bits`; None where all blocks have 8."""
+        blocks = frozenset(block for block, own in enumerate(bits) if own == 4)
+        return cls(4, blocks=blocks) if blocks else None
 
     @classmethod
     def of(cls, text: str, flash: int | None, code_bytes: int) -> WeightBits | None:
@@ -108,7 +117,11 @@ def round_file(
     count = RANDOM_PROBES if probes is None else len(probes)
     if method is None:
         method = RoundingMethod.NEAREST if probes is None else RoundingMethod.NETWORK
-    layers = WeightRounding(model, range(len(model.graph.operators)), feeds, count, method)
+    ops: Iterable[int] = range(len(model.graph.operators))
+    if wanted.blocks is not None:
+        report = fuse_model(content, residual_bits, signature, probes).report
+        ops = _of_blocks(report.fused, wanted.blocks)
+    layers = WeightRounding(model, ops, feeds, count, method)
 
     def image(of: Model) -> int:
         return image_bytes(fuse_model(serialize(of), residual_bits, signature, probes).model_bytes)
@@ -121,6 +134,21 @@ def round_file(
     except NoMatchError as error:
         raise TfliteError(f"--weight_bits: the network cannot be evaluated: {error}") from error
     return RoundedFile(serialize(rounded.model), rounded.report)
+
+
+def _of_blocks(fused: Iterable[FusedOp], blocks: frozenset[int]) -> list[int]:
+    """Plain operators of some blocks.
+
+    Raises:
+      TfliteError: a block was not fused.
+    """
+    names = {f"block {block}" for block in blocks}
+    found = {name: [op for op in fused if op.label.rsplit(" ", 1)[0] == name] for name in names}
+    if missing := sorted(name for name, ops in found.items() if not ops):
+        raise TfliteError(
+            f"weight_bits: got 4 bits for {', '.join(missing)}, expected it among what is fused"
+        )
+    return [op for ops in found.values() for each in ops for op in each.plain_ops]
 
 
 def _under(

@@ -60,8 +60,9 @@ class WeightBitsReport:
 
     def table(self) -> str:
         """Text for people."""
+        small = len(self.small_layers)
         lines = [
-            f"weights of 4 bits ({self.rounding}): {len(self.small_layers)} of {len(self.layers)} layers, "
+            f"weights of 4 bits ({self.rounding}): {small} of {len(self.layers)} layers, "
             f"{self.saved_bytes:,} B saved, outputs {self.sqnr_db:.1f} dB from those of 8 bits"
         ]
         if any(layer.noise is not None for layer in self.layers):

@@ -222,7 +222,7 @@ def _attention(block: TransformerBlock, layout: str, residual_bits: int) -> OpCo
         image_size=places.side, channels=1, num_classes=2, patch_size=1, embed_dim=block.width,
         heads=(block.heads,), mlp_ratio=(1.0,), head_dim=block.head_dim, ranks=(block.ranks,),
         attention=layout, pool="cls" if places.prefix else "mean",
-        relative_position=places.relative,
+        relative_position=places.relative, weight_bits=(block.weight_bits,),
     )  # fmt: skip
     (found,) = operators_of(arch, False, residual_bits, lambda name: name == ATTENTION)
     return found
@@ -242,7 +242,7 @@ def _mlp(block: TransformerBlock, residual_bits: int) -> OpCost:
     arch = ArchConfig(
         image_size=places.side, channels=1, num_classes=2, patch_size=1, embed_dim=block.width,
         heads=(1,), mlp_ratio=(block.hidden / block.width,), head_dim=8, ranks=(block.ranks,),
-        pool="cls" if places.prefix else "mean",
+        pool="cls" if places.prefix else "mean", weight_bits=(block.weight_bits,),
     )  # fmt: skip
     (found,) = operators_of(arch, False, residual_bits, lambda name: name == MLP)
     return found

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_models.arch import ArchConfig
+from keras_models.parts import WEIGHT_BITS
 from nas.space.checks import fail, known, made
 from nas.space.dimension import Dimension, Mask, Scope
 from nas.space.patch import Patch, parse_patch
@@ -106,6 +107,20 @@ class _Fact(Dimension):
         return super().arch(space, config) if self.choices(space) else {}
 
 
+class _WeightBits(Dimension):
+    """Bits of a block's weights: 4 or 8."""
+
+    def validate(self, space: Any, where: str = "SearchSpace") -> None:
+        super().validate(space, where)
+        choices = getattr(space, self.field)
+        if set(choices) - set(WEIGHT_BITS):
+            fail(f"{where}.{self.field}", choices, f"some of {', '.join(map(str, WEIGHT_BITS))}")
+
+
+def _has_4_bits(space: Space, config: Network, arch: ArchConfig, block: int) -> int:
+    return int(arch.block(block).weight_bits == 4)
+
+
 def _rank(layer: str) -> Mask:
     """Mask of a layer's low rank; nothing where layers are dense."""
 
@@ -176,5 +191,16 @@ DIMENSIONS: tuple[Dimension, ...] = (
         arch_field="head_dim",
         masks=(Mask("head_dim", lambda space, config, arch, block: arch.head_dim, False),),
         limits=(8.0, 128.0),
+    ),
+    _WeightBits(
+        name="weight_bits",
+        text="weights of {} bits",
+        default=(),
+        param="bits",
+        per_block=True,
+        low=4,
+        high=8,
+        arch_field="weight_bits",
+        masks=(Mask("four_bits", _has_4_bits),),
     ),
 )

@@ -17,6 +17,7 @@ from nas.supernet.net import Supernet
 from nas.supernet.shared import Floats, SharedWeights
 from nas.supernet.staged_extract import StageSlices
 from nas.supernet.staged_net import StagedSupernet
+from tflm_custom_ops.ops.layouts import MAX4
 
 
 def extract(
@@ -100,10 +101,17 @@ class _Slices:
         if kind == "bias":
             return self.net.values(f"{name}/bias")[columns]
         if f"{name}/kernel" in self.net.table:
-            return self.net.values(f"{name}/kernel")[rows][:, columns]
+            return self._in_bits(b, self.net.values(f"{name}/kernel")[rows][:, columns])
         rank = getattr(self.space.block_ranks(self.config, b, self.arch), base)
-        left = self.net.values(f"{name}_a/kernel")[rows][:, :rank]
-        right = self.net.values(f"{name}_b/kernel")[:rank][:, columns]
+        left = self._in_bits(b, self.net.values(f"{name}_a/kernel")[rows][:, :rank])
+        right = self._in_bits(b, self.net.values(f"{name}_b/kernel")[:rank][:, columns])
         if part.endswith("_a"):
             return left
         return right if part.endswith("_b") else left @ right
+
+    def _in_bits(self, b: int, kernel: Floats) -> Floats:
+        """A kernel [inputs, outputs] of a block, rounded as the supernet rounds it."""
+        if self.arch.block(b).weight_bits == 8:
+            return kernel
+        unit = np.maximum(np.abs(kernel).max(axis=0, keepdims=True), 1e-12) / np.float32(MAX4)
+        return np.asarray(np.round(kernel / unit) * unit, np.float32)

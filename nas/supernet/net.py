@@ -143,7 +143,11 @@ class Supernet(SharedWeights):
     def _block_masks(self, masks: Masks, b: int) -> BlockMasks:
         head_dim = masks["head_dim"] if len(self.space.allowed("head_dim")) > 1 else None
         ranks = {name: masks[name][b] for name in ("qkv", "proj", "fc1", "fc2")}
-        return BlockMasks(masks["dim"], masks["heads"][b], masks["hidden"][b], head_dim, **ranks)
+        four_bits = masks["four_bits"][b] if 4 in self.space.weight_bits else None
+        return BlockMasks(
+            masks["dim"], masks["heads"][b], masks["hidden"][b], head_dim, **ranks,
+            four_bits=four_bits,
+        )  # fmt: skip
 
     def _tokens(self, x: Any, patch: Patch, mask: Any, training: bool) -> Any:
         arch, lead = self.archs[patch], self.select.lead

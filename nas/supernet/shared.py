@@ -25,6 +25,7 @@ from nas.space import fail
 from nas.space.any_space import AnySubnet, Searchable
 from nas.supernet.masks import Masks
 from nas.supernet.selection import Mask, selection_of_backend
+from tflm_custom_ops.ops.layouts import MAX4
 
 Floats = NDArray[np.float32]
 STDDEV = 0.02  # of positions, distances and class tokens at the start
@@ -56,6 +57,7 @@ class BlockMasks:
     proj: Mask = None
     fc1: Mask = None
     fc2: Mask = None
+    four_bits: Mask = None  # a one where the block's weights have 4 bits; None: nowhere
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,15 +210,32 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
         x = centred * ops.rsqrt(variance + self.norm_epsilon)
         return self.select.keep(x * scale + shift, every)
 
-    def _linear(self, x: Any, name: str, masks: tuple[Mask, Mask], rank: Mask) -> Any:
+    def _matmul(self, x: Any, kernel: Any, rows: Mask, four_bits: Mask) -> Any:
+        """x times a kernel [inputs, outputs], rounded to 4 bits where a block has them.
+
+        Each output's largest weight, of those that the sub-network has, is 7; gradients are those
+        of the weights themselves.
+        """
+        if four_bits is None:
+            return ops.matmul(x, kernel)
+        used = ops.transpose(self.select.keep(ops.transpose(kernel), rows))
+        unit = ops.maximum(ops.max(ops.abs(used), axis=0, keepdims=True), 1e-12) / MAX4
+        rounded = ops.round(used / unit) * unit
+        return ops.matmul(x, used + ops.sum(four_bits) * ops.stop_gradient(rounded - used))
+
+    def _linear(
+        self, x: Any, name: str, masks: tuple[Mask, Mask], rank: Mask, four_bits: Mask
+    ) -> Any:
         """Masks are those of inputs and outputs."""
         lead, (rows, columns) = self.select.lead, masks
         bias = lead(self.table[f"{name}/bias"], columns)
         if f"{name}/kernel" in self.table:
-            return ops.matmul(x, lead(self.table[f"{name}/kernel"], rows, columns)) + bias
-        x = ops.matmul(x, lead(self.table[f"{name}_a/kernel"], rows, rank))
+            kernel = lead(self.table[f"{name}/kernel"], rows, columns)
+            return self._matmul(x, kernel, rows, four_bits) + bias
+        x = self._matmul(x, lead(self.table[f"{name}_a/kernel"], rows, rank), rows, four_bits)
         x = self.select.keep(x, rank)
-        return ops.matmul(x, lead(self.table[f"{name}_b/kernel"], rank, columns)) + bias
+        second = lead(self.table[f"{name}_b/kernel"], rank, columns)
+        return self._matmul(x, second, rank, four_bits) + bias
 
     def _of_heads(self, name: str, sizes: BlockSizes, m: BlockMasks) -> tuple[Any, Any]:
         """Weights and bias of the queries, keys and values of leading heads."""
@@ -232,10 +251,11 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
 
     def _queries_keys_values(self, x: Any, name: str, sizes: BlockSizes, m: BlockMasks) -> Any:
         kernel, bias = self._of_heads(name, sizes, m)
+        rows = m.dim
         if f"{name}/kernel" not in self.table:
-            x = ops.matmul(x, self.select.lead(self.table[f"{name}_a/kernel"], m.dim, m.qkv))
-            x = self.select.keep(x, m.qkv)
-        return ops.matmul(x, kernel) + bias
+            first = self.select.lead(self.table[f"{name}_a/kernel"], m.dim, m.qkv)
+            x, rows = self.select.keep(self._matmul(x, first, rows, m.four_bits), m.qkv), m.qkv
+        return self._matmul(x, kernel, rows, m.four_bits) + bias
 
     def _project(self, x: Any, name: str, sizes: BlockSizes, m: BlockMasks) -> Any:
         """The leading heads' context, through the output's layer."""
@@ -245,11 +265,20 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
         columns = m.dim if dense else m.proj
         width = self.select.size(columns, first.shape[-1])
         first = ops.reshape(lead(first, m.heads, m.head_dim, columns), (-1, width))
-        x = ops.matmul(x, first)
+        x = self._matmul(x, first, self._inner(sizes, m), m.four_bits)
         if not dense:
             x = self.select.keep(x, m.proj)
-            x = ops.matmul(x, lead(self.table[f"{name}_b/kernel"], m.proj, m.dim))
+            second = lead(self.table[f"{name}_b/kernel"], m.proj, m.dim)
+            x = self._matmul(x, second, m.proj, m.four_bits)
         return x + lead(self.table[f"{name}/bias"], m.dim)
+
+    def _inner(self, sizes: BlockSizes, m: BlockMasks) -> Mask:
+        """Mask of the context's numbers, head after head; None where they are cut."""
+        if self.select.cuts or m.four_bits is None:
+            return None
+        heads = ops.ones(sizes.heads) if m.heads is None else m.heads
+        head_dim = ops.ones(sizes.head_dim) if m.head_dim is None else m.head_dim
+        return ops.reshape(ops.outer(heads, head_dim), (-1,))
 
     # ---- transformer blocks --------------------------------------------------------------------
 
@@ -263,9 +292,9 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
 
     def _mlp(self, x: Any, name: str, m: BlockMasks) -> Any:
         x = self._norm(x, f"{name}_norm2", m.dim)
-        x = self.activate(self._linear(x, f"{name}_fc1", (m.dim, m.hidden), m.fc1))
+        x = self.activate(self._linear(x, f"{name}_fc1", (m.dim, m.hidden), m.fc1, m.four_bits))
         x = self.select.keep(x, m.hidden)
-        return self._linear(x, f"{name}_fc2", (m.hidden, m.dim), m.fc2)
+        return self._linear(x, f"{name}_fc2", (m.hidden, m.dim), m.fc2, m.four_bits)
 
     def _attention(
         self, x: Any, name: str, sizes: BlockSizes, m: BlockMasks, positions: Positions

@@ -6,12 +6,17 @@ Only shapes decide a schedule and a plan.
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tflm_custom_ops.ops.layouts import WeightLayout
 from tflm_custom_ops.ops.parts import Linear, Norm, Projection
+from tflm_custom_ops.ops.schema import Struct, fields_of
+
+S = TypeVar("S", bound=Struct)
 
 
 def zeros(dtype: str, *shape: int) -> NDArray[Any]:
@@ -29,6 +34,18 @@ def projection(inputs: int, outputs: int, rank: int = 0) -> Projection:
     if not rank:
         return Projection(linear(inputs, outputs))
     return Projection(linear(rank, outputs), down=linear(inputs, rank))
+
+
+def with_layout(value: S, layout: WeightLayout) -> S:
+    """Parameters all of whose layers store their weights so."""
+    if isinstance(value, Linear):
+        return dataclasses.replace(value, layout=layout)
+    parts = {
+        field.name: with_layout(content, layout)
+        for field in fields_of(type(value))
+        if isinstance(content := getattr(value, field.name), Struct)
+    }
+    return dataclasses.replace(value, **parts) if parts else value
 
 
 def norm(features: int) -> Norm:

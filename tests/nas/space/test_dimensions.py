@@ -41,8 +41,16 @@ POOLS = {
     "mlp_ratio": (0.5, 1.0, 2.0),
     "ranks": RankRule((0.25, 0.5, 1.0)),
     "head_dim": (2, 4, 6),
+    "weight_bits": (4, 8),
 }
-FIXED = {"name": "any", "image_size": 8, "channels": 1, "num_classes": 3, "head_dim": 4}
+FIXED = {
+    "name": "any",
+    "image_size": 8,
+    "channels": 1,
+    "num_classes": 3,
+    "head_dim": 4,
+    "weight_bits": (),
+}
 EVERYTHING = SearchSpace(**{**FIXED, **POOLS})
 
 
