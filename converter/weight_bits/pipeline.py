@@ -18,7 +18,7 @@ from converter.weight_bits.layers import WeightLayer, layers_of
 from converter.weight_bits.moments import Moments
 from converter.weight_bits.rewrite import with_weights
 from converter.weight_bits.rounding import Rounded
-from converter.weight_bits.walk import Walk, moments_of
+from converter.weight_bits.walk import SideBySide, moments_of
 
 
 class RoundingMethod(enum.Enum):
@@ -163,7 +163,7 @@ class WeightRounding:
 
     def _in_turn(self, layers: Sequence[WeightLayer]) -> Graph:
         graph = self._model.graph
-        walk = Walk(graph, self._feeds, self._probes)
+        walk = SideBySide(graph, self._feeds, self._probes)
         for layer in layers:
             rounded = {layer.op: _rounded(layer, walk.moments(layer, graph))}
             graph = with_weights(graph, [layer], rounded)

@@ -42,7 +42,7 @@ class _Network:
             yield plain.value(values, layer.x)
 
 
-class Walk:
+class SideBySide:
     """Two networks on the same probes: the float one, and the same with other weights.
 
     Args:
