@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults planted in copies of the Helium kernels are caught by the comparison with the reference."""
+"""Faults planted in copies of the Helium kernels are caught by comparison with the reference."""
 
 from __future__ import annotations
 
