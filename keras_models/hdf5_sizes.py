@@ -31,6 +31,9 @@ def expect_hdf5(file: str | IO[bytes], size_bytes: int) -> None:
 
     def count(name: str, item: Any) -> None:
         nonlocal total
+        if isinstance(item, h5py.Group):
+            _expect_own(item, name)
+            return
         if not isinstance(item, h5py.Dataset):
             return
         total += int(item.size or 0) * int(item.dtype.itemsize)
@@ -38,9 +41,19 @@ def expect_hdf5(file: str | IO[bytes], size_bytes: int) -> None:
             raise ValueError(f"{name[:80]}: its values are in another file")
 
     with h5py.File(file, "r") as opened:
+        _expect_own(opened, "/")
         opened.visititems(count)
     if total > max(_FREE_BYTES, _TIMES * size_bytes):
         raise ValueError(f"its arrays unpack to {total} bytes, the file has {size_bytes}")
+
+
+def _expect_own(group: Any, name: str) -> None:
+    """ValueError for an entry that is a name of something else, perhaps in another file."""
+    import h5py
+
+    for key in group:
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name[:80]}: {key[:80]} is a link, perhaps into another file")
 
 
 def expect_keras(path: str) -> None:

@@ -19,10 +19,15 @@ import numpy as np
 
 from keras_models.datasets.normalization import OWN, Normalization
 from keras_models.hdf5_sizes import expect_keras, expect_weights
+from keras_models.model_config import expect_no_code_in_hdf5, expect_no_code_in_keras
 from tflm_vit.failures import DAMAGE, reason
 from tflm_vit.files import reading
 
 KERAS, HDF5, SAVED_MODEL = "a .keras file", "an HDF5 file", "a SavedModel folder"
+_EXPECTED = {
+    KERAS: (expect_keras, expect_no_code_in_keras),
+    HDF5: (expect_weights, expect_no_code_in_hdf5),
+}
 _MAGIC = {b"PK\x03\x04": KERAS, b"\x89HDF\r\n\x1a\n": HDF5}
 _TFLITE = b"TFL3"
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:?) '?(\w+)'?")
@@ -142,10 +147,11 @@ def _keras_model(path: str, kind: str) -> Any:
 
 
 def _expect_whole(path: str, kind: str) -> None:
-    """What the file unpacks to is looked at before Keras unpacks it."""
+    """What the file unpacks to, and whether it has code, is looked at before Keras reads it."""
     try:
         with reading(path, error=ModelFileError):
-            (expect_keras if kind == KERAS else expect_weights)(path)
+            for expect in _EXPECTED[kind]:
+                expect(path)
     except ModelFileError as error:
         why = _why(error.__cause__ if isinstance(error.__cause__, Exception) else error)
         raise ModelFileError(f"{path}: not {kind} of a whole model: {why}") from error
