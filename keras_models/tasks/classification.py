@@ -15,7 +15,8 @@ def _wanted(labels: Targets, shape: Shape) -> Reals:
     return np.eye(shape[-1], dtype=np.float32)[labels]
 
 
-def _loss(label_smoothing: float) -> Any:
+def cross_entropy(label_smoothing: float) -> Any:
+    """Of logits with a one in the place of the right class."""
     import keras
 
     return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
@@ -35,7 +36,7 @@ CLASSIFICATION = Task(
     meaning="logit of each class",
     figure="accuracy",
     wanted=_wanted,
-    loss=_loss,
+    loss=cross_entropy,
     watched=_watched,
     scores=classification,
     agreement=same_class,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_models.tasks.classification import cross_entropy
 from keras_models.tasks.pictures import enlarged, sampled
 from keras_models.tasks.scores import Cell, percent
 from keras_models.tasks.task import Reals, Shape, Targets, Task
@@ -76,12 +77,6 @@ def _wanted(targets: Targets, shape: Shape) -> Reals:
     return np.eye(shape[-1], dtype=np.float32)[sampled(targets, shape)]
 
 
-def _loss(label_smoothing: float) -> Any:
-    import keras
-
-    return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
-
-
 def _watched() -> Any:
     import keras
 
@@ -96,7 +91,7 @@ SEGMENTATION = Task(
     meaning="logit of each class, pixel by pixel",
     figure="miou",
     wanted=_wanted,
-    loss=_loss,
+    loss=cross_entropy,
     watched=_watched,
     scores=_scores,
     agreement=_agreement,

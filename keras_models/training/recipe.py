@@ -168,22 +168,16 @@ SPEECH = dataclasses.replace(
 # Texts: nothing can be moved or mixed.
 TEXTS = dataclasses.replace(SPEECH, epochs=20, warmup_epochs=1, learning_rate=3e-3, mixup=0.0)
 
-RECIPES: dict[str, Recipe] = {
-    "vit_digits": DIGITS,
-    "vit_micro_32": CIFAR,
-    "hybrid_32": HYBRID,
-    "depth_96": SCENES,
-    "depth_cnn_96": SCENES,
-    "segmentation_96": SCENES,
-    "segmentation_cnn_96": SCENES,
-    "detection_96": SCENES,
-    "detection_cnn_96": SCENES,
-    "language_36": TEXTS,
-    "topic_144": TEXTS,
-    "keywords_40": SPEECH,
-    "keywords_stem_40": SPEECH,
-    "keywords_cnn_40": SPEECH,
-}
+_BY_RECIPE = (
+    (DIGITS, ("vit_digits",)),
+    (CIFAR, ("vit_micro_32",)),
+    (HYBRID, ("hybrid_32",)),
+    (SCENES, tuple(f"{task}_{kind}96" for task in ("depth", "segmentation", "detection")
+                   for kind in ("", "cnn_"))),
+    (SPEECH, ("keywords_40", "keywords_stem_40", "keywords_cnn_40")),
+    (TEXTS, ("language_36", "topic_144")),
+)  # fmt: skip
+RECIPES: dict[str, Recipe] = {name: recipe for recipe, names in _BY_RECIPE for name in names}
 
 
 def recipe_for(preset: str, **changes: Any) -> Recipe:
