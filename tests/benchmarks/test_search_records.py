@@ -49,3 +49,12 @@ def test_what_s3_needs():
     assert abs(found["instructions"] / measured["instructions"] - 1) < 0.03
     assert "TRANSPOSE" not in space["largest_operators"]
     assert f"{100 * space['share_sram']:.0f} %" in PAGE
+
+
+def test_extracted_networks_are_those_of_the_supernet():
+    for row in record("extract_equality.json")["spaces"]:
+        assert row["networks"] == len(row["differences"])
+        assert row["worst"] == max(row["differences"]) < 2e-5
+        assert f"{row['networks']} random networks of `{row['space']}`" in PAGE
+        for figure in (row["worst"], row["median"]):
+            assert f"{figure:.1e}".replace("e-0", "e-") in PAGE

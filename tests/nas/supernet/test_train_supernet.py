@@ -20,6 +20,8 @@ from keras_models.load import load_trained
 from keras_models.training.checkpoint import CHECKPOINT_FILE, CheckpointError
 from keras_models.training.distillation import Objective
 from keras_models.training.recipe import DIGITS
+from nas.command import Sampling
+from nas.cost.complexity import LEVELS
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Target
 from nas.space import Patch, SpaceError
@@ -80,6 +82,20 @@ def test_the_setup_of_a_board_is_plain_data(tmp_path, data):
         assert json.loads(text)["model"]["target"]["name"] == name
         setups.add(text)
     assert len(setups) == len(board_names())
+
+
+def test_a_walk_over_sizes_is_another_training_and_none_is_as_before(tmp_path, data):
+    """Trainings from before there were levels go on: their set-up says nothing of them."""
+    plain, walk = (json.loads(job(tmp_path, levels=n).setup(data)) for n in (None, 8))
+    assert "levels" not in plain
+    assert walk["levels"] == 8
+    assert {k: v for k, v in walk.items() if k != "levels"} == plain
+    chosen = {s.value: (s.sandwich, s.levels) for s in Sampling}
+    assert chosen == {
+        "uniform": (False, None),
+        "sandwich": (True, None),
+        "complexity": (False, LEVELS),
+    }
 
 
 def test_no_image_is_in_two_splits(data):
