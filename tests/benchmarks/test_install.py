@@ -32,9 +32,10 @@ def test_every_tested_wheel_of_tflm_gave_the_references_results() -> None:
 def test_the_core_is_light() -> None:
     """Times of a clock say how busy the machine was; what a processor did, less so."""
     trials = record("install.json")["trials"]
-    assert trials
+    assert {t["python"] for t in trials if t["end"] == "newest"} == set(VERSIONS)
     for trial in trials:
         assert trial["import_cpu_s"] < 1
+        assert trial["fuse"]["cpu_s"] < 2  # 1.4 on a machine that does nothing else
         assert trial["fuse"]["peak_mb"] < 250
         assert len(trial["packages"]) <= 14
         assert "tensorflow" not in trial["packages"]
