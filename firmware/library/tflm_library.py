@@ -25,7 +25,7 @@ from firmware.library.pixels import pixels_of
 from firmware.library.tflm_engine import TflmArena, TflmEngine
 from firmware.library.weights import weights_source
 from firmware.project import ProjectFile
-from firmware.tflm.embedded import embedded_of
+from firmware.tflm.embedded import Embedded, embedded_of
 from firmware.tflm.model_files import resolver_calls
 from firmware.tflm.tree import TflmTree, find_tree
 
@@ -35,11 +35,13 @@ _SOURCE = {
 }
 
 
-def _guess(graph: Graph, planned: int) -> int:
+def _guess(graph: Graph, embedded: Embedded, planned: int) -> int:
     """Bytes that TFLM keeps, generously: of a graph in which it plans itself, scratch as well."""
     operators, tensors = len(graph.operators), len(graph.tensors)
     builtins = decoded_all(graph).count(None)
-    beside = 4096 + 160 * operators + 32 * tensors + builtins * 512
+    beside = (
+        embedded.planning_bytes(planned) + 4096 + 160 * operators + 32 * tensors + builtins * 512
+    )
     return (beside + (planned if builtins else 0)) // ALIGNMENT * ALIGNMENT
 
 
@@ -53,7 +55,7 @@ def _facts(model: bytes, name: str, *, guessed: bool) -> Facts:
         resolver_calls(graph)
     except (CompileError, PlanError, tflite.TfliteError) as error:
         raise ModelError(str(error)) from error
-    beside = _guess(graph, plan.arena_bytes) if guessed else 0
+    beside = _guess(graph, embedded, plan.arena_bytes) if guessed else 0
     size = TflmArena(plan.arena_bytes, beside, _SOURCE[False])
     image = interface.image
     return Facts(

@@ -16,6 +16,8 @@ from converter.plan.strip import Strip, strip_model
 from converter.tflite import Graph
 from firmware.errors import ModelError
 
+_NOTES_BYTES = 64  # of TFLM's GreedyMemoryPlanner for a buffer, pointers of 32 bits
+
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
@@ -34,6 +36,17 @@ class Embedded:
     strips: tuple[Strip, ...]
     inputs: tuple[Span, ...]
     outputs: tuple[Span, ...]
+
+    def planning_bytes(self, planned: int) -> int:
+        """Bytes beside a plan of so many that TFLM's planner wants while it plans; an upper bound.
+
+        It keeps its notes, some 40 bytes a buffer, in what will be the buffers.
+        """
+        if self.words:
+            return 0
+        graph = tflite.parse(self.content).graph
+        buffers = len(graph.tensors) + len(graph.operators)
+        return max(0, _NOTES_BYTES * (buffers + 1) - planned)
 
 
 def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[BufferPlace]:
@@ -63,6 +76,11 @@ def _placements(requests: tuple[BufferRequest, ...], plan: Plan) -> list[BufferP
 
 def _words(model: bytes, graph: Graph, plan: Plan) -> tuple[int, ...]:
     if None in decoded_all(graph):
+        if plan.strip is not None:
+            raise PlanError(
+                "a streamed model that TFLM runs has fused operators only, and this one has "
+                "builtins; plan it without --streamed"
+            )
         if offline_offsets(tflite.parse(model)) is None:
             raise PlanError("the file has no OfflineMemoryAllocation for TFLM; plan it again")
         return ()

@@ -139,6 +139,8 @@ def write_model(
 ) -> int:
     """Writes the files that stand for the compiled model; returns the plan's arena in bytes.
 
+    Where TFLM plans by itself the arena has what that takes as well.
+
     Args:
       model: a fused and planned `.tflite`.
       directory: made if missing.
@@ -162,7 +164,8 @@ def write_model(
         embedded = embedded_of(model, plan)
     except (CompileError, PlanError, tflite.TfliteError) as error:
         raise ModelError(str(error)) from error
-    arena = plan.arena_bytes + (tail_bytes + 15) // 16 * 16
+    beside = tail_bytes + embedded.planning_bytes(plan.arena_bytes)
+    arena = plan.arena_bytes + (beside + 15) // 16 * 16
     section = ".extflash.vit_weights" if external else ".rodata.vit_weights"
     directory.mkdir(parents=True, exist_ok=True)
     texts = (

@@ -29,6 +29,7 @@ from firmware.tflm.model_files import write_model
 from firmware.tflm.project import STACK_BYTES
 from firmware.tflm.tree import find_tree
 from tests.converter.compile import fused_models
+from tests.converter.runtimes.edges import INT8, Edges
 from tests.firmware import cproject_build
 from tests.firmware.test_export import readme_commands, run_commands
 from tests.firmware.test_mbed import make_stand_in
@@ -164,6 +165,36 @@ def test_streamed_tflm_equals_the_host(tmp_path, image):
     # A reset of the line in the middle of an image starts a new one.
     result = Connection(EmulatedSerial(emulator)).classify(images[1])
     np.testing.assert_array_equal(result.logits, expected[1])
+
+
+def builtin_model():
+    """An image, and one builtin operator."""
+    graph = Edges()
+    x = graph.x((1, 4, 4, 3), np.int8, INT8)
+    return plan_model(
+        graph.content(graph.op("ADD", (x, x), (1, 4, 4, 3), np.int8, INT8, "AddOptions"))
+    ).model_bytes
+
+
+def test_where_tflm_plans_the_arena_has_room_for_it(tmp_path):
+    """TFLM's planner keeps its notes in the buffers, which are smaller here."""
+    model = builtin_model()
+    plan = write_model(model, tmp_path, external=False, tail_bytes=1024)
+    arena = int(re.search(r"ARENA_BYTES (\d+)", (tmp_path / "vit_model.h").read_text())[1])
+    tensors = len(parse(model).graph.tensors)
+    assert arena == plan + 1024 + 64 * (tensors + 2) - plan
+    assert "VIT_MODEL_PLAN_WORDS 0u" in (tmp_path / "vit_model_plan.h").read_text()
+
+
+@needs_tflm
+def test_a_builtin_operator_equals_the_host(tmp_path):
+    model = builtin_model()
+    elf = tmp_path / "tflm.elf"
+    build_model(model, BOARD, elf, runtime="tflm")
+    emulator = Emulator(BOARD, elf)
+    image = np.random.default_rng(2).integers(-128, 128, emulator.model.image_shape, np.int8)
+    (expected,) = HostModel(model).run(image[np.newaxis])
+    np.testing.assert_array_equal(emulator.classify(image).logits, expected.reshape(-1))
 
 
 @needs_tflm
