@@ -28,9 +28,6 @@ _NETWORKS = flags.networks(FLAGS, list(dict.fromkeys(job.preset for job in netwo
 _KERNELS = FLAGS.boolean("kernels", True, "Measure the kernels on their own too.")
 
 
-WEIGHT_BITS = 8  # of all networks here
-
-
 @dataclasses.dataclass(frozen=True)
 class Baseline:
     """A published or recorded figure to compare with, and where it comes from."""
@@ -80,20 +77,21 @@ def _measure_networks() -> dict[str, dict[str, networks.NetworkFigures]]:
         for job in bar:
 
             def step(text: str, job: networks.Job = job) -> None:
-                bar.set_postfix_str(f"{job.preset} int{job.residual_bits}: {text}")
+                bar.set_postfix_str(f"{job.preset} {job.form}: {text}")
 
             if job.preset not in plain:
                 step("quantize")
                 plain[job.preset] = networks.plain_model(job.preset)
             figures = networks.measure(job, *plain[job.preset], step)
-            results.setdefault(job.preset, {})[f"int{job.residual_bits}"] = figures
+            results.setdefault(job.preset, {})[job.form] = figures
     return results
 
 
-def _start(preset: str, bits: str, core: str, macs: int, instructions: int) -> str:
+def _start(preset: str, form: str, core: str, f: networks.NetworkFigures, instructions: int) -> str:
     """The first columns of a row."""
+    macs, residual = f.macs, form.partition("/")[0]
     return (
-        f"{preset:<16}{bits:>7}{WEIGHT_BITS:>8} {core:<11}{macs:>15,}{instructions:>16,}"
+        f"{preset:<16}{residual:>7}{f.weight_bits:>8} {core:<11}{macs:>15,}{instructions:>16,}"
         f"{instructions / macs:>7.3f}"
     )
 
@@ -105,18 +103,18 @@ def _table(results: dict[str, dict[str, networks.NetworkFigures]]) -> str:
         f"{'resident':>10}{'SRAM':>10}{'flash':>12}{'kernels':>9}"
     )
     lines = [head]
-    for preset, by_bits in results.items():
-        for bits, f in by_bits.items():
+    for preset, by_form in results.items():
+        for form, f in by_form.items():
             flash = f.flash_bytes + f.external_flash_bytes
             streamed = f"{f.arena_streamed_bytes:,}" if f.arena_streamed_bytes else "-"
             sram = f.sram_total_streamed_bytes or f.sram_total_resident_bytes or 0
             lines.append(
-                f"{_start(preset, bits, 'Cortex-M7', f.macs, f.instructions)}{streamed:>10}"
+                f"{_start(preset, form, 'Cortex-M7', f, f.instructions)}{streamed:>10}"
                 f"{f.arena_resident_bytes:>10,}{sram:>10,}"
                 f"{flash:>12,}{f.kernel_code_bytes:>9,}"
             )
             others = (("Cortex-M4", f.instructions_m4), ("Cortex-M55", f.instructions_m55))
-            lines += [_start(preset, bits, core, f.macs, n) for core, n in others if n]
+            lines += [_start(preset, form, core, f, n) for core, n in others if n]
     for b in BASELINES:
         if b.preset in results:
             ratio = b.instructions / results[b.preset]["int8"].instructions
@@ -143,8 +141,8 @@ def _body() -> None:
         "seed": networks.SEED,
         "versions": _versions(),
         "networks": {
-            preset: {bits: networks.as_json(f) for bits, f in by_bits.items()}
-            for preset, by_bits in results.items()
+            preset: {form: networks.as_json(f) for form, f in by_form.items()}
+            for preset, by_form in results.items()
         },
         "baselines": [dataclasses.asdict(b) for b in BASELINES],
         "kernels": {k.name: _kernel_json(k) for k in kernels},

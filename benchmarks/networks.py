@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import tflm_vit
 from boards import Board, get_board
 from converter import tflite
-from converter.fuse import fuse_model
 from converter.plan import plan_model, read_plan
 from converter.quantize.ptq import quantize
 from firmware.emulator.emulator import Emulator
@@ -34,23 +34,34 @@ M55_BOARD = "mps3_an547"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One measurement: a preset with random weights, its residual stream, the board it runs on."""
+    """One measurement: a preset with random weights, the bits of its residual stream and of its
+    weights, the board it runs on and where the weights are there."""
 
     preset: str
     residual_bits: int
+    weight_bits: int = 8
     board: str = "stm32f746g_disco"
     weights: str = "auto"
+
+    @property
+    def form(self) -> str:
+        """Its name among the preset's figures: int8, int16, int8/4 with weights of 4 bits."""
+        return f"int{self.residual_bits}" + (
+            "" if self.weight_bits == 8 else f"/{self.weight_bits}"
+        )
 
 
 # The images do not influence counts or memory; smooth ones give activations of natural spread.
 JOBS = (
     Job("vit_t_240", 8),
     Job("vit_t_240", 16),
+    Job("vit_t_240", 8, weight_bits=4),
     Job("mcuformer_t_max", 8),
     Job("mcuformer_t_max", 16),
     Job("vit_micro_32", 8),
     Job("vit_micro_32", 16),
     Job("hybrid_32", 8),
+    Job("hybrid_32", 8, weight_bits=4),
     Job("vit_digits", 8),
     Job("vit_digits", 16),
     Job("vit_s_240", 8),
@@ -85,6 +96,7 @@ class NetworkFigures:
       instructions_m4: the same inference on the emulated Cortex-M4 board, where it fits.
       instructions_m55: ... on a Cortex-M55 with Helium, where QEMU is there.
       operators: per operator.
+      weight_bits: of the weights: 8, or 4 in all layers that can.
     """
 
     macs: int
@@ -103,6 +115,7 @@ class NetworkFigures:
     instructions_m4: int | None
     instructions_m55: int | None
     operators: tuple[OperatorFigures, ...]
+    weight_bits: int
 
 
 def synthetic_images(count: int, size: int, channels: int, seed: int) -> NDArray[np.float32]:
@@ -196,7 +209,9 @@ def measure(
       step: told what is going on.
     """
     step("fuse and plan")
-    fused = fuse_model(plain, residual_bits=job.residual_bits).model_bytes
+    fused = tflm_vit.fuse(
+        plain, residual_bits=job.residual_bits, weight_bits=job.weight_bits
+    ).model_bytes
     resident = plan_model(fused, streamed=False).model_bytes
     streamed = None if arch.stem else plan_model(fused, streamed=True).model_bytes
     step("build and emulate")
@@ -206,6 +221,7 @@ def measure(
         plain_ops=len(tflite.parse(plain).graph.operators),
         arena_streamed_bytes=read_plan(streamed).arena_bytes if streamed else None,
         arena_resident_bytes=read_plan(resident).arena_bytes,
+        weight_bits=job.weight_bits,
         **_emulated(streamed or resident, streamed is not None, job),
     )
 

@@ -112,13 +112,13 @@ def networks() -> str:
     ]
     helium = _load("helium.json")["networks"]
     for preset, forms in _load("bench.json")["networks"].items():
-        for bits, f in forms.items():
+        for form, f in forms.items():
             streamed = f.get("arena_streamed_bytes")
             sram = f.get("sram_total_streamed_bytes") or f["sram_total_resident_bytes"]
             lines.append(
                 _row(
                     f"`{preset}`",
-                    bits,
+                    form.partition("/")[0],
                     str(f.get("weight_bits", _WEIGHT_BITS)),
                     _M7,
                     f"{f['macs']:,}",
