@@ -2,7 +2,8 @@
 """A comparison of an int8 tensor's real values with a constant, on the integers.
 
 Keras' Masking compares its input with 0.0, which the converter leaves in float behind a
-DEQUANTIZE. Where the tensor's type holds the constant exactly, its integer compares the same.
+DEQUANTIZE. Where the tensor's type holds the constant exactly, its integer compares the same, if
+the kernels tell it from its neighbours: they compare in steps of 1/256, and finer ones get lost.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ import numpy as np
 from converter.fuse.rewrite.building import Builder, is_int8
 from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView, Tensor
+from tflm_custom_ops.builtins.params import quantize_multiplier
+from tflm_custom_ops.builtins.rescale import rescale
+
+_BITS = 8  # by which kernels shift integers before they scale them
+_EVERY = np.arange(-128, 128)
 
 _COMPARISONS = {
     "EQUAL": "EqualOptions",
@@ -25,10 +31,17 @@ _COMPARISONS = {
 
 def _integer(x: Tensor, real: np.float32) -> int | None:
     """The one that stands for exactly that value."""
-    every = np.arange(-128, 128)
-    reals = np.float32(x.scale) * (every - x.zero_point).astype(np.float32)
-    found = every[reals == real]
+    reals = np.float32(x.scale) * (_EVERY - x.zero_point).astype(np.float32)
+    found = _EVERY[reals == real]
     return int(found[0]) if len(found) == 1 else None
+
+
+def _stands_alone(x: Tensor, value: int) -> bool:
+    """Whether the kernels take no other integer for equal; they keep the order of the others."""
+    factor = quantize_multiplier(x.scale)
+    offsets = (_EVERY.astype(np.int64) - x.zero_point) << _BITS
+    scaled = rescale(offsets, factor.multiplier, factor.shift)
+    return int(np.sum(scaled == scaled[_EVERY == value])) == 1
 
 
 def _apply(view: GraphView, op: int) -> Edit | None:
@@ -45,7 +58,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     if not is_int8(x) or x.scale >= 1 or constant.data is None or constant.data.size != 1:
         return None
     value = _integer(x, np.float32(constant.data.reshape(-1)[0]))
-    if value is None:
+    if value is None or not _stands_alone(x, value):
         return None
     b = Builder(view)
     data = np.full(constant.shape, value, np.int8)

@@ -42,11 +42,11 @@ def _truths(g: PlainGraph, opcode: str, inputs: list[int], value: np.ndarray, ki
     return index
 
 
-def masked(opcode: str, kind: str, compare: Compare, swapped: bool, on_grid: bool
-           ) -> tuple[PlainGraph, int, int]:  # fmt: skip
+def masked(opcode: str, kind: str, compare: Compare, swapped: bool, on_grid: bool,
+           std: float = 1.0) -> tuple[PlainGraph, int, int]:  # fmt: skip
     """x where any feature compares so with a limit, else its least value."""
     g = PlainGraph(np.random.default_rng(0))
-    x = g.input(g.rng.normal(0, 1, (1, 16, _FEATURES)) * g.rng.integers(0, 2, (1, 16, 1)))
+    x = g.input(g.rng.normal(0, std, (1, 16, _FEATURES)) * g.rng.integers(0, 2, (1, 16, 1)))
     t = g.tensors[x]
     limit = float(np.float32(t.scale) * np.float32(5 - t.zero_point)) + (0 if on_grid else 1e-3)
     real, bound = _floats(g, x), _constant(g, limit)
@@ -92,3 +92,15 @@ def test_a_limit_between_two_integers_stays_in_float() -> None:
     g, _, y = masked("LESS", "LessOptions", np.less, False, on_grid=False)
     graph = rewritten(g, y, by="compared_floats").graph
     assert graph.tensors[graph.operators[1].inputs[0]].dtype == np.float32
+
+
+@pytest.mark.parametrize(("std", "is_integer"), [(0.5, True), (0.05, False), (1e-12, False)])
+def test_steps_that_the_kernels_do_not_tell_apart_stay_in_float(
+    std: float, is_integer: bool
+) -> None:
+    """They compare in 256ths: of steps of 0.0008 several are equal there."""
+    g, x, y = masked("NOT_EQUAL", "NotEqualOptions", np.not_equal, False, on_grid=True, std=std)
+    assert (g.tensors[x].scale > 1 / 256) == is_integer
+    graph = rewritten(g, y, by="compared_floats").graph
+    (compared,) = [op for op in graph.operators if op.opcode == "NOT_EQUAL"]
+    assert (graph.tensors[compared.inputs[0]].dtype == np.int8) == is_integer
