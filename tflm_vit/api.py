@@ -79,19 +79,19 @@ def fuse(
       weight_bits: 8, or 4 for all layers.
       constant_bytes: that an image's constants may take: 4 bits for as few layers as it needs,
         with weight_bits 8.
-      inputs: images for example, as the network takes them, that weights of 4 bits are rounded
-        against; without them each goes to the nearest number.
+      inputs: images for example, as the network takes them: what is fused is checked on them, and
+        weights of 4 bits are rounded against them; without them each goes to the nearest number.
     """
     with _refusing():
         from converter.fuse import fuse_model
         from converter.weight_bits.fused import WeightBits, expect_within, round_file
 
         wanted, rounded = WeightBits.chosen(weight_bits, constant_bytes), None
+        probes = [[x] for x in inputs] or None
         if wanted is not None:
-            probes = [[x] for x in inputs] or None
             rounded = round_file(model_bytes, wanted, residual_bits, probes=probes)
             model_bytes = rounded.model_bytes
-        result = fuse_model(model_bytes, residual_bits)
+        result = fuse_model(model_bytes, residual_bits, probes=probes)
         if wanted is not None:
             expect_within(result.model_bytes, wanted)
     planned = plan(result.model_bytes, streamed=streamed, arena_bytes=arena_bytes)

@@ -79,6 +79,12 @@ def test_bits_that_cannot_be_are_refused(plain: bytes, asked: dict[str, int], me
         tflm_vit.fuse(plain, **asked)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("weight_bits", [4, 8])
+def test_inputs_that_the_network_does_not_take_are_refused(plain: bytes, weight_bits: int) -> None:
+    with pytest.raises(tflm_vit.Error, match=r"probes: got float32 \[1, 7, 6\]"):
+        tflm_vit.fuse(plain, weight_bits=weight_bits, inputs=[np.zeros((1, 7, 6), np.float32)])
+
+
 def test_plan_is_the_commands_plan(unplanned: bytes, planned: tflm_vit.Planned) -> None:
     assert planned.model_bytes == plan_model(unplanned).model_bytes
     assert planned.arena_bytes == read_plan(planned.model_bytes).arena_bytes
