@@ -83,7 +83,27 @@ def fitted_scale(weights: Array, importance: Array) -> Array:
     return best
 
 
-def _change(moments: Moments, covariance: Array) -> Array:
+def _factor(covariance: Array, order: NDArray[np.intp]) -> tuple[float, Array]:
+    """The damping, and the upper factor of the damped covariance's inverse, inputs in that order.
+
+    Where inputs hardly change beside their mean, rounding of the sums leaves eigenvalues below 0:
+    then the damping is larger.
+
+    Raises:
+      ValueError: a covariance that is not finite.
+    """
+    if not np.all(np.isfinite(covariance)):
+        raise ValueError("weight_bits: got inputs of a layer that are not finite, expected numbers")
+    damping = _DAMPING * max(float(np.diag(covariance).mean()), 1e-30)
+    while True:
+        try:
+            inverse = np.linalg.inv(covariance + damping * np.eye(len(covariance)))
+            return damping, np.linalg.cholesky(inverse[np.ix_(order, order)]).T
+        except np.linalg.LinAlgError:
+            damping *= 10
+
+
+def _change(moments: Moments, covariance: Array, least: float) -> Array:
     """Of the weights that the change of the layer's inputs asks for: [inputs, inputs].
 
     Few rows tell little of it: they are damped the more.
@@ -92,7 +112,7 @@ def _change(moments: Moments, covariance: Array) -> Array:
     if not np.any(shift):
         return shift
     inputs, mean = len(covariance), max(float(np.diag(covariance).mean()), 1e-30)
-    damping = (_DAMPING + inputs / max(1, moments.count)) * mean
+    damping = max(least, (_DAMPING + inputs / max(1, moments.count)) * mean)
     return np.asarray(np.linalg.solve(covariance + damping * np.eye(inputs), shift.T).T)
 
 
@@ -105,12 +125,10 @@ def against_inputs(weights: Array, moments: Moments) -> Rounded:
     """
     covariance = moments.covariance
     variance = np.diag(covariance)
-    damping = _DAMPING * max(float(variance.mean()), 1e-30)
-    inverse = np.linalg.inv(covariance + damping * np.eye(len(covariance)))
-    aims = weights + weights @ _change(moments, covariance)
-    scale = fitted_scale(aims, variance + damping)
     order = np.argsort(-variance, kind="stable")
-    factor = np.linalg.cholesky(inverse[np.ix_(order, order)]).T
+    damping, factor = _factor(covariance, order)
+    aims = weights + weights @ _change(moments, covariance, damping)
+    scale = fitted_scale(aims, variance + damping)
     left, numbers = aims[:, order], np.empty(weights.shape)
     for i in range(len(order)):
         column = left[:, i]

@@ -4,6 +4,7 @@
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +94,20 @@ def test_of_layers_of_one_size_the_quietest_are_chosen():
     for noise in itertools.permutations([0.1, 0.2, 0.3, 0.4]):
         chosen = cheapest(found, noise, 2 * found[0].saved_bytes)
         assert sorted(noise[i] for i in chosen) == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(("mean", "std"), [(2.0, 0.002), (255.0, 0.05), (1.1, 0.0)])
+def test_inputs_that_hardly_change_are_rounded_against_as_well(mean, std):
+    """Sums in float32 give them a covariance that is not positive definite."""
+    rng = np.random.default_rng(0)
+    rows = (mean + std * rng.normal(size=(1000, 48))).astype(np.float32)
+    weights = rng.normal(size=(4, 48))
+    rounded = against_inputs(weights, Moments.of(rows))
+    got = rows @ rounded.values.T + rounded.bias
+    np.testing.assert_allclose(got.mean(0), (rows @ weights.T).mean(0), rtol=1e-5)
+
+
+def test_inputs_that_are_not_finite_are_refused():
+    rows = np.full((9, 4), np.inf, np.float32)
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="not finite"):
+        against_inputs(np.ones((2, 4)), Moments.of(rows))

@@ -41,7 +41,7 @@ def _stands_alone(x: Tensor, value: int) -> bool:
     factor = quantize_multiplier(x.scale)
     offsets = (_EVERY.astype(np.int64) - x.zero_point) << _BITS
     scaled = rescale(offsets, factor.multiplier, factor.shift)
-    return int(np.sum(scaled == scaled[_EVERY == value])) == 1
+    return list(scaled).count(scaled[value - _EVERY[0]]) == 1
 
 
 def _apply(view: GraphView, op: int) -> Edit | None:
