@@ -12,6 +12,7 @@ import dataclasses
 from pathlib import Path, PurePosixPath
 
 from converter.compile.interface import ImageInterface
+from converter.contract import stated_by
 from converter.tflite import parse
 from firmware.errors import ModelError
 from firmware.library.pixels import pixels_of
@@ -91,6 +92,12 @@ def with_harness(
         raise ModelError(
             f"--harness={name}: the model takes {got}, the benchmark sends {wanted}: give a model "
             "for that"
+        )
+    task = stated_by(parse(model)).task
+    if task.dense:
+        raise ModelError(
+            f"--harness={name}: the model is for {task.name}, the runner takes a value for each "
+            "class: give a classifier"
         )
     config = [
         "// SPDX-License-Identifier: Apache-2.0",

@@ -4,7 +4,7 @@
 Writes train.npz, validation.npz and test.npz. --of=pages: 36 bytes from a word's start of manual
 pages in twelve languages (Debian's manpages, manpages-dev and manpages-XX), as many of each;
 --of=definitions: the definitions of nouns of WordNet (Debian's wordnet-base) in thirteen topics.
-No page and no definition is in two splits.
+No page and no definition is in two splits; what pages have in common, word for word, may be.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keras_models.datasets import DATASETS, FRACTALS, Dataset, load_dataset
+from keras_models.datasets import DATASETS, FRACTALS, Dataset, DatasetError, load_dataset
 from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
 from keras_models.datasets.normalization import BYTES
 from keras_models.load import resolve_network, trained_network
@@ -208,10 +208,27 @@ def _pretrained(job: TrainJob) -> TrainJob:
     )
     ended = finished_report(before.out, before.setup(data))
     if not ended:
+        checkpoint = job.path(CHECKPOINT_FILE)
+        if os.path.exists(checkpoint) and not FLAGS.overwrite:
+            raise CheckpointError(
+                f"{checkpoint} is of a training from other weights than --pretrain="
+                f"{FLAGS.pretrain} makes with these flags: give the flags it was begun with, or "
+                "--overwrite"
+            )
         _check_out(before, data, FLAGS.resume, FLAGS.overwrite)
         with _begun(before, FLAGS.overwrite):
             train(before, data, typed_command("keras_models.train"), FLAGS.resume)
     return dataclasses.replace(job, initial=before.out)
+
+
+def _expect_splits(data: Dataset) -> None:
+    """A folder of a test split alone is one to score on."""
+    missing = [s.name for s in (data.train, data.validation, data.test) if not len(s)]
+    if missing:
+        raise DatasetError(
+            f"--dataset={data.name}: --data_dir={FLAGS.data_dir} has nothing to train with: no "
+            f"examples of {', '.join(missing)}; give a folder with all three splits"
+        )
 
 
 def _recipe(name: str) -> Recipe:
@@ -244,6 +261,7 @@ def _job() -> tuple[TrainJob, Dataset]:
     recipe = _recipe(arch.name)
     expect_precision(FLAGS.precision)
     data = load_dataset(dataset, FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels)
+    _expect_splits(data)
     if data.train.normalization != arch.normalization:
         kind, other = (
             ("texts", "pictures") if arch.normalization == BYTES else ("pictures", "texts")

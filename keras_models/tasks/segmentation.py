@@ -21,7 +21,8 @@ class SegmentationScores:
 
     Attributes:
       images: number of pictures.
-      miou: mean over the classes of intersection over union, of classes that occur.
+      miou: mean over the classes of intersection over union, of classes that occur or that
+        somebody says.
       pixels: share of pixels of the right class.
       iou: of each class; nan for one that nobody says and that does not occur.
     """

@@ -49,14 +49,24 @@ def calibration_images(split: Split, count: int = CALIBRATION_IMAGES) -> NDArray
 
 
 def with_search_split(data: Dataset, fraction: float = SEARCH_FRACTION) -> SearchData:
-    """Divides the training split, class by class, always the same way."""
+    """Divides the training split, class by class, always the same way.
+
+    Raises:
+      SpaceError: no share of the images, or images that come more than once, of which the supernet
+        would see those that it is measured on.
+    """
     if not 0.0 < fraction < 1.0:
         raise SpaceError(f"search_fraction: got {fraction}, expected more than 0 and less than 1")
     train = data.train
+    if len(np.unique(train.indices)) < len(train):
+        raise SpaceError(
+            f"--dataset={data.name} has its training images more than once, so that a search would "
+            "see those of the training: give another data set"
+        )
     chosen, rest = partition(train.labels(), len(train), (fraction,))
     return SearchData(
         dataclasses.replace(data, train=dataclasses.replace(train, indices=train.indices[rest])),
-        Split("search", train.source, train.indices[chosen]),
+        dataclasses.replace(train, name="search", indices=train.indices[chosen]),
         identity_of(data),
     )
 
@@ -66,6 +76,7 @@ def load_search_data(
 ) -> SearchData:
     """A data set at the size that a space wants."""
     data = load_dataset(name, data_dir, image_size=space.image_size, channels=space.channels)
+    found = with_search_split(data, fraction)
     for split in (data.train, data.validation, data.test):
         split.preload()
-    return with_search_split(data, fraction)
+    return found

@@ -22,6 +22,7 @@ from keras_models.datasets.fractals import (
     fractals,
 )
 from keras_models.training import fit
+from keras_models.training.checkpoint import CHECKPOINT_FILE
 
 SIDE = 32
 
@@ -122,6 +123,12 @@ def test_training_begins_with_fractals_and_goes_on_where_it_was(tmp_path, capsys
     capsys.readouterr()
     train.main([*words, "--resume"])
     assert "has ended already" in capsys.readouterr().out
+    assert os.stat(out / "pretrain" / "train.json").st_mtime_ns == made
+    # Of a training that is not at its end the weights it began with stay.
+    (out / CHECKPOINT_FILE).write_bytes(b"")
+    with pytest.raises(SystemExit):
+        train.main([*words, "--resume", "--pretrain=2"])
+    assert "from other weights than --pretrain=2 makes" in capsys.readouterr().err
     assert os.stat(out / "pretrain" / "train.json").st_mtime_ns == made
 
 

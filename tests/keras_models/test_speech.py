@@ -112,6 +112,11 @@ def test_the_data_set(tmp_path: Path) -> None:
         load_dataset("spoken_digits", str(tmp_path), image_size=32, channels=1)
     with pytest.raises(DatasetError, match=r"speak_words --out=FOLDER makes one"):
         load_dataset("spoken_digits", image_size=40, channels=1)
+    for kept, missing in (("test", "train, validation"), ("train", "validation")):
+        np.savez(tmp_path / f"{kept}.npz", spectrograms=images, labels=labels)
+        done = run_here("keras_models.train", "--task=keywords", "--network=keywords_cnn_40",
+                        f"--data_dir={tmp_path}", f"--out={tmp_path}/out")  # fmt: skip
+        assert f"has nothing to train with: no examples of {missing}; give" in done.stderr
     np.savez(tmp_path / "train.npz", spectrograms=images, labels=labels + 1)
     with pytest.raises(DatasetError, match=r"train\.npz: .*labels: got 1 to 12, expected 0 to 11"):
         load_dataset("spoken_digits", str(tmp_path), image_size=40, channels=1)

@@ -107,6 +107,9 @@ def test_no_image_is_in_two_splits(data):
     assert len(data.search) == pytest.approx(0.2 * len(whole.train), rel=0.02)
     with pytest.raises(SpaceError, match="search_fraction"):
         with_search_split(whole, 1.0)
+    # Each image eight times: all of the search were in the training too.
+    with pytest.raises(SpaceError, match="--dataset=fractals has its training images more than"):
+        load_search_data("fractals", "", SPACE)
 
 
 def test_other_images_than_the_trainings_are_refused(trained, tmp_path):
