@@ -140,15 +140,15 @@ def _of_blocks(fused: Iterable[FusedOp], blocks: frozenset[int]) -> list[int]:
     """Plain operators of some blocks.
 
     Raises:
-      TfliteError: a block was not fused.
+      TfliteError: a block's attention or MLP was not fused with its projections.
     """
-    names = {f"block {block}" for block in blocks}
-    found = {name: [op for op in fused if op.label.rsplit(" ", 1)[0] == name] for name in names}
-    if missing := sorted(name for name, ops in found.items() if not ops):
+    found = {op.label.removesuffix(" without a norm"): op.plain_ops for op in fused}
+    names = [f"block {block} {part}" for block in sorted(blocks) for part in ("attention", "mlp")]
+    if missing := [name for name in names if name not in found]:
         raise TfliteError(
             f"weight_bits: got 4 bits for {', '.join(missing)}, expected it among what is fused"
         )
-    return [op for ops in found.values() for each in ops for op in each.plain_ops]
+    return [op for name in names for op in found[name]]
 
 
 def _under(

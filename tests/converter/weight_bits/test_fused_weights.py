@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A plain file's layers get 4 bits, and the fuser makes layers of 4 bits of them."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -100,3 +101,15 @@ def test_what_flags_ask_for(text, flash, expected):
 def test_flags_that_do_not_go_together(text, flash):
     with pytest.raises(ValueError, match="--flash"):
         WeightBits.of(text, flash, 0)
+
+
+def test_a_block_that_is_fused_in_part_is_refused(monkeypatch):
+    """Else one of its halves would stay at 8 bits without a word."""
+    wanted, whole = WeightBits.of_blocks((4,)), fuse_model(plain())
+    half = [op for op in whole.report.fused if op.label != "block 0 attention"]
+    assert len(half) < len(whole.report.fused)
+    report = dataclasses.replace(whole.report, fused=half)
+    result = dataclasses.replace(whole, report=report)
+    monkeypatch.setattr("converter.weight_bits.fused.fuse_model", lambda *_: result)
+    with pytest.raises(TfliteError, match="got 4 bits for block 0 attention, expected"):
+        round_file(plain(), wanted)
