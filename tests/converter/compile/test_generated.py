@@ -172,7 +172,7 @@ def test_extreme_numbers_survive_as_literals(tmp_path):
     ops = fused_models.vit_ops()
     gamma = np.full(12, -(1 << 31), np.int32)
     wide = (5 << 32) + 0xFFFFFFFE
-    norm = Norm(gamma, gamma, wide)
+    norm = Norm(gamma, np.zeros_like(gamma), wide)
     pooled = LayerNorm(12, 12, 8, Pool.MEAN, -128, -(1 << 31), 1, norm)
     ops[-2:] = [pooled, LinearOp(1, 1, fused_models.projection(rng, 12, 10))]
     model = compile_model(fused_models.model_bytes(ops), fused_models.stacked_plan(ops))
