@@ -20,7 +20,7 @@ from nas.space.checks import SpaceError, fail, known, load_json, made
 from nas.space.dimension import REQUIRED, Dimension, Scope
 from nas.space.dimensions import DIMENSIONS
 from nas.space.patch import Patch
-from nas.space.subnet import OF_BLOCKS, STORED, BlockChoice, NetworkChoice, SubnetConfig
+from nas.space.subnet import LATER, OF_BLOCKS, STORED, BlockChoice, NetworkChoice, SubnetConfig
 from tflm_vit.files import parse_json, write_atomic
 
 # As in `ArchConfig`; the same for all networks of a space, unless a dimension makes it a choice.
@@ -302,8 +302,9 @@ class SearchSpace(_Space):
     def to_json(self) -> str:
         """JSON text with one key per attribute, in the order of the class."""
         tree = dataclasses.asdict(self)
-        if self.relative_position is None:  # came later than files that must stay what they are
-            del tree["relative_position"]
+        for name in ("relative_position", *LATER):  # later than files that must stay what they are
+            if not tree[name]:
+                del tree[name]
         return json.dumps(tree, indent=2) + "\n"
 
     @classmethod

@@ -12,6 +12,8 @@ from nas.space.dimensions import DIMENSIONS
 
 STORED = tuple(d for d in DIMENSIONS if d.stored)
 OF_BLOCKS = tuple(d for d in DIMENSIONS if d.per_block)
+# Of blocks, and came later than files that must stay what they are: written where a space has them.
+LATER = frozenset(d.name for d in OF_BLOCKS if d.default == ())
 Field = tuple[str, Any] | tuple[str, Any, Any]
 
 
@@ -66,8 +68,12 @@ class SubnetConfig(_Network):
         return BlockChoice(**{name: v[index] if v else None for name, v in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON; a network's dimension that the space does not have is left out."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        """Plain data, for JSON; without dimensions that the space does not have."""
+        return {
+            k: v
+            for k, v in dataclasses.asdict(self).items()
+            if v is not None and (v or k not in LATER)
+        }
 
 
 def parse_subnet(data: object) -> SubnetConfig:

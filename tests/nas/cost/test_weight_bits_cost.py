@@ -67,7 +67,9 @@ def test_a_network_that_fits_with_4_bits_alone_is_found() -> None:
 
 def test_bits_of_blocks_that_are_not_there_are_refused() -> None:
     form = of_bits([4])
-    with pytest.raises(TfliteError, match="got 4 bits for block 7, expected it among"):
+    with pytest.raises(
+        TfliteError, match="got 4 bits for block 7 attention, block 7 mlp, expected it among"
+    ):
         round_file(plain_file(form), WeightBits(4, blocks=frozenset([7])))
     for wrong in ((4, 8), (5,), [4]):
         with pytest.raises(ArchError, match="weight_bits"):
