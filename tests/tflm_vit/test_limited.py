@@ -17,6 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 _BYTES = 1 << 30
 
 
+def _begun(limit: int) -> None:
+    """A limit of memory; Ctrl-C counts even where a shell began the tests behind `&`."""
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(body: str, limit: int = _BYTES) -> subprocess.Popen[str]:
     """A command whose body is Python code."""
     text = (
@@ -30,7 +36,7 @@ def started(body: str, limit: int = _BYTES) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", text], cwd=ROOT, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        preexec_fn=lambda: _begun(limit),
     )  # fmt: skip
 
 

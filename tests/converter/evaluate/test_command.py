@@ -136,7 +136,7 @@ def test_bad_input_is_one_clear_line(folder, fused, seven, arguments, reason):
 
 def test_a_data_set_is_named_or_comes_from_the_float_model(folder, fused):
     result = run(f"--model={fused}", dataset="")
-    expect_one_line(result, "give --dataset=digits|image_folder|cifar10|imagenet2012|")
+    expect_one_line(result, "give --dataset=digits|fractals|image_folder|")
     directory = trained(folder, 10)
     (directory / "train.json").write_text('{"dataset": "image_folder"}')
     result = run(f"--model={fused}", f"--network={directory}", dataset="")

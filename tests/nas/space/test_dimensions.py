@@ -184,7 +184,8 @@ def test_what_is_fitted_names_every_dimension_that_moves(space, seed):
 
 
 @given(
-    SPACES.filter(lambda space: space.size <= 300),
+    # The census counts one network's code: that for weights of 4 bits comes with them.
+    SPACES.filter(lambda space: space.size <= 300 and not space.weight_bits),
     st.integers(6 * KIB, 10 * KIB),
     st.integers(1, 12 * KIB),
 )

@@ -83,8 +83,8 @@ FAULTS = {
     ),
     "padding is 0, not the zero point": Fault(
         "vit_patch_embed.c",
-        "] = (int16_t)value;",
-        "] = (int16_t)(0 * value);",
+        "] = (VitInput)value;",
+        "] = (VitInput)(0 * value);",
         OpKind.PATCH_EMBED,
     ),
     "table off by one": Fault(
