@@ -5,6 +5,9 @@ In a chain of operators the arena is a maximum, so that a network fits if each o
 what the firmware needs beside it grows with the depth alone. Constants are a sum, so that dynamic
 programming over their 16-byte units counts the networks within a flash limit without listing them.
 Spaces of 10^14 networks take seconds.
+
+One bound: code is that of a family's first block. Where a space has blocks of 4 and of 8 bits their
+kernels differ by some hundred bytes, so that flash's share is near, not exact, at the limit.
 """
 
 from __future__ import annotations
