@@ -9,12 +9,12 @@ A test compares the files with this output.
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marked_sections import filled
 from converter.sensitivity.report import short
 from tflm_vit import flags
 from tflm_vit.files import write_atomic
@@ -215,13 +215,11 @@ def render(document: Path, text: str) -> str:
     Raises:
       ValueError: a marker is missing or there twice.
     """
-    for name, section in DOCUMENTS[document].items():
-        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
-        if len(re.findall(pattern, text, flags=re.S)) != 1:
-            raise ValueError(f"{document.name}: expected one section marked {name!r}")
-        body = "\n".join(section())
-        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
-    return text
+    sections = {
+        name: lambda made=section: "\n".join(made())
+        for name, section in DOCUMENTS[document].items()
+    }
+    return filled(text, sections, document.name)
 
 
 def _body() -> None:

@@ -7,11 +7,11 @@ python -m benchmarks.fault_tables          # rewrites the parts between the mark
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marked_sections import filled
 from tflm_vit import flags
 from tflm_vit.files import write_atomic
 from tflm_vit.run import run
@@ -116,13 +116,7 @@ SECTIONS = {
 
 def render(text: str) -> str:
     """The page with every marked section replaced by what the records give."""
-    for name, section in SECTIONS.items():
-        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
-        if len(re.findall(pattern, text, flags=re.S)) != 1:
-            raise ValueError(f"SECURITY.md: expected one section marked {name!r}")
-        body = section()
-        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
-    return text
+    return filled(text, SECTIONS, "SECURITY.md")
 
 
 def _body() -> None:

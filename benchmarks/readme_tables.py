@@ -9,12 +9,12 @@ Every number in the README's tables comes from here; a test compares the file wi
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marked_sections import filled
 from tflm_vit import flags
 from tflm_vit.files import write_atomic
 from tflm_vit.run import run
@@ -204,13 +204,7 @@ SECTIONS = {
 
 def render(text: str) -> str:
     """The README with every marked section replaced by what the results give."""
-    for name, section in SECTIONS.items():
-        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
-        if len(re.findall(pattern, text, flags=re.S)) != 1:
-            raise ValueError(f"README.md: expected one section marked {name!r}")
-        body = section()
-        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.S)
-    return text
+    return filled(text, SECTIONS, "README.md")
 
 
 def _body() -> None:
