@@ -6,25 +6,29 @@ what the firmware needs beside it grows with the depth alone. Constants are a su
 programming over their 16-byte units counts the networks within a flash limit without listing them.
 Spaces of 10^14 networks take seconds.
 
-One bound: code is that of a family's first block. Where a space has blocks of 4 and of 8 bits their
-kernels differ by some hundred bytes, so that flash's share is near, not exact, at the limit.
+Code is no sum: a kernel that several blocks call is linked once, one that no block calls not at
+all. Networks are therefore counted by what their blocks call together (`_codes`): of blocks with
+weights of 4 and of 8 bits there are two such sets.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_models.arch import ArchConfig
+from nas.cost.census_counts import Largest, Room, count, most_params
 from nas.cost.census_figures import Census
-from nas.cost.model import CostModel
+from nas.cost.model import CostModel, OpCost
 from nas.cost.targets import Firmware
 from nas.space import BlockChoice, NetworkChoice, SearchSpace, SubnetConfig
 from tflm_custom_ops.ops.schema.writing import BLOB_ALIGNMENT
+
+Functions = frozenset[str]  # C functions that blocks call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,19 +62,21 @@ class _Blocks:
       arena_bytes: of the smallest schedule, per block choice.
       units: constants in units of 16 bytes, per block choice.
       params: per block choice.
+      functions: of the kernels, per block choice.
       rest_arena_bytes, rest_bytes, rest_params: patch embedding, stem and tail.
     """
 
     arena_bytes: NDArray[np.int64]
     units: NDArray[np.int64]
     params: NDArray[np.int64]
+    functions: tuple[Functions, ...]
     rest_arena_bytes: int
     rest_bytes: int
     rest_params: int
 
 
 def _figures(model: CostModel, family: Family) -> _Blocks:
-    arena, units, params = [], [], []
+    arena, units, params, functions = [], [], [], []
     rest_arena = rest_bytes = rest_params = 0
     for _, arch in family.blocks:
         ops = model.operators(arch)
@@ -81,13 +87,15 @@ def _figures(model: CostModel, family: Family) -> _Blocks:
         assert constant % BLOB_ALIGNMENT == 0
         units.append(constant // BLOB_ALIGNMENT)
         params.append(block_params)
+        functions.append(frozenset(f for op in block for f in op.call.functions))
         others = [op for op in ops if op not in block]
         rest_arena = max(op.smallest_bytes for op in others)
         rest_bytes = sum(op.constant_bytes for op in ops) - constant
         rest_params = arch.params - block_params
     return _Blocks(
-        np.array(arena), np.array(units), np.array(params), rest_arena, rest_bytes, rest_params
-    )
+        np.array(arena), np.array(units), np.array(params), tuple(functions),
+        rest_arena, rest_bytes, rest_params,
+    )  # fmt: skip
 
 
 def exact_census(space: SearchSpace, model: CostModel) -> Census:
@@ -99,20 +107,20 @@ def exact_census(space: SearchSpace, model: CostModel) -> Census:
     for family in families(space):
         found, choices = _figures(model, family), tuple(c for c, _ in family.blocks)
         groups = _fitting(model, family, found, space.depth)
+        codes = _codes(model, family, found, space.depth)
 
         def config(indices: list[int], of: Family = family, from_: Any = choices) -> SubnetConfig:
             return space.join(of.network, tuple(from_[i] for i in indices))
 
         fastest = min(fastest, _least_latency_ms(model, family, found, space.depth[0]))
-        rooms = _flash_rooms(model, family, found, space.depth)
-        flash += _count(found.units, rooms)
+        flash += sum(_count(found, code, codes) for code in codes)
         for fitting, depths in groups:
             sram += sum(len(fitting) ** depth for depth in depths)
-            allowed = tuple(room for room in rooms if room.depth in depths)
-            both += _count(found.units[fitting], allowed)
-            best = _most_params(found, fitting, allowed)
-            if best and (largest is None or best[0] > largest[0]):
-                largest = (best[0], config(best[1]))
+            allowed = tuple(code.within(fitting, depths) for code in codes)
+            both += sum(_count(found, code, allowed) for code in allowed)
+            best = _largest(found, allowed)
+            if best and (largest is None or best.params > largest[0]):
+                largest = (best.params, config(best.choices))
         shallow = space.depth[0]
         i = int(np.lexsort((found.units, found.arena_bytes))[0])
         arena = max(int(found.arena_bytes[i]), found.rest_arena_bytes)
@@ -138,12 +146,27 @@ def exact_census(space: SearchSpace, model: CostModel) -> Census:
     )
 
 
-def _firmware(model: CostModel, family: Family, depth: int) -> Firmware:
-    """What surrounds a family's networks of a depth."""
+def _firmware(
+    model: CostModel, family: Family, depth: int, functions: Functions | None = None
+) -> Firmware:
+    """What surrounds a family's networks of a depth.
+
+    Args:
+      functions: kernels that the blocks call together; None for those of the first choice, where
+        code does not matter.
+    """
     arch = family.blocks[0][1]
-    ops, block = model.operators(arch), model.block(arch, 0)
+    ops = model.operators(arch)
+    block: tuple[OpCost, ...] = model.block(arch, 0)
     first = ops.index(block[0])
+    if functions is not None:
+        block = tuple(_calling(op, functions) for op in block)
     return model.firmware((*ops[:first], *(block * depth), *ops[first + len(block) :]), arch)
+
+
+def _calling(op: OpCost, functions: Functions) -> OpCost:
+    call = dataclasses.replace(op.call, functions=tuple(sorted(functions)))
+    return dataclasses.replace(op, call=call)
 
 
 def _fitting(
@@ -177,112 +200,73 @@ def _least_latency_ms(model: CostModel, family: Family, found: _Blocks, depth: i
     return float(rest + depth * min(blocks))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Room:
-    """16-byte units that flash has for the blocks of networks of a depth, beside their code;
-    negative if not even the rest fits, None without a limit."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Code:
+    """Networks whose blocks call these kernels and no others.
 
-    depth: int
-    units: int | None
+    Attributes:
+      functions: of all blocks together.
+      blocks: the block choices that call none beside them.
+      rooms: what flash has beside that code, by depth.
+    """
+
+    functions: Functions
+    blocks: NDArray[np.int64]
+    rooms: tuple[Room, ...]
+
+    def within(self, blocks: NDArray[np.int64], depths: tuple[int, ...]) -> _Code:
+        """Of these block choices and depths alone."""
+        rooms = tuple(room for room in self.rooms if room.depth in depths)
+        return _Code(self.functions, np.intersect1d(self.blocks, blocks), rooms)
 
 
-def _flash_rooms(
+def _codes(
     model: CostModel, family: Family, found: _Blocks, depths: tuple[int, ...]
-) -> tuple[_Room, ...]:
-    """Of each depth."""
-    rooms = []
-    for depth in depths:
-        limit = model.target.constant_bytes(_firmware(model, family, depth))
-        left = None if limit is None else (limit - found.rest_bytes) // BLOB_ALIGNMENT
-        rooms.append(_Room(depth, left))
-    return tuple(rooms)
+) -> tuple[_Code, ...]:
+    """All sets of kernels that blocks of a network may call together."""
+    single = set(found.functions)
+    together = set(single)
+    while larger := {a | b for a in together for b in single} - together:
+        together |= larger
+    return tuple(
+        _Code(
+            functions,
+            np.array([i for i, f in enumerate(found.functions) if f <= functions], np.int64),
+            tuple(_flash_room(model, family, found, depth, functions) for depth in depths),
+        )
+        for functions in sorted(together, key=sorted)
+    )
 
 
-def _count(units: NDArray[np.int64], rooms: tuple[_Room, ...]) -> int:
-    """Sequences of block choices, of those depths, whose units find room."""
-    n = len(units)
-    if n == 0:
-        return 0
-    total, cut = 0, {}
-    for room in rooms:
-        if room.units is None or 0 <= room.depth * int(units.max()) <= room.units:
-            total += int(n**room.depth)
-        elif room.depth * int(units.min()) <= room.units:
-            cut[room.depth] = room.units
-    if not cut:
-        return total
-    kind: Any = np.int64 if max(cut) * np.log2(n) < 62 else object
-    ways = np.zeros(max(cut.values()) + 1, kind)
-    ways[0] = 1
-    for depth in range(1, max(cut) + 1):
-        ways = _spread(ways, units, lambda to, gained: to + gained)
-        if depth in cut:
-            total += int(ways[: cut[depth] + 1].sum())
-    return total
+def _flash_room(
+    model: CostModel, family: Family, found: _Blocks, depth: int, functions: Functions
+) -> Room:
+    """Beside networks of a depth whose blocks call these kernels."""
+    limit = model.target.constant_bytes(_firmware(model, family, depth, functions))
+    left = None if limit is None else (limit - found.rest_bytes) // BLOB_ALIGNMENT
+    return Room(depth, left)
 
 
-def _spread(
-    values: NDArray[Any], units: NDArray[np.int64], join: Callable[[Any, Any], Any], fill: int = 0
-) -> NDArray[Any]:
-    """values[s - u] joined into position s, for every u of `units`."""
-    result = np.full_like(values, fill)
-    for u in units:
-        if u < len(values):
-            result[u:] = join(result[u:], values[: len(values) - u])
-    return result
+def _count(found: _Blocks, code: _Code, codes: tuple[_Code, ...]) -> int:
+    """Networks that call all of a code's kernels, and fit beside it."""
+    return _exactly(found.units, code, code.rooms, codes)
 
 
-def _most_params(
-    found: _Blocks, fitting: NDArray[np.int64], rooms: tuple[_Room, ...]
-) -> tuple[int, list[int]] | None:
-    """(parameters, block choices) of the largest network that finds room, or None."""
-    if len(fitting) == 0 or not rooms:
-        return None
-    deepest = max(rooms, key=lambda room: room.depth)
-    heaviest, depth = int(fitting[np.argmax(found.params[fitting])]), deepest.depth
-    if deepest.units is None or depth * int(found.units[heaviest]) <= deepest.units:
-        return depth * int(found.params[heaviest]) + found.rest_params, [heaviest] * depth
-    sizes = {room.depth: room.units for room in rooms if room.units is not None and room.units >= 0}
-    if not sizes:
-        return None
-    tables = _best_params(found, fitting, max(sizes.values()), max(sizes))
-    params, d = max((int(tables[d][: size + 1].max()), d) for d, size in sizes.items())
-    if params < 0:
-        return None
-    at = int(np.argmax(tables[d][: sizes[d] + 1]))
-    return params + found.rest_params, _choices_of(found, fitting, tables, d, at)
+def _exactly(
+    units: NDArray[np.int64], code: _Code, rooms: tuple[Room, ...], codes: tuple[_Code, ...]
+) -> int:
+    """Networks that call all of a code's kernels and find room; those that do with fewer are
+    counted there."""
+    fewer = (other for other in codes if other.functions < code.functions)
+    less = sum(_exactly(units, other, rooms, codes) for other in fewer)
+    return count(units[code.blocks], rooms) - less
 
 
-def _best_params(
-    found: _Blocks, fitting: NDArray[np.int64], room: int, depth: int
-) -> list[NDArray[np.int64]]:
-    """By number of blocks and units: the most parameters, -1 where nothing has so many units."""
-    best = np.full(room + 1, -1, np.int64)
-    best[0] = 0
-    tables = [best]
-    for _ in range(depth):
-        step = np.full_like(best, -1)
-        for i in fitting:
-            u = int(found.units[i])
-            if u <= room:
-                source = tables[-1][: room + 1 - u]
-                gained = np.where(source >= 0, source + found.params[i], -1)
-                step[u:] = np.maximum(step[u:], gained)
-        tables.append(step)
-    return tables
+def _largest(found: _Blocks, codes: tuple[_Code, ...]) -> Largest | None:
+    """The network with most parameters that fits; None where none does.
 
-
-def _choices_of(
-    found: _Blocks, fitting: NDArray[np.int64], tables: list[NDArray[np.int64]], depth: int, at: int
-) -> list[int]:
-    """Blocks that have the parameters of tables[depth][at]."""
-    blocks = []
-    for level in range(depth, 0, -1):
-        for i in fitting:
-            u, gain = int(found.units[i]), int(found.params[i])
-            before = tables[level - 1][at - u] if u <= at else -1
-            if before >= 0 and before + gain == tables[level][at]:
-                blocks.append(int(i))
-                at -= u
-                break
-    return blocks
+    One that calls fewer kernels than a code has still fits beside it.
+    """
+    each = (most_params(found.units, found.params, c.blocks, c.rooms) for c in codes)
+    best = max((b for b in each if b is not None), key=lambda b: b.params, default=None)
+    return best and dataclasses.replace(best, params=best.params + found.rest_params)

@@ -60,6 +60,23 @@ def test_census_equals_enumeration(streamed):
     assert partial >= 3
 
 
+def test_census_counts_the_code_of_each_network():
+    """Blocks of 4 bits bring a kernel along: at every limit that some network just fits."""
+    space = tiny(patches=(Patch(4),), embed_dim=(8,), weight_bits=(4, 8))
+    every = {c: CostModel(Target()).cost(space.arch(c)) for c in enumerate_all(space)}
+    code = {k.flash_bytes - k.constant_bytes for k in every.values()}
+    assert len(code) == 4  # by depth and bits
+    sizes = sorted({k.flash_bytes for k in every.values()})
+    for limit in (*sizes[::4], *(size - 1 for size in sizes[::4])):
+        model = CostModel(Target(flash_bytes=limit))
+        census = take_census(space, model)
+        fit = [c for c, k in every.items() if k.flash_bytes <= limit]
+        assert census.fit_both == census.fit_flash == len(fit)
+        assert (census.largest in fit) == bool(fit)
+        if fit:
+            assert every[census.largest].params == max(every[c].params for c in fit)
+
+
 def test_nothing_of_mcuformer_fits_one_megabyte():
     """Of its smallest and largest choices: the least constants are among them."""
     whole = SPACES["mcuformer_t"]

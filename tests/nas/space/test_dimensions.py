@@ -184,8 +184,7 @@ def test_what_is_fitted_names_every_dimension_that_moves(space, seed):
 
 
 @given(
-    # The census counts one network's code: that for weights of 4 bits comes with them.
-    SPACES.filter(lambda space: space.size <= 300 and not space.weight_bits),
+    SPACES.filter(lambda space: space.size <= 300),
     st.integers(6 * KIB, 10 * KIB),
     st.integers(1, 12 * KIB),
 )
