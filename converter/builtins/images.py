@@ -52,7 +52,8 @@ def _nearest(size: int, out: int, corners: bool, half: bool) -> NDArray[np.int32
     counts = (size - 1, out - 1) if corners and out > 1 else (size, out)
     scale = np.float32(counts[0]) / np.float32(counts[1])
     at = (np.arange(out, dtype=np.float32) + np.float32(0.5 if half else 0)) * scale
-    index = np.floor(at + np.float32(0.5)) if corners else np.floor(at)
+    # A half is added in double precision: in single, 0.49999997 would be rounded up.
+    index = np.floor(at.astype(np.float64) + 0.5) if corners else np.floor(at)
     result: NDArray[np.int32] = np.clip(index, 0, size - 1).astype(np.int32)
     return result
 

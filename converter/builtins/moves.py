@@ -136,10 +136,12 @@ def strided_slice(tensors: Tensors, op: Operator) -> m.Moves:
         elif masks.newAxisMask & bit:
             parts.append(None)
         elif masks.shrinkAxisMask & bit:
-            parts.append(begin)
+            parts.append(0 if masks.beginMask & bit else begin)
         else:
             first = None if masks.beginMask & bit else begin
             parts.append(slice(first, None if masks.endMask & bit else end, step))
+    if Ellipsis not in parts:
+        parts.append(Ellipsis)  # one element by places alone is a view, too, not a copy of it
     try:
         view = _view(x)[tuple(parts)]
     except (IndexError, ValueError) as error:

@@ -63,7 +63,7 @@ def _strided_slice(op: Operator, args: Sequence[Array]) -> list[Array]:
     window: list[Any] = []
     for i in range(len(begin)):
         if options.shrinkAxisMask >> i & 1:
-            window.append(int(begin[i]))
+            window.append(0 if options.beginMask >> i & 1 else int(begin[i]))
             continue
         low = None if options.beginMask >> i & 1 else int(begin[i])
         high = None if options.endMask >> i & 1 else int(end[i])
@@ -134,7 +134,8 @@ def _stepped(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return lambda x: function(np.asarray(x, np.float32)).astype(np.float64)
 
 
-_STEPS = {"FLOOR": np.floor, "CEIL": np.ceil, "ROUND": np.rint, "SIGN": np.sign}
+# Functions that jump; what lies before them is to be computed as the operators do, in float32.
+STEPS = {"FLOOR": np.floor, "CEIL": np.ceil, "ROUND": np.rint, "SIGN": np.sign}
 
 
 def _binary(function: Callable[[Array, Array], Array]) -> Semantics:
@@ -166,7 +167,7 @@ NONLINEAR: dict[str, Semantics] = {
     "ABS": _unary(np.abs),
     "SIN": _unary(np.sin),
     "COS": _unary(np.cos),
-    **{name: _unary(_stepped(function)) for name, function in _STEPS.items()},
+    **{name: _unary(_stepped(function)) for name, function in STEPS.items()},
     "MAXIMUM": _binary(np.maximum),
     "MINIMUM": _binary(np.minimum),
 }
@@ -222,11 +223,19 @@ REDUCTIONS: dict[str, Semantics] = {"MEAN": _reduce(np.mean), "SUM": _reduce(np.
 
 # ---- what a softmax is made of -------------------------------------------------------------------
 
+
+def _select(op: Operator, args: Sequence[Array]) -> list[Array]:
+    condition, a, b = args
+    if op.opcode == "SELECT" and condition.ndim == 1:  # one for each outermost part of the values
+        condition = condition.reshape(-1, *(1,) * (a.ndim - 1))
+    return [np.where(condition, a, b)]
+
+
 SOFTMAX_PARTS: dict[str, Semantics] = {
     "REDUCE_MAX": _reduce(np.max),
     "EQUAL": _binary(np.equal),
-    "SELECT": lambda _, args: [np.where(args[0], args[1], args[2])],
-    "SELECT_V2": lambda _, args: [np.where(args[0], args[1], args[2])],
+    "SELECT": _select,
+    "SELECT_V2": _select,
 }
 
 # ---- evaluation ----------------------------------------------------------------------------------
@@ -259,7 +268,13 @@ def _constant(view: GraphView, tensor: int) -> Array:
 
 
 def evaluate(
-    view: GraphView, ops: Sequence[int], known: dict[int, Array], sink: int, *, flat: bool = False
+    view: GraphView,
+    ops: Sequence[int],
+    known: dict[int, Array],
+    sink: int,
+    *,
+    flat: bool = False,
+    single: bool = False,
 ) -> Array:
     """Runs operators in float64.
 
@@ -269,11 +284,14 @@ def evaluate(
       sink: the tensor to return.
       flat: every value is a 1-D array of samples and RESHAPE is the identity (for functions of
         one element).
+      single: in float32.
     """
     values = dict(known)
     for index in ops:
         op = view.op(index)
         args = [values[i] if i in values else _constant(view, i) for i in op.inputs if i >= 0]
+        if single:
+            args = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in args]
         if op.opcode in RESHAPES:
             results = [args[0] if flat else args[0].reshape(view.tensor(op.outputs[0]).shape)]
         else:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from converter.tflite import int4
 from converter.tflite.associated import associated_files
+from converter.tflite.bias_scales import with_bias_scales
 from converter.tflite.byte_inputs import with_byte_scales
 from converter.tflite.flatbuffer.unpack import unpack
 from converter.tflite.graph_checks import check_edges, check_order, quantization_of
@@ -212,7 +213,7 @@ class _Reader:
             for t in graph.tensors:
                 check_tensor_bytes(t.name, t.shape, t.dtype)
         check_shapes(graph)
-        return with_byte_scales(without_self_differences(graph))
+        return with_bias_scales(with_byte_scales(without_self_differences(graph)))
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
         name = text(raw.name) or f"tensor{index}"

@@ -19,6 +19,7 @@ from converter.fuse.op_semantics import (
     NONLINEAR,
     POINTWISE,
     RESHAPES,
+    STEPS,
     evaluate,
     fused_activation,
 )
@@ -72,8 +73,9 @@ def match_pointwise(view: GraphView, x: int, y: int) -> PointwiseMatch:
                 raise NoMatchError(f"{view.label(op)} has a constant per channel")
     source = view.tensor(x)
     reals = source.scale * (np.arange(-128, 128, dtype=np.float64) - source.zero_point)
+    jumps = any(view.op(op).opcode in STEPS for op in ops)
     with np.errstate(all="ignore"):
-        values = evaluate(view, ops, {x: reals}, y, flat=True)
+        values = evaluate(view, ops, {x: reals}, y, flat=True, single=jumps)
     if np.any(np.isnan(values)):  # infinities, as of 1 / 0, saturate
         raise NoMatchError("the activation function is not defined on all of its input's range")
     bends = any(bends_at(view, op) or fused_activation(view.op(op)) != "NONE" for op in ops)

@@ -157,6 +157,8 @@ def _select(view: GraphView, op: int, source: int, v: _Values) -> _Values:
     condition, yes, no = view.op(op).inputs
     if source == condition:
         raise NoMatchError(f"scores choose in {view.label(op)}")
+    if view.op(op).opcode == "SELECT" and view.tensor(condition).shape != v.bias.shape:
+        raise NoMatchError(f"{view.label(op)} has a condition for each row of the scores")
     taken = _constant(view, condition, v.bias.shape) != 0.0
     constant = _constant(view, no if yes == source else yes, v.bias.shape)
     kept = taken if yes == source else ~taken

@@ -87,7 +87,7 @@ def normalize(graph: Graph, rules: Sequence[Rule]) -> Normalized:
 
 # What reading an operator raises whose operands or options are not those of its kind; the patterns
 # report such operators, a rule leaves them alone.
-_MALFORMED = (ValueError, IndexError, TypeError, AttributeError, KeyError)
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def _edits(rule: Rule, view: GraphView) -> list[Edit]:

@@ -16,6 +16,7 @@ from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.tflite import Quantization
 from tests.converter.fuse.plain_graph import PlainGraph, options
+from tests.converter.fuse.rewrite.checks import equal_everywhere
 
 Build = Callable[[PlainGraph, int], int]
 
@@ -142,3 +143,19 @@ def test_an_island_of_floats_is_a_table(name: str) -> None:
     for runtime in ("reference", "host", "tflm"):
         got = open_runtime(runtime, fused).run(every)[0]
         np.testing.assert_array_equal(got, want.astype(np.int8), runtime)
+
+
+def test_what_lies_before_a_jump_is_in_single_precision() -> None:
+    """Of 0.1 q times 10 float32 makes other whole numbers than a product that is rounded once."""
+    g = PlainGraph(np.random.default_rng(0))
+    every = np.arange(-128, 128).astype(np.int8)
+    x = g.input(every * 0.1)
+    g.tensors[x] = dataclasses.replace(g.tensors[x], quantization=Quantization.per_tensor(0.1, 0))
+    first = len(g.tensors)
+    real = g.op("DEQUANTIZE", [x], g.value(x))
+    steps = g.mul(real, g.constant(np.array(10.0)))
+    whole = g.op("FLOOR", [steps], np.floor(g.value(steps)))
+    g.in_float(first)
+    y = g.op("QUANTIZE", [whole], g.value(whole))
+    g.tensors[y] = dataclasses.replace(g.tensors[y], quantization=Quantization.per_tensor(1.0, 0))
+    equal_everywhere(g, x, y)

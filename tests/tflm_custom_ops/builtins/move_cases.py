@@ -161,7 +161,7 @@ def padv2(rng: Rng) -> Case:
 
 
 def strided_slice_back(rng: Rng) -> Case:
-    """Negative steps, new axes and an ellipsis, as NumPy indexes."""
+    """Negative steps, new axes and an ellipsis, as NumPy indexes; a place that a mask says is 0."""
     shape = _shape(rng, 3, low=2)
     options = schema.StridedSliceOptionsT()
     options.beginMask = options.endMask = options.shrinkAxisMask = 0
@@ -177,6 +177,12 @@ def strided_slice_back(rng: Rng) -> Case:
             options.ellipsisMask |= 1 << len(bounds)
             bounds.append((0, 0, 1))
             index.append(Ellipsis)
+            continue
+        if rng.random() < 0.2:
+            options.beginMask |= 1 << len(bounds)
+            options.shrinkAxisMask |= 1 << len(bounds)
+            bounds.append((n - 1, n, 1))
+            index.append(0)
             continue
         by = int(rng.choice([1, 2, -1, -2]))
         options.beginMask |= 1 << len(bounds)

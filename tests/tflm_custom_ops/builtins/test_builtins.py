@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from converter import builtins, tflite
 from converter.compile.sources import BUILTINS
+from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.runtimes.host import HostModel
 from converter.tflite.schema import schema
@@ -74,6 +75,35 @@ def test_factors_of_a_difference_are_computed_in_float32():
     assert (one_op.run_litert(model, *inputs)[0] != want).any()
     runtime = open_runtime("reference", tflite.serialize(model))
     np.testing.assert_array_equal(runtime.run(*inputs)[0], want)
+
+
+def test_one_element_is_taken_from_its_place():
+    """By places alone NumPy copies: the copy's address was taken for a place in the tensor."""
+    options = schema.StridedSliceOptionsT()
+    options.shrinkAxisMask = 3
+    options.beginMask = options.endMask = options.ellipsisMask = options.newAxisMask = 0
+    x, y = one_op.activation("x", (2, 3), 0.1, 0), one_op.activation("y", (), 0.1, 0)
+    bounds = (("begin", [1, 2]), ("end", [2, 3]), ("step", [1, 1]))
+    after = [one_op.constant(n, np.array(v, np.int32)) for n, v in bounds]
+    model = one_op.model("STRIDED_SLICE", options, [x, *after], y, version=1)
+    pixels = np.arange(6, dtype=np.int8).reshape(2, 3)
+    content = plan_model(tflite.serialize(model)).model_bytes
+    for name in ("reference", "host"):
+        (got,) = open_runtime(name, content).run(pixels)
+        np.testing.assert_array_equal(got, 5, name)
+
+
+def test_the_nearest_pixel_is_rounded_in_double_precision():
+    """41 times 1/82 in float32 is 0.49999997, of which adding a half in float32 makes 1."""
+    options = schema.ResizeNearestNeighborOptionsT()
+    options.alignCorners, options.halfPixelCenters = True, False
+    x, y = (one_op.activation("x", (1, 2, n, 1), 0.1, 0) for n in (2, 83))
+    size = one_op.constant("size", np.array([2, 83], np.int32))
+    model = one_op.model("RESIZE_NEAREST_NEIGHBOR", options, [x, size], y)
+    pixels = np.array([1, 2, 3, 4], np.int8).reshape(x.shape)
+    (want,) = one_op.run_tflm(model, pixels)
+    assert want[0, 0, 41] == 1
+    np.testing.assert_array_equal(run_reference(cases.Case(model, (pixels,)))[0], want)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -6,10 +6,12 @@ from __future__ import annotations
 import numpy as np
 
 from converter.fuse import fuse_model
+from converter.fuse.op_semantics import evaluate
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
+from converter.tflite import GraphView
 from tests.converter.fuse.plain_graph import PlainGraph
-from tests.converter.fuse.rewrite.checks import opcodes, rewritten
+from tests.converter.fuse.rewrite.checks import graph_of, opcodes, rewritten
 
 
 def chosen(condition_axes: int) -> tuple[PlainGraph, int, int]:
@@ -36,3 +38,11 @@ def test_of_one_shape_it_runs_everywhere() -> None:
 def test_a_condition_of_the_outermost_axis_stays() -> None:
     g, _, y = chosen(1)
     assert opcodes(rewritten(g, y, by="select_of_one_shape").graph) == ["TRANSPOSE", "SELECT"]
+
+
+def test_it_chooses_whole_outermost_parts() -> None:
+    """As NumPy broadcasts it, it would choose along the last axis, which is as long."""
+    g, x, y = chosen(1)
+    view = GraphView(graph_of(g, y))
+    got = evaluate(view, [0, 1], {x: g.value(x)}, y)
+    np.testing.assert_array_equal(got, g.value(y))
