@@ -218,6 +218,7 @@ def _export_library(out: Path) -> dict[str, Any]:
         "files": len(library.files),
         "memory": {key: value for key, value in memory.items() if value is not None},
         "runtimes": [str(v) for v in runtimes],
+        "left_out": facts.said.left_out,
     }
 
 
@@ -265,6 +266,7 @@ def _export() -> dict[str, Any]:
         "runtime": FLAGS.runtime,
         "out": FLAGS.out,
         **{key: found[key] for key in ("files", "memory", "runtimes")},
+        **({"left_out": found["left_out"]} if found.get("left_out") else {}),
     }
 
 
@@ -272,6 +274,11 @@ def _print(report: dict[str, Any]) -> None:
     for key, value in (report["memory"] or {}).items():
         print(f"{key.replace('_', ' '):<24}{value:>12,}")
     print("\n".join(report["runtimes"]))
+    if report.get("left_out"):
+        print(
+            f"not in the header: {' and '.join(report['left_out'])}, which it has for one int8 "
+            "image and one int8 output (--int8_io of converter.fuse)"
+        )
     entry = get_library_format(report["format"])
     step = (entry or get_format(report["format"], report["variant"])).next_step
     what = "project" if entry is None else "sources, measured"

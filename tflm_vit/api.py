@@ -68,6 +68,7 @@ def fuse(
     weight_bits: int = 8,
     constant_bytes: int | None = None,
     inputs: Sequence[NDArray[Any]] = (),
+    int8_io: bool = False,
 ) -> Fused:
     """Replaces the patterns of a plain int8 model by the custom operators, and plans it.
 
@@ -81,13 +82,18 @@ def fuse(
         with weight_bits 8.
       inputs: images for example, as the network takes them: what is fused is checked on them, and
         weights of 4 bits are rounded against them; without them each goes to the nearest number.
+      int8_io: inputs and outputs of float32, uint8 or int16 become int8: QUANTIZE and DEQUANTIZE at
+        the ends are left out.
     """
     with _refusing():
         from converter.fuse import fuse_model
+        from converter.fuse.int8_io import with_int8_io
         from converter.weight_bits.fused import WeightBits, expect_within, round_file
 
         wanted, rounded = WeightBits.chosen(weight_bits, constant_bytes), None
         probes = [[x] for x in inputs] or None
+        if int8_io:
+            model_bytes = with_int8_io(model_bytes)
         if wanted is not None:
             rounded = round_file(model_bytes, wanted, residual_bits, probes=probes)
             model_bytes = rounded.model_bytes

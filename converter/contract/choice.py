@@ -151,9 +151,15 @@ def _quantized_input(model: Model, image: Tensor) -> Tensor:
     )
 
 
-def rewritten(content: bytes, given: Stated) -> bytes:
-    """A file whose metadata says what was given, and what it said before where nothing was."""
+def rewritten(content: bytes, given: Stated, signature: str | None = None) -> bytes:
+    """A file whose metadata says what was given, and what it said before where nothing was.
+
+    Args:
+      content: the file.
+      given: by flags; nothing leaves the file as it is.
+      signature: which of several inference functions in the file; None where it has one.
+    """
     if given == Stated():
         return content
-    model = parse(content)
+    model = parse(content, signature)
     return serialize(with_contract(model, contract_of(model, given)))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from converter.contract import ContractFlags, rewritten
+from converter.fuse.int8_io import remark_on_ends, with_int8_io
 from converter.fuse.pipeline import fuse_model
 from converter.fuse.probe_images import probe_images
 from converter.fuse.report import FuseReport
@@ -26,6 +27,12 @@ _MODEL = flags.model(FLAGS, "Plain int8 .tflite (static batch 1).")
 _OUT = flags.out(FLAGS, "Where the fused .tflite goes.")
 _SIGNATURE = FLAGS.string(
     "signature", "", "Inference function to fuse, where the file has several."
+)
+_INT8_IO = FLAGS.boolean(
+    "int8_io",
+    False,
+    "Inputs and outputs of float32, uint8 or int16 become int8: QUANTIZE and DEQUANTIZE at the "
+    "ends are left out.",
 )
 _RESIDUAL_BITS = flags.residual_bits(FLAGS)
 _PLAN = FLAGS.boolean("plan", True, "Choose tiles and plan the arena (docs/memory.md).")
@@ -101,8 +108,10 @@ def _run() -> None:
     wanted = WeightBits.of(_WEIGHT_BITS.value, _FLASH.value, _CODE.value)
     plain = read_model(_MODEL.value)
     given, signature = _CONTRACT.given(), _SIGNATURE.value or None
+    if _INT8_IO.value:
+        plain = with_int8_io(plain, signature)
     probes = probe_images(plain, _IMAGES.value, given, signature) if _IMAGES.value else None
-    plain = rewritten(plain, given)
+    plain = rewritten(plain, given, signature)
     residual_bits, weights = int(_RESIDUAL_BITS.value), None
     if wanted is not None:
         rounded = round_file(plain, wanted, residual_bits, signature, probes)
@@ -113,7 +122,8 @@ def _run() -> None:
         content, planned = _plan(content)
     if wanted is not None:
         expect_within(content, wanted)
-    runtimes = verdicts(parse(content).graph)
+    graph = parse(content).graph
+    runtimes = verdicts(graph)
     _expect_use(result.report, runtimes)
     write_atomic(_OUT.value, content)
     if _JSON.value:
@@ -125,6 +135,8 @@ def _run() -> None:
         proof = "optimal" if planned.arena_bytes == planned.lower_bound_bytes else "not proven"
         print(f"arena: {planned.arena_bytes:,} B ({proof})")
     print(text(runtimes))
+    if remark := remark_on_ends(graph):
+        print(remark)
     seconds = time.monotonic() - started
     print(f"{_OUT.value}: {len(content):,} B, residual int{_RESIDUAL_BITS.value}, {seconds:.1f} s")
 

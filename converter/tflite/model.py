@@ -192,3 +192,8 @@ class Model:
     metadata: tuple[Metadata, ...] = ()
     signatures: tuple[Signature, ...] = ()
     files: tuple[AssociatedFile, ...] = ()
+
+    def name_of(self, tensor: int) -> str:
+        """Of an input or output: what a signature calls it, else its name in the graph."""
+        named = (n for s in self.signatures for n, i in (*s.inputs, *s.outputs) if i == tensor)
+        return next(named, self.graph.tensors[tensor].name)

@@ -15,6 +15,10 @@ from firmware.project import Group, ProjectFile
 from tflm_vit.version import VERSION  # of the toolkit; the model's is in its header
 
 _SRC = PurePosixPath("src")
+_CLASS = """\
+  Serial.print(", class ");
+  Serial.print((unsigned){});
+"""
 _BUILD = """\
 Put this folder into the `libraries` folder of your sketchbook, or zip it for *Sketch > Include
 Library > Add .ZIP Library*; *File > Examples > {name}* is a sketch. Several such libraries may
@@ -68,7 +72,7 @@ def files(library: Library) -> tuple[ProjectFile, ...]:
         "../arduino/sketch.ino",
         DECLARATIONS=sample.declarations,
         CALL=sample.call,
-        RESULT=sample.result,
+        CLASS="" if sample.result is None else _CLASS.format(sample.result),
     )
     folders = {"include/": "src/", "src/": f"src/{name}/", "kernels/": "src/kernels/"}
     build = _BUILD.format(name=name, upper=library.facts.upper)

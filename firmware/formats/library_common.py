@@ -81,7 +81,7 @@ def _text(library: Library) -> str:
     facts = library.facts
     if facts.interface.image is None:
         return _TENSORS
-    pixels = f", `{facts.name}_pixels()` a row from bytes" if facts.pixels is not None else ""
+    pixels = f", `{facts.name}_pixels()` a row from bytes" if facts.said.pixels is not None else ""
     text = _IMAGE.format(name=facts.name, pixels=pixels)
     return f"{text}\n\n{_CAMERA.format(name=facts.name)}" if facts.has_camera else text
 

@@ -16,12 +16,12 @@ class Sample:
     Attributes:
       declarations: includes, memory, and a function that runs an inference.
       call: statements that set `status` and, of an image, `best`.
-      result: expression of what to print beside the status: the class, or 0.
+      result: expression of the class, to print beside the status; None of other models.
     """
 
     declarations: str
     call: str
-    result: str
+    result: str | None
 
 
 def sample_of(library: Library) -> Sample:
@@ -34,7 +34,7 @@ def sample_of(library: Library) -> Sample:
     )
     function = f"static {use(library)}\n"
     if library.facts.interface.image is None:
-        return Sample(f"{memory}\n{function}", f"  const {name}_status status = infer();\n", "0")
+        return Sample(f"{memory}\n{function}", f"  const {name}_status status = infer();\n", None)
     image = f"static int8_t image[{upper}_INPUT_BYTES];  // yours\n"
     call = f"  size_t best = 0;\n  const {name}_status status = classify(image, &best);\n"
     return Sample(f"{memory}{image}\n{function}", call, "best")

@@ -65,7 +65,8 @@ def _texts(library: Library) -> list[tuple[str, str]]:
         "../zephyr/main.c",
         DECLARATIONS=sample.declarations,
         CALL=sample.call,
-        RESULT=sample.result,
+        CLASS="" if sample.result is None else ", class %u",
+        RESULT="" if sample.result is None else f", (unsigned){sample.result}",
     )
     build = _BUILD.format(option=_option(library), name=name, upper=facts.upper)
     return [

@@ -7,7 +7,7 @@ import abc
 import dataclasses
 
 from converter.compile.interface import Interface
-from firmware.library.pixels import Pixels
+from firmware.library.said import Said
 from firmware.library.stack import StackUse
 from firmware.template import render
 
@@ -80,8 +80,7 @@ class Facts:
     Attributes:
       name: prefix of all symbols.
       interface: of the model.
-      class_names: as the file says them; () where it does not.
-      pixels: how bytes become the input; None where nobody says.
+      said: what the file says of inputs and outputs.
       weights_bytes, weights_crc32: of the constants.
       kernels: version of the kernels.
       stack: None where it has not been measured.
@@ -91,8 +90,7 @@ class Facts:
 
     name: str
     interface: Interface
-    class_names: tuple[str, ...]
-    pixels: Pixels | None
+    said: Said
     weights_bytes: int
     weights_crc32: int
     kernels: str
@@ -104,7 +102,7 @@ class Facts:
     def has_camera(self) -> bool:
         """Whether a camera's rows can become the input: grey or colors, by the file's contract."""
         image = self.interface.image
-        return image is not None and self.pixels is not None and image.channels in (1, 3)
+        return image is not None and self.said.pixels is not None and image.channels in (1, 3)
 
     @property
     def upper(self) -> str:

@@ -100,24 +100,24 @@ def _floats(values: tuple[float, ...]) -> str:
 
 
 def _contract_text(facts: Facts) -> str:
-    if facts.pixels is None:
+    if facts.said.pixels is None:
         return (
             "// The model does not say how bytes of an image become these values: see --mean and\n"
             "// --std of converter.fuse.\n"
         )
-    contract = facts.pixels.contract
+    contract = facts.said.pixels.contract
     lines = (
         "// Of a byte u: (u - mean) / std, with one number or one a channel; channels are red,",
         f"// green, blue or, with {facts.upper}_COLOR_BGR, blue, green, red.",
         f"#define {facts.upper}_INPUT_MEAN {_floats(contract.normalization.mean)}",
         f"#define {facts.upper}_INPUT_STD {_floats(contract.normalization.std)}",
-        f"#define {facts.upper}_COLOR_BGR {int(facts.pixels.reversed_channels)}",
+        f"#define {facts.upper}_COLOR_BGR {int(facts.said.pixels.reversed_channels)}",
     )
     return "\n".join(lines) + "\n"
 
 
 def _pixels_header(facts: Facts, image: ImageInterface) -> str:
-    if facts.pixels is None:
+    if facts.said.pixels is None:
         return ""
     order = {3: " red, green, blue", 1: " of grey"}.get(image.channels, "")
     return facts.render("pixels.h", ORDER=order)
@@ -138,7 +138,7 @@ def _image_header(facts: Facts, image: ImageInterface) -> str:
         CLASSES=str(image.classes),
         OUTPUT_SCALE=c_text.float32(image.output_scale),
         OUTPUT_ZERO_POINT=_signed(image.output_zero_point),
-        HAS_CLASS_NAMES=str(int(bool(facts.class_names))),
+        HAS_CLASS_NAMES=str(int(bool(facts.said.class_names))),
         STREAMED=str(int(i.streamed)),
         RESIDENT="" if i.streamed else facts.render("resident.h"),
         OR_INVOKE="" if i.streamed else ", invoke",
@@ -148,16 +148,16 @@ def _image_header(facts: Facts, image: ImageInterface) -> str:
 
 def _class_names(facts: Facts) -> str:
     function = f"const char* {facts.name}_class_name(size_t class_index)"
-    if not facts.class_names:
+    if not facts.said.class_names:
         return f"{function} {{\n  (void)class_index;\n  return NULL;\n}}\n"
     table = f"static const char* const kClassNames[{facts.upper}_CLASSES] = {{"
-    names = [f"    {c_text.utf8_string(name)}," for name in facts.class_names]
+    names = [f"    {c_text.utf8_string(name)}," for name in facts.said.class_names]
     body = f"  return class_index < {facts.upper}_CLASSES ? kClassNames[class_index] : NULL;"
     return "\n".join([table, *names, "};", "", f"{function} {{", body, "}", ""])
 
 
 def _pixels_source(facts: Facts, image: ImageInterface) -> str:
-    pixels = facts.pixels
+    pixels = facts.said.pixels
     if pixels is None:
         return ""
     rows = ("\n".join(c_text.array_rows([str(v) for v in row], 6)) for row in pixels.table)
@@ -186,12 +186,15 @@ def suffix(tensors: tuple[TensorInterface, ...], index: int) -> str:
     return "" if len(tensors) == 1 else str(index)
 
 
-def _tensor_defines(facts: Facts, what: str, tensors: tuple[TensorInterface, ...]) -> list[str]:
+def _tensor_defines(
+    facts: Facts, what: str, tensors: tuple[TensorInterface, ...], names: tuple[str, ...]
+) -> list[str]:
     lines = []
-    for index, tensor in enumerate(tensors):
+    for index, (tensor, name) in enumerate(zip(tensors, names, strict=True)):
         head = f"#define {facts.upper}_{what}{suffix(tensors, index)}"
         shape = " x ".join(map(str, tensor.shape)) or "one value"
         lines.append(f"// {what.lower()} {index}: {C_TYPES[tensor.dtype]}, {shape}")
+        lines.append(f"{head}_NAME {c_text.utf8_string(name)}")
         lines.append(f"{head}_COUNT {tensor.size_bytes // tensor.dtype.itemsize}u")
         lines.append(f"{head}_BYTES {tensor.size_bytes}u")
         if tensor.scale is not None:
@@ -214,8 +217,8 @@ def _tensors_header(facts: Facts) -> str:
     if len(i.inputs) > _MOST_INPUTS:
         raise FirmwareError(f"got {len(i.inputs)} inputs, expected at most {_MOST_INPUTS}")
     defines = (
-        *_tensor_defines(facts, "INPUT", i.inputs),
-        *_tensor_defines(facts, "OUTPUT", i.outputs),
+        *_tensor_defines(facts, "INPUT", i.inputs, facts.said.inputs),
+        *_tensor_defines(facts, "OUTPUT", i.outputs, facts.said.outputs),
     )
     return facts.render(
         "tensors.h",

@@ -11,10 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from boards import Board
 from converter.compile import CompileError
-from converter.compile.compiler import GeneratedFile, compile_graph, statement_of
+from converter.compile.compiler import GeneratedFile, compile_graph
 from converter.compile.planned import plan_from_model, read_graph
 from converter.compile.weights import SYMBOL
-from converter.tflite import parse
 from firmware.build_elf import compile_objects
 from firmware.build_flags import FLAGS, BuildFlags
 from firmware.elf import Elf
@@ -24,7 +23,7 @@ from firmware.library.facts import Facts
 from firmware.library.header import camera_texts, header_text, source_text
 from firmware.library.kernels import kernels
 from firmware.library.names import check_library_name
-from firmware.library.pixels import pixels_of
+from firmware.library.said import said_by
 from firmware.library.stack import StackUse, stack_bytes
 from firmware.library.symbols import renamed, without_debug
 from firmware.library.weights import weights_source
@@ -234,18 +233,15 @@ def library_from_model(
     """
     check_library_name(name)
     try:
-        # Names are the public header's, whole and in UTF-8.
         compiled = compile_graph(read_graph(model), plan_from_model(model), external)
-        names = statement_of(model).class_names
+        said = said_by(model, compiled.interface)
     except CompileError as error:
         raise ModelError(str(error)) from error
-    image = compiled.interface.image
     content = next(f.content for f in compiled.files if f.name == "vit_model_weights.bin")
     facts = Facts(
         name,
         compiled.interface,
-        names if image is not None and len(names) == image.classes else (),
-        None if image is None else pixels_of(parse(model), image),
+        said,
         len(content),
         zlib.crc32(content),
         kernels().version,

@@ -9,19 +9,18 @@ import zlib
 from boards import Board
 from converter import tflite
 from converter.compile import CompileError
-from converter.compile.compiler import statement_of
 from converter.compile.interface import interface_of
 from converter.compile.planned import PlannedGraph, read_graph
 from converter.fused_ops import decoded_all
 from converter.plan import PlanError, read_plan
 from converter.plan.problem import ALIGNMENT
-from converter.tflite import Graph, parse
+from converter.tflite import Graph
 from firmware.errors import FirmwareError, ModelError
 from firmware.library.facts import Facts
 from firmware.library.kernels import kernels
 from firmware.library.library import Library, Optimization, model_files
 from firmware.library.names import check_library_name
-from firmware.library.pixels import pixels_of
+from firmware.library.said import said_by
 from firmware.library.tflm_engine import TflmArena, TflmEngine
 from firmware.library.weights import weights_source
 from firmware.project import ProjectFile
@@ -50,19 +49,17 @@ def _facts(model: bytes, name: str, *, guessed: bool) -> Facts:
     try:
         plan, graph = read_plan(model), read_graph(model)
         interface = interface_of(PlannedGraph(graph, plan))
-        names = statement_of(model).class_names
+        said = said_by(model, interface)
         embedded = embedded_of(model, plan)
         resolver_calls(graph)
     except (CompileError, PlanError, tflite.TfliteError) as error:
         raise ModelError(str(error)) from error
     beside = _guess(graph, embedded, plan.arena_bytes) if guessed else 0
     size = TflmArena(plan.arena_bytes, beside, _SOURCE[False])
-    image = interface.image
     return Facts(
         name,
         dataclasses.replace(interface, arena_bytes=size.bytes),
-        names if image is not None and len(names) == image.classes else (),
-        None if image is None else pixels_of(parse(model), image),
+        said,
         len(embedded.content),
         zlib.crc32(embedded.content),
         kernels().version,

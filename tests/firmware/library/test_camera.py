@@ -140,7 +140,7 @@ def test_rows_become_the_input_of_the_definition(view: CameraView, kind: str, se
         assert c.rows(frame[at : at + count]) == OK
         at += count
     height, width, channels = c.shape
-    expected = camera_input(frame, view, c.facts.pixels, width, height, channels)
+    expected = camera_input(frame, view, c.facts.said.pixels, width, height, channels)
     np.testing.assert_array_equal(c.input(), expected)
     assert c("finish", c.state) == OK
 
@@ -184,7 +184,7 @@ def test_largest_area_does_not_overflow() -> None:
     assert c.begin(*words_of(view)) == OK
     white = np.full((256, side), 255, np.uint8)
     assert [c.rows(white) for _ in range(side // 256)] == [OK] * 16
-    assert (c.input() == c.facts.pixels.table[0][255]).all()
+    assert (c.input() == c.facts.said.pixels.table[0][255]).all()
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (480, 272), (240, 320), (64, 64)])
