@@ -19,13 +19,16 @@ from converter.builtins import (
     products,
     reductions,
     tables,
+    uncompiled,
 )
 from converter.builtins.common import BuiltinError, Tensors
 from converter.tflite import Operator, TfliteError
 from converter.tflite.operator_table import TABLE as OPERATORS
 from tflm_custom_ops.builtins import reference
 
-__all__ = ["SUPPORTED", "BuiltinError", "params_of", "run_builtin"]
+__all__ = ["SUPPORTED", "BuiltinError", "defined", "params_of", "run_builtin"]
+
+Outputs = tuple[NDArray[Any], ...]
 
 _READERS: dict[str, Callable[[Tensors, Operator], Any]] = {
     "CONV_2D": layers.conv_2d,
@@ -114,14 +117,53 @@ def params_of(tensors: Tensors, op: Operator) -> Any:
         raise BuiltinError(f"{op.name}: {error}") from error
 
 
-def run_builtin(tensors: Tensors, op: Operator, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """The operator's outputs on its non-constant ``inputs``, each in its tensor's shape."""
-    activations = iter(inputs)
-    values = (tensors[i].data for i in op.inputs if i >= 0)
-    operands = [next(activations) if data is None else data for data in values]
-    results = reference.run(params_of(tensors, op), *operands)
-    outputs = (tensors[i] for i in op.outputs)
-    return tuple(  # a bool's bytes are int8 to the kernels
-        y.reshape(t.shape).astype(t.dtype, copy=False)
-        for y, t in zip(results, outputs, strict=True)
-    )
+def _arithmetic(tensors: Tensors, op: Operator) -> Callable[..., Outputs] | None:
+    """From all operands to all outputs, these in any shape of their size."""
+    other = uncompiled.definition_of(tensors, op)
+    if other is not None:
+        return lambda *operands: (other(tensors, op, *operands),)
+    try:
+        params = params_of(tensors, op)
+    except BuiltinError:
+        return None
+    return lambda *operands: reference.run(params, *operands)
+
+
+def defined(tensors: Tensors, op: Operator) -> Callable[..., Outputs] | None:
+    """The operator's definition as a function of its non-constant inputs.
+
+    It is TFLM's arithmetic: that of the compiled runtime's kernels (`params_of`), and of what has
+    none and differs from LiteRT's (`uncompiled`).
+
+    Returns:
+      The function, which gives each output in its tensor's shape; None where LiteRT's reference
+      kernel is the definition: of other types, and of operators that are not ours.
+    """
+    compute = _arithmetic(tensors, op)
+    if compute is None:
+        return None
+    constants = [tensors[i].data for i in op.inputs if i >= 0]
+    outputs = [tensors[i] for i in op.outputs]
+
+    def results(*inputs: NDArray[Any]) -> Outputs:
+        activations = iter(inputs)
+        values = compute(*(next(activations) if data is None else data for data in constants))
+        return tuple(  # a bool's bytes are int8 to the kernels
+            y.reshape(t.shape).astype(t.dtype, copy=False)
+            for y, t in zip(values, outputs, strict=True)
+        )
+
+    return results
+
+
+def run_builtin(tensors: Tensors, op: Operator, *inputs: NDArray[Any]) -> Outputs:
+    """The operator's outputs on its non-constant ``inputs``, each in its tensor's shape.
+
+    Raises:
+      BuiltinError: not supported, or not in this form.
+    """
+    compute = defined(tensors, op)
+    if compute is None:
+        params_of(tensors, op)  # says why
+        raise BuiltinError(f"{op.name} is not supported")
+    return compute(*inputs)

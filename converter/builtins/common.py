@@ -21,14 +21,15 @@ class BuiltinError(ValueError):
 
 
 def activation_range(function: int, output: Tensor) -> tuple[int, int]:
-    """TFLite's CalculateActivationRangeQuantized for int8."""
+    """TFLite's CalculateActivationRangeQuantized for int8 and int16."""
     scale, zero_point = np.float32(output.scale), output.zero_point
 
     def quantized(real: float) -> int:
         return zero_point + int(np.trunc(np.float32(real) / scale + np.copysign(0.5, real)))
 
     name = ACTIVATION_NAMES[function]
-    low, high = -128, 127
+    limits = np.iinfo(output.dtype)
+    low, high = int(limits.min), int(limits.max)
     if name in ("RELU", "RELU6"):
         low = max(low, zero_point)
     if name == "RELU6":

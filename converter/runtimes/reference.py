@@ -2,39 +2,25 @@
 """Runs a plain or fused `.tflite` in Python, operator by operator.
 
 Fused operators are computed by their definition (`tflm_custom_ops.reference`), builtin ones by
-LiteRT's reference kernels (the documented integer semantics of the TFLite quantization spec), each
-as a model of one operator; where those are not what TFLM computes, by `converter.builtins`. Slow;
-it is what the other runtimes are compared with.
+`converter.builtins`: TFLM's arithmetic, from which LiteRT's reference kernels differ by a step in
+many (factors of scales in another precision, one rounding instead of two, tables instead of fixed
+point). What that has not, floating point for instance, LiteRT's reference kernels compute, each as
+a model of one operator. Slow; it is what the other runtimes are compared with.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from converter.builtins import BuiltinError, params_of, run_builtin
+from converter.builtins import defined
 from converter.fused_ops import decoded
 from converter.runtimes.interface import Array, Runtime, RuntimeUnavailableError
 from converter.tflite import Graph, Model, Operator, TfliteError, parse, serialize
 from tflm_custom_ops.ops import Params, run_reference
-
-# Operators whose definition is ours (converter.builtins): LiteRT's reference kernels round a
-# FULLY_CONNECTED once where TFLM does so twice, add int8 values in SUM without their scales, have
-# no TILE of int8 and not every version of DEPTH_TO_SPACE; TFLM has the factors of SUB in float32.
-_OURS = ("FULLY_CONNECTED", "SUB", "SUM", "TILE", "DEPTH_TO_SPACE")
-
-
-def _is_ours(graph: Graph, op: Operator) -> bool:
-    if op.name not in _OURS:
-        return False
-    try:
-        params_of(graph.tensors, op)
-    except BuiltinError:
-        return False  # of another type: LiteRT's
-    return True
 
 
 def litert_interpreter(model_bytes: bytes) -> Any:
@@ -67,7 +53,8 @@ class GraphInterpreter:
         """
         self.model: Model = parse(model_bytes)
         self.fused: dict[int, Params] = {}
-        self._builtin: dict[int, Any] = {}
+        self._defined: dict[int, Callable[..., tuple[NDArray[Any], ...]]] = {}
+        self._litert: dict[int, Any] = {}
         graph = self.model.graph
         for index, op in enumerate(graph.operators):
             if any(i >= 0 and graph.tensors[i].is_variable for i in op.inputs):
@@ -77,8 +64,10 @@ class GraphInterpreter:
                 self.fused[index] = fused
             elif op.opcode == "CUSTOM":
                 raise TfliteError(f"operator {index}: got custom operator {op.name!r}, not ours")
-            elif not _is_ours(graph, op):
-                self._builtin[index] = litert_interpreter(serialize(_one_op(graph, op)))
+            elif (compute := defined(graph.tensors, op)) is not None:
+                self._defined[index] = compute
+            else:
+                self._litert[index] = litert_interpreter(serialize(_one_op(graph, op)))
 
     def tensors(self, *inputs: NDArray[Any]) -> dict[int, NDArray[Any]]:
         """Values of all activations for one inference, by tensor index.
@@ -122,12 +111,12 @@ class GraphInterpreter:
 
     def _run_builtin(self, index: int, op: Operator, values: dict[int, NDArray[Any]]) -> None:
         graph = self.model.graph
-        if index not in self._builtin:
+        if index in self._defined:
             inputs = [values[i] for i in op.inputs if i >= 0 and not graph.tensors[i].is_constant]
-            for tensor, y in zip(op.outputs, run_builtin(graph.tensors, op, *inputs), strict=True):
+            for tensor, y in zip(op.outputs, self._defined[index](*inputs), strict=True):
                 values[tensor] = y
             return
-        interpreter = self._builtin[index]
+        interpreter = self._litert[index]
         activations = _activations(graph, op)
         for tensor, detail in zip(activations, interpreter.get_input_details(), strict=True):
             interpreter.set_tensor(detail["index"], values[tensor])

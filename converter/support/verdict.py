@@ -38,7 +38,7 @@ class Verdict:
 
 
 _SYMMETRIC = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
-
+_DIVISOR_BITS = 7
 COMPILED, WHEEL, DEVICE = "compiled runtime", "TFLM wheel", "TFLM on a device"
 
 
@@ -110,12 +110,23 @@ def _on_device(entry: Builtin) -> Form | None:
 
 
 def _misread(graph: Graph, op: Operator) -> str | None:
+    """Why TFLM computes another result than the definition, without a word."""
+    if op.name in _SYMMETRIC:
+        return _other_layer(graph, op)
+    if op.name == "RELU6" and not _same_scale(graph, op):
+        return "RELU6 between two scales, it does not rescale"
+    if op.name == "DIV" and _is_small_quotient(graph, op):
+        return "DIV of small results, which it shifts by more than 31 bits"
+    if op.name in ("SUM", "MEAN") and _leaves_32_bits(graph, op):
+        return f"{op.name} of so many int16, which it adds in 32 bits"
+    return None
+
+
+def _other_layer(graph: Graph, op: Operator) -> str | None:
     """TFLM reads zero points of weights in a FULLY_CONNECTED of one scale, and ignores others.
 
     A FULLY_CONNECTED of int16 it computes with multipliers of 16 bits, LiteRT with 32.
     """
-    if op.name not in _SYMMETRIC:
-        return None
     if op.name == "FULLY_CONNECTED" and graph.tensors[op.inputs[0]].dtype == np.int16:
         return f"{op.name} of int16, whose results it rounds by a step otherwise"
     q = graph.tensors[op.inputs[1]].quantization
@@ -124,6 +135,29 @@ def _misread(graph: Graph, op: Operator) -> str | None:
     if op.name == "FULLY_CONNECTED" and len(q.scale) == 1:
         return None
     return f"{op.name} whose weights have zero points, it takes them for 0"
+
+
+def _same_scale(graph: Graph, op: Operator) -> bool:
+    x, y = (graph.tensors[i].quantization for i in (op.inputs[0], op.outputs[0]))
+    if x is None or y is None:
+        return True
+    return np.array_equal(x.scale, y.scale) and np.array_equal(x.zero_point, y.zero_point)
+
+
+def _is_small_quotient(graph: Graph, op: Operator) -> bool:
+    """TFLM's DIV (div.h) shifts a quotient right by the 7 integer bits of the largest divisor and
+    the 31 that a dividend of 0 leaves free, less the shift of the factor; from 32 on that is
+    undefined."""
+    try:
+        divide = builtins.params_of(graph.tensors, op)
+    except builtins.BuiltinError:
+        return False
+    return bool(divide.out_shift < _DIVISOR_BITS)
+
+
+def _leaves_32_bits(graph: Graph, op: Operator) -> bool:
+    x, y = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    return x.dtype == np.int16 and x.size >= max(1, y.size) << 16
 
 
 def _not_compiled(graph: Graph, op: Operator) -> str | None:

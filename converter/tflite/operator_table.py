@@ -113,7 +113,7 @@ ROWS: tuple[Row, ...] = (
     Row("DEPTH_TO_SPACE", 2, _unary("fbuil"), "DepthToSpaceOptions", True, (q.same,)),
     Row("DEQUANTIZE", 9, "[bus]>f|h>f", "DequantizeOptions", rules=(q.present,),
         channels=tuple((0, axis) for axis in range(6))),
-    Row("DIV", 2, _binary("fuib"), "DivOptions", rules=(q.scaled,)),
+    Row("DIV", 2, _binary("fuib"), "DivOptions", rules=(q.scaled, r.quotient)),
     Row("DYNAMIC_UPDATE_SLICE", 6, rf"([{_MOVED}])\1[il]>\1", "DynamicUpdateSliceOptions"),
     Row("ELU", 1, _unary("fb"), rules=(q.scaled,)),
     Row("EMBEDDING_LOOKUP", 5, "if>f|ib>[fb]|iu>[fu]", channels=((1, 0),)),

@@ -52,6 +52,15 @@ def product(o: Operands) -> str | None:
     return _error(o, a * b / y, largest)
 
 
+def quotient(o: Operands) -> str | None:
+    """DIV: a step of the first over one of the second is the largest result."""
+    a, b, y = (o.scale(t) for t in (*o.inputs[:2], o.outputs[0]))
+    steps = _steps(o.inputs[0])
+    if a is None or b is None or y is None or steps is None:
+        return None
+    return _error(o, a / b / y, steps + 1)
+
+
 def sloped(o: Operands) -> str | None:
     """PRELU multiplies negative values, and brings the others to the output's scale."""
     return one(o) or product(o)
@@ -75,11 +84,12 @@ def _count(o: Operands) -> int | None:
 
 
 def total(o: Operands) -> str | None:
-    """SUM adds values of bytes."""
+    """SUM adds values of bytes, or of int16 without zero points."""
     x, y, count = o.scale(o.inputs[0]), o.scale(o.outputs[0]), _count(o)
-    if x is None or y is None or count is None or _steps(o.inputs[0]) != 255:
+    steps = _steps(o.inputs[0])
+    if x is None or y is None or count is None or steps is None:
         return None
-    return _error(o, x / y, min(255 * count, _INT32_MAX))
+    return _error(o, x / y, min((255 if steps == 255 else 1 << 15) * count, _INT32_MAX))
 
 
 def average(o: Operands) -> str | None:

@@ -56,7 +56,7 @@ def tanh(x: Scale) -> Int8Array:
     return _saturating(x, fx.rounding_shift(fx.tanh(values, _Q4), 31 - 7), radius, -128, 127)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=1 << 15)
 def _inverse_root(value: int) -> tuple[int, int]:
     """1 / sqrt(value) as multiplier and shift: GetInvSqrtQuantizedMultiplierExp of common.h."""
     if value <= 1:
@@ -76,20 +76,29 @@ def _inverse_root(value: int) -> tuple[int, int]:
     return (root << -shift, 0) if shift < 0 else (root, -shift)
 
 
-def rsqrt(x: Scale, y: Scale) -> Int8Array:
-    """1 / sqrt(x) (elementwise.cc); inputs that are not positive give the largest output."""
+def inverse_roots(x: Scale, y: Scale, values: Int64Array, highest: int) -> Int64Array:
+    """1 / sqrt(x) of quantized values (elementwise.cc), before the output's type clamps them.
+
+    Values that are not positive give ``highest``.
+    """
     product = np.sqrt(np.float32(x[0])) * np.float32(y[0])
     factor = quantize_multiplier(1.0 / float(product))
+    distinct, places = np.unique(values - x[1], return_inverse=True)
     results = []
-    for value in CODES - x[1]:
+    for value in distinct:
         if value <= 0:
-            results.append(127)
+            results.append(highest)
             continue
         root = _inverse_root(int(value))
         one = rescale(np.array(1), root[0], root[1] + _RSQRT_BITS)
         scaled = rescale(one, factor.multiplier, factor.shift - _RSQRT_BITS)
         results.append(int(scaled) + y[1])
-    return _int8(np.array(results, np.int64))
+    return np.array(results, np.int64)[places].reshape(values.shape)
+
+
+def rsqrt(x: Scale, y: Scale) -> Int8Array:
+    """1 / sqrt(x); inputs that are not positive give the largest output."""
+    return _int8(inverse_roots(x, y, CODES, 127))
 
 
 def of_real(x: Scale, y: Scale, function: Callable[[float], float]) -> Int8Array:

@@ -218,7 +218,8 @@ class TflmInterpreter:
                     f"input {index}: got {x.dtype} {list(x.shape)}, expected {details.dtype} "
                     f"{list(details.shape)}"
                 )
-            self._interpreter.set_input(np.ascontiguousarray(x), index)
+            whole = np.ascontiguousarray(x).reshape(x.shape)  # of a scalar it makes a vector
+            self._interpreter.set_input(whole, index)
 
     def reset(self) -> None:
         """Forgets input given in parts, and the state of variable tensors."""

@@ -41,6 +41,17 @@ def test_types_and_ranks(name, shape, dtype, scale):
     assert len(np.unique(inner)) > 1
 
 
+@pytest.mark.parametrize("name", PYTHON_RUNTIMES)
+def test_a_scalar_is_an_input(name):
+    graph = Edges()
+    x, factor = graph.x((2, 3), np.float32), graph.x((), np.float32)
+    y = graph.op("MUL", (x, factor), (2, 3), np.float32, None, "MulOptions")
+    runtime = open_runtime(name, graph.content(y))
+    assert runtime.inputs[1].shape == ()
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(runtime.run(values, np.float32(3))[0], 3 * values)
+
+
 def several(rows=3):
     """Token ids, a table, and another int8 input that is added; two outputs in swapped order."""
     graph = Edges()

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,6 +162,46 @@ def test_a_layer_of_int16_is_rounded_otherwise_by_tflm() -> None:
     assert runs(content)[WHEEL] is False
     with pytest.raises(RuntimeUnavailableError, match="int16, whose results it rounds by a step"):
         open_runtime("tflm", content)
+
+
+def one(name: str, *scales: float, dtype: str = "int8", **more: Any) -> bytes:
+    """A file of one operator; the last scale is of its output."""
+    tensors = tuple(
+        Tensor(f"t{i}", (1, 8), np.dtype(dtype), Q(scale, 0)) for i, scale in enumerate(scales)
+    )
+    inputs, output = tuple(range(len(scales) - 1)), len(scales) - 1
+    return serialize(
+        Model(Graph(tensors, (Operator(name, inputs, (output,), **more),), inputs, (output,)))
+    )
+
+
+def test_relu6_between_two_scales_is_not_tflms() -> None:
+    """It clamps and does not rescale: every value would be another, without a word."""
+    assert runs(one("RELU6", 0.05, 0.05))[WHEEL]
+    content = one("RELU6", 0.05, 6 / 255)
+    assert runs(content)[WHEEL] is runs(content)[DEVICE] is False
+    with pytest.raises(RuntimeUnavailableError, match="RELU6 between two scales"):
+        open_runtime("tflm", content)
+
+
+def test_a_small_quotient_is_not_tflms() -> None:
+    """Below a factor of 64 its DIV shifts a dividend of 0 by 32 bits, and gives 1."""
+    divide = options("DivOptions")
+    coarse, fine = (one("DIV", 0.1, 0.1, 1 / f, version=2, **divide) for f in (60.0, 70.0))
+    assert runs(fine)[WHEEL]
+    assert not runs(coarse)[WHEEL]
+
+
+def test_so_many_int16_are_not_added_by_tflm() -> None:
+    axes = np.array([1], np.int32)
+    for count, there in ((1 << 15, True), (1 << 16, False)):
+        tensors = (
+            Tensor("x", (1, count), np.dtype(np.int16), Q(0.1, 0)),
+            Tensor("axes", (1,), axes.dtype, None, axes),
+            Tensor("y", (1,), np.dtype(np.int16), Q(0.1, 0)),
+        )  # fmt: skip
+        op = Operator("MEAN", (0, 1), (2,), version=2, **options("ReducerOptions"))
+        assert runs(serialize(Model(Graph(tensors, (op,), (0,), (2,)))))[WHEEL] is there
 
 
 def test_the_definition_has_no_state() -> None:

@@ -22,7 +22,7 @@ def tensor(scale: float, dtype: str = "int8", shape: tuple[int, ...] = X_SHAPE) 
 
 def refused(name: str, factor: float, dtype: str = "int8", **options: Any) -> bool:
     """Of an operator whose results are multiplied by a factor."""
-    operands = 2 if name in ("MUL", "PRELU", "BATCH_MATMUL") else 1
+    operands = 2 if name in ("MUL", "DIV", "PRELU", "BATCH_MATMUL") else 1
     shape = (2, 1) if name in ("SUM", "MEAN") else X_SHAPE
     xs = (tensor(1.0, dtype),) * operands
     row = TABLE[name]
@@ -53,6 +53,18 @@ def test_the_largest_result_just_fits(name: str, dtype: str, largest: int) -> No
     assert not refused(name, fits, dtype)
     assert refused(name, 2 * fits, dtype)
     assert not refused(name, 1e-30, dtype)
+
+
+def test_a_quotient_just_fits() -> None:
+    """A step over a step; 255 of them shifted by 22 bits fit in 32, by 23 TFLite's kernels do
+    not."""
+    assert not refused("DIV", 0.75 * 2.0**22)
+    assert refused("DIV", 1.5 * 2.0**22)
+
+
+def test_a_sum_of_16_bits_just_fits() -> None:
+    assert not refused("SUM", 500.0, "int16")
+    assert refused("SUM", 520.0, "int16")
 
 
 def test_products_of_16_bits_are_not_shifted_up() -> None:
