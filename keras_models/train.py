@@ -38,7 +38,7 @@ from keras_models.training.checkpoint import (
 from keras_models.training.finish import SETUP, finished_report, write_trained
 from keras_models.training.fit import (
     TrainJob,
-    expect_same_network,
+    expect_start,
     expect_task,
     expect_teacher,
     fit,
@@ -65,7 +65,7 @@ flags.resume(FLAGS, "Go on from the checkpoint in --out if there is one.")
 flags.overwrite(FLAGS, "Discard an unfinished training in --out.")
 flags.checkpoint_every(FLAGS)
 FLAGS.enum("precision", "float32", PRECISIONS, "What the training computes in.")
-flags.initial(FLAGS, "the same network")
+flags.initial(FLAGS, "the same network or a smaller one")
 FLAGS.integer(
     "pretrain", None, "Epochs on fractals before, in OUT/pretrain; then from those weights.", 1
 )
@@ -295,7 +295,7 @@ def _job() -> tuple[TrainJob, Dataset]:
         expect_writable_folder(job.out)
         job = _pretrained(job)
     if job.initial:
-        expect_same_network(job)
+        expect_start(job)
     _check_out(job, data, FLAGS.resume, FLAGS.overwrite)
     for split in (data.train, data.validation, data.test):
         split.preload()

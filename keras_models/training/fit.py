@@ -18,8 +18,10 @@ from keras_models.load import (
     load_network,
     trained_network,
 )
+from keras_models.resnet import ResNetConfig
 from keras_models.tasks import CLASSIFICATION, Task, TaskError, expect_output
 from keras_models.training.checkpoint import CHECKPOINT_FILE, Progress, restore_checkpoint
+from keras_models.training.growth import grown, named_weights, other_fields
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.precision import accelerated, computing_in
 from keras_models.training.recipe import Recipe, RecipeError
@@ -46,7 +48,8 @@ class TrainJob:
       checkpoint_every: epochs between two checkpoints.
       jit: as `Model.compile` takes it.
       precision: one of `PRECISIONS`.
-      initial: trained folder to start from, "" for random weights.
+      initial: trained folder to start from, of this network or a smaller one, "" for random
+        weights.
       teacher: trained folder of the network to imitate, "" for none.
       distill, temperature: share of that imitation in the loss; of both networks' softmax.
       task: what for.
@@ -179,8 +182,8 @@ def _jit(job: TrainJob) -> str | bool:
     return False if slow and job.jit == "auto" else job.jit
 
 
-def expect_same_network(job: TrainJob) -> Network:
-    """The network that a training starts from: the same but for its name and its classes.
+def expect_start(job: TrainJob) -> Network:
+    """The network that a training starts from: the same, or a smaller one of the same form.
 
     Raises:
       ModelNotFoundError: one line that says what differs.
@@ -188,8 +191,7 @@ def expect_same_network(job: TrainJob) -> Network:
     network = trained_network(job.initial)
     if type(network) is not type(job.arch):
         raise ModelNotFoundError(f"{job.initial}: another kind of network than --network")
-    names = {field.name for field in dataclasses.fields(network)} - {"name", "num_classes"}
-    other = sorted(n for n in names if getattr(network, n) != getattr(job.arch, n))
+    other = other_fields(network, job.arch)
     if other:
         raise ModelNotFoundError(
             f"{job.initial}: other {', '.join(other)} than --network; give --network={job.initial}"
@@ -198,13 +200,19 @@ def expect_same_network(job: TrainJob) -> Network:
 
 
 def _start_from(model: Any, job: TrainJob) -> None:
-    """Copies a trained network's weights; of a classifier of other classes all but its head."""
-    same_head = expect_same_network(job).num_classes == job.arch.num_classes
-    values, fresh = load_network(job.initial)[1].get_weights(), model.get_weights()
-    if not same_head:
-        values[-2:] = fresh[-2:]  # the head's kernel and bias are the last
+    """Gives a trained network's weights, grown where it is smaller; to a classifier of other
+    classes all but its head."""
+    before = expect_start(job)
+    values, fresh = named_weights(load_network(job.initial)[1]), named_weights(model)
+    if before.num_classes != job.arch.num_classes:
+        head = list(fresh)[-2:]  # its kernel and bias are the last
+        values |= {name: fresh[name] for name in head}
         print(f"the head of {job.arch.num_classes} classes starts at random")
-    model.set_weights(values)
+    if not isinstance(before, ResNetConfig) and not isinstance(job.arch, ResNetConfig):
+        values = grown(before, values, job.arch, fresh, job.seed)
+        if before.params < job.arch.params:
+            print(f"grown from {before.params:,} to {job.arch.params:,} parameters")
+    model.set_weights(list(values.values()))
 
 
 def _batches(job: TrainJob, data: Dataset) -> Any:

@@ -132,9 +132,13 @@ def test_a_teacher_trains_and_teaches_by_command(tmp_path):
     for a, b in zip(fit.compiled_model(fewer, 1).get_weights()[:-2], started.get_weights()[:-2],
                     strict=True):  # fmt: skip
         np.testing.assert_array_equal(a, b)
+    # A larger one begins as it (test_growth.py), one of another form is refused.
     wider = dataclasses.replace(task, arch=PUPIL.replace(embed_dim=32))
-    with pytest.raises(ModelNotFoundError, match="other embed_dim than --network"):
-        fit.compiled_model(wider, 1)
+    grown = fit.compiled_model(wider, 1).get_layer("block0_qkv").kernel[:16, :16]
+    np.testing.assert_array_equal(grown, started.get_layer("block0_qkv").kernel[:, :16])
+    other = dataclasses.replace(task, arch=PUPIL.replace(head_dim=4))
+    with pytest.raises(ModelNotFoundError, match="other head_dim than --network"):
+        fit.compiled_model(other, 1)
 
 
 @pytest.mark.parametrize(
