@@ -40,6 +40,18 @@ def _softmax(op: Operator, args: Sequence[Array]) -> list[Array]:
     return [e / e.sum(axis=-1, keepdims=True)]
 
 
+def _log_softmax(_: Operator, args: Sequence[Array]) -> list[Array]:
+    below = args[0] - args[0].max(axis=-1, keepdims=True)
+    return [below - np.log(np.exp(below).sum(axis=-1, keepdims=True))]
+
+
+def _cumsum(op: Operator, args: Sequence[Array]) -> list[Array]:
+    axis = int(np.reshape(args[1], -1)[0])
+    x = np.flip(args[0], axis) if op.options.reverse else args[0]
+    y = np.cumsum(x, axis) - (x if op.options.exclusive else 0.0)
+    return [np.flip(y, axis) if op.options.reverse else y]
+
+
 def _padded(x: Array, kernel: tuple[int, int], options: Any, value: float) -> Array:
     """The image with the border that SAME padding adds."""
     if options.padding == schema.Padding.VALID:
@@ -113,6 +125,8 @@ LAYERS: dict[str, Semantics] = {
     "FULLY_CONNECTED": _fully_connected,
     "BATCH_MATMUL": _batch_matmul,
     "SOFTMAX": _softmax,
+    "LOG_SOFTMAX": _log_softmax,
+    "CUMSUM": _cumsum,
     "CONV_2D": _conv_2d,
     "DEPTHWISE_CONV_2D": _depthwise,
     "MAX_POOL_2D": _max_pool,

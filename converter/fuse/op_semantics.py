@@ -5,9 +5,11 @@ Tables by BuiltinOperator name:
 
 * `VIEWS` move elements without computing. They work on arrays of any type, so running them on
   element numbers gives the layout of a tensor (`converter.fuse.layout`).
-* `POINTWISE` compute each output element from the inputs' elements at that place.
+* `POINTWISE` compute each output element from the inputs' elements at that place
+  (`converter.fuse.function_semantics`).
 * `BROADCASTS` repeat elements.
 * `REDUCTIONS` sum over axes.
+* `NORMALIZATIONS` divide by a length.
 * `SOFTMAX_PARTS` stand, with some of the others, where a softmax was taken apart.
 
 Quantization is left out on purpose: a QUANTIZE or DEQUANTIZE is the identity on real numbers.
@@ -16,20 +18,46 @@ Source: TFLite operator documentation and `schema.fbs`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from converter.fuse.erf import erf
 from converter.fuse.errors import NoMatchError
+from converter.fuse.function_semantics import (
+    JUMPS,
+    NONLINEAR,
+    POINTWISE,
+    Array,
+    Semantics,
+    binary,
+    gelu,
+    identity,
+    unary,
+)
 from converter.tflite import GraphView, Operator
 from converter.tflite.schema import ACTIVATION_NAMES
 
-Array = NDArray[Any]
-Semantics = Callable[[Operator, Sequence[Array]], list[Array]]
+__all__ = [
+    "BROADCASTS",
+    "CONSTANTS",
+    "INDEX_TYPES",
+    "JOINS",
+    "JUMPS",
+    "NONLINEAR",
+    "NORMALIZATIONS",
+    "POINTWISE",
+    "REDUCTIONS",
+    "RESHAPES",
+    "SOFTMAX_PARTS",
+    "VIEWS",
+    "Array",
+    "Semantics",
+    "apply_activation",
+    "evaluate",
+    "fused_activation",
+    "gelu",
+]
 
 # ---- views ---------------------------------------------------------------------------------------
 
@@ -77,21 +105,9 @@ def _gather(op: Operator, args: Sequence[Array]) -> list[Array]:
     return [np.take(args[0], args[1].astype(np.int64), axis=op.options.axis)]
 
 
-def _concatenation(op: Operator, args: Sequence[Array]) -> list[Array]:
-    return [np.concatenate(args, axis=op.options.axis)]
-
-
 def _unpack(op: Operator, args: Sequence[Array]) -> list[Array]:
     axis = op.options.axis
     return [np.take(args[0], i, axis=axis) for i in range(args[0].shape[axis])]
-
-
-def _pack(op: Operator, args: Sequence[Array]) -> list[Array]:
-    return [np.stack(args, axis=op.options.axis)]
-
-
-def _same(_: Operator, args: Sequence[Array]) -> list[Array]:
-    return [args[0]]
 
 
 # RESHAPE, SQUEEZE and EXPAND_DIMS keep the order of elements; the output's shape says it all.
@@ -105,86 +121,11 @@ VIEWS: dict[str, Semantics] = {
     "STRIDED_SLICE": _strided_slice,
     "GATHER": _gather,
     "UNPACK": _unpack,
-    **dict.fromkeys(RESHAPES, _same),
+    **dict.fromkeys(RESHAPES, identity),
 }
-JOINS: dict[str, Semantics] = {"CONCATENATION": _concatenation, "PACK": _pack}
-
-# ---- pointwise -----------------------------------------------------------------------------------
-
-
-def _sigmoid(x: Array) -> Array:
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-def gelu(x: Array, approximate: bool) -> Array:
-    """GELU (Hendrycks and Gimpel 2016): x * Phi(x), or its tanh approximation."""
-    if approximate:
-        cdf = 1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3))
-    else:
-        cdf = 1.0 + erf(x / math.sqrt(2.0))
-    return np.asarray(0.5 * x * cdf)
-
-
-def _unary(function: Callable[[Array], Array]) -> Semantics:
-    return lambda _, args: [function(args[0])]
-
-
-def _stepped(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """A function that jumps: of the float32 that the operator sees, else it jumps elsewhere."""
-    return lambda x: function(np.asarray(x, np.float32)).astype(np.float64)
-
-
-# Functions that jump; what lies before them is to be computed as the operators do, in float32.
-STEPS = {"FLOOR": np.floor, "CEIL": np.ceil, "ROUND": np.rint, "SIGN": np.sign}
-
-
-def _binary(function: Callable[[Array, Array], Array]) -> Semantics:
-    return lambda _, args: [function(args[0], args[1])]
-
-
-def _gelu(op: Operator, args: Sequence[Array]) -> list[Array]:
-    return [gelu(args[0], bool(op.options is not None and op.options.approximate))]
-
-
-def _leaky_relu(op: Operator, args: Sequence[Array]) -> list[Array]:
-    return [np.where(args[0] >= 0, args[0], op.options.alpha * args[0])]
-
-
-# Functions that bend; a chain of the others alone is affine and not an activation.
-NONLINEAR: dict[str, Semantics] = {
-    "GELU": _gelu,
-    "LEAKY_RELU": _leaky_relu,
-    "ELU": _unary(lambda x: np.where(x >= 0, x, np.expm1(np.minimum(x, 0.0)))),
-    "HARD_SWISH": _unary(lambda x: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0),
-    "LOGISTIC": _unary(_sigmoid),
-    "TANH": _unary(np.tanh),
-    "RELU": _unary(lambda x: np.maximum(x, 0.0)),
-    "RELU6": _unary(lambda x: np.clip(x, 0.0, 6.0)),
-    "RELU_N1_TO_1": _unary(lambda x: np.clip(x, -1.0, 1.0)),
-    "EXP": _unary(np.exp),
-    "LOG": _unary(np.log),
-    "SQRT": _unary(np.sqrt),
-    "ABS": _unary(np.abs),
-    "SIN": _unary(np.sin),
-    "COS": _unary(np.cos),
-    **{name: _unary(_stepped(function)) for name, function in STEPS.items()},
-    "MAXIMUM": _binary(np.maximum),
-    "MINIMUM": _binary(np.minimum),
-}
-
-POINTWISE: dict[str, Semantics] = {
-    **NONLINEAR,
-    "ADD": _binary(np.add),
-    "SUB": _binary(np.subtract),
-    "MUL": _binary(np.multiply),
-    "DIV": _binary(np.divide),
-    "SQUARED_DIFFERENCE": _binary(lambda a, b: (a - b) ** 2),
-    "SQUARE": _unary(np.square),
-    "NEG": _unary(np.negative),
-    "RSQRT": _unary(lambda x: 1.0 / np.sqrt(x)),
-    "POW": _binary(np.power),
-    "QUANTIZE": _same,
-    "DEQUANTIZE": _same,
+JOINS: dict[str, Semantics] = {
+    "CONCATENATION": lambda op, args: [np.concatenate(args, axis=op.options.axis)],
+    "PACK": lambda op, args: [np.stack(args, axis=op.options.axis)],
 }
 
 # ---- repetition ----------------------------------------------------------------------------------
@@ -194,19 +135,16 @@ def _broadcast_to(_: Operator, args: Sequence[Array]) -> list[Array]:
     return [np.broadcast_to(args[0], tuple(int(n) for n in args[1]))]
 
 
-def _tile(_: Operator, args: Sequence[Array]) -> list[Array]:
-    return [np.tile(args[0], tuple(int(n) for n in args[1]))]
-
-
-BROADCASTS: dict[str, Semantics] = {"BROADCAST_TO": _broadcast_to, "TILE": _tile}
+BROADCASTS: dict[str, Semantics] = {
+    "BROADCAST_TO": _broadcast_to,
+    "TILE": lambda _, args: [np.tile(args[0], tuple(int(n) for n in args[1]))],
+}
 
 
 # Its first operand is a shape, no tensor that it repeats.
-def _fill(_: Operator, args: Sequence[Array]) -> list[Array]:
-    return [np.full(tuple(int(n) for n in args[0]), args[1])]
-
-
-CONSTANTS: dict[str, Semantics] = {"FILL": _fill}
+CONSTANTS: dict[str, Semantics] = {
+    "FILL": lambda _, args: [np.full(tuple(int(n) for n in args[0]), args[1])]
+}
 
 # ---- reductions ----------------------------------------------------------------------------------
 
@@ -221,6 +159,15 @@ def _reduce(function: Callable[..., Array]) -> Semantics:
 
 REDUCTIONS: dict[str, Semantics] = {"MEAN": _reduce(np.mean), "SUM": _reduce(np.sum)}
 
+# ---- normalization -----------------------------------------------------------------------------
+
+_SHORTEST = 1e-6  # kernels/l2norm.cc
+NORMALIZATIONS: dict[str, Semantics] = {
+    "L2_NORMALIZATION": unary(
+        lambda x: x / np.maximum(np.sqrt(np.sum(x**2, axis=-1, keepdims=True)), _SHORTEST)
+    )
+}
+
 # ---- what a softmax is made of -------------------------------------------------------------------
 
 
@@ -233,7 +180,7 @@ def _select(op: Operator, args: Sequence[Array]) -> list[Array]:
 
 SOFTMAX_PARTS: dict[str, Semantics] = {
     "REDUCE_MAX": _reduce(np.max),
-    "EQUAL": _binary(np.equal),
+    "EQUAL": binary(np.equal),
     "SELECT": _select,
     "SELECT_V2": _select,
 }
@@ -308,5 +255,6 @@ _TABLE: dict[str, Semantics] = {
     **POINTWISE,
     **BROADCASTS,
     **REDUCTIONS,
+    **NORMALIZATIONS,
     **SOFTMAX_PARTS,
 }

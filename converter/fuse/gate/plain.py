@@ -23,6 +23,7 @@ from converter.fuse.op_semantics import (
     CONSTANTS,
     INDEX_TYPES,
     JOINS,
+    NORMALIZATIONS,
     POINTWISE,
     REDUCTIONS,
     RESHAPES,
@@ -35,7 +36,7 @@ from converter.tflite import GraphView, Tensor
 
 _TABLE = {
     **LAYERS, **VIEWS, **JOINS, **POINTWISE, **BROADCASTS, **CONSTANTS, **REDUCTIONS,
-    **SOFTMAX_PARTS,
+    **NORMALIZATIONS, **SOFTMAX_PARTS,
 }  # fmt: skip
 # What an operator raises whose operands or options are not those of its kind.
 _MALFORMED = (ValueError, IndexError, TypeError, AttributeError, KeyError)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LayerNorm outside a block, with the pooling behind it: anchored at a square root."""
+"""LayerNorm outside a block, with the pooling behind it: anchored at a square root or a norm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import numpy as np
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import element_index, trace_back
-from converter.fuse.op_semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, VIEWS
+from converter.fuse.op_semantics import (
+    BROADCASTS,
+    NORMALIZATIONS,
+    POINTWISE,
+    REDUCTIONS,
+    RESHAPES,
+    VIEWS,
+)
 from converter.fuse.patterns.linear import require_int8
 from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.norm import NAMES, NormMatch, match_norm
@@ -19,7 +26,7 @@ from converter.tflite import GraphView
 from tflm_custom_ops.ops import Pool
 from tflm_custom_ops.ops.parts import NormKind
 
-ANCHORS = frozenset({"RSQRT", "SQRT", "POW"})
+ANCHORS = frozenset({"RSQRT", "SQRT", "POW", *NORMALIZATIONS})
 _INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})
 _MAX_STEPS = 24
 _MAX_POOL_CHAIN = 4
@@ -92,6 +99,8 @@ def _computing(view: GraphView, norm: NormMatch) -> int:
 
 def _sources(view: GraphView, anchor: int) -> list[int]:
     """Candidates for x: what the statistics' MEANs read, and where the walk back ends."""
+    if view.op(anchor).opcode in NORMALIZATIONS:
+        return [view.op(anchor).inputs[0]]
     candidates: list[int] = []
     ends = frontier(view, view.op(anchor).inputs[0], _INSIDE)
     pending, seen = [view.op(anchor).inputs[0]], set[int]()

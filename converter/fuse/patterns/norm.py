@@ -18,12 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.op_semantics import BROADCASTS, POINTWISE, REDUCTIONS, RESHAPES, evaluate
+from converter.fuse.op_semantics import (
+    BROADCASTS,
+    NORMALIZATIONS,
+    POINTWISE,
+    REDUCTIONS,
+    RESHAPES,
+    evaluate,
+)
 from converter.fuse.region import between
 from converter.tflite import GraphView
 from tflm_custom_ops.ops.parts import NormKind
 
-_ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})
+_ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS, *NORMALIZATIONS})
 _Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 _TOLERANCE = 1e-4  # of the largest value; constants such as 1/D are themselves quantized
 _PROBES = 3

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from converter.fuse.errors import NoMatchError
 from converter.fuse.op_semantics import (
     INDEX_TYPES,
+    JUMPS,
     NONLINEAR,
     POINTWISE,
     RESHAPES,
-    STEPS,
     evaluate,
     fused_activation,
 )
@@ -73,7 +73,7 @@ def match_pointwise(view: GraphView, x: int, y: int) -> PointwiseMatch:
                 raise NoMatchError(f"{view.label(op)} has a constant per channel")
     source = view.tensor(x)
     reals = source.scale * (np.arange(-128, 128, dtype=np.float64) - source.zero_point)
-    jumps = any(view.op(op).opcode in STEPS for op in ops)
+    jumps = any(view.op(op).opcode in JUMPS for op in ops)
     with np.errstate(all="ignore"):
         values = evaluate(view, ops, {x: reals}, y, flat=True, single=jumps)
     if np.any(np.isnan(values)):  # infinities, as of 1 / 0, saturate

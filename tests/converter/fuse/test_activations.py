@@ -14,7 +14,7 @@ from converter.fuse.gate.noise import Noise
 from converter.fuse.op_semantics import gelu
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
-from converter.tflite import Quantization
+from converter.tflite import Quantization, Tensor
 from tests.converter.fuse.plain_graph import PlainGraph, options
 from tests.converter.fuse.rewrite.checks import equal_everywhere
 
@@ -122,18 +122,32 @@ STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("name", STEPS)
+_BY = np.float32(0.7)
+WITH_A_CONSTANT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "FLOOR_DIV": lambda x: np.floor(x / _BY),
+    "FLOOR_MOD": lambda x: np.where(np.fmod(x, _BY) < 0, np.fmod(x, _BY) + _BY, np.fmod(x, _BY)),
+    "POW": lambda x: np.power(x, np.float32(2.0)),
+}
+
+
+@pytest.mark.parametrize("name", [*STEPS, *WITH_A_CONSTANT])
 def test_an_island_of_floats_is_a_table(name: str) -> None:
     """0.7 is a scale of which float32 makes whole numbers (10 * 0.7) that are none of float64."""
-    function = STEPS[name]
+    function = {**STEPS, **WITH_A_CONSTANT}[name]
     g = PlainGraph(np.random.default_rng(0))
     x = g.input(g.rng.normal(0, 1, (1, 16, 16)))
     g.tensors[x] = dataclasses.replace(g.tensors[x], quantization=Quantization.per_tensor(0.7, 3))
     every = np.arange(-128, 128).astype(np.int8).reshape(1, 16, 16)
     seen = np.float32(0.7) * (every.astype(np.float32) - 3)
     real = g.op("DEQUANTIZE", [x], seen)
-    y = g.op("QUANTIZE", [g.op(name, [real], function(seen))], function(seen))
-    for index in (real, real + 1):
+    operands = [real]
+    if name in WITH_A_CONSTANT:
+        operands.append(g.constant(np.array(2.0 if name == "POW" else float(_BY))))
+        by = np.array(2.0 if name == "POW" else _BY, np.float32)
+        g.tensors[operands[1]] = Tensor("by", (), by.dtype, None, by)
+    computed = g.op(name, operands, function(seen))
+    y = g.op("QUANTIZE", [computed], function(seen))
+    for index in (real, computed):
         g.tensors[index] = dataclasses.replace(
             g.tensors[index], dtype=np.dtype(np.float32), quantization=None
         )

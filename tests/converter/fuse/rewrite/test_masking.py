@@ -43,8 +43,8 @@ def _truths(g: PlainGraph, opcode: str, inputs: list[int], value: np.ndarray, ki
 
 
 def masked(opcode: str, kind: str, compare: Compare, swapped: bool, on_grid: bool,
-           std: float = 1.0) -> tuple[PlainGraph, int, int]:  # fmt: skip
-    """x where any feature compares so with a limit, else its least value."""
+           std: float = 1.0, every: bool = False) -> tuple[PlainGraph, int, int]:  # fmt: skip
+    """x where any feature (or every one) compares so with a limit, else its least value."""
     g = PlainGraph(np.random.default_rng(0))
     x = g.input(g.rng.normal(0, std, (1, 16, _FEATURES)) * g.rng.integers(0, 2, (1, 16, 1)))
     t = g.tensors[x]
@@ -53,13 +53,14 @@ def masked(opcode: str, kind: str, compare: Compare, swapped: bool, on_grid: boo
     pair = [bound, real] if swapped else [real, bound]
     found = compare(*((limit, g.value(x)) if swapped else (g.value(x), limit)))
     each = _truths(g, opcode, pair, found, kind)
-    some = _truths(g, "REDUCE_ANY", [each, g.indices(2)], found.any(2, keepdims=True),
+    reduced = (np.all if every else np.any)(found, axis=2, keepdims=True)
+    some = _truths(g, "REDUCE_ALL" if every else "REDUCE_ANY", [each, g.indices(2)], reduced,
                    "ReducerOptions", keepDims=True)  # fmt: skip
     least = g.constant(np.array(0.0))
     g.tensors[least] = dataclasses.replace(
         g.tensors[least], quantization=t.quantization, data=np.array(-128, np.int8)
     )
-    value = np.where(found.any(2, keepdims=True), g.value(x), 0.0)
+    value = np.where(reduced, g.value(x), 0.0)
     return g, x, g.op("SELECT_V2", [some, x, least], value, like=x, **options("SelectV2Options"))
 
 
@@ -72,18 +73,23 @@ _CASES = [
 
 
 @pytest.mark.parametrize(("opcode", "kind", "compare", "swapped"), _CASES)
-def test_it_chooses_the_same(opcode: str, kind: str, compare: Compare, swapped: bool) -> None:
-    g, x, y = masked(opcode, kind, compare, swapped, on_grid=True)
+@pytest.mark.parametrize("every_feature", [False, True])
+def test_it_chooses_the_same(
+    opcode: str, kind: str, compare: Compare, swapped: bool, every_feature: bool
+) -> None:
+    g, x, y = masked(opcode, kind, compare, swapped, on_grid=True, every=every_feature)
     assert opcodes(rewritten(g, y, by="compared_floats").graph)[1] == opcode
     fused = fuse_model(g.finish(y))
     names = {leftover.name for leftover in fused.report.leftovers}
-    assert names == {opcode, "SELECT_V2", "REDUCE_MAX", "NOT_EQUAL"}
+    reduction = "REDUCE_MIN" if every_feature else "REDUCE_MAX"
+    assert names == {opcode, "SELECT_V2", reduction, "NOT_EQUAL"}
     planned = plan_model(fused.model_bytes).model_bytes
     every = g.quantized(x)
     limit = 5
     bound = np.int8(limit)
     mask = compare(bound, every) if swapped else compare(every, bound)
-    want = np.where(mask.any(2, keepdims=True), every, np.int8(-128))
+    reduced = (np.all if every_feature else np.any)(mask, axis=2, keepdims=True)
+    want = np.where(reduced, every, np.int8(-128))
     for name in ("reference", "host", "tflm"):
         np.testing.assert_array_equal(open_runtime(name, planned).run(every)[0], want, name)
 
