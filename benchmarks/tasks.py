@@ -5,7 +5,8 @@
 
 Adds to the record, or replaces in it, the networks that are named, and writes the table of
 docs/tasks.md. The constant is the best answer without the picture: the depth of the least AbsRel
-on the training pictures, their most frequent class, or no box. --other_data_dirs is for what one
+on the training pictures, their most frequent class, or no box; of questions about pictures the
+best answer to each without its picture stands beside. --other_data_dirs is for what one
 data set flatters: words of another synthesizer and of a person.
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.task_tables import rendered, table
 from benchmarks.versions import versions_of
 from boards import get_board
 from converter.contract import Contract, contract_of, with_contract
@@ -37,6 +38,8 @@ from firmware.model import build_model
 from keras_models.datasets import Dataset, Split, load_dataset
 from keras_models.datasets.normalization import BYTES
 from keras_models.load import TRAIN_FILE, resolve_model
+from keras_models.questions.asking import QUESTIONS
+from keras_models.questions.examples import fed
 from keras_models.tasks import TASKS, Task, TaskScores
 from tflm_vit import flags
 from tflm_vit.files import FileError, expect_writable, read_json, write_atomic, write_json
@@ -51,6 +54,9 @@ flags.seed(FLAGS, "Of the choice of calibration pictures.")
 flags.count(FLAGS, "Test pictures, the first so many; 0: all.")
 FLAGS.integer("reference_count", 4, "Of them in the NumPy reference, which is slow.", 1)
 flags.emulated_count(FLAGS, 2, "Of them on the emulated board.", 1)
+FLAGS.boolean(
+    "recount", False, "Only what the board says is measured again, of the networks in --trained."
+)
 flags.json(FLAGS)
 
 ROOT = Path(__file__).parents[1]
@@ -92,8 +98,9 @@ def _on_board(fused: bytes) -> BoardFigures:
         elf = Path(work) / "firmware.elf"
         build_model(fused, board, elf)
         emulator = Emulator(board, elf)
-    image = np.random.default_rng(0).integers(-128, 128, emulator.model.image_shape)
-    instructions = emulator.classify(image.astype(np.int8)).instructions
+    # Of an image as before there were models of two inputs: the same bytes, the same count.
+    inputs = np.random.default_rng(0).integers(-128, 128, emulator.model.input_bytes)
+    instructions = emulator.infer(inputs.astype(np.int8).tobytes()).instructions
     use = emulator.memory_use()
     flash = use.flash_bytes + use.external_flash_bytes
     return BoardFigures(instructions, emulator.sram_total_bytes(), flash)
@@ -120,7 +127,9 @@ def _measured(folder: str) -> dict[str, Any]:
     ends = ends_of(fused)
     split = data.test.take(FLAGS.count) if FLAGS.count else data.test
     images = ContractImages(split, contract_of(fused))
-    real = np.concatenate([model.predict_on_batch(x) for x, _ in images.batches(64)])
+    real = np.concatenate(
+        [model.predict_on_batch(fed(x, arch.input_shapes)) for x, _ in images.batches(64)]
+    )
     rows = {"float": _tree(task.scores(real, split.labels()))}
     rows["plain int8"] = _tree(_runtime("litert", plain, split, task).scores)
     limits = {"reference": FLAGS.reference_count, "emulated": FLAGS.emulated_count}
@@ -137,6 +146,9 @@ def _measured(folder: str) -> dict[str, Any]:
         name = os.path.basename(os.path.normpath(other_dir))
         others[name] = _tree(_runtime("host", fused, other.test, task).scores)
     rows["constant"] = _tree(task.scores(fixed, split.labels()))
+    if task.asked is not None:
+        alone = without_pictures(data.train, split, ends.classes)
+        rows["question alone"] = _tree(task.scores(alone, split.labels()))
     if arch.normalization == BYTES:
         rows["n-grams"] = _tree(task.scores(n_grams(data.train, split), split.labels()))
     return {
@@ -160,6 +172,14 @@ def _measured(folder: str) -> dict[str, Any]:
 def _tree(scores: TaskScores) -> dict[str, Any]:
     """Figures for the record, without the table of all pairs of classes."""
     return {key: value for key, value in scores.tree().items() if key != "confusion"}
+
+
+def without_pictures(train: Split, test: Split, answers: int) -> NDArray[np.float32]:
+    """Logits of the test's questions by how often each answer was right in training."""
+    said = np.zeros((len(QUESTIONS), answers), np.float32)
+    np.add.at(said, tuple(train.labels().T), 1.0)
+    found: NDArray[np.float32] = said[test.labels()[:, 0]]
+    return found
 
 
 def n_grams(train: Split, test: Split) -> NDArray[np.float64]:
@@ -200,68 +220,19 @@ def _runtime(name: str, content: bytes, split: Split, task: Task) -> Any:
         )
 
 
-# ---- the table -----------------------------------------------------------------------------------
-
-_FIGURES = {
-    "detection": (("ap50", "AP50", "{:.3f}"), ("ap50_any", "any class", "{:.3f}")),
-    "depth": (("abs_rel", "AbsRel", "{:.3f}"), ("delta", "< 1.25", "{:.3f}")),
-    **dict.fromkeys(("keywords", "language", "topic"), (("top1", "top-1", "{:.3f}"),)),
-    "segmentation": (("miou", "mIoU", "{:.3f}"), ("pixels", "pixels", "{:.3f}")),
-}
-_ROWS = ("float", "plain int8", "fused int8")
-
-
-def _cells(found: dict[str, Any], figures: dict[str, Any]) -> str:
-    return ", ".join(text.format(figures[key]) for key, _, text in _FIGURES[found["task"]])
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min"
-
-
-def _ordered(record: dict[str, Any]) -> dict[str, Any]:
-    """Networks of one task together, as the tasks are declared."""
-    order = list(TASKS)
-    return dict(sorted(record["networks"].items(), key=lambda n: order.index(n[1]["task"])))
-
-
-def table(record: dict[str, Any]) -> str:
-    """The section of docs/tasks.md."""
-    head = "| network | figures | float | plain int8 | fused int8, all runtimes | instructions | "
-    lines = [f"{head}SRAM | flash | trained |", f"|---|---|{'---:|' * 7}"]
-    networks = _ordered(record)
-    for name, found in networks.items():
-        figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
-        values = " | ".join(_cells(found, found["figures"][row]) for row in _ROWS)
-        board, training = found["board"], found["training"]
-        lines.append(
-            f"| `{name}` | {figures} | {values} | {board['instructions']:,} | "
-            f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | {training['epochs']} epochs of "
-            f"{training['images']['train']:,}, {_duration(training['seconds'])} |"
-        )
-    for name, found in networks.items():
-        for other, scores in found.get("others", {}).items():
-            figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
-            what = f"`{name}` on {other}, {scores['images']}"
-            lines.append(f"| {what} | {figures} | | | {_cells(found, scores)} |" + " |" * 4)
-    for found in networks.values():
-        if "n-grams" in found["figures"]:
-            cells = _cells(found, found["figures"]["n-grams"])
-            lines.append(f"| n-grams, logistic, {found['task']} | top-1 | {cells} |" + " |" * 6)
-    for task in dict.fromkeys(found["task"] for found in networks.values()):
-        found = next(f for f in networks.values() if f["task"] == task)
-        figures = ", ".join(label for _, label, _ in _FIGURES[task])
-        lines.append(
-            f"| constant, {task} | {figures} | {_cells(found, found['figures']['constant'])} |"
-            + " |" * 6
-        )
-    return "\n".join(lines)
-
-
-def rendered(page: str, record: dict[str, Any]) -> str:
-    """The page with the table that the record gives."""
-    pattern = r"(<!-- generated: tasks -->\n).*?(<!-- end -->)"
-    return re.sub(pattern, lambda m: f"{m[1]}{table(record)}\n{m[2]}", page, flags=re.S)
+def _recounted(folder: str, record: dict[str, Any]) -> dict[str, Any]:
+    """A network's entry with what the board says today."""
+    name = os.path.basename(os.path.normpath(folder))
+    if name not in record["networks"]:
+        raise FileError(f"{name}: not in the record yet: leave --recount out")
+    found = record["networks"][name]
+    with captured_stderr():
+        arch, model = resolve_model(folder)
+    size, channels = arch.image_size, arch.channels
+    trained = read_json(os.path.join(folder, TRAIN_FILE), "a record of a training", FileError)
+    data = load_dataset(trained["dataset"], FLAGS.data_dir, image_size=size, channels=channels)
+    fused = _fused(model, arch, data, TASKS[found["task"]])[1]
+    return {**found, "board": {"name": BOARD, **dataclasses.asdict(_on_board(fused))}}
 
 
 def _body() -> None:
@@ -271,7 +242,7 @@ def _body() -> None:
     if os.path.exists(path):
         record = read_json(path, "a record of tasks", FileError)
     for folder in FLAGS.trained:
-        found = _measured(folder)
+        found = _recounted(folder, record) if FLAGS.recount else _measured(folder)
         name = os.path.basename(os.path.normpath(folder))
         record["networks"][name] = found
         write_json(path, record)

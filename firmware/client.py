@@ -5,7 +5,8 @@
     python -m firmware.client --elf=build/firmware.elf --images=photos/ --noise=0.001
 
 With --model every logit is compared with the host runtime's, and --png draws an output that is a
-picture beside the image, as the file's task means it. --elf talks to the emulated board
+picture beside the image, as the file's task means it; --question is asked about every image of a
+model that takes one. --elf talks to the emulated board
 through its serial port; --noise then damages bytes on that line.
 """
 
@@ -24,6 +25,7 @@ from boards import BOARD_HELP, get_board
 from converter.compile import CompileError
 from converter.contract import ContractFlags, Stated
 from converter.runtimes.host import HostModel
+from firmware.asking import asked_by, rows_of
 from firmware.command import elf_flag
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import Emulator
@@ -48,6 +50,7 @@ flags.images(FLAGS, "Also .npy files.", required=True)
 flags.count(FLAGS, "Send only the first so many images; 0: all.")
 flags.model(FLAGS, "Fused .tflite to compare with, on the host runtime.", required=False)
 _CONTRACT = ContractFlags(FLAGS)
+FLAGS.string("question", "", "Of a model that takes one, about every image: 'what shape is red?'.")
 FLAGS.number("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
 FLAGS.boolean("operators", False, "Print cycles per operator of the last image.")
 flags.json(FLAGS)
@@ -71,6 +74,7 @@ class Options:
     operators: bool
     json: str
     png: str = ""
+    question: str = ""
     given: Stated = dataclasses.field(default_factory=Stated)
 
 
@@ -85,12 +89,15 @@ def _transport(options: Options) -> Transport:
     return NoisyTransport(emulated, options.seed, options.noise) if options.noise else emulated
 
 
-def _host_logits(options: Options, images: NDArray[np.int8]) -> NDArray[np.int8] | None:
+def _host_logits(options: Options, stacks: tuple[NDArray[np.int8], ...]) -> NDArray[np.int8] | None:
     if not options.model:
         return None
     with named_model(options.model) as model:
         try:
-            return HostModel(model).run(images).reshape(len(images), -1)
+            host = HostModel(model)
+            if len(stacks) == 1:
+                return host.run(*stacks)
+            return host.run_stacks(stacks)[0].reshape(len(stacks[0]), -1)
         except CompileError as error:
             raise ModelError(str(error)) from None
 
@@ -100,15 +107,22 @@ def run_client(options: Options) -> dict[str, Any]:
     connection = Connection(_transport(options), inference_timeout_s=options.timeout)
     info = connection.info()
     model = info.model
-    model.expect_image()
-    files = find_images(options.images, model.image_shape)
+    asked = asked_by(options.model, options.question, options.given)
+    if asked is None:
+        model.expect_image()
+    files = find_images(options.images, model.image_shape if asked is None else asked.image_shape)
     files = files[: options.count] if options.count else files
     arrays = [file.pixels() for file in files]
-    if any(array.dtype == np.uint8 for array in arrays):
-        steps = InputSteps.of(model, options.model, options.given)
-        arrays = [steps.steps(array) for array in arrays]
-    images = np.stack([array.astype(np.int8) for array in arrays])
-    expected = _host_logits(options, images)
+    if asked is not None:
+        stacks: tuple[NDArray[np.int8], ...] = asked.stacks(arrays)
+        images = rows_of(stacks, model)
+    else:
+        if any(array.dtype == np.uint8 for array in arrays):
+            steps = InputSteps.of(model, options.model, options.given)
+            arrays = [steps.steps(array) for array in arrays]
+        images = np.stack([array.astype(np.int8) for array in arrays])
+        stacks = (images,)
+    expected = _host_logits(options, stacks)
     if options.png:
         expect_picture(options.model)
     if expected is not None and expected.shape[1] != model.classes:
@@ -122,6 +136,8 @@ def run_client(options: Options) -> dict[str, Any]:
         if expected is not None and not np.array_equal(result.logits, expected[index]):
             mismatches += 1
         rows.append(_row(file.name, result, info))
+        if asked is not None:
+            rows[-1] |= {"question": options.question, "answer": asked.answer(result.best_class)}
         outputs.append(result.logits)
     if options.png:
         write_atomic(options.png, picture_of(options.model, images, np.stack(outputs)))
@@ -166,6 +182,9 @@ def _print(report: dict[str, Any]) -> None:
         print("estimate: one cycle an instruction at the board's clock, memory that never stalls")
     elif any(row["cycles"] is None for row in report["images"]):
         print("the board counts no cycles: its core has no cycle counter, or it is switched off")
+    for row in report["images"]:
+        if "answer" in row:
+            print(f"  {row['image']}: {row['question']} {row['answer']}")
     for row in report.get("operators", ()):
         print(f"  {row['name']:<44}{row['cycles']:>16,}")
     print(

@@ -28,12 +28,14 @@ from keras_models.parts import (
     check_choice,
     check_dense,
     check_int,
+    check_question,
     check_ranks,
     check_ratio,
     check_relative,
     check_scalars,
     check_stem,
     fail,
+    input_shapes,
     known_fields,
     later,
     linear_macs,
@@ -89,6 +91,9 @@ class ArchConfig:
       norm_after: normalization behind each residual (Vaswani et al., 2017), none before the head.
       dense: the output is a picture, of which each token makes dense x dense pixels of num_classes
         values (`keras_models.dense`); 0 for a classifier.
+      question: bytes of a coded question, the second input; a linear layer of it is the class
+        token, so that `pool` is "cls", and is added to the patches. 0 for a network of the image
+        alone.
     """
 
     name: str = "vit"
@@ -114,6 +119,7 @@ class ArchConfig:
     embedding_rank: int = later(0)
     norm_after: bool = later(False)
     weight_bits: tuple[int, ...] = later(())
+    question: int = later(0)
 
     def __post_init__(self) -> None:
         self._check_scalars()
@@ -132,6 +138,9 @@ class ArchConfig:
         check_choice("pool", self.pool, (*POOLS, PATCHES))
         check_relative("relative_position", self.relative_position, self.attention)
         check_dense(self.dense, self.pool)
+        check_question(self)
+        if self.question and self.pool != "cls":
+            fail("pool", self.pool, '"cls" with a question, which is the class token')
         if not isinstance(self.norm_after, bool):
             fail("norm_after", self.norm_after, "true or false")
         self._check_text()
@@ -144,7 +153,9 @@ class ArchConfig:
             if self.embedding_rank:
                 fail("embedding_rank", self.embedding_rank, "0 without a vocabulary")
             return
-        for field, expected in (("channels", 1), ("patch_size", 1), ("stem", ()), ("dense", 0)):
+        for field, expected in (
+            ("channels", 1), ("patch_size", 1), ("stem", ()), ("dense", 0), ("question", 0),
+        ):  # fmt: skip
             if getattr(self, field) != expected:
                 fail(field, getattr(self, field), f"{expected} with a vocabulary")
 
@@ -218,6 +229,11 @@ class ArchConfig:
         return self.pool != "mean"
 
     @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of each input, without the batch."""
+        return input_shapes(self.image_size, self.channels, self.question)
+
+    @property
     def normalization(self) -> Normalization:
         """How bytes become what the network takes."""
         return BYTES if self.vocabulary else OWN
@@ -278,6 +294,8 @@ class ArchConfig:
             rank = self.embedding_rank
             patch = self.vocabulary * (rank or dim) + (linear_params(rank, dim, 0) if rank else 0)
         position = self.tokens * dim + (dim if self.class_token else 0)
+        if self.question:
+            position = self.grid**2 * dim + linear_params(self.question, dim, 0)
         packed = self.attention == "packed"
         blocks = sum(self.block(b).params(packed) for b in range(self.depth))
         head = (0 if self.norm_after else 2 * dim) + linear_params(dim, self.head_outputs, 0)
@@ -299,7 +317,7 @@ class ArchConfig:
             patch = self.grid**2 * self.embedding_rank * self.embed_dim
         blocks = sum(self.block_macs(b) for b in range(self.depth))
         head = self.embed_dim * self.head_outputs * (self.tokens if self.dense else 1)
-        return self.stem_macs + patch + blocks + head
+        return self.stem_macs + patch + self.question * self.embed_dim + blocks + head
 
     # ---- construction and JSON -----------------------------------------------------------------
 

@@ -31,6 +31,7 @@ _EXPECTED = {
 _MAGIC = {b"PK\x03\x04": KERAS, b"\x89HDF\r\n\x1a\n": HDF5}
 _TFLITE = b"TFL3"
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:?) '?(\w+)'?")
+INPUT_NAMES = ("image", "question")  # of networks of this toolkit
 _SAVED_MODEL_FILE = "saved_model.pb"
 EXPORT_REMEDY = (
     "in the script that builds it call model.export('FOLDER') and give --network=FOLDER, which "
@@ -122,7 +123,7 @@ def _load_keras(path: str, kind: str) -> ModelFile:
         shape,
         _output_size([tuple(y.shape) for y in model.outputs]),
         _first_layers(model, shape[-1] if shape else 1),
-        lambda folder: export_keras(model, shape, folder),
+        lambda folder: export_keras(model, (shape,), folder),
     )
 
 
@@ -183,13 +184,13 @@ def _why(error: Exception) -> str:
     return f"{reason(error)[:200]}; {EXPORT_REMEDY}"
 
 
-def export_keras(model: Any, shape: tuple[int, ...], folder: str) -> None:
+def export_keras(model: Any, shapes: tuple[tuple[int, ...], ...], folder: str) -> None:
     """Writes a model of Keras 3 or Keras 2 as a SavedModel with a static batch of 1.
 
     An open batch leaves shape arithmetic in the graph.
 
     Args:
-      shape: of the input, without the batch.
+      shapes: of the inputs, without the batch.
 
     Raises:
       ModelFileError: Keras runs on another backend than TensorFlow.
@@ -197,6 +198,7 @@ def export_keras(model: Any, shape: tuple[int, ...], folder: str) -> None:
     import tensorflow as tf
 
     if any(t.__module__.startswith("tf_keras") for t in type(model).__mro__):
+        (shape,) = shapes
         function = tf.function(lambda image: model(image, training=False))
         batch = tf.TensorSpec((1, *shape), tf.float32, name="image")
         tf.saved_model.save(model, folder, signatures=function.get_concrete_function(batch))
@@ -208,7 +210,11 @@ def export_keras(model: Any, shape: tuple[int, ...], folder: str) -> None:
             f"Keras backend: got {keras.backend.backend()!r}, expected 'tensorflow'; set "
             "KERAS_BACKEND=tensorflow for the conversion (weights are the same)"
         )
-    signature = [keras.InputSpec(shape=(1, *shape), dtype="float32", name="image")]
+    specs = [
+        keras.InputSpec(shape=(1, *shape), dtype="float32", name=name)
+        for shape, name in zip(shapes, INPUT_NAMES, strict=False)
+    ]
+    signature = specs if len(specs) == 1 else [tuple(specs)]
     model.export(folder, input_signature=signature, verbose=False)
 
 

@@ -312,6 +312,19 @@ def check_dense(dense: object, pool: str = "mean") -> None:
         fail("pool", pool, f'"mean" with dense {dense}: each token is a part of the picture')
 
 
+def check_question(arch: Any) -> None:
+    """Raises `ArchError` unless a network can have a question as its second input."""
+    check_int("question", arch.question, 0, 1024)
+    if arch.question and arch.dense:
+        fail("dense", arch.dense, "0 with a question, whose answer is one vector")
+
+
+def input_shapes(side: int, channels: int, question: int) -> tuple[tuple[int, ...], ...]:
+    """Of a network's inputs, without the batch: the picture, and the question's code."""
+    picture = (side, side, channels)
+    return (picture, (question,)) if question else (picture,)
+
+
 def output_shape(classes: int, side: int, dense: int) -> tuple[int, ...]:
     """Of an output of `classes` values, or of a picture of side * dense pixels a side of them."""
     return (side * dense, side * dense, classes) if dense else (classes,)

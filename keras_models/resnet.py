@@ -71,6 +71,11 @@ class ResNetConfig:
         return (self.num_classes,)
 
     @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of each input, without the batch: the image alone."""
+        return ((self.image_size, self.image_size, self.channels),)
+
+    @property
     def normalization(self) -> Normalization:
         """How bytes become what the network takes."""
         return OWN

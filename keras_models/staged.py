@@ -22,9 +22,12 @@ from keras_models.parts import (
     TransformerBlock,
     check_choice,
     check_dense,
+    check_int,
+    check_question,
     check_scalars,
     check_stem,
     fail,
+    input_shapes,
     known_fields,
     later,
     linear_params,
@@ -60,6 +63,9 @@ class StagedConfig:
         the last one's tokens, normed, or pixels.
       activation, attention, norm, norm_epsilon: of transformer blocks, as in `ArchConfig`.
       dense: as in `ArchConfig`, of the last grid's tokens or pixels.
+      question: as in `ArchConfig`. Its linear layer is added to one of the whole last map, in the
+        place of the mean; the stages are convolutions.
+      hidden: width of both layers, with a ReLU behind the sum.
     """
 
     name: str = "staged"
@@ -73,12 +79,18 @@ class StagedConfig:
     norm: str = "clean"
     norm_epsilon: float = 1e-6
     dense: int = later(0)
+    question: int = later(0)
+    hidden: int = later(0)
 
     def __post_init__(self) -> None:
         check_scalars(self)
         check_stem(self.stem, self.image_size)
         check_dense(self.dense)
+        check_question(self)
+        check_int("hidden", self.hidden, 1 if self.question else 0, 8192 if self.question else 0)
         self._check_stages()
+        if self.question and self.ends_in_tokens:
+            fail("stages", self.stages[-1].blocks, "convolutions only, with a question")
 
     # ---- validation ----------------------------------------------------------------------------
 
@@ -151,6 +163,11 @@ class StagedConfig:
         return False
 
     @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of each input, without the batch."""
+        return input_shapes(self.image_size, self.channels, self.question)
+
+    @property
     def normalization(self) -> Normalization:
         """How bytes become what the network takes."""
         return OWN
@@ -171,7 +188,10 @@ class StagedConfig:
         width, packed = self.sources[-1].width, self.attention == "packed"
         stages = sum(stage.params(source, packed) for stage, source in self.walk())
         norm = 2 * width if self.ends_in_tokens else 0
-        head = linear_params(width, self.head_outputs, 0)
+        head = linear_params(self.hidden or width, self.head_outputs, 0)
+        if self.question:
+            values = self.sources[-1].side ** 2 * width
+            head += sum(linear_params(inputs, self.hidden, 0) for inputs in (values, self.question))
         return stem_params(self.stem, self.channels) + stages + norm + head
 
     @property
@@ -181,7 +201,8 @@ class StagedConfig:
         stages = sum(stage.macs(source, packed) for stage, source in self.walk())
         stem = stem_macs(self.stem, self.channels, self.image_size)
         last = self.sources[-1]
-        head = last.width * self.head_outputs * (last.side**2 if self.dense else 1)
+        head = (self.hidden or last.width) * self.head_outputs * (last.side**2 if self.dense else 1)
+        head += self.hidden * (last.side**2 * last.width + self.question)
         return stem + stages + head
 
     # ---- construction and JSON -----------------------------------------------------------------

@@ -32,9 +32,10 @@ def normalized_convolutions(arch: StagedConfig) -> tuple[str, ...]:
     )
 
 
-def stages(build: NetworkBuilder, x: Any, arch: StagedConfig) -> Any:
+def stages(build: NetworkBuilder, x: Any, arch: StagedConfig, asked: Any = None) -> Any:
     """From the stem's map (batch, side, side, channels) to (batch, width), the mean of the last, or
-    for a dense head to all of the last, (batch, tokens, width) or (batch, side, side, width)."""
+    for a dense head to all of the last, (batch, tokens, width) or (batch, side, side, width); with
+    a question's code to what both say together, (batch, hidden)."""
     first = 0  # of the stage, among all blocks
     for i, (stage, source) in enumerate(arch.walk()):
         x = _STAGES[stage.blocks](build, x, stage, source, f"stage{i}", first)
@@ -43,9 +44,21 @@ def stages(build: NetworkBuilder, x: Any, arch: StagedConfig) -> Any:
         x = build.layer_norm("norm")(x)
     if arch.dense:
         return x
+    if asked is not None:
+        return _answering(build, x, arch, asked)
     if not arch.ends_in_tokens:
         return build.kit.keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return build.kit.TokenPool("mean", name="pool")(x)
+
+
+def _answering(build: NetworkBuilder, x: Any, arch: StagedConfig, asked: Any) -> Any:
+    layers, last = build.kit.keras.layers, arch.sources[-1]
+    x = layers.Reshape((last.side**2 * last.width,), name="whole")(x)
+    parts = [
+        layers.Dense(arch.hidden, name="hidden")(x),
+        layers.Dense(arch.hidden, name="question_hidden")(asked),
+    ]
+    return layers.ReLU(name="hidden_relu")(layers.Add(name="hidden_add")(parts))
 
 
 # ---- convolutions --------------------------------------------------------------------------------

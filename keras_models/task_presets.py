@@ -9,6 +9,8 @@ from keras_models.arch import ArchConfig
 from keras_models.canvases.composition import GARMENTS
 from keras_models.datasets.texts import LANGUAGE_SIDE, TOPIC_SIDE
 from keras_models.parts import StemLayer
+from keras_models.questions.asking import ANSWERS, CODE_BYTES
+from keras_models.questions.shapes import SIDE as SHAPES_SIDE
 from keras_models.scenes.world import CLASSES
 from keras_models.speech.words import CLASSES as WORDS
 from keras_models.staged import Architecture, StagedConfig
@@ -53,6 +55,17 @@ _SPEECH: dict[str, Any] = {
     "embed_dim": 64,
     "head_dim": 32,
     "mlp_ratio": 2.0,
+}
+
+# 24x24 pixels, then 12x12, then 6x6 tokens of eight pixels of the picture.
+_SHAPES: dict[str, Any] = {
+    "image_size": SHAPES_SIDE,
+    "num_classes": len(ANSWERS),
+    "question": CODE_BYTES,
+    "stem": tuple(
+        StemLayer(kernel=3, stride=2, channels=channels, activation="relu", batch_norm=True)
+        for channels in (12, 24)
+    ),
 }
 
 # A token a byte, of a low-rank pair of 256 x rank and rank x width.
@@ -113,6 +126,23 @@ _ALL: tuple[Architecture, ...] = (
         embedding_rank=24,
         **_TEXT,
     ),
+    ArchConfig.uniform(
+        name="question_48",
+        patch_size=2,
+        embed_dim=48,
+        depth=3,
+        heads=4,
+        head_dim=12,
+        mlp_ratio=2.0,
+        pool="cls",
+        **_SHAPES,
+    ),
+    StagedConfig(
+        name="question_cnn_48",
+        stages=(ConvStage("residual", width=32, stride=2),),
+        hidden=40,
+        **_SHAPES,
+    ),
     # As large as MCUBERT's: 23x23 bytes of width 128.
     ArchConfig.uniform(
         name="text_529",
@@ -135,6 +165,27 @@ _ALL: tuple[Architecture, ...] = (
         head_dim=8,
         mlp_ratio=2.0,
         dense=2,
+    ),
+    ArchConfig.uniform(
+        name="test_question",
+        image_size=16,
+        num_classes=5,
+        patch_size=4,
+        embed_dim=16,
+        depth=1,
+        heads=2,
+        head_dim=8,
+        mlp_ratio=2.0,
+        pool="cls",
+        question=6,
+    ),
+    StagedConfig(
+        name="test_question_cnn",
+        image_size=16,
+        num_classes=5,
+        stages=(ConvStage("residual", width=8, stride=2),),
+        question=6,
+        hidden=12,
     ),
     StagedConfig(
         name="test_dense_cnn",

@@ -20,6 +20,7 @@ from keras_models.datasets import DATASETS, FRACTALS, Dataset, DatasetError, loa
 from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
 from keras_models.datasets.normalization import BYTES
 from keras_models.load import resolve_network, trained_network
+from keras_models.questions.examples import fed
 from keras_models.tasks import (
     CLASSIFICATION,
     TASKS,
@@ -110,7 +111,8 @@ def measured(model: Any, data: Dataset, split: str, task: Task) -> TaskScores:
 
     outputs, targets = [], []
     for images, wanted in data.split(split).batches(256):
-        outputs.append(keras.ops.convert_to_numpy(model(images, training=False)))
+        inputs = fed(images, tuple(tuple(x.shape[1:]) for x in model.inputs))
+        outputs.append(keras.ops.convert_to_numpy(model(inputs, training=False)))
         targets.append(wanted)
     return task.scores(np.concatenate(outputs), np.concatenate(targets))
 

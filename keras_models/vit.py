@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the Keras model of an architecture, for Keras 3 or tf_keras, and fills it with weights.
 
-The model maps images (batch, size, size, channels), float32 in [-1, 1], to logits
-(batch, num_classes), or to pictures of a dense head. Structure: ViT with pre-norm blocks
-(Dosovitskiy et al., ICLR 2021), as in MCUFormer; attention width is heads * head_dim whatever the
-token's width.
+The model maps images (batch, size, size, channels), float32 in [-1, 1], and with `question` also
+codes (batch, question), to logits (batch, num_classes), or to pictures of a dense head. Structure:
+ViT with pre-norm blocks (Dosovitskiy et al., ICLR 2021), as in MCUFormer; attention width is heads
+* head_dim whatever the token's width.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def build_vit(
       drop_path: rate at the last block; it rises linearly from 0 at the first. Training only.
 
     Returns:
-      A functional model (batch, size, size, channels) -> (batch, *arch.output_shape).
+      A functional model (batch, size, size, channels) -> (batch, *arch.output_shape); with
+      `question` its inputs are (images, codes).
     """
     if keras_module is None:
         import keras as keras_module  # type: ignore[no-redef]
@@ -53,23 +54,40 @@ def build_vit(
         shape=(arch.image_size, arch.image_size, arch.channels), name="image"
     )
     x = stem(build, image, arch.stem)
-    x = _one_stage(build, x, arch) if isinstance(arch, ArchConfig) else stages(build, x, arch)
+    inputs = image
+    if arch.question:
+        inputs = (image, keras.layers.Input(shape=(arch.question,), name="asked"))
+    asked = inputs[1] if arch.question else None
+    one = isinstance(arch, ArchConfig)
+    x = _one_stage(build, x, arch, asked) if one else stages(build, x, arch, asked)
     exact = _head_type(keras)
     outputs = keras.layers.Dense(arch.head_outputs, name="head", **exact)(x)
     if arch.dense:
         shuffle = build.kit.PixelShuffle
         outputs = shuffle(arch.output_shape, arch.dense, name="picture", **exact)(outputs)
-    return keras.Model(image, outputs, name=arch.name)
+    return keras.Model(inputs, outputs, name=arch.name)
 
 
-def _one_stage(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
+def _one_stage(build: NetworkBuilder, x: Any, arch: ArchConfig, asked: Any) -> Any:
     embed = _text_embedding if arch.vocabulary else _patch_embedding
     x = embed(build, x, arch)
+    if asked is not None:
+        x = _with_question(build, x, arch, asked)
     for index in range(arch.depth):
         x = transformer_block(build, x, arch.block(index), index)
     if not arch.norm_after:
         x = build.layer_norm("norm")(x)
     return x if arch.dense else build.kit.TokenPool(arch.pool, name="pool")(x)
+
+
+def _with_question(build: NetworkBuilder, x: Any, arch: ArchConfig, asked: Any) -> Any:
+    """The question's token before the patches, to each of which it is added as well: a patch can
+    then tell by itself whether it is asked about, which attention alone is slow to find."""
+    layers = build.kit.keras.layers
+    token = layers.Dense(arch.embed_dim, name="question")(asked)
+    token = layers.Reshape((1, arch.embed_dim), name="question_token")(token)
+    x = layers.Add(name="question_add")([x, token])
+    return layers.Concatenate(axis=1, name="question_and_patches")([token, x])
 
 
 def _head_type(keras: Any) -> dict[str, Any]:
@@ -86,7 +104,8 @@ def _patch_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
         arch.embed_dim, arch.patch_size, strides=arch.patch_size, padding="valid", name="patch"
     )(x)
     x = layers.Reshape((arch.grid**2, arch.embed_dim), name="patch_tokens")(x)
-    return build.kit.PositionEmbedding(cls_token=arch.class_token, name="embedding")(x)
+    own_token = arch.class_token and not arch.question
+    return build.kit.PositionEmbedding(cls_token=own_token, name="embedding")(x)
 
 
 def _text_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:

@@ -125,6 +125,11 @@ def _image_defines(image: ImageInterface) -> list[tuple[str, str]]:
     ]
 
 
+def _answer_defines(i: Interface) -> list[tuple[str, str]]:
+    """Of an image and a question: there are names of answers."""
+    return [("CLASSES", str(len(i.class_names)))] if i.class_names else []
+
+
 def _picture_defines(i: Interface) -> list[tuple[str, str]]:
     """Of an image's output that is a picture itself; nothing for a vector."""
     if i.boxes is not None:
@@ -189,7 +194,7 @@ def header_text(interface: Interface) -> str:
         ("ROW_COUNT", str(i.input_bytes // row)),
         ("MAX_RANK", str(MAX_RANK)),
         ("IS_IMAGE", str(int(i.image is not None))),
-        *(() if i.image is None else _image_defines(i.image)),
+        *(_answer_defines(i) if i.image is None else _image_defines(i.image)),
         *_picture_defines(i),
     ]
     numbers = "\n".join(f"#define VIT_MODEL_{name} {value}" for name, value in defines)

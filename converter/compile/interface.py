@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,8 @@ class Interface:
       streamed: the image is pushed row by row.
       inputs, outputs: in the file's order.
       image: None unless the model is an image classifier.
-      class_names: of an image classifier's outputs; () where the file does not say them.
+      class_names: of the outputs of an image classifier, or of one that takes a question besides;
+        () where the file does not say them.
       boxes: how a detector's outputs become boxes; None of others.
     """
 
@@ -174,13 +176,14 @@ def interface_of(planned: PlannedGraph, stated: Stated | None = None) -> Interfa
         output that cannot be boxes though the file says so.
     """
     stated = stated or Stated()
-    class_names = stated.class_names
     graph = planned.graph
     inputs = tuple(_tensor(planned, i, "input") for i in graph.inputs)
     outputs = tuple(_tensor(planned, i, "output") for i in graph.outputs)
     if not inputs:
         raise CompileError("got a model without inputs, expected at least one")
     image = image_of(graph)
+    named = image is not None or stated.task.asked is not None
+    classes = math.prod(outputs[0].shape) if outputs else 0
     return Interface(
         arena_bytes(planned.plan),
         len(graph.operators),
@@ -188,6 +191,6 @@ def interface_of(planned: PlannedGraph, stated: Stated | None = None) -> Interfa
         inputs,
         outputs,
         image,
-        class_names if image is not None and len(class_names) == image.classes else (),
+        stated.class_names if named and len(stated.class_names) == classes else (),
         _boxes_of(stated, image, outputs[0].shape) if stated.task.boxes is not None else None,
     )

@@ -130,11 +130,12 @@ def contract_of(model: Model | bytes, given: Stated | None = None) -> Contract:
       TfliteError, ContractError: not such a model, or see `chosen`.
     """
     model = parse(model) if isinstance(model, bytes) else model
-    image, output = image_and_output(model)
+    stated = stated_by(model)
+    image, output = image_and_output(model, stated.task.asked is not None)
     check_pixels(model, image)
     given = given or Stated()
     got = range_of(_quantized_input(model, image))
-    return chosen(given, stated_by(model), got, image.shape[-1], output.shape)
+    return chosen(given, stated, got, image.shape[-1], output.shape)
 
 
 def _quantized_input(model: Model, image: Tensor) -> Tensor:

@@ -12,10 +12,27 @@ _CHANNELS = (1, 3, 4)  # of images as files hold them
 _TO_PIXELS = [0, 2, 3, 1]  # of a TRANSPOSE
 
 
-def image_and_output(model: Model) -> tuple[Tensor, Tensor]:
-    """The tensors of an image classifier; ContractError where the model is none."""
+def has_question(graph: Graph) -> bool:
+    """Whether a graph takes an image and a vector, as the task of questions has them."""
+    shapes = [graph.tensors[i].shape for i in graph.inputs]
+    return [len(shape) for shape in shapes] == [4, 2] and len(graph.outputs) == 1
+
+
+def image_and_output(model: Model, asked: bool = False) -> tuple[Tensor, Tensor]:
+    """The tensors of an image classifier, with `asked` of one that takes a question besides.
+
+    Raises:
+      ContractError: the model is none.
+    """
     graph = model.graph
-    tensors = [graph.tensors[i] for i in (*graph.inputs, *graph.outputs)]
+    tensors = [graph.tensors[i] for i in (graph.inputs[:1] + graph.outputs[:1])]
+    if asked:
+        if not has_question(graph):
+            raise ContractError(
+                f"got {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, expected an "
+                "image [1, height, width, channels] and a question [1, bytes], and one output"
+            )
+        return tensors[0], tensors[1]
     if len(graph.inputs) != 1 or len(graph.outputs) != 1 or len(tensors[0].shape) != 4:
         raise ContractError(
             f"got {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, expected one image "

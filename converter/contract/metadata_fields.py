@@ -13,6 +13,7 @@ import enum
 COLOR_ORDER = "color_order"  # in the entry OWN_NAME
 TASK = "task"  # there too; a classifier has none
 IDENTIFIER = b"M001"
+QUESTION_MEANING = "code of a question: bytes, 0 or 255, scaled as those of the image"
 OWN_NAME = "VitContract"
 LABEL_FILE = "labels.txt"
 PARSER_VERSION = "1.0.0"  # the oldest that knows these fields

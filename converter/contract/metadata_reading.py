@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+from typing import Any
 
-from converter.contract.classifier import image_and_output
+from converter.contract.classifier import has_question, image_and_output
 from converter.contract.contract import BGR, RGB, Contract, ContractError, clean_names
 from converter.contract.flat import READ_ERRORS, FlatTable
 from converter.contract.metadata_fields import (
@@ -61,7 +62,8 @@ def stated_by(model: Model) -> Stated:
             raise ContractError(
                 f"{METADATA_NAME}: got identifier {data[4:8]!r}, expected {IDENTIFIER!r}"
             )
-        found = _decode(model, data)
+        task = _task(own)
+        found = _decode(model, data, task.asked is not None)
     except ContractError:
         raise
     except (*READ_ERRORS, struct.error) as error:
@@ -70,7 +72,9 @@ def stated_by(model: Model) -> Stated:
             "the file again"
         ) from error
     checked = _with_own(found, own) if own else found
-    image, output = image_and_output(model) if _has_image(model) else (None, None)
+    asked = checked.task.asked is not None
+    known = has_question(model.graph) if asked else _has_image(model)
+    image, output = image_and_output(model, asked) if known else (None, None)
     if image is not None and output is not None:
         Contract(
             checked.normalization or OWN,
@@ -87,13 +91,13 @@ def _has_image(model: Model) -> bool:
     return one and len(graph.tensors[graph.inputs[0]].shape) == 4
 
 
-def _decode(model: Model, data: bytes) -> Stated:
+def _decode(model: Model, data: bytes, asked: bool) -> Stated:
     subgraphs = FlatTable.root(data).tables(ModelField.SUBGRAPHS)
     if not subgraphs:
         return Stated()
     inputs = subgraphs[0].tables(SubgraphField.INPUTS)
     outputs = subgraphs[0].tables(SubgraphField.OUTPUTS)
-    normalization, order = _decode_image(inputs[0]) if len(inputs) == 1 else (None, None)
+    normalization, order = _decode_image(inputs[0]) if len(inputs) == 1 + asked else (None, None)
     names = _decode_names(model, outputs[0]) if len(outputs) == 1 else ()
     return Stated(normalization, order, names)
 
@@ -125,23 +129,33 @@ def _decode_names(model: Model, tensor: FlatTable) -> tuple[str, ...]:
     return ()
 
 
-def _with_own(found: Stated, data: bytes) -> Stated:
-    """With the order of colors, the data set and the task of an entry `OWN_NAME`."""
+def _own_tree(data: bytes) -> dict[str, Any]:
+    """The entry `OWN_NAME`."""
     try:
-        tree = parse_json(data.decode())
+        tree = parse_json(data.decode()) if data else {}
         if not isinstance(tree, dict):
             raise ValueError("expected an object")
     except ValueError as error:
         raise ContractError(f"{OWN_NAME}: {error}; make the file again") from error
-    order = tree.get(COLOR_ORDER, RGB)
-    if order not in (RGB, BGR):
-        raise ContractError(f"{OWN_NAME}: got color order {order!r}, expected {RGB} or {BGR}")
-    name = tree.get(TASK, CLASSIFICATION.name)
+    return tree
+
+
+def _task(own: bytes) -> Task:
+    name = _own_tree(own).get(TASK, CLASSIFICATION.name)
     if name not in TASKS:
         raise ContractError(
             f"{OWN_NAME}: got task {name!r}, expected one of {', '.join(TASKS)}; it may be of a "
             "newer version of this toolkit"
         )
+    return TASKS[name]
+
+
+def _with_own(found: Stated, data: bytes) -> Stated:
+    """With the order of colors, the data set and the task of an entry `OWN_NAME`."""
+    tree = _own_tree(data)
+    order = tree.get(COLOR_ORDER, RGB)
+    if order not in (RGB, BGR):
+        raise ContractError(f"{OWN_NAME}: got color order {order!r}, expected {RGB} or {BGR}")
     return dataclasses.replace(
-        found, color_order=order, trained_on=recorded_in(tree), task=TASKS[name]
+        found, color_order=order, trained_on=recorded_in(tree), task=_task(data)
     )

@@ -20,6 +20,7 @@ from converter.contract.metadata_fields import (
     NORMALIZATION_OPTIONS,
     OWN_NAME,
     PARSER_VERSION,
+    QUESTION_MEANING,
     SPACE_GRAYSCALE,
     SPACE_RGB,
     SPACE_UNKNOWN,
@@ -43,10 +44,10 @@ def with_contract(model: Model, contract: Contract) -> Model:
     """The model with a contract instead of the one it had.
 
     Raises:
-      ContractError: a model without one image in and one tensor out, or a contract for another
-        number of channels or classes.
+      ContractError: a model without one image in (and a question where the task has one) and one
+        tensor out, or a contract for another number of channels or classes.
     """
-    image, output = image_and_output(model)
+    image, output = image_and_output(model, contract.task.asked is not None)
     check_pixels(model, image)
     contract.check(image.shape[-1], output.shape)
     contract = dataclasses.replace(contract, class_names=clean_names(contract.class_names))
@@ -76,7 +77,9 @@ def _encode_own(contract: Contract) -> bytes:
 
 def _encode(model: Model, image: Tensor, output: Tensor, contract: Contract) -> bytes:
     writer = FlatWriter()
-    inputs = writer.vector([_image(writer, image, contract)])
+    others = [model.graph.tensors[i] for i in model.graph.inputs[1:]]
+    questions = [_question(writer, tensor, contract) for tensor in others]
+    inputs = writer.vector([_image(writer, image, contract), *questions])
     outputs = writer.vector([_classes(writer, output, contract)])
     subgraph = writer.table([(SubgraphField.INPUTS, inputs), (SubgraphField.OUTPUTS, outputs)])
     root = writer.table(
@@ -116,6 +119,23 @@ def _image(writer: FlatWriter, image: Tensor, contract: Contract) -> int:
             (TensorField.NAME, writer.text(image.name)),
             (TensorField.CONTENT, content),
             (TensorField.PROCESS_UNITS, writer.vector([unit])),
+            (TensorField.STATS, _pair(writer, (high,), (low,))),
+        ]
+    )
+
+
+def _question(writer: FlatWriter, tensor: Tensor, contract: Contract) -> int:
+    """Bytes that are scaled as the image's."""
+    content = writer.table(
+        [(ContentField.PROPERTIES, writer.table())],
+        small=[(ContentField.TYPE, FEATURE_PROPERTIES)],
+    )
+    low, high = contract.normalization.ends
+    return writer.table(
+        [
+            (TensorField.NAME, writer.text(tensor.name)),
+            (TensorField.DESCRIPTION, writer.text(QUESTION_MEANING)),
+            (TensorField.CONTENT, content),
             (TensorField.STATS, _pair(writer, (high,), (low,))),
         ]
     )

@@ -35,6 +35,7 @@ from converter.tflite import TfliteError, read_model
 from keras_models.datasets import DATASETS, Dataset, DatasetError, Split, load_dataset
 from keras_models.datasets.identity import expect_same_classes
 from keras_models.load import resolve_arch, resolve_model
+from keras_models.questions.examples import fed
 from keras_models.trained_data import CHOICES, chosen_dataset, recorded_classes
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic
@@ -194,7 +195,8 @@ def _float_logits(split: Split, bars: _Bars) -> Floats | None:
     parts: list[Floats] = []
     done = 0
     for images, _ in split.batches(_FLOAT_BATCH):
-        outputs = np.asarray(model.predict_on_batch(images), np.float32)
+        inputs = fed(images, tuple(tuple(x.shape[1:]) for x in model.inputs))
+        outputs = np.asarray(model.predict_on_batch(inputs), np.float32)
         parts.append(outputs.reshape(len(images), -1))
         done += len(images)
         bars("float", done, len(split))

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter import tflite
-from converter.contract import Contract, quantized
+from converter.contract import Contract, quantized, stated_by
 from converter.evaluate import metrics
 from converter.runtimes import TensorSpec, entry_of
+from keras_models.questions.examples import apart
 from keras_models.tasks import CLASSIFICATION, Task, TaskScores
 
 Int8Array = NDArray[np.int8]
@@ -25,10 +26,19 @@ Progress = Callable[[str, int, int], None]  # runtime, images done, images in al
 
 
 @dataclasses.dataclass(frozen=True)
+class QuestionEnd:
+    """A second input, of so many values."""
+
+    values: int
+    scale: float
+    zero_point: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelEnds:
     """Quantization of a model's input and output: real = scale * (q - zero_point).
 
-    `output_shape` is of one image, without a batch.
+    `output_shape` is of one image, without a batch; `question` of a model that takes one.
     """
 
     input_shape: tuple[int, ...]
@@ -37,6 +47,7 @@ class ModelEnds:
     output_scale: float
     output_zero_point: int
     output_shape: tuple[int, ...]
+    question: QuestionEnd | None = None
 
     @property
     def classes(self) -> int:
@@ -46,6 +57,15 @@ class ModelEnds:
     def quantize(self, images: Floats) -> Int8Array:
         """Real values of images to the model's int8, see `converter.contract.quantized`."""
         return quantized(images, self.input_scale, self.input_zero_point)
+
+    def inputs(self, examples: Floats) -> list[Int8Array]:
+        """Each of the model's inputs of real examples: images, or with a question both in one
+        array (`keras_models.questions.examples`)."""
+        if self.question is None:
+            return [self.quantize(examples)]
+        asked = self.question
+        images, codes = apart(examples, (self.input_shape, (asked.values,)))
+        return [self.quantize(images), quantized(codes, asked.scale, asked.zero_point)]
 
     def shaped(self, values: NDArray[Any], task: Task) -> NDArray[Any]:
         """Outputs ``[images, values]`` as the task takes them: pictures, or vectors."""
@@ -60,21 +80,31 @@ def ends_of(model_bytes: bytes) -> ModelEnds:
     """Reads a model's interface.
 
     Raises:
-      TfliteError: not a model with one int8 image in and one int8 tensor out.
+      TfliteError: not a model with one int8 image in, or an image and a question, and one int8
+        tensor out.
     """
-    graph = tflite.parse(model_bytes).graph
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+    model = tflite.parse(model_bytes)
+    graph = model.graph
+    asked = len(graph.inputs) == 2 and stated_by(model).task.asked is not None
+    if len(graph.inputs) != 1 + asked or len(graph.outputs) != 1:
         raise tflite.TfliteError(
             f"got {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, expected one each"
         )
     x, y = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    for what, tensor in (("input", x), ("output", y)):
+    others = [graph.tensors[i] for i in graph.inputs[1:]]
+    for what, tensor in (("input", x), *(("input", other) for other in others), ("output", y)):
         if tensor.dtype != np.int8:
             raise tflite.TfliteError(f"{what}: got {tensor.dtype}, expected int8")
     if len(x.shape) != 4:
         raise tflite.TfliteError(f"input: got shape {list(x.shape)}, expected [1, h, w, c]")
     shape = y.shape[1:] if len(y.shape) > 1 else y.shape
-    return ModelEnds(x.shape[1:], x.scale, x.zero_point, y.scale, y.zero_point, shape)
+    question = None
+    if others:
+        (q,) = others
+        if len(q.shape) != 2:
+            raise tflite.TfliteError(f"question: got shape {list(q.shape)}, expected [1, bytes]")
+        question = QuestionEnd(q.shape[1], q.scale, q.zero_point)
+    return ModelEnds(x.shape[1:], x.scale, x.zero_point, y.scale, y.zero_point, shape, question)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,9 +205,10 @@ def evaluate_runtime(
     """
     parts, label_parts, seconds, done = [], [], 0.0, 0
     for images, labels in data.batches(entry_of(name).batch):
-        quantized = ends.quantize(images)
+        pairs = zip(ends.inputs(images), runtime.inputs, strict=True)
+        stacks = [values.reshape(-1, *spec.shape) for values, spec in pairs]
         start = time.perf_counter()
-        (logits,) = runtime.run_batch(quantized.reshape(-1, *runtime.inputs[0].shape))
+        (logits,) = runtime.run_batch(*stacks)
         seconds += time.perf_counter() - start
         parts.append(logits.reshape(len(images), -1))
         label_parts.append(labels)

@@ -82,11 +82,11 @@ def weightless_graph(
     The graph has no weights and no options, so that it can be planned but not run.
 
     Raises:
-      ArchError: a dense head, or stages with a residual stream of 16 bits, whose operators are
-        known once they are converted only.
+      ArchError: a dense head, a vocabulary, a question, norm_after, or stages with a residual
+        stream of 16 bits, whose operators are known once they are converted only.
     """
-    if arch.dense or arch.normalization == BYTES:
-        what = "a dense head" if arch.dense else "a vocabulary"
+    if arch.dense or arch.question or arch.normalization == BYTES:
+        what = "a dense head" if arch.dense else "a question" if arch.question else "a vocabulary"
         raise ArchError(
             f"ArchConfig: {arch.name!r} has {what}, expected a classifier of pictures; convert it "
             "to plan it"

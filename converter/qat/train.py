@@ -153,6 +153,8 @@ def expect_trainable(arch: Architecture) -> None:
     what = ""
     if arch.dense:
         what = "a dense head"
+    elif arch.question:
+        what = "a question"
     elif arch.normalization == BYTES:
         what = "a vocabulary"
     elif arch.norm_after:

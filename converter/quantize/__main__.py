@@ -42,12 +42,14 @@ from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.model_file import ModelFile, kind_of, load
+from keras_models.questions.examples import apart
 from keras_models.staged import Architecture
 from keras_models.tasks import (
     CLASSIFICATION,
     TASKS,
     Task,
     TaskError,
+    expect_inputs,
     expect_output,
     task_named,
     task_of_data,
@@ -132,6 +134,11 @@ def _calibration_images(arch: Architecture, data: Dataset | None, contract: Cont
     if _CALIBRATION_FILE.value:
         return load_samples(_CALIBRATION_FILE.value, count, _SEED.value)
     if _CALIBRATION_DIR.value or data is None:
+        if arch.question:
+            raise QuantizeError(
+                f"{arch.name!r} takes pictures and questions, --calibration_dir has pictures "
+                "alone: give --data_dir"
+            )
         pixels = load_pixels(
             _CALIBRATION_DIR.value,
             count,
@@ -211,6 +218,7 @@ def _task(arch: Architecture, data: Dataset | None) -> Task:
             "--allow_other_data, since calibration takes the images alone"
         )
     expect_output(arch.name, arch.output_shape, task)
+    expect_inputs(arch.name, arch.input_shapes, task)
     return task
 
 
@@ -373,9 +381,15 @@ def _run_network() -> _Made:
 def _probes(content: bytes, samples: Floats) -> list[list[NDArray[Any]]]:
     """Some of the calibration samples as the plain network's inputs."""
     graph = parse(content).graph
-    (x,) = (graph.tensors[i] for i in graph.inputs)
-    chosen = samples[:MAX_ROUNDING_SAMPLES]
-    return [[quantized(s[None], x.scale, x.zero_point, x.dtype)] for s in chosen]
+    inputs = [graph.tensors[i] for i in graph.inputs]
+    chosen = apart(samples[:MAX_ROUNDING_SAMPLES], tuple(x.shape[1:] for x in inputs))
+    return [
+        [
+            quantized(part[None], x.scale, x.zero_point, x.dtype)
+            for part, x in zip(parts, inputs, strict=True)
+        ]
+        for parts in zip(*chosen, strict=True)
+    ]
 
 
 def _run() -> QuantizeReport:

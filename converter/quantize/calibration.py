@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from converter.tflite.flatbuffer import pack, schema, unpack
 from converter.tflite.schema import OPCODE_NAMES
+from keras_models.questions.examples import apart
 
 Floats = NDArray[np.float32]
 METHODS = ("minmax", "percentile", "mse")
@@ -218,9 +219,11 @@ def _fill(
     step: Callable[[int], Any],
 ) -> None:
     interpreter = float_interpreter(model)
-    source = interpreter.get_input_details()[0]["index"]
+    sources = interpreter.get_input_details()
+    shapes = tuple(tuple(int(n) for n in source["shape"][1:]) for source in sources)
     for image in images:
-        interpreter.set_tensor(source, image[None])
+        for source, values in zip(sources, apart(image[None], shapes), strict=True):
+            interpreter.set_tensor(source["index"], values)
         interpreter.invoke()
         for index, histogram in histograms.items():
             histogram.add(interpreter.get_tensor(index))

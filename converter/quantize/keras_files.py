@@ -121,5 +121,7 @@ def quantize_file(
       QuantizeError: unusable samples, or a model that does not become fully int8.
     """
     checked = check_samples(samples, model.input_shape)
-    calibrated = calibrate_exported(model.export, checked, ranges=ranges, progress=progress)
+    calibrated = calibrate_exported(
+        model.export, checked, (checked.shape[1:],), ranges=ranges, progress=progress
+    )
     return quantize_calibrated(calibrated, per_channel=per_channel)

@@ -17,8 +17,10 @@ from tqdm import tqdm
 
 from converter.quantize.calibration import RangeChoice, choose_ranges
 from converter.tflite import TfliteError, parse
+from converter.tflite.flatbuffer import pack, unpack
 from keras_models.datasets.normalization import BYTES
-from keras_models.model_file import ModelFileError, export_keras
+from keras_models.model_file import INPUT_NAMES, ModelFileError, export_keras
+from keras_models.questions.examples import apart, rows_of
 from keras_models.staged import Architecture
 from tflm_vit.stderr import captured_stderr
 
@@ -33,8 +35,11 @@ class QuantizeError(ValueError):
 
 
 def check_calibration(images: Floats, arch: Architecture) -> Floats:
-    """`check_samples` of (n, size, size, channels) images in [-1, 1]."""
-    return check_samples(images, (arch.image_size, arch.image_size, arch.channels))
+    """`check_samples` of (n, size, size, channels) images in [-1, 1], or of examples that are an
+    image and a question (`keras_models.questions.examples`)."""
+    side, channels = arch.image_size, arch.channels
+    rows = rows_of(arch.question, side, channels)
+    return check_samples(images, (side + rows, side, channels))
 
 
 def with_all_bytes(images: Floats, arch: Architecture) -> Floats:
@@ -132,15 +137,20 @@ def calibrate(
       QuantizeError: unusable calibration images, or a model that the converter refuses.
     """
     images = with_all_bytes(check_calibration(calibration, arch), arch)
-    shape = images.shape[1:]
+    shapes = arch.input_shapes
     return calibrate_exported(
-        lambda folder: export_keras(model, shape, folder), images, ranges=ranges, progress=progress
+        lambda folder: export_keras(model, shapes, folder),
+        images,
+        shapes,
+        ranges=ranges,
+        progress=progress,
     )
 
 
 def calibrate_exported(
     export: Callable[[str], None],
     images: Floats,
+    shapes: tuple[tuple[int, ...], ...],
     *,
     ranges: RangeChoice = MINMAX,
     progress: bool = False,
@@ -150,6 +160,7 @@ def calibrate_exported(
     Args:
       export: writes it to the folder that it is given.
       images: checked ones, see `check_samples`.
+      shapes: of its inputs, without the batch.
     """
     passes = 1 if ranges.method == "minmax" else 2
     with tempfile.TemporaryDirectory() as directory, captured_stderr() as captured:
@@ -162,7 +173,7 @@ def calibrate_exported(
         )
         try:
             export(directory)
-            calibrated = _calibrated(directory, images, bar.update)
+            calibrated = _calibrated(directory, images, shapes, bar.update)
             return choose_ranges(calibrated, images, ranges, bar.update)
         except (QuantizeError, ModelFileError):
             raise
@@ -201,13 +212,19 @@ def quantize_calibrated(calibrated: bytes, *, per_channel: bool = True) -> bytes
     return content
 
 
-def _calibrated(directory: str, images: Floats, step: Callable[[int], Any]) -> bytes:
+def _calibrated(
+    directory: str,
+    images: Floats,
+    shapes: tuple[tuple[int, ...], ...],
+    step: Callable[[int], Any],
+) -> bytes:
     """The converter's first step: float, with the extremes of every tensor."""
     import tensorflow as tf
 
-    def samples() -> Iterator[list[Floats]]:
+    def samples() -> Iterator[list[Floats] | dict[str, Floats]]:
         for image in images:
-            yield [image[None]]
+            parts = apart(image[None], shapes)
+            yield parts if len(parts) == 1 else dict(zip(INPUT_NAMES, parts, strict=True))
             step(1)
 
     converter = tf.lite.TFLiteConverter.from_saved_model(directory)
@@ -216,7 +233,17 @@ def _calibrated(directory: str, images: Floats, step: Callable[[int], Any]) -> b
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     converter._experimental_calibrate_only = True
-    return bytes(converter.convert())
+    content = bytes(converter.convert())
+    return content if len(shapes) == 1 else _in_order(content, shapes)
+
+
+def _in_order(content: bytes, shapes: tuple[tuple[int, ...], ...]) -> bytes:
+    """The file with its inputs in this order of their shapes: the converter has one of its own."""
+    tree = unpack(content)
+    graph = tree.subgraphs[0]
+    found = {tuple(int(n) for n in graph.tensors[i].shape[1:]): int(i) for i in graph.inputs}
+    graph.inputs = np.array([found[shape] for shape in shapes], np.int32)
+    return pack(tree)
 
 
 def _check_int8(content: bytes) -> None:

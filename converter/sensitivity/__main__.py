@@ -25,7 +25,7 @@ from converter.sensitivity.study import Labels, Study
 from keras_models.datasets import DatasetError, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.staged import Architecture
-from keras_models.tasks import CLASSIFICATION, expect_output
+from keras_models.tasks import CLASSIFICATION, expect_inputs, expect_output
 from keras_models.trained_data import chosen_dataset
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -81,6 +81,7 @@ def _run() -> SensitivityReport:
     expect_writable(_JSON.value, _PNG.value)
     arch = resolve_arch(_NETWORK.value)
     expect_output(arch.name, arch.output_shape, CLASSIFICATION)
+    expect_inputs(arch.name, arch.input_shapes, CLASSIFICATION)
     calibration, images, labels = _images(arch)
     with captured_stderr():  # TensorFlow talks while it is imported
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)

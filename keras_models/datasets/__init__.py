@@ -19,6 +19,7 @@ from keras_models.datasets.folder import load_folder
 from keras_models.datasets.fractals import load_fractals
 from keras_models.datasets.images import load_images, load_pixels
 from keras_models.datasets.made import MadeData
+from keras_models.datasets.questions import SHAPE_QUESTIONS
 from keras_models.datasets.scenes import SCENES
 from keras_models.datasets.speech import SPOKEN_DIGITS
 from keras_models.datasets.texts import DEFINITION_TOPICS, PAGE_LANGUAGES
@@ -26,7 +27,14 @@ from keras_models.datasets.tfds import TFDS, load_tfds
 
 _MADE: dict[str, MadeData] = {
     made.name: made
-    for made in (*SCENES, SPOKEN_DIGITS, CANVASES, PAGE_LANGUAGES, DEFINITION_TOPICS)
+    for made in (
+        *SCENES,
+        SPOKEN_DIGITS,
+        CANVASES,
+        PAGE_LANGUAGES,
+        DEFINITION_TOPICS,
+        SHAPE_QUESTIONS,
+    )
 }  # by commands of the toolkit
 FRACTALS = "fractals"  # made where they are loaded
 DATASETS = ("digits", FRACTALS, "image_folder", *TFDS, *_MADE)

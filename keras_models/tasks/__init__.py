@@ -7,12 +7,13 @@ from keras_models.tasks.classification import CLASSIFICATION
 from keras_models.tasks.depth import DEPTH
 from keras_models.tasks.detection import DETECTION
 from keras_models.tasks.keywords import KEYWORDS
+from keras_models.tasks.question import QUESTION
 from keras_models.tasks.scores import Cell, TaskScores
 from keras_models.tasks.segmentation import SEGMENTATION
 from keras_models.tasks.task import Task
 from keras_models.tasks.texts import LANGUAGE, TOPIC
 
-_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION, DETECTION, KEYWORDS, LANGUAGE, TOPIC)
+_ALL = (CLASSIFICATION, DEPTH, SEGMENTATION, DETECTION, KEYWORDS, LANGUAGE, TOPIC, QUESTION)
 TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 
 
@@ -48,6 +49,22 @@ def expect_output(name: str, shape: tuple[int, ...], task: Task) -> None:
         raise TaskError(f"{name!r} makes {kind}, task {task.name} needs {what}")
 
 
+def expect_inputs(name: str, shapes: tuple[tuple[int, ...], ...], task: Task) -> None:
+    """Refuses a network for a task that needs other inputs.
+
+    Args:
+      name: of the network.
+      shapes: of its inputs, without the batch.
+
+    Raises:
+      TaskError: one line that says what to take.
+    """
+    if (len(shapes) == 2) != (task.asked is not None):
+        kind = "a picture and a question" if len(shapes) == 2 else "pictures alone"
+        what = "with `question` above 0" if task.asked is not None else "one with `question` 0"
+        raise TaskError(f"{name!r} takes {kind}, task {task.name} needs a network {what}")
+
+
 def task_of_data(dataset: str) -> Task:
     """The task whose targets a data set has.
 
@@ -67,6 +84,7 @@ __all__ = [
     "Task",
     "TaskError",
     "TaskScores",
+    "expect_inputs",
     "expect_output",
     "task_named",
     "task_of_data",

@@ -50,6 +50,8 @@ class Task:
       agreement: (outputs, others of the same inputs) -> share on which both say the same; None
         where there is no such share.
       mirrored: of a dense task, targets -> those of the mirrored inputs.
+      asked: of a task with a question as second input, (a person's words) -> its code, bytes;
+        ValueError where they are none.
       boxes: of a task that finds things, (outputs (h, w, values), least probability) -> boxes.
     """
 
@@ -68,3 +70,4 @@ class Task:
     unit: str = ""
     mirrored: Callable[[Targets], Targets] = mirrored_maps
     boxes: Callable[[Reals, float], tuple[Box, ...]] | None = None
+    asked: Callable[[str], NDArray[np.uint8]] | None = None

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 
 from keras_models.datasets.core import Labels, Split
+from keras_models.questions.examples import fed
 from keras_models.tasks import Task
 from keras_models.tasks.task import Shape
 from keras_models.training.augmentation import Augment
 from keras_models.training.augmentation.geometry import mirror
 from keras_models.training.recipe import Recipe
 
-Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+Batch = tuple[Any, np.ndarray[Any, Any]]  # inputs: an array, or two
 
 
 def one_hot(labels: Labels, classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -57,21 +58,31 @@ class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return self.split.normalization.apply(augmented), targets
 
 
-class DenseBatches(TrainBatches):
-    """The same for pictures that answer pixel by pixel: image and targets are mirrored together.
+class TaskBatches(TrainBatches):
+    """The same with targets that are no labels: maps, for which image and targets are mirrored
+    together, or answers to questions.
 
-    A recipe of a dense task has no other augmentation (`expect_recipe`).
+    A recipe of such a task has no other augmentation (`expect_task`).
 
     Args:
       shape: of one output.
+      inputs: shapes of the network's inputs.
     """
 
     def __init__(
-        self, split: Split, task: Task, shape: Shape, recipe: Recipe, seed: int, epoch: int
+        self,
+        split: Split,
+        task: Task,
+        shape: Shape,
+        inputs: tuple[Shape, ...],
+        recipe: Recipe,
+        seed: int,
+        epoch: int,
     ) -> None:
         super().__init__(split, shape[-1], recipe, seed, epoch)
         self.task = task
         self.shape = shape
+        self.inputs = inputs
         self.flip = recipe.flip
 
     def __getitem__(self, index: int) -> Batch:
@@ -82,17 +93,21 @@ class DenseBatches(TrainBatches):
             chosen = rng.random(len(images)) < 0.5
             images, targets = mirror(images, chosen), targets.copy()
             targets[chosen] = self.task.mirrored(targets[chosen])
-        return self.split.normalization.apply(images), self.task.wanted(targets, self.shape)
+        inputs = fed(self.split.normalization.apply(images), self.inputs)
+        return inputs, self.task.wanted(targets, self.shape)
 
 
 class EvalBatches(keras.utils.PyDataset):  # type: ignore[misc]
     """A whole split in order, normalized, with what the task's loss compares with."""
 
-    def __init__(self, split: Split, task: Task, shape: Shape, batch_size: int) -> None:
+    def __init__(
+        self, split: Split, task: Task, shape: Shape, inputs: tuple[Shape, ...], batch_size: int
+    ) -> None:
         super().__init__(workers=1)
         self.split = split
         self.task = task
         self.shape = shape
+        self.inputs = inputs
         self.batch_size = batch_size
 
     def __len__(self) -> int:
@@ -101,4 +116,5 @@ class EvalBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> Batch:
         start = index * self.batch_size
         images, labels = self.split.load(slice(start, start + self.batch_size))
-        return self.split.normalization.apply(images), self.task.wanted(labels, self.shape)
+        inputs = fed(self.split.normalization.apply(images), self.inputs)
+        return inputs, self.task.wanted(labels, self.shape)

@@ -19,7 +19,7 @@ from keras_models.load import (
     trained_network,
 )
 from keras_models.resnet import ResNetConfig
-from keras_models.tasks import CLASSIFICATION, Task, TaskError, expect_output
+from keras_models.tasks import CLASSIFICATION, Task, TaskError, expect_inputs, expect_output
 from keras_models.training.checkpoint import CHECKPOINT_FILE, Progress, restore_checkpoint
 from keras_models.training.growth import grown, named_weights, other_fields
 from keras_models.training.optimizer import make_optimizer
@@ -132,13 +132,17 @@ def expect_task(job: TrainJob) -> None:
       TaskError, RecipeError: one line that says what to change.
     """
     expect_output(job.arch.name, job.arch.output_shape, job.task)
+    expect_inputs(job.arch.name, job.arch.input_shapes, job.task)
     if job.arch.normalization == BYTES:
         _expect_still(job, "flip", *_MOVING, because="which would change the text's bytes")
-    if not job.task.dense:
+    if job.task.asked:
+        _expect_still(job, "flip", *_MOVING, because="which would change the answers")
+    if not (job.task.dense or job.task.asked):
         return
     if job.teacher:
         raise TaskError(f"--task={job.task.name} learns from no teacher: leave --teacher out")
-    _expect_still(job, *_MOVING, because="which would move the image away from its targets")
+    if job.task.dense:
+        _expect_still(job, *_MOVING, because="which would move the image away from its targets")
 
 
 def _expect_still(job: TrainJob, *names: str, because: str) -> None:
@@ -216,10 +220,13 @@ def _start_from(model: Any, job: TrainJob) -> None:
 
 
 def _batches(job: TrainJob, data: Dataset) -> Any:
-    from keras_models.training.batches import DenseBatches, TrainBatches
+    from keras_models.training.batches import TaskBatches, TrainBatches
 
-    if job.task.dense:
-        return DenseBatches(data.train, job.task, job.arch.output_shape, job.recipe, job.seed, 0)
+    if job.task.dense or job.task.asked:
+        arch = job.arch
+        return TaskBatches(
+            data.train, job.task, arch.output_shape, arch.input_shapes, job.recipe, job.seed, 0
+        )
     if not job.teacher:
         return TrainBatches(data.train, data.num_classes, job.recipe, job.seed, 0)
     from keras_models.training.distillation import TaughtBatches

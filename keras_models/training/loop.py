@@ -72,7 +72,11 @@ def train_to_the_end(
         model.fit(
             batches,
             validation_data=EvalBatches(
-                data.validation, task, tuple(model.output_shape[1:]), _EVALUATED_AT_ONCE
+                data.validation,
+                task,
+                tuple(model.output_shape[1:]),
+                tuple(tuple(x.shape[1:]) for x in model.inputs),
+                _EVALUATED_AT_ONCE,
             ),
             initial_epoch=start.epochs_done,
             epochs=recipe.epochs,

@@ -168,6 +168,11 @@ SPEECH = dataclasses.replace(
 # Texts: nothing can be moved or mixed.
 TEXTS = dataclasses.replace(SPEECH, epochs=20, warmup_epochs=1, learning_rate=3e-3, mixup=0.0)
 
+# Questions: a mirrored or moved picture has other answers; there are enough of them.
+QUESTIONS = dataclasses.replace(
+    SCENES, epochs=6, batch_size=64, beta_2=0.99, weight_decay=0.01, flip=False
+)
+
 _BY_RECIPE = (
     (DIGITS, ("vit_digits",)),
     (CIFAR, ("vit_micro_32",)),
@@ -175,6 +180,7 @@ _BY_RECIPE = (
     (SCENES, tuple(f"{task}_{kind}96" for task in ("depth", "segmentation", "detection")
                    for kind in ("", "cnn_"))),
     (SPEECH, ("keywords_40", "keywords_stem_40", "keywords_cnn_40")),
+    (QUESTIONS, ("question_48", "question_cnn_48")),
     (TEXTS, ("language_36", "topic_144")),
 )  # fmt: skip
 RECIPES: dict[str, Recipe] = {name: recipe for recipe, names in _BY_RECIPE for name in names}

@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.tasks import PAGE, RECORD, constant, rendered
+from benchmarks.task_tables import rendered
+from benchmarks.tasks import PAGE, RECORD, constant
 from keras_models.datasets import Split
 from keras_models.datasets.core import ArraySource
 from keras_models.tasks import TASKS

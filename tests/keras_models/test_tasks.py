@@ -21,7 +21,7 @@ from keras_models.scenes.world import CLASSES
 from keras_models.tasks import TASKS, TaskError, expect_output, task_named, task_of_data
 from keras_models.tasks.pictures import enlarged, sampled
 from keras_models.tasks.task import Task
-from keras_models.training.batches import DenseBatches
+from keras_models.training.batches import TaskBatches
 from keras_models.training.recipe import Recipe, recipe_for
 from keras_models.vit import build_vit
 from tests.commands import run_here
@@ -132,14 +132,14 @@ def test_image_and_targets_are_mirrored_together() -> None:
     images = (np.log(depth.astype(np.float32)) * 100).astype(np.uint8)[..., None]
     split = Split("train", ArraySource(images, depth), np.arange(40))
     recipe = recipe_for("depth_96", batch_size=40)
-    batches = DenseBatches(split, DEPTH, (4, 4, 1), recipe, 0, 0)
+    batches = TaskBatches(split, DEPTH, (4, 4, 1), ((4, 4, 1),), recipe, 0, 0)
     seen, wanted = batches[0]
     pixels = (seen + 1) * 127.5
     assert np.abs(pixels - wanted * 100).max() <= 1.001
     straight = np.rint(pixels).astype(np.uint8)[..., 0] == images[batches.order, ..., 0]
     same = straight.reshape(40, -1).all(axis=1)
     assert 5 < same.sum() < 35  # others are mirrored
-    again = DenseBatches(split, DEPTH, (4, 4, 1), recipe, 0, 0)[0]
+    again = TaskBatches(split, DEPTH, (4, 4, 1), ((4, 4, 1),), recipe, 0, 0)[0]
     np.testing.assert_array_equal(again[0], seen)
 
 

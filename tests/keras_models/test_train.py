@@ -271,7 +271,7 @@ def test_batches_of_a_training_that_goes_on_are_the_same(digits):
 
 
 def test_evaluation_batches_hold_every_image_once(digits):
-    batches = EvalBatches(digits.test, CLASSIFICATION, (10,), 100)
+    batches = EvalBatches(digits.test, CLASSIFICATION, (10,), ((8, 8, 1),), 100)
     images = np.concatenate([batches[i][0] for i in range(len(batches))])
     np.testing.assert_array_equal(images, digits.test.arrays()[0])
 

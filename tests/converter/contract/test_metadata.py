@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.contract import Contract, ContractError, Stated, contract_of, stated_by
-from converter.contract.metadata_fields import OWN_NAME
+from converter.contract.metadata_fields import OWN_NAME, QUESTION_MEANING
 from converter.contract.metadata_writing import with_contract
 from converter.plan.model import plan_model
 from converter.tflite import METADATA_NAME, AssociatedFile, Metadata, TfliteError, parse, serialize
+from converter.tflite.flatbuffer import schema
 from keras_models.datasets.identity import Identity
 from keras_models.datasets.normalization import OWN, Normalization
 from keras_models.tasks import CLASSIFICATION, TASKS
@@ -58,16 +59,27 @@ def picture(values: int = 3) -> bytes:
     return serialize(one_op.model("RELU", None, ends[:1], ends[1]))
 
 
+def asked() -> bytes:
+    """A file that takes an image of 2x2 pixels and a vector, and says twelve values."""
+    shapes = (("x", (1, 2, 2, 3)), ("q", (1, 3)), ("y", (1, 2, 2, 3)))
+    ends = [one_op.activation(name, shape, 1 / 127.5, -1) for name, shape in shapes]
+    return serialize(one_op.model("ADD", schema.AddOptionsT(), ends[:2], ends[2]))
+
+
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_a_file_says_its_task(task) -> None:
-    content = picture() if task.dense else file_of()
-    names = ("a", "b", "c") if task.dense else NAMES
+    content = asked() if task.asked else picture() if task.dense else file_of()
+    names = ("a", "b", "c") if task.dense else tuple("abcdefghijkl") if task.asked else NAMES
     contract = Contract(class_names=names, task=task)
     written = serialize(with_contract(parse(content), contract))
     stated = stated_by(parse(written))
     assert (stated.task, stated.class_names) == (task, names)
-    if task.dense:
+    if task.dense or task.asked:
         assert contract_of(written) == contract
+    if task.asked:
+        assert QUESTION_MEANING.encode() in written
+        with pytest.raises(ContractError, match="got 1 inputs and 1 outputs, expected an image"):
+            with_contract(parse(file_of()), contract)
     assert (task.meaning.encode() in written) == (task is not CLASSIFICATION)
 
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of docs/tasks.md from the record of `benchmarks.tasks`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from keras_models.questions.asking import KINDS
+from keras_models.tasks import TASKS
+
+_FIGURES = {
+    "detection": (("ap50", "AP50", "{:.3f}"), ("ap50_any", "any class", "{:.3f}")),
+    "depth": (("abs_rel", "AbsRel", "{:.3f}"), ("delta", "< 1.25", "{:.3f}")),
+    **dict.fromkeys(("keywords", "language", "topic"), (("top1", "top-1", "{:.3f}"),)),
+    "question": (
+        ("right", "right", "{:.3f}"),
+        ("alone", "of one thing", "{:.3f}"),
+        ("relational", "of several", "{:.3f}"),
+    ),
+    "segmentation": (("miou", "mIoU", "{:.3f}"), ("pixels", "pixels", "{:.3f}")),
+}
+_ROWS = ("float", "plain int8", "fused int8")
+
+
+def _cells(found: dict[str, Any], figures: dict[str, Any]) -> str:
+    return ", ".join(text.format(figures[key]) for key, _, text in _FIGURES[found["task"]])
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min"
+
+
+def _ordered(record: dict[str, Any]) -> dict[str, Any]:
+    """Networks of one task together, as the tasks are declared."""
+    order = list(TASKS)
+    return dict(sorted(record["networks"].items(), key=lambda n: order.index(n[1]["task"])))
+
+
+def table(record: dict[str, Any]) -> str:
+    """The section of docs/tasks.md."""
+    head = "| network | figures | float | plain int8 | fused int8, all runtimes | instructions | "
+    lines = [f"{head}SRAM | flash | trained |", f"|---|---|{'---:|' * 7}"]
+    networks = _ordered(record)
+    for name, found in networks.items():
+        figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
+        values = " | ".join(_cells(found, found["figures"][row]) for row in _ROWS)
+        board, training = found["board"], found["training"]
+        lines.append(
+            f"| `{name}` | {figures} | {values} | {board['instructions']:,} | "
+            f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | {training['epochs']} epochs of "
+            f"{training['images']['train']:,}, {_duration(training['seconds'])} |"
+        )
+    for name, found in networks.items():
+        for other, scores in found.get("others", {}).items():
+            figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
+            what = f"`{name}` on {other}, {scores['images']}"
+            lines.append(f"| {what} | {figures} | | | {_cells(found, scores)} |" + " |" * 4)
+    for found in networks.values():
+        for row, what in (("n-grams", "n-grams, logistic"), ("question alone", "without picture")):
+            if row in found["figures"]:
+                figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
+                cells = _cells(found, found["figures"][row])
+                lines.append(f"| {what}, {found['task']} | {figures} | {cells} |" + " |" * 6)
+    for task in dict.fromkeys(found["task"] for found in networks.values()):
+        found = next(f for f in networks.values() if f["task"] == task)
+        figures = ", ".join(label for _, label, _ in _FIGURES[task])
+        lines.append(
+            f"| constant, {task} | {figures} | {_cells(found, found['figures']['constant'])} |"
+            + " |" * 6
+        )
+    return "\n".join(lines)
+
+
+def kinds_table(record: dict[str, Any]) -> str:
+    """Shares of right answers to each kind of question."""
+    head = "| | " + " | ".join(kind.text.format("...") for kind in KINDS) + " |"
+    lines = [head, f"|---|{'---:|' * len(KINDS)}"]
+    asked = {n: f["figures"] for n, f in record["networks"].items() if f["task"] == "question"}
+    rows = [(f"`{name}`, fused int8", figures["fused int8"]) for name, figures in asked.items()]
+    for row, what in (("question alone", "without picture"), ("constant", "constant")):
+        rows += [(what, figures[row]) for figures in list(asked.values())[:1]]
+    for what, scores in rows:
+        found = {score["kind"]: f"{score['right']:.3f}" for score in scores["kinds"]}
+        cells = " | ".join(found.get(kind.name, "") for kind in KINDS)
+        lines.append(f"| {what} | {cells} |")
+    return "\n".join(lines)
+
+
+def rendered(page: str, record: dict[str, Any]) -> str:
+    """The page with the tables that the record gives."""
+    for name, text in (("tasks", table(record)), ("questions", kinds_table(record))):
+        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
+        page = re.sub(pattern, lambda m, text=text: f"{m[1]}{text}\n{m[2]}", page, flags=re.S)
+    return page

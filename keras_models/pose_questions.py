@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the data set of questions: `python -m keras_models.pose_questions --out=DIR`.
+
+Writes train.npz, validation.npz and test.npz: pictures of 48x48 with six shapes of six colors, and
+of each some questions with their answers, which follow from --seed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from keras_models.datasets.made import SPLITS, split_file, write_split
+from keras_models.datasets.questions import KEYS
+from keras_models.questions.asking import QUESTIONS
+from keras_models.questions.shapes import posed
+from tflm_vit import flags
+from tflm_vit.files import expect_writable_folder
+from tflm_vit.run import run
+
+FLAGS = flags.FlagSet("pose_questions", __doc__)
+flags.out(FLAGS, "Folder of the data set.")
+FLAGS.integer("per_picture", 2, "Questions about each picture.", 1, len(QUESTIONS))
+flags.seed(FLAGS, "Of all pictures.")
+flags.split_sizes(FLAGS, 16000)
+
+
+def _body() -> None:
+    os.makedirs(FLAGS.out, exist_ok=True)
+    expect_writable_folder(FLAGS.out)
+    for number, split in enumerate(SPLITS):
+        count = FLAGS[split].value
+        made = posed(count, FLAGS.per_picture, (FLAGS.seed, number))
+        write_split(FLAGS.out, split, KEYS, made, count)
+    print(f"wrote {', '.join(split_file(FLAGS.out, split) for split in SPLITS)}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Makes it as the flags say."""
+    run(FLAGS, _body, argv)
+
+
+if __name__ == "__main__":
+    main()
