@@ -3,7 +3,7 @@
 
 A fused operator rounds fewer values than a plain graph does (docs/operators.md). Rounded are
 
-* weights, symmetric int8 in -127..127 with a scale for each output channel;
+* weights, symmetric in -127..127, or in -7..7 with 4 bits, with a scale for each output channel;
 * the output of LayerNorm, of q, k and v, of the attention's context, of fc1, of GELU, of the first
   half of a low-rank pair, of the pooling and of the classifier: int8;
 * the positions: int8 with one scale;
@@ -19,11 +19,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_model_optimization.python.core.quantization.keras import quantizers
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_config import (
     QuantizeConfig,
 )
+
+from converter.weight_bits.rounding import SCALES
+from tflm_custom_ops.ops.layouts import MAX4
 
 _INTO_RESIDUAL = ("_proj", "_proj_b", "_fc2", "_fc2_b")
 _INTO_SUM = ("_b_conv", "_short_conv")  # of residual convolutions: int8 on both sides of the sum
@@ -40,12 +44,14 @@ class Rounding:
       constants: attribute names of weights that are added, rounded with one scale.
       output_bits: bits of the output; 0 leaves it alone.
       follow: whether the output's range follows the values while training.
+      weight_bits: of the weights, 8 or 4.
     """
 
     weights: tuple[str, ...] = ()
     output_bits: int = 0
     follow: bool = True
     constants: tuple[str, ...] = ()
+    weight_bits: int = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +63,20 @@ class Scheme:
       round_weights: False for export: the weights are rounded already, and the converter, which
         cannot read fake quantization per channel of a fully connected layer, finds their scales.
       follow: see `Rounding`.
+      weight_bits: of convolutions and linear layers; depthwise ones have 8, as in a file.
+      small_blocks: numbers of the blocks that alone have weights of 4 bits; none: all layers.
     """
 
     residual_bits: int = 8
     round_weights: bool = True
     follow: bool = True
+    weight_bits: int = 8
+    small_blocks: tuple[int, ...] = ()
+
+    def _bits(self, layer: str) -> int:
+        """Of a layer's weights."""
+        blocks = tuple(f"block{number}_" for number in self.small_blocks)
+        return self.weight_bits if not blocks or layer.startswith(blocks) else 8
 
     def rounding(self, layer: Any) -> Rounding | None:
         """What to round of a layer of the builder's; None for one that only moves values."""
@@ -69,9 +84,10 @@ class Scheme:
         weights = ("kernel",) if self.round_weights else ()
         if kind == "Dense":
             bits = 0 if name.endswith(_INTO_RESIDUAL) else 8
-            return Rounding(weights, bits, self.follow)
+            return Rounding(weights, bits, self.follow, weight_bits=self._bits(name))
         if kind == "Conv2D":  # patches go on to the positions, others to a sum or their ReLU
-            return Rounding(weights, 8 if name.endswith(_INTO_SUM) else 0, self.follow)
+            bits = 8 if name.endswith(_INTO_SUM) else 0
+            return Rounding(weights, bits, self.follow, weight_bits=self._bits(name))
         if kind == "DepthwiseConv2D":
             return Rounding(("depthwise_kernel",) if weights else (), 0, self.follow)
         if kind == "PositionEmbedding":
@@ -99,16 +115,20 @@ _INT8 = (
 
 
 class ChannelQuantizer(quantizers.Quantizer):  # type: ignore[misc]
-    """Symmetric int8 with a scale per output channel, from the weights' own extremes.
+    """Symmetric, with a scale per output channel, from the weights' own extremes.
 
-    The channel is the last axis, of depthwise kernels (height, width, channels, 1) the third.
+    The channel is the last axis, of depthwise kernels (height, width, channels, 1) the third. With
+    4 bits the scale is the share of the largest weight's with the least squared error, as
+    `converter.weight_bits.rounding.fitted_scale` has it: large weights are cut off.
 
     The gradient passes straight through. What it returns is a fixed point: rounding it again, as
-    the converter does, gives the same integers and scales.
+    the converter does, gives the same integers and scales. One weight of a channel is always the
+    largest number, so that int8 weights, rounded to the nearest 4 bits, are these again.
     """
 
-    def __init__(self, depthwise: bool = False) -> None:
+    def __init__(self, depthwise: bool = False, bits: int = 8) -> None:
         self.depthwise = depthwise
+        self.bits = bits
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         return {}
@@ -116,12 +136,26 @@ class ChannelQuantizer(quantizers.Quantizer):  # type: ignore[misc]
     def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
         axes = [0, 1, 3] if self.depthwise else list(range(len(inputs.shape) - 1))
         largest = tf.reduce_max(tf.abs(inputs), axis=axes, keepdims=True)
-        scale = tf.maximum(largest / _WEIGHT_MAX, 1e-12)
-        rounded = tf.round(inputs / scale) * scale
+        if self.bits == 4:
+            rounded = self._four_bits(inputs, tf.maximum(largest / MAX4, 1e-12), axes)
+        else:
+            scale = tf.maximum(largest / _WEIGHT_MAX, 1e-12)
+            rounded = tf.round(inputs / scale) * scale
         return inputs + tf.stop_gradient(rounded - inputs)
 
+    @staticmethod
+    def _four_bits(inputs: Any, largest: Any, axes: list[int]) -> Any:
+        """Numbers times scales; `largest` are those that cut nothing off."""
+        shares = tf.constant(SCALES.astype(np.float32))
+        scales = tf.reshape(shares, [-1, *(1 for _ in inputs.shape)]) * largest
+        rounded = tf.clip_by_value(tf.round(inputs / scales), -MAX4, MAX4) * scales
+        errors = tf.reduce_sum(tf.square(rounded - inputs), axis=[axis + 1 for axis in axes])
+        scale = tf.reshape(tf.gather(shares, tf.argmin(errors, axis=0)), tf.shape(largest))
+        scale *= largest
+        return tf.clip_by_value(tf.round(inputs / scale), -MAX4, MAX4) * scale
+
     def get_config(self) -> dict[str, Any]:
-        return {"depthwise": self.depthwise}
+        return {"depthwise": self.depthwise, "bits": self.bits}
 
 
 class ConstantQuantizer(quantizers.Quantizer):  # type: ignore[misc]
@@ -164,7 +198,10 @@ class FusedConfig(QuantizeConfig):  # type: ignore[misc]
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
         weights = [
-            (getattr(layer, name), ChannelQuantizer(name.startswith("depthwise")))
+            (
+                getattr(layer, name),
+                ChannelQuantizer(name.startswith("depthwise"), self.rounding.weight_bits),
+            )
             for name in self.rounding.weights
         ]
         return weights + [(getattr(layer, n), ConstantQuantizer()) for n in self.rounding.constants]

@@ -35,6 +35,7 @@ from converter.quantize.ptq import MINMAX, Floats, check_calibration, quantize
 from keras_models.datasets import Dataset
 from keras_models.datasets.core import Split
 from keras_models.datasets.normalization import BYTES
+from keras_models.parts import WEIGHT_BITS, later, without_unused
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.training.checkpoint import (
     CheckpointError,
@@ -60,6 +61,8 @@ class QatRecipe:
       learning_rate: Adam's at the start; it falls to 0 along a cosine.
       residual_bits: 8 or 16, of the residual stream; what the file will be fused with.
       seed: of order and augmentation.
+      weight_bits: 8 or 4; the file's weights are then to be rounded to the nearest.
+      small_blocks: numbers of the blocks that alone have weights of 4 bits; none: all layers.
     """
 
     epochs: int = 10
@@ -67,10 +70,14 @@ class QatRecipe:
     learning_rate: float = 1e-4
     residual_bits: int = 8
     seed: int = 0
+    weight_bits: int = later(8)
+    small_blocks: tuple[int, ...] = later(())
 
     def __post_init__(self) -> None:
         if self.residual_bits not in RESIDUAL_BITS:
             raise QatError(f"residual_bits: got {self.residual_bits}, expected 8 or 16")
+        if self.weight_bits not in WEIGHT_BITS:
+            raise QatError(f"weight_bits: got {self.weight_bits}, expected 4 or 8")
         if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
             raise QatError(f"recipe: got {self}, expected positive numbers")
 
@@ -80,7 +87,8 @@ class QatResult:
     """A network after quantization-aware training.
 
     Attributes:
-      plain: int8 `.tflite`, to be fused as any other.
+      plain: int8 `.tflite`, to be fused as any other; with weights of 4 bits in the recipe, to be
+        rounded to the nearest before, which gives the numbers that were trained.
       ranges: of the rounded outputs, at the end of training.
       history: per epoch, loss and validation accuracy with rounding; the first entry is the
         accuracy before training.
@@ -184,7 +192,7 @@ def _setup(
     return setup_text(
         data,
         arch=arch.tree(),
-        recipe=dataclasses.asdict(recipe),
+        recipe=without_unused(dataclasses.asdict(recipe), QatRecipe),
         dataset=data.name,
         ranges=str(ranges),
         weights=weights_digest(model.get_weights()),
@@ -212,7 +220,12 @@ def _student(
 ) -> Any:
     from converter.qat.configs import Scheme
 
-    scheme = Scheme(residual_bits=recipe.residual_bits, follow=ranges.method == "minmax")
+    scheme = Scheme(
+        residual_bits=recipe.residual_bits,
+        follow=ranges.method == "minmax",
+        weight_bits=recipe.weight_bits,
+        small_blocks=recipe.small_blocks,
+    )
     student = quantized_twin(folded.arch, scheme)
     set_float_weights(student, folded.weights)
     set_ranges(student, initial_ranges(teacher, student, calibration, ranges))

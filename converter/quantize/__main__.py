@@ -38,6 +38,7 @@ from converter.quantize.ptq import Floats, QuantizeError, check_calibration, qua
 from converter.quantize.report import QatReport, QuantizeReport
 from converter.tflite import parse, serialize
 from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.pipeline import RoundingMethod
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
 from keras_models.load import resolve_arch, resolve_model
@@ -227,7 +228,7 @@ def _qat_directory() -> str:
 
 
 def _quantize_aware(
-    model: Any, arch: Architecture, data: Dataset, images: Floats, ranges: RangeChoice
+    model: Any, arch: Architecture, data: Dataset, images: Floats, bits: WeightBits | None
 ) -> tuple[bytes, QatReport]:
     with captured_stderr():
         from converter.qat.train import QatRecipe, quantize_aware
@@ -238,6 +239,8 @@ def _quantize_aware(
         learning_rate=_QAT_RATE.value,
         residual_bits=int(_RESIDUAL_BITS.value),
         seed=_SEED.value,
+        weight_bits=8 if bits is None else bits.bits,
+        small_blocks=tuple(sorted(bits.blocks or ())) if bits else (),
     )
     directory = _qat_directory()
     line = f"checkpoints in {directory} until {_OUT.value} is written; --resume goes on from them"
@@ -250,13 +253,14 @@ def _quantize_aware(
         recipe,
         directory=directory,
         resume=_RESUME.value,
-        ranges=ranges,
+        ranges=_ranges(),
         progress=True,
     )
     report = QatReport(
         epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         residual_bits=recipe.residual_bits,
+        weight_bits=recipe.weight_bits,
         seed=recipe.seed,
         validation_accuracy_before=result.history[0]["validation_accuracy"],
         validation_accuracy_after=result.history[-1]["validation_accuracy"],
@@ -320,7 +324,7 @@ def _for_task(model: ModelFile, contract: Contract | None) -> Contract | None:
     return dataclasses.replace(contract, task=task_named(_TASK.value))
 
 
-def _run_file(kind: str) -> _Made:
+def _run_file(kind: str, wanted: WeightBits | None) -> _Made:
     if _QAT.value:
         raise QuantizeError(
             f"{_NETWORK.value}: --qat fine-tunes networks of this toolkit; leave it out"
@@ -335,7 +339,7 @@ def _run_file(kind: str) -> _Made:
     content = quantize_file(
         model, samples, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True
     )
-    return _Made(content, model.name, model.params, contract, samples, data)
+    return _Made(content, model.name, model.params, contract, samples, data, weight_bits=wanted)
 
 
 # ---- the command ---------------------------------------------------------------------------------
@@ -352,14 +356,14 @@ class _Made:
     samples: Floats
     data: Dataset | None
     qat: QatReport | None = None
-    weight_bits: WeightBits | None = None  # that the architecture has
+    weight_bits: WeightBits | None = None
 
 
 def _ranges() -> RangeChoice:
     return RangeChoice(_CALIBRATION.value, _PERCENTILE.value)
 
 
-def _run_network() -> _Made:
+def _run_network(wanted: WeightBits | None) -> _Made:
     # Images first: whatever is wrong with them is known before TensorFlow is imported.
     arch = resolve_arch(_NETWORK.value)
     data = _dataset(arch)
@@ -367,14 +371,13 @@ def _run_network() -> _Made:
     images = check_calibration(_calibration_images(arch, data, contract), arch)
     with captured_stderr():  # TensorFlow talks while it is imported
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
-    qat = None
+    qat, bits = None, wanted or WeightBits.of_blocks(arch.weight_bits)
     if _QAT.value and data is not None:
-        content, qat = _quantize_aware(model, arch, data, images, _ranges())
+        content, qat = _quantize_aware(model, arch, data, images, bits)
     else:
         content = quantize(
             model, arch, images, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True
         )
-    bits = WeightBits.of_blocks(arch.weight_bits)
     return _Made(content, arch.name, arch.params, contract, images, data, qat, bits)
 
 
@@ -399,12 +402,18 @@ def _run() -> QuantizeReport:
     if _QAT.value and not _PER_CHANNEL.value:
         raise QuantizeError("--qat rounds weights per channel; leave --per_channel out")
     kind = kind_of(_NETWORK.value)
-    made = _run_network() if kind is None else _run_file(kind)
+    if _QAT.value and wanted is not None and not wanted.bits:
+        raise QuantizeError("--qat trains with --weight_bits=4 or 8, got auto: give one of them")
+    made = _run_network(wanted) if kind is None else _run_file(kind, wanted)
     content, weights = made.content, None
-    wanted = wanted or made.weight_bits
-    if wanted is not None:
+    if made.weight_bits is not None:
         rounded = round_file(
-            content, wanted, int(_RESIDUAL_BITS.value), probes=_probes(content, made.samples)
+            content,
+            made.weight_bits,
+            int(_RESIDUAL_BITS.value),
+            probes=_probes(content, made.samples),
+            # Fine-tuned weights are on their grid already.
+            method=RoundingMethod.NEAREST if made.qat else None,
         )
         content, weights = rounded.model_bytes, rounded.report
     if made.contract is not None:

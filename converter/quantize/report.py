@@ -13,7 +13,7 @@ class QatReport:
     """Quantization-aware training.
 
     Attributes:
-      epochs, learning_rate, residual_bits, seed: as asked for.
+      epochs, learning_rate, residual_bits, weight_bits, seed: as asked for.
       validation_accuracy_before, validation_accuracy_after: with rounding, 0..1.
       seconds: of training.
     """
@@ -21,6 +21,7 @@ class QatReport:
     epochs: int
     learning_rate: float
     residual_bits: int
+    weight_bits: int
     seed: int
     validation_accuracy_before: float
     validation_accuracy_after: float

@@ -20,7 +20,7 @@ from tflm_custom_ops.ops.layouts import MAX4
 
 Array = NDArray[np.float64]
 
-_SCALES = np.linspace(0.5, 1.0, 26)  # of the largest weight's
+SCALES = np.linspace(0.5, 1.0, 26)  # of the largest weight's
 _DAMPING = 0.01  # of the mean variance, so that a covariance of few samples has an inverse
 
 
@@ -75,7 +75,7 @@ def fitted_scale(weights: Array, importance: Array) -> Array:
     """
     largest = _largest_scale(weights)
     best, least = largest, np.full(len(weights), np.inf)
-    for share in _SCALES:
+    for share in SCALES:
         scale = _float32(share * largest)
         error = ((_numbers(weights, scale) * scale[:, None] - weights) ** 2) @ importance
         best = np.where(error < least, scale, best)

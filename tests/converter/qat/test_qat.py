@@ -19,6 +19,9 @@ from converter.quantize.calibration import RangeChoice
 from converter.quantize.ptq import QuantizeError
 from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import parse
+from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.pipeline import RoundingMethod
+from converter.weight_bits.rounding import fitted_scale
 from keras_models.arch import ArchConfig, BlockRanks, StemLayer
 from keras_models.datasets import Dataset, load_dataset
 from keras_models.staged import Architecture, StagedConfig
@@ -27,7 +30,7 @@ from tflm_custom_ops.ops import Attention, LayerNorm, Mlp, PatchEmbed
 from tflm_vit.stderr import captured_stderr
 
 with captured_stderr():
-    from converter.qat.configs import Scheme
+    from converter.qat.configs import ChannelQuantizer, Scheme
     from converter.qat.fold import fold
     from converter.qat.network import (
         InputRounding,
@@ -88,10 +91,14 @@ def model() -> Any:
     return random_weights(build_vit(ARCH), 1)
 
 
+_CHOSEN = ("residual_bits", "weight_bits", "small_blocks")  # of the recipe
+
+
 def train(model: Any, data: Dataset, images: Any, **options: Any) -> QatResult:
     """At a rate at which a few steps are no noise: three steps an epoch at the recipe's are."""
-    bits, arch = options.pop("residual_bits", 8), options.pop("arch", ARCH)
-    recipe = QatRecipe(epochs=2, residual_bits=bits, learning_rate=1e-2)
+    arch = options.pop("arch", ARCH)
+    chosen = {name: options.pop(name) for name in _CHOSEN if name in options}
+    recipe = QatRecipe(epochs=2, learning_rate=1e-2, **chosen)
     return quantize_aware(model, arch, data, images, recipe, **options)
 
 
@@ -104,8 +111,9 @@ class Trained:
 
 
 def train_and_keep(
-    model: Any, data: Dataset, images: Any, residual_bits: int, arch: Architecture = ARCH
-) -> Trained:
+    model: Any, data: Dataset, images: Any, residual_bits: int, arch: Architecture = ARCH,
+    **options: Any,
+) -> Trained:  # fmt: skip
     students = []
 
     def spy(student: Any, folded: Architecture) -> Any:
@@ -114,7 +122,7 @@ def train_and_keep(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("converter.qat.train.export_twin", spy)
-        result = train(model, data, images, residual_bits=residual_bits, arch=arch)
+        result = train(model, data, images, residual_bits=residual_bits, arch=arch, **options)
     return Trained(result, students[0])
 
 
@@ -305,6 +313,64 @@ def test_stages_of_convolutions_are_trained_as_they_are_computed(
     assert simulated > unrounded + 3
 
 
+# ---- weights of 4 bits ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(24, 5), (3, 3, 6, 4), (3, 3, 5, 1)])
+def test_weights_of_4_bits_are_rounded_as_the_converter_does(shape: tuple[int, ...]) -> None:
+    weights = np.random.default_rng(5).standard_t(3, shape).astype(np.float32)
+    depthwise = shape[-1] == 1
+    quantizer = ChannelQuantizer(depthwise, bits=4)
+    rounded = quantizer(weights, training=True, weights={}).numpy()
+    channel = 2 if depthwise else len(shape) - 1
+    rows, got = (np.moveaxis(w, channel, 0).reshape(shape[channel], -1) for w in (weights, rounded))
+    scale = fitted_scale(rows.astype(np.float64), np.ones(rows.shape[1]))
+    numbers = np.clip(np.rint(rows / scale[:, None]), -7, 7)
+    np.testing.assert_allclose(got, numbers * scale[:, None], rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(np.abs(numbers).max(axis=1), 7)
+    again = quantizer(rounded, training=True, weights={}).numpy()
+    np.testing.assert_allclose(again, rounded, rtol=1e-6)
+
+
+@pytest.mark.parametrize("arch", [ARCH, pytest.param(STAGED, marks=pytest.mark.slow)])
+def test_trained_weights_of_4_bits_are_the_files(
+    data: Dataset, images: Any, arch: Architecture
+) -> None:
+    """Rounded to the nearest, the plain file's int8 weights are the numbers that were trained."""
+    folded = fold(random_weights(build_vit(arch), 1), arch).arch
+    model = random_weights(build_vit(folded), 1)
+    small = train_and_keep(model, data, images, 8, folded, weight_bits=4)
+    plain = round_file(small.result.plain, WeightBits(4), method=RoundingMethod.NEAREST).model_bytes
+    graph = parse(plain).graph
+    layers = [op for op in graph.operators if op.opcode in LINEAR]
+    stored = [graph.tensors[op.inputs[1]] for op in layers]
+    assert all(np.abs(t.data).max() == 7 for t in stored)
+    for name, kernel in rounded_weights(small.student).items():
+        if not name.endswith("/kernel") or "_depth_" in name:
+            continue
+        axes = (3, 0, 1, 2) if kernel.ndim == 4 else (1, 0)
+        wanted = kernel.transpose(axes)
+        assert any(
+            t.shape == wanted.shape and np.allclose(t.real(), wanted, rtol=1e-5, atol=1e-7)
+            for t in stored
+        ), name
+    # The fused file computes what the training saw.
+    result = dataclasses.replace(small.result, plain=plain)
+    simulated, unrounded = agreement_db(Trained(result, small.student), data, 8, folded)
+    assert simulated > unrounded + 3
+
+
+def test_blocks_alone_have_4_bits() -> None:
+    student = quantized_twin(ARCH.replace(heads=(2, 2), mlp_ratio=(2.0, 2.0)),
+                             Scheme(weight_bits=4, small_blocks=(1,)))  # fmt: skip
+    values = rounded_weights(student)
+    counts = {
+        name: len(np.unique(np.abs(values[f"{name}/kernel"][:, 0])))
+        for name in ("patch", "block0_fc2", "block1_fc2", "block1_qkv", "head")
+    }
+    assert all((counts[name] <= 8) == name.startswith("block1") for name in counts)
+
+
 def test_chosen_ranges_stay(model: Any, data: Dataset, images: Any, trained: QatResult) -> None:
     """With --calibration=percentile they are the first ones, with minmax they follow."""
     choice = RangeChoice("percentile", 99.0)
@@ -384,5 +450,7 @@ def test_refusals(model: Any, data: Dataset, images: Any) -> None:
         quantize_aware(model, staged, data, images, QatRecipe())
     with pytest.raises(QatError, match="expected 8 or 16"):
         QatRecipe(residual_bits=12)
+    with pytest.raises(QatError, match="weight_bits: got 2, expected 4 or 8"):
+        QatRecipe(weight_bits=2)
     with pytest.raises(CheckpointError, match="--qat_dir"):
         train(model, data, images, resume=True)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m converter.quantize --qat`, on a network with a convolutional stem."""
+"""`python -m converter.quantize --qat`, on a network with a convolutional stem, at 4 bits."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import numpy as np
+
 from converter.fuse import fuse_model
+from converter.tflite import parse
 from keras_models.arch import ArchConfig, StemLayer
 from tests.commands import run_here
 
@@ -22,7 +25,7 @@ def test_command(tmp_path: Path) -> None:
     done = run_here(
         "converter.quantize", f"--network={tmp_path}/a.json",
         "--weights=random", "--dataset=digits", "--calibration_count=8", "--qat", "--qat_epochs=1",
-        f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
+        "--weight_bits=4", f"--out={tmp_path}/q.tflite", f"--json={tmp_path}/r.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 epochs, validation" in done.stdout
@@ -31,6 +34,25 @@ def test_command(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "q.tflite", "r.json"]
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["qat"]["epochs"] == 1
+    assert report["qat"]["weight_bits"] == 4
+    # What was trained is on the grid: nothing rounds it otherwise.
+    assert report["weight_bits"]["rounding"] == "nearest"
+    graph = parse((tmp_path / "q.tflite").read_bytes()).graph
+    layers = [op for op in graph.operators if op.opcode in ("FULLY_CONNECTED", "CONV_2D")]
+    assert len(layers) == len(report["weight_bits"]["layers"]) == 8
+    assert all(np.abs(graph.tensors[op.inputs[1]].data).max() == 7 for op in layers)
     result = fuse_model((tmp_path / "q.tflite").read_bytes(), 16)
     codes = [op.custom_code for op in result.report.fused]
     assert {"VitPatchEmbed", "VitAttention", "VitMlp", "VitGelu"} <= set(codes)
+
+
+def test_layers_that_are_not_known_yet_are_not_trained(tmp_path: Path) -> None:
+    ARCH.save(str(tmp_path / "a.json"))
+    done = run_here(
+        "converter.quantize", f"--network={tmp_path}/a.json", "--weights=random",
+        "--dataset=digits", "--qat", "--weight_bits=auto", "--flash=9999",
+        f"--out={tmp_path}/q.tflite",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "--qat trains with --weight_bits=4 or 8, got auto: give one of them" in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json"]
