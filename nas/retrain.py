@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from keras_models.datasets import load_dataset
 from keras_models.datasets.identity import expect_same_data, identity_of
-from keras_models.tasks import CLASSIFICATION
 from keras_models.training.distillation import Objective
 from keras_models.training.finish import finished_report
 from nas import command as shared
@@ -30,7 +29,7 @@ FLAGS.string("front", "", "The file front.json that nas.search wrote.", required
 FLAGS.integer("trial", None, "Which network of the front; without it the most accurate.")
 FLAGS.enum("start", "inherited", WEIGHTS, "Weights that training starts from.")
 flags.distill(FLAGS)
-flags.dataset(FLAGS, CLASSIFICATION.datasets, "Data set of the supernet's training.", "digits")
+flags.dataset(FLAGS, shared.DATASETS, "Data set of the supernet's training.", "digits")
 flags.data_dir(FLAGS)
 flags.allow_other_data(FLAGS)
 flags.out(FLAGS, "Folder for the trained network.")
