@@ -52,12 +52,12 @@ FLAGS.string("cmsis_nn_dir", "", "A clone of CMSIS-NN; without it there is no co
 
 def _fused(name: str, seed: int, bits: int) -> bytes:
     """Random weights; small networks as TensorFlow converts them, large ones as they are built."""
-    if bits == 4:  # each to the nearest number
-        rounded = round_file(plain_model(name)[1], WeightBits(4), method=RoundingMethod.NEAREST)
-        return fuse_model(rounded.model_bytes).model_bytes
-    if name in SMALL:
-        return fuse_model(plain_model(name)[1]).model_bytes
-    return fused_model(PRESETS[name], seed=seed)
+    if name not in SMALL:
+        return fused_model(PRESETS[name], seed=seed, weight_bits=bits)
+    plain = plain_model(name)[1]
+    if bits == 4:
+        plain = round_file(plain, WeightBits(4), method=RoundingMethod.NEAREST).model_bytes
+    return fuse_model(plain).model_bytes
 
 
 def network(name: str, seed: int, bits: int = 8) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def network(name: str, seed: int, bits: int = 8) -> dict[str, Any]:
         "stack_bytes": stack,
         "arena_bytes": use.arena_bytes,
         "kernel_code_bytes": use.kernel_code_bytes,
-        "flash_bytes": use.flash_bytes,
+        "flash_bytes": use.flash_bytes + use.external_flash_bytes,
         "equal": same,
     }
 

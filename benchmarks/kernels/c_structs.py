@@ -49,7 +49,7 @@ def c_struct(
     if order is WeightOrder.ROWS:
         for field in fields_of(type(value)):
             if isinstance(field.kind, Array) and field.kind.codec is BY_LAYOUT:
-                stored[field.name] = rows_of(getattr(value, field.name), value.layout)
+                stored[field.name] = rows_of(value)
     content = bytearray(_size(type(value))[0])
     at = 0
     for field in fields_of(type(value)):

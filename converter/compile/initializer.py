@@ -87,7 +87,7 @@ def _declared(
     for field in fields_of(type(value)):
         content = getattr(value, field.name)
         if order is WeightOrder.ROWS and _is_packed(field, content):
-            stored[field.name] = rows_of(content, value.layout)
+            stored[field.name] = rows_of(value)
         text = _member(field, content, stored.get(field.name), at, word, order)
         if text is not None:
             found.append(c_text.Designated(field.name, text))

@@ -103,9 +103,9 @@ def pack_rows_4(weights: Int8Array) -> Int8Array:
     return np.concatenate([rows.reshape(-1), np.zeros(_READ_BEHIND, np.int8)])
 
 
-def rows_of(weights: Int8Array, layout: WeightLayout) -> Int8Array:
-    """What a core with Helium has of weights that a file has in pairs or quads."""
-    return pack_rows(weights) if layout.bits == 8 else pack_rows_4(weights)
+def rows_of(layer: Any) -> Int8Array:
+    """What a core with Helium has of the weights of a layer (`Linear`) in pairs or quads."""
+    return pack_rows(layer.weights) if layer.layout.bits == 8 else pack_rows_4(layer.weights)
 
 
 def _numbers(weights: Int8Array) -> NDArray[np.int16]:
