@@ -44,7 +44,8 @@ class ModelInfo:
         if not self.is_image:
             raise FirmwareError(
                 "the model takes no int8 image; run it from Python with "
-                "converter.runtimes.open_runtime"
+                "converter.runtimes.open_runtime, or, if its image or output is uint8 or float, "
+                "fuse it with --int8_io"
             )
 
     @property

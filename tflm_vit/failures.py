@@ -36,7 +36,7 @@ def cannot_load(error: BaseException) -> bool:
     return of_loader and any(words in str(error) for words in _LOADER)
 
 
-def failure_line(error: BaseException) -> str | None:
+def failure_line(error: BaseException, command: str = "") -> str | None:
     """What a command says of an exception; None for one that is a defect of this toolkit."""
     if isinstance(error, AssertionError) or not isinstance(error, Exception):
         return None
@@ -48,7 +48,7 @@ def failure_line(error: BaseException) -> str | None:
     if isinstance(error, ValueError) or _package(error) in _ROOMS:
         return one_line(str(error)) or type(error).__name__
     if isinstance(error, ModuleNotFoundError):
-        return missing_line(error.name or str(error))
+        return missing_line(error.name or str(error), command)
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return reason(error)
     if isinstance(error, DAMAGE) or _package(error) in _LIBRARIES:

@@ -10,27 +10,29 @@ from pathlib import Path
 ROOMS = (
     "boards", "converter", "firmware", "keras_models", "nas", "tflm_custom_ops", "toolchain",
 )  # fmt: skip
-# The extra that installs a package, by the name that it is imported under; pyproject.toml lists
+# The extras that install a package, by the name that it is imported under; pyproject.toml lists
 # them. What the core needs is installed with it.
-EXTRAS = {
-    "PIL": "train",
-    "ai_edge_litert": "tflm",
-    "altair": "report",
-    "keras": "train",
-    "matplotlib": "train",
-    "optuna": "search",
-    "serial": "emulator",
-    "sklearn": "train",
-    "tensorboard": "train",
-    "tensorflow": "train",
-    "tensorflow_datasets": "train",
-    "tensorflow_model_optimization": "train",
-    "tf_keras": "train",
-    "tflite_micro": "tflm",
-    "tqdm": "train",
-    "unicorn": "emulator",
-    "vl_convert": "report",
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "PIL": ("train", "emulator", "tflm"),
+    "ai_edge_litert": ("tflm",),
+    "altair": ("report",),
+    "keras": ("train",),
+    "matplotlib": ("train",),
+    "optuna": ("search",),
+    "serial": ("emulator",),
+    "sklearn": ("train",),
+    "tensorboard": ("train",),
+    "tensorflow": ("train",),
+    "tensorflow_datasets": ("train",),
+    "tensorflow_model_optimization": ("train",),
+    "tf_keras": ("train",),
+    "tflite_micro": ("tflm",),
+    "tqdm": ("train", "emulator", "tflm"),
+    "unicorn": ("emulator",),
+    "vl_convert": ("report",),
 }
+# The extra that has all of a command.
+_OF_COMMAND = {"client": "emulator", "emulate": "emulator"}
 _HERE = Path(__file__).resolve().parents[1]
 
 
@@ -38,8 +40,13 @@ class InstallError(ValueError):
     """Part of the toolkit is missing, or is another package's; the message says what to do."""
 
 
-def missing_line(module: str) -> str:
-    """What a command says of a package that it needs and that is not installed."""
+def missing_line(module: str, command: str = "") -> str:
+    """What a command says of a package that it needs and that is not installed.
+
+    Args:
+      module: that was to be imported.
+      command: that needs it; its own extra is named, where that has the package.
+    """
     package = module.partition(".")[0]
     if package in ROOMS:
         return (
@@ -47,7 +54,9 @@ def missing_line(module: str) -> str:
             "its place, or the installation is damaged; install tflm-vit in an environment of its "
             "own"
         )
-    extra = EXTRAS.get(package)
+    extras = EXTRAS.get(package, ())
+    own = _OF_COMMAND.get(command, "")
+    extra = own if own in extras else next(iter(extras), "")
     remedy = f"; run: pip install 'tflm-vit[{extra}]'" if extra else ""
     return f"needs the Python package {package!r}, which is not installed{remedy}"
 

@@ -81,7 +81,7 @@ def end(name: str, body: Callable[[], None]) -> None:
         if isinstance(error, OSError) and _nobody_reads(error):
             _leave_output()
             sys.exit(_BROKEN_PIPE)
-        line = failure_line(error)
+        line = failure_line(error, name)
         if line is None:
             raise
         _leave_output()

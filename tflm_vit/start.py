@@ -63,7 +63,7 @@ def _cannot_start(
         print(f"{name}: {NO_MEMORY_TO_START}", file=sys.stderr, flush=True)
         os._exit(1)  # half-loaded libraries crash where the interpreter unloads them
     elif isinstance(error, ModuleNotFoundError) and error.name:
-        print(f"{name}: {missing_line(error.name)}", file=sys.stderr)
+        print(f"{name}: {missing_line(error.name, name)}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 

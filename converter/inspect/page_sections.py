@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from converter.inspect import charts, graph_strips
 from converter.inspect.operators import OperatorFigures
-from converter.inspect.report import ModelReport
+from converter.inspect.report import EndTensor, ModelReport
 from converter.inspect.sources import Sources
 from converter.page import figures
 from converter.page.document import PageSection
 from converter.page.markup import Markup, element, joined, short_name
 from converter.page.tables import Cell, facts, folded, table
 from converter.sensitivity.report import SensitivityReport, short
-from converter.tflite import Tensor
 
 _NAMES_SHOWN = 12  # classes before the list is folded
 
@@ -59,10 +58,9 @@ def study(report: SensitivityReport | None) -> list[PageSection]:
 
 
 def contract(found: ModelReport) -> Markup:
-    graph, stated = found.stated.graph, found.contract
+    stated = found.contract
     head = ("tensor", "name", "type", "shape", "scale", "zero point")
-    rows = [("input", *_tensor(graph.tensors[i])) for i in graph.inputs]
-    rows += [("output", *_tensor(graph.tensors[i])) for i in graph.outputs]
+    rows = [_row(end) for end in found.ends]
     said: list[tuple[str, Markup | str]] = [("task", f"{stated.task.name}: {stated.task.does}")]
     if stated.normalization is not None:
         said.append(("a byte becomes", str(stated.normalization)))
@@ -84,11 +82,10 @@ def _classes(names: tuple[str, ...]) -> Markup | str:
     return folded(", ".join(names[:_NAMES_SHOWN]) + ", ...", element("p", text))
 
 
-def _tensor(tensor: Tensor) -> tuple[Cell, ...]:
-    single = tensor.quantization is not None and len(tensor.quantization.scale) == 1
-    scale = f"{tensor.scale:.9g}" if single else ""
-    zero_point = tensor.zero_point if single else None
-    return (short_name(tensor.name), str(tensor.dtype), str(list(tensor.shape)), scale, zero_point)
+def _row(end: EndTensor) -> tuple[Cell, ...]:
+    scale = "" if end.scale is None else f"{end.scale:.9g}"
+    shape = str(list(end.shape))
+    return (end.what, short_name(end.name), end.dtype, shape, scale, end.zero_point)
 
 
 def flash(found: ModelReport) -> Markup:

@@ -40,6 +40,25 @@ class Budgets:
     latency_ms: float | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class EndTensor:
+    """An input or output.
+
+    Attributes:
+      what: `input` or `output`.
+      name: of the file's signature, else the tensor's.
+      dtype, shape: as in the file.
+      scale, zero_point: real = scale * (q - zero_point); None where there is not one of each.
+    """
+
+    what: str
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    scale: float | None
+    zero_point: int | None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelReport:
     """A model's report.
@@ -48,6 +67,7 @@ class ModelReport:
       stated: buffers and schedules.
       planned_here: the file has no plan; this is the one that it would get.
       offsets: of ``stated.problem.buffers``.
+      ends: inputs, then outputs, in the file's order.
       contract: what the file says of its input and output.
       prepared: what an image of the compiled runtime has of it.
     """
@@ -57,6 +77,7 @@ class ModelReport:
     flash: FlashReport
     planned_here: bool
     offsets: tuple[int, ...]
+    ends: tuple[EndTensor, ...]
     contract: Stated
     prepared: Prepared
 
@@ -82,6 +103,27 @@ class ModelReport:
             ("static data", budgets.static_bytes),
         )
         return tuple((name, size) for name, size in parts if size)
+
+
+def _ends(model: tflite.Model) -> tuple[EndTensor, ...]:
+    graph = model.graph
+    found = []
+    for what, indices in (("input", graph.inputs), ("output", graph.outputs)):
+        for index in indices:
+            tensor = graph.tensors[index]
+            q = tensor.quantization
+            single = q is not None and len(q.scale) == 1
+            found.append(
+                EndTensor(
+                    what,
+                    model.name_of(index),
+                    str(tensor.dtype),
+                    tensor.shape,
+                    tensor.scale if single else None,
+                    tensor.zero_point if single else None,
+                )
+            )
+    return tuple(found)
 
 
 def inspect_model(model_bytes: bytes, streamed: bool = False) -> ModelReport:
@@ -111,6 +153,7 @@ def inspect_model(model_bytes: bytes, streamed: bool = False) -> ModelReport:
         flash_report(stated, file_bytes),
         planned_here,
         offsets,
+        _ends(model),
         stated_by(model),
         prepared(stated.graph, stated.ops, plan),
     )

@@ -11,6 +11,7 @@ from converter.inspect import placement
 from converter.inspect.memory_uses import memory_uses
 from converter.inspect.operators import operator_figures
 from converter.inspect.report import Budgets, ModelReport
+from converter.page.markup import plain, short_name
 from converter.plan.report import BufferKind, Rectangle
 from converter.support import verdicts
 
@@ -41,11 +42,21 @@ def tables(found: ModelReport, budgets: Budgets) -> list[tuple[str, Table]]:
         (f"SRAM: {mode} image, {source}, {proof}", sram),
         (f"Peak: op {memory.peak.op} {memory.peak.name}, {memory.peak.live_bytes:,} bytes", kinds),
         ("Flash", sections),
+        ("Inputs and outputs", _ends(found)),
         *_contract_table(found.contract),
         *board,
         *(placement.tables(found, budgets.fit) if budgets.fit else []),
         ("Operators", rows),
     ]
+
+
+def _ends(found: ModelReport) -> Table:
+    rows = [["tensor", "name", "type", "shape", "scale", "zero point"]]
+    for end in found.ends:
+        numbers = ("", "") if end.scale is None else (f"{end.scale:.9g}", str(end.zero_point))
+        shape = " x ".join(map(str, end.shape)) or "one value"
+        rows.append([end.what, plain(short_name(end.name)), end.dtype, shape, *numbers])
+    return rows
 
 
 def _contract_table(stated: Stated) -> list[tuple[str, Table]]:
@@ -59,7 +70,7 @@ def _contract_table(stated: Stated) -> list[tuple[str, Table]]:
         ["trained on", "" if stated.trained_on is None else str(stated.trained_on)],
     ]
     said = [row for row in rows if row[1]]
-    return [("Input and output", [["the file", "says"], *said])] if said else []
+    return [("Images and classes", [["the file", "says"], *said])] if said else []
 
 
 def text_table(rows: Table) -> str:
@@ -107,6 +118,7 @@ def as_json(found: ModelReport, budgets: Budgets) -> dict[str, Any]:
         },
         "ops": [dataclasses.asdict(o) for o in operator_figures(found, budgets.fit)],
         "buffers": [_buffer(rectangle) for rectangle in memory.rectangles],
+        "ends": [dataclasses.asdict(end) for end in found.ends],
         "contract": _contract(found.contract),
         "verdict": [
             {"runtime": v.runtime, "runs": v.runs, "reasons": list(v.reasons)}

@@ -47,6 +47,13 @@ from converter.tflite.static_shapes import STATIC_HINT, resolved
 from converter.tflite.verifier import verify
 from tflm_vit.files import read_bytes
 
+# First bytes of what people give instead, and what to do.
+_QUANTIZED_FIRST = "; a Keras model goes through python -m converter.quantize --network=FILE first"
+_OTHER_FILES = (
+    (b"PK\x03\x04", _QUANTIZED_FIRST),
+    (b"\x89HDF\r\n", _QUANTIZED_FIRST),
+    (b"version https://git-lfs", "; this is Git LFS's pointer to the file: git lfs pull"),
+)
 # What unpacking raises on bytes that are no valid flatbuffer.
 _PARSE_ERRORS = (
     struct.error,
@@ -106,9 +113,10 @@ def parse(content: bytes, signature: str | None = None) -> Model:
     if len(content) < 8:
         raise TfliteError(f"got {len(content)} bytes, expected a .tflite file")
     if content[4:8] != FILE_IDENTIFIER:
+        kind = next((kind for magic, kind in _OTHER_FILES if content.startswith(magic)), "")
         raise TfliteError(
             f"got file identifier {content[4:8]!r}, expected {FILE_IDENTIFIER!r}: not a .tflite "
-            "file, or one written without its identifier"
+            f"file, or one written without its identifier{kind}"
         )
     try:
         verify(content)

@@ -30,13 +30,21 @@ def names_of(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=;\[ ]", r)[0].lower() for r in requirements}
 
 
-@pytest.mark.parametrize("module", EXTRAS)
-def test_the_extra_that_is_named_installs_the_package(module: str) -> None:
+@pytest.mark.parametrize(("module", "name"), [(m, name) for m in EXTRAS for name in EXTRAS[m]])
+def test_the_extras_that_are_named_install_the_package(module: str, name: str) -> None:
     distribution = DISTRIBUTIONS.get(module, module.replace("_", "-"))
-    extra = PROJECT["optional-dependencies"][EXTRAS[module]]
-    inherited = PROJECT["optional-dependencies"]["train"] if EXTRAS[module] == "search" else []
+    extra = PROJECT["optional-dependencies"][name]
+    inherited = PROJECT["optional-dependencies"]["train"] if name == "search" else []
     assert distribution.lower() in names_of([*extra, *inherited])
-    assert f"run: pip install 'tflm-vit[{EXTRAS[module]}]'" in missing_line(f"{module}.part")
+    assert f"run: pip install 'tflm-vit[{EXTRAS[module][0]}]'" in missing_line(f"{module}.part")
+
+
+def test_a_command_names_the_extra_that_has_all_of_it() -> None:
+    """Whoever emulates is not told to install TensorFlow."""
+    for command in ("emulate", "client"):
+        assert "tflm-vit[emulator]" in missing_line("tqdm", command)
+        assert "tflm-vit[train]" in missing_line("tensorflow", command)
+    assert "tflm-vit[train]" in missing_line("tqdm", "evaluate")
 
 
 def test_the_core_is_four_packages() -> None:

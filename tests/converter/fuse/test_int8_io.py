@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tflm_vit
 from converter.contract import Stated, rewritten
 from converter.contract.metadata_reading import stated_by
 from converter.fuse import __main__ as command
@@ -81,6 +82,12 @@ def test_what_remains_is_the_network_between(first: str, last: str) -> None:
     x = rng.integers(-128, 128, inner.graph.tensors[inner.graph.inputs[0]].shape).astype(np.int8)
     runs = [open_runtime("reference", serialize(m)).run(x) for m in (inner, cut)]
     assert (runs[0][0] == runs[1][0]).all()
+
+
+def test_the_python_interface_does_the_same() -> None:
+    plain = with_ends(network(), "float32", "float32")
+    graph = parse(tflm_vit.fuse(plain, int8_io=True).model_bytes).graph
+    assert {str(graph.tensors[i].dtype) for i in (*graph.inputs, *graph.outputs)} == {"int8"}
 
 
 def test_int8_ends_are_left_as_they_are() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report's figures, its pictures, and the command's exit status."""
 
+import dataclasses
 import json
 import pathlib
 import struct
@@ -20,6 +21,7 @@ from converter.inspect.tables import as_json, tables
 from converter.plan import minimalloc_csv, plan_model
 from converter.plan.report import BufferKind
 from converter.tflite import parse, serialize
+from converter.tflite.model import Signature
 from keras_models.presets import PRESETS
 from tests.commands import run_here
 from tests.converter.plan.vit_models import fused_model
@@ -162,10 +164,25 @@ def test_contract_is_shown_and_class_names_take_flash(tiny):
     named = inspect_model(stated)
     assert named.constant_bytes - bare.constant_bytes == sum(len(n) + 1 + 4 for n in names)
     assert named.flash.constant_bytes == bare.flash.constant_bytes
-    shown = dict(dict(tables(named, NO_BUDGET))["Input and output"])
+    shown = dict(dict(tables(named, NO_BUDGET))["Images and classes"])
     assert shown["classes"].startswith(f"{len(names)}: class 0, class 1")
     assert shown["a byte becomes"] == "mean 127.5, std 127.5 (bytes become -1 to 1)"
-    assert "Input and output" not in dict(tables(bare, NO_BUDGET))
+    assert "Images and classes" not in dict(tables(bare, NO_BUDGET))
+
+
+def test_inputs_and_outputs_are_listed_by_the_names_of_the_signature(tiny):
+    model = parse(tiny.read_bytes())
+    (x,), (y,) = model.graph.inputs, model.graph.outputs
+    signature = Signature("serving", (("photo\n", x),), ())
+    found = inspect_model(serialize(dataclasses.replace(model, signatures=(signature,))))
+    first, last = model.graph.tensors[x], model.graph.tensors[y]
+    _, *rows = dict(tables(found, NO_BUDGET))["Inputs and outputs"]
+    shape = " x ".join(map(str, first.shape))
+    assert rows[0] == [
+        "input", "photo\\u000a", "int8", shape, f"{first.scale:.9g}", str(first.zero_point),
+    ]  # fmt: skip
+    assert rows[1][:3] == ["output", last.name, "int8"]
+    assert [end["name"] for end in as_json(found, NO_BUDGET)["ends"]] == ["photo\n", last.name]
 
 
 def test_buffers_on_a_board_and_an_estimate_only_where_the_model_fits(streamed):

@@ -142,6 +142,19 @@ def test_damage_is_an_error_or_a_valid_file(data: st.DataObject) -> None:
         parse(bytes(content))
 
 
+@pytest.mark.parametrize(
+    ("begin", "remedy"),
+    [
+        (b"PK\x03\x04\x14\x00", "converter.quantize --network"),
+        (b"\x89HDF\r\n\x1a\n", "converter.quantize --network"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ],
+)
+def test_what_people_give_instead_has_a_remedy(begin: bytes, remedy: str) -> None:
+    with pytest.raises(TfliteError, match=f"not a .tflite file.*{remedy}"):
+        parse(begin + bytes(64))
+
+
 def test_wrong_identifier(content: bytes) -> None:
     with pytest.raises(TfliteError, match=r"identifier b'TFL9'.*b'TFL3'"):
         parse(content[:4] + b"TFL9" + content[8:])
