@@ -34,8 +34,8 @@ _CODE = Memory("CODE", 0x0800_0000, 32 << 20, Access.READ | Access.EXECUTE, load
 _RAM = Memory("RAM", 0x2000_0000, 64 << 20, Access.READ | Access.WRITE, loadable=True)
 STACK_TOP = _RAM.end
 _STACK_ROOM = 64 << 10
-_STATE = _RAM.base + (1 << 20)  # .data and .bss lie below
-ANSWER, _VIEW, _CAMERA = _STATE + 0x100, _STATE + 0x200, _STATE + 0x1000
+STATE = _RAM.base + (1 << 20)  # .data and .bss lie below
+ANSWER, VIEW, CAMERA = STATE + 0x100, STATE + 0x200, STATE + 0x1000
 DATA = _RAM.base + (8 << 20)
 ARENA = _RAM.base + (24 << 20)
 _ROOM = 4 << 20  # what TFLM may keep beside the plan
@@ -126,7 +126,7 @@ class Called:
         """What a call returns."""
         name = f"{self.facts.name}_{function}"
         self.core.write(STACK_TOP - _STACK_ROOM, bytes([_PAINT]) * _STACK_ROOM)
-        words = (_STATE, *arguments) if stateful else arguments
+        words = (STATE, *arguments) if stateful else arguments
         address = self.core.elf.address(name)
         status = self.core.call(address, words, stack=STACK_TOP, back=_BACK, limit=_LIMIT)
         painted = self.core.read(STACK_TOP - _STACK_ROOM, _STACK_ROOM)
@@ -205,9 +205,9 @@ def _infer_camera(call: Called) -> None:
     for format in PixelFormat:
         size = (width, image.height, 0, 0, width, image.height)
         # Enumerations are as short as their values (AAPCS, -fshort-enums).
-        call.core.write(_VIEW, struct.pack("<7H", format, *size))
-        call("camera_begin", _CAMERA, _STATE, _VIEW, stateful=False)
-        call("camera_rows", _CAMERA, DATA, image.height, stateful=False)
+        call.core.write(VIEW, struct.pack("<7H", format, *size))
+        call("camera_begin", CAMERA, STATE, VIEW, stateful=False)
+        call("camera_rows", CAMERA, DATA, image.height, stateful=False)
 
 
 def _least_arena(call: Called, used: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -24,7 +25,18 @@ from firmware.elf import Elf
 from firmware.errors import FirmwareError
 from firmware.formats import get_library_format
 from firmware.library import library_from_model, tflm_library_from_model
-from firmware.library.tflm_measure import ANSWER, ARENA, DATA, Called, linked
+from firmware.library.camera import PixelFormat, camera_input, center
+from firmware.library.tflm_measure import (
+    ANSWER,
+    ARENA,
+    CAMERA,
+    DATA,
+    STACK_TOP,
+    STATE,
+    VIEW,
+    Called,
+    linked,
+)
 from firmware.tflm.tree import find_tree
 from tests.converter.runtimes.edges import INT8, Edges
 from tests.firmware.library import models
@@ -146,6 +158,35 @@ def test_exactly_the_stated_arena_and_stack_suffice(tmp_path, name):
             np.testing.assert_array_equal(got, y.reshape(-1))
     assert call.stack <= library.facts.stack.size_bytes <= 1.25 * call.stack
     assert call.core.read(ARENA + arena, 64) == b"\xa5" * 64
+
+
+def test_a_camera_s_rows_reach_the_interpreter(tmp_path):
+    """A frame in pieces; the outputs are the reference's of what NumPy makes of the frame."""
+    model = models.first()
+    library = tflm_library_from_model(model, "first", BOARD)
+    facts, image = library.facts, library.facts.interface.image
+    call = Called(facts, Elf(linked(library, BOARD, find_tree(BOARD), tmp_path)), BOARD.core.name)
+    rng = np.random.default_rng(2)
+    call("init", ARENA, facts.interface.arena_bytes)
+    size = (image.width, image.height, image.channels)
+    for pixels in (PixelFormat.RGB565, PixelFormat.UYVY, PixelFormat.GREY):
+        call.stack, call.core.counter.head.lowest_pointer = 0, STACK_TOP
+        view = center(pixels, 48, 34, image.width, image.height)
+        frame = rng.integers(0, 256, (34, 48 * pixels.pixel_bytes)).astype(np.uint8)
+        part = (view.left, view.top, view.width, view.height)
+        call.core.write(VIEW, struct.pack("<7H", pixels, 48, 34, *part))
+        call("camera_begin", CAMERA, STATE, VIEW, stateful=False)
+        for at in range(0, 34, 9):
+            rows = frame[at : at + 9]
+            call.core.write(DATA, rows.tobytes())
+            call("camera_rows", CAMERA, DATA, len(rows), stateful=False)
+        assert call.stack <= facts.camera_stack.size_bytes
+        call("finish")
+        call("output", ANSWER)
+        x = camera_input(frame, view, facts.said.pixels, *size)
+        (y,) = open_runtime("reference", model).run(x[None])
+        got = np.frombuffer(call.core.read(call.answer(), y.size), np.int8)
+        np.testing.assert_array_equal(got, y.reshape(-1))
 
 
 def test_sixteen_bytes_less_are_a_status(tmp_path):
