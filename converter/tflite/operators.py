@@ -9,7 +9,7 @@ ranges of option fields below.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from converter.tflite.model import Graph, Operator, Tensor, TfliteError
@@ -45,18 +45,23 @@ def check_forms(graph: Graph) -> None:
     Versions, types and number of operands, options and scales; not shapes.
     """
     for index, op in enumerate(graph.operators):
-        if (reason := _fault(graph, op)) is not None:
+        if (reason := _form_fault(graph.tensors, op)) is not None:
             raise TfliteError(f"operator {index} ({op.name}): {reason}")
 
 
 def check_shapes(graph: Graph) -> None:
     """Raises TfliteError for the first operator whose results have not the shapes that follow."""
     for index, op in enumerate(graph.operators):
-        if (reason := _shapes(graph, op)) is not None:
+        if (reason := _shape_fault(graph.tensors, op)) is not None:
             raise TfliteError(f"operator {index} ({op.name}): {reason}")
 
 
-def _fault(graph: Graph, op: Operator) -> str | None:
+def operator_fault(tensors: Sequence[Tensor], op: Operator) -> str | None:
+    """Why the reader would refuse an operator, form or shapes; None if it would not."""
+    return _form_fault(tensors, op) or _shape_fault(tensors, op)
+
+
+def _form_fault(tensors: Sequence[Tensor], op: Operator) -> str | None:
     if op.opcode == "CUSTOM":
         return None if op.custom_code else "got a custom operator without a name"
     row = TABLE.get(op.opcode)
@@ -67,8 +72,8 @@ def _fault(graph: Graph, op: Operator) -> str | None:
         )
     if not row.oldest <= op.version <= row.version:
         return f"got version {op.version}, expected {row.oldest}..{row.version}"
-    inputs = tuple(graph.tensors[i] if i >= 0 else None for i in op.inputs)
-    outputs = tuple(graph.tensors[i] for i in op.outputs)
+    inputs = tuple(tensors[i] if i >= 0 else None for i in op.inputs)
+    outputs = tuple(tensors[i] for i in op.outputs)
     return (
         _types(row, inputs, outputs)
         or _options(row, op)
@@ -139,15 +144,15 @@ def _rules(
     return next((fault for rule in row.rules if (fault := rule(operands)) is not None), None)
 
 
-def _shapes(graph: Graph, op: Operator) -> str | None:
+def _shape_fault(tensors: Sequence[Tensor], op: Operator) -> str | None:
     try:
-        expected = output_shapes(known_of(graph.tensors, op))
+        expected = output_shapes(known_of(tensors, op))
     except UnknownError:
         return None
     except InvalidShapeError as error:
         return str(error)
     for i, shape in zip(op.outputs, expected, strict=True):
-        t = graph.tensors[i]
+        t = tensors[i]
         if t.shape != shape:
             return f"output {t.name!r}: got shape {list(t.shape)}, expected {list(shape)}"
     return None

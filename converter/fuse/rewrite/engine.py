@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 
 from converter.tflite import Graph, GraphView, Operator, Tensor
+from converter.tflite.operators import operator_fault
 
 _MAX_PASSES = 200  # a bound for rules that undo each other; each pass rewrites many places
 
@@ -102,7 +103,7 @@ def _edits(rule: Rule, view: GraphView) -> list[Edit]:
             edit = rule.apply(view, op)
         except _MALFORMED:
             continue
-        if edit is None or gone.intersection(edit.gone):
+        if edit is None or gone.intersection(edit.gone) or not _is_readable(view, edit):
             continue
         touched = {*edit.renamed, *edit.renamed.values()}
         if renamed & touched:
@@ -111,6 +112,13 @@ def _edits(rule: Rule, view: GraphView) -> list[Edit]:
         renamed |= touched
         edits.append(edit)
     return edits
+
+
+def _is_readable(view: GraphView, edit: Edit) -> bool:
+    """Whether the reader takes the new operators: scales that float operators bear may be too fine
+    for the integer ones."""
+    tensors = (*view.graph.tensors, *edit.tensors)
+    return all(operator_fault(tensors, op) is None for op in edit.operators)
 
 
 def _applied(state: Normalized, edits: Sequence[Edit]) -> Normalized:

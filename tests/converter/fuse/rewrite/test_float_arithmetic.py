@@ -6,11 +6,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from converter.fuse import fuse_model
 from converter.runtimes import open_runtime
-from converter.tflite import Model, serialize
+from converter.tflite import Model, Quantization, parse, serialize
 from tests.converter.fuse.islands import Build, island
 from tests.converter.fuse.plain_graph import PlainGraph
 from tests.converter.fuse.rewrite.checks import graph_of, opcodes, rewritten
@@ -65,3 +67,14 @@ def test_integers_of_16_bits_stay() -> None:
         made.g.tensors[x] = dataclasses.replace(made.g.tensors[x], dtype=np.dtype(np.int16))
     graph = graph_of(made.g, made.y)
     assert opcodes(rewritten(made.g, made.y, by=RULE).graph) == opcodes(graph)
+
+
+@pytest.mark.parametrize("opcode", ["ADD", "MUL", "MEAN"])
+def test_a_scale_that_no_integer_operator_has_leaves_it_in_float(opcode: str) -> None:
+    """A dead layer's: the file would be one that the reader refuses."""
+    made = island(BUILDS[opcode], SHAPE, SHAPE)
+    y = dataclasses.replace(made.g.tensors[made.y], quantization=Quantization.per_tensor(1e-9, 0))
+    made.g.tensors[made.y] = y
+    result = fuse_model(made.g.finish(made.y))
+    parse(result.model_bytes)
+    assert opcode in [leftover.name for leftover in result.report.leftovers]
