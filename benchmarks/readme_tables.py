@@ -110,8 +110,7 @@ def networks() -> str:
         ),
         "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    recorded = _load("helium.json")
-    helium = ((8, recorded["networks"]), (4, recorded["networks_4_bits"]))
+    helium = _load("helium.json")["networks"]
     for preset, forms in _load("bench.json")["networks"].items():
         for form, f in forms.items():
             streamed = f.get("arena_streamed_bytes")
@@ -131,17 +130,17 @@ def networks() -> str:
                     f"{f['flash_bytes'] + f['external_flash_bytes']:,}",
                 )
             )
-        macs = forms["int8"]["macs"]
-        lines += [_on_helium(preset, bits, f[preset], macs) for bits, f in helium if preset in f]
+        if preset in helium:
+            lines.append(_on_helium(preset, helium[preset], forms["int8"]["macs"]))
     return "\n".join(lines)
 
 
-def _on_helium(preset: str, bits: int, found: dict[str, Any], macs: int) -> str:
+def _on_helium(preset: str, found: dict[str, Any], macs: int) -> str:
     """A network's row of docs/results/helium.json, which has the image in the arena."""
     return _row(
         f"`{preset}`",
         "int8",
-        str(bits),
+        str(_WEIGHT_BITS),
         _M55,
         f"{macs:,}",
         f"{found['instructions']:,}",
@@ -149,7 +148,7 @@ def _on_helium(preset: str, bits: int, found: dict[str, Any], macs: int) -> str:
         "-",
         f"{found['arena_bytes']:,}",
         "-",
-        f"{found['flash_bytes']:,}",
+        "-",
     )
 
 

@@ -36,7 +36,7 @@ from keras_models.training.checkpoint import (
     CheckpointError,
     Progress,
 )
-from keras_models.training.finish import SETUP, finished_report, showing, write_trained
+from keras_models.training.finish import SETUP, finished_report, write_trained
 from keras_models.training.fit import (
     TrainJob,
     expect_start,
@@ -334,9 +334,7 @@ def _body() -> None:
         report = train(job, data, typed_command("keras_models.train"), FLAGS.resume)
     if FLAGS.json:
         write_json(FLAGS.json, report)
-    with showing(job.out):
-        table = _table(report, job.out)
-    print(table)
+    print(_table(report, job.out))
     print(f"{'total time':<20} {time.monotonic() - started:.0f} s")
 
 

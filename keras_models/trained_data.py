@@ -8,11 +8,13 @@ in the result would show it.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from keras_models.datasets import DATASETS, DatasetError
 from keras_models.datasets.identity import Identity, recorded_in
 from keras_models.load import TRAIN_FILE, expect_trained_directory, trained_directory
 from keras_models.tasks import CLASSIFICATION, Task, task_named
+from keras_models.training.recipe import Recipe, RecipeError
 from tflm_vit.files import FileError, parse_json, read_text
 
 CHOICES = f"--dataset={'|'.join(DATASETS)}"
@@ -55,19 +57,40 @@ def chosen_dataset(
     return name
 
 
+def _record(model: str) -> Any:
+    """A train.json as it is; None where there is none, or no JSON: who needs it reports that."""
+    directory = trained_directory(model)
+    if directory is None:
+        return None
+    try:
+        return parse_json(read_text(os.path.join(directory, TRAIN_FILE)))
+    except (OSError, ValueError):
+        return None
+
+
 def recorded_identity(model: str) -> Identity | None:
     """The data set that a network's weights were trained on, as far as its train.json says it.
 
     Args:
       model: preset name, architecture JSON file or trained directory.
     """
-    directory = trained_directory(model)
-    if directory is None:
+    return recorded_in(_record(model))
+
+
+def recorded_recipe(model: str) -> Recipe | None:
+    """How they were trained; None where that is not known, or by a recipe of another version.
+
+    Args:
+      model: preset name, architecture JSON file or trained directory.
+    """
+    tree = _record(model)
+    found = tree.get("recipe") if isinstance(tree, dict) else None
+    if not isinstance(found, dict):
         return None
     try:
-        return recorded_in(parse_json(read_text(os.path.join(directory, TRAIN_FILE))))
-    except (OSError, ValueError):
-        return None  # nothing that could be compared; who needs the record reports it
+        return Recipe(**found)
+    except (RecipeError, TypeError):
+        return None
 
 
 def recorded_task(model: str) -> Task | None:
@@ -79,13 +102,7 @@ def recorded_task(model: str) -> Task | None:
     Raises:
       TaskError: a task that does not exist.
     """
-    directory = trained_directory(model)
-    if directory is None:
-        return None
-    try:
-        tree = parse_json(read_text(os.path.join(directory, TRAIN_FILE)))
-    except (OSError, ValueError):
-        return None  # who needs the record reports it
+    tree = _record(model)
     name = tree.get("task", CLASSIFICATION.name) if isinstance(tree, dict) else None
     return None if name is None else task_named(str(name))
 

@@ -43,6 +43,7 @@ from keras_models.training.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
+from keras_models.training.recipe import Recipe, recipe_for
 from keras_models.training.setup import check_setup, setup_text, weights_digest
 from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
 
@@ -111,6 +112,7 @@ def quantize_aware(
     directory: str | None = None,
     resume: bool = False,
     ranges: RangeChoice = MINMAX,
+    geometry: Recipe | None = None,
     progress: bool = False,
 ) -> QatResult:
     """Fine-tunes a float model with rounding and converts it.
@@ -127,6 +129,8 @@ def quantize_aware(
       resume: go on from that checkpoint if there is one.
       ranges: choice of the first ranges; with "minmax" they then follow the values, otherwise they
         stay.
+      geometry: recipe of the network's training, whose images are moved as these are to be: a
+        mirrored digit is none. None for the preset's of that name.
       progress: show bars on stderr.
 
     Raises:
@@ -140,12 +144,13 @@ def quantize_aware(
             f"{data.name} has {data.num_classes} classes, the network {arch.num_classes}; give "
             "the data set that it was trained on"
         )
-    setup = _setup(model, arch, data, recipe, ranges)
+    moved = recipe_for(arch.name) if geometry is None else geometry
+    setup = _setup(model, arch, data, recipe, ranges, moved)
     path = _checkpoint_path(directory, resume, setup)
     folded = fold(model, arch)
     teacher = float_twin(folded)
     student = _student(teacher, folded, recipe, ranges, calibration)
-    job = _Job(data, arch, recipe, InputRounding.of(calibration), path, setup)
+    job = _Job(data, moved, recipe, InputRounding.of(calibration), path, setup)
     done = _train(student, teacher, job, progress)
     twin = export_twin(student, folded.arch)
     plain = quantize(twin, folded.arch, calibration, progress=progress)
@@ -186,7 +191,12 @@ def discard_checkpoint(directory: str | None) -> None:
 
 
 def _setup(
-    model: Any, arch: Architecture, data: Dataset, recipe: QatRecipe, ranges: RangeChoice
+    model: Any,
+    arch: Architecture,
+    data: Dataset,
+    recipe: QatRecipe,
+    ranges: RangeChoice,
+    geometry: Recipe,
 ) -> str:
     """What must not change between a kill and `resume`, as JSON."""
     return setup_text(
@@ -195,6 +205,7 @@ def _setup(
         recipe=without_unused(dataclasses.asdict(recipe), QatRecipe),
         dataset=data.name,
         ranges=str(ranges),
+        geometry=dataclasses.asdict(geometry),
         weights=weights_digest(model.get_weights()),
     )
 
@@ -235,13 +246,12 @@ def _student(
 # ---- training ------------------------------------------------------------------------------------
 
 
-def _batches(data: Dataset, arch: Architecture, recipe: QatRecipe) -> Any:
-    """Training batches with the preset's geometry of augmentation, without mixing or erasing."""
+def _batches(data: Dataset, geometry: Recipe, recipe: QatRecipe) -> Any:
+    """Training batches that are moved as the recipe says, without mixing or erasing."""
     from keras_models.training.batches import TrainBatches
-    from keras_models.training.recipe import recipe_for
 
-    augment = recipe_for(
-        arch.name,
+    augment = dataclasses.replace(
+        geometry,
         batch_size=recipe.batch_size,
         randaugment_ops=0,
         random_erasing=0.0,
@@ -268,7 +278,7 @@ class _Job:
     """What the training loop needs besides the two networks."""
 
     data: Dataset
-    arch: Architecture
+    geometry: Recipe
     recipe: QatRecipe
     rounding: InputRounding
     path: str | None
@@ -278,7 +288,7 @@ class _Job:
 def _train(student: Any, teacher: Any, job: _Job, progress: bool) -> Progress:
     import tensorflow as tf
 
-    batches = _batches(job.data, job.arch, job.recipe)
+    batches = _batches(job.data, job.geometry, job.recipe)
     steps, epochs, validation = len(batches), job.recipe.epochs, job.data.validation
     _compile(student, job.recipe, epochs * steps)
     teach = tf.function(

@@ -59,6 +59,7 @@ from keras_models.trained_data import (
     chosen_dataset,
     recorded_classes,
     recorded_identity,
+    recorded_recipe,
     recorded_task,
 )
 from tflm_vit import flags
@@ -254,6 +255,7 @@ def _quantize_aware(
         directory=directory,
         resume=_RESUME.value,
         ranges=_ranges(),
+        geometry=recorded_recipe(_NETWORK.value) if _WEIGHTS.value == "trained" else None,
         progress=True,
     )
     report = QatReport(

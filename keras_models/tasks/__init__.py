@@ -79,7 +79,6 @@ def task_of_data(dataset: str) -> Task:
 
 __all__ = [
     "CLASSIFICATION",
-    "KEYWORDS",
     "TASKS",
     "Cell",
     "Task",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Without --dataset a command takes what the network was trained on, and nothing else."""
 
+import dataclasses
 import json
 
 import pytest
@@ -10,7 +11,8 @@ from keras_models.arch import ArchConfig
 from keras_models.datasets import DATASETS, DatasetError
 from keras_models.load import ModelNotFoundError
 from keras_models.presets import get_preset
-from keras_models.trained_data import chosen_dataset
+from keras_models.trained_data import chosen_dataset, recorded_recipe
+from keras_models.training.recipe import DIGITS
 
 TINY = ArchConfig.uniform(
     name="tiny", image_size=8, channels=1, num_classes=10, patch_size=4, embed_dim=8, depth=1,
@@ -73,3 +75,18 @@ def test_other_weights_say_nothing(tmp_path):
             chosen_dataset(None, "", folder, weights)
     with pytest.raises(ModelNotFoundError, match="neither a file or directory nor a preset"):
         chosen_dataset(None, "", "nowhere")
+
+
+def test_the_recipe_of_the_training_is_known_or_nothing(tmp_path):
+    recipe = dataclasses.asdict(DIGITS)
+    for content, found in (
+        ({"recipe": recipe}, DIGITS),
+        ({"recipe": {**recipe, "gone": 1}}, None),
+        ({"recipe": {**recipe, "flip": 3}}, None),
+        ({"recipe": 5}, None),
+        ({}, None),
+        ("{", None),
+        (None, None),
+    ):
+        assert recorded_recipe(trained(tmp_path / str(content)[-9:], content)) == found
+    assert recorded_recipe("vit_t_240") is None

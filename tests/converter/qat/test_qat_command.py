@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from converter.fuse import fuse_model
+from converter.qat import train
+from converter.qat.network import QatError
 from converter.tflite import parse
 from keras_models.arch import ArchConfig, StemLayer
+from keras_models.datasets import Dataset
+from keras_models.load import TRAIN_FILE, WEIGHTS_FILE
+from keras_models.training.recipe import Recipe
+from keras_models.vit import build_vit
 from tests.commands import run_here
 
 ARCH = ArchConfig.uniform(
@@ -56,3 +65,28 @@ def test_layers_that_are_not_known_yet_are_not_trained(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "--qat trains with --weight_bits=4 or 8, got auto: give one of them" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json"]
+
+
+def test_images_are_moved_as_in_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe of the network's name alone mirrored digits of a network of another name."""
+    arch = ARCH.replace(name="mine", stem=())
+    arch.save(str(tmp_path / "arch.json"))
+    build_vit(arch).save_weights(tmp_path / WEIGHTS_FILE)
+    recipe = Recipe(flip=False, translation=0.25)
+    record = {"dataset": "digits", "recipe": dataclasses.asdict(recipe)}
+    (tmp_path / TRAIN_FILE).write_text(json.dumps(record))
+    seen = []
+
+    def spied(data: Dataset, geometry: Recipe, own: train.QatRecipe) -> Any:
+        seen.append(geometry)
+        raise QatError("seen")
+
+    monkeypatch.setattr(train, "_batches", spied)
+    done = run_here(
+        "converter.quantize", f"--network={tmp_path}", "--calibration_count=8", "--qat",
+        f"--out={tmp_path}/q.tflite",
+    )  # fmt: skip
+    assert "seen" in done.stderr
+    assert seen == [recipe]
