@@ -3,7 +3,7 @@
 # Brings a fresh Debian machine to the point where every command of this repository works.
 #
 #   tools/setup.sh         what training, conversion and firmware need
-#   tools/setup.sh test    Bazel, GoogleTest and QEMU too, which `make test` alone needs
+#   tools/setup.sh test    Bazel, GoogleTest, QEMU and PostgreSQL too, which `make test` alone needs
 #
 # Installs missing Debian packages when root or password-less sudo allows it, else names them in
 # one line; makes .venv with the exact Python packages of tools/locks. Does nothing when all of
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 packages=(gcc g++ make cmake ninja-build clang-format gcc-arm-none-eabi libnewlib-arm-none-eabi
   libstdc++-arm-none-eabi-newlib binutils-arm-none-eabi)
 for_tests=(bazel-bootstrap bazel-rules-cc bazel-rules-java bazel-rules-proto bazel-platforms
-  bazel-skylib libgtest-dev qemu-system-arm)
+  bazel-skylib libgtest-dev postgresql qemu-system-arm)
 if [[ ${1:-} == test ]]; then
   packages+=("${for_tests[@]}")
 fi
