@@ -5,7 +5,8 @@
 
 Draws random networks that fit, measures each on the search split with the supernet's weights and
 after training from scratch (on the training images without that split), and prints Spearman's rank
-correlation. A network that is already in FILE.json is not trained again.
+correlation beside those of sizes that cost no training (`benchmarks.baselines`). A network that is
+already in FILE.json is not trained again.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy.stats import spearmanr
 
+from benchmarks.baselines import correlations, line, sizes
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from keras_models.tasks import CLASSIFICATION
 from keras_models.training.distillation import Objective
 from nas import command as shared
 from nas.cost.sampler import Sampler
-from nas.space import SubnetConfig
+from nas.space.any_space import AnySubnet, parse_any_subnet
 from nas.space.describe import describe
 from nas.supernet.data import SearchData, load_search_data
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import load_supernet
-from nas.supernet.net import Supernet
 from nas.supernet.retraining import RetrainJob, retrain
+from nas.supernet.shared import SharedWeights
 from tflm_vit import flags
 from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
@@ -50,7 +51,7 @@ flags.recipe_fields(FLAGS)
 shared.define_target_flags(FLAGS)
 
 
-def _alone(net: Supernet, config: SubnetConfig, data: SearchData) -> float:
+def _alone(net: SharedWeights, config: AnySubnet, data: SearchData) -> float:
     """Accuracy on the search split of the network trained from scratch."""
     recipe = shared.recipe_of_flags(FLAGS)
     with tempfile.TemporaryDirectory() as work:
@@ -63,29 +64,25 @@ def _alone(net: Supernet, config: SubnetConfig, data: SearchData) -> float:
     return float((logits.argmax(-1) == labels).mean())
 
 
-def _correlation(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Spearman's, of at least three networks."""
-    figures: dict[str, Any] = {"networks": len(rows), "spearman": None, "p_value": None}
-    if len(rows) > 2:
-        found = spearmanr(*([row[k] for row in rows] for k in ("inherited", "alone")))
-        figures |= {"spearman": float(found.statistic), "p_value": float(found.pvalue)}
-    return figures
+def ranked(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Correlations of all networks, and of those with and without a stem: one kind of patch
+    embedding may be the better one in both accuracies, and how well is ranked within each?"""
+    found = correlations(rows)
+    if all("patch" in row["config"] for row in rows):
+        for name, stem in (("without_stem", False), ("with_stem", True)):
+            of_it = [r for r in rows if bool(r["config"]["patch"]["stem"]) is stem]
+            found[name] = correlations(of_it)
+    return found
 
 
 def _report(rows: list[dict[str, Any]], data: SearchData) -> dict[str, Any]:
-    by_stem = [
-        [r for r in rows if bool(r["config"]["patch"]["stem"]) is stem] for stem in (False, True)
-    ]
     return {
         "command": typed_command("benchmarks.search_ranking"),
         "seed": FLAGS.seed,
         "dataset": FLAGS.dataset,
         "search_images": len(data.search),
         "recipe": dataclasses.asdict(shared.recipe_of_flags(FLAGS)),
-        **_correlation(rows),
-        # One kind of patch embedding may be the better one in both: how well is ranked within each.
-        "without_stem": _correlation(by_stem[0]),
-        "with_stem": _correlation(by_stem[1]),
+        **ranked(rows),
         "versions": versions_of(*SEARCH_PACKAGES),
         "rows": rows,
     }
@@ -101,6 +98,8 @@ def _body() -> None:
     if os.path.exists(FLAGS.out):
         with open(FLAGS.out, encoding="utf-8") as file:
             rows = json.load(file)["rows"]
+        for row in rows:  # of before there were sizes
+            row |= sizes(space.arch(parse_any_subnet(row["config"])))
     known = [row["config"] for row in rows]
     rng = np.random.default_rng((FLAGS.seed, 5))
     for number in range(FLAGS.samples):
@@ -111,7 +110,7 @@ def _body() -> None:
         keras.backend.clear_session()
         row = {
             "network": describe(space, config),
-            "params": space.arch(config).params,
+            **sizes(space.arch(config)),
             "inherited": evaluate(config),
             "alone": _alone(net, config, data),
             "config": as_json,
@@ -121,7 +120,7 @@ def _body() -> None:
         print(f"{number:>3} {row['inherited']:.4f} {row['alone']:.4f} {row['network']}", flush=True)
     report = _report(rows, data)
     write_json(FLAGS.out, report)
-    print(f"Spearman's rank correlation of {len(rows)} networks: {report['spearman']:.3f}")
+    print(f"Spearman's rank correlation of {len(rows)} networks (95 %): {line(report)}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

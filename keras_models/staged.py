@@ -183,6 +183,12 @@ class StagedConfig:
         return output_shape(self.num_classes, self.sources[-1].side, self.dense)
 
     @property
+    def tokens(self) -> int:
+        """Of the first stage of attention, which has most; 0 without one."""
+        grids = zip(self.stages, self.sources[1:], strict=True)
+        return next((grid.side**2 for stage, grid in grids if stage.of_tokens), 0)
+
+    @property
     def params(self) -> int:
         """Trainable parameters of the whole network."""
         width, packed = self.sources[-1].width, self.attention == "packed"

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from benchmarks.baselines import correlations
 from benchmarks.supernet_speed.__main__ import KINDS, draw
 
 ROOT = Path(__file__).parents[2]
@@ -58,3 +60,17 @@ def test_extracted_networks_are_those_of_the_supernet():
         assert f"{row['networks']} random networks of `{row['space']}`" in PAGE
         for figure in (row["worst"], row["median"]):
             assert f"{figure:.1e}".replace("e-0", "e-") in PAGE
+
+
+@pytest.mark.parametrize("name", ["search_digits", "search_cifar10_repeat"])
+def test_a_ranking_stands_beside_that_of_sizes(name):
+    ranking = record(f"{name}.json")["ranking"]
+    assert {"params", "macs", "tokens"} <= set(ranking["rows"][0])
+    found = correlations(ranking["rows"])
+    assert found["spearman"] == pytest.approx(ranking["spearman"])
+    assert found["baselines"] == ranking["baselines"]
+    for figures in (found, *found["baselines"].values()):
+        low, high = figures["interval"]
+        assert f"{low:.2f} to {high:.2f}" in PAGE
+    for baseline, word in (("macs", "multiply-accumulates"), ("params", "parameters")):
+        assert f"{word} {found['baselines'][baseline]['spearman']:.2f}" in PAGE

@@ -294,6 +294,7 @@ def test_merged_patches_are_rows_of_neighbours():
 def test_the_hybrid_is_what_it_says():
     assert HYBRID.sources[-1].side == 8
     assert (HYBRID.params, HYBRID.macs) == (440_234, 45_515_712)
+    assert HYBRID.tokens == 64
     # Weights as bytes, and for each channel a bias and a multiplier of eight bytes: with 50 KB of
     # code below the 512,024 bytes.
     assert HYBRID.params < 512_024 - 60_000

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of one worker against two."""
 
+import numpy as np
 import pytest
 
-from benchmarks.search_ranking import _correlation
+from benchmarks.baselines import correlation, correlations, line
 from benchmarks.search_record import _fronts
 from benchmarks.search_workers import Run, compare, hypervolume, pareto
 
@@ -55,7 +56,28 @@ def test_fronts_of_two_searches_are_compared():
     assert (found["union_front"], found["of_union_front"]) == (3, [2, 1])
 
 
-def test_rank_correlation_needs_three_networks():
+def test_rank_correlation_needs_three_networks_that_differ():
     rows = [{"inherited": i, "alone": a} for i, a in ((0.1, 0.3), (0.2, 0.2), (0.3, 0.1))]
-    assert _correlation(rows)["spearman"] == pytest.approx(-1.0)
-    assert _correlation(rows[:2]) == {"networks": 2, "spearman": None, "p_value": None}
+    assert correlation(rows)["spearman"] == pytest.approx(-1.0)
+    nothing = {"networks": 2, "spearman": None, "p_value": None, "interval": None}
+    assert correlation(rows[:2]) == nothing
+    alike = [{**row, "inherited": 0.5} for row in rows]
+    assert correlation(alike) == {**nothing, "networks": 3}
+
+
+def test_sizes_are_ranked_beside_the_supernet():
+    """A supernet that only knows how large networks are is no better than their size."""
+    rng = np.random.default_rng(0)
+    params = rng.permutation(20)
+    rows = [
+        {"inherited": float(rng.random()), "alone": p / 20, "params": p, "macs": -p, "tokens": 64}
+        for p in params
+    ]
+    found = correlations(rows)
+    assert found["baselines"]["params"]["spearman"] == pytest.approx(1.0)
+    assert found["baselines"]["macs"]["spearman"] == pytest.approx(-1.0)
+    assert found["baselines"]["tokens"]["spearman"] is None
+    low, high = found["interval"]
+    assert -1 <= low < found["spearman"] < high <= 1
+    assert found["baselines"]["params"]["interval"] == pytest.approx([1.0, 1.0])
+    assert line(found).endswith("; params 1.00 (1.00..1.00), macs -1.00 (-1.00..-1.00), tokens -")
