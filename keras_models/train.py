@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keras_models.datasets import DATASETS, FRACTALS, Dataset, DatasetError, load_dataset
+from keras_models.datasets import DATASETS, Dataset, DatasetError, load_dataset
 from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
 from keras_models.datasets.normalization import BYTES
 from keras_models.load import resolve_network, trained_network
@@ -45,6 +45,7 @@ from keras_models.training.fit import (
     fit,
 )
 from keras_models.training.precision import PRECISIONS, expect_precision
+from keras_models.training.pretraining import on_fractals
 from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, recipe_for
 from keras_models.training.setup import check_setup, setup_digest, versions
 from tflm_vit import flags
@@ -77,7 +78,6 @@ flags.allow_other_data(FLAGS)
 FLAGS.enum("jit", "auto", ["auto", "on", "off"], "Whether XLA compiles the training step.")
 flags.json(FLAGS)
 
-PRETRAIN = "pretrain"  # folder in --out
 _JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
 
 
@@ -190,24 +190,9 @@ def _pretrained(job: TrainJob) -> TrainJob:
     by the same recipe.
 
     Raises:
-      RecipeError: other weights to start from are given as well, or it is for no classifier.
+      RecipeError, CheckpointError: as `on_fractals`; an unfinished training from other weights.
     """
-    if job.initial:
-        raise RecipeError("--pretrain and --initial: expected one of them")
-    if job.task is not CLASSIFICATION:
-        raise RecipeError(f"--pretrain: expected --task={CLASSIFICATION.name}")
-    arch = job.arch
-    data = load_dataset(FRACTALS, image_size=arch.image_size, channels=arch.channels)
-    before = dataclasses.replace(
-        job,
-        arch=arch.replace(num_classes=data.num_classes),
-        recipe=dataclasses.replace(job.recipe, epochs=FLAGS.pretrain),
-        dataset=FRACTALS,
-        data_dir="",
-        out=job.path(PRETRAIN),
-        teacher="",
-        distill=0.0,
-    )
+    before, data = on_fractals(job, FLAGS.pretrain)
     ended = finished_report(before.out, before.setup(data))
     if not ended:
         checkpoint = job.path(CHECKPOINT_FILE)
