@@ -26,7 +26,7 @@ from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("augmentation_speed", __doc__)
 flags.runs(FLAGS, 5)
-FLAGS.integer("seconds", 2, "Processor time of a run, at least.", 1)
+flags.seconds(FLAGS, 2)
 flags.seed(FLAGS, "Of the images and the augmentation.")
 flags.json(FLAGS)
 

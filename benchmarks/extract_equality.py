@@ -35,7 +35,7 @@ from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("extract_equality", __doc__)
-_SPACES = FLAGS.words("spaces", ["hybrid_32"], "Named spaces, or JSON files.")
+_SPACES = flags.spaces(FLAGS, ["hybrid_32"], "Named spaces, or JSON files.")
 _COUNT = flags.count(FLAGS, "Random networks of each space.", 200, 1)
 _MINUTES = FLAGS.number(
     "cpu_minutes", None, "Of the processor for each space; then it ends with what was done.", 0.01

@@ -2,7 +2,7 @@
 """What `--pretrain` (fractals before) brings: the same training with and without it, paired.
 
     python -m benchmarks.pretraining --network=vit_digits --epochs=40 --pretrain=10 --same_time \\
-        --seeds=5 --out=docs/results/pretraining.json
+        --samples=5 --out=docs/results/pretraining.json
 
 Each seed trains twice on the same images in the same order, at random weights and from those that
 learnt fractals; the network without them sees fewer images, as one who has no time for fractals.
@@ -42,8 +42,8 @@ flags.dataset(FLAGS, CLASSIFICATION.datasets, "Data set of the training.", "digi
 flags.data_dir(FLAGS)
 flags.epochs(FLAGS)
 flags.recipe_fields(FLAGS)
-_BEFORE = FLAGS.integer("pretrain", 10, "Epochs on fractals.", 1)
-_SEEDS = FLAGS.integer("seeds", 3, "Seeds 0, 1, ...", 1)
+flags.pretrain(FLAGS, "", 10)
+_TRAININGS = flags.samples(FLAGS, 3, "Pairs of trainings, with seeds 0, 1, ...")
 flags.count(FLAGS, "Training images, drawn with the seed 0; 0: all.")
 FLAGS.boolean("same_time", False, "Also train from random weights for as many steps in all.")
 flags.out(FLAGS, "File of the record, gone on with.", required=False)
@@ -65,7 +65,7 @@ def gain(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
 def _longer(job: TrainJob, data: Dataset, before: Dataset) -> TrainJob:
     """By as many steps as the fractals take."""
     batch = job.recipe.batch_size
-    steps = _BEFORE.value * (len(before.train) // min(batch, len(before.train)))
+    steps = FLAGS.pretrain * (len(before.train) // min(batch, len(before.train)))
     each = len(data.train) // min(batch, len(data.train))
     epochs = job.recipe.epochs + -(-steps // each)
     return dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, epochs=epochs))
@@ -84,7 +84,7 @@ def _seed(seed: int, data: Dataset, work: str) -> dict[str, Any]:
         os.path.join(work, WITHOUT), checkpoint_every=10**6, jit=False,
     )  # fmt: skip
     before, fractals = on_fractals(
-        dataclasses.replace(job, out=os.path.join(work, WITH)), _BEFORE.value
+        dataclasses.replace(job, out=os.path.join(work, WITH)), FLAGS.pretrain
     )
     jobs = {WITHOUT: job, WITH: dataclasses.replace(job, out=os.path.dirname(before.out),
                                                     initial=before.out)}  # fmt: skip
@@ -113,7 +113,7 @@ def _body() -> None:
     if FLAGS.out and os.path.exists(FLAGS.out):
         with open(FLAGS.out, encoding="utf-8") as file:
             rows = json.load(file)["rows"]
-    for seed in range(len(rows), _SEEDS.value):
+    for seed in range(len(rows), _TRAININGS.value):
         with tempfile.TemporaryDirectory() as work:
             rows.append(_seed(seed, data, work))
         print(rows[-1], flush=True)

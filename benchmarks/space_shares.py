@@ -33,7 +33,7 @@ from tflm_vit.files import write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("space_shares", __doc__)
-_SPACES = FLAGS.words("spaces", list(ALL_SPACES), "Named spaces.")
+_SPACES = flags.spaces(FLAGS, list(ALL_SPACES), "Named spaces.")
 _DRAWN = flags.samples(FLAGS, 200, "Random networks of a space of stages.")
 flags.out(FLAGS, "File of the record, gone on with.")
 

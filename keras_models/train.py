@@ -68,13 +68,12 @@ flags.overwrite(FLAGS, "Discard an unfinished training in --out.")
 flags.checkpoint_every(FLAGS)
 FLAGS.enum("precision", "float32", PRECISIONS, "What the training computes in.")
 flags.initial(FLAGS, "the same network or a smaller one")
-FLAGS.integer(
-    "pretrain", None, "Epochs on fractals before, in OUT/pretrain; then from those weights.", 1
-)
+flags.pretrain(FLAGS, "They lie in OUT/pretrain; then from those weights.")
 flags.teacher(FLAGS)
 flags.distill(FLAGS)
 FLAGS.number("temperature", 1.0, "Of --teacher's and the network's softmax.", 0.01, 100.0)
 flags.allow_other_data(FLAGS)
+flags.workers(FLAGS, 0, "Processes that read and augment batches; 0: the training does so itself.")
 FLAGS.enum("jit", "auto", ["auto", "on", "off"], "Whether XLA compiles the training step.")
 flags.json(FLAGS)
 
@@ -272,6 +271,7 @@ def _job() -> tuple[TrainJob, Dataset]:
         distill=FLAGS.distill,
         temperature=FLAGS.temperature,
         task=task,
+        workers=FLAGS.workers,
     )
     expect_task(job)
     if job.teacher:

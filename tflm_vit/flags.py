@@ -295,6 +295,21 @@ def qat_dir(to: FlagSet, text: str) -> Flag[str]:
     return to.string("qat_dir", "", text)
 
 
+def pretrain(to: FlagSet, text: str, default: int | None = None) -> Flag[int | None]:
+    """Of a training on fractals that comes before another one."""
+    return to.integer("pretrain", default, f"Epochs on fractals before. {text}", 1)
+
+
+def spaces(to: FlagSet, default: Sequence[str], text: str) -> Flag[list[str]]:
+    """Several search spaces."""
+    return to.words("spaces", default, text)
+
+
+def workers(to: FlagSet, default: int, text: str, low: int = 0) -> Flag[int]:
+    """Processes; what they do the command says."""
+    return to.integer("workers", default, text, low, 4096)
+
+
 def checkpoint_every(to: FlagSet) -> Flag[int]:
     return to.integer("checkpoint_every", 1, "Epochs between two checkpoints.", 1, 10**6)
 
@@ -304,6 +319,10 @@ def checkpoint_every(to: FlagSet) -> Flag[int]:
 
 def runs(to: FlagSet, default: int) -> Flag[int]:
     return to.integer("runs", default, "Timed runs of each; the best one counts.", 1)
+
+
+def seconds(to: FlagSet, default: int) -> Flag[int]:
+    return to.integer("seconds", default, "Processor time of a run, at least.", 1)
 
 
 def only(to: FlagSet, text: str) -> Flag[list[str]]:

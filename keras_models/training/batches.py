@@ -3,59 +3,73 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 
-from keras_models.datasets.core import Labels, Split
+from keras_models.datasets.core import Indices, Split
 from keras_models.questions.examples import fed
 from keras_models.tasks import Task
 from keras_models.tasks.task import Shape
-from keras_models.training.augmentation import Augment
 from keras_models.training.augmentation.geometry import mirror
+from keras_models.training.making import Batch, BatchMaker
 from keras_models.training.recipe import Recipe
-
-Batch = tuple[Any, np.ndarray[Any, Any]]  # inputs: an array, or two
-
-
-def one_hot(labels: Labels, classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.eye(classes, dtype=np.float32)[labels]
+from keras_models.training.workers import BatchWorkers
 
 
 class TrainBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Shuffled, augmented, normalized batches (float32 images in [-1, 1], soft labels).
+    """Shuffled, augmented, normalized batches (float32 images in [-1, 1], soft labels) of one epoch
+    after another.
 
-    The order of an epoch depends on the seed and the epoch's number only, a batch's augmentation on
-    its number besides.
+    Args:
+      workers: processes that make them; 0: this one, when it is asked.
     """
 
-    def __init__(self, split: Split, classes: int, recipe: Recipe, seed: int, epoch: int) -> None:
+    def __init__(
+        self, split: Split, classes: int, recipe: Recipe, seed: int, epoch: int, workers: int = 0
+    ) -> None:
         super().__init__(workers=1)
-        self.split = split
-        self.classes = classes
-        self.batch_size = min(recipe.batch_size, len(split))
-        self.seed = seed
-        self.augment = Augment(recipe, seed)
+        self.maker = BatchMaker(split, classes, recipe, seed)
+        self._processes = BatchWorkers(self.maker, workers) if workers else None
         self.start_epoch(epoch)
+
+    @property
+    def split(self) -> Split:
+        return self.maker.split
+
+    @property
+    def classes(self) -> int:
+        return self.maker.classes
+
+    @property
+    def batch_size(self) -> int:
+        return self.maker.batch_size
+
+    @property
+    def seed(self) -> int:
+        return self.maker.seed
+
+    @property
+    def order(self) -> Indices:
+        """Of the epoch's images."""
+        return self.maker.order(self.epoch)
 
     def start_epoch(self, epoch: int) -> None:
         self.epoch = epoch
-        rng = np.random.default_rng((self.seed, epoch))
-        self.order = rng.permutation(len(self.split))
 
     def on_epoch_end(self) -> None:
         self.start_epoch(self.epoch + 1)
 
     def __len__(self) -> int:
-        return len(self.split) // self.batch_size
+        return len(self.maker)
 
     def __getitem__(self, index: int) -> Batch:
-        start = index * self.batch_size
-        images, labels = self.split.load(self.order[start : start + self.batch_size])
-        targets = one_hot(labels, self.classes)
-        augmented, targets = self.augment(images, targets, self.epoch, index)
-        return self.split.normalization.apply(augmented), targets
+        made = self.maker.make if self._processes is None else self._processes.get
+        return made(self.epoch, index)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._processes is not None:
+            self._processes.close()
 
 
 class TaskBatches(TrainBatches):

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
+import time
 from typing import Any
 
 from keras_models.datasets import Dataset, DatasetError
@@ -21,6 +23,7 @@ from keras_models.load import (
 from keras_models.resnet import ResNetConfig
 from keras_models.tasks import CLASSIFICATION, Task, TaskError, expect_inputs, expect_output
 from keras_models.training.checkpoint import CHECKPOINT_FILE, Progress, restore_checkpoint
+from keras_models.training.forecast import Forecast
 from keras_models.training.growth import grown, named_weights, other_fields
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.precision import accelerated, computing_in
@@ -53,6 +56,8 @@ class TrainJob:
       teacher: trained folder of the network to imitate, "" for none.
       distill, temperature: share of that imitation in the loss; of both networks' softmax.
       task: what for.
+      workers: processes that make the batches; 0: the training itself. Not of the set-up: the
+        batches are the same.
     """
 
     arch: Network
@@ -69,6 +74,7 @@ class TrainJob:
     distill: float = 0.0
     temperature: float = 1.0
     task: Task = CLASSIFICATION
+    workers: int = 0
 
     def setup(self, data: Dataset) -> str:
         """JSON of what must not change between a kill and `--resume`."""
@@ -141,6 +147,8 @@ def expect_task(job: TrainJob) -> None:
         return
     if job.teacher:
         raise TaskError(f"--task={job.task.name} learns from no teacher: leave --teacher out")
+    if job.workers:
+        raise TaskError(f"--task={job.task.name} makes its own batches: leave --workers out")
     if job.task.dense:
         _expect_still(job, *_MOVING, because="which would move the image away from its targets")
 
@@ -228,13 +236,13 @@ def _batches(job: TrainJob, data: Dataset) -> Any:
             data.train, job.task, arch.output_shape, arch.input_shapes, job.recipe, job.seed, 0
         )
     if not job.teacher:
-        return TrainBatches(data.train, data.num_classes, job.recipe, job.seed, 0)
+        return TrainBatches(data.train, data.num_classes, job.recipe, job.seed, 0, job.workers)
     from keras_models.training.distillation import TaughtBatches
 
     with computing_in(job.precision):
         network, teacher = load_network(job.teacher)
     expect_teacher(job, data, network)
-    batches = TaughtBatches(data.train, data.num_classes, job.recipe, job.seed, 0)
+    batches = TaughtBatches(data.train, data.num_classes, job.recipe, job.seed, 0, job.workers)
     batches.teacher = teacher.predict_on_batch
     return batches
 
@@ -250,6 +258,18 @@ def _start(job: TrainJob, data: Dataset, model: Any, resume: bool) -> Progress:
     return progress
 
 
+def _foretell(job: TrainJob, batches: Any, start: Progress) -> None:
+    """Says what a long training will take; makes a batch of it to know."""
+    images, epochs = len(batches) * batches.batch_size, job.recipe.epochs - start.epochs_done
+    known = Forecast(job.arch.macs, images, epochs, 0.0, job.workers)
+    if not known.long:
+        return
+    begun = time.monotonic()
+    batches.maker.make(start.epochs_done, 0)
+    each = (time.monotonic() - begun) / batches.batch_size
+    print(dataclasses.replace(known, image_seconds=each).text(), flush=True)
+
+
 def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progress]:
     """Trains, or goes on training; leaves the averaged weights in the model.
 
@@ -262,9 +282,13 @@ def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progre
     batches = _batches(job, data)
     model = compiled_model(job, len(batches))
     start = _start(job, data, model, resume)
-    progress = train_to_the_end(
-        model, batches, data, job.recipe, start, job.out, job.seed, job.checkpoint_every, job.task
-    )
+    with contextlib.closing(batches):
+        if not (job.task.dense or job.task.asked):
+            _foretell(job, batches, start)
+        progress = train_to_the_end(
+            model, batches, data, job.recipe, start, job.out, job.seed, job.checkpoint_every,
+            job.task,
+        )  # fmt: skip
     final = build_network(job.arch)
     final.set_weights(model.get_weights())
     return final, progress
