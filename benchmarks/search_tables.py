@@ -29,16 +29,17 @@ def _read(name: str) -> Any:
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
-def _share(row: dict[str, Any]) -> str:
+def share(row: dict[str, Any]) -> str:
     """For example "92.5 ± 3.7 %"; where none fits, which memory is why."""
     if row["share_both"]:
         within = f" ± {100 * row['interval']:.1f}" if row["drawn"] else ""
         return f"{100 * row['share_both']:.1f}{within} %"
+    of = f" of {row['drawn']}" if row["drawn"] else ""
     if row["share_sram"] and row["share_flash"]:
         why = f"SRAM {100 * row['share_sram']:.0f} %, flash {100 * row['share_flash']:.1f} %"
     else:
         why = "flash" if row["share_sram"] else "SRAM"
-    return f"0 ({why})"
+    return f"0{of} ({why})"
 
 
 def shares() -> str:
@@ -53,7 +54,7 @@ def shares() -> str:
     for space in dict.fromkeys(row["space"] for row in rows):
         own = [found[space, board] for board in boards if (space, board) in found]
         drawn = max(row["drawn"] for row in own) or "all"
-        cells = [_share(found[space, b]) if (space, b) in found else "-" for b in boards]
+        cells = [share(found[space, b]) if (space, b) in found else "-" for b in boards]
         lines.append(f"| `{space}` | {drawn} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy_tables, fault_tables, planner_table, readme_tables, tasks, zoo
+from benchmarks import (
+    accuracy_tables,
+    fault_tables,
+    planner_table,
+    readme_tables,
+    search_tables,
+    tasks,
+    zoo,
+)
 from tools.site import links, messages
 
 ROOT = Path(__file__).parents[1]
@@ -112,6 +120,7 @@ def test_every_generated_part_has_a_source_that_a_test_compares() -> None:
         planner_table.PAGE: {"planner"},
         fault_tables.PAGE: set(fault_tables.SECTIONS),
         tasks.PAGE: {"tasks", "questions"},
+        search_tables.PAGE: set(search_tables.SECTIONS),
         **{path: set(parts) for path, parts in accuracy_tables.DOCUMENTS.items()},
     }
     for path in (ROOT / name for name in PAGES):

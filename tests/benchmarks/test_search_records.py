@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import search_tables
 from benchmarks.baselines import correlations
 from benchmarks.supernet_speed.__main__ import KINDS, draw
 
@@ -53,13 +54,34 @@ def test_what_s3_needs():
     assert f"{100 * space['share_sram']:.0f} %" in PAGE
 
 
+def test_the_tables_are_of_the_records():
+    assert search_tables.render(PAGE) == PAGE, "run: python -m benchmarks.search_tables"
+
+
 def test_extracted_networks_are_those_of_the_supernet():
     for row in record("extract_equality.json")["spaces"]:
         assert row["networks"] == len(row["differences"])
         assert row["worst"] == max(row["differences"]) < 2e-5
-        assert f"{row['networks']} random networks of `{row['space']}`" in PAGE
-        for figure in (row["worst"], row["median"]):
-            assert f"{figure:.1e}".replace("e-0", "e-") in PAGE
+
+
+def test_shares_are_counted_or_have_an_interval():
+    rows = record("space_shares.json")["rows"]
+    assert len({(row["space"], row["board"]) for row in rows}) == len(rows)
+    for row in rows:
+        assert row["share_both"] <= min(row["share_sram"], row["share_flash"])
+        assert (row["largest_params"] is not None) == (row["share_both"] > 0)
+        assert bool(row["drawn"]) == bool(row["interval"])
+
+
+def test_a_share_of_nothing_says_why():
+    row = {"share_both": 0.0, "share_sram": 1.0, "share_flash": 0.0, "interval": 0.0, "drawn": 0}
+    assert search_tables.share(row) == "0 (flash)"
+    assert search_tables.share({**row, "share_sram": 0.0}) == "0 (SRAM)"
+    row = {**row, "share_sram": 0.5, "share_flash": 0.075, "drawn": 30, "interval": 0.02}
+    assert search_tables.share(row) == "0 of 30 (SRAM 50 %, flash 7.5 %)"
+    row = {**row, "share_both": 0.928, "drawn": 400, "interval": 0.027}
+    assert search_tables.share(row) == "92.8 ± 2.7 %"
+    assert search_tables.share({**row, "drawn": 0}) == "92.8 %"
 
 
 @pytest.mark.parametrize("name", ["search_digits", "search_cifar10_repeat"])
