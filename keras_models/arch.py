@@ -19,7 +19,6 @@ from keras_models.parts import (
     ACTIVATIONS,
     PATCHES,
     POOLS,
-    WEIGHT_BITS,
     ArchError,
     BlockRanks,
     Places,
@@ -34,6 +33,7 @@ from keras_models.parts import (
     check_relative,
     check_scalars,
     check_stem,
+    check_weight_bits,
     fail,
     input_shapes,
     known_fields,
@@ -179,12 +179,7 @@ class ArchConfig:
             fail("mlp_ratio", self.mlp_ratio, f"a tuple of {len(self.heads)} (one per block)")
         for i, ratio in enumerate(self.mlp_ratio):
             check_ratio(f"mlp_ratio[{i}]", ratio, self.embed_dim)
-        bits = self.weight_bits
-        if not isinstance(bits, tuple) or len(bits) not in (0, self.depth):
-            fail("weight_bits", bits, f"an empty tuple or {self.depth} numbers (one per block)")
-        for i, each in enumerate(bits):
-            if each not in WEIGHT_BITS:
-                fail(f"weight_bits[{i}]", each, "4 or 8")
+        check_weight_bits("weight_bits", self.weight_bits, self.depth)
 
     def _check_ranks(self) -> None:
         if not isinstance(self.ranks, tuple) or len(self.ranks) not in (0, self.depth):

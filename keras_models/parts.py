@@ -192,6 +192,16 @@ class Places:
         return 4 * self.relative + 4 if self.relative else 0
 
 
+def check_weight_bits(field: str, bits: object, depth: int) -> None:
+    """Raises `ArchError` unless they are none, or those of each block."""
+    if not isinstance(bits, tuple) or len(bits) not in (0, depth):
+        fail(field, bits, f"an empty tuple or {depth} numbers (one per block)")
+        return
+    for i, each in enumerate(bits):
+        if type(each) is not int or each not in WEIGHT_BITS:
+            fail(f"{field}[{i}]", each, "4 or 8")
+
+
 @dataclasses.dataclass(frozen=True)
 class TransformerBlock:
     """One block of attention and MLP, whatever kind of architecture it is of.

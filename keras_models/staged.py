@@ -111,8 +111,10 @@ class StagedConfig:
 
     @property
     def weight_bits(self) -> tuple[int, ...]:
-        """Of blocks (`ArchConfig`): 8 everywhere; `--weight_bits` chooses layers."""
-        return ()
+        """Of each block of attention once quantized, in order (`AttentionStage`); empty means 8
+        everywhere. Convolutions have 8; `--weight_bits` chooses layers."""
+        bits = tuple(block.weight_bits for block in self.transformer_blocks.values())
+        return bits if set(bits) - {8} else ()
 
     @property
     def stem_sides(self) -> tuple[int, ...]:
@@ -277,7 +279,7 @@ def _parse_stage(field: str, item: object) -> Stage:
         stage: ConvStage = parse_item(where, item, ConvStage)
         return stage
     rest = {key: value for key, value in item.items() if key != "blocks"}
-    for key in ("heads", "mlp_ratio", "ranks"):
+    for key in ("heads", "mlp_ratio", "ranks", "weight_bits"):
         if key in rest and not isinstance(rest[key], list):
             fail(f"{field}.{key}", rest[key], "a list")
     rest = {key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()}

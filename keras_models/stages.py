@@ -22,6 +22,7 @@ from keras_models.parts import (
     check_ranks,
     check_ratio,
     check_relative,
+    check_weight_bits,
     fail,
     later,
 )
@@ -184,6 +185,8 @@ class AttentionStage:
       shift: in every second block the grid is rolled by half a window before it is cut.
       bias: Swin's relative position bias, a number for each head and distance.
       relative_position: largest distance of AutoFormer's relative keys and values; 0 for none.
+      weight_bits: of each block's layers once quantized, 8 or 4; empty means 8 everywhere
+        (docs/weight_bits.md).
     """
 
     blocks: ClassVar[str] = ATTENTION_BLOCKS
@@ -202,6 +205,7 @@ class AttentionStage:
     shift: bool = later(False)
     bias: bool = later(False)
     relative_position: int = later(0)
+    weight_bits: tuple[int, ...] = later(())
 
     @classmethod
     def uniform(
@@ -270,6 +274,7 @@ class AttentionStage:
                 fail(f"{field}.{name}", value, f"a tuple of {self.depth} (one per block)")
         for i, ratio in enumerate(self.mlp_ratio):
             check_ratio(f"{field}.mlp_ratio[{i}]", ratio, self.width)
+        check_weight_bits(f"{field}.weight_bits", self.weight_bits, self.depth)
 
     # ---- derived -------------------------------------------------------------------------------
 
@@ -292,6 +297,7 @@ class AttentionStage:
                 bias=self.bias,
                 relative=self.relative_position,
             ),
+            self.weight_bits[index] if self.weight_bits else 8,
         )
 
     def transformer_blocks(self, source: StageGrid) -> tuple[TransformerBlock, ...]:

@@ -228,6 +228,14 @@ def _qat_directory() -> str:
     return str(_QAT_DIR.value or f"{_OUT.value}.qat")
 
 
+def _numbers_of_blocks(arch: Architecture, bits: WeightBits | None) -> tuple[int, ...]:
+    """Of the blocks of 4 bits, counted among all blocks of the network, convolutions included."""
+    if bits is None or bits.blocks is None:
+        return ()
+    numbers = list(arch.transformer_blocks)
+    return tuple(numbers[block] for block in sorted(bits.blocks))
+
+
 def _quantize_aware(
     model: Any, arch: Architecture, data: Dataset, images: Floats, bits: WeightBits | None
 ) -> tuple[bytes, QatReport]:
@@ -241,7 +249,7 @@ def _quantize_aware(
         residual_bits=int(_RESIDUAL_BITS.value),
         seed=_SEED.value,
         weight_bits=8 if bits is None else bits.bits,
-        small_blocks=tuple(sorted(bits.blocks or ())) if bits else (),
+        small_blocks=_numbers_of_blocks(arch, bits),
     )
     directory = _qat_directory()
     line = f"checkpoints in {directory} until {_OUT.value} is written; --resume goes on from them"

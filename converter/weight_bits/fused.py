@@ -38,7 +38,8 @@ class WeightBits:
     Attributes:
       bits: 4, or 0: as few layers of 4 bits as `constant_bytes` needs.
       constant_bytes: that the constants in an image of the fused file may take; only with 0.
-      blocks: that have 4 bits, where not all layers do; only with 4.
+      blocks: numbers, among those of attention, of the ones that have 4 bits, where not all layers
+        do; only with 4.
     """
 
     bits: int

@@ -107,7 +107,7 @@ class _Fact(Dimension):
         return super().arch(space, config) if self.choices(space) else {}
 
 
-class _WeightBits(Dimension):
+class WeightBitsDimension(Dimension):
     """Bits of a block's weights: 4 or 8."""
 
     def validate(self, space: Any, where: str = "SearchSpace") -> None:
@@ -192,7 +192,7 @@ DIMENSIONS: tuple[Dimension, ...] = (
         masks=(Mask("head_dim", lambda space, config, arch, block: arch.head_dim, False),),
         limits=(8.0, 128.0),
     ),
-    _WeightBits(
+    WeightBitsDimension(
         name="weight_bits",
         text="weights of {} bits",
         default=(),

@@ -15,7 +15,7 @@ from typing import Any
 from keras_models.stages import ATTENTION_BLOCKS, CONV_BLOCKS
 from nas.space.checks import fail
 from nas.space.dimension import Dimension, Mask
-from nas.space.dimensions import MAX_DEPTH
+from nas.space.dimensions import MAX_DEPTH, WeightBitsDimension
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,10 @@ class _Blocks(StageDimension):
 
     def shown(self, value: str) -> str:
         return value
+
+
+class _StageWeightBits(WeightBitsDimension, StageDimension):
+    """Bits of the weights of a block of attention."""
 
 
 STAGE_DIMENSIONS: tuple[StageDimension, ...] = (
@@ -109,5 +113,21 @@ STAGE_DIMENSIONS: tuple[StageDimension, ...] = (
             ),
         ),
         limits=(0.5, 6.0),
+    ),
+    _StageWeightBits(
+        name="weight_bits",
+        text="weights of {} bits",
+        param="bits",
+        default=(),
+        per_block=True,
+        low=4,
+        high=8,
+        of_attention=True,
+        masks=(
+            Mask(
+                "four_bits",
+                lambda space, config, stage, block: int(4 in stage.weight_bits[block : block + 1]),
+            ),
+        ),
     ),
 )

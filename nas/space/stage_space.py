@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_models.parts import later
 from keras_models.stages import ATTENTION_BLOCKS, AttentionStage, ConvStage, Stage, StageGrid
 from nas.space.checks import fail, known, made
 from nas.space.dimension import Dimension
@@ -31,6 +32,7 @@ class StageChoice:
       depth: its blocks.
       window: side of windows, 0 where all tokens see all.
       heads, mlp_ratio: of each block of attention; empty for convolutions.
+      weight_bits: of each block of attention; empty where the space has no choice of them.
     """
 
     blocks: str
@@ -39,6 +41,7 @@ class StageChoice:
     window: int = 0
     heads: tuple[int, ...] = ()
     mlp_ratio: tuple[float, ...] = ()
+    weight_bits: tuple[int, ...] = later(())
 
     @property
     def form(self) -> tuple[str, int]:
@@ -55,6 +58,7 @@ class StageSpace:
       width, depth: choices; no width means that of the stage before (down "none").
       heads, mlp_ratio: of blocks of attention, each block for itself.
       window: sides of windows; none: all tokens see all.
+      weight_bits: of blocks of attention, each for itself; none: 8.
       head_dim, down, stride, position, norm, shift, bias, relative_position: of all networks, as
         in `AttentionStage`; `shift` where there are windows. Of convolutions `stride` counts.
     """
@@ -73,6 +77,7 @@ class StageSpace:
     shift: bool = False
     bias: bool = False
     relative_position: int = 0
+    weight_bits: tuple[int, ...] = later(())
 
     def validate(self, where: str) -> None:
         """Raises SpaceError for wrong choices."""
@@ -83,8 +88,9 @@ class StageSpace:
             if attends != bool(getattr(self, name)):
                 expected = "choices" if attends else "none without attention"
                 fail(f"{where}.{name}", getattr(self, name), expected)
-        if self.window and not attends:
-            fail(f"{where}.window", self.window, "none without attention")
+        for name in ("window", "weight_bits"):
+            if getattr(self, name) and not attends:
+                fail(f"{where}.{name}", getattr(self, name), "none without attention")
 
     # ---- dimensions ----------------------------------------------------------------------------
 
@@ -119,6 +125,7 @@ class StageSpace:
             shift=self.shift and choice.window > 0,
             bias=self.bias,
             relative_position=self.relative_position,
+            weight_bits=choice.weight_bits,
         )
 
     def choice(self, values: dict[str, Any]) -> StageChoice:
@@ -153,7 +160,7 @@ class StageSpace:
         """The part of it that has that form."""
         blocks, window = form
         if blocks != ATTENTION_BLOCKS:
-            return self.replace(blocks=(blocks,), heads=(), mlp_ratio=(), window=())
+            return self.replace(blocks=(blocks,), heads=(), mlp_ratio=(), window=(), weight_bits=())
         return self.replace(blocks=(blocks,), window=(window,) if window else ())
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_models.parts import ACTIVATIONS, ArchError, StemLayer
+from keras_models.parts import ACTIVATIONS, ArchError, StemLayer, without_unused
 from keras_models.staged import StagedConfig
 from keras_models.stages import StageGrid
 from nas.space.checks import SpaceError, fail, known, load_json, made
@@ -41,8 +41,8 @@ class StagedSubnet:
         return tuple(stage.form for stage in self.stages)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return dataclasses.asdict(self)
+        """Plain data, for JSON; without what was added later and the space does not have."""
+        return {"stages": _later_left_out(dataclasses.asdict(self)["stages"], self.stages)}
 
 
 def parse_staged_subnet(data: object) -> StagedSubnet:
@@ -279,7 +279,9 @@ class StagedSpace:
 
     def to_json(self) -> str:
         """JSON text with one key per attribute, in the order of the class."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        tree = dataclasses.asdict(self)
+        tree["stages"] = _later_left_out(tree["stages"], self.stages)
+        return json.dumps(tree, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> StagedSpace:
@@ -311,6 +313,12 @@ class StagedSpace:
     def load(cls, path: str | os.PathLike[str]) -> StagedSpace:
         """Reads a JSON file; errors name it."""
         return load_json(path, cls.from_json)
+
+
+def _later_left_out(trees: Sequence[dict[str, Any]], stages: Sequence[Any]) -> tuple[Any, ...]:
+    """Of stages or their choices: without fields that came later and have their default."""
+    each = zip(trees, stages, strict=True)
+    return tuple(without_unused(tree, type(stage)) for tree, stage in each)
 
 
 def _names(place: int, stage: StageSpace, d: Dimension) -> list[str]:

@@ -14,10 +14,9 @@ from nas.space.any_space import AnySubnet, expect_choice, expect_stages
 from nas.supernet.conv_blocks import Statistics
 from nas.supernet.layout import Sizes, places
 from nas.supernet.net import Supernet
-from nas.supernet.shared import Floats, SharedWeights
+from nas.supernet.shared import Floats, SharedWeights, rounded_to_4_bits
 from nas.supernet.staged_extract import StageSlices
 from nas.supernet.staged_net import StagedSupernet
-from tflm_custom_ops.ops.layouts import MAX4
 
 
 def extract(
@@ -110,8 +109,5 @@ class _Slices:
         return right if part.endswith("_b") else left @ right
 
     def _in_bits(self, b: int, kernel: Floats) -> Floats:
-        """A kernel [inputs, outputs] of a block, rounded as the supernet rounds it."""
-        if self.arch.block(b).weight_bits == 8:
-            return kernel
-        unit = np.maximum(np.abs(kernel).max(axis=0, keepdims=True), 1e-12) / np.float32(MAX4)
-        return np.asarray(np.round(kernel / unit) * unit, np.float32)
+        """A kernel of a block, rounded where the supernet rounds it."""
+        return kernel if self.arch.block(b).weight_bits == 8 else rounded_to_4_bits(kernel)

@@ -87,8 +87,9 @@ def stage_masks(space: StagedSpace, widths: tuple[StageWidths, ...], config: Sta
 
     Returns:
       Of stage i "stagei/dim" (dim,), "stagei/gate" (depth,) and, per block, "stagei/heads" (depth,
-      heads) and "stagei/hidden" (depth, hidden); the last two are empty for convolutions. Blocks
-      behind the sub-network's depth have zeros.
+      heads), "stagei/hidden" (depth, hidden) and "stagei/four_bits" (depth, 1, or 0 where no block
+      has 4); those of blocks are empty for convolutions. Blocks behind the sub-network's depth have
+      zeros.
     """
     found: Masks = {}
     stages = zip(space.stages, config.stages, space.arch(config).stages, widths, strict=True)

@@ -73,6 +73,12 @@ class Positions:
     largest: int = 0
 
 
+def rounded_to_4_bits(kernel: Floats) -> Floats:
+    """A kernel [inputs, outputs] of a sub-network, rounded as the supernet rounds it."""
+    unit = np.maximum(np.abs(kernel).max(axis=0, keepdims=True), 1e-12) / np.float32(MAX4)
+    return np.asarray(np.round(kernel / unit) * unit, np.float32)
+
+
 class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
     """All networks of a space: what the kinds of supernets have in common.
 

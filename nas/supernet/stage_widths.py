@@ -16,6 +16,7 @@ class StageWidths:
     gate: int
     heads: int
     hidden: int
+    four_bits: int
 
 
 def stage_widths(space: StagedSpace) -> tuple[StageWidths, ...]:
@@ -24,5 +25,13 @@ def stage_widths(space: StagedSpace) -> tuple[StageWidths, ...]:
     for stage in space.stages:
         before = max(stage.width, default=before)
         hidden = round(before * max(stage.mlp_ratio, default=0))
-        found.append(StageWidths(before, max(stage.depth), max(stage.heads, default=0), hidden))
+        found.append(
+            StageWidths(
+                before,
+                max(stage.depth),
+                max(stage.heads, default=0),
+                hidden,
+                int(4 in stage.weight_bits),
+            )
+        )
     return tuple(found)

@@ -11,7 +11,7 @@ from keras import ops
 from nas.space.staged_space import StagedSubnet
 from nas.supernet.conv_blocks import Statistics
 from nas.supernet.layout import Sizes, places
-from nas.supernet.shared import Floats
+from nas.supernet.shared import Floats, rounded_to_4_bits
 from nas.supernet.staged_net import StagedSupernet
 
 _CONVOLUTION = re.compile(r"stage(\d+)_block(\d+)_(\w+)_(conv|bn)$")
@@ -97,4 +97,7 @@ class StageSlices:
         whole = Sizes(sizes.dim, sizes.heads, sizes.head_dim, sizes.hidden)
         used = Sizes(block.width, block.heads, block.head_dim, block.hidden)
         rows, columns = places(part, whole, used)
-        return value[columns] if kind == "bias" else value[rows][:, columns]
+        if kind == "bias":
+            return value[columns]
+        kernel = value[rows][:, columns]
+        return kernel if block.weight_bits == 8 else rounded_to_4_bits(kernel)

@@ -290,7 +290,10 @@ class StagedSupernet(SharedWeights):
         for b in range(max(place.space.depth)):
             positions = self.positions(place, window, b)
             heads, hidden = (masks[f"{place.name}/{part}"][b] for part in ("heads", "hidden"))
-            own, name = BlockMasks(mask, heads, hidden), f"{place.name}_block{b}"
+            has_4 = 4 in place.space.weight_bits
+            four_bits = masks[f"{place.name}/four_bits"][b] if has_4 else None
+            own = BlockMasks(mask, heads, hidden, four_bits=four_bits)
+            name = f"{place.name}_block{b}"
 
             def block(
                 x: Any, name: str = name, own: BlockMasks = own, positions: Positions = positions

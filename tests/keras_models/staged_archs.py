@@ -44,6 +44,7 @@ def _attention_stage(draw, side, width, relative):
         else 0,
         position=draw(st.booleans()),
         ranks=(ranks,) * depth if draw(st.booleans()) else (),
+        weight_bits=tuple(draw(st.sampled_from([4, 8])) for _ in range(depth)),
     )
 
 

@@ -15,6 +15,7 @@ from converter.plan import plan_graph, plan_model
 from converter.plan.weightless import weightless_graph
 from converter.quantize.ptq import quantize
 from converter.runtimes import open_runtime
+from converter.weight_bits.fused import WeightBits, round_file
 from keras_models.arch import ArchConfig
 from keras_models.load import resolve_arch
 from keras_models.stages import AttentionStage
@@ -30,6 +31,8 @@ def fused(arch):
     shape = (4, arch.image_size, arch.image_size, arch.channels)
     images = rng.uniform(-1, 1, shape).astype(np.float32)
     plain = quantize(random_weights(build_vit(arch), 1), arch, images)
+    if wanted := WeightBits.of_blocks(arch.weight_bits):
+        plain = round_file(plain, wanted).model_bytes
     planned = plan_model(fuse_model(plain).model_bytes)
     expect_foreseen(planned, arch)
     return planned.model_bytes

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from keras_models.parts import StemLayer
 from keras_models.published_presets import PUBLISHED_PRESETS
+from keras_models.staged import StagedConfig
 from keras_models.staged_presets import STAGED_PRESETS
 from nas.cost.census import take_census
 from nas.cost.model import CostModel
@@ -42,7 +43,7 @@ SMALL = StagedSpace(
         ),
         StageSpace(
             ("attention",), depth=(1,), width=(8, 16), heads=(1, 2), mlp_ratio=(1.0, 1.5),
-            head_dim=8, down="merge", stride=2, relative_position=2,
+            head_dim=8, down="merge", stride=2, relative_position=2, weight_bits=(4, 8),
         ),
     ),
 )  # fmt: skip
@@ -120,6 +121,7 @@ def test_the_published_network_is_in_its_space():
         ),
         ({"width": (12,), "mlp_ratio": (1.25,)}, r"small: ArchConfig\.stages\[1\]\.width: got 12"),
         ({"window": (3,)}, r"small: ArchConfig\.stages\[1\]\.window: got 3"),
+        ({"weight_bits": (4, 6)}, r"stages\[1\]\.weight_bits: got \(4, 6\), expected some of 4, 8"),
         ({"stride": 3}, r"small: ArchConfig\.stages\[1\]\.stride: got 3"),
     ],
 )
@@ -134,7 +136,29 @@ def test_each_dimension_says_who_chooses():
     scopes = {d.name: d.scope(SMALL.stages[1]) for d in STAGE_DIMENSIONS}
     of_stage = {n for n, scope in scopes.items() if scope is Scope.STAGE}
     assert of_stage == {"blocks", "width", "depth", "window"}
-    assert {n for n, scope in scopes.items() if scope is Scope.BLOCK} == {"heads", "mlp_ratio"}
+    of_block = {n for n, scope in scopes.items() if scope is Scope.BLOCK}
+    assert of_block == {"heads", "mlp_ratio", "weight_bits"}
+
+
+def test_bits_of_blocks_cost_flash_and_are_in_the_architecture():
+    config = SMALL.largest()
+    small = dataclasses.replace(config.stages[-1], weight_bits=(4,))
+    small = dataclasses.replace(config, stages=(*config.stages[:-1], small))
+    SMALL.check(small)
+    archs = [SMALL.arch(c) for c in (config, small)]
+    assert [arch.weight_bits for arch in archs] == [(), (8, 8, 4)]
+    assert StagedConfig.from_json(archs[1].to_json()) == archs[1]
+    costs = [CostModel(Target()).cost(arch) for arch in archs]
+    weights = archs[1].transformer_blocks[4]
+    dense = sum(i * o for i, o, _ in weights.linears(packed=True))
+    saved = costs[0].constant_bytes - costs[1].constant_bytes
+    assert dense / 2 - 64 <= saved <= dense / 2
+
+
+def test_files_of_spaces_without_the_choice_stay_what_they_were():
+    space = STAGED_SPACES["hybrid_32"]
+    assert "weight_bits" not in space.to_json()
+    assert "weight_bits" not in str(space.largest().to_dict())
 
 
 def test_every_dimension_of_stages_is_documented():

@@ -49,7 +49,7 @@ WINDOWS = StagedSpace(
         ),
         StageSpace(
             ("attention",), depth=(1, 2), width=(8, 16), heads=(1, 2), mlp_ratio=(1.0,), head_dim=4,
-            down="conv", stride=2, bias=True,
+            down="conv", stride=2, bias=True, weight_bits=(4, 8),
         ),
     ),
 )  # fmt: skip
@@ -93,6 +93,9 @@ def test_extracted_networks_equal_the_supernet(name):
     first, *_, last = space.forms()
     configs = [space.largest(first), space.largest(last)]
     configs += [space.of_form(first).sample(rng) for _ in range(2)]
+    if space is WINDOWS:
+        bits = dataclasses.replace(configs[0].stages[1], weight_bits=(4, 8))
+        configs.append(dataclasses.replace(configs[0], stages=(configs[0].stages[0], bits)))
     for config in configs:
         model = extract(net, config, steps.statistics(config))
         assert difference(steps.logits(images, config), model(images, training=False)) < 2e-5
