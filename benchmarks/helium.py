@@ -26,6 +26,8 @@ from boards import get_board
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
+from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.pipeline import RoundingMethod
 from firmware.emulator.qemu.emulator import QemuEmulator
 from firmware.model import build_model
 from keras_models.presets import PRESETS
@@ -37,6 +39,7 @@ from tflm_vit.run import run, typed_command
 BOARD = "mps3_an547"
 SMALL = ("vit_digits", "vit_micro_32", "hybrid_32")
 NETWORKS = (*SMALL, "vit_t_240")
+IN_4_BITS = ("hybrid_32", "vit_t_240")  # counted with weights of 4 bits too
 LAYERS = ((192, 192), (768, 192), (192, 768))
 ROWS = 225
 
@@ -47,16 +50,19 @@ flags.json(FLAGS)
 FLAGS.string("cmsis_nn_dir", "", "A clone of CMSIS-NN; without it there is no comparison.")
 
 
-def _fused(name: str, seed: int) -> bytes:
+def _fused(name: str, seed: int, bits: int) -> bytes:
     """Random weights; small networks as TensorFlow converts them, large ones as they are built."""
-    if name in SMALL:
-        return fuse_model(plain_model(name)[1]).model_bytes
-    return fused_model(PRESETS[name], seed=seed)
+    if name not in SMALL:
+        return fused_model(PRESETS[name], seed=seed, weight_bits=bits)
+    plain = plain_model(name)[1]
+    if bits == 4:
+        plain = round_file(plain, WeightBits(4), method=RoundingMethod.NEAREST).model_bytes
+    return fuse_model(plain).model_bytes
 
 
-def network(name: str, seed: int) -> dict[str, Any]:
+def network(name: str, seed: int, bits: int = 8) -> dict[str, Any]:
     """Counts of one network, and which runtimes gave the same logits."""
-    model = plan_model(_fused(name, seed)).model_bytes
+    model = plan_model(_fused(name, seed, bits)).model_bytes
     with tempfile.TemporaryDirectory(prefix="vit-helium-") as work:
         elf = Path(work) / "firmware.elf"
         use = build_model(model, get_board(BOARD), elf)
@@ -81,16 +87,17 @@ def network(name: str, seed: int) -> dict[str, Any]:
         "stack_bytes": stack,
         "arena_bytes": use.arena_bytes,
         "kernel_code_bytes": use.kernel_code_bytes,
+        "flash_bytes": use.flash_bytes + use.external_flash_bytes,
         "equal": same,
     }
 
 
-def layers() -> dict[str, float]:
-    """Instructions per product of layers, all in."""
+def layers(bits: int = 8) -> dict[str, float]:
+    """Instructions per product of layers, all in, with weights of so many bits."""
     machine = qemu.QemuKernels(qemu.build(qemu.CORES["cortex-m55"]))
     found = {}
     for k, n in LAYERS:
-        op, x = linear(k, n, ROWS)
+        op, x = linear(k, n, ROWS, bits)
         count = run_operator(machine, op, x).call.instructions
         found[f"{ROWS}x{k}x{n}"] = round(count / (ROWS * k * n), 4)
     return found
@@ -121,16 +128,22 @@ def _body() -> None:
         "gcc": emulator.compiler_version(),
         "board": BOARD,
         "instructions_per_product": layers(),
+        "instructions_per_product_4_bits": layers(4),
         "networks": {},
+        "networks_4_bits": {},
     }
     if FLAGS.cmsis_nn_dir:
         record["cmsis_nn"] = cmsis_nn_layers(FLAGS.cmsis_nn_dir)
     for name in FLAGS.networks:
-        record["networks"][name] = found = network(name, FLAGS.seed)
-        print(f"{name}: {found['instructions']:,} instructions, equal: {found['equal']}")
+        for bits, key in ((8, "networks"), (4, "networks_4_bits")):
+            if bits == 8 or name in IN_4_BITS:
+                record[key][name] = found = network(name, FLAGS.seed, bits)
+                count = f"{found['instructions']:,} instructions"
+                print(f"{name}, {bits} bits: {count}, equal: {found['equal']}", flush=True)
     if FLAGS.json:
         write_json(FLAGS.json, record)
-    unequal = [n for n, found in record["networks"].items() if not all(found["equal"].values())]
+    every = [*record["networks"].items(), *record["networks_4_bits"].items()]
+    unequal = [n for n, found in every if not all(found["equal"].values())]
     if unequal:
         raise ValueError(f"logits differ between runtimes: {', '.join(unequal)}")
 

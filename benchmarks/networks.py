@@ -62,6 +62,8 @@ JOBS = (
     Job("vit_micro_32", 16),
     Job("hybrid_32", 8),
     Job("hybrid_32", 8, weight_bits=4),
+    Job("hybrid_32_wide", 8),
+    Job("hybrid_32_wide", 8, weight_bits=4),
     Job("vit_digits", 8),
     Job("vit_digits", 16),
     Job("vit_s_240", 8),

@@ -110,7 +110,8 @@ def networks() -> str:
         ),
         "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    helium = _load("helium.json")["networks"]
+    recorded = _load("helium.json")
+    helium = ((8, recorded["networks"]), (4, recorded["networks_4_bits"]))
     for preset, forms in _load("bench.json")["networks"].items():
         for form, f in forms.items():
             streamed = f.get("arena_streamed_bytes")
@@ -130,17 +131,17 @@ def networks() -> str:
                     f"{f['flash_bytes'] + f['external_flash_bytes']:,}",
                 )
             )
-        if preset in helium:
-            lines.append(_on_helium(preset, helium[preset], forms["int8"]["macs"]))
+        macs = forms["int8"]["macs"]
+        lines += [_on_helium(preset, bits, f[preset], macs) for bits, f in helium if preset in f]
     return "\n".join(lines)
 
 
-def _on_helium(preset: str, found: dict[str, Any], macs: int) -> str:
+def _on_helium(preset: str, bits: int, found: dict[str, Any], macs: int) -> str:
     """A network's row of docs/results/helium.json, which has the image in the arena."""
     return _row(
         f"`{preset}`",
         "int8",
-        str(_WEIGHT_BITS),
+        str(bits),
         _M55,
         f"{macs:,}",
         f"{found['instructions']:,}",
@@ -148,7 +149,7 @@ def _on_helium(preset: str, found: dict[str, Any], macs: int) -> str:
         "-",
         f"{found['arena_bytes']:,}",
         "-",
-        "-",
+        f"{found['flash_bytes']:,}",
     )
 
 

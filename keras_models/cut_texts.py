@@ -81,8 +81,25 @@ def _chosen(
         yield rows[place]
 
 
+def _expect_texts(found: Found, names: Sequence[str]) -> None:
+    """Refuses a class without texts in a split.
+
+    Raises:
+      DatasetError: one line that names the first.
+    """
+    where = FLAGS.manpages if FLAGS.of == "pages" else FLAGS.wordnet
+    for split in SPLITS:
+        for name, texts in zip(names, found[split], strict=True):
+            if not texts:
+                raise DatasetError(
+                    f"{where}: no text of {name} falls into the {split} split: give the whole of "
+                    "the Debian packages' files"
+                )
+
+
 def _body() -> None:
     found, side = _of_pages() if FLAGS.of == "pages" else _of_definitions()
+    _expect_texts(found, LANGUAGES if FLAGS.of == "pages" else TOPICS)
     os.makedirs(FLAGS.out, exist_ok=True)
     expect_writable_folder(FLAGS.out)
     for number, split in enumerate(SPLITS):

@@ -18,6 +18,7 @@ PATCHES = "patches"  # a pool as well; searches and imports of weights do not kn
 ATTENTIONS = ("packed", "separate", "keras")
 NORMS = ("clean", "keras")
 MAX_RELATIVE_DISTANCE = 64
+MAX_RATIO = 1024
 LATER = "later"
 Config = TypeVar("Config")
 
@@ -270,8 +271,8 @@ def check_scalars(arch: Any) -> None:
 
 def check_ratio(field: str, ratio: object, width: int) -> None:
     """Raises `ArchError` unless width * ratio is a positive integer."""
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio <= 0:
-        fail(field, ratio, "a positive number")
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= MAX_RATIO:
+        fail(field, ratio, f"a positive number up to {MAX_RATIO}")
         return
     hidden = width * ratio
     if abs(hidden - round(hidden)) > 1e-6 or round(hidden) < 1:

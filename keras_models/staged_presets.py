@@ -23,6 +23,19 @@ _ALL = (
             AttentionStage.uniform(width=96, depth=3, heads=3, mlp_ratio=2.0, position=True),
         ),
     ),
+    # The same with the flash that weights of 4 bits leave: 1.7 times the parameters.
+    StagedConfig(
+        name="hybrid_32_wide",
+        image_size=32,
+        channels=3,
+        num_classes=10,
+        stem=(StemLayer(kernel=3, stride=1, channels=32, activation="relu", batch_norm=True),),
+        stages=(
+            ConvStage("residual", width=48, depth=2, stride=2),
+            ConvStage("residual", width=120, stride=2),
+            AttentionStage.uniform(width=120, depth=4, heads=4, mlp_ratio=2.0, position=True),
+        ),
+    ),
     # Every kind of block and way down, for tests.
     StagedConfig(
         name="test_stages",

@@ -36,7 +36,7 @@ from keras_models.training.checkpoint import (
     CheckpointError,
     Progress,
 )
-from keras_models.training.finish import SETUP, finished_report, write_trained
+from keras_models.training.finish import SETUP, finished_report, showing, write_trained
 from keras_models.training.fit import (
     TrainJob,
     expect_start,
@@ -319,7 +319,9 @@ def _body() -> None:
         report = train(job, data, typed_command("keras_models.train"), FLAGS.resume)
     if FLAGS.json:
         write_json(FLAGS.json, report)
-    print(_table(report, job.out))
+    with showing(job.out):
+        table = _table(report, job.out)
+    print(table)
     print(f"{'total time':<20} {time.monotonic() - started:.0f} s")
 
 

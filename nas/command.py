@@ -9,14 +9,17 @@ from collections.abc import Sequence
 
 from boards import BOARD_HELP, get_board
 from converter.code_size import ModelCall
-from keras_models.tasks import CLASSIFICATION
-from keras_models.training.recipe import DIGITS, Recipe, parse_overrides, recipe_for
+from keras_models.tasks import CLASSIFICATION, KEYWORDS
+from keras_models.training.recipe import DIGITS, SPEECH, Recipe, parse_overrides, recipe_for
 from nas.cost.complexity import LEVELS
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Firmware, Target
 from nas.supernet.data import SEARCH_FRACTION
 from tflm_vit import flags
 from tflm_vit.flag_set import FlagSet
+
+# A label for each picture, and top-1: what supernets are trained for and searched by.
+DATASETS = (*CLASSIFICATION.datasets, *KEYWORDS.datasets)
 
 
 class Sampling(enum.Enum):
@@ -126,7 +129,7 @@ def space(to: FlagSet) -> None:
 
 def search_data_flags(to: FlagSet) -> None:
     """Data set, its folder, and how it is split for a search."""
-    flags.dataset(to, CLASSIFICATION.datasets, "Data set of the supernet's training.", "digits")
+    flags.dataset(to, DATASETS, "Data set of the supernet's training.", "digits")
     flags.data_dir(to)
     flags.allow_other_data(to)
     to.number("search_fraction", SEARCH_FRACTION, "Share of training images for the search.", 0, 1)
@@ -141,5 +144,6 @@ def recipe_of_flags(given: FlagSet) -> Recipe:
     for name in ("epochs", "batch_size"):
         if given[name].value is not None:
             changes[name] = given[name].value
-    base = DIGITS if given.dataset == "digits" else recipe_for("vit_micro_32")
+    own = {"digits": DIGITS, **dict.fromkeys(KEYWORDS.datasets, SPEECH)}
+    base = own.get(given.dataset) or recipe_for("vit_micro_32")
     return dataclasses.replace(base, **{"drop_path": 0.0, **changes})

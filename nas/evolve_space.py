@@ -46,6 +46,7 @@ from nas.supernet.files import SPACE_FILE
 from nas.supernet.training import SupernetJob, train
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, read_json, reading, write_json
+from tflm_vit.records import checked
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("evolve_space", __doc__)
@@ -101,8 +102,8 @@ def _step(supernet: str, folder: str) -> tuple[Errors, Searchable]:
     if os.path.exists(record_file) and os.path.exists(space_file):
         with reading(record_file, "a record of nas.evolve_space"):
             data = read_json(record_file)
-            values = [data[f.name] for f in dataclasses.fields(Errors)]
-        return Errors(*values), load_space(space_file)
+            errors = checked(Errors(*(data[f.name] for f in dataclasses.fields(Errors))))
+        return errors, load_space(space_file)
     os.makedirs(folder, exist_ok=True)
     space = load_space(os.path.join(supernet, SPACE_FILE))
     sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)

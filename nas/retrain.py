@@ -13,14 +13,13 @@ from collections.abc import Sequence
 
 from keras_models.datasets import load_dataset
 from keras_models.datasets.identity import expect_same_data, identity_of
-from keras_models.tasks import CLASSIFICATION
 from keras_models.training.distillation import Objective
-from keras_models.training.finish import finished_report
+from keras_models.training.finish import finished_report, showing
 from nas import command as shared
 from nas.supernet.files import load_supernet, trained_on
 from nas.supernet.retraining import WEIGHTS, RetrainJob, network_of, retrain, write
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder, write_json
+from tflm_vit.files import expect_writable_folder, naming, write_json
 from tflm_vit.folders import output_folder
 from tflm_vit.run import run, typed_command
 
@@ -30,7 +29,7 @@ FLAGS.string("front", "", "The file front.json that nas.search wrote.", required
 FLAGS.integer("trial", None, "Which network of the front; without it the most accurate.")
 FLAGS.enum("start", "inherited", WEIGHTS, "Weights that training starts from.")
 flags.distill(FLAGS)
-flags.dataset(FLAGS, CLASSIFICATION.datasets, "Data set of the supernet's training.", "digits")
+flags.dataset(FLAGS, shared.DATASETS, "Data set of the supernet's training.", "digits")
 flags.data_dir(FLAGS)
 flags.allow_other_data(FLAGS)
 flags.out(FLAGS, "Folder for the trained network.")
@@ -47,7 +46,8 @@ def _body() -> None:
         raise ValueError(f"--distill={FLAGS.distill}: expected 0 to 1")
     config = network_of(FLAGS.front, FLAGS.trial)
     net = load_supernet(FLAGS.supernet)
-    net.space.check(config)
+    with naming(FLAGS.front):
+        net.space.check(config)
     expect_writable_folder(FLAGS.out)
     space = net.space
     data = load_dataset(
@@ -66,10 +66,14 @@ def _body() -> None:
         report = write(job, net, data, model, progress, typed_command("nas.retrain"))
     if FLAGS.json:
         write_json(FLAGS.json, report)
+    with showing(FLAGS.out):
+        figures = (
+            f"{report['params']:,} parameters, {report['epochs']} epochs, validation "
+            f"{100 * report['validation_accuracy']:.2f} %, "
+            f"test {100 * report['test_accuracy']:.2f} %"
+        )
     print(
-        f"{report['params']:,} parameters, {report['epochs']} epochs, validation "
-        f"{100 * report['validation_accuracy']:.2f} %, test {100 * report['test_accuracy']:.2f} %, "
-        f"{time.monotonic() - started:.0f} s; next: python -m converter.quantize "
+        f"{figures}, {time.monotonic() - started:.0f} s; next: python -m converter.quantize "
         f"--network={FLAGS.out} --dataset={FLAGS.dataset} --out=plain.tflite"
     )
 

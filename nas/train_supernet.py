@@ -20,6 +20,7 @@ from keras_models.training.checkpoint import (
     CHECKPOINT_FILE,
     CheckpointError,
 )
+from keras_models.training.finish import showing
 from nas import command as shared
 from nas.space.presets import get_space
 from nas.supernet.data import load_search_data
@@ -115,13 +116,15 @@ def _body() -> None:
         return
     if FLAGS.json:
         write_json(FLAGS.json, report)
-    last = report["history"][-1]
-    shown = [k for k in ("largest", "smallest", "random") if k in last]
-    print(
-        f"{report['steps']} steps in {report['seconds']:.0f} s, {report['compilations']} "
-        f"compilations for {report['patches']} forms; validation accuracy: "
-        + ", ".join(f"{k} {100 * last[k]:.2f} %" for k in shown)
-    )
+    with showing(FLAGS.out):
+        last = report["history"][-1]
+        shown = [k for k in ("largest", "smallest", "random") if k in last]
+        figures = (
+            f"{report['steps']} steps in {report['seconds']:.0f} s, {report['compilations']} "
+            f"compilations for {report['patches']} forms; validation accuracy: "
+            + ", ".join(f"{k} {100 * last[k]:.2f} %" for k in shown)
+        )
+    print(figures)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -95,8 +95,11 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
     size = _expect_content(name)
     if size > most:
         raise FileError(f"{name}: got {size} bytes, expected at most {most}")
-    with open(name, "rb") as file:
-        return file.read(most)
+    try:
+        with open(name, "rb") as file:
+            return file.read(most)
+    except OSError as error:  # of reading, on a broken disk, it names nothing
+        raise OSError(error.errno, error.strerror, name) from error
 
 
 def read_text(path: str | os.PathLike[str], most: int = _TEXT_LIMIT_BYTES) -> str:

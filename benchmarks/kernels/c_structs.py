@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tflm_custom_ops.ops.layouts import BY_LAYOUT, pack_rows
+from converter.compile.weights import WeightOrder
+from tflm_custom_ops.ops.layouts import BY_LAYOUT, rows_of
 from tflm_custom_ops.ops.schema import Array, Field, Part, Struct, Word, Word64, fields_of
 from tflm_custom_ops.ops.schema.writing import stored_fields
 
@@ -32,20 +33,30 @@ def _field_size(field: Field) -> tuple[int, int]:
     return (8, 8) if isinstance(field.kind, Word64) else (4, 4)
 
 
-def c_struct(value: Struct, place: Place, address_of: AddressOf | None = None) -> bytes:
+def c_struct(
+    value: Struct,
+    place: Place,
+    address_of: AddressOf,
+    order: WeightOrder = WeightOrder.PAIRS,
+) -> bytes:
     """The struct's bytes.
 
     Args:
       place: puts an array into the core's memory and gives its address.
-      address_of: None: weights are in rows, for the Helium kernels.
+      order: rows for the Helium kernels.
     """
+    stored = dict(stored_fields(value))
+    if order is WeightOrder.ROWS:
+        for field in fields_of(type(value)):
+            if isinstance(field.kind, Array) and field.kind.codec is BY_LAYOUT:
+                stored[field.name] = rows_of(value)
     content = bytearray(_size(type(value))[0])
-    stored, at = stored_fields(value), 0
+    at = 0
     for field in fields_of(type(value)):
         size, own = _field_size(field)
         at = -(-at // own) * own
         member = getattr(value, field.name)
-        content[at : at + size] = _member(field, member, stored, place, address_of, size)
+        content[at : at + size] = _member(field, member, stored, place, address_of, order, size)
         at += size
     return bytes(content)
 
@@ -55,23 +66,22 @@ def _member(
     content: Any,
     stored: dict[str, NDArray[Any]],
     place: Place,
-    address_of: AddressOf | None,
+    address_of: AddressOf,
+    order: WeightOrder,
     size: int,
 ) -> bytes:
     if content is None and not isinstance(field.kind, Array):
         return bytes(size)
     if isinstance(field.kind, Part):
-        return c_struct(content, place, address_of)
+        return c_struct(content, place, address_of, order)
     if isinstance(field.kind, Array):
         array = stored.get(field.name)
         if array is None:
             return bytes(size)
-        if field.kind.codec is BY_LAYOUT and address_of is None:
-            array = pack_rows(content)
         return place(array).to_bytes(4, "little")
     if isinstance(field.kind, Word) and field.kind.function is not None:
         function = field.kind.function.names.get(int(content))
-        if address_of is None or function is None:
+        if function is None:
             return bytes(size)
         return address_of(function).to_bytes(size, "little")
     return int(content).to_bytes(size, "little", signed=True)

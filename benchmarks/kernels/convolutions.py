@@ -39,23 +39,22 @@ class ConvolutionRun:
 
 
 def parameters(
-    op: p.Conv2D, scratch_bytes: int, place: Place, address_of: AddressOf | None
+    op: p.Conv2D, scratch_bytes: int, place: Place, address_of: AddressOf, order: WeightOrder
 ) -> tuple[bytes, int]:
     """VitConv2DParams in the core's memory, and bytes of scratch.
 
     Args:
       scratch_bytes: that it may take.
       place: puts an array into memory.
-      address_of: None: weights are in rows, for the Helium kernels.
+      order: rows for the Helium kernels.
     """
-    order = WeightOrder.ROWS if address_of is None else WeightOrder.PAIRS
-    conv = packed(op, NAME, scratch_bytes, order)
+    conv = packed(op, NAME, scratch_bytes)
 
     def words(*values: int) -> bytes:
         return np.array(values, np.int64).astype("<u4").tobytes()
 
     content = words(*dataclasses.astuple(conv.window), conv.input_zero_point)
-    content += c_struct(conv.linear, place, address_of)
+    content += c_struct(conv.linear, place, address_of, order)
     content += words(place(conv.shift), conv.rows, conv.inputs, conv.channels)
     return content, ConvSchedule(conv.rows, conv.inputs, conv.channels).scratch_bytes
 
@@ -65,7 +64,7 @@ def run_convolution(
 ) -> ConvolutionRun:
     """Runs it between guards; raises AssertionError where the kernel wrote outside."""
     machine.reset_memory()
-    content, taken = parameters(op, scratch_bytes, machine.put, machine.address_of)
+    content, taken = parameters(op, scratch_bytes, machine.put, machine.address_of, machine.order)
     window = op.window
     shape = (window.output_height, window.output_width, window.output_channels)
     at = machine.put(np.frombuffer(content, np.uint8)), machine.put(x.reshape(-1))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boards.core import CPU_OF, NO_FPU, Core
+from converter.compile.weights import WeightOrder
 from firmware.elf import Elf
 from firmware.emulator.core import CortexM, stack_argument_bytes
 from firmware.emulator.counter import BlockReading
@@ -160,6 +161,8 @@ class KernelEmulator:
         self._next = RAM_BASE
 
     # ---- memory --------------------------------------------------------------------------------
+
+    order = WeightOrder.PAIRS
 
     def address_of(self, function: str) -> int:
         """Of a function, as a pointer to it has it."""

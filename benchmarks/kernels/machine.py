@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.c_structs import AddressOf
 from benchmarks.kernels.emulator import CallResult
+from converter.compile.weights import WeightOrder
 from tflm_custom_ops.ops import Params
 
 
@@ -19,8 +19,11 @@ class KernelMachine(Protocol):
     """One ELF of kernels, with a bump allocator in its memory."""
 
     @property
-    def address_of(self) -> AddressOf | None:
-        """Of functions, with the Thumb bit; None where weights are in rows, which need none."""
+    def order(self) -> WeightOrder:
+        """What the kernels read weights in."""
+
+    def address_of(self, function: str) -> int:
+        """Of a function, with the Thumb bit."""
 
     def reset_memory(self) -> None:
         """Frees everything."""

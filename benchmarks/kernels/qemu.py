@@ -15,6 +15,7 @@ from benchmarks.kernels import emulator
 from benchmarks.kernels.c_structs import c_struct
 from benchmarks.kernels.emulator import HERE, CallResult, EmulationError
 from boards.core import CPU_OF, Core
+from converter.compile.weights import WeightOrder
 from firmware.elf import Elf
 from firmware.emulator.core import stack_argument_bytes
 from firmware.emulator.qemu.debugger import LR, PC, R0, SP, Debugger
@@ -57,9 +58,10 @@ class QemuKernels:
         self._next = RAM_BASE
         self.call("kernels_enable")
 
-    @property
-    def address_of(self) -> None:
-        """The Helium kernels read one layout."""
+    order = WeightOrder.ROWS
+
+    def address_of(self, function: str) -> int:
+        return self.elf.address(function) | 1
 
     def reset_memory(self) -> None:
         self._next = RAM_BASE
@@ -90,7 +92,9 @@ class QemuKernels:
         return np.frombuffer(self._debugger.read(address, size), dtype).reshape(shape)
 
     def parameters(self, op: Params) -> int:
-        return self.put(np.frombuffer(c_struct(op, self.put), np.uint8))
+        return self.put(
+            np.frombuffer(c_struct(op, self.put, self.address_of, self.order), np.uint8)
+        )
 
     def call(
         self, name: str, *arguments: int, paint: bool = False, profile: bool = False

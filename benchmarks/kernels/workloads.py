@@ -6,6 +6,7 @@ Counts do not depend on values; the layers keep what the converter promises (doc
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,6 +28,7 @@ from tflm_custom_ops.ops import (
     Residual,
     residual_dtype,
 )
+from tflm_custom_ops.ops.layouts import MAX4, UNIT4, WeightLayout
 from tflm_custom_ops.reference.requant import exact_matmul
 from tflm_custom_ops.reference.softmax import context, exponentials
 
@@ -86,9 +88,14 @@ def _bytes(*shape: int) -> Array:
     return _rng().integers(-128, 128, shape).astype(np.int8)
 
 
-def linear(k: int, n: int, rows: int) -> tuple[LinearOp, Array]:
+def linear(k: int, n: int, rows: int, weight_bits: int = 8) -> tuple[LinearOp, Array]:
     """rows x k x n, all at a time."""
-    return LinearOp(rows, rows, _projection(n, k)), _bytes(rows, k)
+    layer = _linear(n, k)
+    if weight_bits == 4:
+        numbers = np.clip(layer.weights.astype(int) // UNIT4, -MAX4, MAX4)
+        weights, layout = (UNIT4 * numbers).astype(np.int8), WeightLayout.QUADS4
+        layer = dataclasses.replace(layer, weights=weights, layout=layout)
+    return LinearOp(rows, rows, Projection(layer)), _bytes(rows, k)
 
 
 def layer_norm(bits: int) -> tuple[LayerNorm, Array]:

@@ -55,11 +55,11 @@ def _direct(
 
 
 def _conv_2d(context: CallContext, params: p.Conv2D) -> Call:
-    scratch, order = context.scratch_span, context.weights.order
+    scratch = context.scratch_span
     if scratch is None or scratch.size_bytes < STACK_BYTES:
-        on_stack = packed(params, context.op.name, STACK_BYTES, order)
+        on_stack = packed(params, context.op.name, STACK_BYTES)
         return _direct(context, on_stack, _Kernel("VitConv2DParams", CONVOLUTION))
-    in_arena = packed(params, context.op.name, scratch.size_bytes, order)
+    in_arena = packed(params, context.op.name, scratch.size_bytes)
     kernel = _Kernel("VitConv2DParams", "vit_conv_2d")
     return _direct(context, in_arena, kernel, context.scratch())
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.compile.errors import CompileError
-from converter.compile.weights import WeightOrder, stored_bytes
+from converter.compile.weights import stored_bytes
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.schedule import conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
@@ -55,13 +55,11 @@ def _has_16(op: p.Conv2D) -> bool:
 
 
 def layout_of(op: p.Conv2D) -> WeightLayout:
-    """How the kernels that read pairs and quads have a layer's weights."""
+    """How the kernels have a layer's weights; those for Helium have rows of as many bits."""
     return WeightLayout.QUADS4 if is_small(op.weights) and _has_16(op) else WeightLayout.PAIRS8
 
 
-def packed(
-    op: p.Conv2D, name: str, scratch_bytes: int, order: WeightOrder = WeightOrder.PAIRS
-) -> PackedConv2D:
+def packed(op: p.Conv2D, name: str, scratch_bytes: int) -> PackedConv2D:
     """A convolution as the kernel takes it.
 
     Weights of 4 bits, and the bias with them, are 16 times the numbers; sums of 8 bits become so by
@@ -70,14 +68,13 @@ def packed(
     Args:
       name: of the operator, for messages.
       scratch_bytes: at least STACK_BYTES.
-      order: rows have 8 bits.
 
     Raises:
       CompileError: sums that leave 32 bits.
     """
     if _largest_sum(op) >= 1 << 31:
         raise CompileError(f"{name}: the sums exceed 32 bits; quantize the network again")
-    layout = layout_of(op) if order is WeightOrder.PAIRS else WeightLayout.PAIRS8
+    layout = layout_of(op)
     unit = UNIT4 if layout is WeightLayout.QUADS4 else 1
     weights = op.weights.reshape(op.window.output_channels, -1) * unit
     bias = (_folded_bias(op) * unit).astype(np.int32)

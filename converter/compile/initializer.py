@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from converter.compile import c_text
 from converter.compile.weights import WeightOrder, WeightsImage, pointer
 from tflm_custom_ops.ops import HEADER_WORDS, Params
-from tflm_custom_ops.ops.layouts import BY_LAYOUT, pack_rows
+from tflm_custom_ops.ops.layouts import BY_LAYOUT, rows_of
 from tflm_custom_ops.ops.schema import Array, Field, Struct, Word, Word64, fields_of
 from tflm_custom_ops.ops.schema.writing import stored_fields
 
@@ -87,7 +87,7 @@ def _declared(
     for field in fields_of(type(value)):
         content = getattr(value, field.name)
         if order is WeightOrder.ROWS and _is_packed(field, content):
-            stored[field.name] = pack_rows(content)
+            stored[field.name] = rows_of(value)
         text = _member(field, content, stored.get(field.name), at, word, order)
         if text is not None:
             found.append(c_text.Designated(field.name, text))
@@ -111,6 +111,5 @@ def _member(
     if isinstance(content, Struct):
         return _struct(content, at, word, order)
     if isinstance(kind, Word) and kind.function is not None:
-        # The Helium kernels have one layout of rows.
-        return kind.function.text(int(content)) if order is WeightOrder.PAIRS else "NULL"
+        return kind.function.text(int(content))
     return None if content is None else c_text.int32(int(content))

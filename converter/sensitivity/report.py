@@ -8,6 +8,7 @@ import math
 import os
 
 from tflm_vit.files import read_json, reading
+from tflm_vit.records import checked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,12 +111,16 @@ def read_report(path: str | os.PathLike[str]) -> SensitivityReport:
     """
     with reading(path, "a report of converter.sensitivity"):
         data = read_json(path)
-        return SensitivityReport(
-            **{f.name: data[f.name] for f in dataclasses.fields(SensitivityReport)}
-            | {
-                "operators": tuple(OperatorSensitivity(**each) for each in data["operators"]),
-                "layers": tuple(LayerSensitivity(**each) for each in data["layers"]),
-            }
+        return checked(
+            SensitivityReport(
+                **{f.name: data[f.name] for f in dataclasses.fields(SensitivityReport)}
+                | {
+                    "operators": tuple(
+                        checked(OperatorSensitivity(**each)) for each in data["operators"]
+                    ),
+                    "layers": tuple(checked(LayerSensitivity(**each)) for each in data["layers"]),
+                }
+            )
         )
 
 

@@ -47,6 +47,11 @@ def read_items(folder: str, split: str) -> tuple[NDArray[np.uint8], NDArray[np.u
         _array(os.path.join(folder, f"{_NAMES[split]}-{what}-ubyte.gz"), dimensions)
         for what, dimensions in (("images-idx3", 3), ("labels-idx1", 1))
     )
+    if not len(images) or not len(labels):
+        raise DatasetError(
+            f"{folder}: got {len(images)} pictures and {len(labels)} classes of the {split} split, "
+            "expected at least one; install Debian's dataset-fashion-mnist"
+        )
     if len(images) != len(labels) or images.shape[1:] != (_SIDE, _SIDE) or labels.max() > 9:
         raise DatasetError(
             f"{folder}: got pictures {list(images.shape)} and {len(labels)} classes up to "

@@ -79,6 +79,7 @@ def task_of_data(dataset: str) -> Task:
 
 __all__ = [
     "CLASSIFICATION",
+    "KEYWORDS",
     "TASKS",
     "Cell",
     "Task",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE, Network
 from keras_models.training.checkpoint import CHECKPOINT_FILE
 from keras_models.training.setup import setup_digest
-from tflm_vit.files import FileError, read_json, write_json
+from tflm_vit.files import FileError, read_json, reading, write_json
 
 SETUP = "setup"  # of the record
 
@@ -61,6 +62,17 @@ def finished_report(folder: str, setup: str) -> dict[str, Any] | None:
     if not isinstance(report, dict) or report.get(SETUP) != setup_digest(setup):
         return None
     return report
+
+
+@contextlib.contextmanager
+def showing(folder: str) -> Iterator[None]:
+    """Around what is made of a report's figures: those of a training that has ended are read.
+
+    Raises:
+      FileError: figures are missing, or no numbers.
+    """
+    with reading(os.path.join(folder, TRAIN_FILE), "a record of a training"):
+        yield
 
 
 def _remove(path: str) -> None:

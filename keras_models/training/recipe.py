@@ -176,7 +176,7 @@ QUESTIONS = dataclasses.replace(
 _BY_RECIPE = (
     (DIGITS, ("vit_digits",)),
     (CIFAR, ("vit_micro_32",)),
-    (HYBRID, ("hybrid_32",)),
+    (HYBRID, ("hybrid_32", "hybrid_32_wide")),
     (SCENES, tuple(f"{task}_{kind}96" for task in ("depth", "segmentation", "detection")
                    for kind in ("", "cnn_"))),
     (SPEECH, ("keywords_40", "keywords_stem_40", "keywords_cnn_40")),

@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.evolution.rounds import STEPS_FILE
 from tflm_vit.files import FileError, read_json, reading
+from tflm_vit.records import checked
 
 RECORD_FILE = "evolution.json"
 
@@ -70,30 +71,37 @@ def read_evolution(folder: str) -> EvolutionFigures:
         record = read_json(path)
         if record["algorithm"] == "mcuformer":
             points = (
-                StepFigures(i, f"rank ratio {p['ratio']:g}, patch {p['patch']:g}", p["error"])
+                checked(
+                    StepFigures(i, f"rank ratio {p['ratio']:g}, patch {p['patch']:g}", p["error"])
+                )
                 for i, p in enumerate(record["points"])
             )
             return EvolutionFigures("mcuformer", tuple(points), ())
-        first = StepFigures(0, "", record["et_error"])
+        first = checked(StepFigures(0, "", record["et_error"]))
         return EvolutionFigures("s3", (first,), _moves(1, record))
 
 
 def _rounds(folder: str, rows: list[dict[str, Any]]) -> EvolutionFigures:
-    steps = [StepFigures(0, rows[0]["before"], rows[0]["error_before"]["et_error"])]
+    before = rows[0]["error_before"]["et_error"]
+    steps = [checked(StepFigures(0, rows[0]["before"], before))]
     moves: list[DimensionMove] = []
     for number, row in enumerate(rows, 1):
         beside = (row.get("error_control"), row.get("error_random"))
         errors = (None if e is None else e["et_error"] for e in beside)
-        steps.append(StepFigures(number, row["after"], row["error_after"]["et_error"], *errors))
+        after = row["error_after"]["et_error"]
+        steps.append(checked(StepFigures(number, row["after"], after, *errors)))
         record = os.path.join(folder, f"step{number}", RECORD_FILE)
         if os.path.exists(record):
-            moves += _moves(number, read_json(record))
+            with reading(record, "a record of nas.evolve_space"):
+                moves += _moves(number, read_json(record))
     return EvolutionFigures("s3", tuple(steps), tuple(moves))
 
 
 def _moves(step: int, record: dict[str, Any]) -> tuple[DimensionMove, ...]:
     return tuple(
-        DimensionMove(step, d["name"], tuple(d["before"]), tuple(d["after"]),
-             sum(d["slopes"]) / max(1, len(d["slopes"])))
+        checked(
+            DimensionMove(step, d["name"], tuple(d["before"]), tuple(d["after"]),
+                          sum(d["slopes"]) / max(1, len(d["slopes"])))
+        )
         for d in record["dimensions"]
     )  # fmt: skip

@@ -18,7 +18,8 @@ from nas.search.storage import SETUP, STUDY, StudyError, open_storage, shown
 from nas.search.study import EXCESS, Evaluated, evaluated, pareto_front
 from nas.space.any_space import Searchable, parse_space
 from nas.space.describe import describe
-from tflm_vit.files import reading
+from tflm_vit.files import parse_json, reading
+from tflm_vit.records import checked
 
 LEAST_TRIALS = 10  # for importances; of fewer they say nothing
 
@@ -95,22 +96,22 @@ def read_search(place: str) -> SearchFigures:
         os.stat(place)  # Optuna would make it
     with reading(shown(place), "a study of nas.search", StudyError):
         study = optuna.load_study(study_name=STUDY, storage=open_storage(place))
-        setup = json.loads(study.user_attrs[SETUP])
+        setup = parse_json(study.user_attrs[SETUP])
         space = parse_space(json.dumps(setup["space"]))
         trials = study.get_trials(deepcopy=False)
         every = evaluated(trials)
-    if not every:
-        raise StudyError(f"{shown(place)}: no network was evaluated yet; go on with the search")
-    return SearchFigures(
-        space.name,
-        str(setup["algorithm"]),
-        str(setup["source"]["dataset"]),
-        _target(setup["model"]),
-        sum(EXCESS in t.user_attrs for t in trials),
-        tuple(_figures(space, each) for each in every),
-        tuple(each.number for each in pareto_front(every)),
-        importances(study),
-    )
+        if not every:
+            raise StudyError(f"{shown(place)}: no network was evaluated yet; go on with the search")
+        return SearchFigures(
+            space.name,
+            str(setup["algorithm"]),
+            str(setup["source"]["dataset"]),
+            _target(setup["model"]),
+            sum(EXCESS in t.user_attrs for t in trials),
+            tuple(_figures(space, each) for each in every),
+            tuple(each.number for each in pareto_front(every)),
+            importances(study),
+        )
 
 
 def _target(model: dict[str, Any]) -> str:
@@ -127,7 +128,7 @@ def _figures(space: Searchable, found: Evaluated) -> TrialFigures:
     cost = found.cost
     sizes = (cost["sram_bytes"], cost["flash_bytes"], cost["params"], cost["macs"])
     words = describe(space, found.config)
-    return TrialFigures(found.number, found.accuracy, found.latency_ms, *sizes, words)
+    return checked(TrialFigures(found.number, found.accuracy, found.latency_ms, *sizes, words))
 
 
 def importances(study: optuna.Study) -> tuple[Importance, ...]:

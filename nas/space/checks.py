@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from tflm_vit.files import FileError, read_text
+from tflm_vit.files import FileError, read_text, reading
 
 Read = TypeVar("Read")
 
@@ -65,10 +65,9 @@ def made(where: str, kind: type, fields: dict[str, Any]) -> Any:
 def load_json(path: str | os.PathLike[str], parse: Callable[[str], Read]) -> Read:
     """What `parse` makes of a file's text; SpaceErrors name the file."""
     try:
-        return parse(read_text(path))
+        with reading(path, error=SpaceError):
+            return parse(read_text(path))
     except OSError as error:
         raise SpaceError(f"{os.fspath(path)}: cannot read: {error.strerror}") from error
     except FileError as error:
         raise SpaceError(str(error)) from error
-    except SpaceError as error:
-        raise SpaceError(f"{os.fspath(path)}: {error}") from error

@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 
 from keras_models.arch import StemLayer
-from nas.space.checks import known, made
+from nas.space.checks import fail, known, made
+
+MAX_SIZE = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +34,18 @@ class Patch:
 def parse_patch(where: str, data: object) -> Patch:
     """A `Patch` from plain data."""
     fields = known(where, data, Patch)
-    stem = tuple(
-        made(f"{where}.stem[{i}]", StemLayer, known(f"{where}.stem[{i}]", each, StemLayer))
-        for i, each in enumerate(fields.get("stem", ()))
-    )
-    return made(where, Patch, {**fields, "stem": stem})  # type: ignore[no-any-return]
+    layers = fields.get("stem", ())
+    if not isinstance(layers, tuple):
+        fail(f"{where}.stem", layers, "a list of convolutions")
+    stem = tuple(_stem_layer(f"{where}.stem[{i}]", each) for i, each in enumerate(layers))
+    patch: Patch = made(where, Patch, {**fields, "stem": stem})
+    if type(patch.size) is not int or not 1 <= patch.size <= MAX_SIZE:
+        fail(f"{where}.size", patch.size, f"an integer from 1 to {MAX_SIZE}")
+    return patch
+
+
+def _stem_layer(where: str, data: object) -> StemLayer:
+    layer: StemLayer = made(where, StemLayer, known(where, data, StemLayer))
+    if type(layer.stride) is not int or layer.stride < 1:
+        fail(f"{where}.stride", layer.stride, "a positive integer")
+    return layer

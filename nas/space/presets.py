@@ -16,6 +16,7 @@ from keras_models.arch import StemLayer
 from nas.space import Patch, RankRule, SearchSpace, SpaceError
 from nas.space.any_space import Searchable, load_space
 from nas.space.staged_presets import STAGED_SPACES
+from nas.space.task_presets import TASK_SPACES
 
 _RATIOS = (0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 _PATCHES = tuple(Patch(size) for size in (16, 20, 24, 28, 32))
@@ -115,7 +116,12 @@ _ALL = (
 
 SPACES: dict[str, SearchSpace] = {space.name: space for space in _ALL}
 RELATIVE_SPACES: dict[str, SearchSpace] = {space.name: space for space in _RELATIVE}
-ALL_SPACES: dict[str, Searchable] = {**SPACES, **RELATIVE_SPACES, **STAGED_SPACES}
+ALL_SPACES: dict[str, Searchable] = {
+    **SPACES,
+    **RELATIVE_SPACES,
+    **STAGED_SPACES,
+    **TASK_SPACES,
+}
 
 
 def get_space(name_or_path: str) -> Searchable:

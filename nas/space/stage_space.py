@@ -143,6 +143,8 @@ class StageSpace:
                 if got != d.absent:
                     fail(f"{where}.{d.name}", got, f"{d.absent!r} in this space")
                 continue
+            if d.per_block and not isinstance(got, tuple):
+                fail(f"{where}.{d.name}", got, "a list, a value for each block")
             values = got if d.per_block else (got,)
             if d.per_block and len(values) != choice.depth:
                 fail(f"{where}.{d.name}", got, f"{choice.depth} values, one per block")

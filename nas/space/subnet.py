@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from nas.space.checks import known, made
+from nas.space.checks import fail, known, made
 from nas.space.dimension import REQUIRED
 from nas.space.dimensions import DIMENSIONS
 
@@ -86,4 +86,6 @@ def parse_subnet(data: object) -> SubnetConfig:
     for d in STORED:
         if d.name in fields:
             fields[d.name] = d.read_value(f"SubnetConfig.{d.name}", fields[d.name])
+            if d.per_block and not isinstance(fields[d.name], tuple):
+                fail(f"SubnetConfig.{d.name}", fields[d.name], "a list, a value for each block")
     return made("SubnetConfig", SubnetConfig, fields)  # type: ignore[no-any-return]

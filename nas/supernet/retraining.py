@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 from typing import Any
 
 import keras
 
 from keras_models.datasets import Dataset
 from keras_models.datasets.identity import RECORD, identity_of
+from keras_models.tasks import CLASSIFICATION, task_of_data
 from keras_models.train import accuracy
 from keras_models.training.batches import TrainBatches
 from keras_models.training.checkpoint import (
@@ -32,7 +34,13 @@ from keras_models.training.finish import SETUP, write_trained
 from keras_models.training.loop import train_to_the_end
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.recipe import Recipe
-from keras_models.training.setup import check_setup, setup_digest, setup_text, weights_digest
+from keras_models.training.setup import (
+    check_setup,
+    setup_digest,
+    setup_text,
+    versions,
+    weights_digest,
+)
 from keras_models.vit import build_vit
 from nas.space import SpaceError
 from nas.space.any_space import AnySubnet, parse_any_subnet
@@ -130,16 +138,20 @@ def _start(job: RetrainJob, setup: str, model: Any, resume: bool) -> Progress:
 def write(job: RetrainJob, net: SharedWeights, data: Dataset, model: Any, progress: Progress,
           command: str) -> dict[str, Any]:  # fmt: skip
     """Writes the trained directory; returns what train.json holds."""
-    arch = net.space.arch(job.config)
+    arch, task = net.space.arch(job.config), task_of_data(data.name)
     report = {
         "command": command,
         "seed": job.seed,
+        "versions": versions(),
         "backend": keras.backend.backend(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        **({} if task is CLASSIFICATION else {"task": task.name}),
         "arch": arch.name,
         "params": arch.params,
         "macs": arch.macs,
         "dataset": data.name,
         RECORD: dataclasses.asdict(identity_of(data)),
+        "images": {s.name: len(s) for s in (data.train, data.validation, data.test)},
         "weights": job.weights,
         "config": job.config.to_dict(),
         "recipe": dataclasses.asdict(job.recipe),

@@ -191,3 +191,11 @@ def test_the_command_and_what_it_refuses(tmp_path: Path) -> None:
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\0\0\x08\x01"))
     with pytest.raises(DatasetError, match="got magic number 00000801, expected 00000803"):
         read_items(str(tmp_path), "train")
+
+
+def test_no_items_are_refused(tmp_path: Path) -> None:
+    for name, shape in (("images-idx3", (0, 28, 28)), ("labels-idx1", (0,))):
+        head = bytes((0, 0, 8, len(shape))) + np.array(shape, ">u4").tobytes()
+        (tmp_path / f"train-{name}-ubyte.gz").write_bytes(gzip.compress(head))
+    with pytest.raises(DatasetError, match="got 0 pictures and 0 classes of the train split"):
+        read_items(str(tmp_path), "train")

@@ -10,6 +10,7 @@ from keras_models.arch import ArchConfig
 from keras_models.load import ModelNotFoundError
 from keras_models.parts import BlockRanks, StemLayer
 from keras_models.staged import StagedConfig
+from keras_models.staged_presets import STAGED_PRESETS
 from keras_models.stages import AttentionStage, ConvStage
 from keras_models.training import growth
 from keras_models.vit import build_vit, random_weights
@@ -159,6 +160,8 @@ def test_what_cannot_grow_is_one_line(small, large, message):
 
 
 def test_other_fields_are_named():
+    presets = (STAGED_PRESETS[name] for name in ("hybrid_32", "hybrid_32_wide"))
+    assert growth.other_fields(*presets) == []
     assert growth.other_fields(FLAT, FLAT.replace(embed_dim=16, name="other")) == []
     assert growth.other_fields(FLAT, FLAT.replace(head_dim=8)) == ["head_dim"]
     other = staged({}, {}, {"position": False}, {})

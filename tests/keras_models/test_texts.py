@@ -90,6 +90,19 @@ def test_definitions() -> None:
     assert list(definitions(iter(lines))) == expected
 
 
+def test_a_split_without_texts_is_refused(tmp_path: Path) -> None:
+    nouns = "".join(
+        f"{n:08} {n % 30:02} n 01 x 0 000 | a definition that is long enough, number {n}\n"
+        for n in range(60)
+    )
+    (tmp_path / "data.noun").write_text(nouns, encoding="utf-8")
+    cut = ("keras_models.cut_texts", "--of=definitions", f"--wordnet={tmp_path}")
+    done = run_here(*cut, f"--out={tmp_path}/texts")
+    assert done.returncode == 1
+    assert f"{tmp_path}: no text of " in done.stderr
+    assert not (tmp_path / "texts").exists()
+
+
 # ---- networks ------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products on cores with Helium (vit_gemm_mve.S), on int8 rows and weights in the order
-// WeightLayout.ROWS8 (tflm_custom_ops/ops/layouts.py). Results are those of docs/operators.md bit
-// for bit; docs/kernels.md has the counts.
+// Matrix products on cores with Helium (vit_gemm_mve.S), on int8 rows and weights in rows of 8 or
+// of 4 bits (tflm_custom_ops/ops/layouts.py). Results are those of docs/operators.md bit for bit;
+// docs/kernels.md has the counts.
 #ifndef TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_MVE_H_
 #define TFLM_CUSTOM_OPS_KERNELS_VIT_GEMM_MVE_H_
 
@@ -25,7 +25,7 @@ typedef struct {
   const int8_t* rows[VIT_MVE_ROWS];
   const int8_t* last;   // weights of the last two channels
   const int8_t* first;  // of the first two
-  int32_t stride;       // bytes from channel to channel
+  int32_t stride;       // bytes from row to row of the weights
   int32_t steps;        // of 16 inputs, 1 .. VIT_MVE_STEPS
   void* context;        // for `take`
   VitMveTake take;
@@ -33,6 +33,9 @@ typedef struct {
 
 // Uses VIT_MVE_ROWS * 4 bytes of stack a channel, and 112.
 void vit_mve_gemm(const VitMveGemm* product);
+
+// The same with weights of 4 bits, whose rows hold two channels each.
+void vit_quads4(const VitMveGemm* product);
 
 // What follows is in vit_store_mve.S, which reads the fields by their offsets.
 

@@ -42,6 +42,8 @@ typedef struct {
   const VitStore* store;
   int8_t* copies;  // memory for four rows of `most` inputs; NULL: the rows are read as they are
   int32_t most;    // a multiple of 16
+  VitWeightKernel kernel;
+  int32_t in_pairs;  // 1: a row of the weights has two channels
 } Group;
 
 static int8_t* row_of(const Group* g, int32_t r) {
@@ -67,8 +69,8 @@ static VitMveGemm product_of(const Group* g, int32_t from, int32_t count, VitRan
     const int32_t some = r < rows ? r : 0;
     product.rows[r] = g->copies ? g->copies + some * size : row_of(g, some) + from;
   }
-  product.first = weights + (ptrdiff_t)channels.begin * stride;
-  product.last = weights + (ptrdiff_t)(channels.end - 2) * stride;
+  product.first = weights + (ptrdiff_t)(channels.begin >> g->in_pairs) * stride;
+  product.last = weights + (ptrdiff_t)((channels.end - 2) >> g->in_pairs) * stride;
   product.stride = stride;
   product.steps = size / STEP_INPUTS;
   return product;
@@ -108,7 +110,7 @@ static __attribute__((noinline)) void run_parts(const Group* g, VitMveSums* to, 
     VitMveGemm product = product_of(g, from, count, channels);
     product.context = total;
     product.take = add_sums;
-    vit_mve_gemm(&product);
+    g->kernel(&product);
   }
   vit_mve_store(total + 1, to);
 }
@@ -129,8 +131,12 @@ static void run_group(const Group* g, VitRange n) {
     VitMveGemm product = product_of(g, 0, all, channels);
     product.context = &to;
     product.take = vit_mve_store;
-    vit_mve_gemm(&product);
+    g->kernel(&product);
   }
+}
+
+static VitWeightKernel kernel_of(const VitLinearParams* p) {
+  return p->layout ? p->layout : vit_mve_gemm;
 }
 
 static void run_groups(Group* group, VitRange n) {
@@ -140,8 +146,8 @@ static void run_groups(Group* group, VitRange n) {
 void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k,
                      VitExpansion expansion, const VitStore* store) {
   int32_t own[VIT_MVE_ROWS * LEAST_INPUTS / (int32_t)sizeof(int32_t)];
-  Group group = {p,    vit_input_row(a, 0),        2 * a.stride, a.rows, 0, k, store,
-                 NULL, VIT_MVE_STEPS * STEP_INPUTS};
+  Group group = {p,    vit_input_row(a, 0),         2 * a.stride, a.rows,           0, k, store,
+                 NULL, VIT_MVE_STEPS * STEP_INPUTS, kernel_of(p), p->layout != NULL};
   if (lead_of(&group) || vit_round_up(k.end - k.begin, STEP_INPUTS) > group.stride) {
     const int32_t room =
         (expansion.inputs * VIT_EXPANSION_INPUT_BYTES + VIT_EXPANSION_AHEAD_BYTES) /
@@ -159,9 +165,17 @@ void vit_linear_rows(const VitLinearParams* p, VitRows a, VitRange n, VitRange k
 void vit_mve_linear_int8(const VitLinearParams* p, const int8_t* x, int32_t rows,
                          const VitStore* store) {
   // Whole steps: nothing is written behind the inputs.
-  Group group = {p,     (int8_t*)x, p->in_features,
-                 rows,  0,          {0, p->in_features},
-                 store, NULL,       VIT_MVE_STEPS * STEP_INPUTS};
+  Group group = {p,
+                 (int8_t*)x,
+                 p->in_features,
+                 rows,
+                 0,
+                 {0, p->in_features},
+                 store,
+                 NULL,
+                 VIT_MVE_STEPS * STEP_INPUTS,
+                 kernel_of(p),
+                 p->layout != NULL};
   run_groups(&group, (VitRange){0, p->out_features});
 }
 

@@ -4,7 +4,7 @@
 #include "vit_gemm.h"
 #include "vit_weights.h"
 
-#if !VIT_USE_DSP
+#if !VIT_USE_DSP && !VIT_USE_MVE
 
 // 16 times the number in the bits that a shift to the left brings to the top.
 #define WEIGHT(w, up) ((int16_t)(((int16_t)((uint16_t)(w) << (up)) >> 12) * 16))
@@ -52,4 +52,4 @@ void vit_quads4(const int16_t* a, int32_t a_stride, int32_t rows, const int16_t*
   }
 }
 
-#endif  // !VIT_USE_DSP
+#endif  // !VIT_USE_DSP && !VIT_USE_MVE

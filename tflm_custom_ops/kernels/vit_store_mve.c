@@ -261,15 +261,25 @@ static inline int32x4_t rescale(const Requant* q, int32x4_t sum, int32x4_t multi
   return vminq_s32(vmaxq_s32(vaddq_n_s32(v, q->zero_point), q->low), q->high);
 }
 
-static __attribute__((noinline)) void store_rescaled(int32_t* sums, VitMveSums* to) {
+static inline __attribute__((always_inline)) void store_rescaled_by(int32_t* sums, VitMveSums* to,
+                                                                    int has_16) {
   PLACE
   const Requant q = requant_of(to->p);
   const int32_t *shifts = (const int32_t*)to->store->in, stride = to->store->out_stride;
   int8_t* out = (int8_t*)to->store->out;
-#define ROW(i, sum, m, p) \
-  vstrbq_p_s32(out + AT(i, stride), rescale(&q, sum, m, vldrwq_z_s32(shifts + c, p)), p);
+#define ROW(i, sum, m, p)                                    \
+  const int32x4_t x##i = has_16 ? vshrq_n_s32(sum, 4) : sum; \
+  vstrbq_p_s32(out + AT(i, stride), rescale(&q, x##i, m, vldrwq_z_s32(shifts + c, p)), p);
   EACH_QUAD(ROW)
 #undef ROW
+}
+
+static __attribute__((noinline)) void store_rescaled(int32_t* sums, VitMveSums* to) {
+  store_rescaled_by(sums, to, 0);
+}
+
+static __attribute__((noinline)) void store_rescaled_16(int32_t* sums, VitMveSums* to) {
+  store_rescaled_by(sums, to, 1);
 }
 
 // The table's arguments, as bytes, and the table in their place.
@@ -324,7 +334,11 @@ void vit_mve_store(int32_t* sums, void* context) {
   } else if (f == vit_store_value) {
     store_value(sums, to);
   } else if (f == vit_mve_store_rescaled) {
-    store_rescaled(sums, to);
+    if (to->p->layout) {
+      store_rescaled_16(sums, to);
+    } else {
+      store_rescaled(sums, to);
+    }
   } else if (f == vit_store_add) {
     store_add(sums, to);
   } else {

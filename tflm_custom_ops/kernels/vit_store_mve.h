@@ -32,14 +32,15 @@ static inline void vit_mve_copy(int8_t* to, const int8_t* from, int32_t count) {
   vstrbq_p_s8(to, vldrbq_z_s8(from, some), some);
 }
 
-// Bytes from channel to channel of a layer's weights.
+// Bytes from row to row of a layer's weights.
 static inline int32_t vit_mve_weight_stride(int32_t in_features) {
   return vit_round_up(in_features, 4);
 }
 
 // A function of VitStore, for vit_mve_store alone: out int8 [row][n] by TFLite's rescaling, which
 // rounds twice (builtins/vit_rescale.h); `in` is its shift of each channel. |sum + bias| << shift <
-// 2^31 where a shift is to the left.
+// 2^31 where a shift is to the left. Sums and biases of a layer of 4 bits are 16 times the
+// numbers'.
 void vit_mve_store_rescaled(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
 
 // A VitMveTake; the context is VitMveSums.

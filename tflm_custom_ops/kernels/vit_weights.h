@@ -7,12 +7,16 @@
 #include <stdint.h>
 
 #include "vit_gemm_dsp_layout.h"
+#include "vit_gemm_mve.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#if VIT_DSP_ASM
+#if VIT_USE_MVE
+// Multiplies rows by them, in whole pairs of channels (vit_gemm_mve.h).
+typedef void (*VitWeightKernel)(const VitMveGemm* product);
+#elif VIT_DSP_ASM
 // Makes the three streams of four channels: vit_dsp_expand's contract (vit_expand_dsp.h), for which
 // `next` are the weights of channels 2 and 3 where they lie by themselves.
 typedef void (*VitWeightKernel)(const int16_t* weights, const int16_t* next, uint32_t* out,

@@ -20,7 +20,7 @@ class WeightLayout(enum.IntEnum):
     """Bits of a weight times the order of the weights; the values are part of the file format.
 
     Pairs and quads (of channels) suit SMLAD, rows suit Helium. A file has PAIRS8 and QUADS4; the
-    parsers refuse the others. Compiling for a core with Helium makes rows of both (`pack_rows`).
+    parsers refuse the others. Compiling for a core with Helium makes rows of both (`rows_of`).
     """
 
     PAIRS8 = 0
@@ -39,7 +39,8 @@ class WeightLayout(enum.IntEnum):
         return 4 if self is WeightLayout.QUADS4 else 2
 
 
-# The C function that reads a layout (kernels/vit_weights.h); that of pairs is built into the core.
+# The C function that reads a layout, or its rows (kernels/vit_weights.h); that of 8 bits is built
+# into the core.
 KERNEL_OF = {WeightLayout.QUADS4: "vit_quads4"}
 UNIT4 = 16  # a weight of 4 bits is so many times its number
 MAX4 = 7  # numbers of 4 bits are in [-MAX4, MAX4]
@@ -88,19 +89,44 @@ def pack_rows(weights: Int8Array) -> Int8Array:
     return np.concatenate([rows.reshape(-1), np.zeros(_READ_BEHIND, np.int8)])
 
 
-def pack_quads(weights: Int8Array) -> NDArray[np.int16]:
-    """Packs multiples of 16, int8 ``[n, k]``, into int16 ``[(n + 3) // 4, k rounded up to even]``.
+def pack_rows_4(weights: Int8Array) -> Int8Array:
+    """Rows of two channels for Helium: multiples of 16, int8 ``[n, k]`` -> int8 ``[(n + 1) // 2][k
+    rounded up to 4]``, flat, and 16 bytes more as behind rows of 8 bits.
 
-    Bits 4i .. 4i + 3 of packed[q][k] are w[4q + i][k] / 16 (docs/operators.md, Weight layouts).
+    rows[p][k] = w[2p][k] / 16 + w[2p + 1][k] (docs/operators.md, Weight layouts).
     """
     n, k = weights.shape
-    numbers = weights.astype(np.int16) // UNIT4
+    numbers = _numbers(weights)
+    wide = np.zeros((-(-n // 2) * 2, -(-k // ROW_ALIGNMENT) * ROW_ALIGNMENT), np.int8)
+    wide[:n, :k] = numbers
+    rows = (wide[0::2] + UNIT4 * wide[1::2]).astype(np.int8)
+    return np.concatenate([rows.reshape(-1), np.zeros(_READ_BEHIND, np.int8)])
+
+
+def rows_of(layer: Any) -> Int8Array:
+    """What a core with Helium has of the weights of a layer (`Linear`) in pairs or quads."""
+    return pack_rows(layer.weights) if layer.layout.bits == 8 else pack_rows_4(layer.weights)
+
+
+def _numbers(weights: Int8Array) -> NDArray[np.int16]:
+    """Of weights of 4 bits."""
+    numbers: NDArray[np.int16] = weights.astype(np.int16) // UNIT4
     wrong = (numbers * UNIT4 != weights) | (np.abs(numbers) > MAX4)
     if wrong.any():
         raise OptionsError(
             f"weights of 4 bits: got {int(weights[wrong][0])}, expected multiples of {UNIT4} in "
             f"[{-UNIT4 * MAX4}, {UNIT4 * MAX4}]"
         )
+    return numbers
+
+
+def pack_quads(weights: Int8Array) -> NDArray[np.int16]:
+    """Packs multiples of 16, int8 ``[n, k]``, into int16 ``[(n + 3) // 4, k rounded up to even]``.
+
+    Bits 4i .. 4i + 3 of packed[q][k] are w[4q + i][k] / 16 (docs/operators.md, Weight layouts).
+    """
+    n, k = weights.shape
+    numbers = _numbers(weights)
     wide = np.zeros((-(-n // 4) * 4, (k + 1) // 2 * 2), np.uint16)
     wide[:n, :k] = numbers & 15
     packed = wide[0::4] | wide[1::4] << 4 | wide[2::4] << 8 | wide[3::4] << 12

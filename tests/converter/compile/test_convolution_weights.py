@@ -12,10 +12,10 @@ from converter import builtins
 from converter.compile.compiler import compile_graph, generated_calls
 from converter.compile.convolution import convolution_constant_bytes, layout_of
 from converter.compile.used import calls_of
-from converter.compile.weights import WeightOrder
+from converter.compile.weights import WeightOrder, stored_bytes
 from tests.tflm_custom_ops.builtins import cases
 from tests.tflm_custom_ops.builtins.combined import separate_buffers
-from tflm_custom_ops.ops.layouts import WeightLayout
+from tflm_custom_ops.ops.layouts import WeightLayout, pack_rows_4
 
 
 def graph_of(largest: int, generate=cases.conv_2d, factor: float = 1.0):
@@ -53,8 +53,15 @@ def test_numbers_up_to_seven_are_stored_in_quads(generate, largest, layout):
     assert ("vit_quads4" in call.functions) is is_small
 
 
-def test_the_helium_kernels_have_rows_of_eight_bits():
-    assert "vit_quads4" not in source(graph_of(7), WeightOrder.ROWS)
+def test_the_helium_kernels_have_rows_of_as_many_bits():
+    graph = graph_of(7)
+    channels, *inputs = graph.tensors[1].shape
+    generated = generated_calls(graph, separate_buffers(graph, 0), WeightOrder.ROWS)
+    rows = pack_rows_4(np.zeros((channels, int(np.prod(inputs))), np.int8))
+    expected = stored_bytes(rows.size) + 3 * stored_bytes(4 * channels)
+    assert generated.added_bytes == (expected,)
+    assert "vit_quads4" in source(graph, WeightOrder.ROWS)
+    assert "vit_quads4" not in source(graph_of(8), WeightOrder.ROWS)
 
 
 def test_a_factor_above_one_keeps_a_layer_at_eight_bits():

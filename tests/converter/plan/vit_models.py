@@ -24,6 +24,8 @@ from tflm_custom_ops.ops import (
     PatchEmbed,
     Projection,
 )
+from tflm_custom_ops.ops.layouts import MAX4, UNIT4, WeightLayout
+from tflm_custom_ops.ops.weightless import with_layout
 
 INT8 = np.dtype(np.int8)
 QUANTIZATION = Quantization.per_tensor(ANY_SCALE, ANY_ZERO_POINT)
@@ -33,6 +35,8 @@ def _random_linear(rng: np.random.Generator, p: Linear) -> Linear:
     """Weights that bring sums of int8 inputs to about a quarter of the output's range."""
     n, k = p.weights.shape
     weights = rng.integers(-127, 128, (n, k)).astype(np.int8)
+    if p.layout.bits == 4:
+        weights = (UNIT4 * np.clip(weights // UNIT4, -MAX4, MAX4)).astype(np.int8)
     factor = min(0.45, p.out_max / 4 / (70.0 * 73.0 * np.sqrt(k))) * rng.uniform(0.5, 1.0, n)
     bias = rng.integers(-2000, 2000, n).astype(np.int32)
     return dataclasses.replace(
@@ -99,9 +103,17 @@ def _stream_type(op: Params) -> Params:
     )
 
 
-def fused_model(arch: ArchConfig, residual_bits: int = 8, seed: int | None = None) -> bytes:
-    """A complete fused file: options and packed weights, zero or (with a seed) random."""
+def fused_model(
+    arch: ArchConfig, residual_bits: int = 8, seed: int | None = None, weight_bits: int = 8
+) -> bytes:
+    """A complete fused file: options and packed weights, zero or (with a seed) random.
+
+    Args:
+      weight_bits: 4 for all layers; 8 leaves blocks as they are.
+    """
     graph, ops = weightless_graph(arch, residual_bits)
+    if weight_bits == 4:
+        ops = tuple(None if op is None else with_layout(op, WeightLayout.QUADS4) for op in ops)
     if seed is not None:
         rng = np.random.default_rng(seed)
         ops = tuple(None if op is None else randomized(_stream_type(op), rng) for op in ops)

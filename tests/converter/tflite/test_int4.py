@@ -9,10 +9,11 @@ from ai_edge_litert.interpreter import Interpreter
 from converter.fuse import fuse_model
 from converter.fused_ops import decoded_all
 from converter.runtimes import open_runtime
-from converter.tflite import TfliteError, parse
+from converter.tflite import TfliteError, parse, serialize
 from converter.tflite.int4 import numbers
 from tests.converter.fuse.plain_graph import PlainGraph
 from tests.converter.tflite.flatbuffer_files import pack, unpack
+from tests.tflm_custom_ops.builtins import cases
 from tflm_custom_ops.ops.layouts import WeightLayout
 
 WIDTH = 8
@@ -31,9 +32,15 @@ def weights_of(tree):
     return graph.tensors[graph.operators[0].inputs[1]]
 
 
-def with_int4(tree, values):
+def with_int4(tree, values, per_tensor=False):
     content = unpack(pack(tree))
     w = weights_of(content)
+    if per_tensor:
+        graph = content.subgraphs[0]
+        x, _, bias = (graph.tensors[i].quantization for i in graph.operators[0].inputs)
+        w.quantization.scale, w.quantization.zeroPoint = w.quantization.scale[:1], np.zeros(1, int)
+        bias.scale = np.float32([x.scale[0] * w.quantization.scale[0]])
+        bias.zeroPoint = np.zeros(1, int)
     even = np.append(values.reshape(-1), np.zeros(values.size % 2, np.int8)) & 15
     content.buffers[w.buffer].data = (even[0::2] | even[1::2] << 4).astype(np.uint8)
     w.type = schema.TensorType.INT4
@@ -67,6 +74,24 @@ def test_int4_weights_are_read_as_what_litert_computes_with(tree):
     assert op.projection.up.layout is WeightLayout.QUADS4
     found = open_runtime("reference", fused.model_bytes).run(x)[0]
     assert np.abs(found.astype(int) - expected).max() <= 1  # the fused layer rounds once
+
+
+@pytest.mark.parametrize("per_tensor", [False, True], ids=["channels", "tensor"])
+@pytest.mark.parametrize("generate", [cases.conv_2d, cases.depthwise_conv_2d])
+def test_convolutions_with_int4_weights(generate, per_tensor):
+    """All 16 numbers, read as what LiteRT computes with."""
+    for seed in range(3):
+        case = generate(np.random.default_rng(seed))
+        tree = unpack(serialize(case.model))
+        values = small(tree, low=-8)
+        content = pack(with_int4(tree, values, per_tensor))
+        graph = parse(content).graph
+        assert np.array_equal(graph.tensors[graph.operators[0].inputs[1]].data, values)
+        (x,) = case.inputs
+        expected = open_runtime("litert", content).run(x)[0]
+        found = [open_runtime(name, content).run(x)[0] for name in ("reference", "tflm")]
+        assert np.array_equal(*found)
+        assert np.abs(found[0].astype(int) - expected).max() <= 1  # XNNPACK rounds floats
 
 
 def test_the_number_minus_eight_keeps_a_layer_at_eight_bits(tree):

@@ -17,7 +17,8 @@ from benchmarks.kernels.workloads import linear
 from firmware.emulator.qemu.process import PROGRAM
 from tests.tflm_custom_ops import arm_kernels, generators
 from tflm_custom_ops.ops import LinearOp, OpKind, Pool, Projection, run_reference
-from tflm_custom_ops.ops.layouts import pack_rows
+from tflm_custom_ops.ops.layouts import pack_rows, pack_rows_4
+from tflm_custom_ops.ops.schema import OptionsError
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("arm-none-eabi-gcc") and shutil.which(PROGRAM)),
@@ -71,9 +72,12 @@ def test_inputs_in_parts(k: int, expanded: int, m55: qemu.QemuKernels) -> None:
         assert (run_operator(m55, op, x).y == run_reference(op, x)).all()
 
 
+@pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize(("k", "n", "most"), [(192, 192, 0.13), (768, 192, 0.12)])
-def test_instructions_per_product(k: int, n: int, most: float, m55: qemu.QemuKernels) -> None:
-    op, x = linear(k, n, 225)
+def test_instructions_per_product(
+    k: int, n: int, most: float, bits: int, m55: qemu.QemuKernels
+) -> None:
+    op, x = linear(k, n, 225, bits)
     run = run_operator(m55, op, x, paint=True)
     assert run.call.instructions <= most * 225 * k * n
     assert run.call.stack_bytes < 3072
@@ -86,11 +90,17 @@ def test_the_page_says_what_was_recorded() -> None:
     page = (docs / "kernels.md").read_text()
     for shape, count in record["instructions_per_product"].items():
         other = record["cmsis_nn"]["instructions_per_product"][shape]
-        assert f"| {shape} | {count} | {other} |" in page
+        small = record["instructions_per_product_4_bits"][shape]
+        assert f"| {shape} | {count} | {small} | {other} |" in page
     assert record["cmsis_nn"]["revision"][:8] in page
     for name, found in record["networks"].items():
         assert all(found["equal"].values())
         assert f"| `{name}` | {found['instructions']:,} | {found['stack_bytes']:,} |" in page
+    for name, found in record["networks_4_bits"].items():
+        assert all(found["equal"].values())
+        whole = record["networks"][name]["flash_bytes"]
+        cells = (f"{found['instructions']:,}", f"{found['flash_bytes']:,}", f"{whole:,}")
+        assert f"| `{name}` | {' | '.join(cells)} |" in page
 
 
 def test_rows_are_padded() -> None:
@@ -99,6 +109,18 @@ def test_rows_are_padded() -> None:
     assert packed.size == 4 * 12 + 16
     np.testing.assert_array_equal(packed[:48].reshape(4, 12)[:3, :10], weights)
     assert packed.sum() == weights.sum()
+
+
+def test_rows_of_4_bits_hold_two_channels() -> None:
+    numbers = np.random.default_rng(1).integers(-7, 8, (5, 10))
+    rows = pack_rows_4((16 * numbers).astype(np.int8))
+    assert rows.size == 3 * 12 + 16
+    wide = rows[:36].reshape(3, 12).astype(np.int16)
+    first = ((wide + 8) % 16 - 8)[:, :10]
+    np.testing.assert_array_equal(first, numbers[0::2])
+    np.testing.assert_array_equal((wide[:2, :10] - first[:2]) // 16, numbers[1::2])
+    with pytest.raises(OptionsError, match="got 8, expected multiples of 16"):
+        pack_rows_4(np.full((1, 1), 8, np.int8))
 
 
 @pytest.mark.parametrize("width", [641, 2048])
