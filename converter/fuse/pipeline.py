@@ -22,6 +22,7 @@ from converter.fuse.gate import (
 )
 from converter.fuse.kind import check_kind
 from converter.fuse.lower import lower
+from converter.fuse.masks import mask_remarks
 from converter.fuse.report import FusedOp, FuseReport, Leftover, NotFused
 from converter.fuse.residual import Types, residual_types
 from converter.fuse.rewrite import RULES, Normalized
@@ -155,7 +156,7 @@ def _report(
         residual_bits=residual_bits,
         notes=search.types.notes,
         accuracy=gate.accuracy,
-        remarks=(*gate.notes, *gate.remarks),
+        remarks=(*gate.notes, *gate.remarks, *mask_remarks(normal.view)),
     )
 
 

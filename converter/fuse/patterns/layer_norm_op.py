@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -77,19 +78,25 @@ def find_norm(view: GraphView, anchor: int, kind: NormKind = NormKind.LAYER) -> 
     """The longest norm through the anchor: gamma and beta behind it are taken along."""
     best: NormMatch | None = None
     reason = "its operands are not a mean and a variance of one tensor"
-    for x in _sources(view, anchor):
-        for y in _sinks(view, anchor, view.tensor(x).size):
-            try:
-                found = match_norm(view, x, y, kind)
-                check_closed(view, found.ops, {y})
-            except NoMatchError as error:
-                reason = str(error)
-                continue
-            if best is None or _computing(view, found) > _computing(view, best):
-                best = found
+    for x, y in norm_candidates(view, anchor):
+        try:
+            found = match_norm(view, x, y, kind)
+            check_closed(view, found.ops, {y})
+        except NoMatchError as error:
+            reason = str(error)
+            continue
+        if best is None or _computing(view, found) > _computing(view, best):
+            best = found
     if best is None:
         raise NoMatchError(f"{view.label(anchor)} is not part of a {NAMES[kind]}: {reason}")
     return best
+
+
+def norm_candidates(view: GraphView, anchor: int) -> Iterator[tuple[int, int]]:
+    """(x, y) of the norms that an operator might be part of."""
+    for x in _sources(view, anchor):
+        for y in _sinks(view, anchor, view.tensor(x).size):
+            yield x, y
 
 
 def _computing(view: GraphView, norm: NormMatch) -> int:

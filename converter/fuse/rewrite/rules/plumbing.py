@@ -61,13 +61,18 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     if reader is not None and _source(view, reader) is not None:
         return None  # that one ends the chain
     chain = _chain(view, op)
-    for start in range(len(chain)):
-        part = chain[start:]
-        base = _source(view, part[0])
-        assert base is not None
-        moves = moves_for(view.tensor(base).shape, element_index(view, base, result, part))
-        if moves is not None and (len(moves) < len(part) or _is_wide(view, part)):
-            return _edit(view, part, base, result, moves)
+    # The whole chain may need too many dimensions where its wide ones, alone, do not.
+    for end in range(len(chain), 0, -1):
+        for start in range(end):
+            part = chain[start:end]
+            is_wide = _is_wide(view, part)
+            if end < len(chain) and not is_wide:
+                continue
+            base, result = _source(view, part[0]), view.op(part[-1]).outputs[0]
+            assert base is not None
+            moves = moves_for(view.tensor(base).shape, element_index(view, base, result, part))
+            if moves is not None and (len(moves) < len(part) or is_wide):
+                return _edit(view, part, base, result, moves)
     return None
 
 

@@ -96,6 +96,21 @@ def test_six_dimensions_become_fewer(axes: tuple[int, ...], ends: bool) -> None:
     assert graph.tensors[y].shape == plain.tensors[y].shape
 
 
+def test_wide_parts_of_a_chain_that_needs_more_dimensions() -> None:
+    """From windows to a grid of strides (MaxViT): six axes in one move, five in two."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(np.ones((4, 16, 3)))
+    back = g.transpose(g.reshape(x, 1, 2, 2, 4, 4, 3), 0, 1, 3, 2, 4, 5)
+    y = g.transpose(g.reshape(back, 1, 4, 2, 4, 2, 3), 0, 2, 4, 1, 3, 5)
+    plain, graph = graph_of(g, y), rewritten(g, y, by=RULE).graph
+    ranks = [
+        len(graph.tensors[op.inputs[0]].shape) for op in graph.operators if op.opcode == "TRANSPOSE"
+    ]
+    assert ranks
+    assert max(ranks) <= 5
+    np.testing.assert_array_equal(order(graph), order(plain))
+
+
 def test_a_chain_that_others_read_stays() -> None:
     g = PlainGraph(np.random.default_rng(0))
     x = g.input(np.ones((1, 4, 6)))

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a quantizer made of masks on attention's scores and cannot be mended: for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from converter.fuse.rewrite.building import is_int8
+from converter.tflite import GraphView
+
+_COARSE = 1.0  # a step of a softmax's input that makes 2.7 of 1
+_SEEN = 5.0  # a number so far below 0 leaves a key a 150th of what a score of 0 has
+
+
+def mask_remarks(view: GraphView) -> Iterator[str]:
+    """Lines on softmaxes whose scores have no steps, or whose hidden keys are seen."""
+    for op, operator in enumerate(view.graph.operators):
+        if operator.opcode != "SOFTMAX" or not is_int8(view.tensor(operator.inputs[0])):
+            continue
+        scores = operator.inputs[0]
+        step = view.tensor(scores).scale
+        if step >= _COARSE:
+            yield (
+                f"{view.label(op)} gets scores in steps of {step:.3g}: a mask has taken the finer "
+                "ones; hide with -30 instead"
+            )
+            continue
+        hidden = _number_put(view, scores)
+        if hidden is not None and hidden > -_SEEN:
+            yield (
+                f"{view.label(op)} sees hidden keys: its mask puts {hidden:.3g} there, the least "
+                "that the int8 of its scores holds; calibrate with masked inputs"
+            )
+
+
+def _number_put(view: GraphView, scores: int) -> float | None:
+    """The least int8, as a real number, that a SELECT puts on computed scores."""
+    op = view.producer(scores)
+    if op is None or view.op(op).opcode not in ("SELECT", "SELECT_V2"):
+        return None
+    condition, *values = view.op(op).inputs
+    if view.is_constant(condition):
+        return None  # known beforehand: a bias of the fused attention, or a reason why not
+    for i in values:
+        t = view.tensor(i)
+        if t.data is not None and t.size == 1 and int(t.data.reshape(-1)[0]) == -128:
+            return float(t.real().reshape(-1)[0])
+    return None

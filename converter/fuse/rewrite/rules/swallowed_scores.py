@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores that a computed mask left no steps get their own again.
+
+A mask of 0 and -10,000 that is added before a softmax, or -1e9 that a SELECT puts there, has steps
+so coarse that every score is 0. Behind the softmax nothing tells such numbers from what is far
+enough below the scores: mask, scores and what they make get ranges by the scores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from converter.fuse.op_semantics import fused_activation
+from converter.fuse.rewrite.building import Builder, is_int8, single_reader
+from converter.fuse.rewrite.engine import Edit, Rule
+from converter.fuse.rewrite.rules.tight_ranges import in_range, real_range
+from converter.tflite import GraphView, Quantization, Tensor
+
+_COARSE = 1.0  # a step of a softmax's input that makes 2.7 of 1
+_BELOW = 8.0  # every score: less than a step of the softmax
+_FACTOR = 2.0**14  # of a step to another at a time, that 32 bits hold any int8 times it
+_MOST_STEPS = 4
+
+
+def _reach(t: Tensor) -> float:
+    return max(abs(end) for end in real_range(t))
+
+
+def _limit(view: GraphView, scores: int) -> float | None:
+    """The largest score, either sign: of its type, or of what computes it where that is coarse."""
+    t, op = view.tensor(scores), view.producer(scores)
+    if not is_int8(t) or t.is_constant:
+        return None
+    if t.scale < _COARSE:
+        return _reach(t)
+    if op is None or single_reader(view, scores) is None:
+        return None
+    operator = view.op(op)
+    a, c = (view.tensor(i) for i in operator.inputs)
+    if operator.opcode == "MUL" and fused_activation(operator) == "NONE" and c.size == 1:
+        return _reach(a) * _reach(c)
+    if operator.opcode == "BATCH_MATMUL":
+        depth = a.shape[-2 if operator.options.adjX else -1]
+        return _reach(a) * _reach(c) * math.sqrt(depth)  # as of features without a common sign
+    return None
+
+
+def _anew(view: GraphView, b: Builder, scores: int, q: Quantization) -> tuple[int, list[int]]:
+    """(the scores in that type, operators that go)."""
+    t, op = view.tensor(scores), view.producer(scores)
+    own = b.tensor(dataclasses.replace(t, name=f"{t.name}/own", quantization=q))
+    if t.scale < _COARSE or op is None:
+        b.op("QUANTIZE", [scores], [own], "QuantizeOptions")
+        return own, []
+    b.operators.append(dataclasses.replace(view.op(op), outputs=(own,)))
+    return own, [op]
+
+
+def _finer(b: Builder, mask: int, lowest: float) -> int | None:
+    """The mask with a range from `lowest`, in steps whose factors are small enough."""
+    wanted = in_range(lowest, 0.0)
+    for _ in range(_MOST_STEPS):
+        t = b.get(mask)
+        last = t.scale <= _FACTOR * wanted.scale[0]
+        q = wanted if last else Quantization.per_tensor(t.scale / _FACTOR, 127)
+        finer = b.tensor(dataclasses.replace(t, name=f"{t.name}/finer", quantization=q))
+        b.op("QUANTIZE", [mask], [finer], "QuantizeOptions")
+        if last:
+            return finer
+        mask = finer
+    return None
+
+
+def _added(view: GraphView, b: Builder, op: int) -> tuple[int, list[int]] | None:
+    """The sum of scores and a mask that is never above 0: (its tensor anew, operators that go)."""
+    operator = view.op(op)
+    if fused_activation(operator) != "NONE":
+        return None
+    for scores, mask in (operator.inputs, operator.inputs[::-1]):
+        t, limit = view.tensor(mask), _limit(view, scores)
+        if limit is None or not is_int8(t) or t.is_constant or real_range(t)[1] > 0.0:
+            continue
+        below = 2 * limit + _BELOW
+        finer = _finer(b, mask, -below)
+        if finer is None:
+            continue
+        own, gone = scores, list[int]()
+        if view.tensor(scores).scale >= _COARSE:
+            own, gone = _anew(view, b, scores, in_range(-limit, limit))
+        y = view.tensor(operator.outputs[0])
+        q = in_range(-limit - below, limit)
+        total = b.tensor(dataclasses.replace(y, name=f"{y.name}/own", quantization=q))
+        b.op("ADD", [own, finer], [total], "AddOptions", fusedActivationFunction=0)
+        return total, gone
+    return None
+
+
+def _selected(view: GraphView, b: Builder, op: int) -> tuple[int, list[int]] | None:
+    """Scores or a constant far below them."""
+    condition, *values = view.op(op).inputs
+    for scores, constant in (values, values[::-1]):
+        t, limit = view.tensor(constant), _limit(view, scores)
+        if limit is None or not t.is_constant or t.size != 1:
+            continue
+        below = 2 * limit + _BELOW
+        if real_range(t)[1] > -below:
+            continue
+        q = in_range(-limit - below, limit)
+        own, gone = _anew(view, b, scores, q)
+        lowest = b.constant(np.full(t.shape, -128, np.int8), f"{t.name}/own", q)
+        y = view.tensor(view.op(op).outputs[0])
+        total = b.tensor(dataclasses.replace(y, name=f"{y.name}/own", quantization=q))
+        new = (own, lowest) if scores == values[0] else (lowest, own)
+        b.operators.append(
+            dataclasses.replace(view.op(op), inputs=(condition, *new), outputs=(total,))
+        )
+        return total, gone
+    return None
+
+
+_MASKED = {"ADD": _added, "SELECT": _selected, "SELECT_V2": _selected}
+
+
+def _apply(view: GraphView, softmax: int) -> Edit | None:
+    (total,) = view.op(softmax).inputs
+    op = view.producer(total)
+    if op is None or view.op(op).opcode not in _MASKED or single_reader(view, total) is None:
+        return None
+    if not is_int8(view.tensor(total)) or view.tensor(total).scale < _COARSE:
+        return None
+    b = Builder(view)
+    found = _MASKED[view.op(op).opcode](view, b, op)
+    if found is None:
+        return None
+    own, gone = found
+    b.operators.append(dataclasses.replace(view.op(softmax), inputs=(own,)))
+    return Edit(tuple(sorted((*gone, op, softmax))), tuple(b.operators), tuple(b.tensors))
+
+
+RULE = Rule(
+    "swallowed_scores",
+    "gives scores the steps again that a mask of -10,000 or less took from them",
+    frozenset({"SOFTMAX"}),
+    _apply,
+)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention behind a computed mask of -10,000 or less, as TensorFlow quantizes it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from converter.fuse import fuse_model
+from converter.plan import plan_model
+from converter.runtimes import open_runtime
+from converter.tflite import Quantization
+from tests.converter.fuse.plain_graph import PlainGraph, options
+from tests.converter.fuse.rewrite.checks import accuracy, opcodes, rewritten
+
+_HEADS, _TOKENS, _WIDTH = 2, 12, 8
+
+
+def _heads(g: PlainGraph, x: int) -> int:
+    y = g.reshape(g.linear(x, _HEADS * _WIDTH), 1, _TOKENS, _HEADS, _WIDTH)
+    return g.transpose(y, 0, 2, 1, 3)
+
+
+def _like(g: PlainGraph, tensor: int, other: int) -> None:
+    """The quantizer hands a range back to what it is made of."""
+    quantization = g.tensors[other].quantization
+    g.tensors[tensor] = dataclasses.replace(g.tensors[tensor], quantization=quantization)
+
+
+def _context(g: PlainGraph, x: int, masked: int) -> int:
+    context = g.matmul(g.softmax(masked), _heads(g, x))
+    tokens = g.reshape(g.transpose(context, 0, 2, 1, 3), 1, _TOKENS, _HEADS * _WIDTH)
+    return g.linear(tokens, 12)
+
+
+def _hidden(g: PlainGraph, x: int) -> tuple[int, np.ndarray]:
+    """A number for each key that is above 0 where the key is hidden."""
+    number = g.reshape(g.linear(x, 1), 1, 1, 1, _TOKENS)
+    return number, g.value(number) > 0
+
+
+def added(lowest: float, scaled: bool) -> tuple[PlainGraph, int, int]:
+    """scores + lowest * hidden; the scores have been scaled, or come from the product as it is."""
+    g = PlainGraph(np.random.default_rng(8))
+    x = g.input(g.rng.normal(0, 1, (1, _TOKENS, 12)))
+    scores = g.matmul(_heads(g, x), _heads(g, x), adj_y=True)
+    if scaled:
+        scores = g.mul(scores, g.constant(np.array(0.35)))
+    number, _ = _hidden(g, x)
+    above = g.op("RELU", [number], np.maximum(g.value(number), 0.0))
+    mask = g.mul(above, g.constant(np.array(lowest)))
+    total = g.add(scores, mask)
+    _like(g, scores, total)
+    return g, x, _context(g, x, total)
+
+
+def selected(lowest: float) -> tuple[PlainGraph, int, int]:
+    """SELECT_V2 of the lowest number where a key is hidden: one type for all of it."""
+    g = PlainGraph(np.random.default_rng(8))
+    x = g.input(g.rng.normal(0, 1, (1, _TOKENS, 12)))
+    raw = g.matmul(_heads(g, x), _heads(g, x), adj_y=True)
+    scores = g.mul(raw, g.constant(np.array(0.35)))
+    number, hidden = _hidden(g, x)
+    zero = g.constant(np.array(0.0))
+    t = g.tensors[number]
+    data = np.array(t.zero_point, np.int8)
+    g.tensors[zero] = dataclasses.replace(g.tensors[zero], quantization=t.quantization, data=data)
+    truth = g.op("GREATER", [number, zero], hidden.astype(float), **options("GreaterOptions"))
+    g.tensors[truth] = dataclasses.replace(
+        g.tensors[truth], dtype=np.dtype(np.bool_), quantization=None
+    )
+    fill = g.constant(np.array(lowest))
+    value = np.where(hidden, lowest, g.value(scores))
+    total = g.op("SELECT_V2", [truth, fill, scores], value, **options("SelectV2Options"))
+    for tensor in (scores, fill):
+        _like(g, tensor, total)
+    fill_data = np.array(-128, np.int8)
+    g.tensors[fill] = dataclasses.replace(g.tensors[fill], data=fill_data)
+    return g, x, _context(g, x, total)
+
+
+CASES = {
+    "added": lambda: added(-1e4, True),
+    "added to a product": lambda: added(-1e4, False),
+    "selected": lambda: selected(-1e9),
+    "selected, the least float": lambda: selected(float(np.finfo(np.float32).min) / 2),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_scores_come_back(name: str) -> None:
+    g, x, y = CASES[name]()
+    found = accuracy(g, x, y, by="swallowed_scores")
+    assert found.plain < 15.0
+    assert found.rewritten > found.plain + 10.0
+
+
+@pytest.mark.parametrize("name", ["added", "selected"])
+def test_every_runtime(name: str) -> None:
+    g, x, y = CASES[name]()
+    content = plan_model(fuse_model(g.finish(y)).model_bytes).model_bytes
+    want = open_runtime("reference", content).run(g.quantized(x))[0]
+    for runtime in ("host", "tflm"):
+        np.testing.assert_array_equal(open_runtime(runtime, content).run(g.quantized(x))[0], want)
+
+
+def test_what_cannot_be_mended_is_said() -> None:
+    """Calibrated without a masked input, the lowest number is that of the scores' type."""
+    g, _, y = selected(-1e9)
+    chosen = next(op for op in g.operators if op.opcode == "SELECT_V2")
+    scores = chosen.inputs[2]
+    fine = Quantization.per_tensor(0.01, 0)
+    for tensor in (*chosen.inputs[1:], *chosen.outputs):
+        g.tensors[tensor] = dataclasses.replace(g.tensors[tensor], quantization=fine)
+    (remark,) = [r for r in fuse_model(g.finish(y)).report.remarks if "hidden" in r]
+    assert "puts -1.28 there" in remark
+    coarse = Quantization.per_tensor(4.0, 0)
+    for tensor in (scores, *chosen.inputs[1:], *chosen.outputs):
+        g.tensors[tensor] = dataclasses.replace(g.tensors[tensor], quantization=coarse)
+    shifted = np.array(5, np.int8)  # no mask: a number among the scores
+    g.tensors[chosen.inputs[1]] = dataclasses.replace(g.tensors[chosen.inputs[1]], data=shifted)
+    assert any("in steps of 4" in r for r in fuse_model(g.finish(y)).report.remarks)
+
+
+def test_a_mask_that_leaves_steps_stays() -> None:
+    g, _, y = added(-20.0, True)
+    before = opcodes(rewritten(g, y, by="swallowed_scores").graph)
+    assert "QUANTIZE" not in before
