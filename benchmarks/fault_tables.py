@@ -105,12 +105,29 @@ def native() -> str:
     return "\n".join(lines)
 
 
+def coverage() -> str:
+    """Lines of C and of assembly that tests reach."""
+    record = _load("c_coverage.json")
+    lines = ["| where | files | all lines reached in | least lines reached |", "|---|---:|---:|---|"]
+    for place, text in (
+        ("host", "builtins, a camera's rows, boxes; host, gcov"),
+        ("cortex_m7", "C and assembly for DSP instructions; emulated Cortex-M7"),
+    ):
+        percents = record[place]
+        whole = sum(percent == 100 for percent in percents.values())
+        rest = sorted((percent, name) for name, percent in percents.items() if percent < 100)
+        least = ", ".join(f"`{name}` {percent:.1f} %" for percent, name in rest[:3]) or "-"
+        lines.append(_row(text, len(percents), whole, least))
+    return "\n".join(lines)
+
+
 SECTIONS = {
     "commands": commands,
     "reader": reader,
     "mutations": mutations,
     "kills": kills,
     "native": native,
+    "coverage": coverage,
 }
 
 

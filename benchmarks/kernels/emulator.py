@@ -266,6 +266,10 @@ class KernelEmulator:
         used = np.flatnonzero(self._ram[-STACK_BYTES : RAM_BYTES - passed] != STACK_PAINT)
         return 0 if used.size == 0 else STACK_BYTES - passed - int(used[0])
 
+    def profile_reset(self) -> None:
+        """Forgets which blocks ran."""
+        self._machine.counter.profile_reset()
+
     def executed_blocks(self) -> tuple[BlockReading, ...]:
         """Each block that ran since the last ``profile=True``."""
         return self._machine.counter.profile()
