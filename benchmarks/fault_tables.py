@@ -108,7 +108,10 @@ def native() -> str:
 def coverage() -> str:
     """Lines of C and of assembly that tests reach."""
     record = _load("c_coverage.json")
-    lines = ["| where | files | all lines reached in | least lines reached |", "|---|---:|---:|---|"]
+    lines = [
+        "| where | files | all lines reached in | least lines reached |",
+        "|---|---:|---:|---|",
+    ]
     for place, text in (
         ("host", "builtins, a camera's rows, boxes; host, gcov"),
         ("cortex_m7", "C and assembly for DSP instructions; emulated Cortex-M7"),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import types
+import warnings
 from typing import Any
 
 from keras_models.arch import ArchConfig
@@ -185,9 +186,15 @@ def load_weights(model: Any, path: str) -> Any:
     """Fills `model` from a `.weights.h5` file; a wrong file is named in the error."""
     if not os.path.isfile(path):
         raise ModelNotFoundError(f"{path}: no such weights file")
-    with reading(path, f"weights of {model.name!r}", ModelNotFoundError):
+    what = f"weights of {model.name!r}"
+    with reading(path, what, ModelNotFoundError), warnings.catch_warnings():
+        # Keras warns of layers that the file lacks, and would leave them as they are.
+        warnings.filterwarnings("error", "(?s).*freshly-initialized")
         expect_weights(path)
-        model.load_weights(path)
+        try:
+            model.load_weights(path)
+        except UserWarning as warning:
+            raise ValueError(str(warning)) from warning
     return model
 
 

@@ -34,7 +34,7 @@ from converter.quantize.keras_files import (
     load_samples,
     quantize_file,
 )
-from converter.quantize.ptq import Floats, QuantizeError, check_calibration, quantize
+from converter.quantize.ptq import Floats, QuantizeError, check_calibration, check_samples, quantize
 from converter.quantize.report import QatReport, QuantizeReport
 from converter.tflite import parse, serialize
 from converter.weight_bits.fused import WeightBits, round_file
@@ -63,7 +63,7 @@ from keras_models.trained_data import (
     recorded_task,
 )
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_atomic, write_json
+from tflm_vit.files import expect_writable, naming, write_atomic, write_json
 from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
 
@@ -128,6 +128,12 @@ def _dataset(arch: Architecture) -> Dataset | None:
         instead="" if _QAT.value else "--calibration_dir=FOLDER",
     )
     return load_dataset(name, _DATA_DIR.value, image_size=arch.image_size, channels=arch.channels)
+
+
+def _naming_samples() -> contextlib.AbstractContextManager[None]:
+    """Around what samples can be refused for: the file or folder that they are from, if any."""
+    where = _CALIBRATION_FILE.value or _CALIBRATION_DIR.value
+    return naming(where) if where else contextlib.nullcontext()
 
 
 def _calibration_images(arch: Architecture, data: Dataset | None, contract: Contract) -> Floats:
@@ -346,6 +352,8 @@ def _run_file(kind: str, wanted: WeightBits | None) -> _Made:
     data = _file_dataset(model)
     contract = _for_task(model, contract_for(model, _CONTRACT.given(), data))
     samples = _file_samples(model, data, contract)
+    with _naming_samples():
+        check_samples(samples, model.input_shape)
     content = quantize_file(
         model, samples, per_channel=_PER_CHANNEL.value, ranges=_ranges(), progress=True
     )
@@ -378,7 +386,8 @@ def _run_network(wanted: WeightBits | None) -> _Made:
     arch = resolve_arch(_NETWORK.value)
     data = _dataset(arch)
     contract = _contract(arch, data)
-    images = check_calibration(_calibration_images(arch, data, contract), arch)
+    with _naming_samples():
+        images = check_calibration(_calibration_images(arch, data, contract), arch)
     with captured_stderr():  # TensorFlow talks while it is imported
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
     qat, bits = None, wanted or WeightBits.of_blocks(arch.weight_bits)

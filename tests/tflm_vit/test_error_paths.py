@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -217,6 +218,39 @@ def test_weights_that_are_no_hdf5(command: Callable[..., Ended], tmp_path: Path)
             f"--out={tmp_path / 'out.tflite'}",
         )
         one_line(ended, f"{path}: not weights of 'tiny': ")
+
+
+def test_weights_without_layers_are_refused_not_warned_of(
+    command: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Keras would leave such layers as they were drawn."""
+    ARCH.save(tmp_path / "a.json")
+    path = tmp_path / "odd.weights.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("layers", data=3)
+    words = [f"--network={tmp_path / 'a.json'}", f"--weights={path}", "--dataset=digits"]
+    ended = command("converter.quantize", *words, f"--out={tmp_path / 'out.tflite'}")
+    one_line(ended, f"{path}: not weights of 'tiny': ")
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (np.full((4, 8, 8, 1), np.nan, np.float32), "got values that are not finite"),
+        (np.zeros((4, 8, 8), np.float32), "got shape [4, 8, 8], expected"),
+        (np.zeros((4, 8, 8, 1), np.float32), "all 4 are constant"),
+    ],
+    ids=["not finite", "shape", "constant"],
+)
+def test_samples_that_calibrate_nothing_name_their_file(
+    command: Callable[..., Ended], tmp_path: Path, samples: np.ndarray, reason: str
+) -> None:
+    ARCH.save(tmp_path / "a.json")
+    path = tmp_path / "samples.npy"
+    np.save(path, samples)
+    words = [f"--network={tmp_path / 'a.json'}", "--weights=random", f"--calibration_file={path}"]
+    ended = command("converter.quantize", *words, f"--out={tmp_path / 'out.tflite'}")
+    one_line(ended, f"{path}: calibration images: {reason}")
 
 
 # ---- images and arrays --------------------------------------------------------------------------
