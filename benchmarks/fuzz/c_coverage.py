@@ -31,7 +31,7 @@ from tflm_vit.run import run, typed_command
 from toolchain import cross_tool, host_c, run_tool
 
 FLAGS = flags.FlagSet("c_coverage", __doc__)
-FLAGS.integer("operators", 60, "Random ones of each kind, on the emulated core.", 1)
+flags.samples(FLAGS, 60, "Random operators of each kind, on the emulated core.")
 flags.json(FLAGS)
 _ROOT = Path(__file__).resolve().parents[2]
 _TESTS = (
@@ -139,7 +139,7 @@ def _body() -> None:
         host = _measured(_TESTS, Path(folder))
     files = [p.name for f in _HOST_FOLDERS for p in (_ROOT / f).glob("vit_*.c")]
     files += ["camera.c", "detections.c"]
-    core = _emulated(FLAGS.operators)
+    core = _emulated(FLAGS.samples)
     dsp = [p.name for p in emulator.KERNELS.glob("*_dsp.[cS]")]
     record = {
         "command": typed_command("benchmarks.fuzz.c_coverage"),
