@@ -20,6 +20,7 @@ from converter.fuse.rewrite.rules.tight_ranges import in_range, real_range
 from converter.tflite import GraphView, Quantization, Tensor
 
 _COARSE = 1.0  # a step of a softmax's input that makes 2.7 of 1
+_FINER = 0.5  # of a step before, which is worth a change
 _BELOW = 8.0  # every score: less than a step of the softmax
 _FACTOR = 2.0**14  # of a step to another at a time, that 32 bits hold any int8 times it
 _MOST_STEPS = 4
@@ -30,7 +31,8 @@ def _reach(t: Tensor) -> float:
 
 
 def _limit(view: GraphView, scores: int) -> float | None:
-    """The largest score, either sign: of its type, or of what computes it where that is coarse."""
+    """The largest score, either sign: of its type, or of what computes it where that is coarse and
+    says less."""
     t, op = view.tensor(scores), view.producer(scores)
     if not is_int8(t) or t.is_constant:
         return None
@@ -41,10 +43,11 @@ def _limit(view: GraphView, scores: int) -> float | None:
     operator = view.op(op)
     a, c = (view.tensor(i) for i in operator.inputs)
     if operator.opcode == "MUL" and fused_activation(operator) == "NONE" and c.size == 1:
-        return _reach(a) * _reach(c)
+        return min(_reach(t), _reach(a) * _reach(c))
     if operator.opcode == "BATCH_MATMUL":
         depth = a.shape[-2 if operator.options.adjX else -1]
-        return _reach(a) * _reach(c) * math.sqrt(depth)  # as of features without a common sign
+        # As of features without a common sign.
+        return min(_reach(t), _reach(a) * _reach(c) * math.sqrt(depth))
     return None
 
 
@@ -136,6 +139,8 @@ def _apply(view: GraphView, softmax: int) -> Edit | None:
     if found is None:
         return None
     own, gone = found
+    if b.get(own).scale > _FINER * view.tensor(total).scale:
+        return None  # scores as large as that, whose steps no mask took
     b.operators.append(dataclasses.replace(view.op(softmax), inputs=(own,)))
     return Edit(tuple(sorted((*gone, op, softmax))), tuple(b.operators), tuple(b.tensors))
 

@@ -128,3 +128,18 @@ def test_a_mask_that_leaves_steps_stays() -> None:
     g, _, y = added(-20.0, True)
     before = opcodes(rewritten(g, y, by="swallowed_scores").graph)
     assert "QUANTIZE" not in before
+
+
+@pytest.mark.parametrize("factor", [0.35, 15.0])
+def test_scores_that_are_large_themselves_are_no_worse(factor: float) -> None:
+    """Their steps are as coarse as those of a mask, but right: ranges by bounds are wider."""
+    g = PlainGraph(np.random.default_rng(8))
+    x = g.input(g.rng.normal(0, 1, (1, _TOKENS, 12)))
+    scores = g.matmul(_heads(g, x), _heads(g, x), adj_y=True)
+    scores = g.mul(scores, g.constant(np.array(factor)))
+    number, _ = _hidden(g, x)
+    above = g.op("RELU", [number], np.maximum(g.value(number), 0.0))
+    total = g.add(scores, g.mul(above, g.constant(np.array(-90.0))))
+    y = _context(g, x, total)
+    found = accuracy(g, x, y, by="swallowed_scores")
+    assert found.rewritten >= found.plain
