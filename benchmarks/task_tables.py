@@ -51,6 +51,12 @@ def table(record: dict[str, Any]) -> str:
             f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | {training['epochs']} epochs of "
             f"{training['images']['train']:,}, {_duration(training['seconds'])} |"
         )
+    for name, found in record.get("untrained", {}).items():
+        board = found["board"]
+        lines.append(
+            f"| `{name}`, random weights | - | | | | {board['instructions']:,} | "
+            f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | no |"
+        )
     for name, found in networks.items():
         for other, scores in found.get("others", {}).items():
             figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])

@@ -48,6 +48,7 @@ from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("tasks", __doc__)
 FLAGS.words("trained", [], "Trained folders; without any the table alone is written.")
+FLAGS.words("untrained", [], "Networks by name, with random weights: what a board says alone.")
 flags.data_dir(FLAGS)
 FLAGS.words("other_data_dirs", [], "Folders of data sets to score on besides, by their names.")
 flags.seed(FLAGS, "Of the choice of calibration pictures.")
@@ -64,6 +65,7 @@ PAGE = ROOT / "docs" / "tasks.md"
 RECORD = ROOT / "docs" / "results" / "tasks.json"
 BOARD = "stm32f746g_disco"
 CALIBRATION_PICTURES = 64
+_RANDOM_EXAMPLES = 4
 _NOTHING = 99.0  # below the logit of anything
 
 
@@ -235,6 +237,24 @@ def _recounted(folder: str, record: dict[str, Any]) -> dict[str, Any]:
     return {**found, "board": {"name": BOARD, **dataclasses.asdict(_on_board(fused))}}
 
 
+def _untrained(name: str) -> dict[str, Any]:
+    """What a network takes, whatever its weights: calibrated on random bytes."""
+    with captured_stderr():
+        arch, model = resolve_model(name, "random", FLAGS.seed)
+    rng = np.random.default_rng(FLAGS.seed)
+    shape = (_RANDOM_EXAMPLES, arch.image_size, arch.image_size, arch.channels)
+    examples = rng.integers(0, 256, shape).astype(np.uint8)
+    plain = quantize(model, arch, arch.normalization.apply(examples), progress=True)
+    planned = plan_model(fuse_model(plain).model_bytes)
+    return {
+        "command": typed_command("benchmarks.tasks"),
+        "params": arch.params,
+        "macs": arch.macs,
+        "arena_bytes": planned.plan.arena_bytes,
+        "board": {"name": BOARD, **dataclasses.asdict(_on_board(planned.model_bytes))},
+    }
+
+
 def _body() -> None:
     path = FLAGS.json or str(RECORD)
     expect_writable(path)
@@ -245,6 +265,9 @@ def _body() -> None:
         found = _recounted(folder, record) if FLAGS.recount else _measured(folder)
         name = os.path.basename(os.path.normpath(folder))
         record["networks"][name] = found
+        write_json(path, record)
+    for name in FLAGS.untrained:
+        record.setdefault("untrained", {})[name] = _untrained(name)
         write_json(path, record)
     print(table(record))
     if os.path.realpath(path) == str(RECORD):
