@@ -81,8 +81,8 @@ def _one_stage(build: NetworkBuilder, x: Any, arch: ArchConfig, asked: Any) -> A
 
 
 def _with_question(build: NetworkBuilder, x: Any, arch: ArchConfig, asked: Any) -> Any:
-    """The question's token before the patches, to each of which it is added as well: a patch can
-    then tell by itself whether it is asked about, which attention alone is slow to find."""
+    """The question's token before the patches, to each of which it is added as well, so that a
+    patch can tell by itself whether it is asked about."""
     layers = build.kit.keras.layers
     token = layers.Dense(arch.embed_dim, name="question")(asked)
     token = layers.Reshape((1, arch.embed_dim), name="question_token")(token)
