@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from benchmarks.marked_sections import filled
 from keras_models.questions.asking import KINDS
 from keras_models.tasks import TASKS
 
@@ -95,7 +95,5 @@ def kinds_table(record: dict[str, Any]) -> str:
 
 def rendered(page: str, record: dict[str, Any]) -> str:
     """The page with the tables that the record gives."""
-    for name, text in (("tasks", table(record)), ("questions", kinds_table(record))):
-        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
-        page = re.sub(pattern, lambda m, text=text: f"{m[1]}{text}\n{m[2]}", page, flags=re.S)
-    return page
+    sections = {"tasks": lambda: table(record), "questions": lambda: kinds_table(record)}
+    return filled(page, sections, "docs/tasks.md")

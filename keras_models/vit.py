@@ -58,8 +58,10 @@ def build_vit(
     if arch.question:
         inputs = (image, keras.layers.Input(shape=(arch.question,), name="asked"))
     asked = inputs[1] if arch.question else None
-    one = isinstance(arch, ArchConfig)
-    x = _one_stage(build, x, arch, asked) if one else stages(build, x, arch, asked)
+    if isinstance(arch, ArchConfig):
+        x = _one_stage(build, x, arch, asked)
+    else:
+        x = stages(build, x, arch, asked)
     exact = _head_type(keras)
     outputs = keras.layers.Dense(arch.head_outputs, name="head", **exact)(x)
     if arch.dense:

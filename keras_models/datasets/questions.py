@@ -30,7 +30,7 @@ class PosedSource:
     targets: Labels
 
     def __len__(self) -> int:
-        return self.targets.shape[0] * self.targets.shape[1]
+        return int(np.prod(self.targets.shape[:2]))
 
     def load(self, indices: Indices) -> tuple[Images, Labels]:
         """Examples (`keras_models.questions.examples`) and their targets."""
