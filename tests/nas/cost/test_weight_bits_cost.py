@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import stage_bits
 from benchmarks.frozen.plain_files import plain_file
 from benchmarks.frozen.random_archs import random_form
 from converter.fuse import fuse_model
@@ -21,6 +24,8 @@ from nas.cost.targets import Target
 from nas.space import SearchSpace
 from nas.space.presets import SPACES
 from tflm_custom_ops.ops import operator_of
+
+ROOT = Path(__file__).parents[3]
 
 
 def of_bits(bits: list[int], seed: int = 0):
@@ -63,6 +68,20 @@ def test_a_network_that_fits_with_4_bits_alone_is_found() -> None:
     limit = Target(flash_bytes=costs[1].flash_bytes)
     assert not CostModel(limit).cost(both.arch(config)).fits
     assert CostModel(limit).cost(both.arch(small)).fits
+
+
+def test_networks_of_stages_cost_what_was_recorded() -> None:
+    record = json.loads((ROOT / "docs" / "results" / "stage_bits.json").read_text())
+    found = record["instructions"]
+    assert (record["constants_differ"], found["within_3_percent"]) == (0, 1.0)
+    page = " ".join((ROOT / "docs" / "weight_bits.md").read_text().split())
+    said = f"{100 * found['mean']:.3f} % off in the mean, {100 * found['largest']:.2f} % at most"
+    assert f"Of {record['networks']} random networks of `hybrid_32`" in page
+    assert said in page
+    space, rng = stage_bits.space_with_bits(), np.random.default_rng(record["seed"])
+    arch = space.arch(space.sample(rng))
+    cost = CostModel(Target(), streamed=False).cost(arch)
+    assert stage_bits.stored(arch, rng) == cost.constant_bytes
 
 
 def test_bits_of_blocks_that_are_not_there_are_refused() -> None:
