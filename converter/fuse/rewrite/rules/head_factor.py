@@ -41,6 +41,9 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     q, c = view.tensor(source), view.tensor(constant)
     if single_reader(view, scores) != op or q.is_constant or not is_int8(q):
         return None
+    before = view.producer(source)
+    if before is not None and view.op(before).opcode == "SOFTMAX":
+        return None  # no scores: what heads say, weighted
     if view.tensor(scores).shape != view.tensor(view.op(op).outputs[0]).shape:
         return None
     if np.broadcast_shapes(q.shape, c.shape) != q.shape:

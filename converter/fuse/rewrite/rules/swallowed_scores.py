@@ -104,6 +104,8 @@ def _added(view: GraphView, b: Builder, op: int) -> tuple[int, list[int]] | None
 def _selected(view: GraphView, b: Builder, op: int) -> tuple[int, list[int]] | None:
     """Scores or a constant far below them."""
     condition, *values = view.op(op).inputs
+    if view.is_constant(condition):
+        return None  # a bias of attention, which has more bits
     for scores, constant in (values, values[::-1]):
         t, limit = view.tensor(constant), _limit(view, scores)
         if limit is None or not t.is_constant or t.size != 1:

@@ -54,6 +54,16 @@ def test_what_one_factor_says_or_a_sign_changes_stays(factors: tuple[float, ...]
     assert (moved == opcodes(graph_of(g, y))) == by_sign
 
 
+def test_what_heads_say_is_weighted_behind_attention() -> None:
+    """NormFormer's factor for each head is not moved to the softmax: the core is fused."""
+    g = PlainGraph(np.random.default_rng(3))
+    x = g.input(g.rng.normal(0, 1, (1, 2, 16, 8)))
+    p = g.softmax(g.matmul(g.linear(x, 8), g.linear(x, 8), adj_y=True))
+    by_head = g.constant(np.array([0.7, 1.2]).reshape(1, -1, 1, 1))
+    found = outcome(g, x, g.mul(g.matmul(p, x), by_head))
+    assert found.codes["VitAttentionCore"] == 1
+
+
 def test_scores_keep_their_accuracy() -> None:
     g, x, y = cosine(2, (8.0, 1.0))
     both = accuracy(g, x, y, by="head_factor")

@@ -56,7 +56,7 @@ def added(lowest: float, scaled: bool) -> tuple[PlainGraph, int, int]:
     return g, x, _context(g, x, total)
 
 
-def selected(lowest: float) -> tuple[PlainGraph, int, int]:
+def selected(lowest: float, known: bool = False) -> tuple[PlainGraph, int, int]:
     """SELECT_V2 of the lowest number where a key is hidden: one type for all of it."""
     g = PlainGraph(np.random.default_rng(8))
     x = g.input(g.rng.normal(0, 1, (1, _TOKENS, 12)))
@@ -71,6 +71,8 @@ def selected(lowest: float) -> tuple[PlainGraph, int, int]:
     g.tensors[truth] = dataclasses.replace(
         g.tensors[truth], dtype=np.dtype(np.bool_), quantization=None
     )
+    if known:
+        truth = g.condition(hidden)
     fill = g.constant(np.array(lowest))
     value = np.where(hidden, lowest, g.value(scores))
     total = g.op("SELECT_V2", [truth, fill, scores], value, **options("SelectV2Options"))
@@ -122,6 +124,12 @@ def test_what_cannot_be_mended_is_said() -> None:
     shifted = np.array(5, np.int8)  # no mask: a number among the scores
     g.tensors[chosen.inputs[1]] = dataclasses.replace(g.tensors[chosen.inputs[1]], data=shifted)
     assert any("in steps of 4" in r for r in fuse_model(g.finish(y)).report.remarks)
+
+
+def test_a_mask_that_is_known_is_left_to_attention() -> None:
+    g, _, y = selected(-1e9, known=True)
+    report = fuse_model(g.finish(y)).report
+    assert "VitAttentionCore" in [f.custom_code for f in report.fused]
 
 
 def test_a_mask_that_leaves_steps_stays() -> None:
