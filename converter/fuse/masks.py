@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from converter.fuse.rewrite.building import is_int8
 from converter.tflite import GraphView
@@ -12,10 +12,18 @@ _COARSE = 1.0  # a step of a softmax's input that makes 2.7 of 1
 _SEEN = 5.0  # a number so far below 0 leaves a key a 150th of what a score of 0 has
 
 
-def mask_remarks(view: GraphView) -> Iterator[str]:
-    """Lines on softmaxes whose scores have no steps, or whose hidden keys are seen."""
+def mask_remarks(view: GraphView, fused: Collection[int]) -> Iterator[str]:
+    """Lines on softmaxes whose scores have no steps, or whose hidden keys are seen.
+
+    Args:
+      fused: operators that are part of fused ones, which have scores and masks of their own.
+    """
     for op, operator in enumerate(view.graph.operators):
-        if operator.opcode != "SOFTMAX" or not is_int8(view.tensor(operator.inputs[0])):
+        if (
+            op in fused
+            or operator.opcode != "SOFTMAX"
+            or not is_int8(view.tensor(operator.inputs[0]))
+        ):
             continue
         scores = operator.inputs[0]
         step = view.tensor(scores).scale

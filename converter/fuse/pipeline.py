@@ -145,6 +145,8 @@ def _report(
         Leftover(new, graph.operators[new].name, reasons.get(old, "no fused operator does this"))
         for new, old in emitted.kept.items()
     )
+    taken = {op for f in search.found for op in f.match.ops}
+    masks = mask_remarks(normal.view, taken)
     return FuseReport(
         ops_before=len(model.graph.operators),
         ops_after=len(graph.operators),
@@ -156,7 +158,7 @@ def _report(
         residual_bits=residual_bits,
         notes=search.types.notes,
         accuracy=gate.accuracy,
-        remarks=(*gate.notes, *gate.remarks, *mask_remarks(normal.view)),
+        remarks=(*gate.notes, *gate.remarks, *masks),
     )
 
 

@@ -130,6 +130,7 @@ def test_a_mask_that_is_known_is_left_to_attention() -> None:
     g, _, y = selected(-1e9, known=True)
     report = fuse_model(g.finish(y)).report
     assert "VitAttentionCore" in [f.custom_code for f in report.fused]
+    assert not any("steps of" in remark for remark in report.remarks)
 
 
 def test_a_mask_that_leaves_steps_stays() -> None:
