@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from firmware.elf import Elf
-from firmware.elf_file import SHF_ALLOC, SHT_PROGBITS, SHT_REL, SHT_RELA, ElfFile
+from firmware.elf_file import SHF_ALLOC, SHT_PROGBITS, SHT_REL, SHT_RELA, STT_SECTION, ElfFile
 from firmware.errors import FirmwareError
 from toolchain import cross_tool, run_tool
 
@@ -175,7 +175,11 @@ def _contents(path: Path) -> tuple[dict[int, int], set[int]]:
             continue  # debug information
         for relocation in file.relocations(section):
             if relocation.kind in _ABSOLUTE:
-                stored.add(file.symbols[relocation.symbol].value & ~1)
+                symbol = file.symbols[relocation.symbol]
+                # Of a section it is the place from which a local label is counted, not a target:
+                # the first function of the code, whichever that is.
+                if symbol.kind != STT_SECTION:
+                    stored.add(symbol.value & ~1)
                 stored.add(words.get(relocation.offset, 0) & ~1)
     return words, stored
 

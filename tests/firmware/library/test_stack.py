@@ -126,6 +126,26 @@ void top(void) {{ middle(); chosen(); small(); }}
     assert stack_bytes(path, ["small", "middle"]) == found["middle"]
 
 
+# The first function of the code calls through a pointer; a table elsewhere holds a local label.
+TABLE = f"""
+__attribute__((no_reorder)) void leaf(void);
+void (*volatile chosen)(void) = leaf;
+__attribute__((no_reorder)) void top(void) {{ chosen(); }}
+void leaf(void) {{
+  {FRAME.format(n=40)}
+  __asm volatile(".pushsection .rodata.t,\\"a\\"\\n.word .Lhere\\n.popsection\\n.Lhere:");
+}}
+"""
+
+
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m7"])
+def test_a_table_of_labels_does_not_call_the_first_function(tmp_path, core):
+    """As assembly has them; GCC 14 puts an operator first, which then seemed to call itself."""
+    path = image_of(tmp_path, core, TABLE)
+    assert Elf(path).address("top") == min(f.address for f in Elf(path).functions)
+    assert 8 <= stack_bytes(path, ["top"]) - stack_bytes(path, ["leaf"]) <= 24
+
+
 RECURSION = "int top(int n) { return n ? n + 2 * top(n - 1) : 0; }"
 ARRAY = "void top(int n) { volatile char x[n]; x[0] = 1; x[n - 1] = x[0]; }"
 
