@@ -23,7 +23,9 @@ from keras_models.presets import PRESETS
 from nas.cost.targets import Firmware, Target
 from tests.boards.board_files import FLASH, HIGH, board_of
 from tests.converter.plan.vit_models import fused_model
+from tests.recorded_compiler import difference, recorded_compiler_only
 
+pytestmark = recorded_compiler_only()
 KIB = 1024
 CODE_ERROR_BYTES = 128  # of flash; the calls' code depends a little on where buffers lie
 
@@ -146,3 +148,10 @@ def test_what_is_not_known_of_a_core_is_refused(name, tmp_path, capsys):
     with pytest.raises(SystemExit):
         inspect([f"--model={file}", f"--board={name}"])
     assert "flash and time are not known on cortex-m55" in capsys.readouterr().err
+
+
+def test_another_compiler_s_code_is_not_compared():
+    ours = "arm-none-eabi-gcc (15:12.2.rel1-1) 12.2.1 20221205"
+    theirs = "arm-none-eabi-gcc (15:14.2.rel1-1) 14.2.1 20241119"
+    assert difference(ours, ours) == ""
+    assert difference(ours, theirs) == "figures are of arm-none-eabi-gcc 12.2.1, here is 14.2.1"
