@@ -297,7 +297,7 @@ def qat_dir(to: FlagSet, text: str) -> Flag[str]:
 
 def pretrain(to: FlagSet, text: str, default: int | None = None) -> Flag[int | None]:
     """Of a training on fractals that comes before another one."""
-    return to.integer("pretrain", default, f"Epochs on fractals before. {text}", 1)
+    return to.integer("pretrain", default, f"Epochs on fractals before. {text}".strip(), 1)
 
 
 def spaces(to: FlagSet, default: Sequence[str], text: str) -> Flag[list[str]]:
