@@ -18,6 +18,7 @@ from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
 from firmware.protocol import Decoder, ErrorCode, Frame, FrameType, encode
 
+_BEST_PLACES = 1 << 16  # that a reply can name
 _RESTART_CODES = (ErrorCode.NOT_BEGUN, ErrorCode.ROW_ORDER, ErrorCode.INCOMPLETE)
 
 
@@ -184,6 +185,8 @@ class Connection:
         if image_number != self._image_number:
             raise RequestError(FrameType.FINISH, ErrorCode.NOT_BEGUN, row)
         logits = np.frombuffer(reply, np.int8, offset=struct.calcsize("<IHQI")).copy()
+        if logits.size > _BEST_PLACES:  # the board's 16 bits hold a part of the place alone
+            best = int(np.argmax(logits))
         return BoardResult(best, logits, cycles, stack)
 
     def operators(self, count: int) -> tuple[OperatorCycles, ...]:

@@ -209,7 +209,7 @@ def _arch_of(source: _Source, layout: LibraryLayout, told: Told) -> ArchConfig:
     for block in blocks:
         inner, rest = divmod(source.shape(f"{block}{layout.qkv}weight")[0], 3)
         count = told.heads if not head_dim else inner // head_dim
-        if rest or inner % count or (block == blocks[0] and count != told.heads):
+        if rest or not count or inner % count or (block == blocks[0] and count != told.heads):
             expected = f"{count} of {head_dim}" if head_dim else f"a divisor of {inner}"
             raise CheckpointFormatError(f"--heads={told.heads}: expected {expected}")
         heads.append(count)

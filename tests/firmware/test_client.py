@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from firmware.connection import Connection
 from firmware.emulator.emulator import Emulator
 from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError
+from firmware.protocol import FrameType
 from firmware.transports import NoisyTransport
 from tests.firmware import fake_model
 from tests.firmware.fake_model import FakeModel
@@ -57,6 +59,22 @@ def test_bad_command_lines_are_one_line(options):
             run_client(dataclasses.replace(options, **change))
     with pytest.raises(OSError, match=r"nowhere\.tflite"):
         run_client(dataclasses.replace(options, model="nowhere.tflite"))
+
+
+def test_the_greatest_of_a_large_picture_is_where_it_is():
+    """A reply has 16 bits for its place; 96 x 96 pixels of eight classes are more."""
+    outputs = np.zeros(96 * 96 * 8, np.int8)
+    outputs[70000] = 5
+
+    class Answered(Connection):
+        def request(self, kind, payload=b"", timeout_s=None):
+            if kind == FrameType.FINISH:
+                head = struct.pack("<IHQI", self._image_number, 70000 & 0xFFFF, 1, 1)
+                return head + outputs.tobytes()
+            return struct.pack("<H", 1) if kind == FrameType.ROW else payload
+
+    result = Answered(transport=None).classify(np.zeros((1, 4, 1), np.int8))
+    assert (result.best_class, result.logits[result.best_class]) == (70000, 5)
 
 
 class Resetting(EmulatedSerial):

@@ -294,6 +294,14 @@ def test_networks_that_are_no_archconfig(extra, own, match, tmp_path):
     refused(tmp_path / "a.safetensors", match, told(**own))
 
 
+def test_a_block_narrower_than_a_head_is_refused(tmp_path):
+    state = random_state("timm")
+    last = max(name for name in state if name.endswith("attn.qkv.weight"))
+    state[last] = state[last][:3]
+    files.save_safetensors(tmp_path / "a.safetensors", state)
+    refused(tmp_path / "a.safetensors", "--heads=3: expected 0 of 4")
+
+
 def test_values_that_are_no_numbers_and_what_only_the_user_knows(tmp_path):
     state = random_state("AutoFormer")
     files.save_torch(tmp_path / "a.pth", state)
