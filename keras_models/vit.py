@@ -15,6 +15,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_models.arch import ArchConfig
 from keras_models.blocks import NetworkBuilder, stem, transformer_block
@@ -160,10 +161,29 @@ _STATISTICS = (
 )
 
 
+NamedWeights = dict[str, NDArray[np.float32]]
+
+
 def weight_name(weight: Any) -> str:
     """The name as layer/weight, the same in Keras 3 and tf_keras."""
     path = weight.path if hasattr(weight, "path") else weight.name
     return str(path).split(":")[0].replace("/depthwise_kernel", "/kernel")
+
+
+def named_weights(model: Any) -> NamedWeights:
+    """A model's weights by layer/weight, in the order of `get_weights`."""
+    names = [weight_name(weight) for weight in model.weights]
+    return dict(zip(names, model.get_weights(), strict=True))
+
+
+def copy_weights(source: Any, target: Any) -> None:
+    """Gives a model another one's weights, layer by layer.
+
+    By name, since layers of drop path change the order in which a model with convolutions side by
+    side has its others.
+    """
+    values = named_weights(source)
+    target.set_weights([values[name] for name in named_weights(target)])
 
 
 def _fan_in(name: str, shape: tuple[int, ...]) -> int:

@@ -24,11 +24,12 @@ from keras_models.resnet import ResNetConfig
 from keras_models.tasks import CLASSIFICATION, Task, TaskError, expect_inputs, expect_output
 from keras_models.training.checkpoint import CHECKPOINT_FILE, Progress, restore_checkpoint
 from keras_models.training.forecast import Forecast
-from keras_models.training.growth import grown, named_weights, other_fields
+from keras_models.training.growth import grown, other_fields
 from keras_models.training.optimizer import make_optimizer
 from keras_models.training.precision import accelerated, computing_in
 from keras_models.training.recipe import Recipe, RecipeError
 from keras_models.training.setup import check_setup, setup_text
+from keras_models.vit import copy_weights, named_weights
 from tflm_vit.stderr import captured_stderr
 
 # Augmentation that a dense task cannot have: its targets would have to go along.
@@ -290,5 +291,5 @@ def fit(job: TrainJob, data: Dataset, resume: bool = False) -> tuple[Any, Progre
             job.task,
         )  # fmt: skip
     final = build_network(job.arch)
-    final.set_weights(model.get_weights())
+    copy_weights(model, final)
     return final, progress

@@ -25,10 +25,9 @@ from keras_models.resnet import ResNetConfig
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.staged_model import DEPTHWISE
 from keras_models.stages import AttentionStage, Stage
-from keras_models.vit import weight_name
+from keras_models.vit import NamedWeights as Weights
 
 Floats = NDArray[np.float32]
-Weights = dict[str, Floats]
 
 NOISE = 0.25  # of copied kernels, over the root of their mean square
 
@@ -218,9 +217,3 @@ def grown(
             "of the same layers"
         )
     return values
-
-
-def named_weights(model: Any) -> Weights:
-    """A Keras model's weights by layer/weight, in the order of `get_weights`."""
-    names = [weight_name(weight) for weight in model.weights]
-    return dict(zip(names, model.get_weights(), strict=True))

@@ -41,7 +41,7 @@ from keras_models.training.setup import (
     versions,
     weights_digest,
 )
-from keras_models.vit import build_vit
+from keras_models.vit import build_vit, copy_weights
 from nas.space import SpaceError
 from nas.space.any_space import AnySubnet, parse_any_subnet
 from nas.space.setup import GONE
@@ -93,7 +93,7 @@ def retrain(
     keras.utils.set_random_seed(job.seed)
     model = build_vit(arch, drop_path=recipe.drop_path)
     if job.weights == "inherited":
-        model.set_weights(_inherited(job, net, data).get_weights())
+        copy_weights(_inherited(job, net, data), model)
     batches = _batches(job, net, data)
     model.compile(
         optimizer=make_optimizer(recipe, len(batches)),
@@ -103,7 +103,7 @@ def retrain(
     start = _start(job, job.setup(net, data), model, resume)
     progress = train_to_the_end(model, batches, data, recipe, start, job.out, job.seed)
     final = build_vit(arch)
-    final.set_weights(model.get_weights())
+    copy_weights(model, final)
     return final, progress
 
 

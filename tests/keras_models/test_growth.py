@@ -13,7 +13,7 @@ from keras_models.staged import StagedConfig
 from keras_models.staged_presets import STAGED_PRESETS
 from keras_models.stages import AttentionStage, ConvStage
 from keras_models.training import growth
-from keras_models.vit import build_vit, random_weights
+from keras_models.vit import build_vit, named_weights, random_weights
 
 FLAT = ArchConfig.uniform(
     name="flat", image_size=8, channels=1, num_classes=4, patch_size=4, embed_dim=8, depth=1,
@@ -48,8 +48,8 @@ def both(small, large):
     if getattr(small, "vocabulary", 0):
         images = np.floor(images * 128)
     before, after = random_weights(build_vit(small), 1), random_weights(build_vit(large), 2)
-    fresh = growth.named_weights(after)
-    found = growth.grown(small, growth.named_weights(before), large, fresh, 0)
+    fresh = named_weights(after)
+    found = growth.grown(small, named_weights(before), large, fresh, 0)
     assert list(found) == list(fresh)
     after.set_weights(list(found.values()))
     return (np.asarray(model(images, training=False)) for model in (before, after))

@@ -19,6 +19,8 @@ from keras_models.load import (
     resolve_network,
 )
 from keras_models.resnet import TEACHERS, ResNetConfig, ResNetError, build_resnet
+from keras_models.staged import StagedConfig
+from keras_models.stages import ConvStage
 from keras_models.training import fit
 from keras_models.training.checkpoint import CheckpointError, Progress, save_checkpoint
 from keras_models.training.precision import (
@@ -29,6 +31,7 @@ from keras_models.training.precision import (
 )
 from keras_models.training.recipe import Recipe
 from keras_models.training.setup import check_setup
+from keras_models.vit import named_weights, random_weights
 
 PUPIL = ArchConfig.uniform(
     name="pupil",
@@ -97,6 +100,29 @@ def test_the_loss_of_a_few_steps_is_the_formula(tmp_path, digits, teacher):
         loss, right = model.train_on_batch(images, targets)
         assert loss == pytest.approx(expected, rel=1e-4)
         assert right == pytest.approx((logits.argmax(-1) == labels.argmax(-1)).mean())
+
+
+def test_drop_path_moves_no_weights(tmp_path, digits, monkeypatch):
+    """It changes the order of a network's layers where convolutions are side by side."""
+    arch = StagedConfig(
+        name="staged", image_size=8, channels=1, num_classes=10,
+        stages=(ConvStage("residual", width=4, stride=2), ConvStage("residual", width=4, stride=2)),
+    )  # fmt: skip
+    task = dataclasses.replace(
+        job(tmp_path), arch=arch, recipe=Recipe(epochs=1, batch_size=64, drop_path=0.1)
+    )
+    trained = []
+
+    def train_to_the_end(model, *_):
+        trained.append(random_weights(model, 4))
+        return Progress(1, 1.0, [], "")
+
+    monkeypatch.setattr("keras_models.training.loop.train_to_the_end", train_to_the_end)
+    final, _ = fit.fit(task, digits)
+    names = [list(named_weights(model)) for model in (*trained, final)]
+    assert names[0] != names[1]
+    images = digits.test.take(4, 0).arrays()[0]
+    np.testing.assert_allclose(final(images), trained[0](images, training=False), atol=1e-5)
 
 
 def test_a_teacher_trains_and_teaches_by_command(tmp_path):
