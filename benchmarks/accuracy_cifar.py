@@ -4,10 +4,11 @@
     python -m benchmarks.accuracy_cifar --network=build/cifar --dataset=image_folder \
         --data_dir=cifar10 --json=docs/results/accuracy_cifar10.json
 
-Float, the plain int8 file in LiteRT, and the fused ones, int8 and int16 residual stream, with and
-without quantization-aware training, in the host library; all from the same trained weights. Any
-directory that `python -m keras_models.train` wrote will do. Differences are paired: the same images
-are right or wrong in both networks, so their interval is narrower than the two accuracies' own.
+Float, the plain int8 file in LiteRT, and the fused ones in the host library: int8 and int16
+residual stream, with and without quantization-aware training, and with weights of 4 bits; all from
+the same trained weights. Any directory that `python -m keras_models.train` wrote will do.
+Differences are paired: the same images are right or wrong in both networks, so their interval is
+narrower than the two accuracies' own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from benchmarks.accuracy_record import (
     paired_loss,
     recorded,
     run_file,
+    small_weights,
     table,
     write_json,
 )
@@ -248,6 +250,8 @@ def _run() -> Result:
     # Next to convolutions that are not fused the stream stays as narrow as it is.
     if (wide := fused(plain, 16)) != files[-1][2]:
         files.append(("fused, int16 residual", "host", wide, True))
+    small = small_weights(plain, calibration)
+    files.append(("fused, weights of 4 bits", "host", fused(small, 8), True))
     seconds = 0.0
     for bits in (int(b) for b in _QAT_BITS.value) if _QAT_EPOCHS.value else ():
         tuned, spent = _fine_tuned(model, arch, data, calibration, bits)

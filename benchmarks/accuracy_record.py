@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from converter.contract import quantized
 from converter.evaluate.evaluation import RuntimeResult, ends_of, evaluate_runtime
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
+from converter.tflite import parse
+from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, WeightBits, round_file
 from tflm_vit.files import write_atomic
 from tflm_vit.run import typed_command
 
@@ -73,6 +76,19 @@ class Images:
 def fused(plain: bytes, residual_bits: int) -> bytes:
     """The plain file fused and planned."""
     return plan_model(fuse_model(plain, residual_bits).model_bytes).model_bytes
+
+
+def small_weights(plain: bytes, images: NDArray[np.float32]) -> bytes:
+    """The plain file with weights of 4 bits, rounded against images as `converter.quantize` does.
+
+    Args:
+      images: float32 [n, size, size, channels] in [-1, 1].
+    """
+    graph = parse(plain).graph
+    (x,) = (graph.tensors[i] for i in graph.inputs)
+    chosen = images[:MAX_ROUNDING_SAMPLES]
+    probes = [[quantized(s[None], x.scale, x.zero_point, x.dtype)] for s in chosen]
+    return round_file(plain, WeightBits(4), probes=probes).model_bytes
 
 
 def run_file(

@@ -142,7 +142,18 @@ def cifar10() -> list[str]:
         f"test {test:.2f} %. The images are a copy of CIFAR-10 as JPEG files with halved chroma, "
         "which costs points: no figure here compares with published ones."
     )
-    return [*_accuracies("cifar10"), "", how, "", "```", *_wrapped(trained["command"]), "```"]
+    lines = [*_accuracies("cifar10"), "", how]
+    commands = [*_wrapped(trained["command"])]
+    if before := trained.get("before"):  # what it began as
+        lines[-1] += (
+            f" It began as a smaller network, `{before['arch']}`, trained for {before['epochs']} "
+            f"epochs in {before['seconds'] / 60:.0f} minutes (test "
+            f"{100 * before['test_accuracy']:.2f} %)."
+        )
+        commands = [*_wrapped(before["command"]), *commands]
+    if note := trained.get("note"):
+        lines[-1] += f" {note}"
+    return [*lines, "", "```", *commands, "```"]
 
 
 def _wrapped(command: str) -> list[str]:

@@ -166,12 +166,16 @@ def cifar10() -> str:
     data = _load("accuracy_cifar10.json")
     path = ROOT / "keras_models" / "trained" / data["network"] / "train.json"
     trained = json.loads(path.read_text(encoding="utf-8"))
+    epochs, seconds, began = trained["epochs"], trained["seconds"], ""
+    if before := trained.get("before"):
+        epochs, seconds = epochs + before["epochs"], seconds + before["seconds"]
+        began = f", {before['epochs']} of them as the smaller `{before['arch']}`"
     how = (
         f"A trained network comes with the sources (`--network={data['network']}`): "
-        f"{trained['epochs']} epochs in {trained['seconds'] / 60:.0f} minutes on two shared CPU "
-        "cores, not the best that it can learn ([docs/accuracy.md](docs/accuracy.md)). The images "
-        "are a copy of CIFAR-10 as JPEG files with halved chroma, which costs points: no figure "
-        "here compares with published ones."
+        f"{epochs} epochs in {seconds / 60:.0f} minutes on two shared CPU cores{began}; it is not "
+        "the best that it can learn ([docs/accuracy.md](docs/accuracy.md)). The images are a copy "
+        "of CIFAR-10 as JPEG files with halved chroma, which costs points: no figure here compares "
+        "with published ones."
     )
     head = f"`{data['network']}`, {data['images']:,} test images"
     lines = [*textwrap.wrap(how, 120), "", _row(head, "top-1 %", "95 %"), "|---|---:|---:|"]

@@ -37,7 +37,7 @@ from converter.quantize.keras_files import (
 from converter.quantize.ptq import Floats, QuantizeError, check_calibration, check_samples, quantize
 from converter.quantize.report import QatReport, QuantizeReport
 from converter.tflite import parse, serialize
-from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, WeightBits, round_file
 from converter.weight_bits.pipeline import RoundingMethod
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
@@ -66,8 +66,6 @@ from tflm_vit import flags
 from tflm_vit.files import expect_writable, naming, write_atomic, write_json
 from tflm_vit.run import run
 from tflm_vit.stderr import captured_stderr
-
-MAX_ROUNDING_SAMPLES = 64  # that weights of 4 bits are rounded against
 
 FLAGS = flags.FlagSet("quantize", __doc__)
 _NETWORK = flags.network(

@@ -26,6 +26,7 @@ from converter.tflite import Graph, GraphView, Model, TfliteError, parse, serial
 from converter.weight_bits.choice import cheapest
 from converter.weight_bits.pipeline import RoundingMethod, WeightBitsReport, WeightRounding
 
+MAX_ROUNDING_SAMPLES = 64  # of the calibration images, that weights are rounded against
 RANDOM_PROBES = 4  # where no images are given; only the error is measured on them
 
 Probes = Sequence[Sequence[NDArray[Any]]]
