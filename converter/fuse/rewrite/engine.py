@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from converter.tflite import Graph, GraphView, Operator, Tensor
 from converter.tflite.operators import operator_fault
 
 _MAX_PASSES = 200  # a bound for rules that undo each other; each pass rewrites many places
+_LATE_PASSES = 20  # of these: who still changes the graph in them is one of those rules
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,19 +73,27 @@ class Normalized:
 def normalize(graph: Graph, rules: Sequence[Rule]) -> Normalized:
     """Applies the rules until none of them changes the graph.
 
-    Raises:
-      RuntimeError: the rules undo each other without end.
+    Rules that undo each other without end are left out, which stderr says: the graph is right
+    without them, and only less fused.
     """
     state = Normalized(graph, tuple((i,) for i in range(len(graph.operators))))
-    for _ in range(_MAX_PASSES):
+    late: set[str] = set()
+    for done in range(_MAX_PASSES):
         changed = False
         for rule in rules:
             edits = _edits(rule, GraphView(state.graph))
             if edits:
                 state, changed = _applied(state, edits), True
+                if done >= _MAX_PASSES - _LATE_PASSES:
+                    late.add(rule.name)
         if not changed:
             return state
-    raise RuntimeError(f"rewriting rules still change the graph after {_MAX_PASSES} passes")
+    print(
+        f"fuse: left out {', '.join(sorted(late))}: still changes the graph after {_MAX_PASSES} "
+        "passes; the file is right, but may be fused less",
+        file=sys.stderr,
+    )
+    return normalize(graph, [rule for rule in rules if rule.name not in late])
 
 
 # What reading an operator raises whose operands or options are not those of its kind; the patterns
