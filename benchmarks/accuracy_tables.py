@@ -179,6 +179,23 @@ def augmentation() -> list[str]:
     return [*_table(head, rows), "", "```", *_wrapped(data["command"]), "```"]
 
 
+def training_speed() -> list[str]:
+    """Images per CPU second of whole training steps, before this project's augmentation and with
+    it."""
+    data = json.loads((RESULTS / "training_speed.json").read_text())
+    head = (
+        "images per CPU second of training, float32", "Keras' layers", "here", "no augmentation",
+    )  # fmt: skip
+    rows = [
+        (
+            f"`{each['network']}`, its recipe, batches of {each['batch']}",
+            *(f"{each[kind]:,.1f}" for kind in ("keras", "ours", "none")),
+        )
+        for each in data["results"]
+    ]
+    return [*_table(head, rows), "", "```", *_wrapped(data["command"]), "```"]
+
+
 def keras_io() -> list[str]:
     """The ViT from its keras.io page, on the test images and on two boards."""
     data = json.loads((RESULTS / "keras_io_vit.json").read_text())
@@ -215,7 +232,7 @@ DOCUMENTS: dict[Path, dict[str, Callable[[], list[str]]]] = {
         "digits": lambda: _accuracies("digits"),
         "cifar10": cifar10,
     },
-    TRAINING: {"augmentation": augmentation},
+    TRAINING: {"augmentation": augmentation, "training_speed": training_speed},
     YOUR_MODEL: {"keras_io": keras_io},
 }
 
