@@ -217,12 +217,12 @@ def _expect_splits(data: Dataset) -> None:
         )
 
 
-def _recipe(name: str) -> Recipe:
+def _recipe(name: str, dataset: str) -> Recipe:
     changes = parse_overrides(FLAGS.set)
     for field in ("epochs", "batch_size"):
         if FLAGS[field].value is not None:
             changes[field] = FLAGS[field].value
-    return recipe_for(name, **changes)
+    return recipe_for(name, dataset, **changes)
 
 
 def _task() -> tuple[Task, str]:
@@ -244,7 +244,7 @@ def _job() -> tuple[TrainJob, Dataset]:
     _expect_share()
     task, dataset = _task()
     arch = resolve_network(FLAGS.network)
-    recipe = _recipe(arch.name)
+    recipe = _recipe(arch.name, dataset)
     expect_precision(FLAGS.precision)
     data = load_dataset(dataset, FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels)
     _expect_splits(data)

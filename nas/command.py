@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from boards import BOARD_HELP, get_board
 from converter.code_size import ModelCall
 from keras_models.tasks import CLASSIFICATION, KEYWORDS
-from keras_models.training.recipe import DIGITS, SPEECH, Recipe, parse_overrides, recipe_for
+from keras_models.training.recipe import RECIPES_OF_DATA, Recipe, parse_overrides, recipe_for
 from nas.cost.complexity import LEVELS
 from nas.cost.model import CostModel
 from nas.cost.targets import BudgetError, Firmware, Target
@@ -144,6 +144,5 @@ def recipe_of_flags(given: FlagSet) -> Recipe:
     for name in ("epochs", "batch_size"):
         if given[name].value is not None:
             changes[name] = given[name].value
-    own = {"digits": DIGITS, **dict.fromkeys(KEYWORDS.datasets, SPEECH)}
-    base = own.get(given.dataset) or recipe_for("vit_micro_32")
+    base = RECIPES_OF_DATA.get(given.dataset) or recipe_for("vit_micro_32")
     return dataclasses.replace(base, **{"drop_path": 0.0, **changes})

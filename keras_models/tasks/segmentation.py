@@ -48,10 +48,10 @@ class SegmentationScores:
         return {"images": self.images, "miou": self.miou, "pixels": self.pixels, "iou": iou}
 
 
-def classes_of(outputs: Reals) -> NDArray[np.uint8]:
+def classes_of(outputs: Reals) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The greatest value's class (n, h, w) of outputs (n, h, w, classes); of equals the first."""
-    best: NDArray[np.uint8] = np.argmax(outputs, axis=-1).astype(np.uint8)
-    return best
+    best: NDArray[np.intp] = np.argmax(outputs, axis=-1)
+    return best.astype(np.uint8) if outputs.shape[-1] <= 256 else best.astype(np.uint16)
 
 
 def _scores(outputs: Reals, targets: Targets) -> SegmentationScores:

@@ -186,9 +186,20 @@ _BY_RECIPE = (
 RECIPES: dict[str, Recipe] = {name: recipe for recipe, names in _BY_RECIPE for name in names}
 
 
-def recipe_for(preset: str, **changes: Any) -> Recipe:
-    """The preset's recipe (DeiT's for a name without its own) with some fields changed."""
-    return dataclasses.replace(RECIPES.get(preset, Recipe()), **changes)
+# Of networks without a preset's name: a mirrored digit, word or text is another one.
+RECIPES_OF_DATA: dict[str, Recipe] = {
+    "digits": DIGITS,
+    "spoken_digits": SPEECH,
+    "page_languages": TEXTS,
+    "definition_topics": TEXTS,
+    "shape_questions": QUESTIONS,
+}
+
+
+def recipe_for(preset: str, dataset: str = "", **changes: Any) -> Recipe:
+    """The preset's recipe, else the data set's, else DeiT's, with some fields changed."""
+    recipe = RECIPES.get(preset) or RECIPES_OF_DATA.get(dataset) or Recipe()
+    return dataclasses.replace(recipe, **changes)
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:

@@ -239,3 +239,19 @@ def test_recipes_of_dense_presets_move_nothing() -> None:
         recipe = recipe_for(name)
         assert recipe != Recipe()
         assert not any((recipe.translation, recipe.mixup, recipe.cutmix, recipe.randaugment_ops))
+
+
+def test_networks_of_any_name_take_the_recipe_of_their_data() -> None:
+    for dataset in ("digits", "spoken_digits", "page_languages", "shape_questions"):
+        recipe = recipe_for("mine", dataset)
+        assert (recipe.flip, recipe.cutmix) == (False, 0.0)
+    assert recipe_for("vit_micro_32", "digits").flip
+    assert recipe_for("mine", "cifar10") == Recipe()
+
+
+def test_classes_beyond_a_byte_do_not_wrap() -> None:
+    from keras_models.tasks.segmentation import classes_of
+
+    outputs = np.zeros((1, 1, 1, 300), np.float32)
+    outputs[..., 299] = 1.0
+    assert classes_of(outputs).item() == 299
