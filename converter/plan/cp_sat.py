@@ -13,12 +13,19 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 
+import ortools
 from ortools.sat.python import cp_model
 
+from converter.plan.own_process import solved_in_own_process
 from converter.plan.problem import Placement, Problem, Separation, align_up, arena_bytes
 
 WALL_CLOCK_SLACK = 2.0  # the deterministic limit normally ends the search first
+# OR-Tools 9.12 and 9.15, loaded after TensorFlow 2.21, end the process with SIGSEGV when they solve
+# (seen with Python 3.13); loaded before it they do not, and 9.7 never did.
+_LAST_SAFE = (9, 7)
+_AFTER_TENSORFLOW = "tensorflow" in sys.modules
 
 
 def solve(problem: Problem, start: Placement, time_limit_s: float, seed: int = 0) -> Placement:
@@ -26,7 +33,12 @@ def solve(problem: Problem, start: Placement, time_limit_s: float, seed: int = 0
 
     Args:
       time_limit_s: of CP-SAT's deterministic time; about seconds.
+
+    Raises:
+      PlanError: a process of its own was needed (`_crashes_here`), and failed.
     """
+    if _crashes_here():
+        return solved_in_own_process(problem, start, time_limit_s, seed)
     members = [b for b in problem.buffers if b.size_bytes > 0]
     grid = functools.reduce(math.gcd, (b.alignment for b in members), 0) or 1
     model = cp_model.CpModel()
@@ -56,6 +68,12 @@ def solve(problem: Problem, start: Placement, time_limit_s: float, seed: int = 0
     if sum(arena) >= sum(start.arena_bytes):
         arena, found, method = start.arena_bytes, start.offsets, start.method
     return Placement(found, arena, _proven(solver, status, start, arena), method)
+
+
+def _crashes_here() -> bool:
+    """Whether this process has TensorFlow and OR-Tools in the order that does not work."""
+    version = tuple(int(word) for word in ortools.__version__.split(".")[:2])
+    return _AFTER_TENSORFLOW and version > _LAST_SAFE
 
 
 def _offset_variables(
