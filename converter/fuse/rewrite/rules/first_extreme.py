@@ -18,7 +18,7 @@ from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView, Quantization, Tensor
 
 _MOST = 128  # positions that int8 holds from 0 on
-_MOST_RESULTS = 8  # of a TOPK_V2: nine operators each
+_MOST_RESULTS = 10  # of a TOPK_V2: nine operators each
 _UNITS = 255  # from the least to the largest int8
 _INT32 = np.dtype(np.int32)
 _WHOLE = Quantization.per_tensor(1.0, 0)

@@ -62,13 +62,14 @@ def _anew(view: GraphView, b: Builder, scores: int, q: Quantization) -> tuple[in
     return own, [op]
 
 
-def _finer(b: Builder, mask: int, lowest: float) -> int | None:
-    """The mask with a range from `lowest`, in steps whose factors are small enough."""
-    wanted = in_range(lowest, 0.0)
+def _finer(b: Builder, mask: int, low: float, high: float) -> int | None:
+    """The mask with a range from `low` to `high`, in steps whose factors are small enough."""
+    wanted = in_range(low, high)
     for _ in range(_MOST_STEPS):
         t = b.get(mask)
         last = t.scale <= _FACTOR * wanted.scale[0]
-        q = wanted if last else Quantization.per_tensor(t.scale / _FACTOR, 127)
+        nearer = Quantization.per_tensor(t.scale / _FACTOR, int(wanted.zero_point[0]))
+        q = wanted if last else nearer
         finer = b.tensor(dataclasses.replace(t, name=f"{t.name}/finer", quantization=q))
         b.op("QUANTIZE", [mask], [finer], "QuantizeOptions")
         if last:
@@ -78,16 +79,19 @@ def _finer(b: Builder, mask: int, lowest: float) -> int | None:
 
 
 def _added(view: GraphView, b: Builder, op: int) -> tuple[int, list[int]] | None:
-    """The sum of scores and a mask that is never above 0: (its tensor anew, operators that go)."""
+    """Scores and a mask that only lowers them: (their sum's tensor anew, operators that go)."""
     operator = view.op(op)
     if fused_activation(operator) != "NONE":
         return None
-    for scores, mask in (operator.inputs, operator.inputs[::-1]):
+    is_less = operator.opcode == "SUB"
+    for scores, mask in (operator.inputs, operator.inputs[::-1])[: 1 if is_less else 2]:
         t, limit = view.tensor(mask), _limit(view, scores)
-        if limit is None or not is_int8(t) or t.is_constant or real_range(t)[1] > 0.0:
+        if limit is None or not is_int8(t) or t.is_constant:
+            continue
+        if (-real_range(t)[0] if is_less else real_range(t)[1]) > 0.0:
             continue
         below = 2 * limit + _BELOW
-        finer = _finer(b, mask, -below)
+        finer = _finer(b, mask, 0.0, below) if is_less else _finer(b, mask, -below, 0.0)
         if finer is None:
             continue
         own, gone = scores, list[int]()
@@ -96,7 +100,8 @@ def _added(view: GraphView, b: Builder, op: int) -> tuple[int, list[int]] | None
         y = view.tensor(operator.outputs[0])
         q = in_range(-limit - below, limit)
         total = b.tensor(dataclasses.replace(y, name=f"{y.name}/own", quantization=q))
-        b.op("ADD", [own, finer], [total], "AddOptions", fusedActivationFunction=0)
+        kind = "SubOptions" if is_less else "AddOptions"
+        b.op(operator.opcode, [own, finer], [total], kind, fusedActivationFunction=0)
         return total, gone
     return None
 
@@ -126,7 +131,7 @@ def _selected(view: GraphView, b: Builder, op: int) -> tuple[int, list[int]] | N
     return None
 
 
-_MASKED = {"ADD": _added, "SELECT": _selected, "SELECT_V2": _selected}
+_MASKED = {"ADD": _added, "SUB": _added, "SELECT": _selected, "SELECT_V2": _selected}
 
 
 def _apply(view: GraphView, softmax: int) -> Edit | None:

@@ -42,7 +42,10 @@ def _hidden(g: PlainGraph, x: int) -> tuple[int, np.ndarray]:
 
 
 def added(lowest: float, scaled: bool) -> tuple[PlainGraph, int, int]:
-    """scores + lowest * hidden; the scores have been scaled, or come from the product as it is."""
+    """scores + lowest * hidden; the scores have been scaled, or come from the product as it is.
+
+    A number above 0 is subtracted.
+    """
     g = PlainGraph(np.random.default_rng(8))
     x = g.input(g.rng.normal(0, 1, (1, _TOKENS, 12)))
     scores = g.matmul(_heads(g, x), _heads(g, x), adj_y=True)
@@ -51,7 +54,7 @@ def added(lowest: float, scaled: bool) -> tuple[PlainGraph, int, int]:
     number, _ = _hidden(g, x)
     above = g.op("RELU", [number], np.maximum(g.value(number), 0.0))
     mask = g.mul(above, g.constant(np.array(lowest)))
-    total = g.add(scores, mask)
+    total = g.add(scores, mask) if lowest < 0 else g.sub(scores, mask)
     _like(g, scores, total)
     return g, x, _context(g, x, total)
 
@@ -86,6 +89,7 @@ def selected(lowest: float, known: bool = False) -> tuple[PlainGraph, int, int]:
 CASES = {
     "added": lambda: added(-1e4, True),
     "added to a product": lambda: added(-1e4, False),
+    "subtracted": lambda: added(1e4, True),
     "selected": lambda: selected(-1e9),
     "selected, the least float": lambda: selected(float(np.finfo(np.float32).min) / 2),
 }
@@ -99,7 +103,7 @@ def test_scores_come_back(name: str) -> None:
     assert found.rewritten > found.plain + 10.0
 
 
-@pytest.mark.parametrize("name", ["added", "selected"])
+@pytest.mark.parametrize("name", ["added", "subtracted", "selected"])
 def test_every_runtime(name: str) -> None:
     g, x, y = CASES[name]()
     content = plan_model(fuse_model(g.finish(y)).model_bytes).model_bytes
