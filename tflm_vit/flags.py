@@ -295,9 +295,10 @@ def qat_dir(to: FlagSet, text: str) -> Flag[str]:
     return to.string("qat_dir", "", text)
 
 
-def pretrain(to: FlagSet, text: str, default: int | None = None) -> Flag[int | None]:
+def pretrain(to: FlagSet, text: str, default: int | None = None) -> Flag[int] | Flag[int | None]:
     """Of a training on fractals that comes before another one."""
-    return to.integer("pretrain", default, f"Epochs on fractals before. {text}".strip(), 1)
+    text = f"Epochs on fractals before. {text}".strip()
+    return to.integer("pretrain", default, text, 1)
 
 
 def spaces(to: FlagSet, default: Sequence[str], text: str) -> Flag[list[str]]:

@@ -68,7 +68,9 @@ def _looked_up(table: Int64Array, x: Int64Array) -> Int64Array:
     value = np.clip(x, _LOW, _HIGH)
     index, offset = 256 + (value >> 7), value & 127
     base = table[index]
-    return base + (((table[index + 1] - base) * offset + 64) >> 7)
+    between: Int64Array = ((table[index + 1] - base) * offset + 64) >> 7
+    result: Int64Array = base + between
+    return result
 
 
 def softmax_int16(tensors: Tensors, op: Operator, x: NDArray[Any]) -> NDArray[np.int16]:
@@ -83,5 +85,6 @@ def softmax_int16(tensors: Tensors, op: Operator, x: NDArray[Any]) -> NDArray[np
     shifted = ((total << (31 - bits)) + (1 << 13)) >> 14
     factors = _looked_up(inverse, shifted - 3 * (1 << 15))
     shift = bits - 1
-    result = (powers * factors + (1 << (shift - 1))) >> shift
-    return np.clip(result, 0, _HIGH).astype(np.int16)
+    result: Int64Array = (powers * factors + (1 << (shift - 1))) >> shift
+    clipped: NDArray[np.int16] = np.clip(result, 0, _HIGH).astype(np.int16)
+    return clipped
