@@ -20,6 +20,7 @@ from benchmarks.frozen.measure import EMULATED, HOST, REFERENCE, TFLM, Arena, Ou
 from converter.plan import plan_graph
 from converter.plan.weightless import weightless_graph
 from keras_models.presets import get_preset
+from tests.recorded_compiler import recorded_compiler_only
 
 REMEDY = "python -m benchmarks.frozen --compare names all that differs; see its last lines"
 DIRECT_COUNT = 24
@@ -49,6 +50,7 @@ def test_a_random_network_computes_what_is_recorded(seed, frozen, jobs):
     assert not differences(frozen, RANDOM, jobs, {job.name: outcome}), REMEDY
 
 
+@recorded_compiler_only()
 @pytest.mark.parametrize("seed", EMULATED_SEEDS)
 def test_an_emulated_network_computes_and_counts_what_is_recorded(seed, frozen, jobs):
     job = jobs[f"random_{seed:03d}"]
