@@ -25,6 +25,7 @@ from benchmarks.kernels import emulator
 from benchmarks.kernels.sweep import mismatches_of_seed
 from benchmarks.versions import versions_of
 from tflm_custom_ops.ops import OpKind
+from tflm_custom_ops.sources import KERNELS
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
@@ -140,7 +141,7 @@ def _body() -> None:
     files = [p.name for f in _HOST_FOLDERS for p in (_ROOT / f).glob("vit_*.c")]
     files += ["camera.c", "detections.c"]
     core = _emulated(FLAGS.samples)
-    dsp = [p.name for p in emulator.KERNELS.glob("*_dsp.[cS]")]
+    dsp = [p.name for p in KERNELS.glob("*_dsp.[cS]")]
     record = {
         "command": typed_command("benchmarks.fuzz.c_coverage"),
         "versions": {**versions_of(), "gcc": host_c().says.splitlines()[0]},

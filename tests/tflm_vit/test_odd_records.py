@@ -166,8 +166,9 @@ def test_figures_of_a_training_that_are_missing_name_the_record(tmp_path: Path) 
     record = tmp_path / "train.json"
     record.write_text("{}", encoding="utf-8")
     pattern = f"^{record}: not a record of a training: 'params' is missing"
+    report: dict[str, int] = {}
     with pytest.raises(FileError, match=pattern), showing(str(tmp_path)):
-        print({}["params"])
+        print(report["params"])
 
 
 @dataclasses.dataclass(frozen=True)
