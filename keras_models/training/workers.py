@@ -9,7 +9,10 @@ second. A batch comes back through a pipe, some 80 MB of it for 128 images of 22
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import signal
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -68,6 +71,15 @@ def _begin(maker: BatchMaker) -> None:
     global _MAKER
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training's to answer
     _MAKER = maker
+    threading.Thread(target=_end_with_the_training, daemon=True).start()
+
+
+def _end_with_the_training() -> None:
+    """A training that is killed says nothing to its workers, which would wait for ever."""
+    training = multiprocessing.parent_process()
+    assert training is not None
+    multiprocessing.connection.wait([training.sentinel])
+    os._exit(1)
 
 
 def _make(epoch: int, index: int) -> Batch:

@@ -3,6 +3,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,37 @@ def test_workers_make_the_batches_that_the_training_would(folder):
             [shared[index] for index in range(len(shared))]
     finally:
         shared.close()
+
+
+KILLED = """
+import sys, time
+from keras_models.datasets.folder import load_folder
+from keras_models.training.making import BatchMaker
+from keras_models.training.recipe import recipe_for
+from keras_models.training.workers import BatchWorkers
+
+if __name__ == "__main__":
+    maker = BatchMaker(load_folder(sys.argv[1], 16).train, 2, recipe_for("x", batch_size=8), 0)
+    workers = BatchWorkers(maker, 1)
+    workers.get(0, 0)
+    print(*workers._pool._processes, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_workers_end_with_a_training_that_is_killed(folder, tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, script, folder], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as training:  # fmt: skip
+        worker = int(training.stdout.readline())
+        training.kill()
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_file_that_a_worker_cannot_read_is_named(folder):
