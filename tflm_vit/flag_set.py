@@ -21,6 +21,7 @@ from tflm_vit.old_flags import replacement
 
 T = TypeVar("T")
 
+_REPORTS = ("json", "png", "html", "csv")  # files that a command writes beside its result
 _HELP = frozenset({"--help", "-help", "-h", "--helpfull", "--helpshort", "-?"})
 
 
@@ -213,6 +214,22 @@ class FlagSet:
             fault = check(self[name].value)
             if fault:
                 raise FlagError(f"--{name}: {fault}")
+        for name in _REPORTS:
+            if name in self._texts and isinstance(self[name].value, str):
+                self._expect_no_input(name, self[name].value)
+
+    def _expect_no_input(self, report: str, path: str) -> None:
+        """Refuses a report in the place of a file that the command reads."""
+        if not os.path.isfile(path):
+            return
+        for name in self.names:
+            value = self[name].value
+            given = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+            others = [str(other) for other in given if name not in _REPORTS and other]
+            if any(os.path.realpath(path) == os.path.realpath(other) for other in others):
+                raise FlagError(
+                    f"--{report}={path} would overwrite the file of --{name}; give another name"
+                )
 
     @staticmethod
     def _similar(text: str) -> str:

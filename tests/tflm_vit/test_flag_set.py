@@ -109,3 +109,23 @@ def test_an_old_spelling_names_one_that_the_command_has(old: str) -> None:
         command.string(new, "", "Text.")
         with pytest.raises(FlagError, match=f"^--{old}: now --{new};"):
             command.parse([f"--{old}=1"])
+
+
+def test_a_report_never_takes_the_place_of_what_is_read(tmp_path: Path) -> None:
+    found = FlagSet("name", "Does it.")
+    flags.model(found, "Fused .tflite.")
+    flags.images(found)
+    flags.json(found)
+    flags.html(found)
+    model, other = tmp_path / "model.tflite", tmp_path / "images.npy"
+    model.write_bytes(b"model")
+    other.write_bytes(b"images")
+    link = tmp_path / "link"
+    link.symlink_to(model)
+    read = [f"--model={model}", f"--images={other}"]
+    for report, path in (("json", model), ("html", link), ("json", other)):
+        with pytest.raises(FlagError, match=f"--{report}={path} would overwrite the file of --"):
+            found.parse([*read, f"--{report}={path}"])
+    found.parse([*read, f"--json={tmp_path / 'old.json'}"])
+    (tmp_path / "old.json").write_text("{}", encoding="utf-8")
+    found.parse([*read, f"--json={tmp_path / 'old.json'}"])
