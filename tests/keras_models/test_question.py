@@ -166,7 +166,8 @@ def test_a_question_from_pictures_to_a_board(tmp_path: Path) -> None:
     sizes = ("--train=40", "--validation=10", "--test=10")
     done = run_here("keras_models.pose_questions", f"--out={folder}", *sizes)
     assert done.returncode == 0, done.stderr
-    assert "which would change the answers: give --set=flip=false" in run_here(*train).stderr
+    refused = run_here(*train, "--set=flip=true")
+    assert "which would change the answers: give --set=flip=false" in refused.stderr
     moving = ("translation", "randaugment_ops", "random_erasing", "mixup", "cutmix")
     others = ("ema_momentum", "warmup_epochs", "drop_path")
     still = [f"--set={name}=0" for name in (*moving, *others)]
