@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from converter.contract import Contract, Stated, contract_of, quantized, stated_by
 from converter.evaluate.evaluation import ModelEnds, QuestionEnd, ends_of
-from converter.tflite import parse
+from converter.tflite import parse, read_model
 from firmware.errors import FirmwareError
-from firmware.model import named_model
 from firmware.model_info import ModelInfo
 from keras_models.tasks import Task
+from tflm_vit.files import naming
 
 Pixels = NDArray[np.uint8] | NDArray[np.int8]
 
@@ -95,7 +95,8 @@ def asked_by(path: str, text: str, given: Stated) -> Asked | None:
         if text:
             raise FirmwareError("--question needs --model=FUSED.tflite, which says how it is coded")
         return None
-    with named_model(path) as content:
+    with naming(path):
+        content = read_model(path)
         model = parse(content)
         task: Task = stated_by(model).task
         if task.asked is None:

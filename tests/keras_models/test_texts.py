@@ -171,7 +171,7 @@ def test_language_from_pages_to_every_runtime(tmp_path: Path) -> None:
         .min()
         >= -128
     )
-    refused = run_here(*train)
+    refused = run_here(*train, "--set=flip=true")
     assert "which would change the text's bytes: give --set=flip=false" in refused.stderr
     other = run_here("keras_models.train", "--dataset=digits", network, f"--out={run}")
     assert "'small' takes texts, --dataset=digits has pictures" in other.stderr

@@ -61,7 +61,7 @@ def digits():
 def job(out, **changes):
     return fit.TrainJob(
         arch=TINY,
-        recipe=recipe_for("tiny", **{**OVERRIDES, **changes}),
+        recipe=recipe_for("tiny", "digits", **{**OVERRIDES, **changes}),
         dataset="digits",
         data_dir="",
         seed=3,
