@@ -19,6 +19,7 @@ from converter.tflite.schema import DTYPES
 
 _LARGEST = float(np.finfo(np.float32).max)
 _LARGEST_SUM = 1 << 31
+SOFTMAX_BITS = 26  # behind the point, in which SOFTMAX's kernels count its input
 _QUANTIZED = ("int8", "uint8", "int16")
 
 
@@ -268,6 +269,6 @@ def softmax_scale(o: Operands) -> str | None:
     scale = o.scale(x)
     if x is None or scale is None or x.dtype.name == "int16":
         return None
-    if not scale * float(o.options.beta) * 2**26 > 1:
+    if not scale * float(o.options.beta) * 2**SOFTMAX_BITS > 1:
         return f"tensor {x.name!r}: got scale {scale} and beta {o.options.beta}, too small"
     return None
