@@ -7,7 +7,7 @@ import dataclasses
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,14 @@ class Outcome:
     @property
     def right(self) -> bool:
         return not (self.wrong or self.lost or self.refused)
+
+
+def _place(kill: Kill, moments: Sequence[str]) -> str:
+    """What was about to happen. Compilers that run side by side do not take the same number of
+    moments in each run: the last one may be passed before its number comes."""
+    if kill.at is None:
+        return "at random"
+    return moments[kill.at] if kill.at < len(moments) else "not reached"
 
 
 class Campaign:
@@ -135,7 +143,7 @@ class Campaign:
     def _outcome(self, folder: Path, kill: Kill) -> Outcome:
         old = self.case.result(folder / OUT) if self.case.always_whole else {}
         end = self._run(folder, again=False, kill=kill)
-        where = end.moments[kill.at] if kill.at is not None else "at random"
+        where = _place(kill, end.moments)
         kills, lost = int(end.status == KILLED), self._not_whole(folder, old)
         done = set(self.case.finished(folder))
         if kill.twice and end.status == KILLED:
