@@ -66,7 +66,7 @@ def _halve(tensors: list[Tensor], op: Operator) -> None:
     ends = Operands((x, weights, bias), (tensors[op.outputs[0]],), op.options)
     if weights.data is None or bias.data is None:
         return
-    if (weights.dtype, bias.dtype) != (np.int8, np.int32):
+    if weights.dtype != np.int8 or bias.dtype != np.int32:
         return
     w, b = weights.quantization, bias.quantization
     channels = bias.size
