@@ -15,6 +15,7 @@ import importlib
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import struct
@@ -26,6 +27,7 @@ from typing import IO
 
 from benchmarks.fuzz.command_table import COMMANDS, ReaderCommand
 
+_FOLDERS = re.compile(r'File "[^"]*/')
 ACCEPTED, REFUSED, TRACEBACK, CRASHED, HANGS = "accepted", "refused", "traceback", "crash", "hangs"
 
 
@@ -78,8 +80,7 @@ def _call(name: str, command: ReaderCommand, model: Path, out: Path, compare: bo
     except SystemExit as ended:
         status = ended.code or 0
     except BaseException:
-        lines = traceback.format_exc().strip().splitlines()
-        return Outcome(TRACEBACK, " | ".join(lines[-4:]), seconds=_processor_seconds() - started)
+        return Outcome(TRACEBACK, _last_lines(), seconds=_processor_seconds() - started)
     seconds = _processor_seconds() - started
     if status:
         text = errors.getvalue()
@@ -90,9 +91,14 @@ def _call(name: str, command: ReaderCommand, model: Path, out: Path, compare: bo
         try:
             fault = command.wrong(model, out)
         except Exception:
-            lines = traceback.format_exc().strip().splitlines()
-            fault = "comparing: " + " | ".join(lines[-4:])
+            fault = f"comparing: {_last_lines()}"
     return Outcome(ACCEPTED, "", fault, compare, seconds)
+
+
+def _last_lines() -> str:
+    """Of the traceback, for a record: files without the folders of this machine."""
+    lines = traceback.format_exc().strip().splitlines()
+    return _FOLDERS.sub('File "', " | ".join(lines[-4:]))
 
 
 def outcome_of(name: str, content: bytes, compare: bool, work: Path) -> Outcome:
