@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from typing import Protocol
+import time
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from firmware.model_info import ModelInfo
 from firmware.protocol import Decoder, ErrorCode, Frame, FrameType, encode
 
 _BEST_PLACES = 1 << 16  # that a reply can name
+_MOST_WAITS = 3  # times a time-out, for a line that is never silent
+_RESULT = "<IHQI"  # of FINISH, before the outputs
 _RESTART_CODES = (ErrorCode.NOT_BEGUN, ErrorCode.ROW_ORDER, ErrorCode.INCOMPLETE)
 
 
@@ -44,6 +47,21 @@ class RequestError(FirmwareError):
 
 class NoReplyError(FirmwareError):
     """The board did not answer."""
+
+
+def _fields(kind: FrameType, form: str, reply: bytes) -> tuple[Any, ...]:
+    """The numbers that a reply begins with.
+
+    Raises:
+      FirmwareError: it is shorter: another protocol's.
+    """
+    size = struct.calcsize(form)
+    if len(reply) < size:
+        raise FirmwareError(
+            f"the board's reply to {kind.name} has {len(reply)} bytes, expected {size} or more: "
+            "build its firmware again with this version of the toolkit"
+        )
+    return struct.unpack_from(form, reply)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +97,9 @@ class Connection:
 
     Args:
       transport: the line.
-      timeout_s: how long to wait for a reply. FINISH waits `inference_timeout_s`.
+      timeout_s: silence after which a request is sent again; that of FINISH, and of rows that a
+        model may work on, is `inference_timeout_s`. A line that is never silent is given up after
+        a few times as long.
       attempts: how often a request is sent, and an image started, before giving up.
     """
 
@@ -97,6 +117,7 @@ class Connection:
         self._attempts = attempts
         self._sequence = 0
         self._image_number = 0
+        self._rows_work = True  # until the board says that its model is not streamed
         self._decoder = Decoder()
         #: Requests that had to be repeated so far.
         self.repeated = 0
@@ -110,7 +131,8 @@ class Connection:
         return text
 
     def _await(self, sequence: int, timeout_s: float) -> Frame | None:
-        while data := self._transport.read(timeout_s):
+        end = time.monotonic() + _MOST_WAITS * timeout_s
+        while time.monotonic() < end and (data := self._transport.read(timeout_s)):
             for frame in self._decoder.feed(data):
                 if frame.is_reply and frame.sequence == sequence:
                     return frame
@@ -135,7 +157,7 @@ class Connection:
             if frame is None:
                 continue
             if frame.kind == FrameType.ERROR:
-                code, rows = struct.unpack("<BH", frame.payload)
+                code, rows = _fields(kind, "<BH", frame.payload)
                 raise RequestError(kind, code, rows)
             if frame.kind == kind:
                 return frame.payload
@@ -145,13 +167,17 @@ class Connection:
         )
 
     def info(self) -> BoardInfo:
-        """Asks the board what it runs."""
+        """Asks the board what it runs.
+
+        Raises:
+          FirmwareError: it speaks another version of the protocol; or see `request`.
+        """
         payload = self.request(FrameType.INFO)
         size = struct.calcsize(ModelInfo.FORMAT)
-        clock, stack = struct.unpack_from("<II", payload, size)
-        return BoardInfo(
-            ModelInfo.from_bytes(payload[:size]), clock, stack, payload[size + 8 :].decode()
-        )
+        model = ModelInfo.from_bytes(payload[:size])
+        clock, stack = _fields(FrameType.INFO, "<II", payload[size:])
+        self._rows_work = model.streamed
+        return BoardInfo(model, clock, stack, payload[size + 8 :].decode(errors="replace"))
 
     def classify(self, image: NDArray[np.int8]) -> BoardResult:
         """Classifies an int8 HWC image.
@@ -173,27 +199,35 @@ class Connection:
     def _classify_once(self, image: NDArray[np.int8]) -> BoardResult:
         number = struct.pack("<I", self._image_number)
         self.request(FrameType.BEGIN, number)
+        self._send_rows(image)
+        reply = self.request(FrameType.FINISH, number, self._inference_timeout_s)
+        image_number, best, cycles, stack = _fields(FrameType.FINISH, _RESULT, reply)
+        if image_number != self._image_number:
+            raise RequestError(FrameType.FINISH, ErrorCode.NOT_BEGUN, image.shape[0])
+        logits = np.frombuffer(reply, np.int8, offset=struct.calcsize(_RESULT)).copy()
+        if logits.size > _BEST_PLACES:  # the board's 16 bits hold a part of the place alone
+            best = int(np.argmax(logits))
+        if best >= logits.size:
+            raise FirmwareError(f"the board named output {best} of {logits.size}: its reply is odd")
+        return BoardResult(best, logits, cycles, stack)
+
+    def _send_rows(self, image: NDArray[np.int8]) -> None:
+        # A streamed model works when rows complete its patches; a resident one only keeps them.
+        timeout_s = self._inference_timeout_s if self._rows_work else self._timeout_s
         row = 0
         while row < image.shape[0]:
             payload = struct.pack("<H", row) + image[row].tobytes()
-            # The last row in streamed mode, and FINISH, run the model.
-            (row,) = struct.unpack(
-                "<H", self.request(FrameType.ROW, payload, self._inference_timeout_s)
-            )
-        reply = self.request(FrameType.FINISH, number, self._inference_timeout_s)
-        image_number, best, cycles, stack = struct.unpack_from("<IHQI", reply)
-        if image_number != self._image_number:
-            raise RequestError(FrameType.FINISH, ErrorCode.NOT_BEGUN, row)
-        logits = np.frombuffer(reply, np.int8, offset=struct.calcsize("<IHQI")).copy()
-        if logits.size > _BEST_PLACES:  # the board's 16 bits hold a part of the place alone
-            best = int(np.argmax(logits))
-        return BoardResult(best, logits, cycles, stack)
+            reply = self.request(FrameType.ROW, payload, timeout_s)
+            (received,) = _fields(FrameType.ROW, "<H", reply)
+            if received <= row:  # it would be sent for ever
+                raise RequestError(FrameType.ROW, ErrorCode.ROW_ORDER, received)
+            row = received
 
     def operators(self, count: int) -> tuple[OperatorCycles, ...]:
         """Cycles per operator of the last inference."""
         rows = []
         for index in range(count):
             reply = self.request(FrameType.OPERATOR, struct.pack("<H", index))
-            _, cycles = struct.unpack_from("<HQ", reply)
-            rows.append(OperatorCycles(reply[10:].decode(), cycles))
+            _, cycles = _fields(FrameType.OPERATOR, "<HQ", reply)
+            rows.append(OperatorCycles(reply[10:].decode(errors="replace"), cycles))
         return tuple(rows)

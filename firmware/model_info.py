@@ -8,6 +8,7 @@ import struct
 from typing import ClassVar
 
 from firmware.errors import FirmwareError
+from firmware.protocol import PROTOCOL_VERSION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,18 @@ class ModelInfo:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ModelInfo:
-        """Reads the structure."""
+        """Reads the structure.
+
+        Raises:
+          FirmwareError: of another version of the protocol, or too short.
+        """
+        version = int.from_bytes(data[:4], "little")
+        if version != PROTOCOL_VERSION or len(data) != struct.calcsize(cls.FORMAT):
+            raise FirmwareError(
+                f"the firmware speaks version {version} of the protocol in {len(data)} bytes, "
+                f"expected {PROTOCOL_VERSION} in {struct.calcsize(cls.FORMAT)}: build it again "
+                "with this version of the toolkit"
+            )
         return cls(*struct.unpack(cls.FORMAT, data))
 
     @property

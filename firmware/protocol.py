@@ -7,6 +7,7 @@ import dataclasses
 import enum
 import zlib
 
+PROTOCOL_VERSION = 1  # firmware/src/app/protocol.h
 FLAG = 0x7E
 ESCAPE = 0x7D
 _ESCAPE_XOR = 0x20

@@ -9,6 +9,8 @@ import serial
 from firmware.connection import Transport
 from firmware.errors import FirmwareError
 
+_WRITE_S = 60.0  # a device that takes nothing for so long is none of ours
+
 
 class SerialTransport:
     """A serial port (pyserial).
@@ -23,15 +25,15 @@ class SerialTransport:
 
     def __init__(self, port: str, baud: int) -> None:
         try:
-            self._serial = serial.serial_for_url(port, baudrate=baud)
-        except (serial.SerialException, ValueError) as error:
+            self._serial = serial.serial_for_url(port, baudrate=baud, write_timeout=_WRITE_S)
+        except (OSError, ValueError) as error:
             raise FirmwareError(f"cannot open serial port {port}: {error}") from None
 
     def write(self, data: bytes) -> None:
         """Sends all of `data`."""
         try:
             self._serial.write(data)
-        except serial.SerialException as error:
+        except OSError as error:
             raise FirmwareError(f"serial port {self._serial.port}: {error}") from None
 
     def close(self) -> None:
@@ -40,10 +42,10 @@ class SerialTransport:
 
     def read(self, timeout_s: float) -> bytes:
         """What has arrived, or the first byte within `timeout_s`."""
-        self._serial.timeout = timeout_s
         try:
+            self._serial.timeout = timeout_s
             return bytes(self._serial.read(max(1, self._serial.in_waiting)))
-        except serial.SerialException as error:
+        except OSError as error:
             raise FirmwareError(f"serial port {self._serial.port}: {error}") from None
 
 
