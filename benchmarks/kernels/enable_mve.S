@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Before the first kernel: access to Helium, which a core does not have after reset. Functions
-// return to kernels_back.
+// Before the first kernel: access to Helium, which a core does not have after reset. Around each:
+// numbers in the vector registers that a function has to keep. Functions return to kernels_back.
   .syntax unified
   .thumb
   .section .text.kernels_enable, "ax", %progbits
@@ -16,6 +16,22 @@ kernels_enable:
   isb
   bx lr
   .pool
+
+// D8 to D15 from r0 on.
+  .global kernels_fill
+  .type kernels_fill, %function
+  .thumb_func
+kernels_fill:
+  vldmia r0, {d8-d15}
+  bx lr
+
+// ... and to r0.
+  .global kernels_kept
+  .type kernels_kept, %function
+  .thumb_func
+kernels_kept:
+  vstmia r0, {d8-d15}
+  bx lr
 
   .global kernels_back
   .type kernels_back, %function

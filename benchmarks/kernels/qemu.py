@@ -28,9 +28,13 @@ _M55 = CPU_OF["cortex-m55"]
 # With a floating-point unit, and with integers only.
 CORES = {"cortex-m55": Core(_M55, _M55.fpus[1]), "cortex-m55+nofp": Core(_M55)}
 RAM_BASE, RAM_BYTES = 0x6100_0000, 16 << 20  # of the board's DRAM
+_VECTORS = RAM_BASE - 4096  # words below it
+ENABLE = "kernels_enable"
 STACK_BYTES = 64 << 10
 _XPSR, _THUMB = 25, 1 << 24
 _WAIT_S = 600.0
+_KEPT = range(4, 12)  # core registers that a function keeps; of Helium's D8 to D15
+_PATTERN = np.arange(0x5A5A_0000, 0x5A5A_0010, dtype=np.uint32)
 
 
 def build(
@@ -56,7 +60,7 @@ class QemuKernels:
         self._debugger.set_breakpoint(self._back)
         self._debugger.set_register(_XPSR, _THUMB)
         self._next = RAM_BASE
-        self.call("kernels_enable")
+        self.call(ENABLE)
 
     order = WeightOrder.ROWS
 
@@ -104,18 +108,32 @@ class QemuKernels:
         if not self.elf.has_symbol(name):
             raise EmulationError(f"no function {name} in the ELF")
         debugger, top = self._debugger, RAM_BASE + RAM_BYTES
+        if name != ENABLE:
+            debugger.write(_VECTORS, _PATTERN.tobytes())
+            self._run("kernels_fill", _VECTORS)
+            for register in _KEPT:
+                debugger.set_register(register, int(_PATTERN[register]))
         if paint:
             debugger.write(top - STACK_BYTES, bytes((emulator.STACK_PAINT,)) * STACK_BYTES)
-        passed = stack_argument_bytes(arguments)
-        words = [a & 0xFFFF_FFFF for a in arguments]
+        before = self._process.instructions()
+        registers = self._run(name, *arguments)
+        count = self._process.instructions() - before
+        stack = self._stack_bytes(stack_argument_bytes(arguments)) if paint else -1
+        if name != ENABLE:
+            self._expect_kept(name, registers)
+        return CallResult(int(np.uint32(registers[R0]).astype(np.int32)), count, stack)
+
+    def _run(self, name: str, *arguments: int) -> tuple[int, ...]:
+        """Registers behind a function."""
+        debugger, passed = self._debugger, stack_argument_bytes(arguments)
+        top, words = RAM_BASE + RAM_BYTES - passed, [a & 0xFFFF_FFFF for a in arguments]
         for register, value in enumerate(words[:4]):
             debugger.set_register(register, value)
         if words[4:]:
-            debugger.write(top - passed, np.array(words[4:], np.uint32).tobytes())
-        debugger.set_register(SP, top - passed)
+            debugger.write(top, np.array(words[4:], np.uint32).tobytes())
+        debugger.set_register(SP, top)
         debugger.set_register(LR, self._back | 1)
         debugger.set_register(PC, self.elf.address(name))
-        before = self._process.instructions()
         debugger.go()
         if not debugger.stopped(_WAIT_S):
             raise EmulationError(f"{name}: no end after {_WAIT_S} s")
@@ -123,11 +141,18 @@ class QemuKernels:
         if registers[PC] != self._back:
             where = self.elf.describe(registers[PC])
             raise EmulationError(f"{name}: stopped at {registers[PC]:#010x} in {where}")
-        if registers[SP] != top - passed:
+        if registers[SP] != top:
             raise EmulationError(f"{name}: returned with another stack pointer")
-        result = int(np.uint32(registers[R0]).astype(np.int32))
-        stack = self._stack_bytes(passed) if paint else -1
-        return CallResult(result, self._process.instructions() - before, stack)
+        return registers
+
+    def _expect_kept(self, name: str, registers: tuple[int, ...]) -> None:
+        """A function leaves r4 to r11 and D8 to D15 as they were, which its caller may rely on."""
+        lost = [f"r{i}" for i in _KEPT if registers[i] != int(_PATTERN[i])]
+        self._run("kernels_kept", _VECTORS)
+        found = self.get(_VECTORS, np.uint32, _PATTERN.shape)
+        lost += [f"s{16 + i}" for i in np.flatnonzero(found != _PATTERN)]
+        if lost:
+            raise EmulationError(f"{name}: changed {', '.join(lost)}, which a function keeps")
 
     def _stack_bytes(self, passed: int) -> int:
         raw = self._debugger.read(RAM_BASE + RAM_BYTES - STACK_BYTES, STACK_BYTES - passed)

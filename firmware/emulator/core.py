@@ -27,6 +27,8 @@ from unicorn.arm_const import (
     UC_ARM_REG_R1,
     UC_ARM_REG_R2,
     UC_ARM_REG_R3,
+    UC_ARM_REG_R4,
+    UC_ARM_REG_R11,
     UC_ARM_REG_SP,
     UC_CPU_ARM_CORTEX_M0,
     UC_CPU_ARM_CORTEX_M3,
@@ -54,6 +56,7 @@ _CPU_MODELS = {
 # network that are right without).
 _NO_MEMORY_HOOKS = frozenset(("cortex-m33",))
 _ARGUMENT_REGISTERS = (UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3)
+_KEPT_REGISTERS = range(UC_ARM_REG_R4, UC_ARM_REG_R11 + 1)  # by a function
 _WORD = 0xFFFF_FFFF
 
 
@@ -232,13 +235,15 @@ class CortexM:
           r0, signed.
 
         Raises:
-          GuestFault: as `proceed`, or the function did not give its stack back.
+          GuestFault: as `proceed`, or the function did not give its stack or registers back.
         """
         top = stack - stack_argument_bytes(arguments)
         if rest := arguments[len(_ARGUMENT_REGISTERS) :]:
             self.write(top, np.array([a & _WORD for a in rest], np.uint32).tobytes())
         for register, value in zip(_ARGUMENT_REGISTERS, arguments, strict=False):
             self._uc.reg_write(register, value & _WORD)
+        for register in _KEPT_REGISTERS:
+            self._uc.reg_write(register, register)
         self._uc.reg_write(UC_ARM_REG_SP, top)
         self._uc.reg_write(UC_ARM_REG_LR, back | 1)
         self.start((back,), limit)
@@ -247,9 +252,12 @@ class CortexM:
             raise GuestFault(
                 f"{self.name}: stopped at {self.elf.describe(pc)}, not behind the call"
             )
-        if self._uc.reg_read(UC_ARM_REG_SP) != top:
+        kept = [self._uc.reg_read(register) for register in _KEPT_REGISTERS]
+        if self._uc.reg_read(UC_ARM_REG_SP) != top or kept != list(_KEPT_REGISTERS):
             where = self.elf.describe(function)
-            raise GuestFault(f"{self.name}: {where} returned with another stack pointer")
+            raise GuestFault(
+                f"{self.name}: {where} returned with another stack pointer or registers"
+            )
         return ctypes.c_int32(self.r0).value
 
     @property

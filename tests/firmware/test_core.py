@@ -129,10 +129,11 @@ def test_faults_say_what_and_where(body, argument, text, address, tmp_path):
         assert "in f+0x" in str(caught.value)
 
 
-def test_a_lost_stack_pointer_is_a_fault(tmp_path):
-    core = machine(assemble(tmp_path, f="sub sp, #8; bx lr"))
-    with pytest.raises(GuestFault, match=r"f\+0x0 returned with another stack pointer"):
-        call(core, "f")
+@pytest.mark.parametrize("lost", ["sub sp, #8", "movs r4, #0", "mov r11, r0"])
+def test_a_lost_register_is_a_fault(lost, tmp_path):
+    core = machine(assemble(tmp_path, f=f"{lost}; bx lr"))
+    with pytest.raises(GuestFault, match=r"f\+0x0 returned with another stack pointer or register"):
+        call(core, "f", 0)
 
 
 def test_a_core_can_be_used_after_a_fault(tmp_path):

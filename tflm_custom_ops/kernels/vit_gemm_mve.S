@@ -9,6 +9,9 @@
 //   s26 stack pointer after the prologue     s28 weights of the first two channels
 //   s27 bytes from two channels to the next  s29 where a tile begins
 //
+// Who takes the sums works on whole fours of channels and may write there: behind the last two
+// channels there is room for two more.
+//
 // Of 4 bits a byte has two channels, b = 16 m + n for the numbers n, m of the first and the second.
 // A shift gives 16 n, the first one's weight, which is a load less; the product of b is that of the
 // second one's 16 m and of n: a sixteenth of the first one's sum too much, taken off a tile's sums.
@@ -52,6 +55,7 @@
   .endm
   .equ STEP_BYTES, 14 * 4
   .equ BEGIN_BYTES, STEP_BYTES + 4
+  .equ ROOM_BYTES, 2 * 4 * VIT_MVE_ROWS + 12  // the first word holds the argument until then
 // Offsets of steps reach 508 bytes either way: the pointers are in the middle of the code's inputs.
   .equ MIDDLE, VIT_MVE_STEPS / 2
   .equ COMMON_STEPS, 12
@@ -73,7 +77,7 @@
   function \name
   push {r4-r11, lr}
   vpush {d8-d15}
-  sub sp, sp, #12
+  sub sp, sp, #ROOM_BYTES
   str r0, [sp]
   mov r4, sp
   vmov s26, r4
@@ -145,7 +149,7 @@
   ldrd r1, r2, [r2, #VIT_MVE_GEMM_CONTEXT]
   blx r2
   mov sp, r4
-  add sp, sp, #12
+  add sp, sp, #ROOM_BYTES
   vpop {d8-d15}
   pop {r4-r11, pc}
 

@@ -15,7 +15,8 @@
 extern "C" {
 #endif
 
-// Takes the sums int32 [channel][VIT_MVE_ROWS] of a product, which are gone when it returns.
+// Takes the sums int32 [channel][VIT_MVE_ROWS] of a product, which are gone when it returns. There
+// is memory for whole fours of channels.
 typedef void (*VitMveTake)(int32_t* sums, void* context);
 
 // rows x weights: all inputs, some channels. The assembly reads the fields by their offsets. Inputs
@@ -31,7 +32,7 @@ typedef struct {
   VitMveTake take;
 } VitMveGemm;
 
-// Uses VIT_MVE_ROWS * 4 bytes of stack a channel, and 112.
+// Uses VIT_MVE_ROWS * 4 bytes of stack a channel, and 144.
 void vit_mve_gemm(const VitMveGemm* product);
 
 // The same with weights of 4 bits, whose rows hold two channels each.
