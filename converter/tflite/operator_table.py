@@ -195,7 +195,7 @@ ROWS: tuple[Row, ...] = (
         rules=(q.scaled, q.squares_fit)),
     Row("SQUEEZE", 2, _unary(_MOVED), "SqueezeOptions", rules=(q.same,)),
     Row("STRIDED_SLICE", 8, rf"([{_MOVED}])iii>\1", "StridedSliceOptions", True, (q.same,)),
-    Row("SUB", 5, _binary("fbusil"), "SubOptions", True, (q.scaled, q.difference_fits)),
+    Row("SUB", 5, _binary("fbusil"), "SubOptions", True, (q.scaled, q.sum_fits)),
     Row("SUM", 2, _REDUCE, "ReducerOptions", rules=(q.scaled, r.total)),
     Row("SVDF", 4, "f[fbu]f[f-]f>f|bbs[i-]s>b|bbb[i-]b>b", "SVDFOptions", True, (q.scaled,)),
     Row("TANH", 3, _unary("fbus"), rules=(q.scaled, _RESULT_128)),

@@ -68,7 +68,8 @@ def scaled(o: Operands) -> str | None:
     return present(o)
 
 
-def _differ(a: Quantization | None, b: Quantization | None) -> bool:
+def differs(a: Quantization | None, b: Quantization | None) -> bool:
+    """Whether scales or zero points are not the same."""
     if a is None or b is None:
         return a is not b
     same = np.array_equal(a.scale, b.scale) and np.array_equal(a.zero_point, b.zero_point)
@@ -79,7 +80,7 @@ def same(o: Operands) -> str | None:
     """What moves or selects values copies them: all have one scale and zero point."""
     for t in o.quantized[1:]:
         first = o.quantized[0]
-        if _differ(first.quantization, t.quantization):
+        if differs(first.quantization, t.quantization):
             return (
                 f"tensors {first.name!r} and {t.name!r}: got different scales or zero points, "
                 "expected the same, for the values are copied"
@@ -231,11 +232,6 @@ def sum_fits(o: Operands) -> str | None:
         return None
     shift = 15 if o.outputs[0].dtype.name == "int16" else 20
     return _below_one(o, 2 * max(a, b), y * 2**shift, "sums")
-
-
-def difference_fits(o: Operands) -> str | None:
-    """The same, but x - x: the reader stores its zeros (`converter.tflite.self_difference`)."""
-    return None if o.inputs[0] is o.inputs[1] else sum_fits(o)
 
 
 def hard_swish_fits(o: Operands) -> str | None:

@@ -41,11 +41,11 @@ from converter.tflite.schema import (
     SCHEMA_VERSION,
     TYPE_NAMES,
 )
-from converter.tflite.self_difference import without_self_differences
 from converter.tflite.signatures import check_no_calls, chosen_subgraph, text
 from converter.tflite.sizes import MAX_FILE_BYTES, check_sizes, check_tensor_bytes
 from converter.tflite.static_shapes import STATIC_HINT, resolved
 from converter.tflite.verifier import verify
+from converter.tflite.zero_differences import with_stand_ins, with_zeros_stored
 from tflm_vit.files import read_bytes
 
 # First bytes of what people give instead, and what to do.
@@ -216,14 +216,14 @@ class _Reader:
         check_order(tensors, operators, inputs, outputs)
         graph = Graph(tensors, operators, inputs, outputs, text(raw.name) or "main")
         graph = with_living_ends(graph)
-        check_forms(graph)
+        check_forms(with_stand_ins(graph))
         signatures = [_ints(t.shapeSignature) for t in raw.tensors]
         if any(n < 0 for signature in signatures for n in signature):
             graph = resolved(graph, signatures)
             for t in graph.tensors:
                 check_tensor_bytes(t.name, t.shape, t.dtype)
         check_shapes(graph)
-        return with_bias_scales(with_byte_scales(without_self_differences(graph)))
+        return with_bias_scales(with_byte_scales(with_zeros_stored(graph)))
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
         name = text(raw.name) or f"tensor{index}"

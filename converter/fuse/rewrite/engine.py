@@ -78,12 +78,14 @@ def normalize(graph: Graph, rules: Sequence[Rule]) -> Normalized:
     """
     state = Normalized(graph, tuple((i,) for i in range(len(graph.operators))))
     late: set[str] = set()
+    view = GraphView(graph)
     for done in range(_MAX_PASSES):
         changed = False
         for rule in rules:
-            edits = _edits(rule, GraphView(state.graph))
+            edits = _edits(rule, view)
             if edits:
                 state, changed = _applied(state, edits), True
+                view = GraphView(state.graph)
                 if done >= _MAX_PASSES - _LATE_PASSES:
                     late.add(rule.name)
         if not changed:

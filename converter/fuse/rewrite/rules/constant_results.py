@@ -7,17 +7,18 @@ Keras' MultiHeadAttention joins its causal mask with one of ones (LOGICAL_AND); 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
 
 from converter.builtins import SUPPORTED, BuiltinError, run_builtin
-from converter.fuse.op_semantics import BROADCASTS, JOINS, VIEWS
+from converter.fuse.op_semantics import BROADCASTS, JOINS, POINTWISE, VIEWS, Array, evaluate
 from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView
 
 # Moves have a rule of their own, which keeps real numbers too.
-_COMPUTED = frozenset(SUPPORTED) - {*VIEWS, *JOINS, *BROADCASTS}
+_COMPUTED = frozenset({*SUPPORTED, *POINTWISE}) - {*VIEWS, *JOINS, *BROADCASTS}
 _GROWTH = 1 << 16  # bytes by which a result may be larger than what it is made of
 
 
@@ -31,9 +32,8 @@ def _apply(view: GraphView, op: int) -> Edit | None:
         return None
     if sum(view.tensor(t).nbytes for t in outputs) > sum(t.nbytes for t in inputs) + _GROWTH:
         return None
-    try:
-        results = run_builtin(view.graph.tensors, operator)
-    except BuiltinError:
+    results = _results(view, op)
+    if results is None:
         return None
     made = tuple(
         dataclasses.replace(view.tensor(t), data=np.ascontiguousarray(y))
@@ -41,6 +41,20 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     )
     first = len(view.graph.tensors)
     return Edit((op,), tensors=made, renamed={t: first + i for i, t in enumerate(outputs)})
+
+
+def _results(view: GraphView, op: int) -> tuple[Array, ...] | None:
+    """What the compiled runtime computes; of functions in float, which it has not, their values."""
+    operator = view.op(op)
+    with contextlib.suppress(BuiltinError):
+        return run_builtin(view.graph.tensors, operator)
+    ends = [view.tensor(i) for i in (*operator.inputs, *operator.outputs) if i >= 0]
+    if operator.opcode not in POINTWISE or any(t.dtype != np.float32 for t in ends):
+        return None
+    known = {i: data for i in operator.inputs if (data := view.tensor(i).data) is not None}
+    with np.errstate(all="ignore"):
+        y = evaluate(view, [op], known, operator.outputs[0], single=True).astype(np.float32)
+    return (y,) if np.isfinite(y).all() and y.shape == ends[-1].shape else None
 
 
 RULE = Rule(

@@ -18,16 +18,22 @@ from tflm_custom_ops.ops.parts import NormKind
 
 
 def _norms(view: GraphView, anchor: int) -> list[NormMatch]:
-    """The norms through the anchor, each as long as it goes."""
-    found: list[NormMatch] = []
+    """The norms through the anchor, one a result, each as long as it goes.
+
+    A norm of what a RESHAPE gives is one of what it reads, too: the shortest of those is taken.
+    """
+    shortest: dict[int, NormMatch] = {}
     for x, y in norm_candidates(view, anchor):
         for kind in (NormKind.LAYER, NormKind.RMS):
             try:
-                found.append(match_norm(view, x, y, kind))
-                break
+                norm = match_norm(view, x, y, kind)
             except NoMatchError:
                 continue
-    return [n for n in found if not any(n.y != m.y and set(n.ops) < set(m.ops) for m in found)]
+            if y not in shortest or len(norm.ops) < len(shortest[y].ops):
+                shortest[y] = norm
+            break
+    found = tuple(shortest.values())
+    return [n for n in found if not any(set(n.ops) < set(m.ops) for m in found)]
 
 
 def _apply(view: GraphView, anchor: int) -> Edit | None:

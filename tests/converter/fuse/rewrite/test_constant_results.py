@@ -40,3 +40,16 @@ def test_what_stays() -> None:
     z = g.add(g.mul(*wide), g.input(g.rng.normal(0, 1, (300, 300))))
     assert "MUL" in opcodes(rewritten(g, z, by=by).graph)  # 90 KB of 600 bytes
     assert opcodes(graph_of(g, z))[-2:] == ["MUL", "ADD"]
+
+
+def test_functions_in_float_too() -> None:
+    """exp(0) of a softmax over one token, which the compiled runtime has in integers only."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 4)))
+    power = g.unary("EXP", g.constant(np.array([0.0, 0.5, 1.0, -1.0])), np.exp([0, 0.5, 1.0, -1]))
+    g.in_float(0)
+    y = g.mul(x, power)
+    graph = rewritten(g, y, by="constant_results").graph
+    assert opcodes(graph) == ["MUL"]
+    got = graph.tensors[graph.operators[0].inputs[1]]
+    np.testing.assert_allclose(got.real(), np.exp([0, 0.5, 1.0, -1]), atol=0.02)

@@ -48,3 +48,17 @@ def test_one_norm_stays() -> None:
     root = g.rsqrt(g.add(g.mean(g.mul(centred, centred), 2), g.constant(np.array(1e-3))))
     y = g.linear(g.sub(g.mul(x, root), g.mul(mean, root)), 8)
     assert opcodes(rewritten(g, y, by="own_statistics").graph) == opcodes(graph_of(g, y))
+
+
+def test_a_norm_of_reshaped_tokens_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a norm of what the RESHAPE reads, too: statistics for each of the two had no end."""
+    g = PlainGraph(np.random.default_rng(3))
+    x = g.reshape(g.input(g.rng.normal(0.2, 1, (1, 2, 3, 16))), 1, 6, 16)
+    mean = g.mean(x, 2)
+    root = g.rsqrt(
+        g.add(g.mean(g.mul(g.sub(x, mean), g.sub(x, mean)), 2), g.constant(np.array(1e-3)))
+    )
+    y = g.linear(g.sub(g.mul(x, root), g.mul(mean, root)), 8)
+    normal = rewritten(g, y, by="own_statistics").graph
+    assert opcodes(normal) == opcodes(graph_of(g, y))
+    assert not capsys.readouterr().err
