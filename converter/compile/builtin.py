@@ -8,11 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 from converter import builtins
+from converter.code_size import ModelCall
 from converter.compile import c_text, initializer
 from converter.compile.calls import Call, CallContext
-from converter.compile.convolution import CONVOLUTION, as_convolution, packed
+from converter.compile.convolution import (
+    CONVOLUTION,
+    CONVOLUTION_STRUCT,
+    as_convolution,
+    convolution_call,
+    layout_of,
+    packed,
+)
 from converter.compile.errors import CompileError
-from converter.compile.moves import moves
+from converter.compile.moves import moves, moves_call
 from tflm_custom_ops.builtins import broadcast as b
 from tflm_custom_ops.builtins import casts, images, lookups
 from tflm_custom_ops.builtins import params as p
@@ -54,13 +62,16 @@ def _direct(
     return Call(kernel.ctype, initializer.of_values(params, context.weights), (line,))
 
 
+_TABLE = _Kernel("VitGeluParams", "vit_gelu", element="int8_t")
+
+
 def _conv_2d(context: CallContext, params: p.Conv2D) -> Call:
     scratch = context.scratch_span
     if scratch is None or scratch.size_bytes < STACK_BYTES:
         on_stack = packed(params, context.op.name, STACK_BYTES)
-        return _direct(context, on_stack, _Kernel("VitConv2DParams", CONVOLUTION))
+        return _direct(context, on_stack, _Kernel(CONVOLUTION_STRUCT, CONVOLUTION))
     in_arena = packed(params, context.op.name, scratch.size_bytes)
-    kernel = _Kernel("VitConv2DParams", "vit_conv_2d")
+    kernel = _Kernel(CONVOLUTION_STRUCT, "vit_conv_2d")
     return _direct(context, in_arena, kernel, context.scratch())
 
 
@@ -70,8 +81,7 @@ def _fully_connected(context: CallContext, params: p.FullyConnected) -> Call:
 
 def _table(context: CallContext, params: p.Table) -> Call:
     count = context.tensor(context.op.outputs[0]).size
-    kernel = _Kernel("VitGeluParams", "vit_gelu", element="int8_t")
-    return _direct(context, params, kernel, str(count))
+    return _direct(context, params, _TABLE, str(count))
 
 
 def _reshape(context: CallContext, params: p.Reshape) -> Call:
@@ -113,13 +123,29 @@ KERNELS: dict[type, _Kernel] = {
     images.ResizeNearest: _Kernel("VitResizeNearestParams", "vit_resize_nearest"),
     images.TransposeConv: _Kernel("VitTransposeConvParams", "vit_transpose_conv", (2,)),
 }
-# What needs more than the call that a `_Kernel` says.
-_CALLS: dict[type, Callable[..., Call]] = {
-    p.Conv2D: _conv_2d,
-    p.FullyConnected: _fully_connected,
-    p.Reshape: _reshape,
-    p.Table: _table,
-    Moves: moves,
+
+
+@dataclasses.dataclass(frozen=True)
+class _Special:
+    """What needs more than the call that a `_Kernel` says.
+
+    Attributes:
+      write: the call, of its context and parameters.
+      used: what the call will name, of the operator's name and parameters.
+    """
+
+    write: Callable[..., Call]
+    used: Callable[[str, Any], ModelCall]
+
+
+_SPECIAL = {
+    p.Conv2D: _Special(_conv_2d, lambda name, op: convolution_call(name, layout_of(op))),
+    p.FullyConnected: _Special(
+        _fully_connected, lambda name, op: convolution_call(name, layout_of(as_convolution(op)))
+    ),
+    p.Reshape: _Special(_reshape, lambda name, _: ModelCall(name, (), "")),
+    p.Table: _Special(_table, lambda name, _: ModelCall(name, (_TABLE.function,), _TABLE.ctype)),
+    Moves: _Special(moves, moves_call),
 }
 # Operators whose calls take scratch if there is some.
 WANTS_SCRATCH = ("CONV_2D", "FULLY_CONNECTED")
@@ -135,4 +161,16 @@ def call(context: CallContext) -> Call:
     kernel = KERNELS.get(type(params))
     if kernel is not None:
         return _direct(context, params, kernel)
-    return _CALLS[type(params)](context, params)
+    return _SPECIAL[type(params)].write(context, params)
+
+
+def used_by(name: str, params: Any) -> ModelCall:
+    """What :func:`call` will name for parameters, without writing it.
+
+    Args:
+      name: of the operator.
+    """
+    kernel = KERNELS.get(type(params))
+    if kernel is not None:
+        return ModelCall(name, (kernel.function,), kernel.ctype)
+    return _SPECIAL[type(params)].used(name, params)

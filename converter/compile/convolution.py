@@ -8,16 +8,17 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.code_size import ModelCall
 from converter.compile.errors import CompileError
 from converter.compile.weights import stored_bytes
 from tflm_custom_ops.builtins import params as p
 from tflm_custom_ops.builtins.schedule import conv_schedule
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Linear
-from tflm_custom_ops.ops.layouts import UNIT4, WeightLayout, is_small
+from tflm_custom_ops.ops.layouts import KERNEL_OF, UNIT4, WeightLayout, is_small
 from tflm_custom_ops.ops.scratch import even
 
-CONVOLUTION = "vit_conv_2d_on_stack"  # and with it vit_conv_2d
+CONVOLUTION, CONVOLUTION_STRUCT = "vit_conv_2d_on_stack", "VitConv2DParams"  # and vit_conv_2d
 _UNIT_BITS = 4  # of UNIT4
 _LARGEST_INPUT = 128  # magnitude
 _LARGEST_WEIGHT = 127  # magnitude that the kernels' packing holds
@@ -57,6 +58,12 @@ def _has_16(op: p.Conv2D) -> bool:
 def layout_of(op: p.Conv2D) -> WeightLayout:
     """How the kernels have a layer's weights; those for Helium have rows of as many bits."""
     return WeightLayout.QUADS4 if is_small(op.weights) and _has_16(op) else WeightLayout.PAIRS8
+
+
+def convolution_call(name: str, layout: WeightLayout = WeightLayout.PAIRS8) -> ModelCall:
+    """What a model calls for a convolution, or a layer that is one."""
+    functions = (CONVOLUTION, KERNEL_OF[layout]) if layout in KERNEL_OF else (CONVOLUTION,)
+    return ModelCall(name, functions, CONVOLUTION_STRUCT)
 
 
 def packed(op: p.Conv2D, name: str, scratch_bytes: int) -> PackedConv2D:

@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+from converter.code_size import ModelCall
 from converter.compile import initializer
 from converter.compile.calls import Call, CallContext
 from tflm_custom_ops.builtins.moves import Moves
+
+COPY, COPY_STRUCT = "vit_copy", "VitCopyParams"
+
+
+def moves_call(name: str, params: Moves) -> ModelCall:
+    """What a model calls for moves."""
+    return ModelCall(name, (COPY,), COPY_STRUCT, len(params.moves))
 
 
 def moves(context: CallContext, params: Moves) -> Call:
@@ -17,5 +25,5 @@ def moves(context: CallContext, params: Moves) -> Call:
     for number, move in enumerate(params.moves):
         structs.append(initializer.of_values(move.copy, context.weights))
         x, y = context.address(op.inputs[move.x]), context.address(op.outputs[move.y])
-        lines.append(f"vit_copy(&{context.params_name}[{number}], {x}, {y});")
-    return Call("VitCopyParams" if structs else "", tuple(structs), tuple(lines))
+        lines.append(f"{COPY}(&{context.params_name}[{number}], {x}, {y});")
+    return Call(COPY_STRUCT if structs else "", tuple(structs), tuple(lines))

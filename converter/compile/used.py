@@ -7,18 +7,12 @@ from collections.abc import Sequence
 
 from converter import builtins
 from converter.code_size import STREAMED_PATCH_EMBED, ModelCall
-from converter.compile.builtin import KERNELS
-from converter.compile.convolution import CONVOLUTION, as_convolution, layout_of
+from converter.compile.builtin import KERNELS, used_by
+from converter.compile.convolution import CONVOLUTION, CONVOLUTION_STRUCT
+from converter.compile.moves import COPY, COPY_STRUCT
 from converter.tflite import Graph, Operator
-from tflm_custom_ops.builtins import params as p
-from tflm_custom_ops.builtins.moves import Moves
 from tflm_custom_ops.ops import OPERATORS, Params, code_of, operator_of
-from tflm_custom_ops.ops.layouts import KERNEL_OF, WeightLayout
 from tflm_custom_ops.ops.schema.struct import functions_of, selectable_functions
-
-_CONVOLUTION_STRUCT = "VitConv2DParams"
-COPY, COPY_STRUCT = "vit_copy", "VitCopyParams"
-_TABLE, _TABLE_STRUCT = "vit_gelu", "VitGeluParams"
 
 
 def kernel_functions() -> tuple[str, ...]:
@@ -33,19 +27,13 @@ def parameter_structs() -> tuple[str, ...]:
     """C types of all parameters."""
     fused = (operator.PARAMS.C_TYPE for operator in OPERATORS)
     builtin = (kernel.ctype for kernel in KERNELS.values())
-    return tuple(sorted({*fused, *builtin, _CONVOLUTION_STRUCT, COPY_STRUCT}))
+    return tuple(sorted({*fused, *builtin, CONVOLUTION_STRUCT, COPY_STRUCT}))
 
 
 def fused_call(params: Params) -> ModelCall:
     """Of a fused operator."""
     functions = (f"vit_{operator_of(params).NAME}", *sorted(functions_of(params)))
     return ModelCall(code_of(params), functions, params.C_TYPE)
-
-
-def convolution_call(name: str, layout: WeightLayout = WeightLayout.PAIRS8) -> ModelCall:
-    """Of a convolution, or a layer that is one."""
-    functions = (CONVOLUTION, KERNEL_OF[layout]) if layout in KERNEL_OF else (CONVOLUTION,)
-    return ModelCall(name, functions, _CONVOLUTION_STRUCT)
 
 
 def calls_of(graph: Graph, ops: Sequence[Params | None]) -> tuple[ModelCall, ...]:
@@ -61,15 +49,4 @@ def _builtin_call(graph: Graph, operator: Operator) -> ModelCall:
         params = builtins.params_of(graph.tensors, operator)
     except builtins.BuiltinError:
         return ModelCall(operator.name, (), "")
-    kernel = KERNELS.get(type(params))
-    if kernel is not None:
-        return ModelCall(operator.name, (kernel.function,), kernel.ctype)
-    if isinstance(params, p.FullyConnected):
-        params = as_convolution(params)
-    if isinstance(params, p.Conv2D):
-        return convolution_call(operator.name, layout_of(params))
-    if isinstance(params, Moves):
-        return ModelCall(operator.name, (COPY,), COPY_STRUCT, len(params.moves))
-    if isinstance(params, p.Table):
-        return ModelCall(operator.name, (_TABLE,), _TABLE_STRUCT)
-    return ModelCall(operator.name, (), "")
+    return used_by(operator.name, params)

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from converter.code_size import ModelCall
 from converter.compile.builtin import KERNELS
-from converter.compile.convolution import convolution_constant_bytes
-from converter.compile.used import COPY as COPY_FUNCTION
-from converter.compile.used import COPY_STRUCT, convolution_call
+from converter.compile.convolution import convolution_call, convolution_constant_bytes
+from converter.compile.moves import COPY as COPY_FUNCTION
+from converter.compile.moves import COPY_STRUCT
 from converter.compile.weights import stored_bytes
 from converter.tflite import Graph, Operator
 from tflm_custom_ops.builtins import params as p

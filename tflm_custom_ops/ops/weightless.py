@@ -38,14 +38,14 @@ def projection(inputs: int, outputs: int, rank: int = 0) -> Projection:
 
 def with_layout(value: S, layout: WeightLayout) -> S:
     """Parameters all of whose layers store their weights so."""
-    if isinstance(value, Linear):
-        return dataclasses.replace(value, layout=layout)
-    parts = {
-        field.name: with_layout(content, layout)
-        for field in fields_of(type(value))
-        if isinstance(content := getattr(value, field.name), Struct)
-    }
-    return dataclasses.replace(value, **parts) if parts else value
+    changes: dict[str, Any] = {}
+    for field in fields_of(type(value)):
+        content = getattr(value, field.name)
+        if field.type is WeightLayout:
+            changes[field.name] = layout
+        elif isinstance(content, Struct):
+            changes[field.name] = with_layout(content, layout)
+    return dataclasses.replace(value, **changes) if changes else value
 
 
 def norm(features: int) -> Norm:
