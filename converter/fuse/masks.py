@@ -5,18 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from converter.fuse.rewrite.building import is_int8
+from converter.fuse.rewrite.building import is_int8, same_type
+from converter.fuse.rewrite.rules.swallowed_scores import largest_product, reach
 from converter.tflite import GraphView
 
 _COARSE = 1.0  # a step of a softmax's input that makes 2.7 of 1
+_MASKS = ("ADD", "SUB", "SELECT", "SELECT_V2")
 _SEEN = 5.0  # a number so far below 0 leaves a key a 150th of what a score of 0 has
 
 
-def mask_remarks(view: GraphView, fused: Collection[int]) -> Iterator[str]:
-    """Lines on softmaxes whose scores have no steps, or whose hidden keys are seen.
+def mask_remarks(view: GraphView, fused: Collection[int], plain: int) -> Iterator[str]:
+    """Lines on softmaxes whose scores have no steps or may be cut, or whose hidden keys are seen.
 
     Args:
+      view: the graph in normal form.
       fused: operators that are part of fused ones, which have scores and masks of their own.
+      plain: how many of the tensors were in the file.
     """
     for op, operator in enumerate(view.graph.operators):
         if (
@@ -26,6 +30,13 @@ def mask_remarks(view: GraphView, fused: Collection[int]) -> Iterator[str]:
         ):
             continue
         scores = operator.inputs[0]
+        limit = _estimated(view, scores, plain)
+        if limit is not None:
+            yield (
+                f"{view.label(op)} takes scores of up to {limit:.3g}, either sign, as products of "
+                "features without a common sign are; larger ones are cut: hide with -30 instead, "
+                "so that their range is calibrated"
+            )
         step = view.tensor(scores).scale
         if step >= _COARSE:
             yield (
@@ -39,6 +50,21 @@ def mask_remarks(view: GraphView, fused: Collection[int]) -> Iterator[str]:
                 f"{view.label(op)} sees hidden keys: its mask puts {hidden:.3g} there, the least "
                 "that the int8 of its scores holds; calibrate with masked inputs"
             )
+
+
+def _estimated(view: GraphView, scores: int, plain: int) -> float | None:
+    """The range of a product behind a mask, where no calibration but an estimate gave it."""
+    op = view.producer(scores)
+    if op is None or view.op(op).opcode not in _MASKS:
+        return None
+    for i in view.op(op).inputs:
+        t, made = view.tensor(i), view.producer(i)
+        if i < plain or made is None or view.op(made).opcode != "BATCH_MATMUL":
+            continue
+        calibrated = any(same_type(t, other) for other in view.graph.tensors[:plain])
+        if not calibrated and reach(t) < largest_product(view, made)[1]:
+            return reach(t)
+    return None
 
 
 def _number_put(view: GraphView, scores: int) -> float | None:

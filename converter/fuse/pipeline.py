@@ -146,7 +146,7 @@ def _report(
         for new, old in emitted.kept.items()
     )
     taken = {op for f in search.found for op in f.match.ops}
-    masks = mask_remarks(normal.view, taken)
+    masks = mask_remarks(normal.view, taken, len(model.graph.tensors))
     return FuseReport(
         ops_before=len(model.graph.operators),
         ops_after=len(graph.operators),

@@ -4,6 +4,9 @@
 A mask of 0 and -10,000 that is added before a softmax, or -1e9 that a SELECT puts there, has steps
 so coarse that every score is 0. Behind the softmax nothing tells such numbers from what is far
 enough below the scores: mask, scores and what they make get ranges by the scores.
+
+The range of a product that nobody calibrated is an estimate (:func:`largest_product`): larger
+scores are cut, which `converter.fuse.masks` says.
 """
 
 from __future__ import annotations
@@ -26,8 +29,22 @@ _FACTOR = 2.0**14  # of a step to another at a time, that 32 bits hold any int8 
 _MOST_STEPS = 4
 
 
-def _reach(t: Tensor) -> float:
+def reach(t: Tensor) -> float:
+    """The largest number of a type, either sign."""
     return max(abs(end) for end in real_range(t))
+
+
+def largest_product(view: GraphView, op: int) -> tuple[float, float]:
+    """What the results of a BATCH_MATMUL reach at most: (usually, ever).
+
+    Usually: of features without a common sign, whose sum grows as the root of their number. Vectors
+    that are alike in most signs, of numbers next to the ends of their types, make more.
+    """
+    operator = view.op(op)
+    a, c = (view.tensor(i) for i in operator.inputs)
+    depth = a.shape[-2 if operator.options.adjX else -1]
+    one = reach(a) * reach(c)
+    return one * math.sqrt(depth), one * depth
 
 
 def _limit(view: GraphView, scores: int) -> float | None:
@@ -37,17 +54,15 @@ def _limit(view: GraphView, scores: int) -> float | None:
     if not is_int8(t) or t.is_constant:
         return None
     if t.scale < _COARSE:
-        return _reach(t)
+        return reach(t)
     if op is None or single_reader(view, scores) is None:
         return None
     operator = view.op(op)
     a, c = (view.tensor(i) for i in operator.inputs)
     if operator.opcode == "MUL" and fused_activation(operator) == "NONE" and c.size == 1:
-        return min(_reach(t), _reach(a) * _reach(c))
+        return min(reach(t), reach(a) * reach(c))
     if operator.opcode == "BATCH_MATMUL":
-        depth = a.shape[-2 if operator.options.adjX else -1]
-        # As of features without a common sign.
-        return min(_reach(t), _reach(a) * _reach(c) * math.sqrt(depth))
+        return min(reach(t), largest_product(view, op)[0])
     return None
 
 

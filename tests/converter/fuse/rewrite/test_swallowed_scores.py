@@ -7,8 +7,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from converter.fuse import fuse_model
+from converter.fuse.rewrite.rules.swallowed_scores import reach
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.tflite import Quantization
@@ -18,8 +21,8 @@ from tests.converter.fuse.rewrite.checks import accuracy, opcodes, rewritten
 _HEADS, _TOKENS, _WIDTH = 2, 12, 8
 
 
-def _heads(g: PlainGraph, x: int) -> int:
-    y = g.reshape(g.linear(x, _HEADS * _WIDTH), 1, _TOKENS, _HEADS, _WIDTH)
+def _heads(g: PlainGraph, x: int, width: int = _WIDTH) -> int:
+    y = g.reshape(g.linear(x, _HEADS * width), 1, _TOKENS, _HEADS, width)
     return g.transpose(y, 0, 2, 1, 3)
 
 
@@ -128,6 +131,33 @@ def test_what_cannot_be_mended_is_said() -> None:
     shifted = np.array(5, np.int8)  # no mask: a number among the scores
     g.tensors[chosen.inputs[1]] = dataclasses.replace(g.tensors[chosen.inputs[1]], data=shifted)
     assert any("in steps of 4" in r for r in fuse_model(g.finish(y)).report.remarks)
+
+
+@given(
+    width=st.sampled_from([4, 8, 48, 192]),
+    alike=st.booleans(),
+    scaled=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=12, deadline=None)
+def test_scores_that_may_be_cut_are_named(width: int, alike: bool, scaled: bool, seed: int) -> None:
+    """Never are they cut without a word; a query that is its key has products of one sign."""
+    g = PlainGraph(np.random.default_rng(seed))
+    x = g.input(g.rng.choice([-1.0, 1.0], (1, _TOKENS, 12)))
+    queries = _heads(g, x, width)
+    scores = g.matmul(queries, queries if alike else _heads(g, x, width), adj_y=True)
+    if scaled:
+        scores = g.mul(scores, g.constant(np.array(0.35)))
+    number, _ = _hidden(g, x)
+    above = g.op("RELU", [number], np.maximum(g.value(number), 0.0))
+    total = g.add(scores, g.mul(above, g.constant(np.array(-1e4))))
+    _like(g, scores, total)
+    y = _context(g, x, total)
+    own = [t for t in rewritten(g, y, by="swallowed_scores").graph.tensors if "/own" in t.name]
+    cut = bool(own) and reach(own[0]) < np.abs(g.value(scores)).max()
+    said = [r for r in fuse_model(g.finish(y)).report.remarks if "larger ones are cut" in r]
+    assert said or not cut
+    assert not (said and scaled)  # their product is calibrated
 
 
 def test_a_mask_that_is_known_is_left_to_attention() -> None:
