@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # As in the Makefile: tests that count a command's lines of error must not count TensorFlow's about
 # drivers of a GPU. Set before anything imports TensorFlow.
@@ -18,7 +18,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 settings.register_profile(
     "tests", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("tests")
+# Of python -m benchmarks.mutations: the same draws each time, none that another fault left behind;
+# that a test fails is enough.
+settings.register_profile(
+    "mutations",
+    settings.get_profile("tests"),
+    phases=(Phase.explicit, Phase.generate),
+    derandomize=True,
+    database=None,
+)
+settings.load_profile(os.environ.get("VIT_HYPOTHESIS_PROFILE", "tests"))
 
 # More than about 15 seconds each, the longest first. A process takes whole files in this order; one
 # that comes last would run alone.

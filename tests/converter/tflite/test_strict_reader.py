@@ -134,7 +134,7 @@ FAULTS: dict[str, tuple[Callable[[Tree], None], str]] = {
     ),
     "several scales of an operand": (
         _set(
-            lambda t: _input(t, ADD, 0).quantization,
+            lambda t: _input(t, ADD, 1).quantization,  # the graph's input: no operator's output
             scale=[0.1] * 6,
             zeroPoint=[0] * 6,
             quantizedDimension=2,

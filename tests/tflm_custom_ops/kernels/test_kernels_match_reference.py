@@ -17,7 +17,7 @@ from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.host_library import HostLibrary
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, OpKind, Projection, run_reference
 
-# Every planted fault (test_planted_faults.py) shows within 60; the sanitizers run others.
+# Planted faults show within these (benchmarks/mutations/of_portable.py); the sanitizers run others.
 COUNT = 400
 
 
@@ -26,7 +26,7 @@ def library() -> HostLibrary:
     return host_library.library()
 
 
-@pytest.mark.parametrize("kind", list(OpKind))
+@pytest.mark.parametrize("kind", list(OpKind), ids=lambda kind: kind.name)
 def test_random_operators(kind: OpKind, library: HostLibrary) -> None:
     for seed in range(COUNT):
         assert comparison.mismatches_of_seed(library, kind, seed) == 0, f"seed {seed}"

@@ -71,6 +71,7 @@ def run(machine: qemu.QemuKernels, function: str, case: cases.Case) -> NDArray[n
         ("vit_pool_2d", cases.average_pool),
         ("vit_pool_2d", cases.max_pool),
     ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_builtins_equal_their_definition(
     function: str, generate: Any, m55: qemu.QemuKernels

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -37,10 +38,20 @@ def m55() -> qemu.QemuKernels:
     return machine_of("cortex-m55")
 
 
-@pytest.mark.parametrize("kind", list(OpKind))
+@pytest.mark.parametrize("kind", list(OpKind), ids=lambda kind: kind.name)
 def test_random_operators(kind: OpKind, m55: qemu.QemuKernels) -> None:
     for seed in range(COUNT):
         assert mismatches_of_seed(m55, kind, seed) == 0, f"seed {seed}"
+
+
+@pytest.mark.parametrize(("tokens", "head_dim"), [(97, 17), (248, 66), (249, 66), (301, 9)])
+def test_attention_of_many_tokens(tokens: int, head_dim: int, m55: qemu.QemuKernels) -> None:
+    """More keys, tokens of values and channels than one turn of each loop takes."""
+    rng = np.random.default_rng(tokens)
+    op = generators.attention(rng, tokens=tokens, embed_dim=12, heads=1, head_dim=head_dim, rank=0)
+    x = generators.random_input(op, rng)
+    op = dataclasses.replace(op, token_tile=min(tokens, 100))  # several blocks of query rows
+    assert (run_operator(m55, op, x).y == run_reference(op, x)).all()
 
 
 def test_largest_sums(m55: qemu.QemuKernels) -> None:
