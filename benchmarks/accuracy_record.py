@@ -21,7 +21,8 @@ from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.tflite import parse
-from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, WeightBits, round_file
+from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, round_file
+from converter.weight_bits.wanted import WeightBits
 from tflm_vit.files import write_atomic
 from tflm_vit.run import typed_command
 

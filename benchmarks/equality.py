@@ -29,7 +29,8 @@ from converter.runtimes.reference import GraphInterpreter
 from converter.runtimes.tflm.interpreter import ArenaUsage, TflmInterpreter
 from converter.runtimes.tflm.plain_gelu import replace_gelu
 from converter.runtimes.tflm.streamed import StripInterpreter
-from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.fused import round_file
+from converter.weight_bits.wanted import WeightBits
 from firmware.runtime import EmulatedRuntime
 from keras_models.arch import ArchConfig
 from tflm_vit import flags

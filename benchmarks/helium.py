@@ -26,8 +26,9 @@ from boards import get_board
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
-from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.fused import round_file
 from converter.weight_bits.pipeline import RoundingMethod
+from converter.weight_bits.wanted import WeightBits
 from firmware.emulator.qemu.emulator import QemuEmulator
 from firmware.model import build_model
 from keras_models.presets import PRESETS

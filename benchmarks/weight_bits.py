@@ -30,8 +30,9 @@ from converter.contract import quantized
 from converter.fuse import fuse_model
 from converter.plan.model import plan_model
 from converter.tflite import parse, read_model
-from converter.weight_bits.fused import WeightBits, image_bytes, round_file
+from converter.weight_bits.fused import image_bytes, round_file
 from converter.weight_bits.pipeline import RoundingMethod, WeightBitsReport
+from converter.weight_bits.wanted import WeightBits
 from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
 from keras_models.datasets import DATASETS, Dataset, load_dataset

@@ -43,16 +43,14 @@ class Alike:
         self._found: dict[Hashable, tuple[Candidate, ...]] = {}
 
     def candidates(self, op: Params, values: int) -> tuple[Candidate, ...]:
-        """As `converter.schedule.candidates`."""
+        """As `converter.schedule.candidates`, of the first operator that is like this one."""
         key = shape_of(op), values
-        first = self._found.get(key)
-        if first is None:
-            self._found[key] = first = candidates(op, values)
-            return first
-        names = [f.name for f in fields_of(type(op)) if f.kind.schedule]
-        return tuple(
-            Candidate(
-                dataclasses.replace(op, **{name: getattr(c.op, name) for name in names}), c.cost
-            )
-            for c in first
-        )
+        if key not in self._found:
+            self._found[key] = candidates(op, values)
+        return self._found[key]
+
+
+def scheduled_as(op: Params, other: Params) -> Params:
+    """The operator with the schedule of one that is like it."""
+    names = [f.name for f in fields_of(type(op)) if f.kind.schedule]
+    return dataclasses.replace(op, **{name: getattr(other, name) for name in names})

@@ -88,7 +88,8 @@ def fuse(
     with _refusing():
         from converter.fuse import fuse_model
         from converter.fuse.int8_io import with_int8_io
-        from converter.weight_bits.fused import WeightBits, expect_within, round_file
+        from converter.weight_bits.fused import expect_within, round_file
+        from converter.weight_bits.wanted import WeightBits
 
         wanted, rounded = WeightBits.chosen(weight_bits, constant_bytes), None
         probes = [[x] for x in inputs] or None

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from converter.contract import ContractFlags, rewritten
 from converter.fuse.int8_io import remark_on_ends, with_int8_io
@@ -15,12 +16,14 @@ from converter.fuse.probe_images import probe_images
 from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
 from converter.tflite import TfliteError, parse, read_model
-from converter.weight_bits.fused import WeightBits, expect_within, round_file
-from converter.weight_bits.pipeline import WeightBitsReport
+from converter.weight_bits.wanted import WeightBits
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic
 from tflm_vit.freed_memory import keep_freed_memory
 from tflm_vit.run import run
+
+if TYPE_CHECKING:
+    from converter.weight_bits.pipeline import WeightBitsReport
 
 FLAGS = flags.FlagSet("fuse", __doc__)
 _MODEL = flags.model(FLAGS, "Plain int8 .tflite (static batch 1).")
@@ -114,6 +117,8 @@ def _run() -> None:
     plain = rewritten(plain, given, signature)
     residual_bits, weights = int(_RESIDUAL_BITS.value), None
     if wanted is not None:
+        from converter.weight_bits.fused import expect_within, round_file
+
         rounded = round_file(plain, wanted, residual_bits, signature, probes)
         plain, weights = rounded.model_bytes, rounded.report
     result = fuse_model(plain, residual_bits, signature, probes)

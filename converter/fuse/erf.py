@@ -59,7 +59,10 @@ def _nearest(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.in
     inside = np.clip(x, -_END, _END)
     steps = np.rint(inside * _STEPS)
     place = steps / _STEPS
-    return place, inside - place, np.nan_to_num(steps + _END * _STEPS).astype(np.intp)
+    inside -= place
+    node = np.fmax(steps, -_END * _STEPS, out=steps)  # the first for NaN
+    node += _END * _STEPS
+    return place, inside, node.astype(np.intp)
 
 
 def _series(x: NDArray[Any]) -> NDArray[np.float64]:
@@ -74,5 +77,9 @@ def _series(x: NDArray[Any]) -> NDArray[np.float64]:
 def _series_single(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """The third coefficient is the second times the place."""
     place, way, node = _nearest(x)
-    value, slope = _taylor_single()
-    return np.asarray(value[node] + slope[node] * way * (1 - place * way))
+    value, slope = (coefficients.take(node) for coefficients in _taylor_single())
+    slope *= way
+    place *= way
+    slope *= np.subtract(1, place, out=place)
+    slope += value
+    return slope

@@ -148,7 +148,7 @@ def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[N
     found: list[Found] = []
     not_fused: list[NotFused] = []
     for pattern in _PATTERNS:
-        for label, anchor in _anchors(view, pattern):
+        for label, anchor in _anchors(view, pattern, taken):
             if anchor in taken:
                 continue
             place = PatternPlace(pattern.name, anchor)
@@ -212,8 +212,11 @@ def _worth_reporting(entry: NotFused, found: list[Found], taken: set[int]) -> bo
     return entry.op not in taken
 
 
-def _anchors(view: GraphView, pattern: _Pattern) -> Iterable[tuple[str, int]]:
-    ops = [i for i in range(len(view.graph.operators)) if pattern.is_anchor(view, i)]
+def _anchors(view: GraphView, pattern: _Pattern, taken: set[int]) -> Iterable[tuple[str, int]]:
+    """Places to look at, with what they are called; numbers count those that are taken too."""
+    skipped = set[int]() if pattern.numbered else taken
+    places = (i for i in range(len(view.graph.operators)) if i not in skipped)
+    ops = [i for i in places if pattern.is_anchor(view, i)]
     labels = [
         f"block {n} {pattern.name}" if pattern.numbered else f"{pattern.name} at {view.label(op)}"
         for n, op in enumerate(ops)

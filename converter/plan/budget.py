@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from converter.alike import Alike
+from converter.alike import Alike, scheduled_as
 from converter.plan.lifetimes import is_streamable, model_problem
 from converter.plan.problem import ALIGNMENT, align_up, live_bytes
 from converter.schedule import Candidate, has_good_tile
@@ -43,7 +43,8 @@ class Choices:
 
     Attributes:
       base: per operator.
-      candidates: per operator; empty for builtin operators.
+      candidates: per operator, with the weights of one that is like it (`converter.alike`); empty
+        for builtin operators.
     """
 
     graph: Graph
@@ -119,7 +120,8 @@ def schedule_graph(
         fitting = [c for c in found.candidates[i] if base + padded(c) <= limit]
         if base > limit or (op is not None and not fitting):
             raise OverBudgetError(over_budget_message(found, ops, limit))
-        scheduled.append(min(fitting, key=lambda c: c.rank).op if fitting else op)
+        best = min(fitting, key=lambda c: c.rank, default=None)
+        scheduled.append(op if op is None or best is None else scheduled_as(op, best.op))
     return tuple(scheduled)
 
 

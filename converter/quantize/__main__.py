@@ -37,8 +37,9 @@ from converter.quantize.keras_files import (
 from converter.quantize.ptq import Floats, QuantizeError, check_calibration, check_samples, quantize
 from converter.quantize.report import QatReport, QuantizeReport
 from converter.tflite import parse, serialize
-from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, WeightBits, round_file
+from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, round_file
 from converter.weight_bits.pipeline import RoundingMethod
+from converter.weight_bits.wanted import WeightBits
 from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
 from keras_models.load import resolve_arch, resolve_model

@@ -10,4 +10,5 @@ choice.py       which layers, under a limit of flash
 walk.py         the float network and the one to be, side by side
 pipeline.py     all of it for a graph
 fused.py        for a file, under a limit of flash
+wanted.py       what is asked for
 """

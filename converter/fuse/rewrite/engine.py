@@ -77,19 +77,21 @@ def normalize(graph: Graph, rules: Sequence[Rule]) -> Normalized:
     without them, and only less fused.
     """
     state = Normalized(graph, tuple((i,) for i in range(len(graph.operators))))
-    late: set[str] = set()
     view = GraphView(graph)
-    for done in range(_MAX_PASSES):
-        changed = False
-        for rule in rules:
-            edits = _edits(rule, view)
-            if edits:
-                state, changed = _applied(state, edits), True
-                view = GraphView(state.graph)
-                if done >= _MAX_PASSES - _LATE_PASSES:
-                    late.add(rule.name)
-        if not changed:
-            return state
+    late: set[str] = set()
+    turn = quiet = 0  # quiet: rules in a row that find nothing in the graph as it is
+    while quiet < len(rules) and turn < _MAX_PASSES * len(rules):
+        rule = rules[turn % len(rules)]
+        edits = _edits(rule, view)
+        quiet = 0 if edits else quiet + 1
+        if edits:
+            state = _applied(state, edits)
+            view = GraphView(state.graph)
+            if turn >= (_MAX_PASSES - _LATE_PASSES) * len(rules):
+                late.add(rule.name)
+        turn += 1
+    if quiet == len(rules):
+        return state
     print(
         f"fuse: left out {', '.join(sorted(late))}: still changes the graph after {_MAX_PASSES} "
         "passes; the file is right, but may be fused less",

@@ -15,7 +15,8 @@ from converter.plan import plan_graph, plan_model
 from converter.plan.weightless import weightless_graph
 from converter.quantize.ptq import quantize
 from converter.runtimes import open_runtime
-from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.fused import round_file
+from converter.weight_bits.wanted import WeightBits
 from keras_models.arch import ArchConfig
 from keras_models.load import resolve_arch
 from keras_models.stages import AttentionStage

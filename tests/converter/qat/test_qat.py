@@ -19,9 +19,10 @@ from converter.quantize.calibration import RangeChoice
 from converter.quantize.ptq import QuantizeError
 from converter.runtimes.reference import GraphInterpreter
 from converter.tflite import parse
-from converter.weight_bits.fused import WeightBits, round_file
+from converter.weight_bits.fused import round_file
 from converter.weight_bits.pipeline import RoundingMethod
 from converter.weight_bits.rounding import fitted_scale
+from converter.weight_bits.wanted import WeightBits
 from keras_models.arch import ArchConfig, BlockRanks, StemLayer
 from keras_models.datasets import Dataset, load_dataset
 from keras_models.staged import Architecture, StagedConfig

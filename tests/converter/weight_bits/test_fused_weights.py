@@ -14,8 +14,9 @@ from converter.fused_ops import decoded_all
 from converter.plan.model import plan_model
 from converter.runtimes import open_runtime
 from converter.tflite import TfliteError, parse
-from converter.weight_bits.fused import WeightBits, constant_bytes, round_file
+from converter.weight_bits.fused import constant_bytes, round_file
 from converter.weight_bits.pipeline import RoundingMethod
+from converter.weight_bits.wanted import WeightBits
 from tflm_custom_ops.ops.layouts import WeightLayout
 from tflm_custom_ops.ops.parts import Linear
 from tflm_custom_ops.ops.schema.struct import parts_of

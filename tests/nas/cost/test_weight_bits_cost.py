@@ -17,7 +17,8 @@ from converter.fuse import fuse_model
 from converter.fused_ops import decoded_all
 from converter.plan.model import plan_model
 from converter.tflite import TfliteError, parse
-from converter.weight_bits.fused import WeightBits, image_bytes, round_file
+from converter.weight_bits.fused import image_bytes, round_file
+from converter.weight_bits.wanted import WeightBits
 from keras_models.arch import ArchConfig, ArchError
 from nas.cost.model import CostModel
 from nas.cost.targets import Target

@@ -61,6 +61,9 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+# Fields are of 64 bits at most, and a comparison is 0 or 1.
+_MAY_OVERFLOW = (ast.Constant, ast.UnaryOp, ast.BinOp)
+
 Evaluated = Callable[[Mapping[str, Any]], int]
 
 
@@ -78,6 +81,8 @@ def _evaluated(text: str) -> Evaluated:
 def _checked(node: ast.expr) -> Evaluated:
     """The node's value, in 64 bits."""
     raw = _raw(node)
+    if not isinstance(node, _MAY_OVERFLOW):
+        return raw
 
     def value(scope: Mapping[str, Any]) -> int:
         result = raw(scope)

@@ -90,7 +90,7 @@ class WordReader:
         if kind.choices:
             _expect(value in kind.choices, where, value, f"one of {kind.choices}", kind.status)
             return value
-        low, high = (evaluate(bound, scope) for bound in kind.bounds)
+        low, high = (b if isinstance(b, int) else evaluate(b, scope) for b in (kind.low, kind.high))
         _expect(low <= value <= high, where, value, f"{low} .. {high}", kind.status)
         return value
 
