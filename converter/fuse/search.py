@@ -19,7 +19,7 @@ from converter.fuse.patterns.mlp_core import looks_like_mlp_core, match_mlp_core
 from converter.fuse.patterns.patch_embed import match_patch_embed
 from converter.fuse.patterns.patch_merge import match_patch_merge
 from converter.fuse.patterns.patches import cuts_patches
-from converter.fuse.patterns.pointwise import bends_at, match_activation
+from converter.fuse.patterns.pointwise import match_activation, starts_activation
 from converter.fuse.patterns.rms_norm import match_rms_norm
 from converter.fuse.patterns.unmatched import explain_residual, residual_at
 from converter.fuse.report import NotFused
@@ -83,6 +83,10 @@ def _is_attention(view: GraphView, op: int) -> bool:
     return view.op(op).opcode == "SOFTMAX" and is_attention(view, op)
 
 
+def _reads_patches(view: GraphView, op: int) -> bool:
+    return view.op(op).opcode == "CONV_2D" or cuts_patches(view, op)
+
+
 _PATTERNS = (
     _Pattern(
         "attention",
@@ -111,10 +115,12 @@ _PATTERNS = (
     ),
     _Pattern(_MLP_CORE, looks_like_mlp_core, match_mlp_core),
     _Pattern(
-        "patch embedding",
-        lambda view, op: view.op(op).opcode == "CONV_2D" or cuts_patches(view, op),
-        lambda view, op, _: match_patch_embed(view, op),
+        "patch embedding of scaled pixels",
+        _reads_patches,
+        lambda view, op, _: match_patch_embed(view, op, scaled=True),
+        quiet=True,
     ),
+    _Pattern("patch embedding", _reads_patches, lambda view, op, _: match_patch_embed(view, op)),
     _Pattern(
         "patch merging",
         _opcode(*ANCHORS),
@@ -123,7 +129,7 @@ _PATTERNS = (
     ),
     _Pattern("LayerNorm", _opcode(*ANCHORS), lambda view, op, _: match_layer_norm(view, op)),
     _Pattern("RMSNorm", _opcode(*ANCHORS), lambda view, op, _: match_rms_norm(view, op)),
-    _Pattern("activation", bends_at, lambda view, op, _: match_activation(view, op)),
+    _Pattern("activation", starts_activation, lambda view, op, _: match_activation(view, op)),
     _Pattern("linear", _opcode("FULLY_CONNECTED"), match_linear, reverse=True),
     _Pattern(
         "float island",

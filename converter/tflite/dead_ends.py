@@ -17,7 +17,8 @@ import numpy as np
 from converter.tflite.model import Graph, Operator, Quantization, Tensor
 from converter.tflite.quantization_rules import SOFTMAX_BITS, Operands, sums_fit
 
-_LAYERS = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"})
+# Where the output channels of a layer's weights are.
+_LAYERS = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 
 
 def with_living_ends(graph: Graph) -> Graph:
@@ -60,7 +61,8 @@ def _halve(tensors: list[Tensor], op: Operator) -> None:
     """Channels whose bias alone nearly fills 32 bits: half as many steps, twice as large.
 
     A bias of 2**31 is at most 255 steps of the result, so that one of them is 2**23 of the sums'
-    own; the weights' rounding moves a sum by less than one for each unit of its inputs.
+    own; the weights' rounding moves a sum by less than one for each unit of its inputs. Weights of
+    one scale for all channels have one for each then.
     """
     x, weights, bias = (tensors[i] for i in op.inputs)
     ends = Operands((x, weights, bias), (tensors[op.outputs[0]],), op.options)
@@ -68,18 +70,18 @@ def _halve(tensors: list[Tensor], op: Operator) -> None:
         return
     if weights.dtype != np.int8 or bias.dtype != np.int32:
         return
-    w, b = weights.quantization, bias.quantization
-    channels = bias.size
-    if w is None or b is None or not len(w.scale) == len(b.scale) == channels or channels < 2:
+    axis, channels = _LAYERS[op.opcode], bias.size
+    if axis >= len(weights.shape) or weights.shape[axis] != channels:
         return
-    if w.axis >= len(weights.shape) or weights.shape[w.axis] != channels:
+    w, b = _by_channel(weights, axis, channels), _by_channel(bias, 0, channels)
+    if w is None or b is None:
         return
     full = np.abs(bias.data.astype(np.int64)).reshape(-1) >= 1 << 30
     if not full.any() or sums_fit(ends) is None:
         return
     factors = np.where(full, 2.0, 1.0)
     along = [1] * len(weights.shape)
-    along[w.axis] = channels
+    along[axis] = channels
     data = np.rint(weights.data / factors.reshape(along)).astype(np.int8)
     sums = np.rint(bias.data.reshape(-1) / factors).astype(np.int32)
     halved = (
@@ -88,6 +90,17 @@ def _halve(tensors: list[Tensor], op: Operator) -> None:
     )
     if sums_fit(Operands((x, *halved), ends.outputs, op.options)) is None:
         tensors[op.inputs[1]], tensors[op.inputs[2]] = halved
+
+
+def _by_channel(t: Tensor, axis: int, channels: int) -> Quantization | None:
+    """A scale for each channel, whether there is one for all or not; None for other forms."""
+    q = t.quantization
+    if q is None or len(q.scale) not in (1, channels) or np.any(q.zero_point):
+        return None
+    if len(q.scale) > 1 and q.axis != axis:
+        return None
+    scale = np.broadcast_to(q.scale, channels)
+    return Quantization(scale, np.zeros(channels, np.int64), axis if channels > 1 else 0)
 
 
 def _scaled(q: Quantization, factors: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Quantization:

@@ -20,6 +20,7 @@ from converter.fuse.op_semantics import JOINS, POINTWISE, VIEWS, evaluate, fused
 from converter.fuse.patterns.linear import DenseLayer, require_int8
 from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.patches import Geometry, match_patches
+from converter.fuse.patterns.scaled_pixels import with_scaling
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
 
@@ -60,13 +61,18 @@ class PatchEmbedMatch(OneInput):
         return ()
 
 
-def match_patch_embed(view: GraphView, anchor: int) -> PatchEmbedMatch:
+def match_patch_embed(view: GraphView, anchor: int, scaled: bool = False) -> PatchEmbedMatch:
     """The patch embedding that starts at a CONV_2D, or a FULLY_CONNECTED on cut-out patches.
+
+    Args:
+      scaled: with the constants that scale its image (`converter.fuse.patterns.scaled_pixels`).
 
     Raises:
       NoMatchError: it is not followed by tokens, or is of a kind that is not fused.
     """
     patches = match_patches(view, anchor)
+    if scaled:
+        patches = with_scaling(view, patches)
     layer = patches.layer
     chain = _chain(view, layer.output)
     for length in range(len(chain), -1, -1):

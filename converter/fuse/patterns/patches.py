@@ -49,6 +49,14 @@ class Geometry:
     def patches(self) -> int:
         return self.grid_height * self.grid_width
 
+    @property
+    def is_padded(self) -> bool:
+        """Whether patches reach beyond the image."""
+        bottom = self.pad_top + self.image_height - (self.grid_height - 1) * self.stride_y
+        right = self.pad_left + self.image_width - (self.grid_width - 1) * self.stride_x
+        inside = bottom >= self.patch_height and right >= self.patch_width
+        return bool(self.pad_top or self.pad_left or not inside)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Patches:

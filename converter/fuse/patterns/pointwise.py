@@ -91,6 +91,20 @@ def bends_at(view: GraphView, op: int) -> bool:
     return operator.opcode in NONLINEAR or reciprocal
 
 
+def starts_activation(view: GraphView, op: int) -> bool:
+    """The same, but for the larger or smaller of two tensors, which is no function of one number:
+    places of extremes are computed so (`converter.fuse.rewrite.rules.first_extreme`)."""
+    if not bends_at(view, op):
+        return False
+    operator = view.op(op)
+    if operator.opcode not in ("MAXIMUM", "MINIMUM"):
+        return True
+    constants = [view.tensor(i) for i in operator.inputs if view.is_constant(i)]
+    if constants:
+        return all(t.size == 1 for t in constants)
+    return len(frontier(view, operator.outputs[0], ALLOWED)) == 1
+
+
 def pointwise_source(view: GraphView, y: int, what: str) -> int:
     """The one activation that `y` is a pointwise function of (`y` itself if nothing precedes).
 

@@ -68,6 +68,33 @@ def test_such_a_channel_is_the_same_in_every_runtime() -> None:
     equal_everywhere(g, x, y)
 
 
+@pytest.mark.parametrize("channels", [1, 8])
+def test_weights_of_one_scale_get_one_for_each_channel(channels: int) -> None:
+    """The channels that fit keep their numbers; one scale is nearly nothing, as of dead layers."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 16, 64)))
+    y = g.linear(x, channels, std=4.0)
+    (op,) = g.operators
+    full = np.arange(channels, dtype=np.int32)
+    full[-1] = -(2**31)
+    units = (1e-10, 1e-10 * g.tensors[x].scale)
+    for at, unit, data in ((1, units[0], None), (2, units[1], full)):
+        t = g.tensors[op.inputs[at]]
+        new = _data(t) if data is None else data
+        quantization = Quantization.per_tensor(unit, 0)
+        g.tensors[op.inputs[at]] = dataclasses.replace(t, data=new, quantization=quantization)
+    graph = parse(g.finish(y)).graph
+    _, weights, sums = (graph.tensors[i] for i in graph.operators[0].inputs)
+    assert _data(sums)[-1] == full[-1] / 2
+    np.testing.assert_array_equal(_data(sums)[:-1], full[:-1])
+    np.testing.assert_array_equal(_data(weights)[:-1], _data(g.tensors[op.inputs[1]])[:-1])
+    np.testing.assert_allclose(_scales(weights), [1e-10] * (channels - 1) + [2e-10], 1e-6)
+    fused = plan_model(fuse_model(g.finish(y)).model_bytes).model_bytes
+    (want,) = open_runtime("reference", fused).run(g.quantized(x))
+    for name in ("host", "tflm"):
+        np.testing.assert_array_equal(open_runtime(name, fused).run(g.quantized(x))[0], want, name)
+
+
 def test_products_that_exceed_32_bits_alone_are_refused() -> None:
     g = PlainGraph(np.random.default_rng(0))
     x = g.input(g.rng.normal(0, 1, (1, 1, 2**17)))

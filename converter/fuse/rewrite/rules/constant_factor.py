@@ -18,6 +18,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.fuse.affine import Affine, affine_of
 from converter.fuse.layout import data_input, view_input
 from converter.fuse.op_semantics import RESHAPES, fused_activation
 from converter.fuse.rewrite.building import Builder, is_int8, same_type, single_reader
@@ -28,36 +29,6 @@ from converter.tflite import GraphView, Quantization, Tensor
 _CHANNEL_AXIS = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 _MAX_RESHAPES = 4
 _INT32 = 2**31 - 1
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Affine:
-    """y = factor * x + offset, each float64 [1] or [channels]."""
-
-    factor: NDArray[np.float64]
-    offset: NDArray[np.float64]
-
-
-def _affine(view: GraphView, op: int, source: int, channels: int) -> _Affine | None:
-    """What a constant operator computes, if it does the same to every row of the layer."""
-    left, right = view.op(op).inputs
-    constant = view.tensor(right if left == source else left)
-    x, y = view.tensor(source), view.tensor(view.op(op).outputs[0])
-    if x.size != y.size or constant.data is None:
-        return None
-    rows = np.broadcast_to(constant.real(), y.shape).reshape(-1, channels)
-    if np.any(rows != rows[0]):
-        return None  # not one number a channel
-    c = rows[0] if constant.size > 1 else rows[0, :1]
-    one, zero = np.ones(1), np.zeros(1)
-    opcode = view.op(op).opcode
-    if opcode == "MUL":
-        return _Affine(c, zero)
-    if opcode == "ADD":
-        return _Affine(one, c)
-    if opcode == "SUB":
-        return _Affine(one, -c) if left == source else _Affine(-one, c)
-    return _Affine(1.0 / c, zero) if left == source and np.all(c) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +107,7 @@ def _scaled_weights(
 
 
 def _new_bias(
-    bias: Tensor | None, affine: _Affine, unit: NDArray[np.float64], channels: int
+    bias: Tensor | None, affine: Affine, unit: NDArray[np.float64], channels: int
 ) -> NDArray[np.int32] | None:
     """int32 [channels] in the scaled layer's units; None if it has no such form."""
     values = np.zeros(channels)
@@ -159,7 +130,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
         return None
     layer, reshapes = found
     channels = view.tensor(view.op(layer).outputs[0]).shape[-1]
-    affine = _affine(view, op, source, channels)
+    affine = affine_of(view, op, source, channels)
     if affine is None:
         return None
     scale_alone = operator.opcode in ("MUL", "DIV") and affine.factor.size == 1
@@ -169,7 +140,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
 
 
 def _folded(
-    view: GraphView, op: int, layer: int, passed: tuple[int, ...], result: int, affine: _Affine
+    view: GraphView, op: int, layer: int, passed: tuple[int, ...], result: int, affine: Affine
 ) -> Edit | None:
     """The layer with the constants in it, which writes `result`, in its shape."""
     old = view.op(layer)

@@ -102,3 +102,9 @@ def test_what_stays() -> None:
     """More positions than int8 holds, and more results than are worth their operators."""
     for graph in (_arg("ARG_MAX", (1, 129), 1), _top((1, 20), 11)):
         assert len(normalize(graph, [rule("first_extreme")]).graph.operators) == 1
+
+
+def test_their_limits_are_not_reported_as_activations() -> None:
+    for graph in (_arg("ARG_MAX", (1, 4, 5), -1), _top((1, 8), 3)):
+        report = fuse_model(serialize(Model(graph))).report
+        assert not [n.label for n in report.not_fused]
