@@ -53,7 +53,8 @@ FAULTS: tuple[Fault, ...] = (
           "for (int32_t j = 1; j < tokens; ++j) maximum", "for (int32_t j = 2; j < tokens; ++j) "
           "maximum", _KERNEL_TESTS),
     Fault("scores far below wrap", _SOFTMAX,
-          "if (softmax->shift > 0 && (adds || !fits))", "if (softmax->shift > 0 && !fits)",
+          "if (softmax->shift > 0 && (adds || !fits))",
+          "if (softmax->shift > 0 && ((adds && !adds) || !fits))",
           _KERNEL_TESTS),
     Fault("exponentials behind the last key stay", _SOFTMAX,
           "e[vit_wide_at(j)] = 0;", "(void)e;", _KERNEL_TESTS),
@@ -82,7 +83,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("values by rows of the class token", _RELATIVE, "columns[0] = rows[0];", "",
           _KERNEL_TESTS),
     Fault("edges of a roll see each other", _WINDOWS,
-          "first + window == length ? window - shift : window", "window", _KERNEL_TESTS),
+          "first + window == length ? window - shift : window",
+          "first + window == length ? window - 0 * shift : window", _KERNEL_TESTS),
     Fault("Swin's bias by rows alone", _WINDOWS, "* stride + side - 1 - column;",
           "* stride + side - 1;", _KERNEL_TESTS),
     # Parser of options.

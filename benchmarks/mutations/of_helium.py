@@ -121,7 +121,7 @@ FAULTS: tuple[Fault, ...] = (
         _SOFTMAX_C,
         "corrections[j] = -zero_point * sum;",
         "corrections[j] = 0 * sum;",
-        _random("ATTENTION"),
+        _MANY_TOKENS,
     ),
     Fault(
         "last channels of a context round down",
@@ -195,9 +195,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "halves of negative numbers are rounded up",
-        "tflm_custom_ops/kernels/vit_rescale_mve.h",
-        "vrshlq_s32(vqaddq_s32(high, less), right)",
-        "vrshlq_s32(vqaddq_s32(high, zero), right)",
+        f"{_KERNELS}/vit_rescale_mve.h",
+        "less = vshrq_n_s32(vandq_s32(high, right), 31);",
+        "less = vandq_s32(vshrq_n_s32(vandq_s32(high, right), 31), zero);",
         _DEPTHWISE,
     ),
     Fault(

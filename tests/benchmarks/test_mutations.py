@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutations.__main__ import planted, run_tests
+from benchmarks.mutations.__main__ import Run, planted, run_tests
 from benchmarks.mutations.faults import FAULTS
 
 DECLARING = {
@@ -56,4 +56,17 @@ def test_tests_that_do_not_end_notice_a_fault(tmp_path: Path) -> None:
 
 def test_the_test_that_noticed_is_named(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_it():\n    assert 1 == 2\n", encoding="utf-8")
-    assert run_tests(tmp_path, ("test_it.py",)).noticed_by == "test_it.py::test_it - assert 1 == 2"
+    done = run_tests(tmp_path, ("test_it.py",))
+    assert done.noticed_by == "test_it.py::test_it - assert 1 == 2"
+    assert done.result == "killed"
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        "HostLibraryError: vit_gelu.c: cc failed: /tmp/x/vit_gelu.c:3",
+        "EmulationError: vit_a.c: arm-none-eabi-gcc failed: vit_a.c:1",
+    ],
+)
+def test_a_fault_that_no_compiler_takes_is_none(who: str) -> None:
+    assert Run(False, 1.0, f"tests/test_it.py::test_it - a.b.{who}: error").result == "not compiled"

@@ -466,6 +466,22 @@ def layer_norm(
     )
 
 
+def near_the_mean(rng: Rng) -> tuple[LayerNorm, np.ndarray]:
+    """A LayerNorm and tokens whose results depend on the last bit of a normalized number.
+
+    Most numbers of a token are so near to its mean that the largest gamma takes them to int8.
+    """
+    tokens, d = 24, 600
+    op = layer_norm(rng, tokens=tokens, embed_dim=d, bits=8, pool=Pool(0))
+    gamma = rng.choice([-1, 1], d) * rng.integers(INT31 // 2, INT31, d)
+    norm = Norm(gamma.astype(np.int32), np.zeros(d, np.int32), 1)
+    x = np.zeros((tokens, d), np.int8)
+    x[:, 0] = rng.integers(60, 128, tokens)
+    x[:, 1] = -x[:, 0]
+    x[:, 2] = rng.integers(1, 4, tokens)
+    return dataclasses.replace(op, norm=norm), rng.permuted(x, axis=1)
+
+
 def gelu(rng: Rng, *, extreme: bool = False) -> Gelu:
     """A pointwise table."""
     return Gelu(int8_values(rng, (256,), extreme))

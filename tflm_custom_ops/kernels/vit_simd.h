@@ -38,27 +38,6 @@ static inline uint32_t vit_odd_bytes(uint32_t v) {
   return r;
 }
 
-// a.low below b.low.
-static inline uint32_t vit_low_halves(uint32_t a, uint32_t b) {
-  uint32_t r;
-  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(r) : "r"(a), "r"(b));
-  return r;
-}
-
-// a.high below b.high.
-static inline uint32_t vit_high_halves(uint32_t a, uint32_t b) {
-  uint32_t r;
-  __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(r) : "r"(b), "r"(a));
-  return r;
-}
-
-// a - b on pairs of int16.
-static inline uint32_t vit_ssub16(uint32_t a, uint32_t b) {
-  uint32_t r;
-  __asm__("ssub16 %0, %1, %2" : "=r"(r) : "r"(a), "r"(b));
-  return r;
-}
-
 // Word access at any address: one instruction on these cores, also in a freestanding build.
 static inline uint32_t vit_load32(const void* p) {
   uint32_t v;

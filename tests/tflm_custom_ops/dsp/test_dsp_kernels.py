@@ -179,6 +179,11 @@ def test_large_shapes(seed: int, m7: KernelEmulator) -> None:
         assert (run_operator(m7, op, x).y == run_reference(op, x)).all()
 
 
+def test_norms_next_to_the_mean(m7: KernelEmulator) -> None:
+    op, x = generators.near_the_mean(np.random.default_rng(0))
+    assert (run_operator(m7, op, x).y == run_reference(op, x)).all()
+
+
 def test_stack_is_bounded(m7: KernelEmulator) -> None:
     """docs/kernels.md states the bound, which the firmware's stack size relies on."""
     deepest = {}

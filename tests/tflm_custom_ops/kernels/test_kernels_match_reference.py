@@ -169,6 +169,11 @@ def test_sums_next_to_the_limit(target: int, library: HostLibrary) -> None:
             assert np.array_equal(library.run(op, x), run_reference(op, x))
 
 
+def test_norms_next_to_the_mean(library: HostLibrary) -> None:
+    op, x = generators.near_the_mean(np.random.default_rng(0))
+    assert np.array_equal(library.run(op, x), run_reference(op, x))
+
+
 @pytest.mark.parametrize("head_dim", [1, 255, 256])
 def test_largest_head(head_dim: int, library: HostLibrary) -> None:
     rng = np.random.default_rng(head_dim)
