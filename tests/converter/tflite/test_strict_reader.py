@@ -133,13 +133,8 @@ FAULTS: dict[str, tuple[Callable[[Tree], None], str]] = {
         "6 scales along dimension 2, expected one for this operand",
     ),
     "several scales of an operand": (
-        _set(
-            lambda t: _input(t, ADD, 1).quantization,  # the graph's input: no operator's output
-            scale=[0.1] * 6,
-            zeroPoint=[0] * 6,
-            quantizedDimension=2,
-        ),
-        "6 scales along dimension 2, expected one for this operand",
+        _set(lambda t: _input(t, FC, 1).quantization, quantizedDimension=1),
+        "6 scales along dimension 1, expected one for this operand",
     ),
     "bias scale": (
         _set(lambda t: _input(t, FC, 2).quantization, scale=[1.0] * 6),
