@@ -278,4 +278,20 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """The same for JSON, with a newline at the end."""
-    write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
+    write_atomic(path, json_text(value).encode())
+
+
+def json_text(value: Any) -> str:
+    """JSON with a newline at the end; what is no finite number is null, as JSON has no word for
+    it."""
+    return json.dumps(_with_nulls(value), indent=2, allow_nan=False) + "\n"
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _with_nulls(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(each) for each in value]
+    return value

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from typing import Any
 
 from converter.evaluate.evaluation import RuntimeComparison, RuntimeResult
 from keras_models.tasks import TaskScores
 from keras_models.tasks.scores import percent
+from tflm_vit.files import json_text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,17 +24,13 @@ class Report:
     comparisons: tuple[RuntimeComparison, ...]
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or math.isinf(value) else value
-
-
 def _result(result: RuntimeResult) -> dict[str, Any]:
     return {
         **result.scores.tree(),
         "seconds": result.seconds,
         "images_per_second": result.images_per_second,
         "float_agreement": result.float_agreement,
-        "float_sqnr_db": _finite(result.float_sqnr_db),
+        "float_sqnr_db": result.float_sqnr_db,
     }
 
 
@@ -49,7 +44,7 @@ def to_json(report: Report) -> str:
         "runtimes": {r.name: _result(r) for r in report.results},
         "comparisons": [dataclasses.asdict(c) for c in report.comparisons],
     }
-    return json.dumps(content, indent=2) + "\n"
+    return json_text(content)
 
 
 def _row(name: str, scores: TaskScores, rest: tuple[str, str, str]) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from converter.support import Verdict, text, verdicts
 from converter.tflite import TfliteError, parse, read_model
 from converter.weight_bits.wanted import WeightBits
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_atomic
+from tflm_vit.files import expect_writable, json_text, write_atomic
 from tflm_vit.freed_memory import keep_freed_memory
 from tflm_vit.run import run
 
@@ -82,7 +81,7 @@ def _json(
     tree |= {"runtimes": [dataclasses.asdict(entry) | {"runs": entry.runs} for entry in runtimes]}
     if planned is not None:
         tree |= dataclasses.asdict(planned)
-    return (json.dumps(tree, indent=2) + "\n").encode()
+    return json_text(tree).encode()
 
 
 def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 from collections.abc import Callable
+
+from tflm_vit.files import json_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,7 @@ class FuseReport:
     remarks: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        return json_text(dataclasses.asdict(self))
 
     def table(self) -> str:
         """Text for people."""

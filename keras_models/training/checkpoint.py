@@ -7,8 +7,10 @@ complete checkpoint. It does not depend on the Keras backend: a training may mov
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
 from typing import Any
 
@@ -23,9 +25,16 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be read or belongs to another training; the message says."""
 
 
+class DivergedError(ValueError):
+    """A training whose figures are no numbers any more: nothing that follows can be of use."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Progress:
     """What is known between two epochs.
+
+    Raises:
+      DivergedError: a figure of the last epoch is not finite.
 
     Attributes:
       epochs_done: complete epochs.
@@ -39,24 +48,42 @@ class Progress:
     history: list[dict[str, float]]
     setup: str
 
+    def __post_init__(self) -> None:
+        last = self.history[-1] if self.history else {}
+        odd = [f"{k} {v}" for k, v in last.items() if not math.isfinite(v)]
+        if odd:
+            raise DivergedError(
+                f"the training diverged in epoch {self.epochs_done}: got {', '.join(odd)}; begin "
+                "again with a smaller learning rate"
+            )
+
 
 def _arrays(prefix: str, variables: Any) -> dict[str, Any]:
     return {f"{prefix}{i}": np.asarray(v) for i, v in enumerate(variables)}
 
 
 def save_checkpoint(path: str, model: Any, progress: Progress) -> None:
-    """Writes the checkpoint; the old one stays until the new one is complete."""
+    """Writes the checkpoint; the old one stays until the new one is complete.
+
+    Raises:
+      OSError: with the name of the file.
+    """
     temporary = f"{path}.tmp"
-    with open(temporary, "wb") as file:
-        np.savez(
-            file,
-            progress=np.asarray(json.dumps(dataclasses.asdict(progress))),
-            **_arrays("weight", model.weights),
-            **_arrays("optimizer", model.optimizer.variables),
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(
+                file,
+                progress=np.asarray(json.dumps(dataclasses.asdict(progress))),
+                **_arrays("weight", model.weights),
+                **_arrays("optimizer", model.optimizer.variables),
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def read_progress(path: str) -> Progress:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from typing import Any
 
@@ -13,7 +12,7 @@ from nas.png import png
 from nas.search.study import Evaluated
 from nas.space.any_space import Searchable
 from nas.space.describe import describe
-from tflm_vit.files import write_atomic
+from tflm_vit.files import write_atomic, write_json
 
 COLUMNS = (
     "trial", "accuracy", "latency_ms", "sram_bytes", "flash_bytes", "params", "macs", "network",
@@ -57,9 +56,7 @@ def write_front(
         return os.path.join(directory, name)
 
     _write_text(path("front.csv"), text.getvalue())
-    _write_text(
-        path("front.json"), json.dumps({"space": space.name, "front": data}, indent=2) + "\n"
-    )
+    write_json(path("front.json"), {"space": space.name, "front": data})
     _png(path("front.png"), front, every, title)
     for i, f in enumerate(front):
         names.append(f"front_{i}.json")

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training: recipes, augmentation, a real kill and resume, the command line's errors."""
 
+import errno
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +21,11 @@ from keras_models.load import ModelNotFoundError, load_trained
 from keras_models.tasks import CLASSIFICATION
 from keras_models.training import finish, fit
 from keras_models.training.batches import EvalBatches, TrainBatches
+from keras_models.training.callbacks import Checkpoints
 from keras_models.training.checkpoint import (
+    CHECKPOINT_FILE,
     CheckpointError,
+    DivergedError,
     Progress,
     read_progress,
     restore_checkpoint,
@@ -253,6 +259,29 @@ def test_checkpoint_refuses_another_network(tmp_path):
     (tmp_path / "c.npz").write_bytes(b"half a file")
     with pytest.raises(CheckpointError, match=r"c\.npz: not a checkpoint"):
         read_progress(path)
+
+
+@pytest.mark.parametrize("figures", [{"loss": math.nan}, {"loss": 2.0, "val_loss": math.inf}])
+def test_a_training_that_diverged_ends(tmp_path, figures):
+    """It went on for all its epochs, wrote weights that are no numbers, and ended with 0."""
+    path = tmp_path / CHECKPOINT_FILE
+    callback = Checkpoints(str(path), Progress(2, 1.0, [{"loss": 3.0}], "{}"), 9, 1)
+    with pytest.raises(DivergedError, match=r"diverged in epoch 3: got .*loss (nan|inf); begin"):
+        callback.on_epoch_end(2, figures)
+    assert not path.exists()
+
+
+def test_a_checkpoint_that_finds_no_room_is_named_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    path = tmp_path / CHECKPOINT_FILE
+    model = SimpleNamespace(weights=[], optimizer=SimpleNamespace(variables=[]))
+    with pytest.raises(OSError) as found:
+        save_checkpoint(str(path), model, Progress(0, 0.0, [], "{}"))
+    assert found.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_batches_of_a_training_that_goes_on_are_the_same(digits):

@@ -29,6 +29,13 @@ def test_write_failure_names_the_file_and_leaves_the_old_one(tmp_path, monkeypat
     assert '"a": 1' in path.read_text()
 
 
+def test_json_has_no_word_for_what_is_no_number(tmp_path):
+    """It was written as NaN, which no reader takes, this toolkit's own among them."""
+    path = tmp_path / "report.json"
+    files.write_json(path, {"a": float("nan"), "b": [1.5, (float("inf"), {"c": -float("inf")})]})
+    assert files.read_json(path) == {"a": None, "b": [1.5, [None, {"c": None}]]}
+
+
 def test_the_next_write_removes_what_a_killed_one_left(tmp_path):
     """Killed between writing and renaming; what a living process writes stays."""
     number = os.fork()
