@@ -183,8 +183,12 @@ def _expect_text(name: str) -> None:
 
 
 def _expect_replaceable(name: str) -> None:
-    """A file that is written whole takes the place of what is there: never that of a device."""
-    if os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name):
+    """A file that is written whole takes the place of what is there: never that of a device, nor of
+    a name among devices, as /dev/stdout is, whatever it leads to."""
+    folder = os.path.realpath(os.path.dirname(os.path.abspath(name)))
+    among = folder == "/dev" or (folder.startswith("/proc/") and folder.endswith("/fd"))
+    other = os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name)
+    if among or other:
         raise OSError(
             errno.ENXIO, "got a pipe, socket or device, expected the name of a file", name
         )

@@ -36,6 +36,26 @@ def test_json_has_no_word_for_what_is_no_number(tmp_path):
     assert files.read_json(path) == {"a": None, "b": [1.5, [None, {"c": None}]]}
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_names_among_devices_are_never_replaced(name, tmp_path):
+    """With standard output in a file, /dev/stdout is one, too: root's write took its place."""
+    with (tmp_path / "out").open("wb") as out:
+        number = os.fork()
+        if number == 0:
+            os.dup2(out.fileno(), 1)
+            os.replace = lambda *_: os._exit(2)
+            os.unlink = lambda *_: os._exit(3)
+            for write in (files.expect_writable, lambda path: files.write_atomic(path, b"1")):
+                try:
+                    write(name)
+                    os._exit(4)
+                except OSError as error:
+                    if "expected the name of a file" not in str(error):
+                        os._exit(5)
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 0
+
+
 def test_the_next_write_removes_what_a_killed_one_left(tmp_path):
     """Killed between writing and renaming; what a living process writes stays."""
     number = os.fork()
