@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import struct
+import tokenize
 import zipfile
 import zlib
 
@@ -21,6 +22,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     OverflowError,
     csv.Error,
     struct.error,
+    tokenize.TokenError,  # of the head of a .npy
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -23,6 +23,7 @@ _MAGIC, _DESTINATION, _WANTED, _LOGITS, _LOGITS_BYTES, _RESULT_COUNT = range(0, 
 _TENSOR_FORMAT = f"<Iii{MAX_RANK}iIIfi"
 _TENSOR_BYTES, _TENSOR_OFFSET = 3 + MAX_RANK, 4 + MAX_RANK
 DEFAULT_LIMIT = 200_000_000_000
+_BOOT_LIMIT = 1_000_000_000  # a check of 16 MB of external flash takes a quarter
 
 
 class Session:
@@ -71,7 +72,7 @@ class Session:
         )
 
     def _boot(self) -> None:
-        self._machine.run((self._idle,), self._limit)
+        self._machine.run((self._idle,), min(self._limit, _BOOT_LIMIT))
         #: Text that the firmware printed while it started.
         self.banner = self.console_read().decode(errors="replace")
 

@@ -278,6 +278,15 @@ def test_an_array_that_promises_terabytes_allocates_nothing(tmp_path: Path) -> N
         find_images([str(path)], (8, 8, 1))
 
 
+@pytest.mark.parametrize("head", ["(" * 100, "'", "{'descr': '|i1'", "\\"])
+def test_an_array_whose_head_no_tokenizer_takes(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "odd.npy"
+    text = head.ljust(127).encode() + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(FirmwareError, match=rf"^{path}: not a \.npy file: "):
+        find_images([str(path)], (8, 8, 1))
+
+
 def test_an_image_between_a_warning_and_a_bomb_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.new("1", (10000, 9000)).save(path)
