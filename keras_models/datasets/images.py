@@ -23,6 +23,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "PPM")
 RESIZE_RATIO = 256 / 240
 _SIXTEEN_BITS = 65535
 _STEP = _SIXTEEN_BITS // 255  # 257, exactly
+_MOST_SCALED, _MOST_TIMES = 1 << 26, 16  # pixels of a scaled image; times those of the crop
 DECODE_THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -67,6 +68,10 @@ def fit_image(image: Any, size: Size, channels: int) -> Images:
       image: of any mode, see `eight_bits`.
       size: side in pixels, or (height, width).
       channels: 1 or 3.
+
+    Raises:
+      DatasetError: a strip so long that, scaled, it has more pixels than memory should hold; and as
+        `eight_bits`.
     """
     from PIL import Image
 
@@ -78,6 +83,11 @@ def fit_image(image: Any, size: Size, channels: int) -> Images:
         scaled = [
             max(low, round(side * scale)) for low, side in zip(least, image.size, strict=True)
         ]
+        if scaled[0] * scaled[1] > max(_MOST_SCALED, _MOST_TIMES * height * width):
+            raise DatasetError(
+                f"got {image.size[0]} x {image.size[1]} pixels, which would be {scaled[0]} x "
+                f"{scaled[1]} scaled for a crop of {width} x {height}: cut it first"
+            )
         image = image.resize(tuple(scaled), Image.Resampling.BICUBIC)
         left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
         image = image.crop((left, top, left + width, top + height))

@@ -294,6 +294,17 @@ def test_an_image_between_a_warning_and_a_bomb_is_refused(tmp_path: Path) -> Non
         read_image(str(path), 8, 1)
 
 
+@pytest.mark.parametrize("size", [(1, 4_000_000), (4_000_000, 1)])
+def test_a_strip_that_would_fill_the_memory_once_scaled_is_refused(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    """Eight kilobytes of a file became 17 GB: the shorter side is scaled to the crop's."""
+    path = tmp_path / "strip.png"
+    Image.new("1", size).save(path)
+    with pytest.raises(DatasetError, match=f"^{path}: not an image: got .* pixels, which would be"):
+        read_image(str(path), 32, 3)
+
+
 @pytest.mark.parametrize("count", [0, 3])
 def test_an_array_without_images_or_with_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
