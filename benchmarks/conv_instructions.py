@@ -73,8 +73,8 @@ def machine() -> KernelEmulator:
     return KernelEmulator(emulator.build(sources=sources()))
 
 
-def count(core: KernelEmulator, conv: StemConvolution, scratch_bytes: int) -> int:
-    """Exact instructions of one run with so much scratch."""
+def convolution_of(conv: StemConvolution) -> p.Conv2D:
+    """With random weights."""
     rng = np.random.default_rng(SEED)
     n, out, pad = conv.outputs, conv.out_side, conv.padding
     weights = np.clip(np.rint(rng.normal(0, 40, (n, conv.features))), -127, 127).astype(np.int16)
@@ -85,7 +85,12 @@ def count(core: KernelEmulator, conv: StemConvolution, scratch_bytes: int) -> in
         *(conv.stride, conv.stride, 1, 1, pad, pad),
     )
     factors = np.full(n, 1 << 30, np.int32), np.full(n, -8, np.int32)
-    op = p.Conv2D(window, -4, 3, -128, 127, weights, np.zeros(n, np.int32), *factors)
+    return p.Conv2D(window, -4, 3, -128, 127, weights, np.zeros(n, np.int32), *factors)
+
+
+def count(core: KernelEmulator, conv: StemConvolution, scratch_bytes: int) -> int:
+    """Exact instructions of one run with so much scratch."""
+    op, rng = convolution_of(conv), np.random.default_rng(SEED)
     x = rng.integers(-128, 128, conv.side**2 * conv.inputs).astype(np.int8)
     return run_convolution(core, op, x, max(STACK_BYTES, scratch_bytes)).call.instructions
 

@@ -38,9 +38,9 @@ from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 
 BOARD = "mps3_an547"
-SMALL = ("vit_digits", "vit_micro_32", "hybrid_32")
+SMALL = ("vit_digits", "vit_micro_32", "hybrid_32", "hybrid_32_wide")
 NETWORKS = (*SMALL, "vit_t_240")
-IN_4_BITS = ("hybrid_32", "vit_t_240")  # counted with weights of 4 bits too
+IN_4_BITS = ("hybrid_32", "hybrid_32_wide", "vit_t_240")  # counted with weights of 4 bits too
 LAYERS = ((192, 192), (768, 192), (192, 768))
 ROWS = 225
 

@@ -127,6 +127,11 @@ class ArchConfig:
         self._check_blocks()
         self._check_ranks()
 
+    @property
+    def small_convolutions(self) -> tuple[str, ...]:
+        """None: blocks have no convolutions."""
+        return ()
+
     # ---- validation ----------------------------------------------------------------------------
 
     def _check_scalars(self) -> None:

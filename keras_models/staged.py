@@ -112,9 +112,21 @@ class StagedConfig:
     @property
     def weight_bits(self) -> tuple[int, ...]:
         """Of each block of attention once quantized, in order (`AttentionStage`); empty means 8
-        everywhere. Convolutions have 8; `--weight_bits` chooses layers."""
+        everywhere. `small_convolutions` names those of the other stages."""
         bits = tuple(block.weight_bits for block in self.transformer_blocks.values())
         return bits if set(bits) - {8} else ()
+
+    @property
+    def small_convolutions(self) -> tuple[str, ...]:
+        """Blocks of convolutions whose weights have 4 bits once quantized, e.g. "stage0_block1",
+        with which the names of their layers begin."""
+        return tuple(
+            f"stage{i}_block{block}"
+            for i, stage in enumerate(self.stages)
+            if not stage.of_tokens
+            for block, bits in enumerate(stage.weight_bits)
+            if bits == 4
+        )
 
     @property
     def stem_sides(self) -> tuple[int, ...]:
@@ -275,14 +287,14 @@ def _parse_stage(field: str, item: object) -> Stage:
         raise ArchError(f"{where}: got {item!r}, expected a JSON object")
     kind = item.get("blocks")
     check_choice(f"{field}.blocks", kind, (*CONV_BLOCKS, ATTENTION_BLOCKS))
+    for key in ("heads", "mlp_ratio", "ranks", "weight_bits"):
+        if key in item and not isinstance(item[key], list):
+            fail(f"{field}.{key}", item[key], "a list")
+    item = {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
     if kind in CONV_BLOCKS:
         stage: ConvStage = parse_item(where, item, ConvStage)
         return stage
     rest = {key: value for key, value in item.items() if key != "blocks"}
-    for key in ("heads", "mlp_ratio", "ranks", "weight_bits"):
-        if key in rest and not isinstance(rest[key], list):
-            fail(f"{field}.{key}", rest[key], "a list")
-    rest = {key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()}
     if "ranks" in rest:
         rest["ranks"] = tuple(
             parse_item(f"{where}.ranks[{i}]", each, BlockRanks)

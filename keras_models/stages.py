@@ -52,6 +52,7 @@ class Convolution:
       side: of its output.
       depthwise: each channel has a kernel of its own.
       batch_norm: in the place of a bias.
+      weight_bits: once quantized.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Convolution:
     side: int
     depthwise: bool = False
     batch_norm: bool = True
+    weight_bits: int = 8
 
     @property
     def weights(self) -> int:
@@ -88,6 +90,8 @@ class ConvStage:
       depth: number of blocks.
       stride: of the first block, 1..4; the side of its input must be divisible by it.
       batch_norm: false where it is folded into the convolutions, which then have biases.
+      weight_bits: of each block's convolutions once quantized, 8 or 4, depthwise ones left out,
+        which have 8; empty means 8 everywhere (docs/weight_bits.md).
     """
 
     blocks: str
@@ -95,6 +99,7 @@ class ConvStage:
     depth: int = 1
     stride: int = 1
     batch_norm: bool = later(True)
+    weight_bits: tuple[int, ...] = later(())
 
     of_tokens: ClassVar[bool] = False
     beside_blocks: ClassVar[str] = ""
@@ -108,6 +113,7 @@ class ConvStage:
         _check_stride(f"{field}.stride", self.stride, source.side)
         if not isinstance(self.batch_norm, bool):
             fail(f"{field}.batch_norm", self.batch_norm, "true or false")
+        check_weight_bits(f"{field}.weight_bits", self.weight_bits, self.depth)
 
     def output(self, source: StageGrid) -> StageGrid:
         return StageGrid(source.side // self.stride, self.width)
@@ -127,9 +133,17 @@ class ConvStage:
         for block in range(self.depth):
             stride = 1 if block else self.stride
             inputs = self.width if block else source.width
+            bits = self.weight_bits[block] if self.weight_bits else 8
             layers = _CONVOLUTIONS[self.blocks](stride, inputs, self.width, side)
             found.append(
-                tuple(dataclasses.replace(each, batch_norm=self.batch_norm) for each in layers)
+                tuple(
+                    dataclasses.replace(
+                        each,
+                        batch_norm=self.batch_norm,
+                        weight_bits=8 if each.depthwise else bits,
+                    )
+                    for each in layers
+                )
             )
         return tuple(found)
 

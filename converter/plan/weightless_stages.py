@@ -27,7 +27,7 @@ from tflm_custom_ops.ops import Pool
 from tflm_custom_ops.ops.layer_norm import operator as layer_norm
 from tflm_custom_ops.ops.patch_embed import operator as patch_embed
 from tflm_custom_ops.ops.patch_merge import operator as patch_merge
-from tflm_custom_ops.ops.weightless import zeros
+from tflm_custom_ops.ops.weightless import uniform, zeros
 
 # Layers of one shape are the same object: its schedules are compared once.
 _same_norm = functools.lru_cache(256)(layer_norm.weightless)
@@ -47,14 +47,18 @@ def add_stages(build: GraphBuilder, x: int, arch: StagedConfig) -> int:
 
 
 def convolution(build: GraphBuilder, x: int, layer: Convolution) -> int:
-    """A convolution with its activation; int8 weights, int32 biases."""
+    """A convolution with its activation; int8 weights, int32 biases.
+
+    Weights of 4 bits are ones, numbers of 4 bits: by that a file tells them, too.
+    """
     shape = (1, layer.side, layer.side, layer.outputs)
     size = (layer.kernel, layer.kernel)
     bias = zeros("int32", layer.outputs)
     if layer.depthwise:
         weights = zeros("int8", 1, *size, layer.outputs)
         return build.builtin("DEPTHWISE_CONV_2D", (x,), shape, weights, bias)
-    weights = zeros("int8", layer.outputs, *size, layer.inputs)
+    number = 1 if layer.weight_bits == 4 else 0
+    weights = uniform("int8", number, layer.outputs, *size, layer.inputs)
     return build.builtin("CONV_2D", (x,), shape, weights, bias)
 
 

@@ -64,7 +64,8 @@ class Scheme:
         cannot read fake quantization per channel of a fully connected layer, finds their scales.
       follow: see `Rounding`.
       weight_bits: of convolutions and linear layers; depthwise ones have 8, as in a file.
-      small_blocks: numbers of the blocks that alone have weights of 4 bits; none: all layers.
+      small_blocks, small_convolutions: numbers of the blocks, and beginnings of the names of
+        convolutions, that alone have weights of 4 bits; none: all layers.
     """
 
     residual_bits: int = 8
@@ -72,10 +73,12 @@ class Scheme:
     follow: bool = True
     weight_bits: int = 8
     small_blocks: tuple[int, ...] = ()
+    small_convolutions: tuple[str, ...] = ()
 
     def _bits(self, layer: str) -> int:
         """Of a layer's weights."""
         blocks = tuple(f"block{number}_" for number in self.small_blocks)
+        blocks += tuple(f"{name}_" for name in self.small_convolutions)
         return self.weight_bits if not blocks or layer.startswith(blocks) else 8
 
     def rounding(self, layer: Any) -> Rounding | None:

@@ -63,7 +63,8 @@ class QatRecipe:
       residual_bits: 8 or 16, of the residual stream; what the file will be fused with.
       seed: of order and augmentation.
       weight_bits: 8 or 4; the file's weights are then to be rounded to the nearest.
-      small_blocks: numbers of the blocks that alone have weights of 4 bits; none: all layers.
+      small_blocks, small_convolutions: numbers of the blocks, and beginnings of the names of
+        convolutions, that alone have weights of 4 bits; none: all layers.
     """
 
     epochs: int = 10
@@ -73,6 +74,7 @@ class QatRecipe:
     seed: int = 0
     weight_bits: int = later(8)
     small_blocks: tuple[int, ...] = later(())
+    small_convolutions: tuple[str, ...] = later(())
 
     def __post_init__(self) -> None:
         if self.residual_bits not in RESIDUAL_BITS:
@@ -236,6 +238,7 @@ def _student(
         follow=ranges.method == "minmax",
         weight_bits=recipe.weight_bits,
         small_blocks=recipe.small_blocks,
+        small_convolutions=recipe.small_convolutions,
     )
     student = quantized_twin(folded.arch, scheme)
     set_float_weights(student, folded.weights)

@@ -255,6 +255,7 @@ def _quantize_aware(
         seed=_SEED.value,
         weight_bits=8 if bits is None else bits.bits,
         small_blocks=_numbers_of_blocks(arch, bits),
+        small_convolutions=() if bits is None else bits.convolutions,
     )
     directory = _qat_directory()
     line = f"checkpoints in {directory} until {_OUT.value} is written; --resume goes on from them"
@@ -389,7 +390,7 @@ def _run_network(wanted: WeightBits | None) -> _Made:
         images = check_calibration(_calibration_images(arch, data, contract), arch)
     with captured_stderr():  # TensorFlow talks while it is imported
         _, model = resolve_model(_NETWORK.value, _WEIGHTS.value, _SEED.value)
-    qat, bits = None, wanted or WeightBits.of_blocks(arch.weight_bits)
+    qat, bits = None, wanted or WeightBits.of_arch(arch)
     if _QAT.value and data is not None:
         content, qat = _quantize_aware(model, arch, data, images, bits)
     else:

@@ -72,6 +72,7 @@ def round_file(
     if wanted.blocks is not None:
         report = fuse_model(content, residual_bits, signature, probes).report
         ops = _of_blocks(report.fused, wanted.blocks)
+        ops += _of_convolutions(model.graph, wanted.convolutions)
     layers = WeightRounding(model, ops, feeds, count, method)
 
     def image(of: Model) -> int:
@@ -100,6 +101,28 @@ def _of_blocks(fused: Iterable[FusedOp], blocks: frozenset[int]) -> list[int]:
             f"weight_bits: got 4 bits for {', '.join(missing)}, expected it among what is fused"
         )
     return [op for name in names for op in found[name]]
+
+
+def _of_convolutions(graph: Graph, blocks: Iterable[str]) -> list[int]:
+    """Convolutions of some blocks, by the layers' names in those of the results.
+
+    Raises:
+      TfliteError: a block that has none.
+    """
+    names = {
+        index: f"/{graph.tensors[op.outputs[0]].name}".replace(";", "/")
+        for index, op in enumerate(graph.operators)
+        if op.opcode == "CONV_2D"
+    }
+    found = []
+    for block in blocks:
+        own = [index for index, name in names.items() if f"/{block}_" in name]
+        if not own:
+            raise TfliteError(
+                f"weight_bits: got 4 bits for {block}, expected a convolution whose name begins so"
+            )
+        found += own
+    return found
 
 
 def _under(

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from converter.tflite import TfliteError
+
+if TYPE_CHECKING:
+    from keras_models.staged import Architecture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +21,14 @@ class WeightBits:
       constant_bytes: that the constants in an image of the fused file may take; only with 0.
       blocks: numbers, among those of attention, of the ones that have 4 bits, where not all layers
         do; only with 4.
+      convolutions: beginnings of the names of the convolutions that have 4 bits as well; only with
+        blocks.
     """
 
     bits: int
     constant_bytes: int | None = None
     blocks: frozenset[int] | None = None
+    convolutions: tuple[str, ...] = ()
 
     @classmethod
     def chosen(cls, bits: int, constant_bytes: int | None) -> WeightBits | None:
@@ -40,10 +46,11 @@ class WeightBits:
         return cls(0, constant_bytes)
 
     @classmethod
-    def of_blocks(cls, bits: Sequence[int]) -> WeightBits | None:
-        """Of an architecture's `weight_bits`; None where all blocks have 8."""
-        blocks = frozenset(block for block, own in enumerate(bits) if own == 4)
-        return cls(4, blocks=blocks) if blocks else None
+    def of_arch(cls, arch: Architecture) -> WeightBits | None:
+        """Of an architecture's blocks; None where all have 8."""
+        blocks = frozenset(block for block, own in enumerate(arch.weight_bits) if own == 4)
+        convolutions = arch.small_convolutions
+        return cls(4, None, blocks, convolutions) if blocks or convolutions else None
 
     @classmethod
     def of(cls, text: str, flash: int | None, code_bytes: int) -> WeightBits | None:

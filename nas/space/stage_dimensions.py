@@ -55,7 +55,7 @@ class _Blocks(StageDimension):
 
 
 class _StageWeightBits(WeightBitsDimension, StageDimension):
-    """Bits of the weights of a block of attention."""
+    """Bits of the weights of a block, of attention or of convolutions."""
 
 
 STAGE_DIMENSIONS: tuple[StageDimension, ...] = (
@@ -122,7 +122,6 @@ STAGE_DIMENSIONS: tuple[StageDimension, ...] = (
         per_block=True,
         low=4,
         high=8,
-        of_attention=True,
         masks=(
             Mask(
                 "four_bits",

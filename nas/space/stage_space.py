@@ -32,7 +32,7 @@ class StageChoice:
       depth: its blocks.
       window: side of windows, 0 where all tokens see all.
       heads, mlp_ratio: of each block of attention; empty for convolutions.
-      weight_bits: of each block of attention; empty where the space has no choice of them.
+      weight_bits: of each block; empty where the space has no choice of them.
     """
 
     blocks: str
@@ -58,7 +58,7 @@ class StageSpace:
       width, depth: choices; no width means that of the stage before (down "none").
       heads, mlp_ratio: of blocks of attention, each block for itself.
       window: sides of windows; none: all tokens see all.
-      weight_bits: of blocks of attention, each for itself; none: 8.
+      weight_bits: of blocks, each for itself; none: 8.
       head_dim, down, stride, position, norm, shift, bias, relative_position: of all networks, as
         in `AttentionStage`; `shift` where there are windows. Of convolutions `stride` counts.
     """
@@ -88,9 +88,8 @@ class StageSpace:
             if attends != bool(getattr(self, name)):
                 expected = "choices" if attends else "none without attention"
                 fail(f"{where}.{name}", getattr(self, name), expected)
-        for name in ("window", "weight_bits"):
-            if getattr(self, name) and not attends:
-                fail(f"{where}.{name}", getattr(self, name), "none without attention")
+        if self.window and not attends:
+            fail(f"{where}.window", self.window, "none without attention")
 
     # ---- dimensions ----------------------------------------------------------------------------
 
@@ -111,7 +110,9 @@ class StageSpace:
         """The stage that was chosen, behind such a map."""
         width = source.width if choice.width is None else choice.width
         if choice.blocks != ATTENTION_BLOCKS:
-            return ConvStage(choice.blocks, width, choice.depth, self.stride)
+            return ConvStage(
+                choice.blocks, width, choice.depth, self.stride, weight_bits=choice.weight_bits
+            )
         return AttentionStage(
             width=width,
             heads=choice.heads,
@@ -162,7 +163,7 @@ class StageSpace:
         """The part of it that has that form."""
         blocks, window = form
         if blocks != ATTENTION_BLOCKS:
-            return self.replace(blocks=(blocks,), heads=(), mlp_ratio=(), window=(), weight_bits=())
+            return self.replace(blocks=(blocks,), heads=(), mlp_ratio=(), window=())
         return self.replace(blocks=(blocks,), window=(window,) if window else ())
 
     @property

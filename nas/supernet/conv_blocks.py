@@ -14,6 +14,7 @@ from typing import Any
 from keras import ops
 
 from keras_models.stages import Convolution
+from nas.supernet.four_bits import where_of_4_bits
 from nas.supernet.selection import Mask, Selection
 
 BATCH_NORM_EPSILON = 1e-3  # Keras' default
@@ -30,6 +31,7 @@ class ConvBlock:
       layers: at their widest.
       masks: of the channels of its input, and of its output.
       given: statistics; None: those of the batch.
+      four_bits: a one where the weights have 4 bits, depthwise ones left out; None: nowhere.
     """
 
     select: Selection
@@ -38,6 +40,7 @@ class ConvBlock:
     layers: tuple[Convolution, ...]
     masks: tuple[Mask, Mask]
     given: Statistics | None
+    four_bits: Mask = None
 
     @property
     def names(self) -> list[str]:
@@ -79,6 +82,9 @@ class ConvBlock:
 
     def _conv(self, x: Any, layer: Convolution, source: Mask, mask: Mask) -> Any:
         kernel = self.select.lead(self._kernel(layer), None, None, source, mask)
+        if self.four_bits is not None:
+            used = self.select.keep(ops.swapaxes(kernel, 2, 3), source)
+            kernel = where_of_4_bits(ops.swapaxes(used, 2, 3), (0, 1, 2), self.four_bits)
         return ops.conv(x, kernel, strides=layer.stride, padding="same")
 
     def _normed(self, x: Any, layer: Convolution, mask: Mask, found: dict[str, Any]) -> Any:

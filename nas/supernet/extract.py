@@ -12,9 +12,10 @@ from keras_models.vit import build_vit, weight_name
 from nas.space import SubnetConfig
 from nas.space.any_space import AnySubnet, expect_choice, expect_stages
 from nas.supernet.conv_blocks import Statistics
+from nas.supernet.four_bits import rounded_to_4_bits
 from nas.supernet.layout import Sizes, places
 from nas.supernet.net import Supernet
-from nas.supernet.shared import Floats, SharedWeights, rounded_to_4_bits
+from nas.supernet.shared import Floats, SharedWeights
 from nas.supernet.staged_extract import StageSlices
 from nas.supernet.staged_net import StagedSupernet
 

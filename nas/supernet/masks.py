@@ -79,7 +79,7 @@ def stack_masks(each: list[Masks]) -> Masks:
 
 # ---- stages --------------------------------------------------------------------------------------
 
-STAGE_MASKS = tuple(mask for dimension in STAGE_DIMENSIONS for mask in dimension.masks)
+STAGE_MASKS = tuple((d, mask) for d in STAGE_DIMENSIONS for mask in d.masks)
 
 
 def stage_masks(space: StagedSpace, widths: tuple[StageWidths, ...], config: StagedSubnet) -> Masks:
@@ -88,17 +88,17 @@ def stage_masks(space: StagedSpace, widths: tuple[StageWidths, ...], config: Sta
     Returns:
       Of stage i "stagei/dim" (dim,), "stagei/gate" (depth,) and, per block, "stagei/heads" (depth,
       heads), "stagei/hidden" (depth, hidden) and "stagei/four_bits" (depth, 1, or 0 where no block
-      has 4); those of blocks are empty for convolutions. Blocks behind the sub-network's depth have
-      zeros.
+      has 4); heads and hidden units are zeros for convolutions, as are blocks behind the
+      sub-network's depth.
     """
     found: Masks = {}
     stages = zip(space.stages, config.stages, space.arch(config).stages, widths, strict=True)
     for i, (own, choice, stage, width) in enumerate(stages):
-        for mask in STAGE_MASKS:
+        for dimension, mask in STAGE_MASKS:
             places = np.arange(getattr(width, mask.name))
             if mask.per_block:
                 counts = np.zeros(width.gate, np.int64)
-                if stage.of_tokens:
+                if stage.of_tokens or not dimension.of_attention:
                     counts[: stage.depth] = [
                         mask.count(own, choice, stage, b) for b in range(stage.depth)
                     ]

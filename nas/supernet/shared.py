@@ -23,11 +23,10 @@ from keras_models.layers import layers_for
 from keras_models.parts import Places, StemLayer
 from nas.space import fail
 from nas.space.any_space import AnySubnet, Searchable
+from nas.supernet.four_bits import Floats, where_of_4_bits
 from nas.supernet.masks import Masks
 from nas.supernet.selection import Mask, selection_of_backend
-from tflm_custom_ops.ops.layouts import MAX4
 
-Floats = NDArray[np.float32]
 STDDEV = 0.02  # of positions, distances and class tokens at the start
 
 
@@ -71,12 +70,6 @@ class Positions:
 
     places: Places
     largest: int = 0
-
-
-def rounded_to_4_bits(kernel: Floats) -> Floats:
-    """A kernel [inputs, outputs] of a sub-network, rounded as the supernet rounds it."""
-    unit = np.maximum(np.abs(kernel).max(axis=0, keepdims=True), 1e-12) / np.float32(MAX4)
-    return np.asarray(np.round(kernel / unit) * unit, np.float32)
 
 
 class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
@@ -217,17 +210,11 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
         return self.select.keep(x * scale + shift, every)
 
     def _matmul(self, x: Any, kernel: Any, rows: Mask, four_bits: Mask) -> Any:
-        """x times a kernel [inputs, outputs], rounded to 4 bits where a block has them.
-
-        Each output's largest weight, of those that the sub-network has, is 7; gradients are those
-        of the weights themselves.
-        """
+        """x times a kernel [inputs, outputs], rounded to 4 bits where a block has them."""
         if four_bits is None:
             return ops.matmul(x, kernel)
         used = ops.transpose(self.select.keep(ops.transpose(kernel), rows))
-        unit = ops.maximum(ops.max(ops.abs(used), axis=0, keepdims=True), 1e-12) / MAX4
-        rounded = ops.round(used / unit) * unit
-        return ops.matmul(x, used + ops.sum(four_bits) * ops.stop_gradient(rounded - used))
+        return ops.matmul(x, where_of_4_bits(used, (0,), four_bits))
 
     def _linear(
         self, x: Any, name: str, masks: tuple[Mask, Mask], rank: Mask, four_bits: Mask

@@ -10,8 +10,9 @@ from keras import ops
 
 from nas.space.staged_space import StagedSubnet
 from nas.supernet.conv_blocks import Statistics
+from nas.supernet.four_bits import rounded_to_4_bits
 from nas.supernet.layout import Sizes, places
-from nas.supernet.shared import Floats, rounded_to_4_bits
+from nas.supernet.shared import Floats
 from nas.supernet.staged_net import StagedSupernet
 
 _CONVOLUTION = re.compile(r"stage(\d+)_block(\d+)_(\w+)_(conv|bn)$")
@@ -60,8 +61,11 @@ class StageSlices:
         if kind in ("gamma", "beta"):
             return self.net.values(f"{name}_bn/{kind}")[: source if part == "depth" else width]
         value = self.net.values(f"{name}_conv/kernel")
-        inputs = width if part == "b" else source
-        return value[:, :, :inputs, : 1 if part == "depth" else width]
+        if part == "depth":
+            return value[:, :, :source]
+        kernel = value[:, :, : width if part == "b" else source, :width]
+        bits = self.config.stages[stage].weight_bits
+        return rounded_to_4_bits(kernel) if 4 in bits[block : block + 1] else kernel
 
     def _down(self, stage: int, part: str, kind: str) -> Floats:
         """What is before a stage's first block."""

@@ -270,13 +270,20 @@ class StagedSupernet(SharedWeights):
         """Whether a sub-network has a block; None where all have."""
         return masks[f"{place.name}/gate"][block] if block >= min(place.space.depth) else None
 
+    @staticmethod
+    def _four_bits(masks: Masks, place: _Place, block: int) -> Any:
+        """Whether a block's weights have 4 bits; None where no block of the stage may."""
+        has_4 = 4 in place.space.weight_bits
+        return masks[f"{place.name}/four_bits"][block] if has_4 else None
+
     # ---- convolutions --------------------------------------------------------------------------
 
     def _conv_stage(self, x: Any, place: _Place, masks: Masks, kind: str, step: _Step) -> Any:
         source, mask = (self._mask(masks, name) for name in (place.source_mask, place.mask))
         for block, (name, layers) in enumerate(self._convolutions(place, kind)):
             given = (source if block == 0 else mask, mask)
-            run = ConvBlock(self.select, self.table, name, layers, given, step.given)
+            bits = self._four_bits(masks, place, block)
+            run = ConvBlock(self.select, self.table, name, layers, given, step.given, bits)
             taken, left = functools.partial(run, x), functools.partial(run.left_out, x)
             x, *found = self.select.either(self._gate(masks, place, block), taken, left)
             step.found.update(zip(run.names, found, strict=True))
@@ -290,9 +297,7 @@ class StagedSupernet(SharedWeights):
         for b in range(max(place.space.depth)):
             positions = self.positions(place, window, b)
             heads, hidden = (masks[f"{place.name}/{part}"][b] for part in ("heads", "hidden"))
-            has_4 = 4 in place.space.weight_bits
-            four_bits = masks[f"{place.name}/four_bits"][b] if has_4 else None
-            own = BlockMasks(mask, heads, hidden, four_bits=four_bits)
+            own = BlockMasks(mask, heads, hidden, four_bits=self._four_bits(masks, place, b))
             name = f"{place.name}_block{b}"
 
             def block(

@@ -15,7 +15,9 @@ def _conv_stage(draw, side):
     stride = draw(st.sampled_from([1, 2]))
     stride = stride if side % 2 == 0 and side > 2 else 1
     blocks = draw(st.sampled_from(["residual", "separable"]))
-    return ConvStage(blocks, draw(_WIDTHS), draw(st.sampled_from([1, 2])), stride)
+    width, depth = draw(_WIDTHS), draw(st.sampled_from([1, 2]))
+    bits = tuple(draw(st.sampled_from([4, 8])) for _ in range(depth))
+    return ConvStage(blocks, width, depth, stride, weight_bits=bits)
 
 
 @st.composite

@@ -24,6 +24,11 @@ def zeros(dtype: str, *shape: int) -> NDArray[Any]:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
+def uniform(dtype: str, number: int, *shape: int) -> NDArray[Any]:
+    """The same number everywhere, that shares one element."""
+    return np.broadcast_to(np.full((), number, dtype), shape)
+
+
 def linear(inputs: int, outputs: int) -> Linear:
     """A layer of these sizes."""
     return Linear(zeros("int8", outputs, inputs), zeros("int32", outputs), zeros("int32", outputs))

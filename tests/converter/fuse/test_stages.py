@@ -32,7 +32,7 @@ def fused(arch):
     shape = (4, arch.image_size, arch.image_size, arch.channels)
     images = rng.uniform(-1, 1, shape).astype(np.float32)
     plain = quantize(random_weights(build_vit(arch), 1), arch, images)
-    if wanted := WeightBits.of_blocks(arch.weight_bits):
+    if wanted := WeightBits.of_arch(arch):
         plain = round_file(plain, wanted).model_bytes
     planned = plan_model(fuse_model(plain).model_bytes)
     expect_foreseen(planned, arch)

@@ -372,6 +372,12 @@ def test_blocks_alone_have_4_bits() -> None:
     assert all((counts[name] <= 8) == name.startswith("block1") for name in counts)
 
 
+def test_convolutions_alone_have_4_bits() -> None:
+    scheme = Scheme(weight_bits=4, small_convolutions=("stage0_block1",))
+    names = ("stage0_block0_a", "stage0_block1_b", "stage0_block10_a", "stage1_block1_point")
+    assert [scheme._bits(f"{name}_conv") for name in names] == [8, 4, 8, 8]
+
+
 def test_chosen_ranges_stay(model: Any, data: Dataset, images: Any, trained: QatResult) -> None:
     """With --calibration=percentile they are the first ones, with minmax they follow."""
     choice = RangeChoice("percentile", 99.0)

@@ -104,9 +104,14 @@ def test_flags_that_do_not_go_together(text, flash):
         WeightBits.of(text, flash, 0)
 
 
+def test_convolutions_that_are_not_there_are_refused():
+    with pytest.raises(TfliteError, match="got 4 bits for stage0_block1, expected a convolution"):
+        round_file(plain(), WeightBits(4, None, frozenset(), ("stage0_block1",)))
+
+
 def test_a_block_that_is_fused_in_part_is_refused(monkeypatch):
     """Else one of its halves would stay at 8 bits without a word."""
-    wanted, whole = WeightBits.of_blocks((4,)), fuse_model(plain())
+    wanted, whole = WeightBits(4, blocks=frozenset([0])), fuse_model(plain())
     half = [op for op in whole.report.fused if op.label != "block 0 attention"]
     assert len(half) < len(whole.report.fused)
     report = dataclasses.replace(whole.report, fused=half)

@@ -2,16 +2,21 @@
 """Numbers of 4 bits: to the nearest, against what a layer reads, and which layers get them."""
 
 import itertools
+import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import weight_groups
 from converter.weight_bits.choice import cheapest
 from converter.weight_bits.layers import WeightLayer
 from converter.weight_bits.moments import Moments
 from converter.weight_bits.rounding import Rounded, against_inputs, nearest
+from keras_models.load import SHIPPED
 
 seeds = st.integers(0, 1 << 30)
 
@@ -111,3 +116,16 @@ def test_inputs_that_are_not_finite_are_refused():
     rows = np.full((9, 4), np.inf, np.float32)
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="not finite"):
         against_inputs(np.ones((2, 4)), Moments.of(rows))
+
+
+def test_what_groups_of_inputs_would_gain_was_recorded():
+    docs = Path(__file__).parents[3] / "docs"
+    record = json.loads((docs / "results" / "weight_groups.json").read_text())
+    page = (docs / "weight_bits.md").read_text()
+    for name, found in record.items():
+        for group, gain in found["mean_gain_db"].items():
+            most, bytes_more = found["largest_gain_db"][group], 100 * found["more_flash"][group]
+            row = f"{len(found['layers'])} | {group} | {gain:.2f} | {most:.2f} | {bytes_more:.2f} %"
+            assert f"| `{name}` | {row} |" in page
+    again = weight_groups.measured(os.path.join(SHIPPED, "hybrid_32"))
+    assert again["layers"] == record["hybrid_32"]["layers"]

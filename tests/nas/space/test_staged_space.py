@@ -47,7 +47,10 @@ SMALL = StagedSpace(
         ),
     ),
 )  # fmt: skip
-NAMED = {**STAGED_SPACES, "small": SMALL}
+BITS = SMALL.replace(
+    name="bits", stages=tuple(stage.replace(weight_bits=(4, 8)) for stage in SMALL.stages)
+)
+NAMED = {**STAGED_SPACES, "small": SMALL, "bits": BITS}
 SPACE = st.sampled_from(list(NAMED.values()))
 SEED = st.integers(0, 2**32 - 1)
 
@@ -153,6 +156,26 @@ def test_bits_of_blocks_cost_flash_and_are_in_the_architecture():
     dense = sum(i * o for i, o, _ in weights.linears(packed=True))
     saved = costs[0].constant_bytes - costs[1].constant_bytes
     assert dense / 2 - 64 <= saved <= dense / 2
+
+
+@pytest.mark.parametrize("blocks", ["residual", "separable"])
+def test_bits_of_convolutions_cost_flash_and_are_in_the_architecture(blocks):
+    space = BITS.of_form(((blocks, 0), *next(iter(BITS.forms()))[1:]))
+    config = space.largest()
+    first = dataclasses.replace(config.stages[0], weight_bits=(8, 4))
+    small = dataclasses.replace(config, stages=(first, *config.stages[1:]))
+    archs = [space.arch(c) for c in (config, small)]
+    assert [arch.small_convolutions for arch in archs] == [(), ("stage0_block1",)]
+    assert archs[0].weight_bits == archs[1].weight_bits == ()
+    assert StagedConfig.from_json(archs[1].to_json()) == archs[1]
+    costs = [CostModel(Target(), streamed=False).cost(arch) for arch in archs]
+    dense = [c.weights for c in archs[1].stages[0].convolutions(archs[1].sources[0])[1]
+             if c.weight_bits == 4]  # fmt: skip
+    assert len(dense) == {"residual": 2, "separable": 1}[blocks]
+    saved = costs[0].constant_bytes - costs[1].constant_bytes
+    assert sum(dense) / 2 - 16 * len(dense) <= saved <= sum(dense) / 2
+    assert costs[0].arena_bytes == costs[1].arena_bytes
+    assert costs[0].instructions != costs[1].instructions
 
 
 def test_files_of_spaces_without_the_choice_stay_what_they_were():

@@ -57,6 +57,26 @@ def run(
     return machine.get(y, dtype.type, shape)
 
 
+@pytest.mark.parametrize("kind", [OpKind.PATCH_EMBED, OpKind.PATCH_MERGE])
+def test_tokens_overwrite_what_was_read(kind: OpKind, m55: qemu.QemuKernels) -> None:
+    """As far before the input as the planner may place them."""
+    for seed in range(COUNT):
+        rng = np.random.default_rng(300 + seed)
+        op = generators.random_op(kind, rng)
+        (x,) = generators.random_inputs(op, rng)
+        expected, operator = run_reference(op, x), operator_of(op)
+        assert operator.overwrite_margin is not None
+        m55.reset_memory()
+        params, y = m55.parameters(op), m55.alloc(expected.nbytes + operator.overwrite_margin)
+        place = m55.alloc(x.nbytes)
+        m55.write(place, x)
+        y = (place - operator.overwrite_margin) // 16 * 16
+        scratch = m55.alloc(m55.call(f"vit_{operator.NAME}_scratch_bytes", params).result)
+        m55.call(f"vit_{operator.NAME}", params, place, y, scratch)
+        found = m55.get(y, expected.dtype.type, expected.shape)
+        assert (found == expected).all(), f"seed {seed}"
+
+
 def test_behind_the_memory_is_a_fault() -> None:
     """Which ends QEMU, since there is no handler."""
     core, op = machine(), generators.random_op(OpKind.GELU, np.random.default_rng(1))

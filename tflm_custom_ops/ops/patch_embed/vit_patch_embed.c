@@ -13,14 +13,15 @@ static size_t rows_bytes(const VitPatchEmbedParams* p) {
 }
 
 // A row of patches, in elements of int16; and how many are multiplied at a time: bytes, rounded up
-// to whole steps of the product, take no more memory, so that there are more of them.
+// to whole steps of the product, take no more memory, so that there are more of them; an even
+// number, so that tokens are written where overwrite_margin has it.
 #if VIT_USE_MVE
 static int32_t row_stride(const VitPatchEmbedParams* p) {
   const int32_t bytes = vit_round_up(p->linear.in_features, 16);
   return vit_min32(bytes / 2, vit_even(p->linear.in_features));
 }
 static int32_t tile_of(const VitPatchEmbedParams* p) {
-  return vit_tile_rows((int32_t)rows_bytes(p) / (2 * row_stride(p)));
+  return vit_tile_rows((int32_t)rows_bytes(p) / (2 * row_stride(p))) & ~1;
 }
 #else
 static int32_t row_stride(const VitPatchEmbedParams* p) { return vit_even(p->linear.in_features); }
