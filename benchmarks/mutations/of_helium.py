@@ -35,6 +35,13 @@ def _random(kind: str) -> tuple[str, ...]:
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
+        "channels turned over the caller's registers",
+        _GEMM,
+        "2 * 4 * VIT_MVE_ROWS + 12",
+        "12",
+        _random("PATCH_EMBED"),
+    ),
+    Fault(
         "carry of a residual sum",
         _STORE,
         "vshr.u32 q0, q0, #31",
