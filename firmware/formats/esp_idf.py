@@ -19,8 +19,8 @@ such components may be in one project: each is an archive, and the linker takes 
 one of them.
 
 The kernels are portable C: Xtensa and RISC-V have none of their own here. All of it is compiled
-with `{optimization}`. A task needs a stack of what your compiler's `-fstack-usage` says: the
-constant of the header is for {core}."""
+with `{optimization}`. A task needs a stack of what your compiler's `-fstack-usage` says:
+{stack}."""
 
 
 def _portable(library: Library) -> list[str]:
@@ -41,8 +41,12 @@ def files(library: Library) -> tuple[ProjectFile, ...]:
         {"version": VERSION, "description": describe(library), "license": "Apache-2.0"}
     )
     stack = library.facts.stack
-    core = "a core of Arm's" if stack is None else f"{stack.core}, a core of Arm's"
-    build = _BUILD.format(optimization=optimization, core=core)
+    said = (
+        "the header has none"
+        if stack is None
+        else f"the header's is for {stack.core}, a core of Arm's"
+    )
+    build = _BUILD.format(optimization=optimization, stack=said)
     texts = (
         ("CMakeLists.txt", lists),
         ("idf_component.yml", manifest),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from converter.compile import c_text
-from converter.compile.interface import ImageInterface, TensorInterface, row_bytes
+from converter.compile.interface import ImageInterface, Interface, TensorInterface, row_bytes
 from converter.plan.problem import ALIGNMENT
 from firmware.errors import FirmwareError
 from firmware.library.camera import MAX_AREA
@@ -52,6 +52,14 @@ def _example(facts: Facts) -> str:
     )
 
 
+def _floats_where(interface: Interface) -> str:
+    """Where an inference computes with floating point, in the header's words."""
+    ends = (*interface.inputs, *interface.outputs)
+    if any(end.dtype == np.float32 for end in ends):
+        return "where float\n// inputs and outputs become integers and back"
+    return "in the helpers below"
+
+
 def header_text(facts: Facts) -> str:
     """`<name>.h`."""
     i, engine = facts.interface, facts.engine
@@ -63,6 +71,7 @@ def header_text(facts: Facts) -> str:
         FIELDS=engine.fields(facts),
         FUNCTIONS=engine.functions(facts),
         EXAMPLE=_example(facts),
+        FLOATS=_floats_where(i),
         ARENA_ALIGNMENT=str(ALIGNMENT),
         STACK=_stack_text(facts.stack, f"{facts.upper}_STACK_BYTES"),
         WEIGHTS_BYTES=str(facts.weights_bytes),

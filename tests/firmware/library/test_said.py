@@ -70,7 +70,11 @@ def test_what_the_header_has_no_place_for_is_said(
     words = [f"--model={file}", "--format=library", "--name=digits", "--nocheck"]
     export.main([*words, f"--out={tmp_path / 'out'}", f"--json={tmp_path / 'out.json'}"])
     line = "not in the header: class names and scaling of pixels, which it has for one int8 image"
-    assert line in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert line in shown
+    assert "sources, not measured on stm32f746g_disco;" in shown
+    header = (tmp_path / "out/include/digits.h").read_text(encoding="utf-8")
+    assert "no floating point but where float\n// inputs and outputs become integers" in header
     report = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert report["left_out"] == ["class names", "scaling of pixels"]
 
