@@ -15,7 +15,6 @@ with --runtime=tflm the model runs in TensorFlow Lite Micro's interpreter, behin
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +47,7 @@ from firmware.model import (
     named_model,
     project_from_model,
 )
+from firmware.place import expect_free
 from firmware.project import Project, check_project_name
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -67,22 +67,6 @@ flags.name(FLAGS, "vit_firmware", "Project and executable name.")
 flags.overwrite(FLAGS, "Replace --out when it exists.")
 FLAGS.boolean("check", True, "Build once before writing, to be sure that it fits.")
 flags.json(FLAGS)
-
-
-def _expect_free(out: Path, overwrite: bool) -> None:
-    """FirmwareError when `out` can not become the project's folder."""
-    if out.exists() and not out.is_dir():
-        raise FirmwareError(f"{out} is a file, expected a folder")
-    if out.exists() and not overwrite:
-        raise FirmwareError(f"{out} exists; choose another --out or give --overwrite")
-    for parent in out.absolute().parents:
-        if not parent.exists():
-            continue
-        if not parent.is_dir():
-            raise FirmwareError(f"cannot make {out}: {parent} is a file, expected a folder")
-        if not os.access(parent, os.W_OK):
-            raise FirmwareError(f"cannot make {out}: no permission to write into {parent}")
-        return
 
 
 def export_project(
@@ -114,7 +98,7 @@ def export_project(
     check_project_name(project.name)
     out = out.absolute()
     entry = get_format(format_name, variant)
-    _expect_free(out, overwrite)
+    expect_free(out, overwrite)
     with working_folder(out) as temporary:
         use = build(project, temporary / "check" / "firmware.elf") if check else None
         folder = temporary / "project"
@@ -166,7 +150,7 @@ def export_library(
             f"--runtime={runtime}"
         )
     out = out.absolute()
-    _expect_free(out, overwrite)
+    expect_free(out, overwrite)
     external = weights_in == WEIGHTS_EXTERNAL
     make = tflm_library_from_model if runtime == RUNTIME_TFLM else library_from_model
     library = make(
@@ -257,7 +241,7 @@ def _export() -> dict[str, Any]:
     _check_name(library=is_library)
     out = Path(FLAGS.out)
     clean_up(out.absolute())  # an export that was killed may have left --out away
-    _expect_free(out, FLAGS.overwrite)  # Before the work, not after it.
+    expect_free(out, FLAGS.overwrite)  # Before the work, not after it.
     found = _export_library(out) if is_library else _export_project(out)
     return {
         "board": found["board"],

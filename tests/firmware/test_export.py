@@ -152,9 +152,23 @@ def test_existing_folder_needs_force(project, tmp_path):
     with pytest.raises(FirmwareError, match="exists; choose another --out or give --overwrite"):
         export_project(project, "cmake", out)
     assert (out / "precious.txt").read_text() == "mine"
-    export_project(project, "cmake", out, overwrite=True, check=False)
-    assert (out / "CMakeLists.txt").exists()
-    assert not (out / "precious.txt").exists()
+    with pytest.raises(FirmwareError, match=r"is no folder of an export \(there is precious.txt"):
+        export_project(project, "cmake", out, overwrite=True, check=False)
+    assert (out / "precious.txt").read_text() == "mine"
+
+
+def test_a_folder_of_an_export_is_replaced_unless_it_has_a_history(project, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for _ in range(2):  # an empty folder, and that of an export
+        export_project(project, "cmake", out, overwrite=True, check=False)
+        assert (out / "CMakeLists.txt").exists()
+        assert not (out / "stale.c").exists()
+        (out / "stale.c").write_text("")
+    (out / ".git").mkdir()
+    with pytest.raises(FirmwareError, match=r"has a history of its own \(.git\)"):
+        export_project(project, "cmake", out, overwrite=True, check=False)
+    assert (out / "stale.c").exists()
 
 
 def test_failure_leaves_nothing(tmp_path):
