@@ -32,6 +32,7 @@ from converter.tflite.model import (
     Tensor,
     TfliteError,
 )
+from converter.tflite.narrow_sums import with_narrow_stand_ins
 from converter.tflite.operators import check_forms, check_shapes
 from converter.tflite.schema import (
     DTYPES,
@@ -216,7 +217,7 @@ class _Reader:
         check_order(tensors, operators, inputs, outputs)
         graph = Graph(tensors, operators, inputs, outputs, text(raw.name) or "main")
         graph = with_living_ends(graph)
-        check_forms(with_stand_ins(graph))
+        check_forms(with_narrow_stand_ins(with_stand_ins(graph)))
         signatures = [_ints(t.shapeSignature) for t in raw.tensors]
         if any(n < 0 for signature in signatures for n in signature):
             graph = resolved(graph, signatures)

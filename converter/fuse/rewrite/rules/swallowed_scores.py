@@ -19,8 +19,9 @@ import numpy as np
 from converter.fuse.op_semantics import fused_activation
 from converter.fuse.rewrite.building import Builder, is_int8, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
-from converter.fuse.rewrite.rules.tight_ranges import in_range, real_range
+from converter.fuse.rewrite.rules.tight_ranges import in_range
 from converter.tflite import GraphView, Quantization, Tensor
+from converter.tflite.narrow_sums import real_range
 
 _COARSE = 1.0  # a step of a softmax's input that makes 2.7 of 1
 _FINER = 0.5  # of a step before, which is worth a change

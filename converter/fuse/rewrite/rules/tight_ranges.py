@@ -12,36 +12,18 @@ import dataclasses
 from converter.fuse.op_semantics import fused_activation
 from converter.fuse.rewrite.building import Builder, is_int8
 from converter.fuse.rewrite.engine import Edit, Rule
-from converter.tflite import GraphView, Quantization, Tensor
-
-Range = tuple[float, float]
+from converter.tflite import GraphView, Quantization
+from converter.tflite.narrow_sums import reachable, real_range
 
 _WIDER = 16.0  # times, from which on a range is thought to be wrong
 # What reads its operands in whatever steps they have.
 _READERS = frozenset({"ADD", "SUB", "MUL", "SQUARED_DIFFERENCE", "BATCH_MATMUL", "SOFTMAX"})
 
 
-def real_range(t: Tensor) -> Range:
-    """The least and the largest real value that a tensor holds."""
-    if t.is_constant:
-        return float(t.real().min()), float(t.real().max())
-    low, high = ((end - t.zero_point) * t.scale for end in (-128, 127))
-    return low, high
-
-
 def in_range(low: float, high: float) -> Quantization:
     """int8 from `low` to `high`, which have 0 between them."""
     scale = (high - low) / 255
     return Quantization.per_tensor(scale, round(-128 - low / scale))
-
-
-def _reachable(opcode: str, a: Range, c: Range) -> Range:
-    if opcode == "ADD":
-        return a[0] + c[0], a[1] + c[1]
-    if opcode == "SUB":
-        return a[0] - c[1], a[1] - c[0]
-    products = [x * y for x in a for y in c]
-    return min(products), max(products)
 
 
 def _apply(view: GraphView, op: int) -> Edit | None:
@@ -54,7 +36,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     readers = {view.op(r).opcode for r in view.consumers(result)}
     if result in view.graph.outputs or not readers or not readers <= _READERS:
         return None
-    low, high = _reachable(operator.opcode, *(real_range(t) for t in operands))
+    low, high = reachable(operator.opcode, *(real_range(t) for t in operands))
     low, high = min(low, 0.0), max(high, 0.0)
     if not 0.0 < _WIDER * (high - low) < 255 * y.scale:
         return None
