@@ -96,7 +96,8 @@ class Moved:
     """What happened to one dimension.
 
     Attributes:
-      slopes: of the E-T error per unit of the dimension; one, or one per stage.
+      slopes: of the E-T error per unit of the dimension; one, or one per stage; none where no
+        network that was measured had it, which leaves it where it is.
       before, after: choices.
     """
 
@@ -123,12 +124,15 @@ class Evolved:
     dimensions: tuple[Moved, ...]
 
 
+def _names(measured: Sequence[Measured], dimension: str) -> list[str]:
+    """What was measured of a dimension, in any of the networks: one value, or one a part."""
+    return sorted({n for m in measured for n in m.values if n.split("/")[0] == dimension})
+
+
 def _slopes(measured: Sequence[Measured], dimension: Movable, top: int) -> tuple[float, ...]:
-    names = [dimension.name]
-    if dimension.name not in measured[0].values:
-        names = sorted({n for m in measured for n in m.values if n.startswith(dimension.name)})
+    """Empty where no network had the dimension, as a stage of convolutions has no heads."""
     found = []
-    for name in names:
+    for name in _names(measured, dimension.name):
         if "/" in name:  # means of several blocks: many values, so that a line is fitted directly
             pairs = [(m.values[name], m.error) for m in measured if name in m.values]
             found.append(slope([v for v, _ in pairs], [e for _, e in pairs]))
@@ -149,7 +153,8 @@ def evolve_once(space: Searchable, measured: Sequence[Measured], top: int) -> Ev
     for dimension in dimensions(space):
         choices, step = dimension.choices(space), step_of(space, dimension)
         slopes = _slopes(measured, dimension, top)
-        w = float(np.clip(np.mean(slopes), -step.tau, step.tau))  # at most one step at a time
+        slope_of_all = np.mean(slopes) if slopes else 0.0
+        w = float(np.clip(slope_of_all, -step.tau, step.tau))  # at most one step at a time
         after = moved(choices, w, step)
         # A step may not make a space of it, e.g. a hidden width that is no integer: then it stays.
         with contextlib.suppress(SpaceError):
@@ -220,11 +225,11 @@ def draw_step(path: str, evolved: Evolved, measured: Sequence[Measured], top: in
     count = max(1, len(evolved.dimensions))
     figure, axes = pyplot.subplots(1, count, figsize=(3.2 * count, 3.2), squeeze=False)
     for panel, change in zip(axes[0], evolved.dimensions, strict=False):
-        names = [n for n in measured[0].values if n.split("/")[0] == change.name]
+        names = _names(measured, change.name)
         for name in names:
             points = [(m.values[name], 100 * m.error) for m in measured if name in m.values]
             panel.scatter(*zip(*points, strict=True), s=6, alpha=0.5)
-        if change.name in measured[0].values:
+        if change.name in names:
             errors = dimension_errors(measured, change.name, top)
             panel.plot(list(errors), [100 * e for e in errors.values()], "k.-")
         panel.set_title(

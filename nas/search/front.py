@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from typing import Any
 
 from nas.png import png
@@ -58,10 +59,17 @@ def write_front(
     _write_text(path("front.csv"), text.getvalue())
     write_json(path("front.json"), {"space": space.name, "front": data})
     _png(path("front.png"), front, every, title)
+    _remove_networks(directory)  # of a longer front that an earlier run wrote
     for i, f in enumerate(front):
         names.append(f"front_{i}.json")
         space.arch(f.config).replace(name=f"{space.name}_{f.number}").save(path(names[-1]))
     return names
+
+
+def _remove_networks(directory: str) -> None:
+    for name in os.listdir(directory):
+        if re.fullmatch(r"front_\d+\.json", name):
+            os.unlink(os.path.join(directory, name))
 
 
 def _write_text(path: str, text: str) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Space evolution goes down the error; the published defects stay away."""
 
+import dataclasses
 import json
 import os
 
@@ -28,7 +29,7 @@ from nas.evolution.space_step import (
     values_of,
 )
 from nas.space import SpaceError
-from nas.space.presets import SPACES
+from nas.space.presets import SPACES, get_space
 
 # The example in a comment of the released code: percent correct, share within 320 KB.
 PUBLISHED = tuple(
@@ -135,6 +136,28 @@ def test_a_flat_error_moves_nothing():
     evolved = evolve_once(SPACE, measured, 10)
     assert evolved.after == SPACE
     assert evolved.et_error == pytest.approx(0.3)
+
+
+def test_a_dimension_that_no_measured_network_has_stays(tmp_path):
+    """Heads, where all drawn networks have convolutions in that stage: it was a NaN."""
+    space = get_space("hybrid_32")
+    stage = dataclasses.replace(space.stages[2], blocks=("residual", "attention"))
+    space = space.replace(stages=(*space.stages[:2], stage))
+    rng = np.random.default_rng(0)
+    drawn = [space.sample(rng) for _ in range(40)]
+    drawn = sorted(drawn, key=lambda config: config.stages[2].blocks == "attention")
+
+    def evolved_of(configs):
+        measured = [Measured(values_of(c), 0.01 * i) for i, c in enumerate(configs)]
+        return evolve_once(space, measured, 2), measured
+
+    heads = {c.name: c for c in evolved_of(drawn[:4])[0].dimensions}["stage2.heads"]
+    assert heads.slopes == ()
+    assert heads.before == heads.after
+    # Some have them, though not the first.
+    evolved, measured = evolved_of([drawn[0], *drawn[-8:]])
+    assert len({c.name: c for c in evolved.dimensions}["stage2.heads"].slopes) == 1
+    draw_step(str(tmp_path / "step.png"), evolved, measured, 2)
 
 
 def test_every_preset_can_move_both_ways():

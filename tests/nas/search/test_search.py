@@ -284,6 +284,8 @@ def test_pareto_front():
 
 def test_front_files(tmp_path):
     front, every = [found(1, 0.5, 1.0), found(2, 0.6, 2.0)], [found(3, 0.4, 3.0)]
+    for stale in ("front_2.json", "front_17.json"):  # of a longer front, before a --resume
+        (tmp_path / stale).write_text("{}")
     names = write_front(str(tmp_path), SPACE, front, front + every, "a <b>")
     assert sorted(os.listdir(tmp_path)) == sorted(names)
     rows = (tmp_path / "front.csv").read_text().splitlines()
