@@ -7,7 +7,7 @@ import dataclasses
 
 from converter import schedule
 from converter.board_fit import BoardFit
-from converter.inspect.placement import OperatorTime, operator_times
+from converter.inspect.placement import OperatorTime, moves_nothing, operator_times
 from converter.inspect.report import ModelReport
 from converter.tflite import Graph, GraphView, Operator
 from tflm_custom_ops.ops import Params
@@ -61,6 +61,8 @@ def operator_figures(found: ModelReport, fit: BoardFit | None = None) -> list[Op
         found.memory.ops, view.graph.operators, found.stated.ops, strict=True
     ):
         instructions, weights = work_of(view.graph, op, fused)
+        if fused is None and moves_nothing(found, memory.op):
+            instructions = 0
         figures.append(
             OperatorFigures(
                 memory.op,

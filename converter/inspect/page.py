@@ -10,7 +10,7 @@ from converter.inspect import charts
 from converter.inspect import page_sections as parts
 from converter.inspect.memory_uses import HeldMemory, memory_uses
 from converter.inspect.operators import INPUTS, OperatorFigures, operator_figures
-from converter.inspect.placement import latency
+from converter.inspect.placement import latency, not_modelled
 from converter.inspect.report import Budgets, ModelReport
 from converter.inspect.sources import Sources
 from converter.latency import ASSUMES, Estimate
@@ -131,7 +131,9 @@ def _latency(inspected: Inspected) -> Markup:
     if fit is None:
         return joined(heading, element("p", "Name a board with --board for an estimate."))
     if told is None:
-        why = "an operator is builtin, whose work is not modelled"
+        why = (
+            f"the work of some builtin operators is not modelled ({not_modelled(inspected.found)})"
+        )
         if fit.misfit() is not None:
             why = "the model does not fit the board"
         return joined(heading, element("p", f"No estimate: {why}."))

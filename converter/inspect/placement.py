@@ -7,6 +7,7 @@ The time is an estimate by formulas alone (converter.latency, converter.plan.fil
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 from converter import schedule
@@ -15,8 +16,10 @@ from converter.inspect.report import Budgets, ModelReport
 from converter.latency import ASSUMES, Estimate, Reads, cycles_per_instruction, estimate
 from converter.plan.accesses import access_bytes
 from converter.plan.fills import memory_in, plan_fills
+from converter.plan.lifetimes import tensor_id
 from tflm_custom_ops.ops import operator_of
 
+_NEW_SHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 _NAME = 48  # characters of a name that are shown
 
 
@@ -77,15 +80,39 @@ class _Work:
     fills: float
 
 
+def moves_nothing(found: ModelReport, index: int) -> bool:
+    """Whether an operator only names its input's bytes anew: a RESHAPE whose output lies there."""
+    op = found.stated.graph.operators[index]
+    if op.opcode not in _NEW_SHAPES:
+        return False
+    at = dict(zip((b.id for b in found.stated.problem.buffers), found.offsets, strict=True))
+    place = at.get(tensor_id(op.inputs[0]))
+    return place is not None and place == at.get(tensor_id(op.outputs[0]))
+
+
+def not_modelled(found: ModelReport) -> str:
+    """The operators whose work nobody estimates, e.g. "2 CONV_2D, 1 MEAN"; empty for none."""
+    names = Counter(
+        node.name
+        for i, (node, op) in enumerate(
+            zip(found.stated.graph.operators, found.stated.ops, strict=True)
+        )
+        if op is None and not moves_nothing(found, i)
+    )
+    return ", ".join(f"{count} {name}" for name, count in names.most_common())
+
+
 def _works(found: ModelReport, fit: BoardFit) -> list[_Work] | None:
-    """Of every operator; None where the model does not fit, or an operator is builtin."""
-    if fit.misfit() is not None or any(op is None for op in found.stated.ops):
+    """Of every operator; None where the model does not fit, or an operator is not modelled."""
+    if fit.misfit() is not None or not_modelled(found):
         return None
     graph, core = found.stated.graph, fit.board.core.name
     fills = plan_fills(found.stated, found.offsets, memory_in(fit.data, fit.board.core.data_cache))
     works = []
     for node, op, lines in zip(graph.operators, found.stated.ops, fills, strict=True):
-        assert op is not None
+        if op is None:
+            works.append(_Work(0.0, 0, 0.0))
+            continue
         cost = schedule.cost(op, graph.tensors[node.inputs[0]].size)
         cycles = cost.instructions * cycles_per_instruction(core, operator_of(op).CODE)
         works.append(_Work(cycles, cost.weight_bytes, lines))
@@ -109,7 +136,7 @@ def operator_times(found: ModelReport, fit: BoardFit) -> tuple[OperatorTime, ...
 
 
 def latency(found: ModelReport, fit: BoardFit) -> Estimate | None:
-    """Of one inference; None where the model does not fit, or an operator is builtin."""
+    """Of one inference; None where the model does not fit, or an operator is not modelled."""
     works = _works(found, fit)
     if works is None:
         return None

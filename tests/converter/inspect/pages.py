@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,6 +30,14 @@ def plain_block() -> bytes:
     spelling = AttentionSpelling()
     x = token_input(g, spelling.tokens, spelling.embed_dim)
     return g.finish(mlp(g, attention(g, x, spelling)))
+
+
+def plain_block_and(end: Callable[[PlainGraph, int], int]) -> bytes:
+    """The same with one operator behind it."""
+    g = PlainGraph(np.random.default_rng(0))
+    spelling = AttentionSpelling()
+    x = token_input(g, spelling.tokens, spelling.embed_dim)
+    return g.finish(end(g, mlp(g, attention(g, x, spelling))))
 
 
 def fused(plain: bytes) -> bytes:

@@ -16,6 +16,7 @@ from converter import footprint
 from converter.compile import compile_model
 from converter.contract import Contract, with_contract
 from converter.inspect import placement
+from converter.inspect.operators import operator_figures
 from converter.inspect.report import Budgets, firmware_budgets, inspect_model, over_budget
 from converter.inspect.tables import as_json, tables
 from converter.plan import minimalloc_csv, plan_model
@@ -24,6 +25,7 @@ from converter.tflite import parse, serialize
 from converter.tflite.model import Signature
 from keras_models.presets import PRESETS
 from tests.commands import run_here
+from tests.converter.inspect.pages import fused, plain_block, plain_block_and
 from tests.converter.plan.vit_models import fused_model
 from tests.converter.runtimes.edges import Edges
 
@@ -218,3 +220,22 @@ def test_static_data_of_an_input_that_is_no_image():
     assert "#define VIT_MODEL_ROW_BYTES 750\n" in header.content.decode()
     found = firmware_budgets(inspect_model(model), get_board("stm32f746g_disco"))
     assert found.static_bytes == footprint.static_bytes(1, 750, False)
+
+
+def test_operators_without_a_model_are_named_and_a_reshape_in_place_needs_none():
+    def inspected(end):
+        found = inspect_model(fused(plain_block_and(end)))
+        return found, firmware_budgets(found, get_board("stm32f746g_disco")).fit
+
+    found, fit = inspected(lambda g, x: g.reshape(x, 1, -1))
+    *_, last = operator_figures(found, fit)
+    assert (last.name, last.fused, last.instructions) == ("RESHAPE", False, 0)
+    assert last.time.total_ms == 0
+    assert placement.latency(found, fit) == placement.latency(
+        inspect_model(fused(plain_block())), fit
+    )
+    apart = tuple(at + 16 * i for i, at in enumerate(found.offsets))
+    assert placement.not_modelled(dataclasses.replace(found, offsets=apart)) == "1 RESHAPE"
+    found, fit = inspected(lambda g, x: g.mean(x, 1))
+    assert placement.not_modelled(found) == "1 MEAN"
+    assert placement.latency(found, fit) is None
