@@ -13,13 +13,14 @@ from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView
 
 _PADS = frozenset({"PAD", "PADV2", "MIRROR_PAD"})
+_RESIZES = frozenset({"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"})  # to the size that it has
 _MOVES = frozenset({*VIEWS, *JOINS, *BROADCASTS})
 
 
 def _moves_nothing(view: GraphView, op: int, source: int) -> bool:
     """Whether the operator leaves every element in its place (and its shape)."""
     operator = view.op(op)
-    if operator.opcode == "QUANTIZE":
+    if operator.opcode == "QUANTIZE" or operator.opcode in _RESIZES:
         return True
     if operator.opcode in _PADS:
         paddings = view.tensor(operator.inputs[1]).data
@@ -55,7 +56,8 @@ def _apply(view: GraphView, op: int) -> Edit | None:
 RULE = Rule(
     "identity",
     "drops operators that leave every element in its place: RESHAPE to the same shape, TRANSPOSE, "
-    "SLICE, SPLIT or CONCATENATION of everything, TILE once, PAD by nothing, QUANTIZE to one type",
-    frozenset({*_MOVES, *_PADS, "QUANTIZE"}),
+    "SLICE, SPLIT or CONCATENATION of everything, TILE once, PAD by nothing, "
+    "RESIZE to the same size, QUANTIZE to one type",
+    frozenset({*_MOVES, *_PADS, *_RESIZES, "QUANTIZE"}),
     _apply,
 )

@@ -11,7 +11,7 @@ import pytest
 
 from converter.tflite import Operator, Quantization
 from tests.converter.fuse.plain_graph import PlainGraph, options
-from tests.converter.fuse.rewrite.checks import opcodes, result, rewritten
+from tests.converter.fuse.rewrite.checks import graph_of, opcodes, result, rewritten
 
 Build = Callable[[PlainGraph, int], int]
 
@@ -106,3 +106,25 @@ def test_fused_activation_is_something() -> None:
         op, **options("ConcatenationOptions", axis=1, fusedActivationFunction=1)
     )
     assert "CONCATENATION" in opcodes(rewritten(g, y, by="identity").graph)
+
+
+@pytest.mark.parametrize("form", [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize("opcode", ["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"])
+@pytest.mark.parametrize("rows", [4, 3])
+def test_images_of_the_size_that_is_asked_for(
+    opcode: str, form: tuple[bool, bool], rows: int
+) -> None:
+    """Keras' Resizing is in the network for pictures of other sizes; LiteRT says what it does."""
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 4, 5, 2)))
+    size = g.indices(rows, 5)
+    kind = "ResizeBilinearOptions" if "LINEAR" in opcode else "ResizeNearestNeighborOptions"
+    opts = options(kind, alignCorners=form[0], halfPixelCenters=form[1])
+    y = g.op(opcode, [x, size], g.value(x)[:, :rows], like=x, **opts)
+    z = g.op("RELU", [y], np.maximum(g.value(y), 0), like=x)
+    graph = rewritten(g, z, by="identity").graph
+    assert opcodes(graph) == (["RELU"] if rows == 4 else [opcode, "RELU"])
+    if rows == 4:
+        np.testing.assert_array_equal(
+            result(graph, g.quantized(x)), result(graph_of(g, z), g.quantized(x))
+        )
