@@ -23,7 +23,8 @@ from converter.fuse.op_semantics import (
 )
 from converter.tflite import GraphView
 
-_IN_ORDER = RESHAPES | {"QUANTIZE"}
+_CASTS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+_IN_ORDER = RESHAPES | _CASTS
 _MOVES = frozenset({*VIEWS, *BROADCASTS, *JOINS})
 MAX_CHAIN = 16  # views in a row; a bound for strange graphs
 
@@ -84,12 +85,20 @@ def view_input(view: GraphView, op: int) -> int | None:
     return source if data_input(view, op) == source else None
 
 
+def passed_input(view: GraphView, op: int) -> int | None:
+    """The same, through a DEQUANTIZE of int8 too: the identity on real numbers."""
+    operator = view.op(op)
+    if operator.opcode == "DEQUANTIZE" and view.tensor(operator.inputs[0]).dtype == np.int8:
+        return data_input(view, op)
+    return view_input(view, op)
+
+
 def step_back(view: GraphView, tensor: int, scaling: bool) -> tuple[int, int, float] | None:
     """(operator, its input, factor) if `tensor` is a view or a scaled copy of that input."""
     op = view.producer(tensor)
     if op is None:
         return None
-    source = view_input(view, op)
+    source = passed_input(view, op)
     if source is not None:
         return op, source, 1.0
     source = data_input(view, op)
@@ -122,7 +131,7 @@ def element_index(view: GraphView, base: int, tensor: int, ops: list[int]) -> ND
     shape = view.tensor(base).shape
     numbers = np.arange(view.tensor(base).size, dtype=np.int64).reshape(shape)
     moving = [op for op in ops if view.op(op).opcode in _MOVES]
-    # Copies (MUL by a constant, QUANTIZE) keep the layout: hand the numbers across.
+    # Copies (MUL by a constant, casts) keep the layout: hand the numbers across.
     values = {base: numbers}
     for op in ops:
         source = data_input(view, op)
@@ -141,7 +150,7 @@ def same_order(view: GraphView, tensor: int) -> Trace:
     base = tensor
     while len(ops) < MAX_CHAIN:
         op = view.producer(base)
-        source = None if op is None else view_input(view, op)
+        source = None if op is None else passed_input(view, op)
         if op is None or source is None or view.op(op).opcode not in _IN_ORDER:
             break
         ops.append(op)
@@ -188,7 +197,7 @@ def follow(view: GraphView, tensor: int, what: str) -> tuple[int, tuple[int, ...
     passed: list[int] = []
     while len(passed) < MAX_CHAIN:
         op = only_consumer(view, tensor, what)
-        if view_input(view, op) is None or len(view.op(op).outputs) != 1:
+        if passed_input(view, op) is None or len(view.op(op).outputs) != 1:
             return tensor, tuple(passed), op
         passed.append(op)
         tensor = view.op(op).outputs[0]
@@ -250,7 +259,7 @@ def trace_joined(
     base = ends.pop()
     numbers = np.arange(view.tensor(base).size, dtype=np.int64).reshape(view.tensor(base).shape)
     order = sorted(ops)
-    same = {op for op in order if is_requantize(view, op)}
+    same = {op for op in order if view.op(op).opcode in _CASTS}
     values: dict[int, NDArray[np.int64]] = {base: numbers}
     for op in order:
         given = {i: values[i] for i in view.op(op).inputs if i in values}
@@ -264,7 +273,7 @@ def _moves(view: GraphView, op: int) -> bool:
     """Whether an operator moves elements of activations, of one or of several that it joins."""
     if view.op(op).opcode in JOINS:
         return not any(view.is_constant(i) for i in view.op(op).inputs)
-    return view_input(view, op) is not None
+    return passed_input(view, op) is not None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

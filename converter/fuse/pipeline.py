@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from converter.fuse.gate import (
     checked_normal_form,
     one_blas_thread,
 )
+from converter.fuse.islands import IntegerForm, integer_form
 from converter.fuse.kind import check_kind
 from converter.fuse.lower import lower
 from converter.fuse.masks import mask_remarks
@@ -47,6 +48,7 @@ def fuse_model(
     signature: str | None = None,
     probes: Sequence[Sequence[NDArray[Any]]] | None = None,
     judged: bool = True,
+    calibration: Sequence[Sequence[NDArray[Any]]] | None = None,
 ) -> FuseResult:
     """Replaces the patterns of a plain int8 ViT by the custom operators.
 
@@ -61,10 +63,13 @@ def fuse_model(
         network, of its type and number of elements. None makes some from the tensors' ranges.
       judged: False keeps what the gate would refuse: to study a badly quantized network, never to
         make a file that is run.
+      calibration: inputs, as `probes`, on which float tensors between integers (`islands/`) get
+        their ranges; None leaves them bounds.
 
     Raises:
       TfliteError: not such a file, or one that is fused already.
-      ValueError: residual_bits is neither 8 nor 16, or probes that are no inputs of the network.
+      ValueError: residual_bits is neither 8 nor 16, or probes or calibration that are no inputs of
+        the network.
     """
     if residual_bits not in RESIDUAL_BITS:
         raise ValueError(f"residual_bits: got {residual_bits}, expected 8 or 16")
@@ -75,11 +80,47 @@ def fuse_model(
     feeds = Feeds(plain.view, probes)
     with one_blas_thread():
         normal = checked_normal_form(plain, feeds, RULES)
-        gate = Gate(plain, normal.view, feeds)
-        search = _search(normal.view, residual_bits, gate, judged)
-    graph = dataclasses.replace(model, graph=normal.graph)
-    emitted = emit(graph, normal.view, search.replacements, search.types.wide)
-    report = _report(model, normal, emitted, search, gate, residual_bits)
+        islands = integer_form(plain, normal, feeds.real(calibration or ()))
+        if islands is None:
+            return _fused(_Form(model, plain, normal), feeds, residual_bits, judged)
+        cut = PlainGraph(islands.normal.view, plain)
+        again = checked_normal_form(cut, feeds, RULES).behind(islands.normal)
+        form = _Form(model, cut, again, plain, islands)
+        result = _fused(form, feeds, residual_bits, judged)
+        return result
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Form:
+    """A graph to look for patterns in.
+
+    Attributes:
+      plain: what fused operators are compared with.
+      normal: the same in normal form.
+      original: the graph as it was read, where that is another.
+      islands: what became of its float islands.
+    """
+
+    model: Model
+    plain: PlainGraph
+    normal: Normalized
+    original: PlainGraph | None = None
+    islands: IntegerForm | None = None
+
+    @property
+    def coarse(self) -> frozenset[int]:
+        """Tensors with a range that int8 is too coarse for."""
+        return frozenset() if self.islands is None else self.islands.bounded
+
+
+def _fused(form: _Form, feeds: Feeds, residual_bits: int, judged: bool) -> FuseResult:
+    """The graph with what was found in it replaced."""
+    view = form.normal.view
+    gate = Gate(form.plain, view, feeds, form.original)
+    search = _search(view, residual_bits, form.coarse, gate, judged)
+    graph = dataclasses.replace(form.model, graph=form.normal.graph)
+    emitted = emit(graph, view, search.replacements, search.types.wide)
+    report = _report(form, emitted, search, gate, residual_bits)
     return FuseResult(serialize(emitted.model), report)
 
 
@@ -93,12 +134,14 @@ class _Search:
     types: Types
 
 
-def _search(view: GraphView, residual_bits: int, gate: Gate, judged: bool) -> _Search:
+def _search(
+    view: GraphView, residual_bits: int, coarse: Container[int], gate: Gate, judged: bool
+) -> _Search:
     """Matches until every one of them can be expressed in integers and passes the gate."""
     refused: Refused = {}
     while True:
         found, not_fused = find_matches(view, refused)
-        types = residual_types(view, [f.match for f in found], residual_bits)
+        types = residual_types(view, [f.match for f in found], residual_bits, coarse)
         type_of = functools.partial(types.of, view)
         lowered: list[Lowered] = []
         count = len(refused)
@@ -117,14 +160,9 @@ def _search(view: GraphView, residual_bits: int, gate: Gate, judged: bool) -> _S
 
 
 def _report(
-    model: Model,
-    normal: Normalized,
-    emitted: Emitted,
-    search: _Search,
-    gate: Gate,
-    residual_bits: int,
+    form: _Form, emitted: Emitted, search: _Search, gate: Gate, residual_bits: int
 ) -> FuseReport:
-    graph = emitted.model.graph
+    graph, normal = emitted.model.graph, form.normal
     custom = [op for op in graph.operators if op.opcode == "CUSTOM" and op.name in _CODES]
     fused = tuple(
         FusedOp(
@@ -148,7 +186,7 @@ def _report(
     taken = {op for f in search.found for op in f.match.ops}
     masks = mask_remarks(normal.view, taken, len(model.graph.tensors))
     return FuseReport(
-        ops_before=len(model.graph.operators),
+        ops_before=len(form.model.graph.operators),
         ops_after=len(graph.operators),
         fused=fused,
         not_fused=tuple(

@@ -9,7 +9,7 @@ from the calibrated int8 range, so no calibration is repeated.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from converter.fuse.arithmetic import Range
 from converter.fuse.patterns.match import Match
@@ -36,13 +36,19 @@ class Types:
         return Range(t.scale, t.zero_point)
 
 
-def residual_types(view: GraphView, matches: Sequence[Match], bits: int) -> Types:
-    """Decides the types; `bits` is 8 or 16."""
-    if bits == INT8.bits:
-        return Types({}, ())
+def residual_types(
+    view: GraphView, matches: Sequence[Match], bits: int, coarse: Container[int] = ()
+) -> Types:
+    """Decides the types; `bits` is 8 or 16.
+
+    Args:
+      coarse: tensors whose range is far wider than what they hold, so that 8 bits are too few.
+    """
     wide: dict[int, Range] = {}
     notes: list[str] = []
     for group in _groups(matches):
+        if bits == INT8.bits and not any(t in coarse for t in group):
+            continue
         reasons = [r for r in (_obstacle(view, matches, t) for t in group) if r]
         if reasons:
             notes.append(reasons[0])

@@ -14,6 +14,7 @@ with the reason.
     compared.py  results of a region for one input
     witnesses.py what says more of a network than a few outputs do
     repeats.py   outputs that hardly depend on the input, of which the report says so
+    wholes.py    the plain network's results for each probe
     regions.py   one pass over the fused graph
     threads.py   NumPy on one core meanwhile
 """

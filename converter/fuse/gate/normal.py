@@ -26,11 +26,7 @@ def checked_normal_form(plain: PlainGraph, feeds: Feeds, rules: Sequence[Rule]) 
         return _checked(plain, feeds, [rule for rule in rules if not rule.on_integers], None)
     start = PlainGraph(rounded.view, plain)
     rest = _checked(start, feeds, [rule for rule in rules if not rule.on_integers], None)
-    origin = tuple(
-        tuple(sorted({plain_op for op in ops for plain_op in rounded.origin[op]}))
-        for ops in rest.origin
-    )
-    return Normalized(rest.graph, origin)
+    return rest.behind(rounded)
 
 
 def _checked(

@@ -24,15 +24,14 @@ from converter.fuse.gate.plain import (
 )
 from converter.fuse.gate.probes import Feeds, probe
 from converter.fuse.gate.repeats import Repeats
-from converter.fuse.gate.witnesses import candidates, nearest
+from converter.fuse.gate.wholes import Values, Wholes
+from converter.fuse.gate.witnesses import nearest
 from converter.fuse.op_semantics import Array
 from converter.fuse.patterns.match import Match
 from converter.fuse.report import Accuracy
 from converter.fuse.search import PatternPlace
 from converter.tflite import GraphView, Tensor
 from tflm_custom_ops.ops import Params, operator_of
-
-Values = dict[int, Array]
 
 _LEAST_VALUES = 512  # results of a region that a verdict rests on
 _MAX_ALONE = 256  # probes of a region alone, where those of the whole network give fewer results
@@ -86,14 +85,6 @@ class _Region:
         return match.READS_STREAM and match.WRITES_STREAM and operator_of(self.op).in_place
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Whole:
-    """One probe through the whole plain graph: exact and rounded values of what is compared."""
-
-    exact: Values
-    rounded: Values
-
-
 class Gate:
     """The checks of one network; the plain network's results are kept between calls.
 
@@ -101,28 +92,32 @@ class Gate:
       plain: the graph as it was read.
       normal: the graph in normal form; its tensors begin with those of `plain`.
       feeds: the inputs to run on.
+      original: the graph that the accuracy is that of, where it is not `plain`, which then has
+        int8 tensors between operators that are float in the original.
 
     Attributes:
-      notes: what could not be checked.
       remarks: what the accuracy does not say; from the last call that ran all probes.
       accuracy: of the whole network, from the last call that refused nothing.
     """
 
-    def __init__(self, plain: PlainGraph, normal: GraphView, feeds: Feeds) -> None:
+    def __init__(
+        self,
+        plain: PlainGraph,
+        normal: GraphView,
+        feeds: Feeds,
+        original: PlainGraph | None = None,
+    ) -> None:
         self._plain = plain
         self._normal = PlainGraph(normal, plain)
         self._feeds = feeds
-        self._wholes: list[_Whole | None] = []
-        self._candidates = candidates(plain.view)
+        self._wholes = Wholes(plain, original, feeds)
         self.accuracy: Accuracy | None = None
-        self.notes: tuple[str, ...] = ()
         self.remarks: tuple[str, ...] = ()
-        operators = plain.view.graph.operators
-        missing = sorted({o.name for i, o in enumerate(operators) if not plain.can_run(i)})
-        if missing:
-            self.notes = (
-                f"the whole network is not compared: {', '.join(missing)} cannot be evaluated",
-            )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be checked."""
+        return self._wholes.notes
 
     # Of a file's numbers anything can come; what is not finite fails where it is compared.
     @np.errstate(all="ignore")
@@ -152,12 +147,14 @@ class Gate:
             for t in (*self._normal.view.graph.outputs, *self._witnesses(regions))
             if self._normal.view.producer(t) is not None
         }
+        ends = {t: n for t, n in compared.items() if t in self._normal.view.graph.outputs}
+        read = {t: Noise(n.columns, 0.0) for t, n in ends.items()}
         repeats = Repeats(self._plain.view)
         for number in range(self._feeds.count):
-            failed = self._run(number, regions, compared)
+            failed = self._run(number, regions, compared, read)
             if failed:
                 return failed
-            whole = self._whole(number)
+            whole = self._wholes.of(number)
             if whole is not None:
                 repeats.add(whole.exact)
             if self._is_decided(regions, compared):
@@ -165,7 +162,7 @@ class Gate:
         alone = [self._run_alone(region) for region in regions.values()]
         judged = [*regions.values(), *(region for region in alone if region is not None)]
         self.remarks = tuple(repeats.remarks())
-        return self._verdict(judged, compared)
+        return self._verdict(judged, compared, read)
 
     def _witnesses(self, regions: dict[int, _Region]) -> frozenset[int]:
         """What is compared besides outputs of few elements: tensors that both networks have."""
@@ -174,7 +171,7 @@ class Gate:
         written = {r.lowered.match.y for r in regions.values()}
         shared = {
             t
-            for t in self._candidates
+            for t in self._wholes.candidates
             if t in written or (view.producer(t) is not None and view.producer(t) not in inside)
         }
         return nearest(view, shared)
@@ -195,10 +192,14 @@ class Gate:
     # ---- one probe -------------------------------------------------------------------------------
 
     def _run(
-        self, number: int, regions: dict[int, _Region], outputs: dict[int, Noise]
+        self,
+        number: int,
+        regions: dict[int, _Region],
+        compared: dict[int, Noise],
+        read: dict[int, Noise],
     ) -> list[Refusal]:
         """One probe through the fused graph; a region that cannot be run is refused at once."""
-        whole = self._whole(number)
+        whole = self._wholes.of(number)
         values = dict(self._feeds.values(number))
         rng = self._feeds.generator(number, "substitutes")
         inner = {op for r in regions.values() for op in r.lowered.match.ops}
@@ -211,8 +212,10 @@ class Gate:
             elif op not in inner:
                 self._run_builtin(op, values, rng)
         if whole is not None:
-            for tensor, noise in outputs.items():
+            for tensor, noise in compared.items():
                 noise.add(whole.exact[tensor], values[tensor], whole.rounded[tensor])
+            for tensor, noise in read.items():
+                noise.add(whole.read_exact[tensor], values[tensor], whole.read_rounded[tensor])
         return []
 
     def _run_region(self, region: _Region, values: Values) -> None:
@@ -266,29 +269,6 @@ class Gate:
             for tensor in self._normal.view.op(op).outputs:
                 values[tensor] = probe(self._normal.view.tensor(tensor), rng)
 
-    # ---- the plain network -----------------------------------------------------------------------
-
-    def _whole(self, number: int) -> _Whole | None:
-        """The plain network's results for a probe; None where it cannot be evaluated."""
-        if self.notes:
-            return None
-        while len(self._wholes) <= number:
-            self._wholes.append(self._plain_results(len(self._wholes)))
-        return self._wholes[number]
-
-    def _plain_results(self, number: int) -> _Whole | None:
-        graph = self._plain.view.graph
-        inputs = self._feeds.values(number)
-        ends = (*graph.outputs, *self._candidates)
-        written = {t: None for t in ends if self._plain.view.producer(t) is not None}
-        try:
-            exact = self._plain.results(tuple(written), inputs)
-            rounded = self._plain.results(tuple(written), inputs, rounding)
-        except NoMatchError as error:
-            self.notes = (f"the whole network is not compared: {error}",)
-            return None
-        return _Whole(exact, rounded)
-
     # ---- the verdict -----------------------------------------------------------------------------
 
     def _is_decided(self, regions: dict[int, _Region], outputs: dict[int, Noise]) -> bool:
@@ -296,7 +276,9 @@ class Gate:
         noises += [n for n in outputs.values() if n.count]
         return all(n.count >= _LEAST_VALUES and n.decided for n in noises)
 
-    def _verdict(self, regions: list[_Region], outputs: dict[int, Noise]) -> list[Refusal]:
+    def _verdict(
+        self, regions: list[_Region], outputs: dict[int, Noise], read: dict[int, Noise]
+    ) -> list[Refusal]:
         refused: dict[PatternPlace, str] = {}
         for r in regions:
             reason = r.noise.over_threshold() or r.limited.refusal()
@@ -309,8 +291,7 @@ class Gate:
             if reason is not None:
                 worst = max(regions, key=lambda r: r.noise.plain_db - r.noise.fused_db)
                 return [Refusal(worst.lowered.place, f"of the whole network: {reason}")]
-        ends = self._normal.view.graph.outputs
-        compared = [n for t, n in outputs.items() if n.count and t in ends]
+        compared = [n for n in read.values() if n.count]
         if compared:
             worst_db = [min(getattr(n, k) for n in compared) for k in ("plain_db", "fused_db")]
             self.accuracy = Accuracy(*worst_db)

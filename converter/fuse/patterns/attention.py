@@ -43,7 +43,7 @@ from converter.fuse.region import check_closed
 from converter.tflite import GraphView
 
 _MASKS = frozenset({"ADD", "SUB", "SELECT", "SELECT_V2"})  # on the scores, where MUL is the scale
-_SCORE_STEPS = frozenset({*VIEWS, *JOINS, *POINTWISE, *_MASKS})  # between q.k^T and the softmax
+SCORE_STEPS = frozenset({*VIEWS, *JOINS, *POINTWISE, *_MASKS})  # between q.k^T and the softmax
 _MAX_SCORE_STEPS = 32
 
 
@@ -111,7 +111,7 @@ def is_attention(view: GraphView, softmax: int) -> bool:
         seen.add(tensor)
         if view.op(op).opcode == "BATCH_MATMUL":
             return True
-        if view.op(op).opcode in _SCORE_STEPS:
+        if view.op(op).opcode in SCORE_STEPS:
             pending += [i for i in view.op(op).inputs if i >= 0 and not view.is_constant(i)]
     return False
 
@@ -401,6 +401,7 @@ def _weighed(
     straight = np.arange(trace.index.size).reshape(scores.heads, scores.tokens, scores.tokens)
     left, right = operands(view, matmul)
     product = view.op(matmul).outputs[0]
+    casts, product = _quantized(view, product)
     numbers = np.arange(view.tensor(product).size).reshape(
         scores.heads, left.index.shape[1], right.index.shape[1]
     )
@@ -412,5 +413,19 @@ def _weighed(
     else:
         raise NoMatchError("softmax output is not multiplied by v over the keys")
     return _Context(
-        Operand(value.tensor, value.index.swapaxes(1, 2)), product, result, (*passed, matmul), None
+        Operand(value.tensor, value.index.swapaxes(1, 2)),
+        product,
+        result,
+        (*passed, matmul, *casts),
+        None,
     )
+
+
+def _quantized(view: GraphView, tensor: int) -> tuple[tuple[int, ...], int]:
+    """(QUANTIZE, its result) of a float product that it alone reads; else the tensor itself."""
+    readers = view.consumers(tensor)
+    if view.tensor(tensor).dtype != np.float32 or len(readers) != 1:
+        return (), tensor
+    if view.op(readers[0]).opcode != "QUANTIZE":
+        return (), tensor
+    return readers, view.op(readers[0]).outputs[0]

@@ -153,12 +153,18 @@ def _sinks(view: GraphView, anchor: int, size: int) -> list[int]:
         if tensor in seen:
             continue
         seen.add(tensor)
-        if view.tensor(tensor).size == size:
+        if view.tensor(tensor).size == size and not _is_dequantized(view, tensor):
             found.append(tensor)
         for op in view.consumers(tensor):
             if view.op(op).opcode in _INSIDE - frozenset(REDUCTIONS):
                 pending += view.op(op).outputs
     return found
+
+
+def _is_dequantized(view: GraphView, tensor: int) -> bool:
+    """Whether it holds integers as float numbers, for others: they are the result."""
+    op = view.producer(tensor)
+    return op is not None and view.op(op).opcode == "DEQUANTIZE"
 
 
 def _of_first_token(view: GraphView, norm: NormMatch, width: int) -> LayerNormMatch:

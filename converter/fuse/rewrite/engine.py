@@ -69,6 +69,13 @@ class Normalized:
         """The graph, its operators called in messages as in the plain file."""
         return GraphView(self.graph, [origin[-1] for origin in self.origin])
 
+    def behind(self, first: Normalized) -> Normalized:
+        """The same graph, where it was made of the graph of `first`: its origins are those' own."""
+        origin = tuple(
+            tuple(sorted({plain for op in ops for plain in first.origin[op]})) for ops in self.origin
+        )
+        return Normalized(self.graph, origin)
+
 
 def normalize(graph: Graph, rules: Sequence[Rule]) -> Normalized:
     """Applies the rules until none of them changes the graph.

@@ -28,6 +28,8 @@ from converter.tflite import GraphView, Quantization, Tensor
 # Where the output channels of a layer's weights are.
 _CHANNEL_AXIS = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 _MAX_RESHAPES = 4
+_MAX_CONSTANTS = 4  # that are folded into one layer
+_OPCODES = frozenset({"MUL", "DIV", "ADD", "SUB"})
 _INT32 = 2**31 - 1
 
 
@@ -70,6 +72,27 @@ def layer_before(view: GraphView, tensor: int) -> tuple[int, tuple[int, ...]] | 
         passed.append(op)
         tensor = source
     return None
+
+
+def is_foldable(view: GraphView, op: int) -> bool:
+    """Whether the constant of a float operator goes into the layer before it, once a QUANTIZE
+    stands behind it: between the two are a DEQUANTIZE and other such operators."""
+    source = data_input(view, op)
+    tensor = source
+    for _ in range(_MAX_CONSTANTS):
+        before = None if tensor is None else view.producer(tensor)
+        if tensor is None or before is None or single_reader(view, tensor) is None:
+            return False
+        if view.op(before).opcode == "DEQUANTIZE":
+            found = layer_before(view, view.op(before).inputs[0])
+            if found is None or source is None or view.op(op).opcode not in _OPCODES:
+                return False
+            channels = view.tensor(view.op(found[0]).outputs[0]).shape[-1]
+            return _affine(view, op, source, channels) is not None
+        if view.op(before).opcode not in _OPCODES:
+            return False
+        tensor = data_input(view, before)
+    return False
 
 
 def _scales_scores(view: GraphView, tensor: int) -> bool:
@@ -190,6 +213,6 @@ RULE = Rule(
     "constant_factor",
     "folds a constant MUL, DIV, ADD or SUB, per channel or for all, into the linear layer or "
     "convolution before it",
-    frozenset({"MUL", "DIV", "ADD", "SUB"}),
+    _OPCODES,
     _apply,
 )

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a normal form with float islands to one with int8 tensors in them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from converter.fuse.gate.plain import PlainGraph
+from converter.fuse.islands.cuts import Cut, Source, find_cuts
+from converter.fuse.islands.graph import cut_graph
+from converter.fuse.islands.observed import observed_or_none
+from converter.fuse.op_semantics import Array
+from converter.fuse.rewrite import Normalized
+from converter.tflite import GraphView
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class IntegerForm:
+    """A graph whose float islands have int8 tensors.
+
+    Attributes:
+      normal: the graph.
+      cuts: its new int8 tensors.
+      bounded: those (by index of the int8 tensor) whose range is a bound.
+      unbounded: operators, as messages call them, that stay in float for want of data.
+      inputs: how many inputs ranges were seen on.
+    """
+
+    normal: Normalized
+    cuts: tuple[Cut, ...]
+    bounded: frozenset[int]
+    unbounded: tuple[str, ...]
+    inputs: int
+
+
+def integer_form(
+    plain: PlainGraph, normal: Normalized, given: Sequence[Mapping[int, Array]]
+) -> IntegerForm | None:
+    """Cuts the float islands of a graph in normal form; None where there are none to cut.
+
+    Args:
+      plain: the graph as it was read.
+      normal: its normal form.
+      given: real values of the graph's inputs that ranges are seen on; with none they are bounds.
+    """
+    view = GraphView(normal.graph)
+    cuts = find_cuts(view)
+    if given and (cuts.unbounded or any(c.source is Source.BOUND for c in cuts.cuts)):
+        seen = observed_or_none(PlainGraph(normal.view, plain), given)
+        cuts = cuts if seen is None else find_cuts(view, seen)
+    if not cuts.cuts:
+        return None
+    found = cut_graph(normal, cuts)
+    bounded = (c.tensor for c in cuts.cuts if c.source is Source.BOUND)
+    return IntegerForm(
+        found.normal,
+        cuts.cuts,
+        frozenset(found.integers[t] for t in bounded),
+        tuple(normal.view.label(op) for op in cuts.unbounded),
+        len(given) if any(c.source is Source.SEEN for c in cuts.cuts) else 0,
+    )
