@@ -62,7 +62,7 @@ def _refusing() -> Iterator[None]:
 def fuse(
     model_bytes: bytes,
     *,
-    residual_bits: int = 8,
+    residual_bits: int | None = None,
     streamed: bool = False,
     arena_bytes: int | None = None,
     weight_bits: int = 8,
@@ -74,14 +74,16 @@ def fuse(
 
     Args:
       model_bytes: a fully int8 `.tflite` with a static batch of 1, from any converter.
-      residual_bits: 8, or 16 to widen the residual stream.
+      residual_bits: 8, or 16 to widen the residual stream; None: 8, but 16 for a stream that the
+        file has in float.
       streamed: the application pushes image rows; the arena holds one strip of them.
       arena_bytes: that the arena may take; None for the least that good tiles need.
       weight_bits: 8, or 4 for all layers.
       constant_bytes: that an image's constants may take: 4 bits for as few layers as it needs,
         with weight_bits 8.
       inputs: images for example, as the network takes them: what is fused is checked on them, and
-        weights of 4 bits are rounded against them; without them each goes to the nearest number.
+        weights of 4 bits are rounded against them, without them each goes to the nearest number;
+        float tensors between integers get their ranges on them, without them bounds.
       int8_io: inputs and outputs of float32, uint8 or int16 become int8: QUANTIZE and DEQUANTIZE at
         the ends are left out.
     """

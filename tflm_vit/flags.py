@@ -100,6 +100,11 @@ def calibration_dir(to: FlagSet) -> Flag[str]:
     return to.string("calibration_dir", "", text)
 
 
+def calibration_file(to: FlagSet, text: str = "") -> Flag[str]:
+    what = "NumPy file [n, ...] of inputs as the network takes them."
+    return to.string("calibration_file", "", f"{what} {text}".strip())
+
+
 def calibration_count(to: FlagSet, default: int = 64, more: str = "") -> Flag[int]:
     text = f"Number of calibration images, drawn with --seed.{more}"
     return to.integer("calibration_count", default, text, 1)
@@ -190,8 +195,8 @@ def streamed(to: FlagSet) -> Flag[bool]:
     return to.boolean("streamed", False, text)
 
 
-def residual_bits(to: FlagSet) -> Flag[str]:
-    return to.enum("residual_bits", "8", RESIDUAL_BITS, "Bits of the residual stream.")
+def residual_bits(to: FlagSet, more: str = "") -> Flag[str]:
+    return to.enum("residual_bits", "8", RESIDUAL_BITS, f"Bits of the residual stream.{more}")
 
 
 def weight_bits(to: FlagSet) -> Flag[str]:

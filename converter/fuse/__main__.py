@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from converter.contract import ContractFlags, rewritten
+from converter.contract import ContractFlags, Stated, rewritten
 from converter.fuse.int8_io import remark_on_ends, with_int8_io
 from converter.fuse.pipeline import fuse_model
-from converter.fuse.probe_images import probe_images
+from converter.fuse.probe_images import Probes, probe_images, probe_samples
 from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
 from converter.tflite import TfliteError, parse, read_model
@@ -36,7 +36,7 @@ _INT8_IO = FLAGS.boolean(
     "Inputs and outputs of float32, uint8 or int16 become int8: QUANTIZE and DEQUANTIZE at the "
     "ends are left out.",
 )
-_RESIDUAL_BITS = flags.residual_bits(FLAGS)
+_RESIDUAL_BITS = flags.residual_bits(FLAGS, " Not given: 16 where the file has it in float.")
 _PLAN = FLAGS.boolean("plan", True, "Choose tiles and plan the arena (docs/memory.md).")
 _STREAMED = flags.streamed(FLAGS)
 _ARENA = flags.arena(FLAGS)
@@ -44,8 +44,11 @@ _ALLOW_UNFUSED = FLAGS.boolean(
     "allow_unfused", False, "Write the file although nothing was fused or no runtime runs it."
 )
 _IMAGES = flags.images(
-    FLAGS, "What is fused is checked on them; without them on numbers of the inputs' ranges."
+    FLAGS,
+    "What is fused is checked on them, and float tensors between integers get their ranges on "
+    "them; without them numbers of the inputs' ranges, and bounds.",
 )
+_SAMPLES = flags.calibration_file(FLAGS, "For what --images is for, where inputs are no images.")
 _CONTRACT = ContractFlags(FLAGS, labels=True)
 _WEIGHT_BITS = flags.weight_bits(FLAGS)
 _FLASH = flags.flash(FLAGS)
@@ -103,6 +106,15 @@ def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
         raise TfliteError(f"no runtime runs it ({reasons}); --allow_unfused writes it all the same")
 
 
+def _probes(plain: bytes, given: Stated, signature: str | None) -> Probes | None:
+    """The inputs that the user names."""
+    if _IMAGES.value and _SAMPLES.value:
+        raise flags.FlagError("got --images and --calibration_file, expected one of them")
+    if _IMAGES.value:
+        return probe_images(plain, _IMAGES.value, given, signature)
+    return probe_samples(plain, _SAMPLES.value, signature) if _SAMPLES.value else None
+
+
 def _run() -> None:
     started = time.monotonic()
     keep_freed_memory()
@@ -112,9 +124,10 @@ def _run() -> None:
     given, signature = _CONTRACT.given(), _SIGNATURE.value or None
     if _INT8_IO.value:
         plain = with_int8_io(plain, signature)
-    probes = probe_images(plain, _IMAGES.value, given, signature) if _IMAGES.value else None
+    probes = _probes(plain, given, signature)
     plain = rewritten(plain, given, signature)
-    residual_bits, weights = int(_RESIDUAL_BITS.value), None
+    residual_bits = int(_RESIDUAL_BITS.value) if _RESIDUAL_BITS.given else None
+    weights = None
     if wanted is not None:
         from converter.weight_bits.fused import expect_within, round_file
 
@@ -142,7 +155,8 @@ def _run() -> None:
     if remark := remark_on_ends(graph):
         print(remark)
     seconds = time.monotonic() - started
-    print(f"{_OUT.value}: {len(content):,} B, residual int{_RESIDUAL_BITS.value}, {seconds:.1f} s")
+    bits = max((op.residual_bits for op in result.report.fused), default=8)
+    print(f"{_OUT.value}: {len(content):,} B, residual int{bits}, {seconds:.1f} s")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

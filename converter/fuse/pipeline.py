@@ -20,7 +20,14 @@ from converter.fuse.gate import (
     checked_normal_form,
     one_blas_thread,
 )
-from converter.fuse.islands import IntegerForm, integer_form
+from converter.fuse.islands import (
+    IntegerForm,
+    integer_form,
+    is_too_far,
+    remarks,
+    too_far,
+    with_borders,
+)
 from converter.fuse.kind import check_kind
 from converter.fuse.lower import lower
 from converter.fuse.masks import mask_remarks
@@ -31,7 +38,7 @@ from converter.fuse.search import Found, Refused, find_matches
 from converter.fuse.wellformed import check_operators
 from converter.tflite import GraphView, Model, parse, serialize
 from tflm_custom_ops.ops import BY_CODE, operator_of
-from tflm_custom_ops.ops.schema.residual import RESIDUAL_BITS
+from tflm_custom_ops.ops.schema.residual import INT8, RESIDUAL_BITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +51,10 @@ class FuseResult:
 
 def fuse_model(
     model_bytes: bytes,
-    residual_bits: int = 8,
+    residual_bits: int | None = None,
     signature: str | None = None,
     probes: Sequence[Sequence[NDArray[Any]]] | None = None,
     judged: bool = True,
-    calibration: Sequence[Sequence[NDArray[Any]]] | None = None,
 ) -> FuseResult:
     """Replaces the patterns of a plain int8 ViT by the custom operators.
 
@@ -57,21 +63,20 @@ def fuse_model(
 
     Args:
       model_bytes: a fully int8 `.tflite` with a static batch of 1, from any converter.
-      residual_bits: 8, or 16 to widen the residual stream where everything around it is fused.
+      residual_bits: 8, or 16 to widen the residual stream where everything around it is fused. None
+        widens a stream that the file has in float, and leaves others int8.
       signature: which of several inference functions in the file; None where it has one.
       probes: inputs to check on, calibration images for example: for each one value an input of the
-        network, of its type and number of elements. None makes some from the tensors' ranges.
+        network, of its type and number of elements. None makes some from the tensors' ranges. Float
+        tensors between integers get their ranges on those that are given (`islands/`), else bounds.
       judged: False keeps what the gate would refuse: to study a badly quantized network, never to
         make a file that is run.
-      calibration: inputs, as `probes`, on which float tensors between integers (`islands/`) get
-        their ranges; None leaves them bounds.
 
     Raises:
       TfliteError: not such a file, or one that is fused already.
-      ValueError: residual_bits is neither 8 nor 16, or probes or calibration that are no inputs of
-        the network.
+      ValueError: residual_bits is neither 8 nor 16, or probes that are no inputs of the network.
     """
-    if residual_bits not in RESIDUAL_BITS:
+    if residual_bits is not None and residual_bits not in RESIDUAL_BITS:
         raise ValueError(f"residual_bits: got {residual_bits}, expected 8 or 16")
     model = parse(model_bytes, signature)
     check_kind(model.graph)
@@ -80,14 +85,21 @@ def fuse_model(
     feeds = Feeds(plain.view, probes)
     with one_blas_thread():
         normal = checked_normal_form(plain, feeds, RULES)
-        islands = integer_form(plain, normal, feeds.real(calibration or ()))
+        islands = integer_form(plain, normal, feeds.given)
+        as_read = _Form(model, plain, normal)
         if islands is None:
-            return _fused(_Form(model, plain, normal), feeds, residual_bits, judged)
+            return _fused(as_read, feeds, residual_bits, judged)
         cut = PlainGraph(islands.normal.view, plain)
         again = checked_normal_form(cut, feeds, RULES).behind(islands.normal)
-        form = _Form(model, cut, again, plain, islands)
-        result = _fused(form, feeds, residual_bits, judged)
-        return result
+        result = _fused(_Form(model, cut, again, plain, islands), feeds, residual_bits, judged)
+        accuracy = result.report.accuracy
+        if accuracy is None or not is_too_far(islands, accuracy):
+            return result
+        result = _fused(as_read, feeds, residual_bits, judged)
+        said = dataclasses.replace(
+            result.report, remarks=(*result.report.remarks, too_far(accuracy))
+        )
+        return dataclasses.replace(result, report=said)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,20 +119,21 @@ class _Form:
     original: PlainGraph | None = None
     islands: IntegerForm | None = None
 
-    @property
-    def coarse(self) -> frozenset[int]:
-        """Tensors with a range that int8 is too coarse for."""
-        return frozenset() if self.islands is None else self.islands.bounded
 
-
-def _fused(form: _Form, feeds: Feeds, residual_bits: int, judged: bool) -> FuseResult:
+def _fused(form: _Form, feeds: Feeds, residual_bits: int | None, judged: bool) -> FuseResult:
     """The graph with what was found in it replaced."""
-    view = form.normal.view
+    widened: frozenset[int] = frozenset()
+    if form.islands is not None and residual_bits != INT8.bits:
+        widened = form.islands.integers
+        found, _ = find_matches(form.normal.view, {})
+        normal = with_borders(form.normal, [f.match for f in found], widened)
+        form = dataclasses.replace(form, normal=normal)
+    view, bits = form.normal.view, residual_bits or INT8.bits
     gate = Gate(form.plain, view, feeds, form.original)
-    search = _search(view, residual_bits, form.coarse, gate, judged)
+    search = _search(view, bits, widened, gate, judged)
     graph = dataclasses.replace(form.model, graph=form.normal.graph)
     emitted = emit(graph, view, search.replacements, search.types.wide)
-    report = _report(form, emitted, search, gate, residual_bits)
+    report = _report(form, emitted, search, gate, bits)
     return FuseResult(serialize(emitted.model), report)
 
 
@@ -135,13 +148,13 @@ class _Search:
 
 
 def _search(
-    view: GraphView, residual_bits: int, coarse: Container[int], gate: Gate, judged: bool
+    view: GraphView, residual_bits: int, widened: Container[int], gate: Gate, judged: bool
 ) -> _Search:
     """Matches until every one of them can be expressed in integers and passes the gate."""
     refused: Refused = {}
     while True:
         found, not_fused = find_matches(view, refused)
-        types = residual_types(view, [f.match for f in found], residual_bits, coarse)
+        types = residual_types(view, [f.match for f in found], residual_bits, widened)
         type_of = functools.partial(types.of, view)
         lowered: list[Lowered] = []
         count = len(refused)
@@ -184,7 +197,11 @@ def _report(
         for new, old in emitted.kept.items()
     )
     taken = {op for f in search.found for op in f.match.ops}
-    masks = mask_remarks(normal.view, taken, len(model.graph.tensors))
+    masks = mask_remarks(normal.view, taken, len(form.model.graph.tensors))
+    of_islands: list[str] = []
+    if form.islands is not None:
+        is_wide = any(t in form.islands.integers for t in search.types.wide)
+        of_islands = remarks(form.islands, is_wide, gate.accuracy)
     return FuseReport(
         ops_before=len(form.model.graph.operators),
         ops_after=len(graph.operators),
@@ -196,7 +213,7 @@ def _report(
         residual_bits=residual_bits,
         notes=search.types.notes,
         accuracy=gate.accuracy,
-        remarks=(*gate.notes, *gate.remarks, *masks),
+        remarks=(*gate.notes, *gate.remarks, *masks, *of_islands),
     )
 
 

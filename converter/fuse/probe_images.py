@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image files as the inputs that the gate runs a network on."""
+"""Image files, or a NumPy file, as the inputs that the gate runs a network on."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 
 from converter.contract import Stated, contract_of, quantized
 from converter.fuse.gate.probes import MAX_PROBES
+from converter.samples import load_samples
 from converter.tflite import Tensor, TfliteError, parse
 from keras_models.datasets.images import list_images, load_pixels
 
 SEED = 0  # of the draw; the same images give the same file
+MAX_SAMPLES = 64  # of a NumPy file, for ranges; the gate takes the first of them
+
+Probes = list[list[NDArray[Any]]]
 
 
 def probe_images(
     content: bytes, where: Sequence[str], given: Stated, signature: str | None = None
-) -> list[list[NDArray[Any]]]:
+) -> Probes:
     """At most `MAX_PROBES` images as the network's input, of its type, for `fuse_model`.
 
     Args:
@@ -47,6 +51,32 @@ def probe_images(
     _, height, width, channels = x.shape
     pixels = load_pixels(where, min(found, MAX_PROBES), (height, width), channels, SEED)
     return [[_value(x, image[None])] for image in contract.real(pixels)]
+
+
+def probe_samples(content: bytes, path: str, signature: str | None = None) -> Probes:
+    """At most `MAX_SAMPLES` inputs of a NumPy file [n, ...] of real numbers, for `fuse_model`.
+
+    Args:
+      content: a plain `.tflite` of one input.
+      path: of the file.
+      signature: which of several inference functions in the file; None where it has one.
+
+    Raises:
+      SampleError: no such array.
+      TfliteError: a network of several inputs, or samples of another shape.
+    """
+    graph = parse(content, signature).graph
+    inputs = [graph.tensors[i] for i in graph.inputs]
+    samples = load_samples(path, MAX_SAMPLES, SEED)
+    if len(inputs) != 1:
+        raise TfliteError(f"--calibration_file: got {len(inputs)} inputs, expected one")
+    (x,) = inputs
+    if not len(samples) or samples[0].size != x.size:
+        raise TfliteError(
+            f"--calibration_file={path}: got shape {list(samples.shape)}, expected "
+            f"[n, {', '.join(map(str, x.shape[1:]))}]"
+        )
+    return [[_value(x, sample.reshape(x.shape))] for sample in samples]
 
 
 def _value(x: Tensor, real: NDArray[np.float32]) -> NDArray[Any]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Container, Sequence
 
+import numpy as np
+
 from converter.fuse.arithmetic import Range
 from converter.fuse.patterns.match import Match
 from converter.tflite import GraphView
@@ -37,17 +39,17 @@ class Types:
 
 
 def residual_types(
-    view: GraphView, matches: Sequence[Match], bits: int, coarse: Container[int] = ()
+    view: GraphView, matches: Sequence[Match], bits: int, widened: Container[int] = ()
 ) -> Types:
     """Decides the types; `bits` is 8 or 16.
 
     Args:
-      coarse: tensors whose range is far wider than what they hold, so that 8 bits are too few.
+      widened: tensors that become int16 whatever `bits` is: the file has them in float.
     """
     wide: dict[int, Range] = {}
     notes: list[str] = []
-    for group in _groups(matches):
-        if bits == INT8.bits and not any(t in coarse for t in group):
+    for group in stream_groups(matches):
+        if bits == INT8.bits and not any(t in widened for t in group):
             continue
         reasons = [r for r in (_obstacle(view, matches, t) for t in group) if r]
         if reasons:
@@ -60,7 +62,7 @@ def residual_types(
     return Types(wide, tuple(notes))
 
 
-def _groups(matches: Sequence[Match]) -> list[list[int]]:
+def stream_groups(matches: Sequence[Match]) -> list[list[int]]:
     """Residual tensors that must have one type, in order of first appearance."""
     group_of: dict[int, list[int]] = {}
 
@@ -86,12 +88,21 @@ def _obstacle(view: GraphView, matches: Sequence[Match], tensor: int) -> str | N
     name = view.tensor(tensor).name
     if tensor in view.graph.outputs or tensor in view.graph.inputs:
         return f"{name!r} is an input or output of the network"
-    if not any(m.WRITES_STREAM and m.y == tensor for m in matches):
-        producer = view.producer(tensor)
+    producer = view.producer(tensor)
+    written = any(m.WRITES_STREAM and m.y == tensor for m in matches)
+    if not written and not _is_requantize(view, producer):
         got = "a constant" if producer is None else view.label(producer)
         return f"{name!r} is written by {got}, which has no int16 form"
     inside = {op for m in matches if m.READS_STREAM and m.x == tensor for op in m.ops}
     for reader in view.consumers(tensor):
-        if reader not in inside:
+        if reader not in inside and not _is_requantize(view, reader):
             return f"{name!r} is read by {view.label(reader)}, which has no int16 form"
     return None
+
+
+def _is_requantize(view: GraphView, op: int | None) -> bool:
+    """A QUANTIZE between integers, which has an int16 form."""
+    if op is None or view.op(op).opcode != "QUANTIZE":
+        return False
+    ends = (*view.op(op).inputs, *view.op(op).outputs)
+    return all(view.tensor(t).dtype == np.int8 for t in ends)

@@ -31,11 +31,11 @@ from converter.quantize.keras_files import (
     contract_for,
     expect_contract,
     image_size,
-    load_samples,
     quantize_file,
 )
 from converter.quantize.ptq import Floats, QuantizeError, check_calibration, check_samples, quantize
 from converter.quantize.report import QatReport, QuantizeReport
+from converter.samples import load_samples
 from converter.tflite import parse, serialize
 from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, round_file
 from converter.weight_bits.pipeline import RoundingMethod
@@ -91,9 +91,7 @@ _TASK = flags.task(
 )
 _ALLOW = flags.allow_other_data(FLAGS)
 _CALIBRATION_DIR = flags.calibration_dir(FLAGS)
-_CALIBRATION_FILE = FLAGS.string(
-    "calibration_file", "", "NumPy file [n, ...] of inputs as the network takes them."
-)
+_CALIBRATION_FILE = flags.calibration_file(FLAGS)
 _CALIBRATION_COUNT = flags.calibration_count(FLAGS, more=" Not given: all where there are fewer.")
 _CALIBRATION = flags.calibration(FLAGS, METHODS)
 _PERCENTILE = FLAGS.number(

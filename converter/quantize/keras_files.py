@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from converter.contract import Contract, ContractError, Stated
 from converter.quantize.calibration import RangeChoice
 from converter.quantize.ptq import (
@@ -16,30 +14,12 @@ from converter.quantize.ptq import (
 )
 from keras_models.datasets import Dataset
 from keras_models.model_file import ModelFile
-from tflm_vit.files import reading
 
 _NORMALIZATIONS = (
     "--mean=0 --std=1 for bytes as they are, --mean=0 --std=255 for 0 to 1, --mean=127.5 "
     "--std=127.5 for -1 to 1"
 )
 SOURCES = "--calibration_dir=FOLDER of images, --dataset=NAME or --calibration_file=FILE.npy"
-
-
-def load_samples(path: str, count: int, seed: int) -> Floats:
-    """At most `count` samples of a NumPy file [n, ...], as a network takes them.
-
-    Raises:
-      QuantizeError: no such array of real numbers.
-    """
-    with reading(path, "a .npy file", QuantizeError):
-        # Mapped: what is not drawn is not read, what the file does not hold is not allocated.
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(values, np.ndarray) or values.ndim < 2 or values.dtype.kind not in "fiu":
-        raise QuantizeError(f"{path}: expected one array of numbers [samples, ...] (numpy.save)")
-    if len(values) > count:
-        values = values[np.sort(np.random.default_rng(seed).permutation(len(values))[:count])]
-    samples: Floats = values.astype(np.float32)
-    return samples
 
 
 def image_size(model: ModelFile) -> tuple[int, int]:

@@ -44,7 +44,7 @@ class RoundedFile:
 def round_file(
     content: bytes,
     wanted: WeightBits,
-    residual_bits: int = 8,
+    residual_bits: int | None = None,
     signature: str | None = None,
     probes: Probes | None = None,
     method: RoundingMethod | None = None,

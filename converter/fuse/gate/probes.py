@@ -106,12 +106,17 @@ class Feeds:
 
     def __init__(self, view: GraphView, given: Sequence[Sequence[Array]] | None = None) -> None:
         self._view = view
-        self._given = None if given is None else self.real(given)
+        self._given = None if given is None else [self._real(values) for values in given]
         self.count = max(1, min(MAX_PROBES, int(_WORK / _work(view.graph))))
         if self._given is not None:
             if not self._given:
                 raise ValueError("probes: got none, expected at least one")
             self.count = min(self.count, len(self._given))
+
+    @property
+    def given(self) -> Sequence[dict[int, Array]]:
+        """Real values of the graph's inputs, by tensor, of all probes that were given."""
+        return () if self._given is None else self._given
 
     def values(self, number: int) -> dict[int, Array]:
         """Real values of the graph's inputs, by tensor."""
@@ -123,14 +128,6 @@ class Feeds:
     def generator(self, number: int, what: str) -> np.random.Generator:
         """Random numbers that are the same for the same probe and purpose."""
         return np.random.default_rng([_SEED, number, zlib.crc32(what.encode())])
-
-    def real(self, given: Sequence[Sequence[Array]]) -> list[dict[int, Array]]:
-        """Real values of the graph's inputs, by tensor, for each of the inputs that are given.
-
-        Raises:
-          ValueError: values that are not of the inputs' types and sizes.
-        """
-        return [self._real(values) for values in given]
 
     def _real(self, values: Sequence[Array]) -> dict[int, Array]:
         inputs = self._view.graph.inputs

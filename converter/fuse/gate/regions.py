@@ -26,7 +26,6 @@ from converter.fuse.gate.probes import Feeds, probe
 from converter.fuse.gate.repeats import Repeats
 from converter.fuse.gate.wholes import Values, Wholes
 from converter.fuse.gate.witnesses import nearest
-from converter.fuse.op_semantics import Array
 from converter.fuse.patterns.match import Match
 from converter.fuse.report import Accuracy
 from converter.fuse.search import PatternPlace

@@ -11,13 +11,24 @@ float alone: the residual stream. This stage, between two normal forms, gives th
     cuts.py        which tensors become int8, and where their range comes from
     observed.py    ranges seen on the inputs that the user gives
     graph.py       the graph with a QUANTIZE and a DEQUANTIZE at each of them
+    borders.py     where an int16 stream meets operators of int8
     report.py      what the report says of it
 
 A range comes from a QUANTIZE that reads the tensor too; from the numbers that it can be, which are
 known exactly (a function of one int8 tensor, a softmax); from inputs that the user gives; or it is
-a bound. A bound never clips, but is wide: such tensors of the residual stream become int16.
+a bound, which never clips, but is wide. A residual stream becomes int16, if all that touches it is
+fused and the user does not ask for int8.
 """
 
+from converter.fuse.islands.borders import with_borders
+from converter.fuse.islands.report import is_too_far, remarks, too_far
 from converter.fuse.islands.stage import IntegerForm, integer_form
 
-__all__ = ["IntegerForm", "integer_form"]
+__all__ = [
+    "IntegerForm",
+    "integer_form",
+    "is_too_far",
+    "remarks",
+    "too_far",
+    "with_borders",
+]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -129,7 +129,7 @@ class _Walk:
             self._move(op)
         elif not self._function(op):
             self._arithmetic(op)
-        elif len(view.consumers(operator.outputs[0])) > 1 and self._is_quantized(operator.outputs[0]):
+        elif self._goes_to_several_types(operator.outputs[0]):
             self.need(operator.outputs[0])
 
     def need(self, tensor: int) -> bool:
@@ -144,17 +144,22 @@ class _Walk:
         assert producer is not None
         return self._result(producer, tensor, interval, curve.source)
 
-    def _is_quantized(self, tensor: int) -> bool:
-        """Whether nothing but QUANTIZE reads a tensor."""
-        return all(self._view.op(r).opcode == "QUANTIZE" for r in self._view.consumers(tensor))
+    def _goes_to_several_types(self, tensor: int) -> bool:
+        """Whether several QUANTIZE read a tensor, and nothing else."""
+        readers = self._view.consumers(tensor)
+        return len(readers) > 1 and all(self._view.op(r).opcode == "QUANTIZE" for r in readers)
+
+    def _needs(self, tensors: Iterable[int]) -> bool:
+        """Whether all of them hold integers, constants aside; each is looked at."""
+        known = [self._view.is_constant(tensor) or self.need(tensor) for tensor in tensors]
+        return all(known)
 
     # ---- kinds of operators ------------------------------------------------------------------
 
     def _end(self, part: Composite) -> None:
         if self._view.tensor(part.y).dtype != np.float32:
-            for tensor in part.inputs:
-                self.need(tensor)
-        elif all([self.need(tensor) for tensor in part.inputs]):
+            self._needs(part.inputs)
+        elif self._needs(part.inputs):
             producer = self._view.producer(part.y)
             assert producer is not None
             interval, source = part.interval, Source.BOUND
@@ -200,7 +205,7 @@ class _Walk:
         values = operator.inputs[:count]
         if not count or len(operator.outputs) != 1:
             return
-        if not all([view.is_constant(i) or self.need(i) for i in values]):
+        if not self._needs(values):
             return
         constants = [k for k, i in enumerate(values) if view.is_constant(i)]
         intervals = [self._interval(i) for i in values]

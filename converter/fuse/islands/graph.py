@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+
 import numpy as np
 
 from converter.fuse.islands.cuts import Cut, Cuts
@@ -31,8 +32,8 @@ class CutGraph:
 def cut_graph(normal: Normalized, cuts: Cuts) -> CutGraph:
     """Writes a QUANTIZE and a DEQUANTIZE behind what makes a tensor that is cut.
 
-    The tensor is what the DEQUANTIZE gives, so that all who read it read rounded numbers; what makes
-    it writes a new tensor.
+    The tensor is what the DEQUANTIZE gives, so that all who read it read rounded numbers; what
+    makes it writes a new tensor.
     """
     build = _Build(normal)
     for op, place in cuts.constants:

@@ -64,8 +64,8 @@ def _hull(_: Operator, x: Sequence[Interval]) -> Interval:
     return found
 
 
-# Of sums, means and what joins tensors the bounds are of the size of what is seen. Those of products
-# of activations are not: where they are large together is for data to say.
+# Of sums, means and what joins tensors the bounds are of the size of what is seen. Those of
+# products of activations are not: where they are large together is for data to say.
 BOUNDED: dict[str, Callable[[Operator, Sequence[Interval]], Interval]] = {
     "ADD": _sum,
     "SUB": _difference,

@@ -22,22 +22,29 @@ class IntegerForm:
     Attributes:
       normal: the graph.
       cuts: its new int8 tensors.
-      bounded: those (by index of the int8 tensor) whose range is a bound.
+      integers: their indices.
+      constants: how many float constants became int8.
       unbounded: operators, as messages call them, that stay in float for want of data.
       inputs: how many inputs ranges were seen on.
     """
 
     normal: Normalized
     cuts: tuple[Cut, ...]
-    bounded: frozenset[int]
+    integers: frozenset[int]
+    constants: int
     unbounded: tuple[str, ...]
     inputs: int
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether ranges are bounds that data would make narrower."""
+        return any(cut.source is Source.BOUND for cut in self.cuts)
 
 
 def integer_form(
     plain: PlainGraph, normal: Normalized, given: Sequence[Mapping[int, Array]]
 ) -> IntegerForm | None:
-    """Cuts the float islands of a graph in normal form; None where there are none to cut.
+    """Cuts the float islands of a graph in normal form; None where there are none.
 
     Args:
       plain: the graph as it was read.
@@ -49,14 +56,14 @@ def integer_form(
     if given and (cuts.unbounded or any(c.source is Source.BOUND for c in cuts.cuts)):
         seen = observed_or_none(PlainGraph(normal.view, plain), given)
         cuts = cuts if seen is None else find_cuts(view, seen)
-    if not cuts.cuts:
+    if not cuts.cuts and not cuts.constants and not cuts.unbounded:
         return None
     found = cut_graph(normal, cuts)
-    bounded = (c.tensor for c in cuts.cuts if c.source is Source.BOUND)
     return IntegerForm(
         found.normal,
         cuts.cuts,
-        frozenset(found.integers[t] for t in bounded),
+        frozenset(found.integers.values()),
+        len(cuts.constants),
         tuple(normal.view.label(op) for op in cuts.unbounded),
         len(given) if any(c.source is Source.SEEN for c in cuts.cuts) else 0,
     )

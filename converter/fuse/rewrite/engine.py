@@ -72,7 +72,8 @@ class Normalized:
     def behind(self, first: Normalized) -> Normalized:
         """The same graph, where it was made of the graph of `first`: its origins are those' own."""
         origin = tuple(
-            tuple(sorted({plain for op in ops for plain in first.origin[op]})) for ops in self.origin
+            tuple(sorted({plain for op in ops for plain in first.origin[op]}))
+            for ops in self.origin
         )
         return Normalized(self.graph, origin)
 
