@@ -74,15 +74,25 @@ def test_islands_in_a_network_run_in_every_runtime() -> None:
 
 
 def test_what_stays_in_float_is_named() -> None:
+    made = island(lambda g, a, b: g.gelu(g.mul(a, b)), (1, 6, 8), (1, 6, 8))
+    fused = fuse_model(made.g.finish(made.y))
+    (reason,) = (str(n) for n in fused.report.not_fused if n.label.startswith("float island"))
+    why = "the activation function depends on"
+    assert f"does not have: MUL (op 2), GELU (op 3); quantize them too, as {why}" in reason
+    compiled, wheel, _ = verdicts(parse(fused.model_bytes).graph)
+    assert "of float32" in compiled.reasons[0]
+    assert not wheel.runs  # TFLM has no GELU of float32
+
+
+def test_constants_of_each_channel_and_functions_of_sums_are_integers() -> None:
     channels = island(lambda g, x: g.mul(x, g.constant(np.linspace(0.3, 2, 8))), (1, 6, 8))
     several = island(lambda g, a, b: g.gelu(g.add(a, b)), (1, 6, 8), (1, 6, 8))
-    for made, operators, why in (
-        (channels, "MUL (op 1)", "MUL (op 1) has a constant per channel"),
-        (several, "ADD (op 2), GELU (op 3)", "the activation function depends on"),
-    ):
-        fused = fuse_model(made.g.finish(made.y))
-        (reason,) = (str(n) for n in fused.report.not_fused if n.label.startswith("float island"))
-        assert f"does not have: {operators}; quantize them too, as {why}" in reason
-        compiled, wheel, _ = verdicts(parse(fused.model_bytes).graph)
-        assert "of float32" in compiled.reasons[0]
-        assert wheel.runs == (made is channels)  # TFLM has no GELU of float32
+    for made, operators in ((channels, ["MUL"]), (several, ["ADD", "VitGelu"])):
+        plain = made.g.finish(made.y)
+        fused = fuse_model(plain).model_bytes
+        assert [op.name for op in parse(fused).graph.operators] == operators
+        sample = [made.g.quantized(x) for x in made.xs]
+        (want,) = open_runtime("reference", fused).run(*sample)
+        np.testing.assert_array_equal(open_runtime("tflm", fused).run(*sample)[0], want)
+        (plainly,) = open_runtime("litert", plain).run(*sample)
+        assert np.abs(want.astype(int) - plainly).max() <= 3
