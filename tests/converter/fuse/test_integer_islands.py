@@ -134,6 +134,17 @@ def test_products_of_activations_need_data() -> None:
     assert "QUANTIZE" not in with_data
 
 
+def test_constants_of_each_channel_behind_a_layer_go_into_it() -> None:
+    """Batch normalization as PT2E leaves it, and a sum behind it."""
+    g = PlainGraph(np.random.default_rng(4))
+    x = g.linear(g.input(g.rng.normal(0, 1, (1, 6, 8))), 8)
+    scaled = g.mul(g.linear(x, 8), g.constant(g.rng.uniform(0.5, 2, 8)))
+    branch = g.add(scaled, g.constant(g.rng.normal(0, 1, 8)))
+    report = fuse_model(pt2e_of(g, g.linear(g.add(x, branch), 4))).report
+    assert [left.name for left in report.leftovers] == ["ADD"]
+    assert not any("constants" in line for line in report.remarks)
+
+
 # ---- ranges --------------------------------------------------------------------------------------
 
 Grow = Callable[[PlainGraph, list[int]], int]

@@ -78,21 +78,30 @@ def is_foldable(view: GraphView, op: int) -> bool:
     """Whether the constant of a float operator goes into the layer before it, once a QUANTIZE
     stands behind it: between the two are a DEQUANTIZE and other such operators."""
     source = data_input(view, op)
-    tensor = source
+    if source is None or view.op(op).opcode not in _OPCODES:
+        return False
+    layer = _layer_in_float(view, source)
+    if layer is None:
+        return False
+    channels = view.tensor(view.op(layer).outputs[0]).shape[-1]
+    return affine_of(view, op, source, channels) is not None
+
+
+def _layer_in_float(view: GraphView, tensor: int) -> int | None:
+    """The layer that a float tensor is a DEQUANTIZE and constant operators away from, if all of
+    these serve it alone."""
     for _ in range(_MAX_CONSTANTS):
-        before = None if tensor is None else view.producer(tensor)
-        if tensor is None or before is None or single_reader(view, tensor) is None:
-            return False
+        before = view.producer(tensor)
+        if before is None or single_reader(view, tensor) is None:
+            return None
         if view.op(before).opcode == "DEQUANTIZE":
             found = layer_before(view, view.op(before).inputs[0])
-            if found is None or source is None or view.op(op).opcode not in _OPCODES:
-                return False
-            channels = view.tensor(view.op(found[0]).outputs[0]).shape[-1]
-            return _affine(view, op, source, channels) is not None
-        if view.op(before).opcode not in _OPCODES:
-            return False
-        tensor = data_input(view, before)
-    return False
+            return None if found is None else found[0]
+        source = data_input(view, before)
+        if view.op(before).opcode not in _OPCODES or source is None:
+            return None
+        tensor = source
+    return None
 
 
 def _scales_scores(view: GraphView, tensor: int) -> bool:
