@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.islands.intervals import Interval
+from converter.fuse.islands.intervals import RealInterval
 from converter.fuse.layout import MAX_CHAIN, step_back
 from converter.fuse.op_semantics import VIEWS
 from converter.fuse.patterns.attention import SCORE_STEPS, is_attention
@@ -37,7 +37,7 @@ class Composite:
     inputs: tuple[int, ...]
     y: int
     ops: frozenset[int]
-    interval: Interval | None = None
+    interval: RealInterval | None = None
     mean_of: int | None = None
     factor: float = 1.0
 
@@ -70,7 +70,7 @@ def _norm(view: GraphView, anchor: int) -> Composite | None:
     return None
 
 
-def _of_norm(view: GraphView, norm: NormMatch) -> Interval:
+def _of_norm(view: GraphView, norm: NormMatch) -> RealInterval:
     """A token of D numbers with mean 0 and variance 1 has none beyond sqrt(D - 1).
 
     One with a mean square of 1 has none beyond sqrt(D).
@@ -78,7 +78,7 @@ def _of_norm(view: GraphView, norm: NormMatch) -> Interval:
     width = view.tensor(norm.x).shape[-1]
     far = float(np.sqrt(width - 1 if norm.kind is NormKind.LAYER else width))
     reach = np.abs(norm.gamma) * far
-    return Interval(float(np.min(norm.beta - reach)), float(np.max(norm.beta + reach)))
+    return RealInterval(float(np.min(norm.beta - reach)), float(np.max(norm.beta + reach)))
 
 
 def _attention(view: GraphView, softmax: int) -> Composite | None:

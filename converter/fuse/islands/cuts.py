@@ -17,7 +17,7 @@ import numpy as np
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.islands.composites import Composite, composites
-from converter.fuse.islands.intervals import BOUNDED, SCALED, Interval
+from converter.fuse.islands.intervals import BOUNDED, SCALED, RealInterval
 from converter.fuse.op_semantics import (
     JOINS,
     POINTWISE,
@@ -33,10 +33,10 @@ from converter.tflite import GraphView, Operator
 
 _CASTS = ("QUANTIZE", "DEQUANTIZE")
 _FUNCTIONS = frozenset(POINTWISE) - {*_CASTS}
-_PROBABILITIES = Interval(0.0, 255 / 256)
+_PROBABILITIES = RealInterval(0.0, 255 / 256)
 
 
-class Source(enum.Enum):
+class RangeSource(enum.Enum):
     """Where a range comes from."""
 
     QUANTIZE = "of a QUANTIZE that reads the tensor"
@@ -55,8 +55,8 @@ class Cut:
     """
 
     tensor: int
-    interval: Interval
-    source: Source
+    interval: RealInterval
+    source: RangeSource
     quantize: int | None = None
 
 
@@ -75,7 +75,7 @@ class Cuts:
     unbounded: tuple[int, ...]
 
 
-def find_cuts(view: GraphView, seen: Mapping[int, Interval] | None = None) -> Cuts:
+def find_cuts(view: GraphView, seen: Mapping[int, RealInterval] | None = None) -> Cuts:
     """The tensors that become int8.
 
     Args:
@@ -97,14 +97,14 @@ class _Curve:
 
     base: int
     values: Array
-    source: Source
+    source: RangeSource
 
 
 class _Walk:
-    def __init__(self, view: GraphView, seen: Mapping[int, Interval] | None) -> None:
+    def __init__(self, view: GraphView, seen: Mapping[int, RealInterval] | None) -> None:
         self._view = view
         self._seen = seen
-        self._known: dict[int, Interval] = {}
+        self._known: dict[int, RealInterval] = {}
         self._curves: dict[int, _Curve] = {}
         self.cuts: dict[int, Cut] = {}
         self.constants: list[tuple[int, int]] = []
@@ -119,7 +119,7 @@ class _Walk:
         if operator.opcode == "DEQUANTIZE":
             source = view.tensor(operator.inputs[0])
             if is_int8(source) and not source.is_constant:
-                self._known[operator.outputs[0]] = Interval.of_type(source)
+                self._known[operator.outputs[0]] = RealInterval.of_type(source)
             return
         if op in self._ends:
             self._end(self._ends[op])
@@ -137,7 +137,7 @@ class _Walk:
         if tensor in self._known or is_int8(self._view.tensor(tensor)):
             return True
         curve = self._curves.get(tensor)
-        interval = None if curve is None else Interval.of(curve.values)
+        interval = None if curve is None else RealInterval.of(curve.values)
         if curve is None or interval is None:
             return False
         producer = self._view.producer(tensor)
@@ -162,9 +162,9 @@ class _Walk:
         elif self._needs(part.inputs):
             producer = self._view.producer(part.y)
             assert producer is not None
-            interval, source = part.interval, Source.BOUND
+            interval, source = part.interval, RangeSource.BOUND
             if part.mean_of is not None and part.mean_of in self._known:
-                interval, source = self._known[part.mean_of].scaled(part.factor), Source.EXACT
+                interval, source = self._known[part.mean_of].scaled(part.factor), RangeSource.EXACT
             self._result(producer, part.y, interval, source)
 
     def _move(self, op: int) -> None:
@@ -213,7 +213,7 @@ class _Walk:
             return
         y = operator.outputs[0]
         if operator.opcode == "SOFTMAX":
-            self._result(op, y, _PROBABILITIES, Source.EXACT)
+            self._result(op, y, _PROBABILITIES, RangeSource.EXACT)
             return
         table = BOUNDED | SCALED if constants else BOUNDED
         bound = table.get(operator.opcode)
@@ -225,7 +225,7 @@ class _Walk:
     # ---- results -----------------------------------------------------------------------------
 
     def _result(
-        self, op: int, y: int, bound: Interval | None, source: Source = Source.BOUND
+        self, op: int, y: int, bound: RealInterval | None, source: RangeSource = RangeSource.BOUND
     ) -> bool:
         """Cuts a result where something but QUANTIZE reads it; whether it holds integers then."""
         view = self._view
@@ -236,11 +236,11 @@ class _Walk:
             return True
         if good:
             best = max(good, key=lambda r: view.tensor(view.op(r).outputs[0]).scale)
-            interval = Interval.of_type(view.tensor(view.op(best).outputs[0]))
-            self._cut(y, interval, Source.QUANTIZE, best)
+            interval = RealInterval.of_type(view.tensor(view.op(best).outputs[0]))
+            self._cut(y, interval, RangeSource.QUANTIZE, best)
             return True
-        if source is Source.BOUND and self._seen is not None and y in self._seen:
-            self._cut(y, self._seen[y], Source.SEEN)
+        if source is RangeSource.BOUND and self._seen is not None and y in self._seen:
+            self._cut(y, self._seen[y], RangeSource.SEEN)
             return True
         if bound is None:
             self.unbounded.append(op)
@@ -249,14 +249,14 @@ class _Walk:
         return True
 
     def _cut(
-        self, tensor: int, interval: Interval, source: Source, quantize: int | None = None
+        self, tensor: int, interval: RealInterval, source: RangeSource, quantize: int | None = None
     ) -> None:
         self.cuts[tensor] = Cut(tensor, interval, source, quantize)
         self._known[tensor] = interval
 
-    def _interval(self, tensor: int) -> Interval | None:
+    def _interval(self, tensor: int) -> RealInterval | None:
         data = self._view.tensor(tensor).data
-        return self._known.get(tensor) if data is None else Interval.of(data)
+        return self._known.get(tensor) if data is None else RealInterval.of(data)
 
     def _curve(self, tensor: int) -> _Curve | None:
         """The function that a tensor is: of itself where it is known."""
@@ -265,11 +265,15 @@ class _Walk:
         if tensor not in self._known:
             return None
         i, cut = self._known[tensor].with_zero(), self.cuts.get(tensor)
-        source = Source.BOUND if cut is not None and cut.source is Source.BOUND else Source.EXACT
+        source = (
+            RangeSource.BOUND
+            if cut is not None and cut.source is RangeSource.BOUND
+            else RangeSource.EXACT
+        )
         return _Curve(tensor, np.linspace(i.low, i.high, 256), source)
 
 
-def _activated(operator: Operator, interval: Interval) -> Interval:
+def _activated(operator: Operator, interval: RealInterval) -> RealInterval:
     """Behind the activation that is fused into the operator."""
     ends = apply_activation(operator, np.array([interval.low, interval.high]))
-    return Interval(float(ends.min()), float(ends.max()))
+    return RealInterval(float(ends.min()), float(ends.max()))

@@ -9,7 +9,7 @@ import numpy as np
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.gate.plain import PlainGraph, rounding
-from converter.fuse.islands.intervals import Interval
+from converter.fuse.islands.intervals import RealInterval
 from converter.fuse.op_semantics import Array
 from converter.tflite import Tensor
 
@@ -18,17 +18,17 @@ class _Extremes:
     """What a graph's float tensors were, as a form of its values."""
 
     def __init__(self) -> None:
-        self.found: dict[int, Interval | None] = {}
+        self.found: dict[int, RealInterval | None] = {}
 
     def __call__(self, index: int, tensor: Tensor, real: Array) -> Array:
         if tensor.dtype == np.float32:
-            interval = Interval.of(real)
+            interval = RealInterval.of(real)
             old = self.found.get(index, interval)
             self.found[index] = None if interval is None or old is None else interval.hull(old)
         return rounding(index, tensor, real)
 
 
-def observed(graph: PlainGraph, feeds: Sequence[Mapping[int, Array]]) -> dict[int, Interval]:
+def observed(graph: PlainGraph, feeds: Sequence[Mapping[int, Array]]) -> dict[int, RealInterval]:
     """Runs the graph on inputs, its integers rounded.
 
     Args:
@@ -48,7 +48,7 @@ def observed(graph: PlainGraph, feeds: Sequence[Mapping[int, Array]]) -> dict[in
 
 def observed_or_none(
     graph: PlainGraph, feeds: Sequence[Mapping[int, Array]]
-) -> dict[int, Interval] | None:
+) -> dict[int, RealInterval] | None:
     """`observed`; None where the graph cannot be evaluated."""
     try:
         return observed(graph, feeds)

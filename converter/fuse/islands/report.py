@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import collections
 
-from converter.fuse.islands.cuts import Source
+from converter.fuse.islands.cuts import RangeSource
 from converter.fuse.islands.stage import IntegerForm
 from converter.fuse.report import Accuracy
 
@@ -54,12 +54,12 @@ def _ranges(form: IntegerForm) -> str:
     """How many come from where."""
     counts = collections.Counter(cut.source for cut in form.cuts)
     said = {
-        Source.QUANTIZE: "of a QUANTIZE beside it",
-        Source.EXACT: "exact",
-        Source.SEEN: f"seen on {form.inputs} inputs",
-        Source.BOUND: "a bound that nothing exceeds",
+        RangeSource.QUANTIZE: "of a QUANTIZE beside it",
+        RangeSource.EXACT: "exact",
+        RangeSource.SEEN: f"seen on {form.inputs} inputs",
+        RangeSource.BOUND: "a bound that nothing exceeds",
     }
-    return ", ".join(f"{counts[s]} {said[s]}" for s in Source if counts[s])
+    return ", ".join(f"{counts[s]} {said[s]}" for s in RangeSource if counts[s])
 
 
 def _remedy(form: IntegerForm, is_wide: bool) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from converter.fuse.gate.plain import PlainGraph
-from converter.fuse.islands.cuts import Cut, Source, find_cuts
+from converter.fuse.islands.cuts import Cut, RangeSource, find_cuts
 from converter.fuse.islands.graph import cut_graph
 from converter.fuse.islands.observed import observed_or_none
 from converter.fuse.op_semantics import Array
@@ -38,7 +38,7 @@ class IntegerForm:
     @property
     def has_bounds(self) -> bool:
         """Whether ranges are bounds that data would make narrower."""
-        return any(cut.source is Source.BOUND for cut in self.cuts)
+        return any(cut.source is RangeSource.BOUND for cut in self.cuts)
 
 
 def integer_form(
@@ -53,7 +53,7 @@ def integer_form(
     """
     view = GraphView(normal.graph)
     cuts = find_cuts(view)
-    if given and (cuts.unbounded or any(c.source is Source.BOUND for c in cuts.cuts)):
+    if given and (cuts.unbounded or any(c.source is RangeSource.BOUND for c in cuts.cuts)):
         seen = observed_or_none(PlainGraph(normal.view, plain), given)
         cuts = cuts if seen is None else find_cuts(view, seen)
     if not cuts.cuts and not cuts.constants and not cuts.unbounded:
@@ -65,5 +65,5 @@ def integer_form(
         frozenset(found.integers.values()),
         len(cuts.constants),
         tuple(normal.view.label(op) for op in cuts.unbounded),
-        len(given) if any(c.source is Source.SEEN for c in cuts.cuts) else 0,
+        len(given) if any(c.source is RangeSource.SEEN for c in cuts.cuts) else 0,
     )

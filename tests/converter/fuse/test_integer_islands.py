@@ -16,7 +16,7 @@ from converter.fuse import fuse_model
 from converter.fuse.gate.plain import PlainGraph as Runner
 from converter.fuse.gate.plain import rounding, to_real
 from converter.fuse.islands import graph as islands_graph
-from converter.fuse.islands.cuts import Cut, Source, find_cuts
+from converter.fuse.islands.cuts import Cut, RangeSource, find_cuts
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.support.verdict import verdicts
@@ -180,7 +180,7 @@ def test_no_number_leaves_a_range_that_is_exact_or_a_bound(steps: list[str], see
     for step in steps:
         tensors.append(STEPS[step](g, tensors))
     view = GraphView(parse(pt2e_of(g, g.linear(tensors[-1], 4))).graph)
-    cuts = [c for c in find_cuts(view).cuts if c.source in (Source.EXACT, Source.BOUND)]
+    cuts = [c for c in find_cuts(view).cuts if c.source in (RangeSource.EXACT, RangeSource.BOUND)]
     (x,) = view.graph.inputs
     for value in (g.rng.integers(-128, 128, (1, 3, 6)), g.rng.choice([-128, 127], (1, 3, 6))):
         real = {x: to_real(view.tensor(x), value)}
@@ -198,7 +198,7 @@ def test_a_quantize_beside_a_stream_gives_its_range() -> None:
     y = g.add(x, g.linear(x, 8))
     z = g.add(y, g.linear(y, 8))
     cuts = find_cuts(GraphView(parse(pt2e_of(g, g.linear(z, 4))).graph)).cuts
-    assert [cut.source for cut in cuts] == [Source.QUANTIZE]
+    assert [cut.source for cut in cuts] == [RangeSource.QUANTIZE]
 
 
 def test_the_command_takes_inputs_from_a_file(
