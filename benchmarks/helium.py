@@ -6,10 +6,13 @@
 FOLDER is a clone of CMSIS-NN, whose matrix product is counted beside this project's layers.
 Networks with random weights (counts depend on no value): logits in QEMU beside those of compiled C
 on this machine and, for the small ones, of the reference, of TFLM and of an emulated Cortex-M7.
+Where --networks names some alone, a record keeps what it has of layers and of the others.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,11 +54,14 @@ flags.json(FLAGS)
 FLAGS.string("cmsis_nn_dir", "", "A clone of CMSIS-NN; without it there is no comparison.")
 
 
+_plain = functools.cache(lambda name: plain_model(name)[1])
+
+
 def _fused(name: str, seed: int, bits: int) -> bytes:
     """Random weights; small networks as TensorFlow converts them, large ones as they are built."""
     if name not in SMALL:
         return fused_model(PRESETS[name], seed=seed, weight_bits=bits)
-    plain = plain_model(name)[1]
+    plain = _plain(name)
     if bits == 4:
         plain = round_file(plain, WeightBits(4), method=RoundingMethod.NEAREST).model_bytes
     return fuse_model(plain).model_bytes
@@ -119,9 +125,8 @@ def cmsis_nn_layers(folder: str) -> dict[str, Any]:
     }
 
 
-def _body() -> None:
-    if FLAGS.json:
-        expect_writable(FLAGS.json)
+def _new() -> dict[str, Any]:
+    """A record without networks."""
     record: dict[str, Any] = {
         "command": typed_command("benchmarks.helium"),
         "seed": FLAGS.seed,
@@ -135,10 +140,30 @@ def _body() -> None:
     }
     if FLAGS.cmsis_nn_dir:
         record["cmsis_nn"] = cmsis_nn_layers(FLAGS.cmsis_nn_dir)
+    return record
+
+
+def _begun() -> dict[str, Any]:
+    """A new record, or the one that some networks are to join."""
+    path = Path(FLAGS.json) if FLAGS.json else None
+    if path is None or not path.exists() or set(FLAGS.networks) >= set(NETWORKS):
+        return _new()
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return known
+
+
+def _body() -> None:
+    if FLAGS.json:
+        expect_writable(FLAGS.json)
+    record = _begun()
+    joins = record["command"] != typed_command("benchmarks.helium")
     for name in FLAGS.networks:
         for bits, key in ((8, "networks"), (4, "networks_4_bits")):
             if bits == 8 or name in IN_4_BITS:
-                record[key][name] = found = network(name, FLAGS.seed, bits)
+                found = network(name, FLAGS.seed, bits)
+                if joins:
+                    found["command"] = typed_command("benchmarks.helium")
+                record[key][name] = found
                 count = f"{found['instructions']:,} instructions"
                 print(f"{name}, {bits} bits: {count}, equal: {found['equal']}", flush=True)
     if FLAGS.json:
