@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +154,12 @@ class _Campaign:
         print(f"{'passes':<12} {' '.join(tests)} ({done.cpu_s:.0f} CPU s)", flush=True)
         return done
 
-    def noticed(self, fault: Fault, without: Run) -> Run:
+    def noticed(self, fault: Fault, without: Future[Run]) -> Run:
         """The tests with a fault planted."""
+        limit_s = _SPARE_S + _TIMES * without.result().cpu_s
         tree = self._trees.get()
         try:
-            done = _run_with(tree, fault, _SPARE_S + _TIMES * without.cpu_s)
+            done = _run_with(tree, fault, limit_s)
         finally:
             self._trees.put(tree)
         print(
@@ -205,12 +206,15 @@ def _body() -> None:
     with tempfile.TemporaryDirectory(prefix="vit-mutations-") as folder:
         campaign = _Campaign(Path(folder), FLAGS.workers)
         rooms = list(dict.fromkeys(f.tests for f in chosen))
-        with ThreadPoolExecutor(FLAGS.workers) as pool:
-            without: dict[Sequence[str], Run] = dict(
-                zip(rooms, pool.map(campaign.without, rooms), strict=True)
-            )
-            ended = pool.map(lambda fault: campaign.noticed(fault, without[fault.tests]), chosen)
-            runs = dict(zip((fault.name for fault in chosen), ended, strict=True))
+        pool = ThreadPoolExecutor(FLAGS.workers)
+        try:
+            # In this order: a fault waits for its room without faults, which began before.
+            first = {tests: pool.submit(campaign.without, tests) for tests in rooms}
+            then = [pool.submit(campaign.noticed, f, first[f.tests]) for f in chosen]
+            without: dict[Sequence[str], Run] = {t: first[t].result() for t in rooms}
+            runs = {f.name: end.result() for f, end in zip(chosen, then, strict=True)}
+        finally:
+            pool.shutdown(cancel_futures=True)
     record = _record(runs, without, time.monotonic() - started, folder)
     print(
         f"{record['killed']} of {record['faults']} killed, {record['wall_minutes']} min, "

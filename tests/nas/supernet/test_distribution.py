@@ -30,12 +30,17 @@ SLOT_TOLERANCE = 5e-4  # of the largest value of the slot
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Folder with the runs of one machine, and of two workers of which one died; they resumed."""
+def runs(tmp_path_factory, request):
+    """Folder with the runs of one machine, and of two workers of which one died; they resumed.
+
+    Of one machine alone where no test that was chosen asks for more.
+    """
+    asking = [item.name for item in request.session.items if "runs" in item.fixturenames]
+    part = ["local"] if all(name.endswith("[mirrored]") for name in asking) else []
     folder = tmp_path_factory.mktemp("distribution")
     env = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="", PYTHONPATH=str(ROOT))
     env.pop("TF_CONFIG", None)
-    command = [sys.executable, str(WORKER), str(folder)]
+    command = [sys.executable, str(WORKER), str(folder), *part]
     process = subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True)
     try:
         assert process.wait(LIMIT) == 0
