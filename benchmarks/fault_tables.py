@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.marked_sections import filled
-from benchmarks.mutations.faults import ROOMS
 from tflm_vit import flags
 from tflm_vit.files import write_atomic
 from tflm_vit.run import run
@@ -71,18 +70,12 @@ def reader() -> str:
 def mutations() -> str:
     """Planted faults."""
     r = _load("mutations.json")
-    lines = ["| faults of | planted | noticed | CPU s |", "|---|---:|---:|---:|"]
-    for room, faults in ROOMS.items():
-        runs = [r["results"][fault.name] for fault in faults]
-        noticed = sum(run["result"] == "killed" for run in runs)
-        lines.append(_row(room, len(runs), noticed, round(sum(run["cpu_s"] for run in runs))))
-    lines.append(_row("all", r["faults"], r["killed"], round(60 * r["cpu_minutes"])))
-    left = ", ".join((*r["survivors"], *r["not_compiled"])) or "none"
-    last = (
-        f"One run, {r['workers']} at a time: {r['wall_minutes']:.0f} min of the clock. In the last "
-        f"line is also what the tests take without a fault. Not noticed: {left}."
+    survivors = ", ".join(r["survivors"]) or "none"
+    left = ", ".join(r["not_run"]) or "none"
+    return (
+        f"{r['faults']} planted faults were run, {r['killed']} were noticed; survivors: "
+        f"{survivors}. Not run: {left}."
     )
-    return "\n".join((*lines, "", last))
 
 
 def kills() -> str:
