@@ -17,12 +17,14 @@ Accuracies and folders are kept as they are found: a killed evolution goes on wi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
+from keras_models.datasets import load_dataset
 from keras_models.training.distillation import Objective
 from nas import command as shared
 from nas.cost.sampler import Sampler
@@ -40,8 +42,8 @@ from nas.evolution.space_step import (
     record,
 )
 from nas.space.any_space import AnySubnet, Searchable, expect_one_stage, load_space
-from nas.supernet.data import load_search_data
-from nas.supernet.evaluator import Evaluator, SupernetSource
+from nas.supernet.data import SearchData, preloaded
+from nas.supernet.evaluator import IMAGES_SEED, Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
 from nas.supernet.training import SupernetJob, train
 from tflm_vit import flags
@@ -75,9 +77,20 @@ def _source(supernet: str) -> SupernetSource:
     )
 
 
+@functools.lru_cache(maxsize=1)
+def _read(image_size: int, channels: int) -> SearchData:
+    """The data set of the flags: read once, for a space that moves keeps the size of its images."""
+    data = load_dataset(FLAGS.dataset, FLAGS.data_dir, image_size=image_size, channels=channels)
+    return preloaded(data, FLAGS.search_fraction)
+
+
+def _data(space: Searchable) -> SearchData:
+    return _read(space.image_size, space.channels)
+
+
 def _accuracy(supernet: str, space: Searchable, folder: str) -> Callable[[AnySubnet], float]:
     """Measures sub-networks; the folder keeps what was found."""
-    evaluator = Evaluator(_source(supernet), space, FLAGS.allow_other_data)
+    evaluator = Evaluator(_source(supernet), space, FLAGS.allow_other_data, _data(space))
     return Remembered(os.path.join(folder, MEASURED_FILE), evaluator)
 
 
@@ -89,7 +102,7 @@ def _setup() -> dict[str, Any]:
     setup["model"] = shared.cost_model(FLAGS).to_dict()
     setup["supernet"] = supernet_mark(FLAGS.supernet)
     if FLAGS.count:
-        setup["images"] = FLAGS.count
+        setup["images"], setup["images_seed"] = FLAGS.count, IMAGES_SEED
     if FLAGS.epochs is not None:
         setup["recipe"] = dataclasses.asdict(shared.recipe_of_flags(FLAGS))
         setup["sampling"], setup["distill"] = FLAGS.sampling, FLAGS.distill
@@ -142,7 +155,7 @@ def _train(space: Searchable, initial: str, folder: str) -> None:
         checkpoint_every=FLAGS.checkpoint_every,
         levels=sampling.levels,
     )
-    data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space, FLAGS.search_fraction)
+    data = _data(space)
     print(f"training the supernet of {describe_space(space)}")
     train(job, data, _command(), resume=True)
 
@@ -204,6 +217,7 @@ def _walk() -> dict[str, Any]:
 
 
 def _body() -> None:
+    _read.cache_clear()  # of another call in this process
     if not 1 <= FLAGS.top <= FLAGS.samples:
         raise ValueError(f"--top={FLAGS.top}: expected 1 to --samples={FLAGS.samples}")
     if FLAGS.epochs is None and FLAGS.algorithm == "s3" and (FLAGS.steps or 1) > 1:

@@ -36,7 +36,7 @@ from nas.search.study import (
     pareto_front,
 )
 from nas.space.any_space import load_space
-from nas.supernet.evaluator import Evaluator, SupernetSource
+from nas.supernet.evaluator import IMAGES_SEED, Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
 from nas.supernet.initial import initial_digest
 from tflm_vit import flags
@@ -77,6 +77,7 @@ def _setup(sampler: Sampler, source: SupernetSource) -> str:
             "model": sampler.model.to_dict(),
             "weights": initial_digest(source.supernet),
             "source": {**dataclasses.asdict(source), "supernet": os.path.basename(source.supernet)},
+            **({"images_seed": IMAGES_SEED} if source.images else {}),
             "algorithm": FLAGS.algorithm,
             "seed": FLAGS.seed,
             "population": FLAGS.population,

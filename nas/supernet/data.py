@@ -71,12 +71,17 @@ def with_search_split(data: Dataset, fraction: float = SEARCH_FRACTION) -> Searc
     )
 
 
+def preloaded(data: Dataset, fraction: float) -> SearchData:
+    """With one split more, in memory where that is large enough."""
+    found = with_search_split(data, fraction)
+    for split in (data.train, data.validation, data.test):
+        split.preload()
+    return found
+
+
 def load_search_data(
     name: str, data_dir: str, space: Searchable, fraction: float = SEARCH_FRACTION
 ) -> SearchData:
     """A data set at the size that a space wants."""
     data = load_dataset(name, data_dir, image_size=space.image_size, channels=space.channels)
-    found = with_search_split(data, fraction)
-    for split in (data.train, data.validation, data.test):
-        split.preload()
-    return found
+    return preloaded(data, fraction)

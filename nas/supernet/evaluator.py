@@ -16,6 +16,8 @@ from tflm_vit.stderr import captured_stderr
 if TYPE_CHECKING:
     from nas.supernet.compiled import Steps  # imports TensorFlow
 
+IMAGES_SEED = 0  # of the images that are drawn, whatever the search's seed
+
 
 @dataclasses.dataclass(frozen=True)
 class SupernetSource:
@@ -24,7 +26,8 @@ class SupernetSource:
     Attributes:
       supernet: directory of `nas.train_supernet`.
       dataset, data_dir, search_fraction: as in training.
-      images: how many of the search split, in its fixed order; 0 for all.
+      images: how many of the search split, drawn without repetition, always the same ones; 0 for
+        all.
       batch: images at a time.
     """
 
@@ -40,11 +43,20 @@ class Evaluator:
     """Measures sub-networks; loads and compiles on first use."""
 
     def __init__(
-        self, source: SupernetSource, space: Searchable, allow_other_data: bool = False
+        self,
+        source: SupernetSource,
+        space: Searchable,
+        allow_other_data: bool = False,
+        data: SearchData | None = None,
     ) -> None:
-        """Reads nothing yet; `allow_other_data` than the supernet was trained on, see `load`."""
+        """Reads nothing yet.
+
+        Args:
+          allow_other_data: than the supernet was trained on, see `load`.
+          data: of the source, where it was loaded before.
+        """
         self.source, self.space = source, space
-        self._allowed = allow_other_data
+        self._allowed, self._given = allow_other_data, data
         self.evaluated = 0
 
     @functools.cached_property
@@ -58,6 +70,8 @@ class Evaluator:
 
     @functools.cached_property
     def _data(self) -> SearchData:
+        if self._given is not None:
+            return self._given
         source = self.source
         return load_search_data(source.dataset, source.data_dir, self.space, source.search_fraction)
 
@@ -66,7 +80,8 @@ class Evaluator:
         source, data = self.source, self._data
         expect_same_data(source.supernet, trained_on(source.supernet), data.identity, self._allowed)
         split = data.search
-        return data.arrays(split.take(source.images) if source.images else split)
+        # Drawn: a folder of classes lists one class after another.
+        return data.arrays(split.take(source.images, IMAGES_SEED) if source.images else split)
 
     def load(self) -> None:
         """Reads the images now.

@@ -112,14 +112,33 @@ def test_no_image_is_in_two_splits(data):
         load_search_data("fractals", "", SPACE)
 
 
-def test_other_images_than_the_trainings_are_refused(trained, tmp_path):
-    """Ten classes of photographs on a supernet of ten digits gave 4 to 12 % without a word."""
+def photographs_of_ten(folder):
+    """Ten images of noise of each of ten classes."""
     rng = np.random.default_rng(0)
     for name in "abcdefghij":
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir()
         for number in range(10):
             pixels = rng.integers(0, 256, (8, 8), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+
+
+def test_some_search_images_are_of_all_classes(trained, tmp_path):
+    """Files come class by class: the first 2,500 of CIFAR-10 were airplanes, cars and birds."""
+    photographs_of_ten(tmp_path)
+    source = SupernetSource(
+        trained[0], "image_folder", str(tmp_path), search_fraction=0.5, images=8
+    )
+    evaluator = Evaluator(source, SPACE, allow_other_data=True)
+    images, labels = evaluator._images
+    again, _ = Evaluator(source, SPACE, allow_other_data=True)._images
+    first = evaluator._data.search.take(8).labels()
+    assert len(np.unique(first)) <= 3 < 5 <= len(np.unique(labels))
+    np.testing.assert_array_equal(images, again)
+
+
+def test_other_images_than_the_trainings_are_refused(trained, tmp_path):
+    """Ten classes of photographs on a supernet of ten digits gave 4 to 12 % without a word."""
+    photographs_of_ten(tmp_path)
     folder, report = trained
     assert recorded_in(report) == identity_of(load_dataset("digits", image_size=8, channels=1))
     assert trained_on(folder) == recorded_in(report)
