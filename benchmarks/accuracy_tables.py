@@ -223,6 +223,28 @@ def keras_io() -> list[str]:
     return [*_table(head, rows), "", *textwrap.wrap(note, 120), "", "```", *command, "```"]
 
 
+def pretrained() -> list[str]:
+    """What fractals before a training bring."""
+    path = RESULTS / "pretraining.json"
+    if not path.is_file():
+        return [f"Not measured yet ({path.name})."]
+    record = json.loads(path.read_text())
+    names = {"without": "the same training alone", "longer": "alone, for as many steps in all"}
+    rows = []
+    for kind, gain in record["gain"].items():
+        low, high = gain["interval"]
+        points = f"**{gain['points']:+.2f}**"
+        rows.append(f"| {names[kind]} | {gain['seeds']} | {points} | {low:+.2f} to {high:+.2f} |")
+    return [
+        "| compared with | seeds | points | 95 % |",
+        "|---|---:|---:|---:|",
+        *rows,
+        "",
+        f"(`{record['network']}`, {record['images']['train']:,} training images: "
+        f"`{record['command']}`.)",
+    ]
+
+
 DOCUMENTS: dict[Path, dict[str, Callable[[], list[str]]]] = {
     DOCUMENT: {
         "sqnr": sqnr,
@@ -232,7 +254,11 @@ DOCUMENTS: dict[Path, dict[str, Callable[[], list[str]]]] = {
         "digits": lambda: _accuracies("digits"),
         "cifar10": cifar10,
     },
-    TRAINING: {"augmentation": augmentation, "training_speed": training_speed},
+    TRAINING: {
+        "augmentation": augmentation,
+        "training_speed": training_speed,
+        "pretrained": pretrained,
+    },
     YOUR_MODEL: {"keras_io": keras_io},
 }
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.search_workers import hypervolume, pareto
+from benchmarks.space_evolution import without_folders
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from nas import command as shared
 from tflm_vit import flags
@@ -44,15 +44,6 @@ def _read(*parts: str) -> dict[str, Any]:
     return data
 
 
-def _without_folders(command: str) -> str:
-    """--out=/a/b/c -> --out=c."""
-    words = []
-    for word in shlex.split(command):
-        flag, separator, value = word.partition("=")
-        words.append(f"{flag}{separator}{os.path.basename(value)}" if "/" in value else word)
-    return shlex.join(words)
-
-
 def _trained(folder: str) -> dict[str, Any]:
     report = _read(folder, "train.json")
     kept = (
@@ -62,7 +53,7 @@ def _trained(folder: str) -> dict[str, Any]:
     history = report["history"]
     every = max(1, len(history) // 20)
     return {
-        "command": _without_folders(report["command"]),
+        "command": without_folders(report["command"]),
         **{name: report[name] for name in kept},
         "steps_per_second": float(np.median([h["steps_per_second"] for h in history])),
         "curve": [{"epoch": i + 1, **h} for i, h in enumerate(history) if (i + 1) % every == 0],
@@ -71,7 +62,7 @@ def _trained(folder: str) -> dict[str, Any]:
 
 def _searched(folder: str, retrained: Sequence[str]) -> dict[str, Any]:
     report = _read(folder, "search.json")
-    report["command"] = _without_folders(report["command"])
+    report["command"] = without_folders(report["command"])
     runs = [_read(each, "train.json") for each in retrained]
     report["retrained"] = [
         {name: r[name] for name in ("seed", "weights", "epochs", "params", "validation_accuracy",
@@ -119,13 +110,13 @@ def _body() -> None:
         record["random"] = _searched(FLAGS.random, FLAGS.retrained_random)
     if FLAGS.ranking:
         ranking = _read(FLAGS.ranking)
-        ranking["command"] = _without_folders(ranking["command"])
+        ranking["command"] = without_folders(ranking["command"])
         record["ranking"] = ranking
     if FLAGS.evolution:
         record["evolution"] = _evolution(FLAGS.evolution)
     if FLAGS.rounds:
         steps = _read(FLAGS.rounds)
-        record["steps"] = {**steps, "command": _without_folders(steps["command"])}
+        record["steps"] = {**steps, "command": without_folders(steps["command"])}
     if FLAGS.found and FLAGS.random:
         record["fronts"] = _fronts(record["search"]["front"], record["random"]["front"])
     record["versions"] = versions_of(*SEARCH_PACKAGES)

@@ -9,11 +9,12 @@ A test compares the page with this output.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.marked_sections import filled
+from benchmarks.sampling_rules import PASSES
 from tflm_vit import flags
 from tflm_vit.files import write_atomic
 from tflm_vit.run import run
@@ -69,7 +70,95 @@ def extracted() -> str:
     return "\n".join(lines)
 
 
-SECTIONS = {"shares": shares, "extracted": extracted}
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def sampled() -> str:
+    """What rules of sampling bring at equal passes."""
+    record = _read("sampling_rules.json")
+    trainings = {row["seed"] for row in record["trainings"]}
+    lines = [
+        "| rule | largest | smallest | random (seeds) | steps |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, row in record["rules"].items():
+        own = [each for each in record["trainings"] if each["rule"] == name]
+        each = ", ".join(_percent(one["random"]) for one in own)
+        steps = own[0]["passes"] // (PASSES if "sandwich" in name else 1)
+        lines.append(
+            f"| {name} | {_percent(row['largest'])} | {_percent(row['smallest'])} | "
+            f"**{_percent(row['random'])}** ({each}) | {steps:,} |"
+        )
+    lines.append("")
+    lines.append(f"(`{record['command']}`, {len(trainings)} seeds.)")
+    return "\n".join(lines)
+
+
+def searched() -> str:
+    """A search beside as many random networks and a hand-made one."""
+    record = _read("searched_or_random.json")
+    lines = [
+        "| | test images, seed by seed | mean | inherited | instructions | SRAM | flash |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for party in dict.fromkeys(row["party"] for row in record["rows"]):
+        own = [row for row in record["rows"] if row["party"] == party]
+        first = own[0]
+        each = ", ".join(f"{100 * row['test_accuracy']:.2f}" for row in own)
+        mean = sum(row["test_accuracy"] for row in own) / len(own)
+        inherited = "-" if first["inherited"] is None else _percent(first["inherited"])
+        lines.append(
+            f"| {party}: {first['network']} | {each} % | **{100 * mean:.2f} %** | {inherited} | "
+            f"{first['instructions'] / 1e6:.2f} M | {first['sram_bytes']:,} | "
+            f"{first['flash_bytes']:,} |"
+        )
+    lines.append("")
+    for name, gain in record["gains"].items():
+        points = ", ".join(f"{point:+.2f}" for point in gain["points"])
+        within = ""
+        if gain["interval"]:
+            low, high = gain["interval"]
+            within = f" (95 %: {low:+.2f} to {high:+.2f})"
+        lines.append(f"Searched {name}: {points} points, mean {gain['mean']:+.2f}{within}.")
+    return "\n".join(lines)
+
+
+def rounds() -> str:
+    """E-T errors of a space before and after each step of its evolution."""
+    record = _read("space_evolution.json")
+    lines = [
+        "| step | before | after | old space trained on as long | what moved |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for number, step in enumerate(record["steps"], 1):
+        errors = (step["error_before"], step["error_after"], step["error_control"])
+        shown = ["-" if e is None else f"{100 * e['et_error']:.2f} %" for e in errors]
+        pairs = zip(_dimensions(step["before"]), _dimensions(step["after"]), strict=True)
+        moved = "; ".join(f"{old} -> {new}" for old, new in pairs if old != new)
+        lines.append(f"| {number} | {shown[0]} | **{shown[1]}** | {shown[2]} | {moved} |")
+    lines.append("")
+    lines.append(f"(`{record['command']}`)")
+    return "\n".join(lines)
+
+
+def _dimensions(text: str) -> list[str]:
+    """Of `describe_space`: each with its choices."""
+    return text.split(", ")
+
+
+def _if_measured(name: str, section: Callable[[], str]) -> Callable[[], str]:
+    """The section of a record, or a line that there is none yet."""
+    return lambda: section() if (RESULTS / name).is_file() else f"Not measured yet ({name})."
+
+
+SECTIONS = {
+    "shares": shares,
+    "extracted": extracted,
+    "sampled": _if_measured("sampling_rules.json", sampled),
+    "searched": _if_measured("searched_or_random.json", searched),
+    "rounds": _if_measured("space_evolution.json", rounds),
+}
 
 
 def render(text: str) -> str:

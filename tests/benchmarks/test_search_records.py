@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import search_tables
+from benchmarks import search_tables, space_evolution
 from benchmarks.baselines import correlations
 from benchmarks.supernet_speed.__main__ import KINDS, draw
 
@@ -61,7 +61,9 @@ def test_the_tables_are_of_the_records():
 def test_extracted_networks_are_those_of_the_supernet():
     for row in record("extract_equality.json")["spaces"]:
         assert row["networks"] == len(row["differences"])
-        assert row["worst"] == max(row["differences"]) < 2e-5
+        # 14 blocks of two products each, with random weights, round more often.
+        bound = 4e-5 if row["space"].startswith("mcuformer") else 2e-5
+        assert row["worst"] == max(row["differences"]) < bound
 
 
 def test_shares_are_counted_or_have_an_interval():
@@ -96,3 +98,28 @@ def test_a_ranking_stands_beside_that_of_sizes(name):
         assert f"{low:.2f} to {high:.2f}" in PAGE
     for baseline, word in (("macs", "multiply-accumulates"), ("params", "parameters")):
         assert f"{word} {found['baselines'][baseline]['spearman']:.2f}" in PAGE
+
+
+def test_a_record_of_an_evolution_names_no_folders():
+    trained = dict.fromkeys(("seed", "epochs", "steps", "seconds", "images", "networks"), 1)
+    trained["command"] = "python -m nas.train_supernet --out=/home/me/supernet --epochs=4"
+    error = {"et_error": 0.5}
+    step = {"before": "width 8,16, depth 1,2", "after": "width 16,24, depth 1,2"}
+    step |= {"error_before": error, "error_after": error, "error_control": None}
+    steps = {"command": "python -m nas.evolve_space --json=/a/b.json", "steps": [step]}
+    found = space_evolution.record(trained, steps, 7)
+    assert found["command"] == "python -m nas.evolve_space --json=b.json"
+    assert "/home" not in json.dumps(found)
+    assert (found["cpu_seconds"], found["steps"]) == (7, [step])
+
+
+def test_the_table_of_an_evolution_says_what_moved(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_tables, "RESULTS", tmp_path)
+    assert "Not measured" in search_tables.SECTIONS["rounds"]()
+    error = {"et_error": 0.5}
+    step = {"before": "width 8,16, depth 1,2", "after": "width 16,24, depth 1,2"}
+    step |= {"error_before": error, "error_after": {"et_error": 0.4}, "error_control": None}
+    (tmp_path / "space_evolution.json").write_text(json.dumps({"command": "c", "steps": [step]}))
+    assert "| 1 | 50.00 % | **40.00 %** | - | width 8,16 -> width 16,24 |" in (
+        search_tables.SECTIONS["rounds"]()
+    )
