@@ -12,7 +12,11 @@ Values = NDArray[np.generic]
 
 
 def sqnr_db(reference: Values, got: Values) -> float:
-    """Signal to quantization noise ratio, 10 log10(sum r^2 / sum (r - g)^2); inf if equal."""
+    """Signal to quantization noise ratio, 10 log10(sum r^2 / sum (r - g)^2); inf if equal,
+    -inf if there is no signal: a network that answers 0 to everything."""
     r, g = reference.astype(np.float64), got.astype(np.float64)
     noise = float(((r - g) ** 2).sum())
-    return math.inf if noise == 0 else 10 * math.log10(float((r**2).sum()) / noise)
+    if noise == 0:
+        return math.inf
+    signal = float((r**2).sum())
+    return -math.inf if signal == 0 else 10 * math.log10(signal / noise)

@@ -17,7 +17,7 @@ from firmware.project import Group
 from tflm_vit.version import VERSION
 
 VENDOR = "tflm-vit"
-_SCHEMA = "1.7.7"
+_SCHEMA = "1.7.27"  # the first that knows the compiler CLANG by that name
 _CLASS = "Machine Learning"
 _GROUP = "Transformer"
 _CATEGORIES = {".c": "sourceC", ".S": "sourceAsm"}

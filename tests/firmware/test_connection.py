@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import struct
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from firmware.connection import Connection, NoReplyError
+from firmware.emulator.qemu.debugger import Debugger, DebuggerError
 from firmware.errors import FirmwareError
 from firmware.model_info import ModelInfo
 from firmware.protocol import PROTOCOL_VERSION, Decoder, FrameType, encode
@@ -143,3 +145,14 @@ def test_a_port_that_is_gone_is_named(monkeypatch):
     for call in (lambda: line.read(0.1), lambda: line.write(b"x")):
         with pytest.raises(FirmwareError, match=r"serial port /dev/ttyACM0: .*Input/output error"):
             call()
+
+
+@pytest.mark.parametrize("call", [Debugger.registers, Debugger.go, Debugger.interrupt])
+def test_an_emulator_that_ended_is_a_debugger_s_error(call):
+    """A write to QEMU's socket was a BrokenPipeError, which names nothing."""
+    mine, its = socket.socketpair()
+    debugger = object.__new__(Debugger)  # without the conversation that begins one
+    debugger._socket, debugger._received = mine, b""
+    its.close()
+    with pytest.raises(DebuggerError):
+        call(debugger)

@@ -31,7 +31,13 @@ class Debugger:
         self._ask(b"qXfer:features:read:target.xml:0,ff0")
 
     def _send(self, command: bytes) -> None:
-        self._socket.sendall(b"$%s#%02x" % (command, sum(command) & 0xFF))
+        self._put(b"$%s#%02x" % (command, sum(command) & 0xFF))
+
+    def _put(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise DebuggerError(f"the other side hung up ({error})") from error
 
     def _answer(self, timeout_s: float | None = None) -> bytes | None:
         """The next packet; None if none came in time."""
@@ -47,7 +53,7 @@ class Debugger:
                 raise DebuggerError("the connection ended")
             self._received += received
         self._received = self._received[found.end() :]
-        self._socket.sendall(b"+")
+        self._put(b"+")
         return found[1]
 
     def _ask(self, command: bytes) -> bytes:
@@ -84,7 +90,7 @@ class Debugger:
 
     def interrupt(self) -> None:
         """Stops a core that runs."""
-        self._socket.sendall(b"\x03")
+        self._put(b"\x03")
         self._answer()
 
     def registers(self) -> tuple[int, ...]:

@@ -141,6 +141,7 @@ def check_pack(folder: Path, sources: set[Path], includes: list[Path]) -> None:
     accepted = [dict(e.attrib) for e in root.iter("accept")]
     ac6 = {"Tcompiler": "ARMCC", "Toptions": "AC6"}
     assert accepted == [{"Tcompiler": "GCC"}, {"Tcompiler": "CLANG"}, ac6]
+    assert root.get("schemaVersion") == "1.7.27"  # "CLANG" is from there on, it was "Clang" before
     model, kernels = root.iter("component")
     required = {e.get("id"): e.findall("require") for e in root.iter("condition")}
     assert required[model.get("condition")][-1].get("Csub") == kernels.get("Csub")
