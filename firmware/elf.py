@@ -22,7 +22,9 @@ from firmware.elf_file import (
     ElfSection,
 )
 from firmware.errors import FirmwareError
-from tflm_vit.files import reading
+from tflm_vit.files import read_bytes, reading
+
+_MOST_BYTES = 1 << 28  # no flash is so large, debug information included
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Elf:
         self.path = path
         try:
             with reading(path, "an ELF file", FirmwareError):
-                self._read(ElfFile(path.read_bytes()))
+                self._read(ElfFile(read_bytes(path, _MOST_BYTES)))
         except OSError as error:
             raise FirmwareError(f"cannot read {path}: {error.strerror}") from None
 

@@ -12,7 +12,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from tflm_vit import leftovers
 from tflm_vit.failures import failure_line, is_damage, reason
@@ -100,6 +100,16 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
             return file.read(most)
     except OSError as error:  # of reading, on a broken disk, it names nothing
         raise OSError(error.errno, error.strerror, name) from error
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file to read bytes of; a pipe, which may never give any, is refused.
+
+    Raises:
+      OSError: with the name of the file; it cannot be read, or is no file.
+    """
+    _expect_content(os.fspath(path))
+    return open(path, "rb")
 
 
 def read_text(path: str | os.PathLike[str], most: int = _TEXT_LIMIT_BYTES) -> str:

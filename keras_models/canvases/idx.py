@@ -15,6 +15,7 @@ from tflm_vit.files import reading
 
 _BYTES = 0x08  # the type of the only files that are read
 _SIDE = 28
+_MOST_BYTES = 1 << 28  # MNIST has 47 million
 _NAMES = {"train": "train", "test": "t10k"}
 
 
@@ -22,9 +23,11 @@ def _array(path: str, dimensions: int) -> NDArray[np.uint8]:
     with reading(path, "an IDX file", DatasetError):
         try:
             with gzip.open(path) as file:
-                content = file.read()
+                content = file.read(_MOST_BYTES + 1)  # a small file may unpack to anything
         except (EOFError, zlib.error) as error:
             raise DatasetError(f"damaged: {error}") from error
+        if len(content) > _MOST_BYTES:
+            raise DatasetError(f"unpacks to more than {_MOST_BYTES} bytes")
         if content[:4] != bytes((0, 0, _BYTES, dimensions)):
             raise DatasetError(
                 f"got magic number {content[:4].hex()}, expected 000008{dimensions:02x}"

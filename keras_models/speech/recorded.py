@@ -16,7 +16,9 @@ import numpy as np
 from keras_models.speech.spectrogram import Sound
 from keras_models.speech.synthesizer import SpeechError, samples
 from keras_models.speech.words import DIGITS
+from tflm_vit.files import read_bytes
 
+_MOST_BYTES = 1 << 26  # of a word
 FOLDER = "/usr/share/asterisk/sounds/en_US_f_Allison"
 _NUMBERS = ("10", "11", "12", "20", "30", "40", "50", "hundred", "million", "minus")
 _OTHERS = (
@@ -46,8 +48,7 @@ class RecordedSpeaker:
         name = os.path.join("digits", str(DIGITS.index(word))) if word in DIGITS else word
         path = os.path.join(self.folder, f"{name}.wav")
         try:
-            with open(path, "rb") as file:
-                return samples(file.read())
+            return samples(read_bytes(path, _MOST_BYTES))
         except (OSError, EOFError, ValueError) as error:
             raise SpeechError(
                 f"{path}: no recording: {error}; install Debian's asterisk-core-sounds-en-wav, or "

@@ -11,9 +11,13 @@ import glob
 import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterator
 
+from tflm_vit.files import opened
+
 LANGUAGES = ("en", "cs", "da", "de", "es", "fr", "it", "nl", "pl", "pt_BR", "ru", "uk")
+_MOST_BYTES = 1 << 24  # of a page
 _LEAST_BYTES = 96
 _LETTERS = 0.6  # least share of letters
 _ENGLISH = frozenset((
@@ -78,8 +82,10 @@ def pages(folder: str, language: str) -> Iterator[tuple[str, str]]:
     """Names and sources of the pages of a language below a folder such as /usr/share/man."""
     below = os.path.join(folder, *(() if language == "en" else (language,)), "man[1-8]", "*.gz")
     for path in sorted(glob.glob(below)):
-        with gzip.open(path) as file:
-            try:
-                yield os.path.basename(path), file.read().decode()
-            except (UnicodeDecodeError, EOFError, OSError):
-                continue  # of another encoding, or damaged
+        try:
+            with opened(path) as packed, gzip.open(packed) as file:
+                content = file.read(_MOST_BYTES + 1)  # a small file may unpack to anything
+            if len(content) <= _MOST_BYTES:
+                yield os.path.basename(path), content.decode()
+        except (UnicodeDecodeError, EOFError, OSError, zlib.error):
+            continue  # of another encoding, damaged, or no file

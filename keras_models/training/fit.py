@@ -30,6 +30,7 @@ from keras_models.training.precision import accelerated, computing_in
 from keras_models.training.recipe import Recipe, RecipeError
 from keras_models.training.setup import check_setup, setup_text
 from keras_models.vit import copy_weights, named_weights
+from tflm_vit.files import opened
 from tflm_vit.stderr import captured_stderr
 
 # Augmentation that a dense task cannot have: its targets would have to go along.
@@ -111,7 +112,7 @@ def digest_of(directory: str) -> str:
     """16 hexadecimal digits of a trained folder's weights; where they lie does not count."""
     path = os.path.join(directory, WEIGHTS_FILE)
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
         raise ModelNotFoundError(f"{path}: cannot read: {error.strerror}") from error

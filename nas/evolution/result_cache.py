@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.space.any_space import AnySubnet
 from nas.supernet.files import WEIGHTS_FILE
-from tflm_vit.files import FileError, parse_json, read_json, reading, write_json
+from tflm_vit.files import FileError, opened, parse_json, read_json, reading, write_json
 
 MEASURED_FILE = "measured.jsonl"
 SETUP_FILE = "setup.json"
@@ -57,7 +57,7 @@ def _key(config: dict[str, Any]) -> str:
 
 def supernet_mark(directory: str) -> int:
     """A number that tells supernets apart: CRC-32 of the weights' file."""
-    with open(os.path.join(directory, WEIGHTS_FILE), "rb") as file:
+    with opened(os.path.join(directory, WEIGHTS_FILE)) as file:
         return zlib.crc32(file.read())
 
 

@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from nas.search.journal_lock import journal_lock
 from nas.space.setup import different
-from tflm_vit.files import reading
+from tflm_vit.files import opened, reading
 
 STUDY, SETUP = "search", "setup"
 STUDY_FILE = "study.log"  # in the folder of a search, where no other place is given
@@ -128,8 +128,9 @@ def repair_journal(place: str) -> int:
     """
     if "://" in place or not os.path.exists(place):
         return 0
-    with open(place, "r+b") as file:
+    with opened(place) as file:
         content = file.read()
+    with open(place, "r+b") as file:
         whole = content.rfind(b"\n") + 1
         file.truncate(whole)
     return len(content) - whole

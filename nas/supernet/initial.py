@@ -21,6 +21,7 @@ from nas.space.any_space import expect_one_stage as expect_one_stage_of
 from nas.space.staged_space import StagedSpace
 from nas.supernet.files import SPACE_FILE, WEIGHTS_FILE, expect_ended_supernet
 from nas.supernet.masks import Widths, widths_of
+from tflm_vit.files import opened
 
 SAME = ("image_size", "channels", "num_classes", "head_dim", "pool", "activation")
 SAME_OF_STAGED = ("image_size", "channels", "num_classes", "stem", "activation", "norm_epsilon")
@@ -144,5 +145,5 @@ def initial_digest(directory: str) -> str:
     """16 hexadecimal digits of the weights of either kind of folder."""
     if not is_supernet(directory):
         return digest_of(directory)
-    with open(os.path.join(directory, WEIGHTS_FILE), "rb") as file:
+    with opened(os.path.join(directory, WEIGHTS_FILE)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
