@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.marked_sections import filled
@@ -62,12 +63,7 @@ def table(record: dict[str, Any]) -> str:
             figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
             what = f"`{name}` on {other}, {scores['images']}"
             lines.append(f"| {what} | {figures} | | | {_cells(found, scores)} |" + " |" * 4)
-    for found in networks.values():
-        for row, what in (("n-grams", "n-grams, logistic"), ("question alone", "without picture")):
-            if row in found["figures"]:
-                figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
-                cells = _cells(found, found["figures"][row])
-                lines.append(f"| {what}, {found['task']} | {figures} | {cells} |" + " |" * 6)
+    lines += dict.fromkeys(_without_networks(networks))  # networks of the same data have the same
     for task in dict.fromkeys(found["task"] for found in networks.values()):
         found = next(f for f in networks.values() if f["task"] == task)
         figures = ", ".join(label for _, label, _ in _FIGURES[task])
@@ -75,6 +71,35 @@ def table(record: dict[str, Any]) -> str:
             f"| constant, {task} | {figures} | {_cells(found, found['figures']['constant'])} |"
             + " |" * 6
         )
+    return "\n".join(lines)
+
+
+def _without_networks(networks: dict[str, Any]) -> Iterator[str]:
+    """Rows of what needs no network."""
+    for found in networks.values():
+        for row, what in (("n-grams", "n-grams, logistic"), ("question alone", "without picture")):
+            if row in found["figures"]:
+                figures = ", ".join(label for _, label, _ in _FIGURES[found["task"]])
+                cells = _cells(found, found["figures"][row])
+                name = f"{what}, {found['task']}, {found['training']['images']['train']:,}"
+                yield f"| {name} | {figures} | {cells} |" + " |" * 6
+
+
+def near_table(record: dict[str, Any]) -> str:
+    """How many test texts the training split has, and what is right of those that it has not."""
+    lines = [
+        "| network | test texts | equal | near, too | right | right of the others |",
+        f"|---|{'---:|' * 5}",
+    ]
+    for name, found in record["networks"].items():
+        near = found.get("near")
+        if near is not None:
+            others = near["texts"] - near["near"]
+            right = found["figures"]["fused int8"]["top1"]
+            lines.append(
+                f"| `{name}` | {near['texts']:,} | {near['equal']:,} | {near['near']:,} | "
+                f"{right:.3f} | {near['right_of_others'] / max(1, others):.3f} |"
+            )
     return "\n".join(lines)
 
 
@@ -95,5 +120,9 @@ def kinds_table(record: dict[str, Any]) -> str:
 
 def rendered(page: str, record: dict[str, Any]) -> str:
     """The page with the tables that the record gives."""
-    sections = {"tasks": lambda: table(record), "questions": lambda: kinds_table(record)}
+    sections = {
+        "tasks": lambda: table(record),
+        "questions": lambda: kinds_table(record),
+        "texts": lambda: near_table(record),
+    }
     return filled(page, sections, "docs/tasks.md")

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.near_texts import counted
 from benchmarks.task_tables import rendered, table
 from benchmarks.versions import versions_of
 from boards import get_board
@@ -36,7 +37,9 @@ from converter.tflite import parse, serialize
 from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
 from keras_models.datasets import Dataset, Split, load_dataset
+from keras_models.datasets.core import Labels
 from keras_models.datasets.normalization import BYTES
+from keras_models.datasets.texts import LANGUAGE_BYTES, TOPIC_BYTES
 from keras_models.load import TRAIN_FILE, resolve_model
 from keras_models.questions.asking import QUESTIONS
 from keras_models.questions.examples import fed
@@ -51,6 +54,10 @@ FLAGS.words("trained", [], "Trained folders; without any the table alone is writ
 FLAGS.words("untrained", [], "Networks by name, with random weights: what a board says alone.")
 flags.data_dir(FLAGS)
 FLAGS.words("other_data_dirs", [], "Folders of data sets to score on besides, by their names.")
+FLAGS.string(
+    "bytes_dir", "", "Of sub-words: the same texts as bytes, for what n-grams say of them."
+)
+FLAGS.string("found", "", "Of networks that nas.retrain made: the folder that nas.search wrote.")
 flags.seed(FLAGS, "Of the choice of calibration pictures.")
 flags.count(FLAGS, "Test pictures, the first so many; 0: all.")
 FLAGS.integer("reference_count", 4, "Of them in the NumPy reference, which is slow.", 1)
@@ -67,6 +74,11 @@ BOARD = "stm32f746g_disco"
 CALIBRATION_PICTURES = 64
 _RANDOM_EXAMPLES = 4
 _NOTHING = 99.0  # below the logit of anything
+# Data sets of the same texts as bytes.
+_BYTES_OF = {
+    "definition_pieces": ("definition_topics", TOPIC_BYTES),
+    "page_pieces": ("page_languages", LANGUAGE_BYTES),
+}
 
 
 def constant(task: Task, train: Split, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -110,7 +122,9 @@ def _on_board(fused: bytes) -> BoardFigures:
 
 def _fused(model: Any, arch: Any, data: Dataset, task: Task) -> tuple[bytes, bytes]:
     """(plain, fused), both with their contract."""
-    contract = Contract(arch.normalization, class_names=data.class_names, task=task)
+    contract = Contract(
+        arch.normalization, class_names=data.class_names, task=task, vocabulary=data.vocabulary
+    )
     pixels, _ = data.train.draw(CALIBRATION_PICTURES, FLAGS.seed).load(slice(None))
     plain = quantize(model, arch, contract.real(pixels), progress=True)
     plain = serialize(with_contract(parse(plain), contract))
@@ -151,8 +165,14 @@ def _measured(folder: str) -> dict[str, Any]:
     if task.asked is not None:
         alone = without_pictures(data.train, split, ends.classes)
         rows["question alone"] = _tree(task.scores(alone, split.labels()))
+    near = {}
     if arch.normalization == BYTES:
-        rows["n-grams"] = _tree(task.scores(n_grams(data.train, split), split.labels()))
+        train, test = (texts_of(data, name) for name in ("train", "test"))
+        test = test[: len(split)]
+        said = n_grams(train, data.train.labels(), test)
+        rows["n-grams"] = _tree(task.scores(said, split.labels()))
+        right = results[0].logits.reshape(len(split), -1).argmax(axis=1) == split.labels()
+        near = {"near": dataclasses.asdict(counted(train, test, right))}
     return {
         "task": task.name,
         "command": typed_command("benchmarks.tasks"),
@@ -165,10 +185,19 @@ def _measured(folder: str) -> dict[str, Any]:
         "macs": arch.macs,
         "figures": rows,
         "others": others,
+        **near,
+        **({"search": search_report(FLAGS.found)} if FLAGS.found else {}),
         "equal": [dataclasses.asdict(pair) for pair in compare(results)],
         "board": {"name": BOARD, **dataclasses.asdict(_on_board(fused))},
         "versions": versions_of("tensorflow", "keras", "numpy", "unicorn"),
     }
+
+
+def search_report(folder: str) -> dict[str, Any]:
+    """What a search says of itself, with the last network of its front, and its supernet."""
+    found = read_json(os.path.join(folder, "search.json"), "a report of a search", FileError)
+    keys = ("command", "seed", "space", "networks", "networks_that_fit", "evaluated")
+    return {**{key: found[key] for key in keys}, "most_accurate": found["front"][-1]}
 
 
 def _tree(scores: TaskScores) -> dict[str, Any]:
@@ -184,16 +213,31 @@ def without_pictures(train: Split, test: Split, answers: int) -> NDArray[np.floa
     return found
 
 
-def n_grams(train: Split, test: Split) -> NDArray[np.float64]:
+def texts_of(data: Dataset, name: str) -> list[bytes]:
+    """The texts of a split; of sub-words those of --bytes_dir.
+
+    Raises:
+      FileError: none is given for sub-words, or one of other texts.
+    """
+    split = data.split(name)
+    if data.vocabulary is not None:
+        if not FLAGS.bytes_dir:
+            raise FileError(f"--data_dir={FLAGS.data_dir} has sub-words: give --bytes_dir, too")
+        kind, size = _BYTES_OF[data.name]
+        same = load_dataset(kind, FLAGS.bytes_dir, image_size=size.side, channels=1)
+        if not np.array_equal(same.split(name).labels(), split.labels()):
+            raise FileError(f"--bytes_dir={FLAGS.bytes_dir}: other texts than --data_dir's")
+        split = same.split(name)
+    pieces = split.load(slice(None))[0].reshape(len(split), -1)
+    return [piece.tobytes().rstrip(b"\0") for piece in pieces]
+
+
+def n_grams(train: list[bytes], labels: Labels, test: list[bytes]) -> NDArray[np.float64]:
     """Logits of the test's texts by logistic regression on what stands in a text: one to four
     bytes in a row, words, and pairs of words."""
     from sklearn.feature_extraction.text import HashingVectorizer
     from sklearn.linear_model import SGDClassifier
     from sklearn.pipeline import make_pipeline, make_union
-
-    def texts(split: Split) -> list[str]:
-        pieces = split.load(slice(None))[0].reshape(len(split), -1)
-        return [piece.tobytes().rstrip(b"\0").decode("latin-1") for piece in pieces]
 
     counts = make_union(*(
         HashingVectorizer(
@@ -203,8 +247,9 @@ def n_grams(train: Split, test: Split) -> NDArray[np.float64]:
         for kind, most in (("char", 4), ("word", 2))
     ))  # fmt: skip
     logistic = SGDClassifier("log_loss", alpha=1e-6, max_iter=8, tol=None, random_state=0)
-    fitted = make_pipeline(counts, logistic).fit(texts(train), train.labels())
-    found: NDArray[np.float64] = fitted.decision_function(texts(test))
+    known, asked = ([text.decode("latin-1") for text in some] for some in (train, test))
+    fitted = make_pipeline(counts, logistic).fit(known, labels)
+    found: NDArray[np.float64] = fitted.decision_function(asked)
     return found
 
 

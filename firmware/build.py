@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boards import BOARD_HELP, get_board
-from firmware.command import harness_flag, runtime_flag
+from firmware.command import harness_flag, runtime_flag, timestamp_pin_flag
 from firmware.model import build_model, named_model
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
@@ -25,6 +25,7 @@ _MODEL = flags.model(FLAGS, "Fused and planned .tflite.")
 _BOARD = flags.board(FLAGS, BOARD_HELP, "stm32f746g_disco")
 _RUNTIME = runtime_flag(FLAGS)
 _HARNESS = harness_flag(FLAGS)
+_PIN = timestamp_pin_flag(FLAGS)
 _WEIGHTS_IN = flags.weights_in(FLAGS)
 _OUT = flags.out(FLAGS, "File for the image.")
 _JSON = flags.json(FLAGS)
@@ -41,6 +42,7 @@ def _body() -> None:
             weights_in=_WEIGHTS_IN.value,
             runtime=_RUNTIME.value,
             harness=_HARNESS.value,
+            timestamp_pin=_PIN.value,
         )
     figures = dataclasses.asdict(use)
     if _JSON.value:

@@ -6,8 +6,9 @@
 
 With --model every logit is compared with the host runtime's, and --png draws an output that is a
 picture beside the image, as the file's task means it; --question is asked about every image of a
-model that takes one. --elf talks to the emulated board
-through its serial port; --noise then damages bytes on that line.
+model that takes one. --sentence is instead of --images where the model takes a text; a board whose
+model takes sub-words cuts it itself. --elf talks to the emulated board through its serial port;
+--noise then damages bytes on that line.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from boards import BOARD_HELP, get_board
 from converter.compile import CompileError
 from converter.contract import ContractFlags, Stated
 from converter.runtimes.host import HostModel
-from firmware.asking import asked_by, rows_of
+from firmware.asking import Asked, asked_by, rows_of
 from firmware.command import elf_flag
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import Emulator
@@ -33,7 +34,9 @@ from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError, ModelError
 from firmware.images import InputSteps, find_images
 from firmware.model import named_model
+from firmware.model_info import ModelInfo
 from firmware.pictures import expect_picture, picture_of
+from firmware.texts import text_by
 from firmware.transports import NoisyTransport, SerialTransport
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_atomic, write_json
@@ -46,10 +49,11 @@ elf_flag(FLAGS, "Image to run on the emulated board instead.")
 flags.board(FLAGS, f"Board of --elf. {BOARD_HELP}", "stm32f746g_disco")
 FLAGS.number("noise", 0.0, "Share of damaged bytes, with --elf.", 0.0, 0.5)
 flags.seed(FLAGS, "Of the noise.")
-flags.images(FLAGS, "Also .npy files.", required=True)
+flags.images(FLAGS, "Also .npy files.")
 flags.count(FLAGS, "Send only the first so many images; 0: all.")
 flags.model(FLAGS, "Fused .tflite to compare with, on the host runtime.", required=False)
 _CONTRACT = ContractFlags(FLAGS)
+FLAGS.string("sentence", "", "Of a model that takes one, instead of --images; needs --model.")
 FLAGS.string("question", "", "Of a model that takes one, about every image: 'what shape is red?'.")
 FLAGS.number("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
 FLAGS.boolean("operators", False, "Print cycles per operator of the last image.")
@@ -75,6 +79,7 @@ class Options:
     json: str
     png: str = ""
     question: str = ""
+    sentence: str = ""
     given: Stated = dataclasses.field(default_factory=Stated)
 
 
@@ -110,17 +115,13 @@ def run_client(options: Options) -> dict[str, Any]:
     asked = asked_by(options.model, options.question, options.given)
     if asked is None:
         model.expect_image()
-    files = find_images(options.images, model.image_shape if asked is None else asked.image_shape)
-    files = files[: options.count] if options.count else files
-    arrays = [file.pixels() for file in files]
-    if asked is not None:
-        stacks: tuple[NDArray[np.int8], ...] = asked.stacks(arrays)
-        images = rows_of(stacks, model)
+    text = text_by(options.model, options.sentence, options.given)
+    if bool(text) == bool(options.images):
+        raise FirmwareError("give either --images or --sentence, for a model that takes a text")
+    if text is None:
+        names, images, stacks = _pictures(options, model, asked)
     else:
-        if any(array.dtype == np.uint8 for array in arrays):
-            steps = InputSteps.of(model, options.model, options.given)
-            arrays = [steps.steps(array) for array in arrays]
-        images = np.stack([array.astype(np.int8) for array in arrays])
+        names, images = [text.name], text.steps[None]
         stacks = (images,)
     expected = _host_logits(options, stacks)
     if options.png:
@@ -131,11 +132,16 @@ def run_client(options: Options) -> dict[str, Any]:
         )
     rows, outputs = [], []
     mismatches = 0
-    for index, file in enumerate(tqdm(files, unit="image")):
-        result = connection.classify(images[index])
+    for index, name in enumerate(tqdm(names, unit="image")):
+        if text is not None and text.cut_on_board:
+            result = connection.classify_text(text.raw, model.row_bytes)
+        else:
+            result = connection.classify(images[index])
         if expected is not None and not np.array_equal(result.logits, expected[index]):
             mismatches += 1
-        rows.append(_row(file.name, result, info))
+        rows.append(_row(name, result, info))
+        if text is not None:
+            rows[-1] |= {"answer": text.answer(result.best_class)}
         if asked is not None:
             rows[-1] |= {"question": options.question, "answer": asked.answer(result.best_class)}
         outputs.append(result.logits)
@@ -154,6 +160,23 @@ def run_client(options: Options) -> dict[str, Any]:
         counts = connection.operators(model.operators)
         report["operators"] = [dataclasses.asdict(count) for count in counts]
     return report
+
+
+def _pictures(
+    options: Options, model: ModelInfo, asked: Asked | None
+) -> tuple[list[str], NDArray[np.int8], tuple[NDArray[np.int8], ...]]:
+    """Names of --images, the rows of each, and the model's inputs."""
+    files = find_images(options.images, model.image_shape if asked is None else asked.image_shape)
+    files = files[: options.count] if options.count else files
+    names, arrays = [file.name for file in files], [file.pixels() for file in files]
+    if asked is not None:
+        stacks: tuple[NDArray[np.int8], ...] = asked.stacks(arrays)
+        return names, rows_of(stacks, model), stacks
+    if any(array.dtype == np.uint8 for array in arrays):
+        steps = InputSteps.of(model, options.model, options.given)
+        arrays = [steps.steps(array) for array in arrays]
+    images = np.stack([array.astype(np.int8) for array in arrays])
+    return names, images, (images,)
 
 
 def _row(name: str, result: BoardResult, info: BoardInfo) -> dict[str, Any]:
@@ -184,7 +207,7 @@ def _print(report: dict[str, Any]) -> None:
         print("the board counts no cycles: its core has no cycle counter, or it is switched off")
     for row in report["images"]:
         if "answer" in row:
-            print(f"  {row['image']}: {row['question']} {row['answer']}")
+            print(f"  {row['image']}: {row.get('question', '')} {row['answer']}")
     for row in report.get("operators", ()):
         print(f"  {row['name']:<44}{row['cycles']:>16,}")
     print(

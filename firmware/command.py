@@ -24,3 +24,9 @@ def harness_flag(to: FlagSet) -> Flag[str]:
     """Whom the firmware talks to."""
     text = "Talk to MLPerf Tiny's runner, as a device of this benchmark, instead of the client."
     return to.enum("harness", "", tuple(BENCHMARKS), text)
+
+
+def timestamp_pin_flag(to: FlagSet) -> Flag[str]:
+    """The pin of energy mode."""
+    text = "Of --harness in energy mode, whose falling edges are times, e.g. PC6; an STM32's."
+    return to.string("timestamp_pin", "", text)

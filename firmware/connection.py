@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -186,24 +187,40 @@ class Connection:
           NoReplyError: the board is gone.
           RequestError: it refuses in a way that starting again does not cure.
         """
+        rows = np.ascontiguousarray(image)
+        return self._classify(lambda: self._send_rows(rows))
+
+    def classify_text(self, text: bytes, row_bytes: int) -> BoardResult:
+        """Classifies a text that the board cuts into sub-words.
+
+        Args:
+          row_bytes: of the board's model, the most that it takes at once.
+
+        Raises:
+          NoReplyError, RequestError: as `classify`; a text that is longer than the board has room
+            for is refused with BAD_LENGTH.
+        """
+        return self._classify(lambda: self._send_text(text, row_bytes))
+
+    def _classify(self, send: Callable[[], None]) -> BoardResult:
         self._image_number += 1
         for _ in range(self._attempts):
             try:
-                return self._classify_once(np.ascontiguousarray(image))
+                return self._classify_once(send)
             except RequestError as error:
                 if error.code not in _RESTART_CODES:
                     raise
                 self.restarted += 1
         raise NoReplyError(f"the board lost the image {self._attempts} times")
 
-    def _classify_once(self, image: NDArray[np.int8]) -> BoardResult:
+    def _classify_once(self, send: Callable[[], None]) -> BoardResult:
         number = struct.pack("<I", self._image_number)
         self.request(FrameType.BEGIN, number)
-        self._send_rows(image)
+        send()
         reply = self.request(FrameType.FINISH, number, self._inference_timeout_s)
         image_number, best, cycles, stack = _fields(FrameType.FINISH, _RESULT, reply)
         if image_number != self._image_number:
-            raise RequestError(FrameType.FINISH, ErrorCode.NOT_BEGUN, image.shape[0])
+            raise RequestError(FrameType.FINISH, ErrorCode.NOT_BEGUN, 0)
         logits = np.frombuffer(reply, np.int8, offset=struct.calcsize(_RESULT)).copy()
         if logits.size > _BEST_PLACES:  # the board's 16 bits hold a part of the place alone
             best = int(np.argmax(logits))
@@ -222,6 +239,11 @@ class Connection:
             if received <= row:  # it would be sent for ever
                 raise RequestError(FrameType.ROW, ErrorCode.ROW_ORDER, received)
             row = received
+
+    def _send_text(self, text: bytes, row_bytes: int) -> None:
+        for at in (*range(0, len(text), row_bytes), len(text)):
+            payload = struct.pack("<H", at) + text[at : at + row_bytes]
+            self.request(FrameType.TEXT, payload, self._timeout_s)
 
     def operators(self, count: int) -> tuple[OperatorCycles, ...]:
         """Cycles per operator of the last inference."""

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from boards import BOARD_HELP, get_board
-from converter.contract import ContractFlags, Stated
+from converter.contract import ContractFlags, Stated, stated_by
+from converter.tflite import parse
 from firmware.command import elf_flag, runtime_flag
 from firmware.emulator.counts import FunctionCount, Inference, OperatorCount
 from firmware.emulator.open import AUTO, ENGINES, open_emulator
@@ -83,6 +84,11 @@ def _make_emulator(options: _Options, work: Path) -> Session:
         return open_emulator(board, Path(options.elf), engine=options.engine, strict=options.strict)
     elf = work / "firmware.elf"
     with named_model(options.model) as model:
+        if stated_by(parse(model)).task.asked is not None:
+            raise FirmwareError(
+                f"{options.model} takes an image and a question: build it (firmware.build), and "
+                "ask that image with firmware.client --elf=... --model=... --question=..."
+            )
         build_model(model, board, elf, weights_in=options.weights_in, runtime=options.runtime)
     return open_emulator(board, elf, engine=options.engine, strict=options.strict)
 

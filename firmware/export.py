@@ -24,7 +24,7 @@ from boards import BOARD_HELP, Board, get_board
 from converter.support import verdicts
 from converter.tflite import parse
 from firmware.build_elf import build
-from firmware.command import harness_flag, runtime_flag
+from firmware.command import harness_flag, runtime_flag, timestamp_pin_flag
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError
 from firmware.formats import (
@@ -60,6 +60,7 @@ flags.board(FLAGS, BOARD_HELP, "stm32f746g_disco")
 FLAGS.enum("format", "cmake", FORMAT_NAMES, "Build system.")
 runtime_flag(FLAGS)
 harness_flag(FLAGS)
+timestamp_pin_flag(FLAGS)
 FLAGS.enum("variant", "", VARIANTS, "Variant of --format; legacy is for mbed-tools.")
 flags.weights_in(FLAGS)
 flags.out(FLAGS, "Folder to make.")
@@ -175,6 +176,8 @@ def _check_name(*, library: bool) -> None:
 def _export_library(out: Path) -> dict[str, Any]:
     if FLAGS.harness:
         raise FirmwareError(f"--format={FLAGS.format} is no application: leave --harness out")
+    if FLAGS.timestamp_pin:
+        raise FirmwareError("--timestamp_pin goes with --harness: leave it out")
     board = get_board(FLAGS.board)
     with named_model(FLAGS.model) as model:
         library = export_library(
@@ -218,6 +221,7 @@ def _export_project(out: Path) -> dict[str, Any]:
                 name=FLAGS["name"].value,
                 runtime=FLAGS.runtime,
                 harness=FLAGS.harness,
+                timestamp_pin=FLAGS.timestamp_pin,
             )
             runtimes = verdicts(parse(model).graph)
         use = export_project(

@@ -11,14 +11,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path, PurePosixPath
 
+from boards import Board
+from boards.console import Console, Pin
 from converter.compile.interface import ImageInterface
 from converter.contract import stated_by
 from converter.tflite import parse
-from firmware.errors import ModelError
+from firmware.errors import FirmwareError, ModelError
 from firmware.library.pixels import pixels_of
 from firmware.project import Group, Project, ProjectFile
 
 _MAIN = PurePosixPath("src/app/main.c")  # of the application that talks to the client
+ENERGY_BAUD = 9600
 _SOURCES = Path(__file__).parent / "src" / "harness"
 
 
@@ -72,8 +75,51 @@ def _tables(model: bytes, image: ImageInterface, benchmark: Benchmark) -> list[s
     ]
 
 
+def energy_board(board: Board, pin: str) -> tuple[Board, Pin]:
+    """A board as energy mode wants it, whose line is as slow as that of the runner's IO manager,
+    and the pin whose falling edges are timestamps.
+
+    Raises:
+      FirmwareError: no pin, one that the board uses, or a board without drivers of its pins.
+    """
+    stm32, console = board.stm32, board.console
+    if stm32 is None or not isinstance(console, Console):
+        raise FirmwareError(
+            f"--timestamp_pin: {board.name} names no family of STM32, whose pins the firmware "
+            "drives: give one that does"
+        )
+    try:
+        found = Pin.parse(f"{pin}:0")
+    except ValueError as error:
+        raise FirmwareError(f"--timestamp_pin={pin}: expected a pin such as PC6") from error
+    used = (console.transmit, console.receive, *(board.quad_spi.pins if board.quad_spi else ()))
+    if (found.port, found.number) in {(each.port, each.number) for each in used}:
+        raise FirmwareError(f"--timestamp_pin={pin}: {board.name} uses it: give another pin")
+    if not 16 <= console.clock_hz / ENERGY_BAUD <= 0xFFFF:
+        raise FirmwareError(
+            f"--timestamp_pin: {console.name} cannot run at {ENERGY_BAUD} baud from "
+            f"{console.clock_hz} Hz"
+        )
+    return dataclasses.replace(board, console=dataclasses.replace(console, baud=ENERGY_BAUD)), found
+
+
+def _energy(pin: Pin | None) -> list[str]:
+    """C lines of energy mode; of performance mode without a pin."""
+    if pin is None:
+        return ["#define HARNESS_ENERGY 0"]
+    return [
+        "#define HARNESS_ENERGY 1",
+        f"#define HARNESS_PIN_PORT {ord(pin.port) - ord('A')}u",
+        f"#define HARNESS_PIN {pin.number}u",
+    ]
+
+
 def with_harness(
-    project: Project, name: str, model: bytes, image: ImageInterface | None
+    project: Project,
+    name: str,
+    model: bytes,
+    image: ImageInterface | None,
+    pin: Pin | None = None,
 ) -> Project:
     """The project with the harness of one of `BENCHMARKS` instead of the client's protocol.
 
@@ -81,6 +127,7 @@ def with_harness(
       project: of the compiled runtime.
       model: the file.
       image: of its interface; None where it takes none.
+      pin: of energy mode's timestamps (`energy_board`); None: performance mode.
 
     Raises:
       ModelError: the benchmark's inputs are not the model's.
@@ -107,6 +154,7 @@ def with_harness(
         "",
         f'#define HARNESS_MODEL "{benchmark.name}"',
         *_tables(model, image, benchmark),
+        *_energy(pin),
         "",
         "#endif  // HARNESS_CONFIG_H_",
     ]

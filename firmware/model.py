@@ -26,7 +26,7 @@ from converter.tflite import parse, read_model
 from firmware.build_elf import build
 from firmware.elf import MemoryUse
 from firmware.errors import FirmwareError, ModelError
-from firmware.harness import with_harness
+from firmware.harness import energy_board, with_harness
 from firmware.project import Project, make_project
 from firmware.tflm.project import tflm_project_from_model
 from tflm_vit.flags import WEIGHTS_IN
@@ -124,13 +124,16 @@ def project_from_model(
     debug: bool = False,
     runtime: str = RUNTIME_COMPILED,
     harness: str = "",
+    timestamp_pin: str = "",
 ) -> Project:
     """Compiles a fused `.tflite` and collects the project; `work` keeps the generated files.
 
     With `debug` the firmware checks its memory plan while it runs (Emulator.set_poison). With
     `runtime` = `tflm` the model runs in TFLM's interpreter instead (firmware.tflm). With `harness`
-    it talks to MLPerf Tiny's runner (firmware.harness).
+    it talks to MLPerf Tiny's runner (firmware.harness), with a pin such as `PC6` in energy mode.
     """
+    if timestamp_pin and not harness:
+        raise FirmwareError("--timestamp_pin goes with --harness: give both")
     if runtime == RUNTIME_TFLM:
         if harness:
             raise FirmwareError("--harness is for the compiled runtime: leave --runtime=tflm out")
@@ -139,7 +142,9 @@ def project_from_model(
         external = _tflm_external(model, board, weights_in)
         kernels = kernel_files(board)
         return tflm_project_from_model(model, board, work, kernels, external=external, name=name)
-    generated = work / "model"
+    generated, pin = work / "model", None
+    if timestamp_pin:
+        board, pin = energy_board(board, timestamp_pin)
     compiled = _compile(model, board, weights_in, plan)
     compiled.write(generated)
     project = make_project(
@@ -154,7 +159,7 @@ def project_from_model(
         ),
     )
     if harness:
-        return with_harness(project, harness, model, compiled.interface.image)
+        return with_harness(project, harness, model, compiled.interface.image, pin)
     return project
 
 
@@ -169,6 +174,7 @@ def build_model(
     debug: bool = False,
     runtime: str = RUNTIME_COMPILED,
     harness: str = "",
+    timestamp_pin: str = "",
 ) -> MemoryUse:
     """Fused `.tflite` -> `elf` for `board`, with its sizes.
 
@@ -187,5 +193,6 @@ def build_model(
             debug=debug,
             runtime=runtime,
             harness=harness,
+            timestamp_pin=timestamp_pin,
         )
         return build(project, elf)

@@ -57,13 +57,19 @@ class ModelInfo:
             raise FirmwareError(
                 "the model takes no int8 image; run it from Python with "
                 "converter.runtimes.open_runtime, or, if its image or output is uint8 or float, "
-                "fuse it with --int8_io"
+                "fuse it with --int8_io; one of an image and a question answers "
+                "firmware.client --question=..."
             )
 
     @property
     def input_bytes(self) -> int:
         """Bytes of all inputs."""
         return self.image_height * self.image_width * max(self.image_channels, 1)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of an image."""
+        return self.image_width * self.image_channels
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -24,6 +24,7 @@ class FrameType(enum.IntEnum):
     ROW = 0x03
     FINISH = 0x04
     OPERATOR = 0x05
+    TEXT = 0x06
     ERROR = 0x7F  # + 0x80 on the wire.
 
 

@@ -49,9 +49,24 @@ from keras_models.parts import (
     stem_sides,
     without_unused,
 )
+from keras_models.text.subwords import MOST_TOKENS
 from tflm_vit.files import parse_json, write_atomic
 
 BYTE_VALUES = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenTable:
+    """A table of tokens: rows of a width, or of a rank (0: none) with a linear layer behind."""
+
+    rows: int
+    rank: int
+
+    def params(self, width: int) -> int:
+        """Trainable parameters."""
+        if not self.rank:
+            return self.rows * width
+        return self.rows * self.rank + linear_params(self.rank, width, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +100,12 @@ class ArchConfig:
         (docs/weight_bits.md).
       relative_position: largest distance in rows or columns that AutoFormer's and MCUFormer's
         tables of relative keys and values tell apart (14 as published); 0 for none.
-      vocabulary: 256 where the image is a text whose bytes are the tokens, row by row; 0 for
+      vocabulary: 256 where the image is a text whose bytes are the tokens, row by row; more where
+        it is one of sub-words, whose number is two channels, the low byte and the high one; 0 for
         pictures. It then takes bytes as they are (`normalization`).
       embedding_rank: of such a network's table of tokens, a low-rank pair; 0 for one of embed_dim.
+      rare_from, rare_rank: tokens from this number on are in a table of their own, a pair of that
+        rank (clustered low rank, as MCUBERT's); 0: all in one table.
       norm_after: normalization behind each residual (Vaswani et al., 2017), none before the head.
       dense: the output is a picture, of which each token makes dense x dense pixels of num_classes
         values (`keras_models.dense`); 0 for a classifier.
@@ -117,6 +135,8 @@ class ArchConfig:
     dense: int = later(0)
     vocabulary: int = later(0)
     embedding_rank: int = later(0)
+    rare_from: int = later(0)
+    rare_rank: int = later(0)
     norm_after: bool = later(False)
     weight_bits: tuple[int, ...] = later(())
     question: int = later(0)
@@ -151,18 +171,26 @@ class ArchConfig:
         self._check_text()
 
     def _check_text(self) -> None:
-        if self.vocabulary not in (0, BYTE_VALUES) or isinstance(self.vocabulary, bool):
-            fail("vocabulary", self.vocabulary, f"0 (a picture) or {BYTE_VALUES} (a text of bytes)")
+        number = self.vocabulary if type(self.vocabulary) is int else -1
+        known = number in (0, BYTE_VALUES)
+        if not known and not BYTE_VALUES < number <= MOST_TOKENS:
+            expected = f"0 (a picture), {BYTE_VALUES} (a text of bytes) or more (of sub-words)"
+            fail("vocabulary", self.vocabulary, f"{expected} up to {MOST_TOKENS}")
         check_int("embedding_rank", self.embedding_rank, 0, self.embed_dim)
+        check_int("rare_from", self.rare_from, 0, max(0, self.vocabulary - 1))
+        check_int("rare_rank", self.rare_rank, 0, self.embed_dim)
+        if bool(self.rare_from) != bool(self.rare_rank):
+            fail("rare_rank", self.rare_rank, "a rank with rare_from, 0 without")
         if not self.vocabulary:
             if self.embedding_rank:
                 fail("embedding_rank", self.embedding_rank, "0 without a vocabulary")
             return
-        for field, expected in (
-            ("channels", 1), ("patch_size", 1), ("stem", ()), ("dense", 0), ("question", 0),
+        for field, expected_value in (
+            ("channels", 1 if known else 2), ("patch_size", 1), ("stem", ()), ("dense", 0),
+            ("question", 0),
         ):  # fmt: skip
-            if getattr(self, field) != expected:
-                fail(field, getattr(self, field), f"{expected} with a vocabulary")
+            if getattr(self, field) != expected_value:
+                fail(field, getattr(self, field), f"{expected_value} with a vocabulary")
 
     def _check_patches(self) -> None:
         side = check_stem(self.stem, self.image_size)
@@ -239,6 +267,18 @@ class ArchConfig:
         return BYTES if self.vocabulary else OWN
 
     @property
+    def token_tables(self) -> tuple[TokenTable, ...]:
+        """Of a text network: the one of all tokens, or those of frequent and of rare ones, each
+        with one row for all tokens that it is not of."""
+        if not self.rare_from:
+            return (TokenTable(self.vocabulary, self.embedding_rank),)
+        rare = self.vocabulary - self.rare_from
+        return (
+            TokenTable(self.rare_from + 1, self.embedding_rank),
+            TokenTable(rare + 1, self.rare_rank),
+        )
+
+    @property
     def head_outputs(self) -> int:
         """Outputs of the last linear layer, of each token where the output is a picture."""
         return self.num_classes * max(1, self.dense**2)
@@ -291,8 +331,7 @@ class ArchConfig:
         dim = self.embed_dim
         patch = linear_params(self.patch_size**2 * self.patch_input_channels, dim, 0)
         if self.vocabulary:
-            rank = self.embedding_rank
-            patch = self.vocabulary * (rank or dim) + (linear_params(rank, dim, 0) if rank else 0)
+            patch = sum(table.params(dim) for table in self.token_tables)
         position = self.tokens * dim + (dim if self.class_token else 0)
         if self.question:
             position = self.grid**2 * dim + linear_params(self.question, dim, 0)
@@ -314,7 +353,7 @@ class ArchConfig:
         """Multiply-accumulates of one inference; norms, softmax and adds are not counted."""
         patch = self.grid**2 * self.patch_size**2 * self.patch_input_channels * self.embed_dim
         if self.vocabulary:
-            patch = self.grid**2 * self.embedding_rank * self.embed_dim
+            patch = self.grid**2 * sum(t.rank for t in self.token_tables) * self.embed_dim
         blocks = sum(self.block_macs(b) for b in range(self.depth))
         head = self.embed_dim * self.head_outputs * (self.tokens if self.dense else 1)
         return self.stem_macs + patch + self.question * self.embed_dim + blocks + head

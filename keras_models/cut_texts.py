@@ -4,6 +4,8 @@
 Writes train.npz, validation.npz and test.npz. --of=pages: 36 bytes from a word's start of manual
 pages in twelve languages (Debian's manpages, manpages-dev and manpages-XX), as many of each;
 --of=definitions: the definitions of nouns of WordNet (Debian's wordnet-base) in thirteen topics.
+--of=page_pieces and --of=definition_pieces: the same texts as sub-words of a vocabulary that is
+learnt from the training split (vocab.txt).
 No page and no definition is in two splits; what pages have in common, word for word, may be.
 """
 
@@ -15,17 +17,28 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from keras_models.datasets import DatasetError
-from keras_models.datasets.made import SPLITS, split_file, write_split
-from keras_models.datasets.texts import KEYS, LANGUAGE_SIDE, TOPIC_SIDE
+from keras_models.datasets.made import SPLITS, split_file, write_split, write_vocabulary
+from keras_models.datasets.texts import (
+    KEYS,
+    LANGUAGE_BYTES,
+    LANGUAGE_PIECES,
+    PAGE_BYTES,
+    TOPIC_BYTES,
+    TOPIC_PIECES,
+)
 from keras_models.text.definitions import TOPICS, definitions
 from keras_models.text.manpages import LANGUAGES, is_text, pages, paragraphs
 from keras_models.text.pieces import as_square, split_of, window
+from keras_models.text.subwords import learn
 from tflm_vit import flags
 from tflm_vit.files import expect_writable_folder, reading
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("cut_texts", __doc__)
-FLAGS.enum("of", "pages", ("pages", "definitions"), "What is cut.")
+_PAGES = {"pages": LANGUAGE_BYTES, "page_pieces": LANGUAGE_PIECES}
+_DEFINITIONS = {"definitions": TOPIC_BYTES, "definition_pieces": TOPIC_PIECES}
+_SQUARES = {**_PAGES, **_DEFINITIONS}
+FLAGS.enum("of", "pages", tuple(_SQUARES), "What is cut.")
 FLAGS.string("manpages", "/usr/share/man", "Folder of the manual pages.")
 FLAGS.string("wordnet", "/usr/share/wordnet", "Folder with WordNet's data.noun.")
 flags.out(FLAGS, "Folder of the data set.")
@@ -37,7 +50,7 @@ _PIECES = 4  # of a paragraph in the training split
 Found = dict[str, list[list[bytes]]]  # texts by split and class
 
 
-def _of_pages() -> tuple[Found, int]:
+def _of_pages() -> Found:
     rng = np.random.default_rng(FLAGS.seed)
     found: Found = {split: [[] for _ in LANGUAGES] for split in SPLITS}
     for label, language in enumerate(LANGUAGES):
@@ -49,23 +62,23 @@ def _of_pages() -> tuple[Found, int]:
                     split = split_of(name)
                     pieces = _PIECES if split == "train" else 1
                     for _ in range(pieces):
-                        piece = window(text.encode(), LANGUAGE_SIDE**2, rng)
+                        piece = window(text.encode(), PAGE_BYTES, rng)
                         found[split][label].append(piece)
         if not seen:
             raise DatasetError(
                 f"{FLAGS.manpages}: no pages in {language}; install Debian's manpages-"
                 f"{'dev' if language == 'en' else language.lower().replace('_', '-')}"
             )
-    return found, LANGUAGE_SIDE
+    return found
 
 
-def _of_definitions() -> tuple[Found, int]:
+def _of_definitions() -> Found:
     found: Found = {split: [[] for _ in TOPICS] for split in SPLITS}
     path = os.path.join(FLAGS.wordnet, "data.noun")
     with reading(path, "WordNet's nouns", DatasetError), open(path, encoding="latin-1") as file:
         for text, topic in definitions(iter(file)):
             found[split_of(text)][topic].append(text.encode())
-    return found, TOPIC_SIDE
+    return found
 
 
 def _chosen(
@@ -87,7 +100,7 @@ def _expect_texts(found: Found, names: Sequence[str]) -> None:
     Raises:
       DatasetError: one line that names the first.
     """
-    where = FLAGS.manpages if FLAGS.of == "pages" else FLAGS.wordnet
+    where = FLAGS.manpages if FLAGS.of in _PAGES else FLAGS.wordnet
     for split in SPLITS:
         for name, texts in zip(names, found[split], strict=True):
             if not texts:
@@ -98,16 +111,25 @@ def _expect_texts(found: Found, names: Sequence[str]) -> None:
 
 
 def _body() -> None:
-    found, side = _of_pages() if FLAGS.of == "pages" else _of_definitions()
-    _expect_texts(found, LANGUAGES if FLAGS.of == "pages" else TOPICS)
+    found = _of_pages() if FLAGS.of in _PAGES else _of_definitions()
+    _expect_texts(found, LANGUAGES if FLAGS.of in _PAGES else TOPICS)
     os.makedirs(FLAGS.out, exist_ok=True)
     expect_writable_folder(FLAGS.out)
-    for number, split in enumerate(SPLITS):
-        each = FLAGS.each if split == "train" else max(1, FLAGS.each // _SMALLER)
-        rows = list(_chosen(found[split], each, (FLAGS.seed, number)))
-        made = ((as_square(text, side), np.uint8(label)) for text, label in rows)
-        write_split(FLAGS.out, split, KEYS, made, len(rows))
-        print(f"wrote {split_file(FLAGS.out, split)}: {len(rows)} texts")
+    rows = {split: _rows(found[split], number, split) for number, split in enumerate(SPLITS)}
+    square, cut = _SQUARES[FLAGS.of], as_square
+    if square.vocabulary:
+        vocabulary = learn((text for text, _ in rows["train"]), square.vocabulary)
+        write_vocabulary(FLAGS.out, vocabulary)
+        cut = vocabulary.square
+    for split, texts in rows.items():
+        made = ((cut(text, square.side), np.uint8(label)) for text, label in texts)
+        write_split(FLAGS.out, split, KEYS, made, len(texts))
+        print(f"wrote {split_file(FLAGS.out, split)}: {len(texts)} texts")
+
+
+def _rows(texts: list[list[bytes]], number: int, split: str) -> list[tuple[bytes, int]]:
+    each = FLAGS.each if split == "train" else max(1, FLAGS.each // _SMALLER)
+    return list(_chosen(texts, each, (FLAGS.seed, number)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ import functools
 from typing import Any
 
 from keras_models.grid_layers import grid_dot_product, pixel_shuffle, windows
+from keras_models.token_layers import byte_numbers, numbers_from, token_numbers
 
 PACKAGE = "keras_models"
 QUICK_GELU_SLOPE = 1.702  # MCUFormer eq. 7: GELU(x) ~ x * sigmoid(1.702 x)
@@ -33,6 +34,8 @@ class Layers:
     GridDotProduct: Any
     PixelShuffle: Any
     ByteNumbers: Any
+    TokenNumbers: Any
+    NumbersFrom: Any
 
 
 def is_keras_3(keras_module: Any) -> bool:
@@ -54,6 +57,8 @@ class TfOps:
         self.matmul = tf.matmul
         self.concatenate = tf.concat
         self.broadcast_to = tf.broadcast_to
+        self.minimum = tf.minimum
+        self.maximum = tf.maximum
 
     def mean_of(self, x: Any, axis: int, keepdims: bool = False) -> Any:
         return self._tf.reduce_mean(x, axis=axis, keepdims=keepdims)
@@ -100,6 +105,8 @@ class Keras3Ops:
         self.matmul = ops.matmul
         self.concatenate = ops.concatenate
         self.broadcast_to = ops.broadcast_to
+        self.minimum = ops.minimum
+        self.maximum = ops.maximum
 
     def mean_of(self, x: Any, axis: int, keepdims: bool = False) -> Any:
         return self._ops.mean(x, axis=axis, keepdims=keepdims)
@@ -160,27 +167,15 @@ def layers_for(keras_module: Any) -> Layers:
             scaled_dot_product, keras_module, ops, _register(keras_module)
         ),
         PixelShuffle=pixel_shuffle(keras_module, ops, _register(keras_module)),
-        ByteNumbers=_byte_numbers(keras_module, ops),
+        ByteNumbers=byte_numbers(keras_module, ops, _register(keras_module)),
+        TokenNumbers=token_numbers(keras_module, ops, _register(keras_module)),
+        NumbersFrom=numbers_from(keras_module, ops, _register(keras_module)),
     )
 
 
 def _register(keras_module: Any) -> Any:
     saving = keras_module.saving if is_keras_3(keras_module) else keras_module.utils
     return saving.register_keras_serializable(package=PACKAGE)
-
-
-def _byte_numbers(keras_module: Any, ops: Any) -> Any:
-    @_register(keras_module)
-    class ByteNumbers(keras_module.layers.Layer):  # type: ignore[misc]
-        """Bytes less 128 (batch, n), as a text is taken, to numbers 0..255, int32."""
-
-        def call(self, x: Any) -> Any:
-            return ops.whole(x) + 128
-
-        def compute_output_spec(self, x: Any) -> Any:
-            return keras_module.KerasTensor(x.shape, dtype="int32")
-
-    return ByteNumbers
 
 
 def _layer_norm(keras_module: Any, ops: Any) -> Any:

@@ -7,7 +7,12 @@ from typing import Any
 
 from keras_models.arch import ArchConfig
 from keras_models.canvases.composition import GARMENTS
-from keras_models.datasets.texts import LANGUAGE_SIDE, TOPIC_SIDE
+from keras_models.datasets.texts import (
+    LANGUAGE_BYTES,
+    LANGUAGE_PIECES,
+    TOPIC_BYTES,
+    TOPIC_PIECES,
+)
 from keras_models.parts import StemLayer
 from keras_models.questions.asking import ANSWERS, CODE_BYTES
 from keras_models.questions.shapes import SIDE as SHAPES_SIDE
@@ -110,7 +115,7 @@ _ALL: tuple[Architecture, ...] = (
     ),
     ArchConfig.uniform(
         name="language_36",
-        image_size=LANGUAGE_SIDE,
+        image_size=LANGUAGE_BYTES.side,
         num_classes=len(LANGUAGES),
         embed_dim=32,
         head_dim=16,
@@ -119,12 +124,33 @@ _ALL: tuple[Architecture, ...] = (
     ),
     ArchConfig.uniform(
         name="topic_144",
-        image_size=TOPIC_SIDE,
+        image_size=TOPIC_BYTES.side,
         num_classes=len(TOPICS),
         embed_dim=64,
         head_dim=32,
         embedding_rank=24,
         **_TEXT,
+    ),
+    # 16 sub-words of 4,096, 36 of 8,192; of the less frequent ones a pair of low rank.
+    ArchConfig.uniform(
+        name="language_pieces_16",
+        image_size=LANGUAGE_PIECES.side,
+        num_classes=len(LANGUAGES),
+        embed_dim=32,
+        head_dim=16,
+        **{**_TEXT, "channels": 2, "vocabulary": LANGUAGE_PIECES.vocabulary, "depth": 1},
+        rare_from=1024,
+        rare_rank=16,
+    ),
+    ArchConfig.uniform(
+        name="topic_pieces_36",
+        image_size=TOPIC_PIECES.side,
+        num_classes=len(TOPICS),
+        embed_dim=96,
+        head_dim=32,
+        **{**_TEXT, "channels": 2, "vocabulary": TOPIC_PIECES.vocabulary, "depth": 1, "heads": 3},
+        rare_from=2048,
+        rare_rank=32,
     ),
     ArchConfig.uniform(
         name="question_48",

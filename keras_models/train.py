@@ -18,6 +18,7 @@ from typing import Any
 
 from keras_models.datasets import DATASETS, Dataset, DatasetError, load_dataset
 from keras_models.datasets.identity import RECORD, expect_same_classes, identity_of
+from keras_models.datasets.made import write_vocabulary
 from keras_models.datasets.normalization import BYTES
 from keras_models.load import resolve_network, trained_network
 from keras_models.questions.examples import fed
@@ -166,6 +167,8 @@ def train(job: TrainJob, data: Dataset, command: str, resume: bool = False) -> d
         return ended
     model, progress = fit(job, data, resume)
     report = _report(job, data, model, progress, command)
+    if data.vocabulary is not None:
+        write_vocabulary(job.out, data.vocabulary)
     write_trained(job.out, job.arch, model, report)
     return report
 

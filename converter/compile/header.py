@@ -12,6 +12,7 @@ from converter.compile.interface import (
     TensorInterface,
     row_bytes,
 )
+from converter.compile.pieces import PIECES, piece_defines
 from keras_models.tasks.boxes import EDGES, FixedBoxes
 
 CLASS_NAME_BYTES = 48
@@ -196,6 +197,7 @@ def header_text(interface: Interface) -> str:
         ("IS_IMAGE", str(int(i.image is not None))),
         *(_answer_defines(i) if i.image is None else _image_defines(i.image)),
         *_picture_defines(i),
+        *(piece_defines(i.vocabulary) if i.vocabulary is not None else ()),
     ]
     numbers = "\n".join(f"#define VIT_MODEL_{name} {value}" for name, value in defines)
     if i.image is None:
@@ -203,6 +205,8 @@ def header_text(interface: Interface) -> str:
     else:
         calls = _STREAMED if i.streamed else _RESIDENT
     names = [_CLASS_NAMES.format(bytes=CLASS_NAME_BYTES)] if i.class_names else []
+    if i.vocabulary is not None:
+        names.append(PIECES)
     return "\n".join([_HEAD, numbers + "\n", _COMMON, *names, calls, _TAIL])
 
 

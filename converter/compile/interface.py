@@ -16,6 +16,7 @@ from converter.contract.classifier import takes_planes
 from converter.plan.layout import Plan
 from converter.tflite import Graph
 from keras_models.tasks.boxes import MOST_TOKENS, FixedBoxes, fixed
+from keras_models.text.subwords import Vocabulary
 
 STREAM_STATE_BYTES = 16  # of the streaming functions, at the end of the arena
 MAX_RANK = 6
@@ -83,6 +84,7 @@ class Interface:
       class_names: of the outputs of an image classifier, or of one that takes a question besides;
         () where the file does not say them.
       boxes: how a detector's outputs become boxes; None of others.
+      vocabulary: that cuts a text into the input's tokens; None where they are no sub-words.
     """
 
     arena_bytes: int
@@ -93,6 +95,7 @@ class Interface:
     image: ImageInterface | None
     class_names: tuple[str, ...] = ()
     boxes: FixedBoxes | None = None
+    vocabulary: Vocabulary | None = None
 
     @property
     def input_bytes(self) -> int:
@@ -193,4 +196,5 @@ def interface_of(planned: PlannedGraph, stated: Stated | None = None) -> Interfa
         image,
         stated.class_names if named and len(stated.class_names) == classes else (),
         _boxes_of(stated, image, outputs[0].shape) if stated.task.boxes is not None else None,
+        None if planned.plan.streamed else stated.vocabulary,
     )

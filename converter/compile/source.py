@@ -10,6 +10,7 @@ from converter.compile.arena import op_spans
 from converter.compile.calls import Call, address
 from converter.compile.header import class_names_text, tensor_tables
 from converter.compile.interface import Interface
+from converter.compile.pieces import pieces_text
 from converter.compile.planned import PlannedGraph
 from converter.compile.streaming import FINISH, streaming_text
 from converter.compile.weights import SYMBOL, WeightOrder
@@ -116,6 +117,8 @@ def source_text(
     lines += tensor_tables(interface)
     if interface.class_names:
         lines.append(class_names_text(interface.class_names))
+    if interface.vocabulary is not None:
+        lines.append(pieces_text(interface.vocabulary))
     lines += _debug_lines(planned)
     lines.append(_HOOKS)
     if interface.image is not None:

@@ -112,6 +112,7 @@ def chosen(
         given.class_names or stated.class_names,
         stated.trained_on,
         stated.task,
+        stated.vocabulary,
     )
     contract.check(channels, output)
     return contract

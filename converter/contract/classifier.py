@@ -6,6 +6,7 @@ from __future__ import annotations
 from converter.contract.contract import ContractError
 from converter.fused_ops import decoded
 from converter.tflite import Graph, Model, Operator, Tensor
+from keras_models.text.subwords import TOKEN_BYTES
 from tflm_custom_ops.ops import operator_of
 
 _CHANNELS = (1, 3, 4)  # of images as files hold them
@@ -71,7 +72,8 @@ def check_pixels(model: Model, image: Tensor) -> None:
     By what reads it, or by its shape where a reshape is as good as a transpose.
     """
     shape = image.shape
-    if takes_planes(model.graph) or (shape[1] in _CHANNELS and shape[3] not in _CHANNELS):
+    channels = (*_CHANNELS, TOKEN_BYTES)
+    if takes_planes(model.graph) or (shape[1] in _CHANNELS and shape[3] not in channels):
         raise ContractError(
             f"got an image {list(shape)} in planes, expected [1, height, width, channels]; convert "
             "the network with a transposed input to feed it with images here"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keras_models.datasets.identity import Identity
 from keras_models.datasets.normalization import OWN, Normalization
 from keras_models.tasks import CLASSIFICATION, Task
+from keras_models.text.subwords import TOKEN_BYTES, Vocabulary
 from tflm_vit.flags import COLOR_ORDERS
 
 RGB, BGR = COLOR_ORDERS
@@ -40,6 +41,7 @@ class Contract:
       class_names: of the outputs, in order; () where they are not known.
       trained_on: the data set; None where it is not known.
       task: what its outputs answer.
+      vocabulary: that cuts a text into the network's tokens, of sub-words; None of others.
     """
 
     normalization: Normalization = OWN
@@ -47,6 +49,7 @@ class Contract:
     class_names: tuple[str, ...] = ()
     trained_on: Identity | None = None
     task: Task = CLASSIFICATION
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         if self.color_order not in COLOR_ORDERS:
@@ -77,6 +80,11 @@ class Contract:
             raise ContractError(
                 f"task: got {self.task.name} for an output {list(output)}, expected a picture "
                 "[1, height, width, values]"
+            )
+        if self.vocabulary is not None and channels != TOKEN_BYTES:
+            raise ContractError(
+                f"vocabulary: got one for {channels} channels, expected {TOKEN_BYTES}, the bytes "
+                "of a token"
             )
         classes = output[-1] if self.task.dense else math.prod(output)
         if self.class_names and len(self.class_names) != classes:

@@ -16,6 +16,7 @@ IDENTIFIER = b"M001"
 QUESTION_MEANING = "code of a question: bytes, 0 or 255, scaled as those of the image"
 OWN_NAME = "VitContract"
 LABEL_FILE = "labels.txt"
+VOCABULARY_FILE = "vocab.txt"
 PARSER_VERSION = "1.0.0"  # the oldest that knows these fields
 
 
@@ -96,4 +97,4 @@ class FileField(enum.IntEnum):
 FEATURE_PROPERTIES, IMAGE_PROPERTIES = 1, 2  # union ContentProperties
 NORMALIZATION_OPTIONS = 1  # union ProcessUnitOptions
 SPACE_UNKNOWN, SPACE_RGB, SPACE_GRAYSCALE = 0, 1, 2  # enum ColorSpaceType
-AXIS_LABELS, VALUE_LABELS = 2, 3  # enum AssociatedFileType
+AXIS_LABELS, VALUE_LABELS, VOCABULARY = 2, 3, 5  # enum AssociatedFileType

@@ -20,6 +20,7 @@ from converter.contract.metadata_fields import (
     SPACE_RGB,
     TASK,
     VALUE_LABELS,
+    VOCABULARY,
     ContentField,
     FileField,
     ImageField,
@@ -33,6 +34,12 @@ from converter.tflite import METADATA_NAME, Model
 from keras_models.datasets.identity import Identity, recorded_in
 from keras_models.datasets.normalization import OWN, Normalization
 from keras_models.tasks import CLASSIFICATION, TASKS, Task
+from keras_models.text.subwords import (
+    TOKEN_BYTES,
+    Vocabulary,
+    VocabularyError,
+    vocabulary_of,
+)
 from tflm_vit.files import parse_json
 
 
@@ -45,6 +52,7 @@ class Stated:
     class_names: tuple[str, ...] = ()
     trained_on: Identity | None = None
     task: Task = CLASSIFICATION
+    vocabulary: Vocabulary | None = None
 
 
 def stated_by(model: Model) -> Stated:
@@ -81,6 +89,7 @@ def stated_by(model: Model) -> Stated:
             checked.color_order or RGB,
             checked.class_names,
             task=checked.task,
+            vocabulary=checked.vocabulary,
         ).check(image.shape[-1], output.shape)
     return checked
 
@@ -99,7 +108,29 @@ def _decode(model: Model, data: bytes, asked: bool) -> Stated:
     outputs = subgraphs[0].tables(SubgraphField.OUTPUTS)
     normalization, order = _decode_image(inputs[0]) if len(inputs) == 1 + asked else (None, None)
     names = _decode_names(model, outputs[0]) if len(outputs) == 1 else ()
-    return Stated(normalization, order, names)
+    vocabulary = _decode_vocabulary(model, inputs[0]) if len(inputs) == 1 else None
+    return Stated(normalization, order, names, vocabulary=vocabulary)
+
+
+def _decode_vocabulary(model: Model, tensor: FlatTable) -> Vocabulary | None:
+    """Of a text of sub-words as this project's networks take it; None of other inputs."""
+    if not _has_image(model) or model.graph.tensors[model.graph.inputs[0]].shape[3] != TOKEN_BYTES:
+        return None
+    for file in tensor.tables(TensorField.FILES):
+        if file.byte(FileField.TYPE) == VOCABULARY:
+            try:
+                return vocabulary_of(_behind(model, file.text(FileField.NAME)))
+            except VocabularyError as error:
+                raise ContractError(f"{METADATA_NAME}: {error}; make the file again") from error
+    return None
+
+
+def _behind(model: Model, name: str) -> bytes:
+    """The content of an associated file."""
+    found = next((f.data for f in model.files if f.name == name), None)
+    if found is None:
+        raise ContractError(f"{METADATA_NAME}: file {name!r} is not behind the model")
+    return found
 
 
 def _decode_image(tensor: FlatTable) -> tuple[Normalization | None, str | None]:
@@ -121,10 +152,7 @@ def _decode_names(model: Model, tensor: FlatTable) -> tuple[str, ...]:
     for file in tensor.tables(TensorField.FILES):
         if file.byte(FileField.TYPE) not in (AXIS_LABELS, VALUE_LABELS):
             continue
-        name = file.text(FileField.NAME)
-        found = next((f.data for f in model.files if f.name == name), None)
-        if found is None:
-            raise ContractError(f"{METADATA_NAME}: label file {name!r} is not behind the model")
+        found = _behind(model, file.text(FileField.NAME))
         return clean_names(found.decode("utf-8", "replace").splitlines())
     return ()
 

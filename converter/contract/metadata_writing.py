@@ -25,6 +25,8 @@ from converter.contract.metadata_fields import (
     SPACE_RGB,
     SPACE_UNKNOWN,
     TASK,
+    VOCABULARY,
+    VOCABULARY_FILE,
     ContentField,
     FileField,
     ImageField,
@@ -56,10 +58,13 @@ def with_contract(model: Model, contract: Contract) -> Model:
     own = _encode_own(contract)
     if own:
         added.append(Metadata(OWN_NAME, own))
-    files = tuple(f for f in model.files if f.name != LABEL_FILE)
+    replaced = (LABEL_FILE,) if contract.vocabulary is None else (LABEL_FILE, VOCABULARY_FILE)
+    files = tuple(f for f in model.files if f.name not in replaced)
     if contract.class_names:
         text = "".join(f"{name}\n" for name in contract.class_names)
         files += (AssociatedFile(LABEL_FILE, text.encode()),)
+    if contract.vocabulary is not None:
+        files += (AssociatedFile(VOCABULARY_FILE, contract.vocabulary.file()),)
     return dataclasses.replace(model, metadata=(*kept, *added), files=files)
 
 
@@ -114,14 +119,21 @@ def _image(writer: FlatWriter, image: Tensor, contract: Contract) -> int:
         [(UnitField.OPTIONS, options)], small=[(UnitField.TYPE, NORMALIZATION_OPTIONS)]
     )
     low, high = normalization.ends
-    return writer.table(
-        [
-            (TensorField.NAME, writer.text(image.name)),
-            (TensorField.CONTENT, content),
-            (TensorField.PROCESS_UNITS, writer.vector([unit])),
-            (TensorField.STATS, _pair(writer, (high,), (low,))),
-        ]
-    )
+    places = [
+        (TensorField.NAME, writer.text(image.name)),
+        (TensorField.CONTENT, content),
+        (TensorField.PROCESS_UNITS, writer.vector([unit])),
+        (TensorField.STATS, _pair(writer, (high,), (low,))),
+    ]
+    if contract.vocabulary is not None:
+        places.append((TensorField.FILES, _file(writer, VOCABULARY_FILE, VOCABULARY)))
+    return writer.table(places)
+
+
+def _file(writer: FlatWriter, name: str, kind: int) -> int:
+    """One that lies behind the model."""
+    file = writer.table([(FileField.NAME, writer.text(name))], small=[(FileField.TYPE, kind)])
+    return writer.vector([file])
 
 
 def _question(writer: FlatWriter, tensor: Tensor, contract: Contract) -> int:
@@ -150,9 +162,7 @@ def _classes(writer: FlatWriter, output: Tensor, contract: Contract) -> int:
     if contract.task is not CLASSIFICATION:
         places.append((TensorField.DESCRIPTION, writer.text(contract.task.meaning)))
     if contract.class_names:
-        file = writer.table([(FileField.NAME, writer.text(LABEL_FILE))],
-                            small=[(FileField.TYPE, AXIS_LABELS)])  # fmt: skip
-        places.append((TensorField.FILES, writer.vector([file])))
+        places.append((TensorField.FILES, _file(writer, LABEL_FILE, AXIS_LABELS)))
     return writer.table(places)
 
 

@@ -11,6 +11,7 @@ from converter import footprint, tflite
 from converter.board_fit import BoardFit, Surroundings, fit_board
 from converter.compile.header import BOXES_CODE_BYTES, class_names_bytes
 from converter.compile.interface import STREAM_STATE_BYTES, image_of, row_bytes
+from converter.compile.pieces import pieces_bytes
 from converter.compile.prepared import Prepared, prepared
 from converter.contract import Stated, stated_by
 from converter.fused_ops import decoded_all
@@ -84,14 +85,15 @@ class ModelReport:
     @property
     def constant_bytes(self) -> int:
         """What a firmware holds: constants as the kernels read them, or those of the file where no
-        kernel does, names of classes, and what makes boxes of a detector's outputs."""
+        kernel does, names of classes, what makes boxes of outputs or tokens of a text."""
         found = self.prepared.constant_bytes
         constants = self.flash.constant_bytes if found is None else found
         names = self.contract.class_names
         graph = self.stated.graph
         compiled = len(names) == sum(graph.tensors[i].size for i in graph.outputs)
         boxes = BOXES_CODE_BYTES if self.contract.task.boxes is not None else 0
-        return constants + boxes + (class_names_bytes(names) if compiled else 0)
+        cut = pieces_bytes(vocabulary) if (vocabulary := self.contract.vocabulary) else 0
+        return constants + boxes + cut + (class_names_bytes(names) if compiled else 0)
 
     def sram_parts(self, budgets: Budgets) -> tuple[tuple[str, int], ...]:
         """What SRAM holds: (name, bytes); parts of no bytes are left out, the arena is first."""

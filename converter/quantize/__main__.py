@@ -40,8 +40,9 @@ from converter.tflite import parse, serialize
 from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, round_file
 from converter.weight_bits.pipeline import RoundingMethod
 from converter.weight_bits.wanted import WeightBits
-from keras_models.datasets import DATASETS, Dataset, load_dataset, load_pixels
+from keras_models.datasets import DATASETS, Dataset, DatasetError, load_dataset, load_pixels
 from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
+from keras_models.datasets.made import VOCABULARY_FILE, read_vocabulary
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.model_file import ModelFile, kind_of, load
 from keras_models.questions.examples import apart
@@ -56,6 +57,7 @@ from keras_models.tasks import (
     task_named,
     task_of_data,
 )
+from keras_models.text.subwords import Vocabulary
 from keras_models.trained_data import (
     chosen_dataset,
     recorded_classes,
@@ -194,9 +196,28 @@ def _contract(arch: Architecture, data: Dataset | None) -> Contract:
     names = given.class_names or trained
     if not names and data is not None and data.num_classes == arch.num_classes:
         names = data.class_names
-    contract = Contract(normalization, order, names, _trained_on(data), _task(arch, data))
+    contract = Contract(
+        normalization, order, names, _trained_on(data), _task(arch, data), _vocabulary(data)
+    )
     contract.check(arch.channels, (1, *arch.output_shape))
     return contract
+
+
+def _vocabulary(data: Dataset | None) -> Vocabulary | None:
+    """That texts were cut with.
+
+    Raises:
+      DatasetError: the network was trained on texts that another one had cut.
+    """
+    found = data.vocabulary if data is not None else None
+    if found is not None and _WEIGHTS.value == "trained":
+        trained = read_vocabulary(_NETWORK.value)
+        if trained != found:
+            raise DatasetError(
+                f"--data_dir={_DATA_DIR.value}: {VOCABULARY_FILE} is another than that of "
+                f"{_NETWORK.value}: give the data set of the training"
+            )
+    return found
 
 
 def _task(arch: Architecture, data: Dataset | None) -> Task:

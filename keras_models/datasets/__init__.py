@@ -22,7 +22,7 @@ from keras_models.datasets.made import MadeData
 from keras_models.datasets.questions import SHAPE_QUESTIONS
 from keras_models.datasets.scenes import SCENES
 from keras_models.datasets.speech import SPOKEN_DIGITS
-from keras_models.datasets.texts import DEFINITION_TOPICS, PAGE_LANGUAGES
+from keras_models.datasets.texts import TEXTS
 from keras_models.datasets.tfds import TFDS, load_tfds
 
 _MADE: dict[str, MadeData] = {
@@ -31,8 +31,7 @@ _MADE: dict[str, MadeData] = {
         *SCENES,
         SPOKEN_DIGITS,
         CANVASES,
-        PAGE_LANGUAGES,
-        DEFINITION_TOPICS,
+        *TEXTS,
         SHAPE_QUESTIONS,
     )
 }  # by commands of the toolkit

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_models.datasets.normalization import OWN, Normalization
+from keras_models.text.subwords import Vocabulary
 
 # Splits are made with this seed whatever the seed of a training, so that a network never meets its
 # test images in a training with another seed.
@@ -169,6 +170,7 @@ class Dataset:
       image_size, channels: of every image.
       train, validation, test: no image is in two of them. Choices (recipe, search, early stopping)
         are made on validation; test is for the final figure.
+      vocabulary: that texts were cut with, of sub-words; None of others.
     """
 
     name: str
@@ -178,6 +180,7 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    vocabulary: Vocabulary | None = None
 
     @property
     def num_classes(self) -> int:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from keras_models.datasets.core import ArraySource, Dataset, DatasetError, Split
 from keras_models.datasets.normalization import OWN, Normalization
+from keras_models.text.subwords import Vocabulary, VocabularyError, vocabulary_of
 from tflm_vit.files import reading, write_atomic
 
 SPLITS = ("train", "validation", "test")
+VOCABULARY_FILE = "vocab.txt"
 Array = NDArray[Any]
 
 
@@ -43,6 +45,25 @@ def write_split(
     write_atomic(split_file(folder, split), buffer.getvalue())
 
 
+def write_vocabulary(folder: str, vocabulary: Vocabulary) -> None:
+    """Beside the splits, which were cut with it."""
+    write_atomic(os.path.join(folder, VOCABULARY_FILE), vocabulary.file())
+
+
+def read_vocabulary(folder: str) -> Vocabulary:
+    """What `write_vocabulary` wrote.
+
+    Raises:
+      DatasetError: no such file, or no vocabulary.
+    """
+    path = os.path.join(folder, VOCABULARY_FILE)
+    with reading(path, "a vocabulary", DatasetError), open(path, "rb") as file:
+        try:
+            return vocabulary_of(file.read())
+        except VocabularyError as error:
+            raise DatasetError(f"{path}: {error}; cut the texts again") from error
+
+
 @dataclasses.dataclass(frozen=True)
 class MadeData:
     """Such a data set.
@@ -59,6 +80,7 @@ class MadeData:
       test_only: folders of a test split alone are one to score on.
       normalization: how bytes become what a network takes.
       kept_as: type of the targets in memory, as tasks take them; None: that of the file.
+      subwords: inputs are texts of sub-words, of a vocabulary beside them.
     """
 
     name: str
@@ -72,6 +94,7 @@ class MadeData:
     test_only: bool = False
     kept_as: str | None = None
     normalization: Normalization = OWN
+    subwords: bool = False
 
     def load(self, data_dir: str, image_size: int, channels: int) -> Dataset:
         """The data set.
@@ -94,7 +117,8 @@ class MadeData:
         for split in SPLITS:
             source = self._split(split_file(data_dir, split), split != "test")
             splits.append(Split(split, source, np.arange(len(source)), self.normalization))
-        return Dataset(self.name, self.class_names, side, depth, *splits)
+        vocabulary = read_vocabulary(data_dir) if self.subwords else None
+        return Dataset(self.name, self.class_names, side, depth, *splits, vocabulary)
 
     def _split(self, path: str, may_miss: bool) -> ArraySource:
         if self.test_only and may_miss and not os.path.exists(path):

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_models.datasets.core import Indices, Labels, Split
+from keras_models.datasets.core import Images, Indices, Labels, Split
+from keras_models.datasets.normalization import BYTES
+from keras_models.text.subwords import UNKNOWN
 from keras_models.training.augmentation import Augment
 from keras_models.training.recipe import Recipe
 
@@ -24,6 +26,15 @@ def _order(seed: int, epoch: int, count: int) -> Indices:
 
 def one_hot(labels: Labels, classes: int) -> NDArray[np.float32]:
     return np.eye(classes, dtype=np.float32)[labels]
+
+
+def with_unknown(texts: Images, share: float, rng: np.random.Generator) -> Images:
+    """Texts of sub-words (n, side, side, 2) of which a share of the tokens has become unknown."""
+    if not share:
+        return texts
+    texts = texts.copy()
+    texts[(rng.random(texts.shape[:3]) < share) & texts.any(axis=3)] = (UNKNOWN, 0)
+    return texts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,5 +79,9 @@ class BatchMaker:
         places = self.order(epoch)[start : start + self.batch_size]
         images, labels = self.split.load(places)
         targets = one_hot(labels, self.classes)
-        augmented, targets = self._augment(images, targets, epoch, index)
+        if self.split.normalization == BYTES:
+            rng = np.random.default_rng((self.seed, epoch, index))
+            augmented = with_unknown(images, self.recipe.random_erasing, rng)
+        else:
+            augmented, targets = self._augment(images, targets, epoch, index)
         return self.split.normalization.apply(augmented), targets

@@ -93,13 +93,17 @@ class StagedSupernet(SharedWeights):
         self.widths = stage_widths(space)
         self.places = tuple(self._places())
         self.stem = self._stem_layers(space.stem, "")
+        before = {space.first_grid.width}
         for place in self.places:
             own = place.space
-            if "residual" in own.blocks and own.stride == 1 and own.width:
+            # With a width that the stage before may have, too, a shortcut is a convolution or not.
+            if "residual" in own.blocks and own.stride == 1 and before & set(own.width):
                 raise SpaceError(
                     f"{space.name}: stage {place.number} of residual blocks has stride 1 and "
-                    "widths of its own, expected a stride, or the width before it"
+                    f"widths of its own, expected a stride, the width before it, or none of "
+                    f"{', '.join(map(str, sorted(before & set(own.width))))}"
                 )
+            before = set(own.width) or before
 
     def _places(self) -> Iterator[_Place]:
         grid, mask = self.space.first_grid, ""

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.near_texts import counted, near_texts
 from benchmarks.task_tables import rendered
 from benchmarks.tasks import PAGE, RECORD, constant
 from keras_models.datasets import Split
@@ -40,3 +41,13 @@ def test_the_best_constant() -> None:
     split = Split("train", ArraySource(images, labels), np.arange(8))
     found = constant(TASKS["segmentation"], split, (2, 2, 7))
     assert found.argmax(axis=-1).tolist() == [[3, 3], [3, 3]]
+
+
+def test_texts_that_are_nearly_in_the_training_split() -> None:
+    train = [b"the same text word for word", b"another one that is long enough"]
+    test = [train[0], b"this same text word for word", b"something else altogether", b"short"]
+    equal, near = near_texts(train, test)
+    assert equal == 1
+    assert near.tolist() == [True, True, False, False]
+    found = counted(train, test, np.array([True, False, True, False]))
+    assert (found.texts, found.equal, found.near, found.right_of_others) == (4, 1, 2, 1)

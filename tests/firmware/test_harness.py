@@ -18,6 +18,7 @@ from converter.tflite.schema import schema
 from firmware.emulator.emulator import Emulator
 from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError, ModelError
+from firmware.harness import energy_board
 from firmware.model import build_model, project_from_model
 from keras_models.tasks import TASKS
 from tests.commands import run_here
@@ -174,6 +175,41 @@ def test_the_runner_s_words_do_not_disturb_the_emulator_s_window(emulator: Emula
     assert emulator.classify(image).logits.tolist() == [7, 7, 7]
     emulator.close_window()
     assert Device(emulator).send("name") == [f"m-name-dut-[{BOARD}]"]
+
+
+def test_energy_mode(tmp_path: Path) -> None:
+    """Times are falling edges of a pin, of some microseconds each, and the line is a slow one."""
+    elf, pin = tmp_path / "f.elf", 8
+    build_model(pooled(), get_board(BOARD), elf, harness="ic01", timestamp_pin=f"PA{pin}")
+    board, found = energy_board(get_board(BOARD), f"PA{pin}")
+    assert (found.port, found.number) == ("A", pin)
+    emulator = Emulator(board, elf)
+    device = Device(emulator)
+
+    def edges() -> list[int]:
+        bits = [
+            w.value for w in emulator.machine.chip.log if w.block == "GPIOA" and w.offset == 0x18
+        ]
+        return [1 if value == 1 << pin else 0 if value == 1 << (pin + 16) else -1 for value in bits]
+
+    assert device.started == ["m-timestamp-mode-energy", "m-init-done", "m-ready"]
+    assert edges() == [1, 0, 1]  # released first
+    device.load(bytes(3072))
+    lines = device.send("infer 2 1")
+    assert not any("lap" in line for line in lines)
+    assert lines[-1] == "m-results-[-0.996,-0.996,-0.996]"
+    assert edges()[3:] == [0, 1, 0, 1]
+    assert device.send("timestamp") == []
+    assert edges()[7:] == [0, 1]
+    for words, message in (
+        (("PA9", "ic01"), "stm32f746g_disco uses it: give another pin"),
+        (("A8", "ic01"), "expected a pin such as PC6"),
+        (("PA8", ""), "goes with --harness: give both"),
+    ):
+        with pytest.raises(FirmwareError, match=message):
+            project_from_model(
+                pooled(), get_board(BOARD), tmp_path, timestamp_pin=words[0], harness=words[1]
+            )
 
 
 def test_inputs_of_the_benchmark_are_the_model_s(tmp_path: Path) -> None:

@@ -193,6 +193,8 @@ def test_a_question_from_pictures_to_a_board(tmp_path: Path) -> None:
     assert contract_of(model).class_names == ANSWERS
     assert ends_of(Path(fused).read_bytes()).question is not None
     _on_a_board(fused, folder, tmp_path)
+    alone = run_here("firmware.emulate", f"--model={fused}").stderr
+    assert f"{fused} takes an image and a question: build it (firmware.build), and ask" in alone
     unnamed = dataclasses.replace(
         model, metadata=tuple(m for m in model.metadata if m.name != "VitContract")
     )

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/meter.h"
+#include "app/subwords.h"
 
 // Placed by the linker script; not cleared at start.
 #ifndef FIRMWARE_ARENA_SECTION
@@ -60,6 +61,42 @@ const void* classifier_output(int index) {
   (void)index;
   return vit_model_output(arena);
 }
+
+#if defined(VIT_MODEL_HAS_PIECES)
+static const Subwords subwords = {
+    .text = vit_model_piece_text,
+    .ends = vit_model_piece_ends,
+    .numbers = vit_model_piece_numbers,
+    .first_count = VIT_MODEL_FIRST_PIECES,
+    .count = VIT_MODEL_PIECES,
+    .longest_piece = VIT_MODEL_LONGEST_PIECE,
+    .longest_word = VIT_MODEL_LONGEST_WORD,
+};
+
+// Where a text waits: what the arena has before the input, or behind it, whichever is more.
+static uint8_t* text_place(uint32_t* room) {
+  int8_t* input = vit_model_input(arena);
+  const uint32_t before = (uint32_t)(input - (int8_t*)arena);
+  const uint32_t behind = VIT_MODEL_ARENA_BYTES - VIT_MODEL_INPUT_BYTES - before;
+  *room = before > behind ? before : behind;
+  return before > behind ? arena : (uint8_t*)input + VIT_MODEL_INPUT_BYTES;
+}
+
+bool classifier_text(uint32_t at, const uint8_t* text, uint32_t bytes) {
+  uint32_t room = 0;
+  uint8_t* place = text_place(&room);
+  if (at > room || bytes > room - at) return false;
+  memcpy(place + at, text, bytes);
+  return true;
+}
+
+void classifier_text_end(uint32_t bytes) {
+  uint32_t room = 0;
+  const uint8_t* text = text_place(&room);
+  subwords_cut(&subwords, text, bytes, vit_model_input(arena), VIT_MODEL_INPUT_BYTES / 2u);
+  rows_received = VIT_MODEL_ROW_COUNT;
+}
+#endif
 #else
 void* classifier_input(int index) { return arena + vit_model_inputs[index].offset; }
 

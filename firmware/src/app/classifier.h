@@ -26,6 +26,13 @@ bool classifier_push(const int8_t* rows, int row_count);
 // Where the next row may be written directly, followed by classifier_push(NULL, row_count);
 // NULL in streamed mode.
 int8_t* classifier_row_buffer(void);
+#if defined(VIT_MODEL_HAS_PIECES)
+// Bytes of a text, at their place in it; false where there is no room for them. They lie in the
+// arena until classifier_text_end() makes the input of them.
+bool classifier_text(uint32_t at, const uint8_t* text, uint32_t bytes);
+// All rows of the input from the first `bytes` of the text.
+void classifier_text_end(uint32_t bytes);
+#endif
 #else
 // Where the whole of an input may be written directly, instead of pushing its rows.
 void* classifier_input(int index);

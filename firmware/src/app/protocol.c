@@ -113,6 +113,35 @@ static void handle_row(const Request* request) {
   frame_send_end();
 }
 
+#if defined(VIT_MODEL_HAS_PIECES)
+static void handle_text(const Request* request) {
+  if (request->payload_bytes < ROW_NUMBER_BYTES) {
+    send_error(request, PROTOCOL_ERROR_BAD_LENGTH);
+    return;
+  }
+  if (!image_begun) {
+    send_error(request, PROTOCOL_ERROR_NOT_BEGUN);
+    return;
+  }
+  const uint32_t at = read_u16(request->payload);
+  const uint32_t bytes = request->payload_bytes - ROW_NUMBER_BYTES;
+  // An end that is already here was sent again because the reply was lost.
+  const bool again = classifier_rows_received() == VIT_MODEL_ROW_COUNT;
+  if (classifier_rows_received() > 0 && !(again && bytes == 0u)) {
+    send_error(request, PROTOCOL_ERROR_ROW_ORDER);
+    return;
+  }
+  if (!classifier_text(at, request->payload + ROW_NUMBER_BYTES, bytes)) {
+    send_error(request, PROTOCOL_ERROR_BAD_LENGTH);
+    return;
+  }
+  if (bytes == 0u && !again) classifier_text_end(at);
+  frame_send_begin(PROTOCOL_TEXT | PROTOCOL_REPLY, request->sequence);
+  frame_send_u16((uint32_t)classifier_rows_received());
+  frame_send_end();
+}
+#endif
+
 #if defined(VIT_MODEL_IS_DETECTOR)
 static const DetectionGrid box_grid = {
     .rows = VIT_MODEL_BOX_ROWS,
@@ -262,6 +291,11 @@ void protocol_receive(uint8_t byte) {
     case PROTOCOL_OPERATOR:
       handle_operator(&request);
       break;
+#if defined(VIT_MODEL_HAS_PIECES)
+    case PROTOCOL_TEXT:
+      handle_text(&request);
+      break;
+#endif
     default:
       send_error(&request, PROTOCOL_ERROR_UNKNOWN_TYPE);
       break;

@@ -13,6 +13,10 @@
 //   FINISH image u32                 image u32, class u16, cycles u64, stack_used_bytes u32,
 //                                    int8[classes] (all outputs of a model without images)
 //   OPERATOR index u16               index u16, cycles u64, name (rest, UTF-8)
+//   TEXT   place u16, u8[..row]      rows_received u16
+//
+// TEXT is instead of all ROWs where the model takes sub-words: bytes of a text at their place, at
+// most a row's, and at last one without bytes, at the text's end, which makes the rows of it.
 //
 // A request that makes no sense now (a ROW before BEGIN, FINISH with rows missing) is answered by
 // ERROR with a code u8 and the number of rows received u16; the host starts the image again.
@@ -28,6 +32,7 @@
 #define PROTOCOL_ROW 0x03u
 #define PROTOCOL_FINISH 0x04u
 #define PROTOCOL_OPERATOR 0x05u
+#define PROTOCOL_TEXT 0x06u
 #define PROTOCOL_REPLY 0x80u  // Added to the type of the request.
 #define PROTOCOL_ERROR 0xFFu
 

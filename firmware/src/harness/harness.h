@@ -5,7 +5,7 @@
 // until one says m-ready. Commands: name, profile, timestamp, help, db load N, db HH.. (bytes in
 // hexadecimal), db print, infer N W (N inferences after W others), results; and one of our own,
 // operators: cycles of each operator in the last inference. Lines that begin with m- are answers,
-// with e- errors.
+// with e- errors. In energy mode times are falling edges of a pin instead of lines.
 #ifndef FIRMWARE_HARNESS_HARNESS_H_
 #define FIRMWARE_HARNESS_HARNESS_H_
 

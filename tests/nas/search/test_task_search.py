@@ -34,6 +34,16 @@ def test_the_named_space_has_the_presets_that_it_is_around() -> None:
         assert arch.depth in space.depth
 
 
+def test_the_space_of_stages_is_around_the_convolutional_preset() -> None:
+    space, arch = get_space("keywords_staged_40"), TASK_PRESETS["keywords_cnn_40"]
+    assert (space.image_size, space.channels, space.num_classes) == (40, 1, len(CLASSES))
+    assert space.stem == arch.stem
+    assert [s.stride for s in space.stages] == [s.stride for s in arch.stages]
+    assert ("residual", "residual", "attention") in {
+        tuple(kind for kind, _ in form) for form in space.forms()
+    }
+
+
 def test_keywords_are_searched(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(len(CLASSES), dtype=np.uint8), 4)

@@ -62,7 +62,9 @@ CONVOLUTIONS = StagedSpace(
     num_classes=3,
     stages=(
         StageSpace(("residual",), depth=(1, 2), width=(4, 6), stride=2),
-        StageSpace(("separable", "residual"), depth=(1, 2), width=(6, 8), stride=2),
+        StageSpace(
+            ("separable", "residual"), depth=(1, 2), width=(8, 12)
+        ),  # never the width before
     ),
 )
 SPACES = {s.name: s for s in (HYBRID, WINDOWS, CONVOLUTIONS)}
@@ -110,6 +112,14 @@ def test_extracted_networks_equal_the_supernet(name):
         assert model.count_params() >= space.arch(config).params
     compiled = [kind for kind, _ in steps.compilations]
     assert compiled.count("logits") == 2  # one for each form, not for each network
+
+
+def test_a_shortcut_is_one_in_every_network():
+    """A width that the stage before may have, too, is refused: there the shortcut is nothing."""
+    last = StageSpace(("residual",), depth=(1,), width=(6, 12))
+    space = CONVOLUTIONS.replace(stages=(CONVOLUTIONS.stages[0], last))
+    with pytest.raises(SpaceError, match="the width before it, or none of 6"):
+        make_supernet(space, 0)
 
 
 def test_masks_give_what_slices_give():
