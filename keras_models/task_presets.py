@@ -19,7 +19,7 @@ from keras_models.questions.shapes import SIDE as SHAPES_SIDE
 from keras_models.scenes.world import CLASSES
 from keras_models.speech.words import CLASSES as WORDS
 from keras_models.staged import Architecture, StagedConfig
-from keras_models.stages import ConvStage
+from keras_models.stages import AttentionStage, ConvStage
 from keras_models.tasks.boxes import EDGES
 from keras_models.text.definitions import TOPICS
 from keras_models.text.manpages import LANGUAGES
@@ -111,6 +111,26 @@ _ALL: tuple[Architecture, ...] = (
             ConvStage("residual", width=24),
             ConvStage("residual", width=48, stride=2),
             ConvStage("residual", width=56, stride=2),
+        ),
+    ),
+    # Found by a search of the space keywords_staged_40 within 32 KB of SRAM and 70 ms.
+    StagedConfig(
+        name="keywords_searched_40",
+        image_size=40,
+        channels=1,
+        num_classes=len(WORDS),
+        stem=(StemLayer(kernel=3, stride=2, channels=16, activation="relu", batch_norm=True),),
+        stages=(
+            ConvStage("separable", width=24, depth=2),
+            ConvStage("residual", width=32, depth=2, stride=2),
+            AttentionStage(
+                width=80,
+                heads=(2, 1, 1),
+                mlp_ratio=(2.0, 1.0, 2.0),
+                down="merge",
+                stride=2,
+                position=True,
+            ),
         ),
     ),
     ArchConfig.uniform(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from keras_models.text.subwords import GOES_ON, LONGEST_WORD, MARKS, Vocabulary
 
 # Flash of firmware/src/app/subwords.c and of what takes texts, on a Cortex-M7.
-TEXT_CODE_BYTES = 512
+TEXT_CODE_BYTES = 672
 _ENTRY_BYTES = 4 + 2  # of a piece beside its text
 _COLUMNS = 24
 

@@ -119,17 +119,21 @@ def _decode_vocabulary(model: Model, tensor: FlatTable) -> Vocabulary | None:
     for file in tensor.tables(TensorField.FILES):
         if file.byte(FileField.TYPE) == VOCABULARY:
             try:
-                return vocabulary_of(_behind(model, file.text(FileField.NAME)))
+                return vocabulary_of(_behind(model, file.text(FileField.NAME), "vocabulary"))
             except VocabularyError as error:
                 raise ContractError(f"{METADATA_NAME}: {error}; make the file again") from error
     return None
 
 
-def _behind(model: Model, name: str) -> bytes:
-    """The content of an associated file."""
+def _behind(model: Model, name: str, what: str) -> bytes:
+    """The content of an associated file.
+
+    Raises:
+      ContractError: it is not there; names it as `what`.
+    """
     found = next((f.data for f in model.files if f.name == name), None)
     if found is None:
-        raise ContractError(f"{METADATA_NAME}: file {name!r} is not behind the model")
+        raise ContractError(f"{METADATA_NAME}: {what} {name!r} is not behind the model")
     return found
 
 
@@ -152,7 +156,7 @@ def _decode_names(model: Model, tensor: FlatTable) -> tuple[str, ...]:
     for file in tensor.tables(TensorField.FILES):
         if file.byte(FileField.TYPE) not in (AXIS_LABELS, VALUE_LABELS):
             continue
-        found = _behind(model, file.text(FileField.NAME))
+        found = _behind(model, file.text(FileField.NAME), "label file")
         return clean_names(found.decode("utf-8", "replace").splitlines())
     return ()
 

@@ -183,7 +183,7 @@ _BY_RECIPE = (
     (HYBRID, ("hybrid_32", "hybrid_32_wide")),
     (SCENES, tuple(f"{task}_{kind}96" for task in ("depth", "segmentation", "detection")
                    for kind in ("", "cnn_"))),
-    (SPEECH, ("keywords_40", "keywords_stem_40", "keywords_cnn_40")),
+    (SPEECH, ("keywords_40", "keywords_stem_40", "keywords_cnn_40", "keywords_searched_40")),
     (QUESTIONS, ("question_48", "question_cnn_48")),
     (TEXTS, ("language_36", "topic_144")),
     (PIECES, ("topic_pieces_36", "language_pieces_16")),
