@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from nas.supernet.selection import Mask
 from tflm_custom_ops.ops.layouts import MAX4
 
-Floats = NDArray[np.float32]
+_Floats = NDArray[np.float32]
 _LEAST = 1e-12  # of a channel's largest weight
 
 
-def rounded_to_4_bits(kernel: Floats) -> Floats:
+def rounded_to_4_bits(kernel: _Floats) -> _Floats:
     """A kernel [..., inputs, outputs] of a sub-network, rounded as the supernet rounds it."""
     inputs = tuple(range(kernel.ndim - 1))
     largest = np.maximum(np.abs(kernel).max(axis=inputs, keepdims=True), _LEAST)

@@ -23,10 +23,11 @@ from keras_models.layers import layers_for
 from keras_models.parts import Places, StemLayer
 from nas.space import fail
 from nas.space.any_space import AnySubnet, Searchable
-from nas.supernet.four_bits import Floats, where_of_4_bits
+from nas.supernet.four_bits import where_of_4_bits
 from nas.supernet.masks import Masks
 from nas.supernet.selection import Mask, selection_of_backend
 
+Floats = NDArray[np.float32]
 STDDEV = 0.02  # of positions, distances and class tokens at the start
 
 
