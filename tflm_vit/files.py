@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 from tflm_vit import leftovers
 from tflm_vit.failures import failure_line, is_damage, reason
@@ -102,7 +103,7 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
         raise OSError(error.errno, error.strerror, name) from error
 
 
-def opened(path: str | os.PathLike[str]) -> BinaryIO:
+def opened(path: str | os.PathLike[str]) -> io.BufferedReader:
     """A file to read bytes of; a pipe, which may never give any, is refused.
 
     Raises:

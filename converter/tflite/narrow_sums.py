@@ -67,14 +67,17 @@ def with_narrow_stand_ins(graph: Graph) -> Graph:
 def _narrow(graph: Graph, writer: Mapping[int, Operator], tensor: int) -> Tensor | None:
     """The tensor in a scale by which 255 steps are those that its sum can have; None for others."""
     op, t = writer.get(tensor), graph.tensors[tensor]
-    if op is None or op.opcode not in ("ADD", "SUB") or not _is_int8(graph, op):
+    if op is None or t.quantization is None or op.opcode not in ("ADD", "SUB"):
+        return None
+    if not _is_int8(graph, op):
         return None
     a, c = (real_range(graph.tensors[i]) for i in op.inputs)
     most = max(abs(end) for end in reachable(op.opcode, a, c)) / t.scale
     if not most < _STEPS:
         return None
     steps = math.ceil(most) if most > 0.5 else 0
-    q = dataclasses.replace(t.quantization, scale=np.float32([t.scale * max(steps, 1) / _STEPS]))
+    scale = np.array([t.scale * max(steps, 1) / _STEPS], np.float32)
+    q = dataclasses.replace(t.quantization, scale=scale)
     return dataclasses.replace(t, quantization=q)
 
 

@@ -113,12 +113,15 @@ class MadeData:
                 f"--dataset={self.name} has {self.what} of {side} pixels and {depth} channels, the "
                 f"network takes {image_size} and {channels}: take a network for {side} and {depth}"
             )
-        splits = []
-        for split in SPLITS:
-            source = self._split(split_file(data_dir, split), split != "test")
-            splits.append(Split(split, source, np.arange(len(source)), self.normalization))
+        train, validation, test = (self._named(data_dir, split) for split in SPLITS)
         vocabulary = read_vocabulary(data_dir) if self.subwords else None
-        return Dataset(self.name, self.class_names, side, depth, *splits, vocabulary)
+        return Dataset(
+            self.name, self.class_names, side, depth, train, validation, test, vocabulary
+        )
+
+    def _named(self, data_dir: str, split: str) -> Split:
+        source = self._split(split_file(data_dir, split), split != "test")
+        return Split(split, source, np.arange(len(source)), self.normalization)
 
     def _split(self, path: str, may_miss: bool) -> ArraySource:
         if self.test_only and may_miss and not os.path.exists(path):

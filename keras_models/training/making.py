@@ -79,9 +79,10 @@ class BatchMaker:
         places = self.order(epoch)[start : start + self.batch_size]
         images, labels = self.split.load(places)
         targets = one_hot(labels, self.classes)
-        if self.split.normalization == BYTES:
+        normalization = self.split.normalization
+        if normalization == BYTES:
             rng = np.random.default_rng((self.seed, epoch, index))
-            augmented = with_unknown(images, self.recipe.random_erasing, rng)
-        else:
-            augmented, targets = self._augment(images, targets, epoch, index)
-        return self.split.normalization.apply(augmented), targets
+            texts = with_unknown(images, self.recipe.random_erasing, rng)
+            return normalization.apply(texts), targets
+        augmented, targets = self._augment(images, targets, epoch, index)
+        return normalization.apply(augmented), targets

@@ -110,7 +110,8 @@ def rounded_constant(data: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     step = np.max(np.abs(data), initial=0.0).astype(np.float64) / _LARGEST
     if step == 0.0:
         return data
-    return (np.rint(data / step) * step).astype(np.float32)
+    rounded: np.ndarray = (np.rint(data / step) * step).astype(np.float32)  # type: ignore[type-arg]
+    return rounded
 
 
 def quantization_of(cut: Cut) -> Quantization:

@@ -12,8 +12,9 @@ import numpy as np
 from converter.fuse.op_semantics import fused_activation
 from converter.fuse.rewrite.building import Builder, is_int8, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
-from converter.fuse.rewrite.rules.tight_ranges import in_range, real_range
+from converter.fuse.rewrite.rules.tight_ranges import in_range
 from converter.tflite import GraphView, Quantization, Tensor
+from converter.tflite.narrow_sums import real_range
 
 
 def _product(view: GraphView, scores: int) -> int | None:
