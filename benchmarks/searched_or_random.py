@@ -10,8 +10,8 @@ half of those of 32. The hand-made network is `hybrid_32` with all widths divide
 one does for a smaller budget; **its own SRAM, flash and latency are the limits of all** (6 % of the
 space keep them). The supernet is trained within 1.25 times these limits, 6 epochs and 6 more from
 their weights: after the first 6 (43 %) 83 random networks were 1.3 points apart (one standard
-deviation) on 1,000 search images, no more than these images' own error, so that no search could
-have told them apart.
+deviation) on 1,000 search images, which err by about as much, so that a search could hardly have
+told them apart.
 
 - Evolution (AutoFormer's, `nas.search.autoformer`) evaluates --trials networks,
 - as many random ones within the limits are evaluated,
@@ -29,8 +29,8 @@ effects of the choices: of 100 evaluations evolution gains 0.9 standard deviatio
 the score is exact, and nothing where its error is 0.6; so that 300 are evaluated.
 
 What can be told: two trainings of one network may differ by some 0.5 points (seeds and 10,000 test
-images together; a guess), so that all three seeds agree by chance in one case of eight where nothing
-is better, and a true gain of 1 point shows in all three in about eight of ten.
+images together; a guess), so that all three seeds agree by chance in one case of eight where
+nothing is better, and a true gain of 1 point shows in all three in about eight of ten.
 
 Predicted before it was run: searched better than the hand-made network by 2 points or more and in
 each seed (that one spends half of its budget on attention, which learns slowly); searched better
