@@ -11,7 +11,7 @@ fractals took. The gain is the mean of the seeds' differences of test accuracy, 
 interval of Student's t; a seed that the record has is not trained again.
 
 Predicted for 20 epochs of `vit_digits` before it was run: no gain that its interval tells from 0
-(1,007 pictures of 8x8 pixels hold little that edges of fractals teach), and none over the training
+(1,259 pictures of 8x8 pixels hold little that edges of fractals teach), and none over the training
 that is longer by as many steps.
 """
 
