@@ -15,6 +15,7 @@ _ISLAND_TESTS = (
     "tests/converter/fuse/rewrite/test_float_arithmetic.py",
     "tests/converter/fuse/test_float_islands.py",
 )
+_INTEGER_TESTS = ("tests/converter/fuse/test_integer_islands.py",)
 _SCHEDULE = "converter/schedule.py"
 _TILES = "tflm_custom_ops/ops/cost.py"
 _SCHEDULE_TESTS = ("tests/converter/schedule/test_schedule.py",)
@@ -57,10 +58,23 @@ FAULTS: tuple[Fault, ...] = (
           "ratio = v_range.scale * match.v_factor / context.scale",
           "ratio = match.v_factor / context.scale", _SPELLING_TESTS),
     # Float islands.
-    Fault("floats are taken for integers", _ISLANDS, "if is_int8(view.tensor(source)) else None",
+    Fault("floats are taken for integers", _ISLANDS, "if is_int8(b.view.tensor(source)) else None",
           "", _ISLAND_TESTS),
     Fault("an island of an old version", _ISLANDS,
-          "max(operator.version, _VERSIONS[operator.opcode])", "operator.version", _ISLAND_TESTS),
+          "max(operator.version, _VERSION)", "operator.version", _ISLAND_TESTS),
+    Fault("a sum is no larger than its operands", "converter/fuse/islands/intervals.py",
+          '"ADD": _sum', '"ADD": _hull', _INTEGER_TESTS),
+    Fault("a norm's numbers are half as large", "converter/fuse/islands/composites.py",
+          "reach = np.abs(norm.gamma) * far", "reach = np.abs(norm.gamma) * far / 2",
+          _INTEGER_TESTS),
+    Fault("integers that are far worse are taken", "converter/fuse/islands/report.py",
+          "return far and accuracy.fused_db < _FINE_DB", "return False", _INTEGER_TESTS),
+    Fault("a constant behind a layer is rounded", "converter/fuse/islands/cuts.py",
+          "not joins and not is_foldable(view, op)", "not joins", _INTEGER_TESTS),
+    Fault("the accuracy is that of the integers", "converter/fuse/gate/regions.py",
+          "noise.add(whole.read_exact[tensor], values[tensor], whole.read_rounded[tensor])",
+          "noise.add(whole.exact[tensor], values[tensor], whole.rounded[tensor])",
+          _INTEGER_TESTS),
     # Schedules.
     Fault("passes are rounded down", _TILES, "row_capacity(-(-tokens // passes))",
           "row_capacity(tokens // passes)", _SCHEDULE_TESTS),
