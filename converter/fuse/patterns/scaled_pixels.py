@@ -76,10 +76,11 @@ def _scaled(patches: Patches, affine: Affine, view: GraphView, x: int) -> DenseL
     values = np.rint(layer.weights * (factor / unit))
     scale = layer.weight_scale * unit
     image = view.tensor(x)
-    # Where the normalized image is 0, its mean, rounded weights change nothing.
-    constant = layer.bias * (layer.in_scale * layer.weight_scale) + scale * (
-        values @ (offset / factor)
-    )
+    # In the middle of the image's range rounded weights change nothing.
+    middle = (-0.5 - image.zero_point) * image.scale
+    constant = (layer.bias * layer.in_scale + layer.weights @ (factor * middle + offset)) * (
+        layer.weight_scale
+    ) - scale * values.sum(axis=1) * middle
     bias = np.rint(constant / (image.scale * scale))
     return dataclasses.replace(
         layer,

@@ -88,3 +88,14 @@ def test_the_image_means_what_it_did_in_every_runtime() -> None:
         (got,) = runtime.run(g.quantized(x))
         want = got if want is None else want
         np.testing.assert_array_equal(got, want, name)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_image_far_from_its_mean(seed: int) -> None:
+    """No pixel is near the mean that is taken off: rounded weights must not move every result."""
+    s = Spelling(size=16, channels=3, patch=8, stride=8, width=8)
+    g = PlainGraph(np.random.default_rng(seed))
+    x = g.input(g.rng.uniform(-4, 4, (1, s.size, s.size, s.channels)))
+    result = outcome(g, x, embed(g, _scaled(g, x, "normalized", False), s))
+    assert result.report.ops_after == 1
+    assert result.fused_db > result.plain_db - 0.5
