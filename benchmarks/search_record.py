@@ -27,7 +27,7 @@ from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("search_record", __doc__)
 shared.supernet(FLAGS)
-FLAGS.string("found", "", "Folder of nas.search.")
+shared.found(FLAGS)
 FLAGS.string("random", "", "Folder of nas.search --algorithm=random.")
 FLAGS.words("retrained", [], "Folders of nas.retrain, one for each seed.")
 FLAGS.words("retrained_random", [], "The same for the random search.")

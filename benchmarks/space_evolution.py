@@ -7,7 +7,7 @@
     python -m nas.evolve_space --supernet=SUPERNET --dataset=image_folder --data_dir=IMAGES \\
         --sram=65536 --flash=1048576 --external_flash=0 --steps=2 --epochs=1 --control \\
         --samples=32 --top=8 --count=1000 --out=EVOLVED --json=STEPS ...
-    python -m benchmarks.space_evolution --supernet=SUPERNET --steps=STEPS --cpu_seconds=N \\
+    python -m benchmarks.space_evolution --supernet=SUPERNET --evolution_steps=FILE --cpu_seconds=N \\
         --out=docs/results/space_evolution.json
 
 The space is `hybrid_32` with residual convolutions alone (one compiled step instead of four), its
@@ -39,7 +39,7 @@ from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("space_evolution", __doc__)
 shared.supernet(FLAGS)
-FLAGS.string("steps", "", "File that nas.evolve_space --json wrote.", required=True)
+FLAGS.string("evolution_steps", "", "File that nas.evolve_space --json wrote.", required=True)
 FLAGS.integer("cpu_seconds", None, "That the evolution took.", 1)
 flags.out(FLAGS, "File of the record.")
 
@@ -70,7 +70,7 @@ def record(trained: dict[str, Any], steps: dict[str, Any], cpu_seconds: int | No
 
 def _body() -> None:
     trained = read_json(os.path.join(FLAGS.supernet, TRAIN_FILE))
-    found = record(trained, read_json(FLAGS.steps), FLAGS.cpu_seconds)
+    found = record(trained, read_json(FLAGS.evolution_steps), FLAGS.cpu_seconds)
     write_json(FLAGS.out, found)
     for number, step in enumerate(found["steps"], 1):
         errors = {

@@ -44,6 +44,7 @@ from keras_models.load import TRAIN_FILE, resolve_model
 from keras_models.questions.asking import QUESTIONS
 from keras_models.questions.examples import fed
 from keras_models.tasks import TASKS, Task, TaskScores
+from nas import command as shared
 from tflm_vit import flags
 from tflm_vit.files import FileError, expect_writable, read_json, write_atomic, write_json
 from tflm_vit.run import run, typed_command
@@ -57,7 +58,7 @@ FLAGS.words("other_data_dirs", [], "Folders of data sets to score on besides, by
 FLAGS.string(
     "bytes_dir", "", "Of sub-words: the same texts as bytes, for what n-grams say of them."
 )
-FLAGS.string("found", "", "Of networks that nas.retrain made: the folder that nas.search wrote.")
+shared.found(FLAGS, "Of networks that nas.retrain made.")
 flags.seed(FLAGS, "Of the choice of calibration pictures.")
 flags.count(FLAGS, "Test pictures, the first so many; 0: all.")
 FLAGS.integer("reference_count", 4, "Of them in the NumPy reference, which is slow.", 1)

@@ -115,8 +115,17 @@ def storage(to: FlagSet, text: str) -> None:
     to.string("storage", "", f"Optuna database URL or journal file of the search. {text}")
 
 
-def trials(to: FlagSet) -> None:
-    to.integer("trials", 400, "Networks to evaluate, all workers together.", 1)
+def found(to: FlagSet, text: str = "") -> None:
+    to.string("found", "", f"Folder that nas.search wrote. {text}".strip())
+
+
+def trials(
+    to: FlagSet,
+    default: int = 400,
+    text: str = "Networks to evaluate, all workers together.",
+    low: int = 1,
+) -> None:
+    to.integer("trials", default, text, low)
 
 
 def population(to: FlagSet, default: int) -> None:

@@ -338,3 +338,13 @@ def only(to: FlagSet, text: str) -> Flag[list[str]]:
 def cases(to: FlagSet, text: str, required: bool = False) -> Flag[str]:
     """A folder of files of others."""
     return to.string("cases", "", text, required=required)
+
+
+def work(to: FlagSet, text: str) -> Flag[str]:
+    """A folder that a benchmark fills, and goes on in."""
+    return to.string("work", "", text, required=True)
+
+
+def seeds(to: FlagSet, count: int, text: str) -> Flag[list[str]]:
+    """The first so many by default."""
+    return to.words("seeds", [str(seed) for seed in range(count)], f"Seeds. {text}")
