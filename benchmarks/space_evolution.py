@@ -7,8 +7,8 @@
     python -m nas.evolve_space --supernet=SUPERNET --dataset=image_folder --data_dir=IMAGES \\
         --sram=65536 --flash=1048576 --external_flash=0 --steps=2 --epochs=1 --control \\
         --samples=32 --top=8 --count=1000 --out=EVOLVED --json=STEPS ...
-    python -m benchmarks.space_evolution --supernet=SUPERNET --evolution_steps=FILE --cpu_seconds=N \\
-        --out=docs/results/space_evolution.json
+    python -m benchmarks.space_evolution --supernet=SUPERNET --evolution_steps=STEPS \\
+        --cpu_seconds=N --out=docs/results/space_evolution.json
 
 The space is `hybrid_32` with residual convolutions alone (one compiled step instead of four), its
 IMAGES every fifth of CIFAR-10's training images (12,000 with validation, 2,160 of them for the
