@@ -58,8 +58,9 @@ FAULTS: tuple[Fault, ...] = (
           "ratio = v_range.scale * match.v_factor / context.scale",
           "ratio = match.v_factor / context.scale", _SPELLING_TESTS),
     # Float islands.
-    Fault("floats are taken for integers", _ISLANDS, "if is_int8(b.view.tensor(source)) else None",
-          "", _ISLAND_TESTS),
+    Fault("an operator that the reader refuses", "converter/fuse/rewrite/engine.py",
+          "return all(operator_fault(tensors, op) is None for op in edit.operators)",
+          "return True", _ISLAND_TESTS),
     Fault("an island of an old version", _ISLANDS,
           "max(operator.version, _VERSION)", "operator.version", _ISLAND_TESTS),
     Fault("a sum is no larger than its operands", "converter/fuse/islands/intervals.py",

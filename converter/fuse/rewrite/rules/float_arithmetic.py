@@ -29,7 +29,10 @@ _TOLERANCE = 1e-5  # of its largest number: float32 ends a little below
 
 
 def _integers(b: Builder, tensor: int) -> int | None:
-    """The int8 tensor of which this one is the DEQUANTIZE, or a constant's integers."""
+    """The tensor of which this one is the DEQUANTIZE, or a constant's integers.
+
+    Integers of another type than the result's make an operator that the engine does not put in.
+    """
     t = b.view.tensor(tensor)
     if t.data is not None:
         step = steps_of(t.data) if t.dtype == np.float32 else None
@@ -41,7 +44,7 @@ def _integers(b: Builder, tensor: int) -> int | None:
     if op is None or b.view.op(op).opcode != "DEQUANTIZE":
         return None
     (source,) = b.view.op(op).inputs
-    return source if is_int8(b.view.tensor(source)) else None
+    return source
 
 
 def steps_of(data: NDArray[np.float32]) -> float | None:

@@ -60,11 +60,13 @@ def test_what_is_not_between_integers_stays() -> None:
         assert opcodes(rewritten(made.g, made.y, by=RULE).graph) == opcodes(graph)
 
 
-def test_integers_of_16_bits_stay() -> None:
-    """The integer operator would get operands of two types."""
-    made = island(BUILDS["ADD"], SHAPE, SHAPE)
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8])
+@pytest.mark.parametrize("opcode", sorted(BUILDS))
+def test_integers_of_another_type_stay(opcode: str, dtype: type) -> None:
+    """The integer operator would have operands and a result of two types."""
+    made = island(BUILDS[opcode], SHAPE, SHAPE)
     for x in made.xs:
-        made.g.tensors[x] = dataclasses.replace(made.g.tensors[x], dtype=np.dtype(np.int16))
+        made.g.tensors[x] = dataclasses.replace(made.g.tensors[x], dtype=np.dtype(dtype))
     graph = graph_of(made.g, made.y)
     assert opcodes(rewritten(made.g, made.y, by=RULE).graph) == opcodes(graph)
 
