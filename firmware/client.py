@@ -54,6 +54,7 @@ flags.count(FLAGS, "Send only the first so many images; 0: all.")
 flags.model(FLAGS, "Fused .tflite to compare with, on the host runtime.", required=False)
 _CONTRACT = ContractFlags(FLAGS)
 FLAGS.string("sentence", "", "Of a model that takes one, instead of --images; needs --model.")
+FLAGS.needs_one_of("images", "sentence")
 FLAGS.string("question", "", "Of a model that takes one, about every image: 'what shape is red?'.")
 FLAGS.number("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
 FLAGS.boolean("operators", False, "Print cycles per operator of the last image.")
@@ -108,7 +109,9 @@ def _host_logits(options: Options, stacks: tuple[NDArray[np.int8], ...]) -> NDAr
 
 
 def run_client(options: Options) -> dict[str, Any]:
-    """Sends every image; returns the report."""
+    """Sends every image, or the text; returns the report."""
+    if options.sentence and options.images:
+        raise FirmwareError("give either --images or --sentence, for a model that takes a text")
     connection = Connection(_transport(options), inference_timeout_s=options.timeout)
     info = connection.info()
     model = info.model
@@ -116,8 +119,6 @@ def run_client(options: Options) -> dict[str, Any]:
     if asked is None:
         model.expect_image()
     text = text_by(options.model, options.sentence, options.given)
-    if bool(text) == bool(options.images):
-        raise FirmwareError("give either --images or --sentence, for a model that takes a text")
     if text is None:
         names, images, stacks = _pictures(options, model, asked)
     else:

@@ -33,7 +33,7 @@ from firmware.images import ImageFile, InputSteps, find_images
 from firmware.model import build_model, named_model
 from firmware.model_info import ModelInfo
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, naming, write_json
 from tflm_vit.run import run
 
 __all__ = ["FunctionCount", "Inference", "ModelInfo", "OperatorCount", "Session", "main"]
@@ -84,7 +84,9 @@ def _make_emulator(options: _Options, work: Path) -> Session:
         return open_emulator(board, Path(options.elf), engine=options.engine, strict=options.strict)
     elf = work / "firmware.elf"
     with named_model(options.model) as model:
-        if stated_by(parse(model)).task.asked is not None:
+        with naming(options.model):
+            task = stated_by(parse(model)).task
+        if task.asked is not None:
             raise FirmwareError(
                 f"{options.model} takes an image and a question: build it (firmware.build), and "
                 "ask that image with firmware.client --elf=... --model=... --question=..."

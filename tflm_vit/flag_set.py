@@ -58,7 +58,7 @@ class FlagSet:
         self._doc = (doc or "").strip()
         self._values = absl_flags.FlagValues()
         self._texts: dict[str, str] = {}  # in the order of definition
-        self._required: list[str] = []
+        self._required: list[tuple[str, ...]] = []  # each: one of these
         self._checks: dict[str, Callable[[Any], str]] = {}
 
     @property
@@ -84,7 +84,7 @@ class FlagSet:
     def string(self, name: str, default: str, text: str, required: bool = False) -> Flag[str]:
         """Any text; "" where nothing is given."""
         if required:
-            self._required.append(name)
+            self._required.append((name,))
         absl_flags.DEFINE_string(name, default, text, self._values)
         return self._add(name, text)
 
@@ -160,9 +160,13 @@ class FlagSet:
 
         absl_flags.DEFINE_list(name, [], text, self._values)
         if required:
-            self._required.append(name)
+            self._required.append((name,))
         self._checks[name] = check
         return self._add(name, text)
+
+    def needs_one_of(self, *names: str) -> None:
+        """Without any of these flags, which are defined, the first is missing."""
+        self._required.append(names)
 
     def _add(self, name: str, text: str) -> Flag[Any]:
         if hasattr(type(self), name) or name == "command":
@@ -206,10 +210,12 @@ class FlagSet:
         self._check()
 
     def _check(self) -> None:
-        for name in self._required:
-            if not self[name].value:
-                what = self._texts[name].rstrip(".")
-                raise FlagError(f"--{name} is missing: {what[:1].lower()}{what[1:]}")
+        for names in self._required:
+            if not any(self[name].value for name in names):
+                first, *others = names
+                what = self._texts[first].rstrip(".")
+                instead = "".join(f"; or --{name}" for name in others)
+                raise FlagError(f"--{first} is missing: {what[:1].lower()}{what[1:]}{instead}")
         for name, check in self._checks.items():
             fault = check(self[name].value)
             if fault:
@@ -245,7 +251,7 @@ class FlagSet:
         choices = [word for word in getattr(flag.parser, "enum_values", None) or () if word]
         shown = f"--[no]{name}" if flag.boolean else f"--{name}={'|'.join(choices) or 'VALUE'}"
         text = self._texts[name]
-        if name in self._required:
+        if (name,) in self._required:
             text += " Needed."
         elif not flag.boolean and flag.default not in (None, "", []):
             default = flag.default

@@ -209,7 +209,7 @@ def test_without_weights_images_are_refused_and_the_rest_works(board: Board) -> 
 
 def test_unknown_types_are_named_errors(board: Board) -> None:
     known = {kind.value for kind in FrameType}
-    for kind in (0, 6, 0x7D, 0x7E, 0x80, 0xFE):
+    for kind in (0, 7, 0x7D, 0x7E, 0x80, 0xFE):
         assert kind not in known
         (reply,) = board.write(encode(kind, 3))
         assert reply.sequence == 3

@@ -82,7 +82,7 @@ def test_few_outputs_are_judged_by_what_is_before_them(monkeypatch: pytest.Monke
     monkeypatch.setattr(pipeline, "lower", wrong)
     content = network(outputs=2)
     assert any("whole network" in n.reason for n in fuse_model(content).report.not_fused)
-    monkeypatch.setattr("converter.fuse.gate.regions.candidates", lambda view: frozenset())
+    monkeypatch.setattr("converter.fuse.gate.wholes.candidates", lambda view: frozenset())
     assert fuse_model(content).report.not_fused == ()
 
 
