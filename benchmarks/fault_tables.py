@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.marked_sections import filled
+from benchmarks.mutations.faults import FAULTS, ROOMS
 from tflm_vit import flags
 from tflm_vit.files import write_atomic
 from tflm_vit.run import run
@@ -70,12 +71,27 @@ def reader() -> str:
 def mutations() -> str:
     """Planted faults."""
     r = _load("mutations.json")
-    survivors = ", ".join(r["survivors"]) or "none"
-    left = ", ".join(r["not_run"]) or "none"
-    return (
-        f"{r['faults']} planted faults were run, {r['killed']} were noticed; survivors: "
-        f"{survivors}. Not run: {left}."
+    lines = ["| faults of | planted | noticed | CPU s |", "|---|---:|---:|---:|"]
+    for room, faults in ROOMS.items():
+        runs = [r["results"][f.name] for f in faults if f.name in r["results"]]
+        noticed = sum(run["result"] == "killed" for run in runs)
+        lines.append(_row(room, len(runs), noticed, round(sum(run["cpu_s"] for run in runs))))
+    lines.append(_row("all", r["faults"], r["killed"], round(60 * r["cpu_minutes"])))
+    planted = {f.name for f in FAULTS}
+    left = ", ".join(
+        name if name in planted else f"{name} (a check that the code made twice: it is gone)"
+        for name in (*r["survivors"], *r["not_compiled"])
     )
+    later = r["since"]["results"].values()
+    noticed = sum(run["result"] == "killed" for run in later)
+    missing = planted.difference(r["results"], r["since"]["results"])
+    last = (
+        f"One run, {r['workers']} at a time: {r['wall_minutes']:.0f} min of the clock. In the last "
+        f"line is also what the tests take without a fault. Not noticed: {left or 'none'}. Of "
+        f"{len(later)} faults planted after that run {noticed} were noticed. Not run: "
+        f"{', '.join(sorted(missing)) or 'none'}."
+    )
+    return "\n".join((*lines, "", last))
 
 
 def kills() -> str:
