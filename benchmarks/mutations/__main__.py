@@ -43,6 +43,7 @@ _PYTEST = ("-q", "-x", "-p", "no:cacheprovider")
 _ENVIRONMENT = {"COLUMNS": "1000", "VIT_HYPOTHESIS_PROFILE": "mutations"}  # see tests/conftest.py
 _NOT_COMPILED = re.compile(r"Error: \S+: \S*(?:cc|g\+\+|clang)\S* failed: ")
 _LONGEST = 240  # of an error in the record
+_FOLDERS = re.compile(r"/[\w/.-]*/pytest-of-[^/]+/pytest-\d+/")  # of a test, on this machine
 _SPARE_S, _TIMES = 60.0, 5  # of a fault's tests, and how often what they take without it
 
 
@@ -192,7 +193,7 @@ def _record(
         "results": {
             name: {
                 "result": done.result,
-                "noticed_by": done.noticed_by.replace(folder, ".")[:_LONGEST],
+                "noticed_by": _FOLDERS.sub("", done.noticed_by.replace(folder, "."))[:_LONGEST],
                 "cpu_s": round(done.cpu_s, 1),
             }
             for name, done in runs.items()
