@@ -14,10 +14,12 @@ from converter.compile.prepared import prepared
 from converter.plan import plan_model
 from converter.plan.report import flash_report
 from tests.converter.compile import fused_models
+from tests.recorded_compiler import recorded_compiler_only
 
 ROOT = Path(__file__).parents[2]
 
 
+@recorded_compiler_only()
 @pytest.mark.parametrize(
     ("kind", "seed", "board"),
     [(Kind.TOKENS, 3000, "openmv_cam_m4"), (Kind.PLAIN, 3000, "nucleo_h743zi2")],

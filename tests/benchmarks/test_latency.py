@@ -17,6 +17,7 @@ from keras_models.presets import PRESETS
 from nas.cost.model import CostModel
 from nas.cost.targets import Target
 from tests.commands import run_here
+from tests.recorded_compiler import recorded_compiler_only
 
 BOARD = get_board("stm32f746g_disco")
 # The kernel measurement that stands for each kind of operator.
@@ -42,6 +43,7 @@ def test_the_parts_of_attention_are_measured():
     assert whole.instructions > part.instructions > 0
 
 
+@recorded_compiler_only()
 def test_cycles_per_instruction_are_those_of_the_kernels(kernels):
     by_name = {kernel.name: kernel for kernel in kernels}
     for code, name in KERNEL_OF.items():

@@ -56,7 +56,8 @@ def hide() -> None:
         return usual(file, mode, *rest, **named)
 
     builtins.open = io.open = opened  # type: ignore[assignment]
-    pathlib.io.open = opened  # type: ignore[attr-defined]
+    if hasattr(pathlib, "io"):  # before Python 3.13
+        pathlib.io.open = opened
 
 
 def console(model: str, out: pathlib.Path) -> None:

@@ -98,7 +98,11 @@ def schema_text() -> str:
     from ai_edge_litert import schema_py_generated as module
 
     enumerations = {
-        name: {key: number for key, number in vars(value).items() if isinstance(number, int)}
+        name: {
+            key: number
+            for key, number in vars(value).items()
+            if isinstance(number, int) and not key.startswith("__")  # Python 3.13 counts lines
+        }
         for name, value in vars(module).items()
         if _is_enumeration(value)
     }

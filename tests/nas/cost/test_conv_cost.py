@@ -82,5 +82,5 @@ def test_a_convolution_has_what_the_networks_own_arena_leaves():
     for op in ops:
         least += op.best(limit).instructions
         used += op.best(found.arena_bytes if op.convolution else limit).instructions
-    assert found.instructions == used
+    assert found.instructions == pytest.approx(used, rel=1e-12)  # sums in another order
     assert used > least

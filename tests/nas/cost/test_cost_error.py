@@ -9,6 +9,7 @@ import pytest
 from benchmarks import conv_instructions, cost_error
 from benchmarks.frozen.record import ROOT
 from benchmarks.kernels import fit
+from tests.recorded_compiler import recorded_compiler_only
 
 EVERY = 5  # of the recorded networks
 EMULATED = (2, 12)  # whose operators are counted again
@@ -31,6 +32,7 @@ def test_the_search_sees_what_the_emulator_counts(networks):
     assert max(errors) < 0.03
 
 
+@recorded_compiler_only()
 @pytest.mark.parametrize("number", EMULATED)
 def test_the_recorded_counts_are_those_of_today(networks, number):
     network = cost_error.form(number)
@@ -58,12 +60,14 @@ def test_operators_that_the_fit_has_not_seen(points):
     assert max(errors) < 0.05
 
 
+@recorded_compiler_only()
 def test_the_recorded_operators_are_counted_so_today(points):
     machine = conv_instructions.machine()
     for number in OPERATORS[:12]:
         assert fit.random_case(points["seed"], number).run(machine) == points["counts"][number]
 
 
+@recorded_compiler_only()
 def test_windows_of_a_grid_that_the_fit_has_not_seen(points):
     """Rolled or not, with any bias, heads that share keys, values of another width."""
     first, machine = len(points["counts"]), conv_instructions.machine()

@@ -15,6 +15,7 @@ from benchmarks.kernels import convolutions
 from benchmarks.kernels.emulator import CORES, CORTEX_M4, CORTEX_M7, KernelEmulator
 from benchmarks.kernels.operators import run_operator
 from benchmarks.kernels.sweep import mismatches_of_seed
+from tests.recorded_compiler import recorded_compiler_only
 from tests.tflm_custom_ops import arm_kernels, extreme_sums, generators
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import Attention, Linear, LinearOp, Mlp, OpKind, Projection, run_reference
@@ -223,6 +224,9 @@ def test_the_two_forms_of_the_loop_are_equal(m7: KernelEmulator, m7_single_loads
     assert counts[0] < counts[1]
 
 
+# Watched, Unicorn 2.1 takes some stores of several words in GCC 14's code for stores to address 0;
+# without the watch the same code gives the reference's bytes.
+@recorded_compiler_only()
 def test_loading_ahead_stays_in_the_scratch() -> None:
     """What lies behind an operator's scratch may be no memory at all."""
     sources = [*kernel_files(".c", ".S"), Path(__file__).with_name("plain_memcpy.c")]
