@@ -50,7 +50,7 @@ def test_a_study_survives_a_killed_worker_and_a_restart_of_the_server(server, ca
     search.start()
     until(lambda: len(evaluated(study.get_trials())) > before + 1)
     server.stop()
-    time.sleep(0.3)  # the search meets a server that is not there
+    time.sleep(2.0)  # the search meets a server that is not there
     server.start()
     search.join(120)
     assert not search.is_alive()
