@@ -61,9 +61,7 @@ def test_the_tables_are_of_the_records():
 def test_extracted_networks_are_those_of_the_supernet():
     for row in record("extract_equality.json")["spaces"]:
         assert row["networks"] == len(row["differences"])
-        # 14 blocks of two products each, with random weights, round more often.
-        bound = 4e-5 if row["space"].startswith("mcuformer") else 2e-5
-        assert row["worst"] == max(row["differences"]) < bound
+        assert row["worst"] == max(row["differences"]) < 2e-5
 
 
 def test_shares_are_counted_or_have_an_interval():
