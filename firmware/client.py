@@ -55,7 +55,7 @@ flags.model(FLAGS, "Fused .tflite to compare with, on the host runtime.", requir
 _CONTRACT = ContractFlags(FLAGS)
 FLAGS.string("sentence", "", "Of a model that takes one, instead of --images; needs --model.")
 FLAGS.needs_one_of("images", "sentence")
-FLAGS.string("question", "", "Of a model that takes one, about every image: 'what shape is red?'.")
+flags.question(FLAGS)
 FLAGS.number("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
 FLAGS.boolean("operators", False, "Print cycles per operator of the last image.")
 flags.json(FLAGS)

@@ -5,35 +5,36 @@
     python -m firmware.emulate --model=fused.tflite --images=images.npy --count=10 --profile
 
 Without --elf the model is built for the board first. Images are image files, folders of them, or
-a .npy file of int8 [N, height, width, channels] (quantized) or uint8 (pixels). Without --images
-one image of zero points is classified, which is enough to count instructions.
+a .npy file of int8 [N, height, width, channels] (quantized) or uint8 (pixels); --question is asked
+about each where the model takes one. Any other model takes --arrays: a .npy file of [N, *shape] for
+each of its inputs. Without them one image of zero points is classified, or zeros, which is enough
+to count instructions.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
 
 from boards import BOARD_HELP, get_board
-from converter.contract import ContractFlags, Stated, stated_by
+from converter.contract import ContractFlags, Stated
+from converter.runtimes.interface import TensorSpec
 from converter.tflite import parse
 from firmware.command import elf_flag, runtime_flag
 from firmware.emulator.counts import FunctionCount, Inference, OperatorCount
 from firmware.emulator.open import AUTO, ENGINES, open_emulator
 from firmware.emulator.session import Session
 from firmware.errors import FirmwareError
-from firmware.images import ImageFile, InputSteps, find_images
+from firmware.given import Example, Wanted, examples, expect_fitting
 from firmware.model import build_model, named_model
 from firmware.model_info import ModelInfo
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, naming, write_json
+from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run
 
 __all__ = ["FunctionCount", "Inference", "ModelInfo", "OperatorCount", "Session", "main"]
@@ -46,6 +47,12 @@ flags.model(FLAGS, "Fused .tflite to build and run instead of --elf.", required=
 flags.weights_in(FLAGS)
 runtime_flag(FLAGS)
 flags.images(FLAGS, "Also .npy files. Without it one image of zero points.")
+flags.question(FLAGS)
+FLAGS.files(
+    "arrays",
+    "A .npy file for each input of a model that takes no image, or several inputs.",
+    "the number of examples is --count",
+)
 flags.count(FLAGS, "Classify only the first so many images; 0: all.")
 _CONTRACT = ContractFlags(FLAGS)
 FLAGS.boolean("console", False, "Print what the firmware prints when it starts.")
@@ -73,7 +80,13 @@ class _Options:
     profile: bool
     strict: bool
     json: str
+    question: str = ""
+    arrays: list[str] = dataclasses.field(default_factory=list)
     given: Stated = dataclasses.field(default_factory=Stated)
+
+    def wanted(self) -> Wanted:
+        """What the board is to get."""
+        return Wanted(self.model, self.images, self.question, self.arrays, self.count, self.given)
 
 
 def _make_emulator(options: _Options, work: Path) -> Session:
@@ -84,43 +97,42 @@ def _make_emulator(options: _Options, work: Path) -> Session:
         return open_emulator(board, Path(options.elf), engine=options.engine, strict=options.strict)
     elf = work / "firmware.elf"
     with named_model(options.model) as model:
-        with naming(options.model):
-            task = stated_by(parse(model)).task
-        if task.asked is not None:
-            raise FirmwareError(
-                f"{options.model} takes an image and a question: build it (firmware.build), and "
-                "ask that image with firmware.client --elf=... --model=... --question=..."
-            )
         build_model(model, board, elf, weights_in=options.weights_in, runtime=options.runtime)
     return open_emulator(board, elf, engine=options.engine, strict=options.strict)
 
 
-def _images(options: _Options, model: ModelInfo) -> Iterator[tuple[str, NDArray[np.int8]]]:
-    model.expect_image()
-    if not options.images:
-        zero = np.full(model.image_shape, model.input_zero_point, np.int8)
-        yield "zero image", zero
-        return
-    found: list[ImageFile] = find_images(options.images, model.image_shape)
-    chosen = found[: options.count] if options.count else found
-    steps = None
-    for file in tqdm(chosen, unit="image", disable=len(chosen) < 2):
-        pixels = file.pixels()
-        if pixels.dtype == np.int8:
-            yield file.name, pixels.astype(np.int8)
-            continue
-        steps = steps or InputSteps.of(model, options.model, options.given)
-        yield file.name, steps.steps(pixels)
+def _output_specs(options: _Options) -> tuple[TensorSpec, ...]:
+    """Of the model's outputs; none where only an ELF is known."""
+    if not options.model:
+        return ()
+    with named_model(options.model) as content:
+        graph = parse(content).graph
+    return tuple(TensorSpec.of(graph.tensors[i]) for i in graph.outputs)
 
 
-def _record(name: str, inference: Inference) -> dict[str, Any]:
-    best = int(np.argmax(inference.logits))
-    return {
-        "image": name,
-        "class": best,
-        "logits": inference.logits.tolist(),
-        "instructions": inference.instructions,
-    }
+def _record(
+    example: Example, inference: Inference, is_image: bool, specs: tuple[TensorSpec, ...]
+) -> dict[str, Any]:
+    """For the report; what no class is read from has all outputs instead."""
+    record: dict[str, Any] = {"image": example.name, "instructions": inference.instructions}
+    if is_image or example.asked is not None:
+        best = int(np.argmax(inference.logits))
+        record |= {"class": best, "logits": inference.logits.tolist()}
+        if example.asked is not None:
+            record["answer"] = example.asked.answer(best)
+        return record
+    pairs = zip(inference.outputs, specs, strict=False)
+    return record | {"outputs": [np.frombuffer(y, spec.dtype).tolist() for y, spec in pairs]}
+
+
+def _said(record: dict[str, Any], specs: tuple[TensorSpec, ...]) -> str:
+    """A line about one inference."""
+    if "class" in record:
+        answer = f", {record['answer']}" if "answer" in record else ""
+        return f"class {record['class']}, logit {max(record['logits'])}{answer}"
+    pairs = zip(record["outputs"], specs, strict=True)
+    said = "; ".join(f"{spec}, from {min(y)} to {max(y)}" for y, spec in pairs)
+    return said or "outputs of an unknown type: give --model instead of --elf"
 
 
 def _report(options: _Options, emulator: Session, records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -166,15 +178,18 @@ def _print_table(report: dict[str, Any]) -> None:
 
 
 def emulate(options: _Options) -> dict[str, Any]:
-    """Classifies every image and returns the report."""
+    """Runs every image or example and returns the report."""
+    wanted = options.wanted()
+    expect_fitting(wanted)
     with tempfile.TemporaryDirectory(prefix="vit-emulate-") as work:
         emulator = _make_emulator(options, Path(work))
         if options.console:
             print(emulator.banner.strip())
-        records = []
-        for name, image in _images(options, emulator.model):
-            record = _record(name, emulator.classify(image))
-            print(f"{name}: class {record['class']}, logit {max(record['logits'])}")
+        records, specs = [], _output_specs(options)
+        for example in examples(wanted, emulator.model):
+            inference = emulator.infer(example.data)
+            record = _record(example, inference, emulator.model.is_image, specs)
+            print(f"{example.name}: {_said(record, specs)}")
             records.append(record)
         return _report(options, emulator, records)
 

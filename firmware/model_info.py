@@ -55,10 +55,10 @@ class ModelInfo:
         """Raises FirmwareError unless the model takes an image."""
         if not self.is_image:
             raise FirmwareError(
-                "the model takes no int8 image; run it from Python with "
-                "converter.runtimes.open_runtime, or, if its image or output is uint8 or float, "
-                "fuse it with --int8_io; one of an image and a question answers "
-                "firmware.client --question=..."
+                "the model takes no int8 image; run it with firmware.emulate --arrays, from "
+                "Python with converter.runtimes.open_runtime, or, if its image or output is uint8 "
+                "or float, fuse it with --int8_io; one of an image and a question answers "
+                "--question with --model"
             )
 
     @property

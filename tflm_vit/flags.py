@@ -85,6 +85,12 @@ def images(to: FlagSet, text: str = "", required: bool = False) -> Flag[list[str
     return to.files("images", f"{what} {text}".strip(), "the number of images is --count", required)
 
 
+def question(to: FlagSet) -> Flag[str]:
+    """What a model of an image and a question is asked."""
+    text = "Of a model that takes one, about every image: 'what shape is red?'."
+    return to.string("question", "", text)
+
+
 def count(to: FlagSet, text: str, default: int = 0, low: int = 0) -> Flag[int]:
     """A number of images."""
     return to.integer("count", default, text, low)

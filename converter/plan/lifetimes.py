@@ -115,6 +115,11 @@ def is_streamable(graph: Graph, ops: tuple[Params | None, ...]) -> bool:
 
 def check_streamable(graph: Graph, ops: tuple[Params | None, ...]) -> None:
     """Raises PlanError, with the operators that read the image, unless it can be streamed."""
+    if len(graph.inputs) > 1:
+        raise PlanError(
+            f"streamed input: got {len(graph.inputs)} inputs, expected one image; plan it as "
+            "resident"
+        )
     if not is_streamable(graph, ops):
         readers = [i for i, op in enumerate(graph.operators) if set(op.inputs) & set(graph.inputs)]
         names = [f"op {i} {graph.operators[i].name}" for i in readers]

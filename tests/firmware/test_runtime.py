@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from firmware.errors import FirmwareError
 from firmware.export import export_project
 from firmware.model import build_model, project_from_model
 from firmware.runtime import EmulatedRuntime
+from tests.commands import run_here
 from tests.converter.compile import fused_models
 from tests.converter.compile.fused_models import ImageShape
 from tests.converter.runtimes.edges import INT8, INT16, UINT8, Edges, random_array
@@ -129,6 +132,46 @@ def test_the_console_serves_a_model_without_images(tmp_path):
     np.testing.assert_array_equal(result.logits, want)
     assert result.best_class == int(np.argmax(expected[0]))
     assert "2 inputs of 2800 bytes, 2 outputs of 2800 bytes" in emulator.banner
+
+
+def test_emulate_takes_any_inputs(tmp_path):
+    """Two inputs and two outputs of several types, as arrays, equal the host's; and zeros."""
+    graph = Edges()
+    a, b = graph.x((1, 40), np.int8, INT8), graph.x((30,), np.uint8, UINT8)
+    y = graph.op("ADD", (a, a), (1, 40), np.int8, (0.1, 4), "AddOptions")
+    content = plan_model(graph.content(graph.quantize(b, np.int16, INT16), y)).model_bytes
+    model, report = tmp_path / "two.tflite", tmp_path / "report.json"
+    model.write_bytes(content)
+    host = open_runtime("host", content)
+    rng = np.random.default_rng(4)
+    stacks = [random_array(rng, (3, *spec.shape), spec.dtype) for spec in host.inputs]
+    one = [np.zeros(spec.shape, spec.dtype)[None] for spec in host.inputs]
+    for name, stack in zip("ab", stacks, strict=True):
+        np.save(tmp_path / f"{name}.npy", stack)
+    np.save(tmp_path / "without_batch.npy", stacks[0][:, 0])
+    np.save(tmp_path / "fewer.npy", stacks[1][:2])
+    emulate = ("firmware.emulate", f"--model={model}")
+
+    def inputs(*names: str) -> str:
+        return "--arrays=" + ",".join(str(tmp_path / f"{name}.npy") for name in names)
+
+    for words, fed in (
+        ((inputs("a", "b"),), stacks),
+        ((inputs("without_batch", "b"), "--count=2"), [stack[:2] for stack in stacks]),
+        ((), one),
+    ):
+        done = run_here(*emulate, *words, f"--json={report}")
+        assert done.returncode == 0, done.stderr
+        found = [row["outputs"] for row in json.loads(report.read_text("utf-8"))["images"]]
+        expected = zip(*(y.reshape(len(y), -1).tolist() for y in host.run_batch(*fed)), strict=True)
+        assert found == list(map(list, expected))
+    for words, text in (
+        (inputs("a"), f"--arrays: got 1 files, expected one for each input of {model}: int8 [1, "),
+        (inputs("a", "a"), "a.npy: got int8 [3, 1, 40], expected uint8 [N, 30]"),
+        (inputs("a", "fewer"), "--arrays: got [2, 3] examples, expected as many of each"),
+        (f"--images={tmp_path / 'a.npy'}", "the model takes no int8 image; run it with"),
+    ):
+        assert text in run_here(*emulate, words).stderr
 
 
 def test_a_small_arena_lies_in_dtcm(tmp_path):
