@@ -13,6 +13,7 @@ import functools
 from typing import Any
 
 from keras_models.grid_layers import grid_dot_product, pixel_shuffle, windows
+from keras_models.positions import waves
 from keras_models.token_layers import byte_numbers, numbers_from, token_numbers
 
 PACKAGE = "keras_models"
@@ -218,11 +219,13 @@ def _position_embedding(keras_module: Any, ops: Any) -> Any:
         """Adds learned positions to (batch, patches, dim), after prepending a class token if asked.
 
         With `cls_token` the output has one token more than the input, the class token first.
+        Positions begin as small noise, or as `waves` of a grid with tokens alone of so many a side.
         """
 
-        def __init__(self, cls_token: bool = False, **kwargs: Any) -> None:
+        def __init__(self, cls_token: bool = False, waves_of: int = 0, **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.cls_token = cls_token
+            self.waves_of = waves_of
 
         def build(self, input_shape: Any) -> None:
             patches, dim = input_shape[-2], input_shape[-1]
@@ -231,10 +234,13 @@ def _position_embedding(keras_module: Any, ops: Any) -> Any:
                 self.cls = self.add_weight(
                     name="cls", shape=(1, 1, dim), initializer=normal(stddev=0.02)
                 )
+            start = normal(stddev=0.02)
+            if self.waves_of:
+                start = keras_module.initializers.Constant(waves(self.waves_of, dim))
             self.position = self.add_weight(
                 name="position",
                 shape=(1, patches + (1 if self.cls_token else 0), dim),
-                initializer=normal(stddev=0.02),
+                initializer=start,
             )
             self.built = True
 
@@ -249,7 +255,8 @@ def _position_embedding(keras_module: Any, ops: Any) -> Any:
             return (batch, patches + (1 if self.cls_token else 0), dim)
 
         def get_config(self) -> dict[str, Any]:
-            return {**super().get_config(), "cls_token": self.cls_token}
+            own = {"cls_token": self.cls_token, "waves_of": self.waves_of}
+            return {**super().get_config(), **own}
 
     return PositionEmbedding
 

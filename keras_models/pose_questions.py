@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from keras_models.datasets.core import DatasetError
 from keras_models.datasets.made import SPLITS, split_file, write_split
 from keras_models.datasets.questions import KEYS
-from keras_models.questions.asking import QUESTIONS
+from keras_models.questions.asking import KINDS, QUESTIONS, numbers_of_kinds
 from keras_models.questions.shapes import posed
 from tflm_vit import flags
 from tflm_vit.files import expect_writable_folder
@@ -21,16 +22,36 @@ from tflm_vit.run import run
 FLAGS = flags.FlagSet("pose_questions", __doc__)
 flags.out(FLAGS, "Folder of the data set.")
 FLAGS.integer("per_picture", 2, "Questions about each picture.", 1, len(QUESTIONS))
+_KINDS = ", ".join(kind.name for kind in KINDS)
+FLAGS.words("kinds", [], f"Of the questions: some of {_KINDS}; without it all.")
 flags.seed(FLAGS, "Of all pictures.")
 flags.split_sizes(FLAGS, 16000)
 
 
+def _among() -> list[int]:
+    """The questions that are posed.
+
+    Raises:
+      DatasetError: there is no such kind, or there are too few for each picture.
+    """
+    try:
+        among = numbers_of_kinds(FLAGS.kinds)
+    except ValueError as error:
+        raise DatasetError(f"--kinds: {error}") from error
+    if FLAGS.per_picture > len(among):
+        raise DatasetError(
+            f"--per_picture={FLAGS.per_picture}: --kinds has {len(among)} questions: give fewer"
+        )
+    return among
+
+
 def _body() -> None:
+    among = _among()
     os.makedirs(FLAGS.out, exist_ok=True)
     expect_writable_folder(FLAGS.out)
     for number, split in enumerate(SPLITS):
         count = FLAGS[split].value
-        made = posed(count, FLAGS.per_picture, (FLAGS.seed, number))
+        made = posed(count, FLAGS.per_picture, (FLAGS.seed, number), among)
         write_split(FLAGS.out, split, KEYS, made, count)
     print(f"wrote {', '.join(split_file(FLAGS.out, split) for split in SPLITS)}")
 

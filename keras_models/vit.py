@@ -107,8 +107,9 @@ def _patch_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
         arch.embed_dim, arch.patch_size, strides=arch.patch_size, padding="valid", name="patch"
     )(x)
     x = layers.Reshape((arch.grid**2, arch.embed_dim), name="patch_tokens")(x)
-    own_token = arch.class_token and not arch.question
-    return build.kit.PositionEmbedding(cls_token=own_token, name="embedding")(x)
+    if arch.question:  # about places, which small noise was seen not to tell in any useful time
+        return build.kit.PositionEmbedding(waves_of=arch.grid, name="embedding")(x)
+    return build.kit.PositionEmbedding(cls_token=arch.class_token, name="embedding")(x)
 
 
 def _text_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:

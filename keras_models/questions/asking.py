@@ -10,6 +10,7 @@ color, which says more than one of two shapes.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,22 @@ def codes(questions: NDArray[np.integer]) -> NDArray[np.uint8]:
     places = np.arange(CODE_BYTES)
     said = (places == color[..., None]) | (places == len(COLORS) + kind[..., None])
     return np.where(said, _SAID, 0).astype(np.uint8)
+
+
+def numbers_of_kinds(names: Sequence[str]) -> list[int]:
+    """Numbers of all questions of kinds; of every kind where none is named.
+
+    Raises:
+      ValueError: there is no such kind.
+    """
+    known = [kind.name for kind in KINDS]
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"got {unknown[0]!r}, expected some of {', '.join(known)}")
+    return [
+        number
+        for number in range(len(QUESTIONS))
+        if not names or known[number // len(COLORS)] in names
+    ]
 
 
 def number_of(text: str) -> int:

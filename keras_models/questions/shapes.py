@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +59,17 @@ def scene(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8
     return np.clip(noisy, 0, 255).astype(np.uint8), answers(places, shapes, SIDE)
 
 
-def posed(count: int, per_picture: int, seed: tuple[int, ...]) -> Iterator[Posed]:
-    """Pictures, of each some questions' numbers (per_picture,), no two alike, and their answers,
-    that follow from the seed."""
+def posed(
+    count: int,
+    per_picture: int,
+    seed: tuple[int, ...],
+    among: Sequence[int] = range(len(QUESTIONS)),
+) -> Iterator[Posed]:
+    """Pictures, of each some of the questions' numbers (per_picture,), no two alike, and their
+    answers, that follow from the seed."""
     rng = np.random.default_rng(seed)
+    numbers = np.array(among, np.uint8)
     for _ in range(count):
         picture, said = scene(rng)
-        asked = rng.permutation(len(QUESTIONS))[:per_picture].astype(np.uint8)
+        asked = numbers[rng.permutation(len(numbers))[:per_picture]]
         yield picture, asked, said[asked]

@@ -16,6 +16,7 @@ from benchmarks.tasks import constant, without_pictures
 from boards import get_board
 from converter.contract import ContractError, contract_of
 from converter.evaluate.evaluation import ends_of
+from converter.runtimes import open_runtime
 from converter.tflite import parse
 from firmware.client import Options, run_client
 from firmware.errors import FirmwareError
@@ -24,6 +25,7 @@ from keras_models.arch import ArchConfig, ArchError
 from keras_models.datasets import DatasetError, load_dataset
 from keras_models.datasets.questions import KEYS
 from keras_models.load import resolve_arch
+from keras_models.positions import waves
 from keras_models.questions.asking import (
     ANSWERS,
     CODE_BYTES,
@@ -33,12 +35,13 @@ from keras_models.questions.asking import (
     answers,
     codes,
     number_of,
+    numbers_of_kinds,
 )
 from keras_models.questions.examples import apart, fed, joined, rows_of
 from keras_models.questions.shapes import SIDE, posed, scene
 from keras_models.staged import StagedConfig
 from keras_models.tasks import TASKS, TaskError, expect_inputs
-from keras_models.vit import build_vit
+from keras_models.vit import build_vit, named_weights
 from tests.commands import run_here
 
 QUESTION = TASKS["question"]
@@ -90,6 +93,37 @@ def test_pictures_follow_from_the_seed_and_show_what_is_answered() -> None:
     assert shape == ("square" if len(red) > 70 else "circle")  # 81 pixels, or 57
     for _, asked, answered in posed(3, 12, (1, 2)):
         assert len(set(asked.tolist())) == 12 == len(answered)
+    places = numbers_of_kinds(["upper", "left"])
+    assert sorted(next(posed(1, 12, (1, 2), places))[1]) == places == list(range(6, 18))
+
+
+def test_questions_of_some_kinds(tmp_path: Path) -> None:
+    assert numbers_of_kinds([]) == list(range(len(QUESTIONS)))
+    pose = ("keras_models.pose_questions", f"--out={tmp_path}")
+    for words, text in (
+        ("--kinds=left,right", "--kinds: got 'right', expected some of shape, left, upper"),
+        ("--kinds=left", "--per_picture=8: --kinds has 6 questions: give fewer"),
+    ):
+        assert text in run_here(*pose, "--per_picture=8", words).stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_positions_begin_as_waves() -> None:
+    """Which half a token lies in, and what is near it, can be read off them by a linear layer."""
+    weights = named_weights(build_vit(SMALL))
+    (start,) = (value for name, value in weights.items() if name.endswith("position"))
+    np.testing.assert_array_equal(start, waves(4, 16))
+    found = waves(6, 48)[0].astype(np.float64)
+    grid = np.stack(np.divmod(np.arange(36), 6), axis=1)
+    for half in (grid[:, 1] < 3, grid[:, 0] < 3):  # left, upper
+        best = np.linalg.lstsq(found, np.where(half, 1.0, -1.0), rcond=None)[0]
+        assert (np.sign(found @ best) == np.where(half, 1, -1)).all()
+    products = found @ found.T
+    apart = np.abs(grid[:, None] - grid[None]).sum(axis=-1)
+    means = [products[apart == steps].mean() for steps in range(4)]
+    assert means == sorted(means, reverse=True)
+    assert waves(1, 7).shape == (1, 1, 7)
+    assert not waves(1, 7)[..., 4:].any()
 
 
 def test_scores_by_hand() -> None:
@@ -193,8 +227,6 @@ def test_a_question_from_pictures_to_a_board(tmp_path: Path) -> None:
     assert contract_of(model).class_names == ANSWERS
     assert ends_of(Path(fused).read_bytes()).question is not None
     _on_a_board(fused, folder, tmp_path)
-    alone = run_here("firmware.emulate", f"--model={fused}").stderr
-    assert f"{fused} takes an image and a question: build it (firmware.build), and ask" in alone
     unnamed = dataclasses.replace(
         model, metadata=tuple(m for m in model.metadata if m.name != "VitContract")
     )
@@ -217,6 +249,7 @@ def _on_a_board(fused: str, folder: Path, tmp_path: Path) -> None:
     assert report["mismatches"] == 0
     for row in report["images"]:
         assert row["answer"] == ANSWERS[row["class"]]
+    _emulated_alike(fused, images, [row["class"] for row in report["images"]], tmp_path)
     for change, text in (
         ({"question": ""}, "answers questions: give --question"),
         ({"question": "why?"}, "--question: got 'why\\?', expected one of"),
@@ -224,6 +257,42 @@ def _on_a_board(fused: str, folder: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(FirmwareError, match=text):
             run_client(dataclasses.replace(options, **change))
+
+
+def _emulated_alike(fused: str, images: Path, classes: list[int], tmp_path: Path) -> None:
+    """The command that builds by itself gives what the client got, and the host's logits."""
+    wanted = ("firmware.emulate", f"--model={fused}", f"--images={images}")
+    found = tmp_path / "emulated.json"
+    done = run_here(*wanted, "--question=what color is nearest to blue?", f"--json={found}")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(found.read_text(encoding="utf-8"))["images"]
+    assert [row["class"] for row in said] == classes
+    assert [row["answer"] for row in said] == [ANSWERS[n] for n in classes]
+    content = Path(fused).read_bytes()
+    ends = ends_of(content)
+    contract, end = contract_of(content), ends.question
+    assert end is not None
+    asked = codes(np.array(number_of("what color is nearest to blue?")))[None]
+    code = np.clip(np.round(contract.real(asked) / end.scale) + end.zero_point, -128, 127)
+    steps = np.stack([ends.quantize(contract.real(pixels)) for pixels in np.load(images)])
+    codes_of_both = np.repeat(code.astype(np.int8), len(steps), axis=0)
+    host = open_runtime("host", content)
+    (logits,) = host.run_batch(steps[:, None], codes_of_both[:, None])
+    assert [row["logits"] for row in said] == logits.reshape(len(steps), -1).tolist()
+    # The same as arrays.
+    np.save(tmp_path / "steps.npy", steps)
+    np.save(tmp_path / "codes.npy", codes_of_both)
+    arrays = f"--arrays={tmp_path}/steps.npy,{tmp_path}/codes.npy"
+    done = run_here(*wanted[:2], arrays, f"--json={found}")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(found.read_text(encoding="utf-8"))["images"]
+    assert [row["outputs"] for row in told] == [[row["logits"]] for row in said]
+    for words, text in (
+        (wanted, f"{fused} answers questions: give --question"),
+        ((*wanted[:2], "--question=what shape is red?"), "--question is about --images: give them"),
+        ((*wanted, arrays), "--arrays goes with --model, and without --images and --question"),
+    ):
+        assert text in run_here(*words).stderr
 
 
 # ---- data ----------------------------------------------------------------------------------------
