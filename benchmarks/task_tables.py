@@ -85,6 +85,12 @@ def _without_networks(networks: dict[str, Any]) -> Iterator[str]:
                 yield f"| {name} | {figures} | {cells} |" + " |" * 6
 
 
+def commands_list(record: dict[str, Any]) -> str:
+    """How each network was trained, for a shell."""
+    commands = (found["training"]["command"] for found in _ordered(record).values())
+    return "\n".join(["```sh", *commands, "```"])
+
+
 def near_table(record: dict[str, Any]) -> str:
     """How many test texts the training split has, and what is right of those that it has not."""
     lines = [
@@ -122,6 +128,7 @@ def rendered(page: str, record: dict[str, Any]) -> str:
     """The page with the tables that the record gives."""
     sections = {
         "tasks": lambda: table(record),
+        "commands": lambda: commands_list(record),
         "questions": lambda: kinds_table(record),
         "texts": lambda: near_table(record),
     }
