@@ -71,7 +71,12 @@ def is_requantize(view: GraphView, op: int) -> bool:
 
 
 def data_input(view: GraphView, op: int) -> int | None:
-    """The one activation an operator reads; None if there are none or several."""
+    """The one activation an operator reads; None if there are none or several.
+
+    Of a DEQUANTIZE what it reads, a constant too: integers that a product is to have.
+    """
+    if view.op(op).opcode == "DEQUANTIZE":
+        return view.op(op).inputs[0]
     inputs = {i for i in view.op(op).inputs if i >= 0 and not view.is_constant(i)}
     return inputs.pop() if len(inputs) == 1 else None
 

@@ -32,6 +32,7 @@ class Composite:
       mean_of: an input of which the result is means times a factor, where it is such (v of
         attention).
       factor: that factor.
+      constants: (operator, input) that multiplies by float constants (queries that are learnt).
     """
 
     inputs: tuple[int, ...]
@@ -40,6 +41,7 @@ class Composite:
     interval: RealInterval | None = None
     mean_of: int | None = None
     factor: float = 1.0
+    constants: tuple[tuple[int, int], ...] = ()
 
 
 def composites(view: GraphView) -> list[Composite]:
@@ -97,7 +99,15 @@ def _attention(view: GraphView, softmax: int) -> Composite | None:
         ops=frozenset(ops),
         mean_of=None if value is None else value.tensor,
         factor=1.0 if value is None else value.factor,
+        constants=_constants(view, ops),
     )
+
+
+def _constants(view: GraphView, ops: set[int]) -> tuple[tuple[int, int], ...]:
+    """The products' operands that are constants."""
+    products = (op for op in sorted(ops) if view.op(op).opcode == "BATCH_MATMUL")
+    places = ((op, place) for op in products for place in range(2))
+    return tuple((op, k) for op, k in places if view.is_constant(view.op(op).inputs[k]))
 
 
 def _product_behind(view: GraphView, softmax: int, ops: set[int]) -> tuple[int, int] | None:

@@ -67,11 +67,13 @@ class Cuts:
     Attributes:
       cuts: in the order in which the graph makes the tensors.
       constants: (operator, input) whose float constant is rounded to 8 bits.
+      operands: the same, where a fused operator is to read the integers.
       unbounded: operators whose result has no range without data.
     """
 
     cuts: tuple[Cut, ...]
     constants: tuple[tuple[int, int], ...]
+    operands: tuple[tuple[int, int], ...]
     unbounded: tuple[int, ...]
 
 
@@ -88,7 +90,7 @@ def find_cuts(view: GraphView, seen: Mapping[int, RealInterval] | None = None) -
     for tensor in view.graph.outputs:
         walk.need(tensor)
     order = sorted(walk.cuts.values(), key=lambda c: view.producer(c.tensor) or 0)
-    return Cuts(tuple(order), tuple(walk.constants), tuple(walk.unbounded))
+    return Cuts(tuple(order), tuple(walk.constants), tuple(walk.operands), tuple(walk.unbounded))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,6 +110,7 @@ class _Walk:
         self._curves: dict[int, _Curve] = {}
         self.cuts: dict[int, Cut] = {}
         self.constants: list[tuple[int, int]] = []
+        self.operands: list[tuple[int, int]] = []
         self.unbounded: list[int] = []
         parts = composites(view)
         self._ends = {view.producer(part.y): part for part in parts}
@@ -157,9 +160,10 @@ class _Walk:
     # ---- kinds of operators ------------------------------------------------------------------
 
     def _end(self, part: Composite) -> None:
-        if self._view.tensor(part.y).dtype != np.float32:
-            self._needs(part.inputs)
-        elif self._needs(part.inputs):
+        if not self._needs(part.inputs):
+            return
+        self.operands += part.constants
+        if self._view.tensor(part.y).dtype == np.float32:
             producer = self._view.producer(part.y)
             assert producer is not None
             interval, source = part.interval, RangeSource.BOUND

@@ -7,7 +7,9 @@ import dataclasses
 
 import numpy as np
 
+from converter.fuse.gate.plain import to_integers
 from converter.fuse.islands.cuts import Cut, Cuts
+from converter.fuse.islands.intervals import RealInterval
 from converter.fuse.rewrite.engine import Normalized
 from converter.tflite import Operator, Quantization, Tensor
 
@@ -38,6 +40,8 @@ def cut_graph(normal: Normalized, cuts: Cuts) -> CutGraph:
     build = _Build(normal)
     for op, place in cuts.constants:
         build.round_constant(op, place)
+    for op, place in cuts.operands:
+        build.integer_constant(op, place)
     for cut in cuts.cuts:
         build.cut(cut)
     return build.result()
@@ -49,6 +53,7 @@ class _Build:
         self._origin = normal.origin
         self._tensors = list(normal.graph.tensors)
         self._operators = list(normal.graph.operators)
+        self._before: dict[int, list[Operator]] = {}
         self._behind: dict[int, list[Operator]] = {}
         self._moved: set[int] = set()
         self._integers: dict[int, int] = {}
@@ -59,10 +64,26 @@ class _Build:
         old = self._operators[op]
         t = self._tensors[old.inputs[place]]
         assert t.data is not None
-        data = rounded_constant(t.data)
-        inputs = list(old.inputs)
-        inputs[place] = self._add(Tensor(f"{t.name}/int8", t.shape, t.dtype, None, data))
-        self._operators[op] = dataclasses.replace(old, inputs=tuple(inputs))
+        rounded = Tensor(f"{t.name}/int8", t.shape, t.dtype, None, rounded_constant(t.data))
+        self._put_input(op, place, self._add(rounded))
+
+    def integer_constant(self, op: int, place: int) -> None:
+        """Writes a float constant as int8 and its DEQUANTIZE."""
+        old = self._operators[op]
+        t = self._tensors[old.inputs[place]]
+        assert t.data is not None
+        interval = RealInterval.of(t.data)
+        if interval is None:
+            return
+        q = quantization_of(interval)
+        integer = Tensor(f"{t.name}/int8", t.shape, np.dtype(np.int8), q)
+        data = to_integers(integer, t.data)
+        source = self._add(dataclasses.replace(integer, data=data))
+        real = self._add(Tensor(f"{t.name}/float", t.shape, t.dtype))
+        self._before.setdefault(op, []).append(
+            Operator("DEQUANTIZE", (source,), (real,), version=2)
+        )
+        self._put_input(op, place, real)
 
     def cut(self, cut: Cut) -> None:
         producer = self._view.producer(cut.tensor)
@@ -70,7 +91,7 @@ class _Build:
         t = self._tensors[cut.tensor]
         fresh = self._add(dataclasses.replace(t, name=f"{t.name}/float"))
         if cut.quantize is None:
-            q = quantization_of(cut)
+            q = quantization_of(cut.interval)
             integer = self._add(Tensor(f"{t.name}/int8", t.shape, np.dtype(np.int8), q))
             quantize = Operator("QUANTIZE", (fresh,), (integer,), version=2)
         else:
@@ -85,6 +106,7 @@ class _Build:
     def result(self) -> CutGraph:
         entries: list[tuple[Operator, tuple[int, ...]]] = []
         for index, op in enumerate(self._operators):
+            entries += [(new, self._origin[index]) for new in self._before.get(index, ())]
             if index not in self._moved:
                 entries.append((op, self._origin[index]))
             entries += [(new, self._origin[index]) for new in self._behind.get(index, ())]
@@ -98,6 +120,11 @@ class _Build:
     def _add(self, tensor: Tensor) -> int:
         self._tensors.append(tensor)
         return len(self._tensors) - 1
+
+    def _put_input(self, op: int, place: int, tensor: int) -> None:
+        inputs = list(self._operators[op].inputs)
+        inputs[place] = tensor
+        self._operators[op] = dataclasses.replace(self._operators[op], inputs=tuple(inputs))
 
     def _replace_output(self, op: int, old: int, new: int) -> None:
         operator = self._operators[op]
@@ -114,9 +141,9 @@ def rounded_constant(data: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     return rounded
 
 
-def quantization_of(cut: Cut) -> Quantization:
+def quantization_of(interval: RealInterval) -> Quantization:
     """The int8 type of an interval, 0 included."""
-    i = cut.interval.with_zero()
+    i = interval.with_zero()
     width = max(i.high - i.low, _LEAST)
     scale = width / _STEPS
     return Quantization.per_tensor(scale, int(np.clip(np.rint(-128 - i.low / scale), -128, 127)))

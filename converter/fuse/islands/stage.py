@@ -56,14 +56,14 @@ def integer_form(
     if given and (cuts.unbounded or any(c.source is RangeSource.BOUND for c in cuts.cuts)):
         seen = observed_or_none(PlainGraph(normal.view, plain), given)
         cuts = cuts if seen is None else find_cuts(view, seen)
-    if not cuts.cuts and not cuts.constants and not cuts.unbounded:
+    if not (cuts.cuts or cuts.constants or cuts.operands or cuts.unbounded):
         return None
     found = cut_graph(normal, cuts)
     return IntegerForm(
         found.normal,
         cuts.cuts,
         frozenset(found.integers.values()),
-        len(cuts.constants),
+        len(cuts.constants) + len(cuts.operands),
         tuple(normal.view.label(op) for op in cuts.unbounded),
         len(given) if any(c.source is RangeSource.SEEN for c in cuts.cuts) else 0,
     )

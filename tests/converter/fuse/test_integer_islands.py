@@ -16,7 +16,8 @@ from converter.fuse import fuse_model
 from converter.fuse.gate.plain import PlainGraph as Runner
 from converter.fuse.gate.plain import rounding, to_real
 from converter.fuse.islands import graph as islands_graph
-from converter.fuse.islands.cuts import Cut, RangeSource, find_cuts
+from converter.fuse.islands.cuts import RangeSource, find_cuts
+from converter.fuse.islands.intervals import RealInterval
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.support.verdict import verdicts
@@ -104,11 +105,41 @@ def test_an_int16_stream_begins_at_joined_tokens() -> None:
         np.testing.assert_array_equal(open_runtime("tflm", planned).run(*sample)[0], want)
 
 
+@pytest.mark.parametrize("heads", [1, 2, 4])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_learnt_queries_in_float_are_an_operand_of_a_core(heads: int, scaled: bool) -> None:
+    """SigLIP's pooling: queries are constants, computed before the export."""
+    tokens, depth = 9, 8
+    g = PlainGraph(np.random.default_rng(heads))
+    x = g.linear(g.input(g.rng.normal(0, 1, (1, tokens, 12))), 12)
+    k, v = (
+        g.transpose(g.reshape(g.linear(x, heads * depth), 1, tokens, heads, depth), 0, 2, 1, 3)
+        for _ in range(2)
+    )
+    if scaled:
+        k = g.mul(k, g.constant(np.array(depth**-0.5)))
+    q = g.constant(g.rng.normal(0, 1, (1, heads, 2, depth)))
+    context = g.matmul(g.softmax(g.matmul(q, k, adj_y=True)), v)
+    joined = g.reshape(g.transpose(context, 0, 2, 1, 3), 1, 2, heads * depth)
+    content = pt2e_of(g, g.linear(g.linear(joined, 12), 4), quantized={"FULLY_CONNECTED"})
+    fused = fuse_model(content)
+    assert not fused.report.leftovers
+    assert "VitAttentionCore" in {op.custom_code for op in fused.report.fused}
+    accuracy = fused.report.accuracy
+    assert accuracy is not None
+    assert accuracy.fused_db > accuracy.plain_db - 1.0
+    planned = plan_model(fused.model_bytes).model_bytes
+    for sample in samples(content, 2):
+        want = open_runtime("reference", planned).run(*sample)[0]
+        for runtime in ("host", "tflm"):
+            np.testing.assert_array_equal(open_runtime(runtime, planned).run(*sample)[0], want)
+
+
 def test_integers_that_are_far_worse_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     content = blocks()
 
-    def coarse(cut: Cut) -> Quantization:
-        return Quantization.per_tensor(4.0 * max(-cut.interval.low, cut.interval.high), 0)
+    def coarse(interval: RealInterval) -> Quantization:
+        return Quantization.per_tensor(4.0 * max(-interval.low, interval.high), 0)
 
     monkeypatch.setattr(islands_graph, "quantization_of", coarse)
     report = fuse_model(content).report

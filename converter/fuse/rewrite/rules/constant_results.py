@@ -28,7 +28,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     inputs = [view.tensor(i) for i in operator.inputs if i >= 0]
     if not inputs or not all(t.is_constant for t in inputs):
         return None
-    if any(t in view.graph.outputs for t in outputs):
+    if any(t in view.graph.outputs for t in outputs) or _is_operand(view, op):
         return None
     if sum(view.tensor(t).nbytes for t in outputs) > sum(t.nbytes for t in inputs) + _GROWTH:
         return None
@@ -41,6 +41,13 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     )
     first = len(view.graph.tensors)
     return Edit((op,), tensors=made, renamed={t: first + i for i, t in enumerate(outputs)})
+
+
+def _is_operand(view: GraphView, op: int) -> bool:
+    """Whether integers stand before products in float alone: an attention core reads them."""
+    readers = view.consumers(view.op(op).outputs[0])
+    products = all(view.op(reader).opcode == "BATCH_MATMUL" for reader in readers)
+    return view.op(op).opcode == "DEQUANTIZE" and bool(readers) and products
 
 
 def _results(view: GraphView, op: int) -> tuple[Array, ...] | None:

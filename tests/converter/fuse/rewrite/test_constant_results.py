@@ -58,3 +58,15 @@ def test_functions_in_float_too() -> None:
     assert opcodes(graph) == ["MUL"]
     got = graph.tensors[graph.operators[0].inputs[1]]
     np.testing.assert_allclose(got.real(), np.exp([0, 0.5, 1.0, -1]), atol=0.02)
+
+
+def test_integers_before_products_in_float_stay_for_an_attention_core_to_read() -> None:
+    g = PlainGraph(np.random.default_rng(1))
+    q = g.constant(g.rng.normal(0, 1, (2, 3, 4)))
+    x = g.input(g.rng.normal(0, 1, (2, 5, 4)))
+    first = len(g.tensors)
+    real = g.unary("DEQUANTIZE", q, g.value(q))
+    y = g.matmul(real, g.unary("DEQUANTIZE", x, g.value(x)), adj_y=True)
+    g.in_float(first)
+    graph = rewritten(g, y, by="constant_results").graph
+    assert opcodes(graph) == ["DEQUANTIZE", "DEQUANTIZE", "BATCH_MATMUL"]
