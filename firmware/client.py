@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from boards import BOARD_HELP, get_board
 from converter.compile import CompileError
-from converter.contract import ContractFlags, Stated
+from converter.contract import Stated
+from converter.contract_flags import ContractFlags
 from converter.runtimes.host import HostModel
 from firmware.asking import Asked, asked_by, rows_of
 from firmware.command import elf_flag

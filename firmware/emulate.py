@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from boards import BOARD_HELP, get_board
-from converter.contract import ContractFlags, Stated
+from converter.contract import Stated
+from converter.contract_flags import ContractFlags
 from converter.runtimes.interface import TensorSpec
 from converter.tflite import parse
 from firmware.command import elf_flag, runtime_flag

@@ -2,7 +2,7 @@
 """How an image becomes a network's input and what its outputs mean, in the `.tflite` itself
 (docs/contract.md)."""
 
-from converter.contract.choice import ContractFlags, chosen, contract_of, rewritten
+from converter.contract.choice import chosen, contract_of, rewritten
 from converter.contract.classifier import output_shape
 from converter.contract.contract import Contract, ContractError, input_range, quantized
 from converter.contract.metadata_reading import Stated, stated_by
@@ -11,7 +11,6 @@ from converter.contract.metadata_writing import with_contract
 __all__ = [
     "Contract",
     "ContractError",
-    "ContractFlags",
     "Stated",
     "chosen",
     "contract_of",

@@ -4,6 +4,8 @@ if the input's range allows it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from converter.contract.classifier import check_pixels, image_and_output
@@ -19,52 +21,36 @@ from converter.contract.metadata_reading import Stated, stated_by
 from converter.contract.metadata_writing import with_contract
 from converter.tflite import Model, Tensor, parse, serialize
 from keras_models.datasets.normalization import OWN, Normalization
-from tflm_vit import flags
 from tflm_vit.files import reading
 
 _MAX_LABELS_BYTES = 1 << 24
 
 
-class ContractFlags:
-    """--mean, --std, --color_order and, where class names are of use, --labels of a command."""
+def given(mean: Sequence[str], std: Sequence[str], color_order: str, labels: str) -> Stated:
+    """What the flags --mean, --std, --color_order and --labels say; empty where they are not given.
 
-    def __init__(self, to: flags.FlagSet, labels: bool = False) -> None:
-        self._mean = flags.mean(to)
-        self._std = flags.std(to)
-        self._color_order = flags.color_order(to)
-        self._labels = flags.labels(to) if labels else None
-
-    @property
-    def any(self) -> bool:
-        """Whether one of them is given."""
-        named = bool(self._labels and self._labels.value)
-        return named or bool(self._mean.value or self._std.value or self._color_order.value)
-
-    def given(self) -> Stated:
-        """What they say.
-
-        Raises:
-          ContractError: numbers that are none, one of --mean and --std alone, or no label file.
-        """
-        normalization = None
-        if self._mean.value or self._std.value:
-            if not (self._mean.value and self._std.value):
-                missing = "std" if self._mean.value else "mean"
-                raise ContractError(f"--{missing} is missing: --mean and --std go together")
-            try:
-                normalization = Normalization(_floats(self._mean), _floats(self._std))
-            except ValueError as error:
-                raise ContractError(f"--{error}") from error
-        names = read_labels(self._labels.value) if self._labels and self._labels.value else ()
-        return Stated(normalization, self._color_order.value or None, names)
+    Raises:
+      ContractError: numbers that are none, one of --mean and --std alone, or no label file.
+    """
+    normalization = None
+    if mean or std:
+        if not (mean and std):
+            missing = "std" if mean else "mean"
+            raise ContractError(f"--{missing} is missing: --mean and --std go together")
+        try:
+            normalization = Normalization(_floats("mean", mean), _floats("std", std))
+        except ValueError as error:
+            raise ContractError(f"--{error}") from error
+    names = read_labels(labels) if labels else ()
+    return Stated(normalization, color_order or None, names)
 
 
-def _floats(flag: flags.Flag[list[str]]) -> tuple[float, ...]:
+def _floats(name: str, words: Sequence[str]) -> tuple[float, ...]:
     try:
-        return tuple(float(word) for word in flag.value)
+        return tuple(float(word) for word in words)
     except ValueError as error:
         raise ContractError(
-            f"--{flag.name}: got {','.join(flag.value)!r}, expected numbers with commas between"
+            f"--{name}: got {','.join(words)!r}, expected numbers with commas between"
         ) from error
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from converter.contract import Contract, ContractError, ContractFlags, contract_of
+from converter.contract import Contract, ContractError, contract_of
+from converter.contract_flags import ContractFlags
 from converter.evaluate import report
 from converter.evaluate.evaluation import (
     ContractImages,

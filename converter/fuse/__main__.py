@@ -8,10 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from converter.contract import ContractFlags, Stated, rewritten
+from converter.contract_flags import ContractFlags
 from converter.fuse.int8_io import remark_on_ends, with_int8_io
 from converter.fuse.pipeline import fuse_model
-from converter.fuse.probe_images import Probes, probe_images, probe_samples
 from converter.fuse.report import FuseReport
 from converter.support import Verdict, text, verdicts
 from converter.tflite import TfliteError, parse, read_model
@@ -22,6 +21,8 @@ from tflm_vit.freed_memory import keep_freed_memory
 from tflm_vit.run import run
 
 if TYPE_CHECKING:
+    from converter.contract import Stated
+    from converter.fuse.probe_images import Probes
     from converter.weight_bits.pipeline import WeightBitsReport
 
 FLAGS = flags.FlagSet("fuse", __doc__)
@@ -106,13 +107,17 @@ def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
         raise TfliteError(f"no runtime runs it ({reasons}); --allow_unfused writes it all the same")
 
 
-def _probes(plain: bytes, given: Stated, signature: str | None) -> Probes | None:
+def _probes(plain: bytes, given: Stated | None, signature: str | None) -> Probes | None:
     """The inputs that the user names."""
     if _IMAGES.value and _SAMPLES.value:
         raise flags.FlagError("got --images and --calibration_file, expected one of them")
+    if not (_IMAGES.value or _SAMPLES.value):
+        return None
+    from converter.fuse.probe_images import probe_images, probe_samples
+
     if _IMAGES.value:
         return probe_images(plain, _IMAGES.value, given, signature)
-    return probe_samples(plain, _SAMPLES.value, signature) if _SAMPLES.value else None
+    return probe_samples(plain, _SAMPLES.value, signature)
 
 
 def _run() -> None:
@@ -121,11 +126,15 @@ def _run() -> None:
     expect_writable(_OUT.value, _JSON.value)
     wanted = WeightBits.of(_WEIGHT_BITS.value, _FLASH.value, _CODE.value)
     plain = read_model(_MODEL.value)
-    given, signature = _CONTRACT.given(), _SIGNATURE.value or None
+    given = _CONTRACT.given() if _CONTRACT.any else None
+    signature = _SIGNATURE.value or None
     if _INT8_IO.value:
         plain = with_int8_io(plain, signature)
     probes = _probes(plain, given, signature)
-    plain = rewritten(plain, given, signature)
+    if given is not None:
+        from converter.contract import rewritten
+
+        plain = rewritten(plain, given, signature)
     residual_bits = int(_RESIDUAL_BITS.value) if _RESIDUAL_BITS.given else None
     weights = None
     if wanted is not None:

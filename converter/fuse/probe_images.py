@@ -23,14 +23,15 @@ Probes = list[list[NDArray[Any]]]
 
 
 def probe_images(
-    content: bytes, where: Sequence[str], given: Stated, signature: str | None = None
+    content: bytes, where: Sequence[str], given: Stated | None, signature: str | None = None
 ) -> Probes:
     """At most `MAX_PROBES` images as the network's input, of its type, for `fuse_model`.
 
     Args:
       content: a plain `.tflite` of one image input.
       where: image files, or folders of them.
-      given: what flags say of the input; else the file's metadata counts.
+      given: what flags say of the input; where they do not, or for None, the file's metadata
+        counts.
 
     Raises:
       ContractError: nobody says how images become the input.

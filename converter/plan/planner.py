@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from converter.plan import heuristic, sections
+from converter.plan import heuristic
 from converter.plan.problem import Placement, PlanError, Problem, live_pairs, part_of
-from converter.plan.sections import native
 from converter.plan.validate import validate
 
 DEFAULT_TIME_LIMIT_S = 20.0
@@ -63,6 +62,8 @@ def _place_region(problem: Problem, region: int, time_limit_s: float, seed: int)
     placement = _quick(part, seed, large and time_limit_s > 0)
     if placement.optimal or time_limit_s == 0:
         return placement
+    from converter.plan import sections  # most plans need no search, and it brings a compiler along
+
     first_s = time_limit_s * (LARGE_SHARE if large else SMALL_SHARE)
     capacity = part.regions[0].capacity_bytes
     placement = sections.improve(part, placement, first_s, seed, capacity)
@@ -77,6 +78,10 @@ def _quick(part: Problem, seed: int, is_searched: bool) -> Placement:
     """Of the quick orders. Their hill climb is left out where a search that is better follows."""
     if is_searched:
         placement = heuristic.search(part, seed, iterations=0)
-        if placement.optimal or native.available():
+        if placement.optimal:
+            return placement
+        from converter.plan.sections import native
+
+        if native.available():
             return placement
     return heuristic.search(part, seed)

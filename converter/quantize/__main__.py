@@ -24,7 +24,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from converter.contract import Contract, ContractError, ContractFlags, quantized, with_contract
+from converter.contract import Contract, ContractError, quantized, with_contract
+from converter.contract_flags import ContractFlags
 from converter.quantize.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.quantize.keras_files import (
     SOURCES,

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 from converter.tflite.flatbuffer.declared import OFFSET_BYTES, Kind, TableField, fields, members
 
-_FORMS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
+_FORMS = {size: struct.Struct(form) for size, form in ((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q"))}
+_BYTE, _UINT16, _UINT32, _INT32 = _FORMS[1], _FORMS[2], _FORMS[4], struct.Struct("<i")
 
 
 class FlatbufferError(ValueError):
@@ -25,7 +26,7 @@ class _Verifier:
     """Walks one file; what was seen is not walked again, however many tables lead to it."""
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
+        self._content, self._size = content, len(content)
         self._seen: set[tuple[str, int]] = set()
 
     def walk(self, table: str, at: int) -> None:
@@ -43,22 +44,22 @@ class _Verifier:
         self._seen.add((what, at))
         return True
 
-    def number(self, form: str, at: int, what: str) -> int:
+    def number(self, form: struct.Struct, at: int, what: str) -> int:
         """A number at its alignment within the file."""
-        size = struct.calcsize(form)
+        size = form.size
         self._expect_inside(at, size, what)
         if at % size:
             raise FlatbufferError(f"{what} at byte {at}, which is no multiple of {size}")
-        return int(struct.unpack_from(form, self._content, at)[0])
+        return int(form.unpack_from(self._content, at)[0])
 
     def _expect_inside(self, at: int, size: int, what: str) -> None:
-        if not 0 <= at <= len(self._content) - size:
-            raise FlatbufferError(f"{what} at bytes {at}..{at + size} of {len(self._content)}")
+        if not 0 <= at <= self._size - size:
+            raise FlatbufferError(f"{what} at bytes {at}..{at + size} of {self._size}")
 
     def _table(self, table: str, at: int) -> Iterator[tuple[str, int]]:
         """Checks a table and what it holds; gives the tables that it leads to."""
-        vtable = at - self.number("<i", at, f"a table {table}")
-        size = self.number("<H", vtable, f"the vtable of {table}")
+        vtable = at - self.number(_INT32, at, f"a table {table}")
+        size = self.number(_UINT16, vtable, f"the vtable of {table}")
         if size % 2 or size < 4:
             raise FlatbufferError(f"a vtable of {size} bytes of {table}")
         self._expect_inside(vtable, size, f"the vtable of {table}")
@@ -82,7 +83,7 @@ class _Verifier:
                 yield field.of, self._target(place, what)
         elif field.kind is Kind.UNION:
             said = places[field.slot - 1]
-            chosen = self.number("<B", start + said, f"the type of {what}") if said else 0
+            chosen = self.number(_BYTE, start + said, f"the type of {what}") if said else 0
             if chosen in members(field.of):
                 yield members(field.of)[chosen], to
         elif field.kind is Kind.STRING:
@@ -91,13 +92,13 @@ class _Verifier:
             self._vector(to, field.size, what)
 
     def _target(self, at: int, what: str) -> int:
-        offset = self.number("<I", at, what)
+        offset = self.number(_UINT32, at, what)
         if not 0 < offset < 1 << 31:
             raise FlatbufferError(f"{what}: an offset of {offset}")
         return at + offset
 
     def _vector(self, at: int, size: int, what: str) -> range:
-        count = self.number("<I", at, what)
+        count = self.number(_UINT32, at, what)
         self._expect_inside(at + OFFSET_BYTES, count * size, what)
         return range(at + OFFSET_BYTES, at + OFFSET_BYTES + count * size, size)
 
@@ -121,4 +122,4 @@ def verify(content: bytes) -> None:
         its tables, not of its weights.
     """
     verifier = _Verifier(content)
-    verifier.walk("Model", verifier.number("<I", 0, "the root"))
+    verifier.walk("Model", verifier.number(_UINT32, 0, "the root"))

@@ -33,3 +33,30 @@ def test_the_core_is_imported_without_the_extras() -> None:
     words = [sys.executable, "-c", _PROCESS]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+# What `fuse` needs for some files or flags only; together a fifth of the time of its imports.
+_LATER = (
+    "converter.contract", "converter.plan.cp_sat", "converter.plan.sections", "keras_models",
+    "tflm_vit.api", "toolchain",
+)  # fmt: skip
+_FUSE = f"""
+import sys
+import converter.fuse.__main__, converter.plan.model
+print(sorted(set({_LATER}) & set(sys.modules)))
+"""
+
+
+def test_fuse_starts_without_what_few_files_need() -> None:
+    words = [sys.executable, "-c", _FUSE]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_names_of_the_interface_come_with_their_first_use() -> None:
+    import tflm_vit
+
+    assert set(tflm_vit.__all__) <= set(dir(tflm_vit))
+    assert all(getattr(tflm_vit, name) is not None for name in tflm_vit.__all__)
+    assert tflm_vit.fuse is tflm_vit.fuse
+    assert not hasattr(tflm_vit, "fused")

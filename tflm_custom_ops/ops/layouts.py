@@ -68,9 +68,10 @@ def pack_dual_channel(weights: Int8Array) -> NDArray[np.int16]:
 def unpack_dual_channel(packed: NDArray[np.int16], n: int, k: int) -> Int8Array:
     """Inverse of :func:`pack_dual_channel`."""
     low = packed.astype(np.int8)  # wraps to the sign-extended low byte
-    high = ((packed.astype(np.int32) - low) >> 8).astype(np.int8)
     weights = np.empty((packed.shape[0] * 2, packed.shape[1]), np.int8)
-    weights[0::2], weights[1::2] = low, high
+    weights[0::2] = low
+    # (packed - low) / 256: where the low byte is negative, packed >> 8 is one less.
+    np.add((packed >> 8).astype(np.int8), low < 0, out=weights[1::2])
     return np.ascontiguousarray(weights[:n, :k])
 
 

@@ -54,10 +54,10 @@ class Noise:
         Where the float network has no number (1 / 0) there is nothing to be near to.
         """
         truth = exact.astype(np.float64).reshape(-1, self.columns)
+        f, p = (y.astype(np.float64).reshape(truth.shape) - truth for y in (fused, plain))
         known = np.isfinite(truth)
-        truth = np.where(known, truth, 0.0)
-        f = np.where(known, fused.astype(np.float64).reshape(truth.shape) - truth, 0.0)
-        p = np.where(known, plain.astype(np.float64).reshape(truth.shape) - truth, 0.0)
+        if not known.all():
+            truth, f, p = (np.where(known, values, 0.0) for values in (truth, f, p))
         over = f * f - _LIMIT * p * p
         self.count += truth.size
         self.signal += float(np.sum(truth * truth))

@@ -79,22 +79,16 @@ def rounding(index: int, tensor: Tensor, real: Array) -> Array:
 
 
 class Limits:
-    """Clips some tensors to a range.
-
-    Attributes:
-      clipped: whether a value was outside.
-    """
+    """Clips some tensors to a range; gives one that is inside as it is."""
 
     def __init__(self, ranges: Mapping[int, tuple[float, float]]) -> None:
         self._ranges = ranges
-        self.clipped = False
 
     def __call__(self, index: int, tensor: Tensor, real: Array) -> Array:
         if index not in self._ranges:
             return real
         low, high = self._ranges[index]
         if real.size and (float(real.min()) < low or float(real.max()) > high):
-            self.clipped = True
             return np.clip(real, np.float32(low), np.float32(high))
         return real
 
@@ -123,6 +117,25 @@ class PlainGraph:
         """
         for op in ops:
             self._run(op, values, form)
+
+    def run_again(
+        self, ops: Sequence[int], before: Mapping[int, Array], form: Form
+    ) -> dict[int, Array]:
+        """What `run` in that form gives, with the values that it gave in none.
+
+        Only what depends on a tensor that the form changed is computed again.
+        """
+        values, changed = dict(before), set[int]()
+        for index in ops:
+            op = self.view.op(index)
+            if changed.isdisjoint(op.inputs):
+                for tensor in op.outputs:
+                    values[tensor] = form(tensor, self.view.tensor(tensor), before[tensor])
+                changed |= {t for t in op.outputs if values[t] is not before[t]}
+            else:
+                self._run(index, values, form)
+                changed.update(op.outputs)
+        return values
 
     def results(
         self, wanted: Sequence[int], given: Mapping[int, Array], form: Form | None = None

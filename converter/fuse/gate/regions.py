@@ -247,14 +247,10 @@ class Gate:
         given = {i: self._normal.value(values, i).reshape(t.shape) for i, t in tensors.items()}
         integers = (to_integers(tensors[i], given[i]) for i in match.inputs)
         y = operator_of(region.op).reference(*integers).reshape(region.y.shape)
-        rounded, limited = dict(given), dict(given)
-        limits = Limits(region.ranges)
+        rounded, exact = dict(given), dict(given)
         region.plain.run(region.ops, rounded, rounding)
-        region.plain.run(region.ops, limited, limits)
-        exact = limited
-        if limits.clipped:
-            exact = dict(given)
-            region.plain.run(region.ops, exact)
+        region.plain.run(region.ops, exact)
+        limited = region.plain.run_again(region.ops, exact, Limits(region.ranges))
         added = given[match.x] if region.residual else None
         return Compared(
             exact[match.y], limited[match.y], to_real(region.y, y), rounded[match.y], added

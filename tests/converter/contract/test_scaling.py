@@ -13,7 +13,6 @@ from PIL import Image
 
 from converter.contract import (
     Contract,
-    ContractFlags,
     Stated,
     chosen,
     contract_of,
@@ -21,6 +20,7 @@ from converter.contract import (
     rewritten,
 )
 from converter.contract.contract import ContractError, check_assumed, check_stated
+from converter.contract_flags import ContractFlags
 from converter.tflite import parse
 from keras_models.datasets.normalization import OWN, Normalization
 from tests.commands import run_here

@@ -13,7 +13,14 @@ from tests.tflm_custom_ops.ops.test_parser_parity import c_status, python_status
 from tflm_custom_ops import host_library
 from tflm_custom_ops.exact_sums import exact_k_block
 from tflm_custom_ops.ops import LinearOp, OpKind, OptionsError, Status, decode, encode, operator_of
-from tflm_custom_ops.ops.layouts import MAX4, UNIT4, WeightLayout, pack_quads, unpack_quads
+from tflm_custom_ops.ops.layouts import (
+    MAX4,
+    UNIT4,
+    WeightLayout,
+    pack_quads,
+    unpack_dual_channel,
+    unpack_quads,
+)
 from tflm_custom_ops.ops.schema.writing import arrays_of
 
 sizes = st.integers(1, 13)
@@ -40,6 +47,13 @@ def layer(layout, n=6, k=10, seed=1):
 
 def weight_bytes(op):
     return sum(v.nbytes for kind, v in arrays_of(op) if kind.section == "weights")
+
+
+def test_pairs_come_apart_whatever_the_16_bits_are():
+    """Files of others too: low + 256 * high is the number, modulo 2**16."""
+    packed = np.arange(-(1 << 15), 1 << 15).astype(np.int16).reshape(256, 256)
+    low, high = (unpack_dual_channel(packed, 512, 256)[i::2].astype(int) for i in range(2))
+    assert np.array_equal((low + 256 * high - packed) % (1 << 16), np.zeros((256, 256)))
 
 
 @given(sizes, sizes, st.integers(0, 1 << 30))

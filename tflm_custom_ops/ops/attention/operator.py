@@ -147,7 +147,13 @@ class AttentionOperator(FusedOperator[Attention]):
         p = self.params
         middle = max(wide(rows, p.k.rank), wide(rows, p.v.rank))
         tokens = wide(rows, max(p.embed_dim, p.features))
-        return tokens + middle + cost.projection_expansion(p.expanded_inputs, p.k, p.v)
+        return tokens + middle + self._key_value_expansion
+
+    @functools.cached_property
+    def _key_value_expansion(self) -> int:
+        """Expanded weights of the projections of keys and values; the same for all rows."""
+        p = self.params
+        return cost.projection_expansion(p.expanded_inputs, p.k, p.v)
 
     @property
     def _tile_rows(self) -> int:

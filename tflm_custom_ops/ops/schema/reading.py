@@ -6,7 +6,8 @@ The first fault ends the reading; its status is what `vit_parse_*` returns for t
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import functools
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,26 @@ from tflm_custom_ops.ops.schema.writing import element_dtype
 S = TypeVar("S", bound=Struct)
 
 
+class _Where(NamedTuple):
+    """A field of a struct; its name is put together where something is wrong with it."""
+
+    struct: type[Struct]
+    field: Field
+
+    def __str__(self) -> str:
+        return f"{self.struct.__name__}.{self.field.name}"
+
+    def fault(self, got: int, expected: str, status: Status) -> OptionsError:
+        """That the field's word is not what it has to be."""
+        return OptionsError(f"{self}: got {got}, expected {expected}", status)
+
+
+@functools.cache
+def _words_ahead(struct: type[Struct]) -> tuple[tuple[str, int], ...]:
+    """Names and positions of the fields that are read before their turn."""
+    return tuple((field.name, word_offset(struct, field.name)) for field in read_ahead(struct))
+
+
 class WordReader:
     """Option words, read in order, and the blob that arrays are taken from."""
 
@@ -39,11 +60,10 @@ class WordReader:
     def struct(self, struct: type[S], **parameters: int) -> S:
         """Reads a struct; raises OptionsError for the first fault."""
         scope: dict[str, Any] = dict(LIMITS) | parameters
-        scope |= {f.name: self._ahead(word_offset(struct, f.name)) for f in read_ahead(struct)}
+        scope |= {name: self._ahead(words) for name, words in _words_ahead(struct)}
         values: dict[str, Any] = {}
         for field in fields_of(struct):
-            where = f"{struct.__name__}.{field.name}"
-            value = self._field(where, field, scope)
+            value = self._field(_Where(struct, field), field, scope)
             scope[field.name] = value
             if not field.derived:
                 values[field.name] = value
@@ -71,7 +91,7 @@ class WordReader:
         position = self._next + words
         return int(self._words[position]) if position < len(self._words) else 0
 
-    def _field(self, where: str, field: Field, scope: dict[str, Any]) -> Any:
+    def _field(self, where: _Where, field: Field, scope: dict[str, Any]) -> Any:
         kind = field.kind
         if isinstance(kind, Part):
             return self._part(where, field, kind, scope)
@@ -80,33 +100,37 @@ class WordReader:
         if isinstance(kind, Word64):
             low = self._word() & 0xFFFFFFFF
             value = (self._word() << 32) + low
-            _expect(0 <= value < 1 << kind.bits, where, value, f"0 .. 2**{kind.bits}", kind.status)
+            if not 0 <= value < 1 << kind.bits:
+                raise where.fault(value, f"0 .. 2**{kind.bits}", kind.status)
             return value
         assert isinstance(kind, Word)
         return field.type(self._bounded(where, kind, scope))
 
-    def _bounded(self, where: str, kind: Word, scope: dict[str, Any]) -> int:
+    def _bounded(self, where: _Where, kind: Word, scope: dict[str, Any]) -> int:
         value = self._word()
         if kind.choices:
-            _expect(value in kind.choices, where, value, f"one of {kind.choices}", kind.status)
+            if value not in kind.choices:
+                raise where.fault(value, f"one of {kind.choices}", kind.status)
             return value
         low, high = (b if isinstance(b, int) else evaluate(b, scope) for b in (kind.low, kind.high))
-        _expect(low <= value <= high, where, value, f"{low} .. {high}", kind.status)
+        if not low <= value <= high:
+            raise where.fault(value, f"{low} .. {high}", kind.status)
         return value
 
-    def _part(self, where: str, field: Field, kind: Part, scope: dict[str, Any]) -> Any:
+    def _part(self, where: _Where, field: Field, kind: Part, scope: dict[str, Any]) -> Any:
         if kind.present and not evaluate(kind.present, scope):
             for _ in range(words_of(field.type)):
-                word = self._word()
-                _expect(word == 0, where, word, "0 in a part that is absent", Status.BAD_VALUE)
+                if word := self._word():
+                    raise where.fault(word, "0 in a part that is absent", Status.BAD_VALUE)
             return None
         arguments = {name: evaluate(text, scope) for name, text in kind.arguments.items()}
         return self.struct(field.type, **arguments)
 
-    def _array(self, where: str, kind: Array, scope: dict[str, Any]) -> NDArray[Any] | None:
+    def _array(self, where: _Where, kind: Array, scope: dict[str, Any]) -> NDArray[Any] | None:
         offset = self._word()
         if kind.present and not evaluate(kind.present, scope):
-            _expect(offset == 0, where, offset, "0 for an array that is absent", Status.BAD_VALUE)
+            if offset:
+                raise where.fault(offset, "0 for an array that is absent", Status.BAD_VALUE)
             return None
         shape = tuple(evaluate(part, scope) for part in kind.shape)
         count, dtype = evaluate(kind.count, scope), element_dtype(kind.element, scope)
@@ -119,11 +143,6 @@ class WordReader:
             )
         values = np.frombuffer(self._blob, dtype, count, offset).reshape(shape)
         return values if kind.codec is None else kind.codec.decode(values, scope)
-
-
-def _expect(ok: bool, where: str, value: int, expected: str, status: Status) -> None:
-    if not ok:
-        raise OptionsError(f"{where}: got {value}, expected {expected}", status)
 
 
 def _lookup(scope: dict[str, Any], name: str) -> Any:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from converter.fuse import fuse_model, pipeline
 from converter.fuse.gate import Feeds, PlainGraph, checked_normal_form
 from converter.fuse.gate.noise import Noise
-from converter.fuse.gate.plain import rounding, to_integers
+from converter.fuse.gate.plain import Limits, rounding, to_integers
 from converter.fuse.gate.probes import probe
 from converter.fuse.rewrite import RULES, Edit, Rule
 from converter.runtimes.reference import GraphInterpreter
@@ -53,6 +53,26 @@ def test_plain_graph_in_numpy_is_the_int8_graph(make) -> None:  # type: ignore[n
             # RSQRT of a kernel works on a table; its units are coarse.
             allowed = 3 if op.opcode in ("RSQRT", "LOGISTIC", "SOFTMAX") else 1
             assert np.max(np.abs(got - exact[t].astype(int))) <= allowed, op.opcode
+
+
+@pytest.mark.parametrize("make", [network, convolutions])
+@given(seed=st.integers(0, 1 << 30))
+@settings(max_examples=20, deadline=None)
+def test_limits_compute_again_what_depends_on_a_clipped_tensor(make, seed: int) -> None:  # type: ignore[no-untyped-def]
+    """The same to the bit as a run with the limits from the beginning, whichever tensors clip."""
+    plain = PlainGraph(GraphView(parse(make()).graph))
+    rng, start = np.random.default_rng(seed), dict(Feeds(plain.view).values(0))
+    ops = range(len(plain.view.graph.operators))
+    free, limited = dict(start), dict(start)
+    plain.run(ops, free)
+    inner = [t for op in ops for t in plain.view.op(op).outputs]
+    chosen = rng.choice(inner, min(len(inner), 4), replace=False)
+    ranges = {int(t): tuple(np.quantile(free[int(t)], (0.1, 0.9))) for t in chosen}
+    plain.run(ops, limited, Limits(ranges))
+    found = plain.run_again(ops, free, Limits(ranges))
+    assert found.keys() == limited.keys()
+    assert all(np.array_equal(found[t], limited[t]) for t in limited)
+    assert any(not np.array_equal(found[t], free[t]) for t in ranges)
 
 
 def noise_of(error: np.ndarray, plain: float = 0.3, probes: int = 8) -> Noise:  # type: ignore[type-arg]
