@@ -17,6 +17,7 @@ from keras_models.positions import waves
 from keras_models.token_layers import byte_numbers, numbers_from, token_numbers
 
 PACKAGE = "keras_models"
+WIDE = ("float32", "float64")  # types in which sums and logits are computed as they are
 QUICK_GELU_SLOPE = 1.702  # MCUFormer eq. 7: GELU(x) ~ x * sigmoid(1.702 x)
 
 
@@ -119,8 +120,8 @@ class Keras3Ops:
         return self._ops.gelu(x, approximate=approximate)
 
     def wide(self, x: Any) -> Any:
-        """float32, for sums and exponentials of what is computed in bfloat16."""
-        return x if self._type(x) == "float32" else self._ops.cast(x, "float32")
+        """float32 at least, for sums and exponentials of what is computed in bfloat16."""
+        return x if self._type(x) in WIDE else self._ops.cast(x, "float32")
 
     def narrow(self, x: Any, like: Any) -> Any:
         """Back to another tensor's type."""

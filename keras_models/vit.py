@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from keras_models.arch import ArchConfig, TokenTable
 from keras_models.blocks import NetworkBuilder, stem, transformer_block
-from keras_models.layers import is_keras_3, layers_for
+from keras_models.layers import WIDE, is_keras_3, layers_for
 from keras_models.staged import Architecture
 from keras_models.staged_model import DEPTHWISE, stages
 
@@ -95,7 +95,7 @@ def _with_question(build: NetworkBuilder, x: Any, arch: ArchConfig, asked: Any) 
 
 def _head_type(keras: Any) -> dict[str, Any]:
     """float32 where the rest computes in less: a loss needs more than eight bits of the logits."""
-    mixed = is_keras_3(keras) and keras.config.dtype_policy().name != "float32"
+    mixed = is_keras_3(keras) and keras.config.dtype_policy().name not in WIDE
     return {"dtype": "float32"} if mixed else {}
 
 

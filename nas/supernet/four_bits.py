@@ -22,7 +22,7 @@ def rounded_to_4_bits(kernel: _Floats) -> _Floats:
     inputs = tuple(range(kernel.ndim - 1))
     largest = np.maximum(np.abs(kernel).max(axis=inputs, keepdims=True), _LEAST)
     unit = largest / np.float32(MAX4)
-    return np.asarray(np.round(kernel / unit) * unit, np.float32)
+    return np.asarray(np.round(kernel / unit) * unit, kernel.dtype)
 
 
 def where_of_4_bits(kernel: Any, inputs: Sequence[int], four_bits: Mask) -> Any:

@@ -85,7 +85,7 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
     def __init__(
         self, space: Searchable, activation: str, epsilon: float, seed: int, synchronized: bool
     ) -> None:
-        super().__init__(name="supernet", dtype="float32")
+        super().__init__(name="supernet", dtype=keras.config.floatx())
         self.space: Any = space
         self.seed = seed
         self.synchronized = synchronized
@@ -354,9 +354,10 @@ class SharedWeights(keras.layers.Layer):  # type: ignore[misc]
             bias = ops.transpose(ops.take(table, bias_entries(window), axis=0), (2, 0, 1))
         if not places.shift:
             return scores + bias
-        mask = shift_mask(places.side, places.window, places.shift)
-        shape = (-1, len(mask), heads, places.seen, places.seen)
-        scores = ops.reshape(scores, shape) + (bias + ops.convert_to_tensor(mask[:, None]))
+        cut_off = shift_mask(places.side, places.window, places.shift)
+        mask = ops.convert_to_tensor(cut_off[:, None], scores.dtype)
+        shape = (-1, len(cut_off), heads, places.seen, places.seen)
+        scores = ops.reshape(scores, shape) + (bias + mask)
         return ops.reshape(scores, (-1, heads, places.seen, places.seen))
 
     def _entries(self, name: str, places: Places, m: BlockMasks) -> Any:
