@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "search.md"
 RESULTS = ROOT / "docs" / "results"
 
+DISTANCES = ("apart_float64", "apart_float32", "supernet_rounding", "extracted_rounding")
+
 
 def _read(name: str) -> Any:
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
@@ -62,11 +64,30 @@ def shares() -> str:
 
 def extracted() -> str:
     """How far extracted networks are from their supernet."""
-    lines = ["| space | random networks | worst | median |", "|---|---:|---:|---:|"]
-    for row in _read("extract_equality.json")["spaces"]:
-        lines.append(
-            f"| `{row['space']}` | {row['networks']} | {row['worst']:.1e} | {row['median']:.1e} |"
-        )
+    rows = {(row["space"], row["dtype"]): row for row in _read("extract_equality.json")["spaces"]}
+    types = ("float64", "float32")
+    titles = [f"networks in {each} | worst | median" for each in types]
+    lines = [f"| space | {' | '.join(titles)} |", f"|---|{'---:|' * (3 * len(types))}"]
+    for space in dict.fromkeys(space for space, _ in rows):
+        cells = [
+            f"{row['networks']} | {row['worst']:.1e} | {row['median']:.1e}" if row else "- | - | -"
+            for row in (rows.get((space, dtype)) for dtype in types)
+        ]
+        lines.append(f"| `{space}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def rounding() -> str:
+    """What float32 does to the networks that are farthest from their supernet in it."""
+    record = _read("extract_rounding.json")
+    lines = [
+        f"| network of `{record['space']}` | apart in float64 | in float32 | the supernet's float32 "
+        "from its float64 | the extracted network's |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for row in record["rows"]:
+        cells = " | ".join(f"{row[each]:.1e}" for each in DISTANCES)
+        lines.append(f"| {row['network']} | {cells} |")
     return "\n".join(lines)
 
 
@@ -155,6 +176,7 @@ def _if_measured(name: str, section: Callable[[], str]) -> Callable[[], str]:
 SECTIONS = {
     "shares": shares,
     "extracted": extracted,
+    "rounding": rounding,
     "sampled": _if_measured("sampling_rules.json", sampled),
     "searched": _if_measured("searched_or_random.json", searched),
     "rounds": _if_measured("space_evolution.json", rounds),
