@@ -81,8 +81,8 @@ def rounding() -> str:
     """What float32 does to the networks that are farthest from their supernet in it."""
     record = _read("extract_rounding.json")
     lines = [
-        f"| network of `{record['space']}` | apart in float64 | in float32 | the supernet's float32 "
-        "from its float64 | the extracted network's |",
+        f"| network of `{record['space']}` | apart in float64 | in float32 "
+        "| the supernet's float32 from its float64 | the extracted network's |",
         "|---:|---:|---:|---:|---:|",
     ]
     for row in record["rows"]:
