@@ -4,10 +4,10 @@
     python -m benchmarks.extract_rounding --space=mcuformer_t_relative --numbers=8,42,5,12 \\
         --out=docs/results/extract_rounding.json
 
-Networks by their numbers in `benchmarks.extract_equality`, in float32 and, from the same weights, in
-float64. Were one of the two wrong, they would differ in float64 as well; where they do not, either
-one's distance to float64 is its own rounding, and the sum of both distances bounds what they can be
-apart.
+Networks by their numbers in `benchmarks.extract_equality`, in float32 and, from the same weights,
+in float64. Were one of the two wrong, they would differ in float64 as well; where they do not,
+either one's distance to float64 is its own rounding, and the sum of both distances bounds what they
+can be apart.
 """
 
 from __future__ import annotations
