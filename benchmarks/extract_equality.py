@@ -9,8 +9,9 @@ those of the plain model that `nas.supernet.extract` makes of it (largest differ
 largest logit). In float32 they differ by what its rounding does (`benchmarks.extract_rounding`);
 with --double all is computed in float64, so that a wrong number could not hide behind it. Network n
 of a space depends on the seed and n alone. The record is written after each `EVERY` networks and
-gone on with: what it has of the same seed and type is not done again, and other rows stay. What a space will take is printed after its first networks; --cpu_minutes ends it
-early, with as many networks as were done.
+gone on with: what it has of the same seed and type is not done again, and other rows stay. What a
+space will take is printed after its first networks; --cpu_minutes ends it early, with as many
+networks as were done.
 
 Half of a small network's time is the plain model's building; collecting the models before was
 another fifth, and is done once in `KEPT_WEIGHTS`.
