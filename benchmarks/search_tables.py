@@ -120,8 +120,8 @@ def searched() -> str:
     """A search beside as many random networks and a hand-made one."""
     record = _read("searched_or_random.json")
     lines = [
-        "| | test images, seed by seed | mean | inherited | instructions | SRAM | flash |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| | test images, seed by seed | mean | inherited | MACs | instructions | SRAM | flash |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for party in dict.fromkeys(row["party"] for row in record["rows"]):
         own = [row for row in record["rows"] if row["party"] == party]
@@ -131,10 +131,11 @@ def searched() -> str:
         inherited = "-" if first["inherited"] is None else _percent(first["inherited"])
         lines.append(
             f"| {party}: {first['network']} | {each} % | **{100 * mean:.2f} %** | {inherited} | "
-            f"{first['instructions'] / 1e6:.2f} M | {first['sram_bytes']:,} | "
+            f"{first['macs'] / 1e6:.2f} M | {first['instructions'] / 1e6:.2f} M | {first['sram_bytes']:,} | "
             f"{first['flash_bytes']:,} |"
         )
     lines.append("")
+    lines += [_evaluated(row) for row in record["rows"][:3] if row["evaluated"]]
     for name, gain in record["gains"].items():
         points = ", ".join(f"{point:+.2f}" for point in gain["points"])
         within = ""
@@ -143,6 +144,18 @@ def searched() -> str:
             within = f" (95 %: {low:+.2f} to {high:+.2f})"
         lines.append(f"Searched {name}: {points} points, mean {gain['mean']:+.2f}{within}.")
     return "\n".join(lines)
+
+
+def _evaluated(row: dict[str, Any]) -> str:
+    """What one party was chosen from."""
+    found = row["evaluated"]
+    low, middle, high = (f"{macs / 1e6:.2f}" for macs in found["macs"])
+    return (
+        f"Evaluated, {row['party']}: {found['networks']} networks, inherited "
+        f"{_percent(found['inherited_mean'])} % (one standard deviation "
+        f"{_percent(found['inherited_deviation'])}), {low} to {high} M multiply-accumulates, median "
+        f"{middle}; rank correlation of both {found['spearman_of_macs']:+.2f}."
+    )
 
 
 def rounds() -> str:

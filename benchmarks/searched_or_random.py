@@ -122,6 +122,7 @@ class Chosen:
     Attributes:
       inherited: accuracy 0..1 with the supernet's weights; None of the hand-made one.
       best_inherited: of the networks so far, after each generation's number of networks.
+      evaluated: `sizes` of all networks that it was chosen from.
     """
 
     arch: StagedConfig
@@ -130,6 +131,7 @@ class Chosen:
     config: AnySubnet | None = None
     inherited: float | None = None
     best_inherited: tuple[float, ...] = ()
+    evaluated: dict[str, Any] | None = None
 
 
 def limits() -> Target:
@@ -174,17 +176,32 @@ def drawn(sampler: Sampler, accuracy: Score, seed: int, trials: int) -> list[flo
 
 
 class _Best:
-    """A score that keeps the first most accurate network."""
+    """A score that keeps what it scored, and the first most accurate network."""
 
     def __init__(self, accuracy: Score) -> None:
         self.accuracy = accuracy
         self.found: tuple[float, AnySubnet] | None = None
+        self.scored: list[tuple[AnySubnet, float]] = []
 
     def __call__(self, config: AnySubnet) -> float:
         value = self.accuracy(config)
+        self.scored.append((config, value))
         if self.found is None or value > self.found[0]:
             self.found = (value, config)
         return value
+
+
+def sizes(space: Searchable, scored: Sequence[tuple[AnySubnet, float]]) -> dict[str, Any]:
+    """Multiply-accumulates of evaluated networks, and how their scores follow them."""
+    macs = [space.arch(config).macs for config, _ in scored]
+    scores = [score for _, score in scored]
+    return {
+        "networks": len(scored),
+        "macs": [int(each) for each in np.percentile(macs, [0, 50, 100])],
+        "inherited_mean": float(np.mean(scores)),
+        "inherited_deviation": float(np.std(scores)),
+        "spearman_of_macs": float(stats.spearmanr(macs, scores).statistic),
+    }
 
 
 def _chosen(party: str, seed: int, sampler: Sampler, accuracy: Score) -> Chosen:
@@ -200,9 +217,8 @@ def _chosen(party: str, seed: int, sampler: Sampler, accuracy: Score) -> Chosen:
         data = {
             "config": best.found[1].to_dict(),
             "inherited": best.found[0],
-            "evaluated": len(every),
+            "evaluated": sizes(space, best.scored),
             "best_inherited": [float(each) for each in curve],
-            "mean_inherited": float(np.mean(every)),
         }
         write_json(path, data)
     data = read_json(path)
@@ -211,7 +227,7 @@ def _chosen(party: str, seed: int, sampler: Sampler, accuracy: Score) -> Chosen:
     assert isinstance(arch, StagedConfig)
     return Chosen(
         arch, model.cost(arch), describe(space, config), config, data["inherited"],
-        tuple(data["best_inherited"]),
+        tuple(data["best_inherited"]), data["evaluated"],
     )  # fmt: skip
 
 
@@ -239,6 +255,7 @@ def _trained(party: str, seed: int, chosen: Chosen, data: Dataset) -> dict[str, 
         "validation_accuracy": report["validation_accuracy"],
         "inherited": chosen.inherited,
         "best_inherited": chosen.best_inherited,
+        "evaluated": chosen.evaluated,
         "network": chosen.network,
         "config": chosen.config.to_dict() if chosen.config else None,
         "params": chosen.arch.params,

@@ -79,3 +79,16 @@ def test_the_best_of_equal_scores_is_the_first(sampler):
     first, second = sampler.draw(rng), sampler.draw(rng)
     assert [best(first), best(second)] == [0.5, 0.5]
     assert best.found == (0.5, first)
+
+
+def test_sizes_of_what_was_evaluated(sampler):
+    rng, best = np.random.default_rng(0), study._Best(by_size(sampler))
+    for _ in range(9):
+        best(sampler.draw(rng))
+    found = study.sizes(sampler.space, best.scored)
+    macs = sorted(sampler.space.arch(config).macs for config, _ in best.scored)
+    assert found["networks"] == 9
+    assert found["macs"] == [macs[0], macs[4], macs[8]]
+    assert found["inherited_mean"] == pytest.approx(np.mean([score for _, score in best.scored]))
+    turned = [(config, -sampler.space.arch(config).macs) for config, _ in best.scored]
+    assert study.sizes(sampler.space, turned)["spearman_of_macs"] == pytest.approx(-1)
