@@ -131,8 +131,8 @@ def searched() -> str:
         inherited = "-" if first["inherited"] is None else _percent(first["inherited"])
         lines.append(
             f"| {party}: {first['network']} | {each} % | **{100 * mean:.2f} %** | {inherited} | "
-            f"{first['macs'] / 1e6:.2f} M | {first['instructions'] / 1e6:.2f} M | {first['sram_bytes']:,} | "
-            f"{first['flash_bytes']:,} |"
+            f"{first['macs'] / 1e6:.2f} M | {first['instructions'] / 1e6:.2f} M | "
+            f"{first['sram_bytes']:,} | {first['flash_bytes']:,} |"
         )
     lines.append("")
     lines += [_evaluated(row) for row in record["rows"][:3] if row["evaluated"]]
@@ -153,8 +153,8 @@ def _evaluated(row: dict[str, Any]) -> str:
     return (
         f"Evaluated, {row['party']}: {found['networks']} networks, inherited "
         f"{_percent(found['inherited_mean'])} % (one standard deviation "
-        f"{_percent(found['inherited_deviation'])}), {low} to {high} M multiply-accumulates, median "
-        f"{middle}; rank correlation of both {found['spearman_of_macs']:+.2f}."
+        f"{_percent(found['inherited_deviation'])}), {low} to {high} M multiply-accumulates, "
+        f"median {middle}; rank correlation of both {found['spearman_of_macs']:+.2f}."
     )
 
 
