@@ -31,6 +31,7 @@ from firmware.asking import Asked, asked_by, rows_of
 from firmware.command import elf_flag
 from firmware.connection import BoardInfo, BoardResult, Connection, Transport
 from firmware.emulator.emulator import Emulator
+from firmware.emulator.limit import instructions_in, waiting
 from firmware.emulator.serial_line import EmulatedSerial
 from firmware.errors import FirmwareError, ModelError
 from firmware.images import InputSteps, find_images
@@ -57,7 +58,7 @@ _CONTRACT = ContractFlags(FLAGS)
 FLAGS.string("sentence", "", "Of a model that takes one, instead of --images; needs --model.")
 FLAGS.needs_one_of("images", "sentence")
 flags.question(FLAGS)
-FLAGS.number("timeout", 60.0, "Seconds to wait for an inference.", 0.1)
+flags.timeout(FLAGS)
 FLAGS.boolean("operators", False, "Print cycles per operator of the last image.")
 flags.json(FLAGS)
 flags.png(FLAGS)
@@ -92,7 +93,9 @@ def _transport(options: Options) -> Transport:
         if options.noise:
             raise FirmwareError("--noise is for the emulated board (--elf) only")
         return SerialTransport(options.port, options.baud)
-    emulated = EmulatedSerial(Emulator(get_board(options.board), Path(options.elf)))
+    board = get_board(options.board)
+    emulator = Emulator(board, Path(options.elf), limit=instructions_in(board, options.timeout))
+    emulated = EmulatedSerial(emulator)
     return NoisyTransport(emulated, options.seed, options.noise) if options.noise else emulated
 
 
@@ -134,7 +137,7 @@ def run_client(options: Options) -> dict[str, Any]:
         )
     rows, outputs = [], []
     mismatches = 0
-    for index, name in enumerate(tqdm(names, unit="image")):
+    for index, name in enumerate(tqdm(names, unit="image", disable=len(names) < 2)):
         if text is not None and text.cut_on_board:
             result = connection.classify_text(text.raw, model.row_bytes)
         else:
@@ -225,7 +228,8 @@ def _body() -> None:
     names = [field.name for field in dataclasses.fields(Options) if field.name != "given"]
     options = Options(**{name: FLAGS[name].value for name in names}, given=_CONTRACT.given())
     expect_writable(options.json, options.png)
-    report = run_client(options)
+    with waiting(options.timeout):
+        report = run_client(options)
     if options.json:
         write_json(options.json, report)
     _print(report)

@@ -21,13 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from boards import BOARD_HELP, get_board
+from boards import BOARD_HELP, Board, get_board
 from converter.contract import Stated
 from converter.contract_flags import ContractFlags
 from converter.runtimes.interface import TensorSpec
 from converter.tflite import parse
 from firmware.command import elf_flag, runtime_flag
 from firmware.emulator.counts import FunctionCount, Inference, OperatorCount
+from firmware.emulator.limit import instructions_in, waiting
 from firmware.emulator.open import AUTO, ENGINES, open_emulator
 from firmware.emulator.session import Session
 from firmware.errors import FirmwareError
@@ -56,6 +57,7 @@ FLAGS.files(
 )
 flags.count(FLAGS, "Classify only the first so many images; 0: all.")
 _CONTRACT = ContractFlags(FLAGS)
+flags.timeout(FLAGS)
 FLAGS.boolean("console", False, "Print what the firmware prints when it starts.")
 FLAGS.enum(
     "engine", AUTO, ENGINES, "Emulator: auto is Unicorn, and QEMU for cores that it does not have."
@@ -80,6 +82,7 @@ class _Options:
     engine: str
     profile: bool
     strict: bool
+    timeout: float
     json: str
     question: str = ""
     arrays: list[str] = dataclasses.field(default_factory=list)
@@ -95,11 +98,16 @@ def _make_emulator(options: _Options, work: Path) -> Session:
     if bool(options.elf) == bool(options.model):
         raise FirmwareError("give either --elf (a built image) or --model (a fused .tflite)")
     if options.elf:
-        return open_emulator(board, Path(options.elf), engine=options.engine, strict=options.strict)
+        return _open(options, board, Path(options.elf))
     elf = work / "firmware.elf"
     with named_model(options.model) as model:
         build_model(model, board, elf, weights_in=options.weights_in, runtime=options.runtime)
-    return open_emulator(board, elf, engine=options.engine, strict=options.strict)
+    return _open(options, board, elf)
+
+
+def _open(options: _Options, board: Board, elf: Path) -> Session:
+    limit = instructions_in(board, options.timeout)
+    return open_emulator(board, elf, engine=options.engine, limit=limit, strict=options.strict)
 
 
 def _output_specs(options: _Options) -> tuple[TensorSpec, ...]:
@@ -199,7 +207,8 @@ def _body() -> None:
     names = [field.name for field in dataclasses.fields(_Options) if field.name != "given"]
     options = _Options(**{name: FLAGS[name].value for name in names}, given=_CONTRACT.given())
     expect_writable(options.json)
-    report = emulate(options)
+    with waiting(options.timeout):
+        report = emulate(options)
     _print_table(report)
     if options.json:
         write_json(options.json, report)

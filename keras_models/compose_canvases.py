@@ -9,15 +9,13 @@ pictures the last tenth in validation only.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from keras_models.canvases.composition import Items, canvases
 from keras_models.canvases.idx import read_items
 from keras_models.datasets.canvases import KEYS
-from keras_models.datasets.made import SPLITS, split_file, write_split
+from keras_models.datasets.made import SPLITS, make_splits
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("compose_canvases", __doc__)
@@ -41,13 +39,13 @@ def _items(split: str) -> Items:
 
 def _body() -> None:
     items = {split: _items(split) for split in SPLITS}
-    os.makedirs(FLAGS.out, exist_ok=True)
-    expect_writable_folder(FLAGS.out)
-    for number, split in enumerate(SPLITS):
-        count = FLAGS[split].value
-        made = canvases(items[split], count, (FLAGS.seed, number))
-        write_split(FLAGS.out, split, KEYS, made, count)
-    print(f"wrote {', '.join(split_file(FLAGS.out, split) for split in SPLITS)}")
+    counts = {split: FLAGS[split].value for split in SPLITS}
+    make_splits(
+        FLAGS.out,
+        KEYS,
+        counts,
+        lambda split, n: canvases(items[split], counts[split], (FLAGS.seed, n)),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,7 +17,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from keras_models.datasets import DatasetError
-from keras_models.datasets.made import SPLITS, split_file, write_split, write_vocabulary
+from keras_models.datasets.made import (
+    SPLITS,
+    making,
+    split_file,
+    write_split,
+    write_vocabulary,
+)
 from keras_models.datasets.texts import (
     KEYS,
     LANGUAGE_BYTES,
@@ -111,19 +117,20 @@ def _expect_texts(found: Found, names: Sequence[str]) -> None:
 
 
 def _body() -> None:
+    expect_writable_folder(FLAGS.out)
     found = _of_pages() if FLAGS.of in _PAGES else _of_definitions()
     _expect_texts(found, LANGUAGES if FLAGS.of in _PAGES else TOPICS)
-    os.makedirs(FLAGS.out, exist_ok=True)
-    expect_writable_folder(FLAGS.out)
     rows = {split: _rows(found[split], number, split) for number, split in enumerate(SPLITS)}
     square, cut = _SQUARES[FLAGS.of], as_square
-    if square.vocabulary:
-        vocabulary = learn((text for text, _ in rows["train"]), square.vocabulary)
-        write_vocabulary(FLAGS.out, vocabulary)
-        cut = vocabulary.square
+    with making(FLAGS.out) as work:
+        if square.vocabulary:
+            vocabulary = learn((text for text, _ in rows["train"]), square.vocabulary)
+            write_vocabulary(work, vocabulary)
+            cut = vocabulary.square
+        for split, texts in rows.items():
+            made = ((cut(text, square.side), np.uint8(label)) for text, label in texts)
+            write_split(work, split, KEYS, made, len(texts))
     for split, texts in rows.items():
-        made = ((cut(text, square.side), np.uint8(label)) for text, label in texts)
-        write_split(FLAGS.out, split, KEYS, made, len(texts))
         print(f"wrote {split_file(FLAGS.out, split)}: {len(texts)} texts")
 
 

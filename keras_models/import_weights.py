@@ -25,10 +25,11 @@ from keras_models.checkpoints.layouts import Told, imported
 from keras_models.checkpoints.reader import read_tensors
 from keras_models.checkpoints.tensors import CheckpointFormatError
 from keras_models.datasets.normalization import Normalization
-from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE
+from keras_models.load import ARCH_FILE, CHECKPOINT_FILE
 from keras_models.parts import PATCHES
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder, naming, write_json
+from tflm_vit.files import expect_writable, expect_writable_folder, naming, write_json
+from tflm_vit.folders import output_folder
 from tflm_vit.run import run, typed_command
 from tflm_vit.stderr import captured_stderr
 
@@ -46,7 +47,7 @@ FLAGS.enum("activation", "gelu", ACTIVATIONS, "Of the MLP.")
 FLAGS.number("norm_epsilon", None, "Of LayerNorm; without it the library's.", 1e-12, 0.1)
 FLAGS.boolean("interleaved_qkv", True, "AutoFormer's --change_qkv: rows of q, k and v in turn.")
 flags.out(FLAGS, "Folder for the network.")
-flags.overwrite(FLAGS, "Replace a network in --out.")
+flags.overwrite(FLAGS, "Replace a network or an unfinished training in --out.")
 flags.json(FLAGS)
 
 
@@ -61,18 +62,31 @@ def import_file(path: str, told: Told, key: str = "") -> tuple[str, ArchConfig, 
         return imported(tensors, told)
 
 
-def write_folder(out: str, arch: ArchConfig, weights: list[NDArray[np.float32]]) -> None:
-    """Writes arch.json and the weights; each appears whole or not at all."""
+def write_folder(
+    out: str, arch: ArchConfig, weights: list[NDArray[np.float32]], report: dict[str, Any]
+) -> None:
+    """Writes a trained folder, as a training does: never weights beside another network's record.
+
+    Args:
+      report: what train.json holds.
+    """
     with captured_stderr():  # TensorFlow talks while it is imported, whatever its log level
+        from keras_models.training.finish import write_trained
         from keras_models.vit import build_vit
 
         model = build_vit(arch)
     model.set_weights(weights)
-    os.makedirs(out, exist_ok=True)
-    temporary = os.path.join(out, f"tmp.{WEIGHTS_FILE}")  # Keras insists on the ending
-    model.save_weights(temporary)
-    arch.save(os.path.join(out, ARCH_FILE))
-    os.replace(temporary, os.path.join(out, WEIGHTS_FILE))
+    with output_folder(out):
+        write_trained(out, arch, model, report)
+
+
+def _expect_place() -> None:
+    """Refuses to lose a network, or a training that has not ended."""
+    expect_writable_folder(FLAGS.out)
+    expect_writable(FLAGS.json)
+    for name, what in ((ARCH_FILE, "a network"), (CHECKPOINT_FILE, "an unfinished training")):
+        if os.path.exists(os.path.join(FLAGS.out, name)) and not FLAGS.overwrite:
+            raise CheckpointFormatError(f"{FLAGS.out} holds {what}: give --overwrite to replace it")
 
 
 def _told() -> Told:
@@ -97,13 +111,10 @@ def _told() -> Told:
 
 
 def _body() -> None:
-    expect_writable_folder(FLAGS.out)
-    if os.path.exists(os.path.join(FLAGS.out, ARCH_FILE)) and not FLAGS.overwrite:
-        raise CheckpointFormatError(f"{FLAGS.out} holds a network: give --overwrite to replace it")
+    _expect_place()
     library, arch, weights = import_file(FLAGS.checkpoint, _told(), FLAGS.key)
     with open(FLAGS.checkpoint, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    write_folder(FLAGS.out, arch, weights)
     report = {
         "command": typed_command("keras_models.import_weights"),
         "library": library,
@@ -113,7 +124,7 @@ def _body() -> None:
         "params": arch.params,
         "macs": arch.macs,
     }
-    write_json(os.path.join(FLAGS.out, TRAIN_FILE), report)
+    write_folder(FLAGS.out, arch, weights, report)
     if FLAGS.json:
         write_json(FLAGS.json, report)
     print(

@@ -7,16 +7,14 @@ of each some questions with their answers, which follow from --seed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from keras_models.datasets.core import DatasetError
-from keras_models.datasets.made import SPLITS, split_file, write_split
+from keras_models.datasets.made import SPLITS, make_splits
 from keras_models.datasets.questions import KEYS
 from keras_models.questions.asking import KINDS, QUESTIONS, numbers_of_kinds
 from keras_models.questions.shapes import posed
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("pose_questions", __doc__)
@@ -46,14 +44,13 @@ def _among() -> list[int]:
 
 
 def _body() -> None:
-    among = _among()
-    os.makedirs(FLAGS.out, exist_ok=True)
-    expect_writable_folder(FLAGS.out)
-    for number, split in enumerate(SPLITS):
-        count = FLAGS[split].value
-        made = posed(count, FLAGS.per_picture, (FLAGS.seed, number), among)
-        write_split(FLAGS.out, split, KEYS, made, count)
-    print(f"wrote {', '.join(split_file(FLAGS.out, split) for split in SPLITS)}")
+    among, counts = _among(), {split: FLAGS[split].value for split in SPLITS}
+    make_splits(
+        FLAGS.out,
+        KEYS,
+        counts,
+        lambda split, n: posed(counts[split], FLAGS.per_picture, (FLAGS.seed, n), among),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,14 +8,12 @@ libosmesa6; nothing else of the toolkit does.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from keras_models.datasets.made import SPLITS, split_file, write_split
+from keras_models.datasets.made import SPLITS, make_splits
 from keras_models.datasets.scenes import KEYS
 from keras_models.scenes.world import mujoco_module, pictures
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder
 from tflm_vit.run import run
 
 FLAGS = flags.FlagSet("render_scenes", __doc__)
@@ -26,12 +24,8 @@ flags.split_sizes(FLAGS, 5000)
 
 def _body() -> None:
     mujoco_module()
-    os.makedirs(FLAGS.out, exist_ok=True)
-    expect_writable_folder(FLAGS.out)
-    for number, split in enumerate(SPLITS):
-        count = FLAGS[split].value
-        write_split(FLAGS.out, split, KEYS, pictures(count, (FLAGS.seed, number)), count)
-    print(f"wrote {', '.join(split_file(FLAGS.out, split) for split in SPLITS)}")
+    counts = {split: FLAGS[split].value for split in SPLITS}
+    make_splits(FLAGS.out, KEYS, counts, lambda split, n: pictures(counts[split], (FLAGS.seed, n)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,16 +10,14 @@ Debian's espeak-ng, or flite.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from keras_models.datasets.made import SPLITS, split_file, write_split
+from keras_models.datasets.made import SPLITS, making, split_file, write_split
 from keras_models.datasets.speech import KEYS
 from keras_models.speech.recorded import FOLDER, RecordedSpeaker
 from keras_models.speech.synthesizer import ESPEAK, SYNTHESIZERS, Speaker, voices_of
 from keras_models.speech.words import CLASSES, Speaking, examples
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder
 from tflm_vit.run import run
 
 RECORDED = "recorded"
@@ -50,11 +48,11 @@ def _speakers(split: str) -> list[Speaking]:
 
 def _body() -> None:
     speakers = {s: _speakers(s) for s in (SPLITS if FLAGS.synthesizer == ESPEAK else ("test",))}
-    os.makedirs(FLAGS.out, exist_ok=True)
-    expect_writable_folder(FLAGS.out)
+    with making(FLAGS.out) as work:
+        for split, voices in speakers.items():
+            made = examples(voices, FLAGS.takes, (FLAGS.seed, SPLITS.index(split)))
+            write_split(work, split, KEYS, made, len(voices) * FLAGS.takes * len(CLASSES))
     for split, voices in speakers.items():
-        made = examples(voices, FLAGS.takes, (FLAGS.seed, SPLITS.index(split)))
-        write_split(FLAGS.out, split, KEYS, made, len(voices) * FLAGS.takes * len(CLASSES))
         print(f"wrote {split_file(FLAGS.out, split)}: {len(voices)} voices")
 
 

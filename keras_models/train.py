@@ -8,12 +8,11 @@ Runs on whichever Keras backend KERAS_BACKEND names; the input pipeline needs no
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras_models.datasets import DATASETS, Dataset, DatasetError, load_dataset
@@ -37,7 +36,15 @@ from keras_models.training.checkpoint import (
     CheckpointError,
     Progress,
 )
-from keras_models.training.finish import SETUP, finished_report, showing, write_trained
+from keras_models.training.finish import (
+    SETUP,
+    begin_result,
+    begun,
+    expect_none_unfinished,
+    finished_report,
+    showing,
+    write_trained,
+)
 from keras_models.training.fit import (
     TrainJob,
     expect_start,
@@ -51,7 +58,6 @@ from keras_models.training.recipe import Recipe, RecipeError, parse_overrides, r
 from keras_models.training.setup import check_setup, setup_digest, versions
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, expect_writable_folder, write_json
-from tflm_vit.folders import output_folder
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("train", __doc__)
@@ -83,25 +89,10 @@ _JIT: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
 
 def _check_out(job: TrainJob, data: Dataset, resume: bool, overwrite: bool) -> None:
     """Refuses to lose or to mix up an unfinished training; changes nothing yet."""
-    expect_writable_folder(job.out)
+    expect_none_unfinished(job.out, resume or overwrite)
     path = job.path(CHECKPOINT_FILE)
-    if not os.path.exists(path) or overwrite:
-        return
-    if not resume:
-        raise CheckpointError(
-            f"{path} exists: give --resume to go on with that training, --overwrite to start again"
-        )
-    check_setup(path, job.setup(data))
-
-
-@contextlib.contextmanager
-def _begun(job: TrainJob, overwrite: bool) -> Iterator[None]:
-    """With the folder, from which a training is discarded that is not gone on with."""
-    with output_folder(job.out):
-        if overwrite:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(job.path(CHECKPOINT_FILE))
-        yield
+    if os.path.exists(path) and not overwrite:
+        check_setup(path, job.setup(data))
 
 
 def measured(model: Any, data: Dataset, split: str, task: Task) -> TaskScores:
@@ -168,6 +159,7 @@ def train(job: TrainJob, data: Dataset, command: str, resume: bool = False) -> d
     model, progress = fit(job, data, resume)
     report = _report(job, data, model, progress, command)
     if data.vocabulary is not None:
+        begin_result(job.out)
         write_vocabulary(job.out, data.vocabulary)
     write_trained(job.out, job.arch, model, report)
     return report
@@ -205,7 +197,7 @@ def _pretrained(job: TrainJob) -> TrainJob:
                 "--overwrite"
             )
         _check_out(before, data, FLAGS.resume, FLAGS.overwrite)
-        with _begun(before, FLAGS.overwrite):
+        with begun(before.out, FLAGS.overwrite):
             train(before, data, typed_command("keras_models.train"), FLAGS.resume)
     return dataclasses.replace(job, initial=before.out)
 
@@ -318,7 +310,7 @@ def _body() -> None:
     started = time.monotonic()
     expect_writable(FLAGS.json)
     job, data = _job()
-    with _begun(job, FLAGS.overwrite):
+    with begun(job.out, FLAGS.overwrite):
         report = train(job, data, typed_command("keras_models.train"), FLAGS.resume)
     if FLAGS.json:
         write_json(FLAGS.json, report)

@@ -194,6 +194,7 @@ def _body() -> None:
 
 
 def _report_space() -> None:
+    expect_writable(FLAGS.json)
     space = get_space(FLAGS.space)
     limits: list[int | None] = [_bytes(text) for text in FLAGS.srams] or [None]
     base = shared.cost_model(FLAGS)

@@ -14,13 +14,17 @@ from collections.abc import Sequence
 from keras_models.datasets import load_dataset
 from keras_models.datasets.identity import expect_same_data, identity_of
 from keras_models.training.distillation import Objective
-from keras_models.training.finish import finished_report, showing
+from keras_models.training.finish import (
+    begun,
+    expect_none_unfinished,
+    finished_report,
+    showing,
+)
 from nas import command as shared
 from nas.supernet.files import load_supernet, trained_on
 from nas.supernet.retraining import WEIGHTS, RetrainJob, network_of, retrain, write
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder, naming, write_json
-from tflm_vit.folders import output_folder
+from tflm_vit.files import expect_writable, naming, write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("retrain", __doc__)
@@ -38,17 +42,19 @@ flags.epochs(FLAGS)
 flags.batch_size(FLAGS)
 flags.recipe_fields(FLAGS)
 flags.resume(FLAGS, "Go on from the checkpoint in --out if there is one.")
+flags.overwrite(FLAGS, "Discard an unfinished training in --out.")
 flags.json(FLAGS)
 
 
 def _body() -> None:
     if not 0.0 <= FLAGS.distill <= 1.0:
         raise ValueError(f"--distill={FLAGS.distill}: expected 0 to 1")
+    expect_none_unfinished(FLAGS.out, FLAGS.resume or FLAGS.overwrite)
+    expect_writable(FLAGS.json)
     config = network_of(FLAGS.front, FLAGS.trial)
     net = load_supernet(FLAGS.supernet)
     with naming(FLAGS.front):
         net.space.check(config)
-    expect_writable_folder(FLAGS.out)
     space = net.space
     data = load_dataset(
         FLAGS.dataset, FLAGS.data_dir, image_size=space.image_size, channels=space.channels
@@ -61,7 +67,7 @@ def _body() -> None:
     started = time.monotonic()
     report = finished_report(FLAGS.out, job.setup(net, data)) if FLAGS.resume else None
     if report is None:
-        with output_folder(FLAGS.out):
+        with begun(FLAGS.out, not FLAGS.resume):
             model, progress = retrain(job, net, data, FLAGS.resume)
         report = write(job, net, data, model, progress, typed_command("nas.retrain"))
     if FLAGS.json:

@@ -11,24 +11,18 @@ sub-networks, the same batches.
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from keras_models.datasets.identity import expect_same_classes
 from keras_models.trained_data import recorded_classes
-from keras_models.training.checkpoint import (
-    CHECKPOINT_FILE,
-    CheckpointError,
-)
-from keras_models.training.finish import showing
+from keras_models.training.finish import begun, expect_none_unfinished, showing
 from nas import command as shared
 from nas.space.presets import get_space
 from nas.supernet.data import load_search_data
 from nas.supernet.distribution import KINDS, START_TIMEOUT, make_distribution
 from nas.supernet.initial import expect_initial
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder, write_json
-from tflm_vit.folders import output_folder
+from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 
 FLAGS = flags.FlagSet("train_supernet", __doc__)
@@ -54,26 +48,6 @@ shared.define_training_flags(FLAGS)
 shared.define_target_flags(FLAGS)
 
 
-def _check_out(out: str, resume: bool, overwrite: bool) -> None:
-    """Refuses to lose an unfinished training; changes nothing yet."""
-    expect_writable_folder(out)
-    path = os.path.join(out, CHECKPOINT_FILE)
-    if os.path.exists(path) and not resume and not overwrite:
-        raise CheckpointError(
-            f"{path} exists: give --resume to go on with that training, --overwrite to start again"
-        )
-
-
-@contextlib.contextmanager
-def _begun(out: str, resume: bool) -> Iterator[None]:
-    """With the folder, from which a training is discarded that is not gone on with."""
-    with output_folder(out):
-        if not resume:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(os.path.join(out, CHECKPOINT_FILE))
-        yield
-
-
 def _body() -> None:
     if not 0.0 <= FLAGS.distill <= 1.0:
         raise ValueError(f"--distill={FLAGS.distill}: expected 0 to 1")
@@ -81,7 +55,8 @@ def _body() -> None:
     recipe = shared.recipe_of_flags(FLAGS)
     distribution = make_distribution(FLAGS.distribution, FLAGS.start_timeout)
     if distribution.chief:
-        _check_out(FLAGS.out, FLAGS.resume, FLAGS.overwrite)
+        expect_none_unfinished(FLAGS.out, FLAGS.resume or FLAGS.overwrite)
+        expect_writable(FLAGS.json)
     if FLAGS.initial:
         expect_initial(FLAGS.initial, space)
     data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space, FLAGS.search_fraction)
@@ -110,7 +85,7 @@ def _body() -> None:
         sampling.levels,
     )
     command = typed_command("nas.train_supernet")
-    with _begun(FLAGS.out, FLAGS.resume) if distribution.chief else contextlib.nullcontext():
+    with begun(FLAGS.out, not FLAGS.resume) if distribution.chief else contextlib.nullcontext():
         report = train(job, data, command, FLAGS.resume, distribution)
     if not distribution.chief:
         return

@@ -231,6 +231,12 @@ def threads(to: FlagSet) -> Flag[int]:
     return to.integer("threads", cores, "Threads of litert and host.", 1, 4096)
 
 
+def timeout(to: FlagSet) -> Flag[float]:
+    """How long a board may take, a real one or an emulated one."""
+    text = "Seconds to wait for an inference; of an emulated board its own time, by its clock."
+    return to.number("timeout", 60.0, text, 0.001, 1e6)
+
+
 # ---- what comes out ---------------------------------------------------------------------------
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from converter.compile.weights import WeightOrder
-from tflm_custom_ops.ops.layouts import BY_LAYOUT, rows_of
+from tflm_custom_ops.ops.layouts import arrays_for
 from tflm_custom_ops.ops.schema import Array, Field, Part, Struct, Word, Word64, fields_of
-from tflm_custom_ops.ops.schema.writing import stored_fields
 
 Place = Callable[[NDArray[Any]], int]
 AddressOf = Callable[[str], int]  # of a function, with the Thumb bit
@@ -45,11 +44,7 @@ def c_struct(
       place: puts an array into the core's memory and gives its address.
       order: rows for the Helium kernels.
     """
-    stored = dict(stored_fields(value))
-    if order is WeightOrder.ROWS:
-        for field in fields_of(type(value)):
-            if isinstance(field.kind, Array) and field.kind.codec is BY_LAYOUT:
-                stored[field.name] = rows_of(value)
+    stored = arrays_for(value, order is WeightOrder.ROWS)
     content = bytearray(_size(type(value))[0])
     at = 0
     for field in fields_of(type(value)):

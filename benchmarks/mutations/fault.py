@@ -23,3 +23,8 @@ class Fault:
     text: str
     instead: str
     tests: tuple[str, ...]
+
+
+def random_operators(tests: str, kind: str) -> tuple[str, ...]:
+    """The test of a file that draws random operators of a kind."""
+    return (f"{tests}::test_random_operators[{kind}]",)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from benchmarks.mutations.fault import Fault
+import functools
+
+from benchmarks.mutations.fault import Fault, random_operators
 
 _KERNELS = "tflm_custom_ops/kernels"
 _GEMM = f"{_KERNELS}/vit_gemm_dsp.S"
@@ -20,12 +22,7 @@ _BOTH_LOOPS = (f"{_FOLDER}/test_dsp_kernels.py::test_the_two_forms_of_the_loop_a
 _NEAR_THE_MEAN = (f"{_FOLDER}/test_dsp_kernels.py::test_norms_next_to_the_mean",)
 _PORTABLE = (f"{_FOLDER}/test_dsp_kernels.py::test_portable_kernels_on_a_dsp_core",)
 _CONVOLUTIONS = (f"{_FOLDER}/test_convolutions.py::test_convolutions_equal_the_reference",)
-
-
-def _random(kind: str) -> tuple[str, ...]:
-    """Random operators of a kind on the Cortex-M7."""
-    return (f"{_FOLDER}/test_dsp_kernels.py::test_random_operators[{kind}]",)
-
+_random = functools.partial(random_operators, f"{_FOLDER}/test_dsp_kernels.py")
 
 FAULTS: tuple[Fault, ...] = (
     Fault(

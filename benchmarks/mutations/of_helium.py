@@ -7,7 +7,9 @@ has at least one fault here (tests/benchmarks/test_mutations.py) that a test of 
 
 from __future__ import annotations
 
-from benchmarks.mutations.fault import Fault
+import functools
+
+from benchmarks.mutations.fault import Fault, random_operators
 
 _KERNELS = "tflm_custom_ops/kernels"
 _STORE = f"{_KERNELS}/vit_store_mve.S"
@@ -26,12 +28,7 @@ _BUILTINS = f"{_FOLDER}/test_mve_builtins.py::test_builtins_equal_their_definiti
 _ADD = (f"{_BUILTINS}[vit_add-add]",)
 _DEPTHWISE = (f"{_BUILTINS}[vit_depthwise_conv_2d-depthwise_conv_2d]",)
 _MAX_POOL = (f"{_BUILTINS}[vit_pool_2d-max_pool]",)
-
-
-def _random(kind: str) -> tuple[str, ...]:
-    """Random operators of a kind on the Cortex-M55."""
-    return (f"{_FOLDER}/test_mve_kernels.py::test_random_operators[{kind}]",)
-
+_random = functools.partial(random_operators, f"{_FOLDER}/test_mve_kernels.py")
 
 FAULTS: tuple[Fault, ...] = (
     Fault(

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from converter.compile import c_text
 from converter.compile.weights import WeightOrder, WeightsImage, pointer
 from tflm_custom_ops.ops import HEADER_WORDS, Params
-from tflm_custom_ops.ops.layouts import BY_LAYOUT, rows_of
-from tflm_custom_ops.ops.schema import Array, Field, Struct, Word, Word64, fields_of
-from tflm_custom_ops.ops.schema.writing import stored_fields
+from tflm_custom_ops.ops.layouts import arrays_for
+from tflm_custom_ops.ops.schema import Struct, fields_of
 
 # Of an array: its stored form, its C element type, and its word among the options (0 without).
 _Pointer = Callable[[NDArray[Any], str, int], str]
@@ -73,43 +72,47 @@ def _struct(
     return c_text.Initializer(tuple(fields))
 
 
-def _is_packed(field: Field, content: Any) -> bool:
-    """Whether these are weights whose order the kernels decide."""
-    return isinstance(field.kind, Array) and field.kind.codec is BY_LAYOUT and content is not None
-
-
 def _declared(
     value: Struct, at: _Pointer, word: int, order: WeightOrder
 ) -> list[c_text.Designated]:
     """Fields of the schema; parts that are absent are left out, which C sets to zero."""
     found = []
-    stored = dict(stored_fields(value))
+    stored = arrays_for(value, order is WeightOrder.ROWS)
     for field in fields_of(type(value)):
         content = getattr(value, field.name)
-        if order is WeightOrder.ROWS and _is_packed(field, content):
-            stored[field.name] = rows_of(value)
-        text = _member(field, content, stored.get(field.name), at, word, order)
+        members = _Members(stored.get(field.name), at, word, order)
+        text = field.kind.member(content, members)
         if text is not None:
             found.append(c_text.Designated(field.name, text))
         word += field.words
     return found
 
 
-def _member(
-    field: Field,
-    content: Any,
-    stored: NDArray[Any] | None,
-    at: _Pointer,
-    word: int,
-    order: WeightOrder,
-) -> str | c_text.Initializer | None:
-    kind = field.kind
-    if isinstance(kind, Array):
-        return "NULL" if stored is None else at(stored, kind.c_element, word)
-    if isinstance(kind, Word64):
-        return c_text.int64(int(content))
-    if isinstance(content, Struct):
-        return _struct(content, at, word, order)
-    if isinstance(kind, Word) and kind.function is not None:
-        return kind.function.text(int(content))
-    return None if content is None else c_text.int32(int(content))
+@dataclasses.dataclass(frozen=True)
+class _Members:
+    """Of one field, as the schema's kinds ask for them.
+
+    Attributes:
+      stored: its array in the form of the blob; None where there is none.
+      word: of its first option.
+    """
+
+    stored: NDArray[Any] | None
+    at: _Pointer
+    word: int
+    order: WeightOrder
+
+    def integer(self, value: int) -> str | c_text.Initializer:
+        return c_text.int32(value)
+
+    def wide_integer(self, value: int) -> str | c_text.Initializer:
+        return c_text.int64(value)
+
+    def name(self, text: str) -> str | c_text.Initializer:
+        return text
+
+    def array(self, element: str) -> str | c_text.Initializer:
+        return "NULL" if self.stored is None else self.at(self.stored, element, self.word)
+
+    def part(self, value: Struct) -> str | c_text.Initializer:
+        return _struct(value, self.at, self.word, self.order)

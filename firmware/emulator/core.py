@@ -39,7 +39,7 @@ from unicorn.arm_const import (
 from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from firmware.elf import Elf
-from firmware.emulator.counter import Counter, CounterError
+from firmware.emulator.counter import Counter
 from firmware.emulator.data_cache import DataCache
 from firmware.emulator.faults import GuestFault, exception_name, invalid_access
 from firmware.emulator.memory import Access, Memories, Memory
@@ -197,9 +197,7 @@ class CortexM:
     def start(self, exits: Sequence[int], limit: int) -> None:
         """Sets where `proceed` stops, and after how many instructions in all it gives up."""
         self._fault = None
-        head = self.counter.head
-        head.error = CounterError.NONE
-        head.limit = head.total + limit
+        self.counter.set_limit(limit)
         self._uc.ctl_set_exits(list(exits))
 
     def proceed(self, address: int) -> int:
@@ -328,4 +326,4 @@ class CortexM:
         fault = self._fault or self.counter.fault()
         if fault is not None:
             place = f"{fault}, pc {pc:#010x} in {self.elf.describe(pc)}"
-            raise GuestFault(f"{self.name}: {place}", fault.address, pc)
+            raise type(fault)(f"{self.name}: {place}", fault.address, pc)

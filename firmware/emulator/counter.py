@@ -22,7 +22,7 @@ from unicorn.arm_const import (
 )
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
-from firmware.emulator.faults import GuestFault
+from firmware.emulator.faults import EndlessFault, GuestFault
 from firmware.emulator.interface import OperatorReading
 from firmware.errors import FirmwareError
 from toolchain import cached, digest, host_c, raised_as, run_tool
@@ -135,6 +135,7 @@ class Counter:
             UC_ARM_REG_PC,
         )
         self._engine = engine
+        self._limit = 0
         self._add_hook(UC_HOOK_BLOCK, self._library.counter_block_hook)
 
     def _add_hook(self, kind: int, function: Any) -> None:
@@ -215,6 +216,12 @@ class Counter:
         if self._library.counter_set_operators(self._handle, count) != 0:
             raise MemoryError("counter_set_operators")
 
+    def set_limit(self, instructions: int) -> None:
+        """So many from now on, then the emulation stops with a fault; forgets the last one."""
+        self._limit = instructions
+        self.head.error = CounterError.NONE
+        self.head.limit = self.head.total + instructions
+
     def fault(self) -> GuestFault | None:
         """Why it stopped the emulation, if it did."""
         head = self.head
@@ -222,7 +229,7 @@ class Counter:
             case CounterError.NONE:
                 return None
             case CounterError.LIMIT:
-                return GuestFault(f"more than {head.limit} instructions")
+                return EndlessFault(f"more than {self._limit:,} instructions")
             case CounterError.ALIGNMENT:
                 address = int(head.error_address)
                 return GuestFault(f"unaligned access to {address:#010x}", address)

@@ -46,7 +46,7 @@ class Emulator(Session):
         Args:
           board: the board; its memory map is exact.
           elf: an executable made by `firmware.build` or by an exported project.
-          limit: most instructions for one image, against firmware that hangs.
+          limit: most instructions for one answer, against firmware that hangs.
           external_device: the flash part behind the QSPI controller.
           strict: also fault on unaligned LDM, LDRD and the like; far slower.
 

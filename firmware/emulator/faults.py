@@ -47,6 +47,10 @@ class GuestFault(FirmwareError):
         self.pc = pc
 
 
+class EndlessFault(GuestFault):
+    """The firmware worked for more instructions than it was given."""
+
+
 def invalid_access(access: int, address: int, size_bytes: int) -> str:
     """What an access of one of Unicorn's kinds (UC_MEM_*) was, and where."""
     # For a fetch Unicorn reports no useful size.

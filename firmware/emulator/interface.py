@@ -63,7 +63,8 @@ class BoardMachine(abc.ABC):
           limit: most instructions.
 
         Raises:
-          GuestFault: the firmware faulted, or the limit.
+          EndlessFault: the limit.
+          GuestFault: the firmware faulted.
         """
 
     @abc.abstractmethod

@@ -29,7 +29,7 @@ def open_emulator(
       elf: its executable.
       engine: one of `ENGINES`; `auto` is Unicorn, and QEMU for cores with Helium, which Unicorn
         does not have.
-      limit: most instructions for one image.
+      limit: most instructions for one answer.
       strict: fault on unaligned accesses; Unicorn only.
 
     Raises:

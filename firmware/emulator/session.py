@@ -41,7 +41,7 @@ class Session:
 
         Args:
           machine: the board with the ELF in it.
-          limit: most instructions for one image, against firmware that hangs.
+          limit: most instructions for one answer, against firmware that hangs.
 
         Raises:
           FirmwareError: the ELF is not of this toolkit.
@@ -72,7 +72,7 @@ class Session:
         )
 
     def _boot(self) -> None:
-        self._machine.run((self._idle,), min(self._limit, _BOOT_LIMIT))
+        self._machine.run((self._idle,), _BOOT_LIMIT)
         #: Text that the firmware printed while it started.
         self.banner = self.console_read().decode(errors="replace")
 
@@ -162,7 +162,7 @@ class Session:
 
         Raises:
           FirmwareError: wrong number of bytes, or the model reported an error.
-          GuestFault: the firmware faulted.
+          GuestFault: the firmware faulted, or worked for longer than the limit.
         """
         expected = self.model.input_bytes
         if len(data) != expected:
@@ -173,6 +173,11 @@ class Session:
         position = 0
         while self._window_field(_RESULT_COUNT) == done:
             wanted = self._window_field(_WANTED)
+            if not 0 < wanted <= expected - position:
+                raise FirmwareError(
+                    f"{self.elf.path}: the firmware asks for {wanted} bytes where "
+                    f"{expected - position} are left: build it again with this version"
+                )
             self._machine.write(
                 self._window_field(_DESTINATION), data[position : position + wanted]
             )

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 from keras_models.datasets.core import ArraySource, Dataset, DatasetError, Split
 from keras_models.datasets.normalization import OWN, Normalization
 from keras_models.text.subwords import Vocabulary, VocabularyError, vocabulary_of
-from tflm_vit.files import reading, write_atomic
+from tflm_vit.files import expect_writable_folder, reading, write_atomic
+from tflm_vit.folders import output_folder, working_folder
 
 SPLITS = ("train", "validation", "test")
 VOCABULARY_FILE = "vocab.txt"
@@ -25,6 +28,45 @@ Array = NDArray[Any]
 def split_file(folder: str, split: str) -> str:
     """Where the examples of a split are."""
     return os.path.join(folder, f"{split}.npz")
+
+
+@contextlib.contextmanager
+def making(folder: str) -> Iterator[str]:
+    """Gives a folder to write a data set's files into, which come into ``folder`` at the end.
+
+    The old training split goes first and the new one comes last: whatever ends the command, there
+    is never a training split beside files of another making, whose examples it may have.
+
+    Raises:
+      OSError: ``folder`` cannot be written. FileError: its name is no UTF-8.
+    """
+    expect_writable_folder(folder)
+    with output_folder(folder), working_folder(Path(folder) / "made") as work:
+        yield str(work)
+        names, train = os.listdir(work), os.path.basename(split_file("", SPLITS[0]))
+        if train in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, train))
+        for name in sorted(names, key=lambda name: name == train):
+            os.replace(work / name, os.path.join(folder, name))
+
+
+def make_splits(
+    folder: str,
+    keys: tuple[str, ...],
+    counts: Mapping[str, int],
+    examples: Callable[[str, int], Iterable[tuple[Any, ...]]],
+) -> None:
+    """Makes a data set and says so.
+
+    Args:
+      counts: of examples, by split.
+      examples: (split, its number) -> as many, as `write_split` takes them.
+    """
+    with making(folder) as work:
+        for number, (split, count) in enumerate(counts.items()):
+            write_split(work, split, keys, examples(split, number), count)
+    print(f"wrote {', '.join(split_file(folder, split) for split in counts)}")
 
 
 def write_split(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a training: its folder is written, file by file, and a kill in between shows.
+"""Begin and end of a training: its folder is written file by file, and a kill in between shows.
 
 While the files of the result take the places of older ones, the checkpoint is there and the record
 (train.json) is not: `keras_models.load` refuses such a folder, and --resume completes it.
@@ -13,11 +13,38 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_models.load import ARCH_FILE, TRAIN_FILE, WEIGHTS_FILE, Network
-from keras_models.training.checkpoint import CHECKPOINT_FILE
+from keras_models.training.checkpoint import CHECKPOINT_FILE, CheckpointError
 from keras_models.training.setup import setup_digest
-from tflm_vit.files import FileError, read_json, reading, write_json
+from tflm_vit.files import FileError, expect_writable_folder, read_json, reading, write_json
+from tflm_vit.folders import output_folder
 
 SETUP = "setup"  # of the record
+
+
+def expect_none_unfinished(folder: str, allowed: bool) -> None:
+    """Refuses to lose an unfinished training; changes nothing yet.
+
+    Args:
+      allowed: --resume or --overwrite was given.
+
+    Raises:
+      CheckpointError: one is in the folder. OSError: the folder cannot be written.
+    """
+    expect_writable_folder(folder)
+    path = os.path.join(folder, CHECKPOINT_FILE)
+    if os.path.exists(path) and not allowed:
+        raise CheckpointError(
+            f"{path} exists: give --resume to go on with that training, --overwrite to start again"
+        )
+
+
+@contextlib.contextmanager
+def begun(folder: str, discard: bool) -> Iterator[None]:
+    """With the folder, from which an unfinished training is discarded that is not gone on with."""
+    with output_folder(folder):
+        if discard:
+            _remove(os.path.join(folder, CHECKPOINT_FILE))
+        yield
 
 
 def begin_result(folder: str) -> None:

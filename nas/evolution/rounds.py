@@ -2,9 +2,10 @@
 """Space evolution over several steps: measure, move, train the new space's supernet, measure again.
 
 The new supernet starts from the weights of the one before (`nas.supernet.inherit`). Every part is a
-folder that is complete or is made again, so that a killed evolution goes on where it stopped:
+folder that is complete or is made again, so that a killed evolution goes on where it stopped, and
+one that ended goes on with more steps:
 
-    step1/ supernet1/ step2/ supernet2/ ... last/, with a control also control1/ control1_step/ ...,
+    step1/ supernet1/ step2/ supernet2/ step3/, with a control also control1/ control1_step/ ...,
     with a random one random1/ random1_step/ ...
 
 A control is a supernet that is trained on from the same weights for as many epochs: that of the
@@ -108,8 +109,7 @@ def alternate(work: RoundWork, supernet: str, out: str, steps: int, control: boo
             other = work.at_random(space, moved, number)
             random, text = controlled(other, f"random{number}"), work.describe(other)
         current = trained(moved, current, f"supernet{number}")
-        name = "last" if number == steps else f"step{number + 1}"
-        after, following = work.step(current, path(name))
+        after, following = work.step(current, path(f"step{number + 1}"))
         texts = work.describe(space), work.describe(moved)
         rows.append(StepRow(*texts, before, kept, after, text, random))
         write_json(path(STEPS_FILE), {"steps": [dataclasses.asdict(r) for r in rows]})

@@ -40,7 +40,7 @@ from nas.supernet.evaluator import IMAGES_SEED, Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE
 from nas.supernet.initial import initial_digest
 from tflm_vit import flags
-from tflm_vit.files import expect_writable_folder, write_json
+from tflm_vit.files import expect_writable, expect_writable_folder, write_json
 from tflm_vit.run import run, typed_command
 
 ALGORITHMS = ("nsga2", "evolution", "random")
@@ -179,9 +179,12 @@ def _body() -> None:
     space = load_space(os.path.join(FLAGS.supernet, SPACE_FILE))
     sampler = Sampler(space, shared.cost_model(FLAGS), FLAGS.seed)
     sampler.census  # noqa: B018  an impossible budget is refused at once
-    if FLAGS.algorithm == "evolution" and FLAGS.workers > 1:
-        raise ValueError("--algorithm=evolution: generations follow each other, give --workers=1")
+    if FLAGS.algorithm == "evolution" and (FLAGS.workers > 1 or FLAGS.join):
+        raise ValueError(
+            "--algorithm=evolution: generations follow each other, give --workers=1 and no --join"
+        )
     expect_writable_folder(FLAGS.out)
+    expect_writable(FLAGS.json)
     source = _source()
     evaluator = Evaluator(source, space, FLAGS.allow_other_data)
     evaluator.load()  # other images than the supernet's are refused before a study is made

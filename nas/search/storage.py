@@ -25,6 +25,7 @@ STUDY, SETUP = "search", "setup"
 STUDY_FILE = "study.log"  # in the folder of a search, where no other place is given
 PATIENCE_S = 120.0  # how long a storage may be silent within a search
 STORAGE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
+_ENTRY = b'{"op_code":'  # what every line of a journal begins with
 Result = TypeVar("Result")
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings repeat a database's error whole
@@ -49,12 +50,27 @@ def open_storage(place: str) -> Any:
     """A database by URL, else a journal file.
 
     Raises:
-      StudyError: the URL is none, its driver is missing, or nobody answers.
+      StudyError: the URL is none, its driver is missing, or nobody answers; a file that is no
+        journal, to whose end Optuna would write.
     """
     if "://" in place:
         return _database(place)
+    _expect_journal(place)
     os.makedirs(os.path.dirname(os.path.abspath(place)), exist_ok=True)
     return optuna.storages.JournalStorage(JournalFileBackend(place, journal_lock(place)))
+
+
+def _expect_journal(place: str) -> None:
+    """Refuses a file of something else; a kill may have cut off a journal's first line."""
+    if not os.path.exists(place):
+        return
+    with opened(place) as file:
+        begin = file.read(len(_ENTRY))
+    if begin != _ENTRY[: len(begin)]:
+        raise StudyError(
+            f"{place}: not a study: got a file of something else, which is left as it is; give a "
+            "journal of nas.search, or a name that is free"
+        )
 
 
 def _database(place: str) -> Any:
@@ -125,9 +141,13 @@ def repair_journal(place: str) -> int:
 
     Returns:
       Bytes removed.
+
+    Raises:
+      StudyError: a file that is no journal.
     """
     if "://" in place or not os.path.exists(place):
         return 0
+    _expect_journal(place)
     with opened(place) as file:
         content = file.read()
     with open(place, "r+b") as file:

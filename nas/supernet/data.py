@@ -29,11 +29,13 @@ class SearchData:
       dataset: its `train` split lacks the images of `search`.
       search: where the accuracy of sub-networks is measured.
       identity: of the data set without that division.
+      fraction: of the training images that are the search's.
     """
 
     dataset: Dataset
     search: Split
     identity: Identity
+    fraction: float = SEARCH_FRACTION
 
     def arrays(self, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """All images of a split in [-1, 1], and labels."""
@@ -68,6 +70,7 @@ def with_search_split(data: Dataset, fraction: float = SEARCH_FRACTION) -> Searc
         dataclasses.replace(data, train=dataclasses.replace(train, indices=train.indices[rest])),
         dataclasses.replace(train, name="search", indices=train.indices[chosen]),
         identity_of(data),
+        fraction,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keras_models.datasets.identity import expect_same_data
 from nas.space.any_space import AnySubnet, Searchable
 from nas.supernet.data import SearchData, calibration_images, load_search_data
-from nas.supernet.files import load_supernet, trained_on
+from nas.supernet.files import expect_same_search_images, load_supernet, trained_on
 from tflm_vit.stderr import captured_stderr
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Evaluator:
     def _images(self):  # type: ignore[no-untyped-def]
         source, data = self.source, self._data
         expect_same_data(source.supernet, trained_on(source.supernet), data.identity, self._allowed)
+        expect_same_search_images(source.supernet, len(data.search), self._allowed)
         split = data.search
         # Drawn: a folder of classes lists one class after another.
         return data.arrays(split.take(source.images, IMAGES_SEED) if source.images else split)

@@ -60,6 +60,31 @@ def trained_on(directory: str) -> Identity | None:
     return recorded_in(read_json(path, "a record of nas.train_supernet", SpaceError))
 
 
+def expect_same_search_images(directory: str, found: int, allowed: bool) -> None:
+    """Refuses another division of the data set than that of a supernet's training.
+
+    Args:
+      found: images for the search; a larger or smaller share has some that the supernet has seen.
+      allowed: what `--allow_other_data` says.
+
+    Raises:
+      SpaceError: another number than its train.json says.
+    """
+    path = os.path.join(directory, TRAIN_FILE)
+    if allowed or not os.path.exists(path):
+        return
+    what = "a record of nas.train_supernet"
+    with reading(path, what, SpaceError):
+        images = read_json(path, what, SpaceError).get("images", {})
+        kept = images.get("search", found)
+    if kept != found:
+        raise SpaceError(
+            f"{directory}: trained without {kept} images that are for the search, got {found}: "
+            "give the --search_fraction of the training, else networks are measured on images that "
+            "the supernet has seen"
+        )
+
+
 def load_supernet(directory: str) -> SharedWeights:
     """The supernet of a directory that `nas.train_supernet` wrote.
 

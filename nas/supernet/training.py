@@ -41,7 +41,7 @@ from nas.space.any_space import AnySubnet, Searchable
 from nas.space.setup import GONE
 from nas.supernet.cluster import DistributionError
 from nas.supernet.compiled import Steps
-from nas.supernet.data import SearchData, calibration_images
+from nas.supernet.data import SEARCH_FRACTION, SearchData, calibration_images
 from nas.supernet.distribution import Distribution
 from nas.supernet.files import save_supernet
 from nas.supernet.init_dense import load_initial
@@ -84,7 +84,15 @@ class SupernetJob:
         fields["teacher"] = digest_of(self.teacher) if self.teacher else ""
         fields["space"] = json.loads(self.space.to_json())
         fields["model"] = self.model.to_dict()
-        return setup_text(data.identity, **fields)
+        return setup_text(data.identity, search_fraction=data.fraction, **fields)
+
+    def ended(self, data: SearchData) -> dict[str, Any] | None:
+        """The record of this very training where it has ended."""
+        setup = json.loads(self.setup(data))
+        found = finished_report(self.out, json.dumps(setup))
+        if found is None and setup.pop("search_fraction") == SEARCH_FRACTION:
+            found = finished_report(self.out, json.dumps(setup))  # as earlier versions wrote it
+        return found
 
     def path(self, name: str) -> str:
         return os.path.join(self.out, name)
@@ -279,7 +287,7 @@ def train(
     checkpoint = job.path(CHECKPOINT_FILE)
     # Of several processes only the chief has the folder.
     alone = distribution.kind != "multi_worker"
-    if resume and alone and (ended := finished_report(job.out, job.setup(data))):
+    if resume and alone and (ended := job.ended(data)):
         print(f"{job.out}: this training has ended already")
         return ended
     with distribution.watched():

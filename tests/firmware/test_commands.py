@@ -76,6 +76,7 @@ def files(tmp_path_factory, build_fake):
     good = plan_model(unplanned).model_bytes
     built = build_fake(FakeModel())
     elf = built.elf.read_bytes()
+    hangs = build_fake(FakeModel(operator_zero_prologue='__asm volatile("1: b 1b");'))
     for name, content in (
         ("good.tflite", good),
         ("empty.tflite", b""),
@@ -85,6 +86,7 @@ def files(tmp_path_factory, build_fake):
         ("softmax.tflite", softmax_model()),
         ("unplanned.tflite", unplanned),
         ("good.elf", elf),
+        ("hangs.elf", hangs.elf.read_bytes()),
         ("empty.elf", b""),
         ("text.elf", b"hello, I am no image"),
         ("truncated.elf", elf[: len(elf) // 2]),
@@ -147,6 +149,11 @@ CASES = [
     *(("client", ["--elf=good.elf", f"--images={name}"], text) for name, text in IMAGES),
     *(("export", [*EXPORT, f"--board={name}"], text) for name, text in BOARDS),
     *(("emulate", ["--elf=good.elf", f"--board={name}"], text) for name, text in BOARDS),
+    *(
+        (name, ["--elf=hangs.elf", "--images=good.npy", "--timeout=0.01"], text)
+        for name in ("emulate", "client")
+        for text in ("more than 2,160,000 instructions, pc 0x", "more with --timeout, or mend")
+    ),
     ("emulate", ["--elf=good.elf", "--board=nucleo_h743zi2"], "nucleo_h743zi2"),
     ("emulate", [], "give either --elf (a built image) or --model"),
     ("emulate", ["--elf=good.elf", "--json=taken"], "taken: got a folder"),

@@ -99,7 +99,7 @@ def test_nothing_is_metered_unless_asked(tmp_path):
 
 def test_a_limit_stops_what_hangs(tmp_path):
     core = machine(assemble(tmp_path, f="1: b 1b", g="nop; bx lr"))
-    with pytest.raises(GuestFault, match=r"bare: more than 1000 instructions, .* in f\+0x0"):
+    with pytest.raises(GuestFault, match=r"bare: more than 1,000 instructions, .* in f\+0x0"):
         call(core, "f", limit=1000)
     call(core, "g", limit=2)  # the limit is that call's own
 

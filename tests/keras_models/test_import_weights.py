@@ -17,7 +17,7 @@ from keras_models.checkpoints.layouts import Told
 from keras_models.checkpoints.reader import read_tensors
 from keras_models.checkpoints.torch_zip import _LONGEST_PICKLE
 from keras_models.datasets.normalization import Normalization
-from keras_models.load import load_trained
+from keras_models.load import CHECKPOINT_FILE, load_trained
 from keras_models.training import fit
 from keras_models.training.recipe import Recipe
 
@@ -145,7 +145,7 @@ def relative_of(state, at, part):
 
 def logits_of(path, folder, own=None):
     library, arch, weights = import_weights.import_file(str(path), own or told())
-    import_weights.write_folder(str(folder), arch, weights)
+    import_weights.write_folder(str(folder), arch, weights, {"arch": arch.name})
     arch, model = load_trained(str(folder))
     images = np.random.default_rng(1).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
     return library, images, np.asarray(model(Normalization().apply(images)))
@@ -257,6 +257,33 @@ def test_a_training_and_the_command_start_from_it(tmp_path, capsys):
     with pytest.raises(SystemExit):
         import_weights.main(words)
     assert "holds a network: give --overwrite" in capsys.readouterr().err
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / CHECKPOINT_FILE).touch()
+    with pytest.raises(SystemExit):
+        import_weights.main([*words, f"--out={tmp_path}/begun"])
+    assert "holds an unfinished training: give --overwrite" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        import_weights.main([*words, f"--json={tmp_path}", f"--out={tmp_path}/new"])
+    assert "got a folder, expected the name of a file" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_weights_never_lie_beside_the_record_of_others(tmp_path, monkeypatch):
+    """The record says which images the network takes and what its outputs are."""
+    files.save_safetensors(tmp_path / "a.safetensors", random_state("timm"))
+    _, arch, weights = import_weights.import_file(str(tmp_path / "a.safetensors"), told())
+    out = tmp_path / "out"
+    import_weights.write_folder(str(out), arch, weights, {"of": "one"})
+    moves = []
+
+    def replace(*names):
+        moves.append([name for name in os.listdir(out) if name == "train.json"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        import_weights.write_folder(str(out), arch, weights, {"of": "another"})
+    assert moves == [[]]
 
 
 # ---- what is refused ------------------------------------------------------------------------

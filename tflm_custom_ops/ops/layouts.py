@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tflm_custom_ops.ops.schema import OptionsError
+from tflm_custom_ops.ops.schema import OptionsError, Struct, fields_of
 from tflm_custom_ops.ops.schema.fields import Codec
+from tflm_custom_ops.ops.schema.writing import stored_fields
 
 Int8Array = NDArray[np.int8]
 
@@ -109,6 +110,19 @@ def rows_of(layer: Any) -> Int8Array:
     return pack_rows(layer.weights) if layer.layout.bits == 8 else pack_rows_4(layer.weights)
 
 
+def arrays_for(value: Struct, rows: bool) -> dict[str, NDArray[Any]]:
+    """A struct's own arrays as a core reads them.
+
+    Args:
+      rows: the core has Helium; weights of layers are in rows there.
+    """
+    found = stored_fields(value)
+    for field in fields_of(type(value)):
+        if rows and field.kind.follows_layout and field.name in found:
+            found[field.name] = rows_of(value)
+    return found
+
+
 def _numbers(weights: Int8Array) -> NDArray[np.int16]:
     """Of weights of 4 bits."""
     numbers: NDArray[np.int16] = weights.astype(np.int16) // UNIT4
@@ -155,4 +169,4 @@ def _unpack(packed: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:
     return unpack(packed, fields["out_features"], fields["in_features"])
 
 
-BY_LAYOUT = Codec(_pack, _unpack)
+BY_LAYOUT = Codec(_pack, _unpack, follows_layout=True)

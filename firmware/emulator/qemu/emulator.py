@@ -20,7 +20,7 @@ class QemuEmulator(Session):
         Args:
           board: one with the key `qemu`.
           elf: an executable made by `firmware.build` or by an exported project.
-          limit: most instructions for one image, against firmware that hangs.
+          limit: most instructions for one answer, against firmware that hangs.
 
         Raises:
           FirmwareError: QEMU is not installed, or does not have the board.

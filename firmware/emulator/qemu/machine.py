@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from boards import Board
 from firmware.elf import Elf
-from firmware.emulator.faults import GuestFault
+from firmware.emulator.faults import EndlessFault, GuestFault
 from firmware.emulator.hosted import PortableLine
 from firmware.emulator.interface import BoardMachine, Marks, OperatorReading
 from firmware.emulator.qemu.counter import QemuCounter
@@ -48,6 +48,7 @@ class QemuMachine(BoardMachine):
             elf.address("console_write_byte"): self._put,
             elf.address("console_try_read"): self._get,
         }
+        self._limit = self._last = 0  # instructions of this run, and when it ends
         self._start()
 
     def _start(self) -> None:
@@ -99,9 +100,10 @@ class QemuMachine(BoardMachine):
     def run(self, stop_at: Sequence[int], limit: int) -> int:
         """As `BoardMachine.run`."""
         self._set_stops(set(stop_at))
-        last = self._process.instructions() + limit
+        self._limit = limit
+        self._last = self._process.instructions() + limit
         while True:
-            pc = self._proceed(last)
+            pc = self._proceed()
             if pc in stop_at:
                 return pc
 
@@ -119,12 +121,12 @@ class QemuMachine(BoardMachine):
             self._debugger.set_register(R0, result)
         self._debugger.set_register(PC, registers[LR] & ~1)
 
-    def _proceed(self, last: int) -> int:
+    def _proceed(self) -> int:
         """Runs to the next breakpoint; does what belongs to it, unless the caller asked for it."""
         if self._inside is not None:
             self._skip()
             self._inside = None
-        registers = self._go(last)
+        registers = self._go()
         pc = registers[PC]
         if pc in self._hooks:
             self._skip(self._hooks[pc](registers[R0]))
@@ -139,16 +141,17 @@ class QemuMachine(BoardMachine):
                 raise GuestFault(f"emulation stopped at {self.elf.describe(pc)}", pc=pc)
         return pc
 
-    def _go(self, last: int) -> tuple[int, ...]:
+    def _go(self) -> tuple[int, ...]:
         """Runs to the next breakpoint; the registers there."""
         try:
             self._debugger.go()
             while not self._debugger.stopped(_LOOK_S):
-                if self._process.instructions() > last:
+                if self._process.instructions() > self._last:
                     self._debugger.interrupt()
                     pc = self._debugger.registers()[PC]
                     where = f"pc {pc:#010x} in {self.elf.describe(pc)}"
-                    raise GuestFault(f"{self.board.name}: too many instructions, {where}", pc=pc)
+                    told = f"{self.board.name}: more than {self._limit:,} instructions, {where}"
+                    raise EndlessFault(told, pc=pc)
             return self._debugger.registers()
         except DebuggerError as error:
             reason = self._process.messages() or str(error)

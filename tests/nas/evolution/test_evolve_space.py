@@ -293,7 +293,7 @@ class Killed(Exception):
     pass
 
 
-def alternating(folder, kill_at=None):
+def alternating(folder, kill_at=None, steps=2):
     """`alternate` with a stand-in for supernets: folders that hold their space."""
     done = []
 
@@ -327,7 +327,7 @@ def alternating(folder, kill_at=None):
     first.mkdir(exist_ok=True)
     SPACE.save(str(first / "space.json"))
     work = RoundWork(step, train, describe_space, moved_at_random)
-    rows = alternate(work, str(first), str(folder), 2, True)
+    rows = alternate(work, str(first), str(folder), steps, True)
     return rows, done
 
 
@@ -350,7 +350,7 @@ def test_steps_alternate_and_go_on_after_a_kill(tmp_path):
     rows, done = alternating(tmp_path / "whole")
     assert done == [
         "step1", "control1", "control1_step", "random1", "random1_step", "supernet1", "step2",
-        "control2", "control2_step", "random2", "random2_step", "supernet2", "last",
+        "control2", "control2_step", "random2", "random2_step", "supernet2", "step3",
     ]  # fmt: skip
     assert len(rows) == 2
     assert all(row.error_after.et_error < row.error_before.et_error for row in rows)
@@ -371,3 +371,13 @@ def test_steps_alternate_and_go_on_after_a_kill(tmp_path):
     again, rest = alternating(tmp_path / "parts")
     assert again == rows
     assert rest == done[4:]
+
+
+def test_a_resume_with_more_steps_measures_the_new_supernet(tmp_path):
+    for name in ("two", "one_more"):
+        (tmp_path / name).mkdir()
+    rows, done = alternating(tmp_path / "two")
+    first, begun = alternating(tmp_path / "one_more", steps=1)
+    assert first == rows[:1]
+    assert alternating(tmp_path / "one_more") == (rows, done[len(begun) :])
+    assert alternating(tmp_path / "one_more", steps=1) == (first, [])

@@ -131,4 +131,4 @@ def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
     (tmp_path / STUDY_FILE).write_text("{}\n", encoding="utf-8")
     done = run_here("nas.report", f"--search={tmp_path}")
     assert done.returncode == 1
-    assert "not a study of nas.search" in done.stderr
+    assert "not a study: got a file of something else" in done.stderr

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from nas.search import lost
 from nas.search.encoding import distributions
 from nas.search.journal_lock import journal_lock
-from nas.search.storage import StudyError, open_study, patiently, shown
+from nas.search.storage import StudyError, open_study, patiently, repair_journal, shown
 from nas.search.study import evaluated
 from tests.nas.search.test_search import SPACE, accuracy, refuse_over_budget, results, searcher
 
@@ -228,3 +228,17 @@ def test_a_password_is_never_shown():
     assert shown("postgresql://user:secret@host/x") == "postgresql://host/x"
     assert shown("/tmp/study.log") == "/tmp/study.log"
     assert "secret" not in shown("no url://:secret@[")
+
+
+@pytest.mark.parametrize("content", [b"mine", b"mine\n", b"first\nsecond", b"\x89PNG\r\n\x1a\n\0"])
+def test_a_file_of_something_else_stays_as_it_is(tmp_path, content):
+    """Optuna wrote to its end, and --resume cut off what stood behind the last line break."""
+    place = tmp_path / "notes.txt"
+    place.write_bytes(content)
+    line = r"notes\.txt: not a study: got a file of something"
+    with pytest.raises(StudyError, match=line):
+        open_study(str(place), "{}", False)
+    with pytest.raises(StudyError, match=line):
+        repair_journal(str(place))
+    assert place.read_bytes() == content
+    assert os.listdir(tmp_path) == ["notes.txt"]

@@ -20,6 +20,7 @@ from keras_models.load import load_trained
 from keras_models.training.checkpoint import CHECKPOINT_FILE, CheckpointError
 from keras_models.training.distillation import Objective
 from keras_models.training.recipe import DIGITS
+from keras_models.training.setup import differences, setup_digest
 from nas.command import Sampling
 from nas.cost.complexity import LEVELS
 from nas.cost.model import CostModel
@@ -149,6 +150,29 @@ def test_other_images_than_the_trainings_are_refused(trained, tmp_path):
     Evaluator(SupernetSource(folder, "digits"), SPACE).load()
 
 
+def test_images_that_the_supernet_has_seen_are_refused(trained, tmp_path, data):
+    """Of a larger share for the search some were in the training: figures flatter."""
+    folder, report = trained
+    other = SupernetSource(folder, "digits", search_fraction=0.5)
+    kept = report["images"]["search"]
+    with pytest.raises(SpaceError, match=f"without {kept} images.*give the --search_fraction"):
+        Evaluator(other, SPACE).load()
+    Evaluator(other, SPACE, allow_other_data=True).load()
+    half = load_search_data("digits", "", SPACE, 0.5)
+    mine, others = (job(folder).setup(each) for each in (data, half))
+    changed = differences(json.loads(mine), json.loads(others))
+    assert changed == {"search_fraction": (0.2, 0.5)}
+    assert job(folder).ended(data) == report
+    assert job(folder).ended(half) is None
+    shutil.copytree(folder, tmp_path / "earlier")
+    before = json.loads(mine)
+    del before["search_fraction"]  # versions before this one did not write it down
+    text = json.dumps({**report, "setup": setup_digest(json.dumps(before))})
+    (tmp_path / "earlier" / "train.json").write_text(text)
+    assert job(tmp_path / "earlier").ended(data)
+    assert job(tmp_path / "earlier").ended(half) is None
+
+
 def test_it_learns_with_one_compilation_per_patch(trained):
     _, report = trained
     losses = [h["loss"] for h in report["history"]]
@@ -234,6 +258,13 @@ def test_what_cannot_be_a_start_is_refused_before_the_data_are_read(trained, tmp
     assert run.returncode == 1
     assert f"{tmp_path}/none" in run.stderr
     assert (unfinished / CHECKPOINT_FILE).exists()  # nothing is discarded for a refused training
+    for module in ("nas.train_supernet", "nas.retrain"):
+        own = ["--supernet=none", "--front=none"] if module == "nas.retrain" else words
+        run = run_here(module, *own, f"--out={unfinished}")
+        assert "give --resume to go on with that training, --overwrite to start" in run.stderr
+        run = run_here(module, *own, f"--out={tmp_path}/new", f"--json={tmp_path}")
+        assert f"{tmp_path}: got a folder, expected the name of a file" in run.stderr
+        assert not (tmp_path / "new").exists()
     open(os.path.join(out, CHECKPOINT_FILE), "wb").close()
     os.rename(os.path.join(out, "train.json"), tmp_path / "train.json")
     try:  # killed while it wrote its result

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tflm_custom_ops.ops.schema.status import Status
+
+Text = TypeVar("Text")
 
 ELEMENTS: dict[str, type[np.generic]] = {
     "int8_t": np.int8,
@@ -53,6 +55,30 @@ class Predicate:
     status: Status = Status.BAD_VALUE
 
 
+class CMembers(Protocol[Text]):
+    """How a member of a C struct is initialized: one way for each thing that a field may hold."""
+
+    def integer(self, value: int) -> Text:
+        """An int32."""
+        ...
+
+    def wide_integer(self, value: int) -> Text:
+        """An int64."""
+        ...
+
+    def name(self, text: str) -> Text:
+        """What C knows by a name."""
+        ...
+
+    def array(self, element: str) -> Text:
+        """A pointer to the field's array, by the C type of its elements."""
+        ...
+
+    def part(self, value: Any) -> Text:
+        """Another struct."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class FieldKind:
     """What all fields may state.
@@ -66,6 +92,15 @@ class FieldKind:
     doc: str = dataclasses.field(default="", kw_only=True)
     checks: tuple[Check | Predicate, ...] = dataclasses.field(default=(), kw_only=True)
     schedule: bool = dataclasses.field(default=False, kw_only=True)
+
+    @property
+    def follows_layout(self) -> bool:
+        """Whether these are weights whose order the kernels decide."""
+        return False
+
+    def member(self, value: Any, members: CMembers[Text]) -> Text | None:
+        """The member's initializer in C; None for what is absent, which C sets to zero."""
+        return None if value is None else members.integer(int(value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +143,12 @@ class Word(FieldKind):
             return str(min(self.choices)), str(max(self.choices))
         return str(self.low), str(self.high)
 
+    def member(self, value: Any, members: CMembers[Text]) -> Text | None:
+        """A function that the word selects, or the word."""
+        if self.function is None:
+            return super().member(value, members)
+        return members.name(self.function.text(int(value)))
+
 
 def dimension(high: int | str, **keywords: Any) -> Word:
     """A count in [1, high]."""
@@ -140,16 +181,24 @@ class Word64(FieldKind):
     bits: int = 63
     status: Status = dataclasses.field(default=Status.BAD_VALUE, kw_only=True)
 
+    def member(self, value: Any, members: CMembers[Text]) -> Text | None:
+        """A whole number."""
+        return members.wide_integer(int(value))
+
 
 @dataclasses.dataclass(frozen=True)
 class Codec:
     """How an array that Python holds in one form is stored in another.
 
     ``encode(values, fields)`` and ``decode(stored, fields)`` get the struct's fields read so far.
+
+    Attributes:
+      follows_layout: the order is the kernels'.
     """
 
     encode: Callable[[NDArray[Any], Mapping[str, Any]], NDArray[Any]]
     decode: Callable[[NDArray[Any], Mapping[str, Any]], NDArray[Any]]
+    follows_layout: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +217,15 @@ class Array(FieldKind):
     present: str = dataclasses.field(default="", kw_only=True)
     codec: Codec | None = dataclasses.field(default=None, kw_only=True)
     section: str = dataclasses.field(default="tables", kw_only=True)
+
+    @property
+    def follows_layout(self) -> bool:
+        """Whether its codec does."""
+        return self.codec is not None and self.codec.follows_layout
+
+    def member(self, value: Any, members: CMembers[Text]) -> Text | None:
+        """A pointer."""
+        return members.array(self.c_element)
 
     @property
     def c_element(self) -> str:
@@ -191,3 +249,7 @@ class Part(FieldKind):
 
     arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
     present: str = dataclasses.field(default="", kw_only=True)
+
+    def member(self, value: Any, members: CMembers[Text]) -> Text | None:
+        """A struct, where there is one."""
+        return None if value is None else members.part(value)
