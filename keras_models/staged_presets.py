@@ -3,9 +3,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from keras_models.parts import StemLayer
 from keras_models.staged import StagedConfig
 from keras_models.stages import AttentionStage, ConvStage
+
+# A convolution over the whole picture.
+_PHOTOGRAPHS: dict[str, Any] = {
+    "image_size": 32,
+    "channels": 3,
+    "num_classes": 10,
+    "stem": (StemLayer(kernel=3, stride=1, channels=32, activation="relu", batch_norm=True),),
+}
 
 _ALL = (
     # Residual convolutions down to 8x8 tokens, then attention: what a small network for a small
@@ -13,28 +23,22 @@ _ALL = (
     # residual network of MLPerf Tiny), 64 KB of SRAM and 60 M instructions on a Cortex-M7.
     StagedConfig(
         name="hybrid_32",
-        image_size=32,
-        channels=3,
-        num_classes=10,
-        stem=(StemLayer(kernel=3, stride=1, channels=32, activation="relu", batch_norm=True),),
         stages=(
             ConvStage("residual", width=48, depth=2, stride=2),
             ConvStage("residual", width=96, stride=2),
             AttentionStage.uniform(width=96, depth=3, heads=3, mlp_ratio=2.0, position=True),
         ),
+        **_PHOTOGRAPHS,
     ),
     # The same with the flash that weights of 4 bits leave: 1.7 times the parameters.
     StagedConfig(
         name="hybrid_32_wide",
-        image_size=32,
-        channels=3,
-        num_classes=10,
-        stem=(StemLayer(kernel=3, stride=1, channels=32, activation="relu", batch_norm=True),),
         stages=(
             ConvStage("residual", width=48, depth=2, stride=2),
             ConvStage("residual", width=120, stride=2),
             AttentionStage.uniform(width=120, depth=4, heads=4, mlp_ratio=2.0, position=True),
         ),
+        **_PHOTOGRAPHS,
     ),
     # Every kind of block and way down, for tests.
     StagedConfig(

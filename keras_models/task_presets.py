@@ -53,13 +53,17 @@ _DEPTH: dict[str, Any] = {"num_classes": 1, "dense": 8}
 _SEGMENTATION: dict[str, Any] = {"num_classes": len(CLASSES), "dense": 4}
 _DETECTION: dict[str, Any] = {"num_classes": len(EDGES) + len(GARMENTS), "dense": 1}
 
+_SPECTROGRAMS: dict[str, Any] = {"image_size": 40, "channels": 1, "num_classes": len(WORDS)}
 _SPEECH: dict[str, Any] = {
-    "image_size": 40,
-    "channels": 1,
-    "num_classes": len(WORDS),
+    **_SPECTROGRAMS,
     "embed_dim": 64,
     "head_dim": 32,
     "mlp_ratio": 2.0,
+}
+
+_CONVOLVED_SPEECH: dict[str, Any] = {
+    **_SPECTROGRAMS,
+    "stem": (StemLayer(kernel=3, stride=2, channels=16, activation="relu", batch_norm=True),),
 }
 
 # 24x24 pixels, then 12x12, then 6x6 tokens of eight pixels of the picture.
@@ -82,6 +86,10 @@ _TEXT: dict[str, Any] = {
     "heads": 2,
     "mlp_ratio": 2.0,
 }
+_LANGUAGE: dict[str, Any] = {"num_classes": len(LANGUAGES), "embed_dim": 32, "head_dim": 16}
+_TOPIC: dict[str, Any] = {"num_classes": len(TOPICS), "head_dim": 32}
+# A block on two halves of a sub-word's number.
+_PIECES: dict[str, Any] = {**_TEXT, "channels": 2, "depth": 1}
 
 _ALL: tuple[Architecture, ...] = (
     ArchConfig.uniform(name="depth_96", **_ENCODER, **_DEPTH),
@@ -103,10 +111,7 @@ _ALL: tuple[Architecture, ...] = (
     ),
     StagedConfig(
         name="keywords_cnn_40",
-        image_size=40,
-        channels=1,
-        num_classes=len(WORDS),
-        stem=(StemLayer(kernel=3, stride=2, channels=16, activation="relu", batch_norm=True),),
+        **_CONVOLVED_SPEECH,
         stages=(
             ConvStage("residual", width=24),
             ConvStage("residual", width=48, stride=2),
@@ -116,10 +121,7 @@ _ALL: tuple[Architecture, ...] = (
     # Found by a search of the space keywords_staged_40 within 32 KB of SRAM and 70 ms.
     StagedConfig(
         name="keywords_searched_40",
-        image_size=40,
-        channels=1,
-        num_classes=len(WORDS),
-        stem=(StemLayer(kernel=3, stride=2, channels=16, activation="relu", batch_norm=True),),
+        **_CONVOLVED_SPEECH,
         stages=(
             ConvStage("separable", width=24, depth=2),
             ConvStage("residual", width=32, depth=2, stride=2),
@@ -136,41 +138,35 @@ _ALL: tuple[Architecture, ...] = (
     ArchConfig.uniform(
         name="language_36",
         image_size=LANGUAGE_BYTES.side,
-        num_classes=len(LANGUAGES),
-        embed_dim=32,
-        head_dim=16,
         embedding_rank=16,
+        **_LANGUAGE,
         **_TEXT,
     ),
     ArchConfig.uniform(
         name="topic_144",
         image_size=TOPIC_BYTES.side,
-        num_classes=len(TOPICS),
         embed_dim=64,
-        head_dim=32,
         embedding_rank=24,
+        **_TOPIC,
         **_TEXT,
     ),
     # 16 sub-words of 4,096, 36 of 8,192; of the less frequent ones a pair of low rank.
     ArchConfig.uniform(
         name="language_pieces_16",
         image_size=LANGUAGE_PIECES.side,
-        num_classes=len(LANGUAGES),
-        embed_dim=32,
-        head_dim=16,
-        **{**_TEXT, "channels": 2, "vocabulary": LANGUAGE_PIECES.vocabulary, "depth": 1},
         rare_from=1024,
         rare_rank=16,
+        **_LANGUAGE,
+        **{**_PIECES, "vocabulary": LANGUAGE_PIECES.vocabulary},
     ),
     ArchConfig.uniform(
         name="topic_pieces_36",
         image_size=TOPIC_PIECES.side,
-        num_classes=len(TOPICS),
         embed_dim=96,
-        head_dim=32,
-        **{**_TEXT, "channels": 2, "vocabulary": TOPIC_PIECES.vocabulary, "depth": 1, "heads": 3},
         rare_from=2048,
         rare_rank=32,
+        **_TOPIC,
+        **{**_PIECES, "vocabulary": TOPIC_PIECES.vocabulary, "heads": 3},
     ),
     ArchConfig.uniform(
         name="question_48",
