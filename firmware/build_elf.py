@@ -12,6 +12,7 @@ from firmware.elf import Elf, MemoryUse
 from firmware.errors import FirmwareError
 from firmware.included import included
 from firmware.project import LINKER_SCRIPT, Group, Project, ProjectFile
+from tflm_vit.files import followed, write_atomic
 from tflm_vit.threads import Stopped, in_threads
 from toolchain import Compiler, ToolchainError, cached, cross_tool, digest, raised_as, run_tool
 
@@ -119,10 +120,11 @@ def build(project: Project, elf: Path, *, jobs: int = 2) -> MemoryUse:
     Raises:
       FirmwareError: no cross compiler, a compiler message, or the image does not fit the board.
     """
-    elf.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(followed(elf))
+    place.parent.mkdir(parents=True, exist_ok=True)
     with (
         raised_as(lambda error: FirmwareError(str(error), error.details)),
-        tempfile.TemporaryDirectory(prefix=f".{elf.name}-", dir=elf.parent) as temporary,
+        tempfile.TemporaryDirectory(prefix=f".{elf.name}-", dir=place.parent) as temporary,
     ):
         gcc = cross_tool("gcc")
         # As the compiler sees it: else the folder's own name gets into the debug information.
@@ -132,6 +134,6 @@ def build(project: Project, elf: Path, *, jobs: int = 2) -> MemoryUse:
         linked = root / elf.name
         link(gcc, project, root, objects, linked)
         use = Elf(linked).memory_use(project.board)
-        os.replace(linked.with_suffix(".map"), elf.with_suffix(".map"))
-        os.replace(linked, elf)
+        write_atomic(elf.with_suffix(".map"), linked.with_suffix(".map").read_bytes())
+        os.replace(linked, place)
     return use

@@ -50,7 +50,7 @@ from firmware.model import (
 from firmware.place import expect_free
 from firmware.project import Project, check_project_name
 from tflm_vit import flags
-from tflm_vit.files import expect_writable, write_json
+from tflm_vit.files import expect_writable, followed, write_json
 from tflm_vit.folders import clean_up, put, working_folder
 from tflm_vit.run import run
 
@@ -97,7 +97,7 @@ def export_project(
         does not build or fit.
     """
     check_project_name(project.name)
-    out = out.absolute()
+    out = Path(followed(out.absolute()))
     entry = get_format(format_name, variant)
     expect_free(out, overwrite)
     with working_folder(out) as temporary:
@@ -150,7 +150,7 @@ def export_library(
             f"--format={format_name} has the compiled runtime only; use --format=library for "
             f"--runtime={runtime}"
         )
-    out = out.absolute()
+    out = Path(followed(out.absolute()))
     expect_free(out, overwrite)
     external = weights_in == WEIGHTS_EXTERNAL
     make = tflm_library_from_model if runtime == RUNTIME_TFLM else library_from_model
@@ -243,7 +243,7 @@ def _export_project(out: Path) -> dict[str, Any]:
 def _export() -> dict[str, Any]:
     is_library = get_library_format(FLAGS.format) is not None
     _check_name(library=is_library)
-    out = Path(FLAGS.out)
+    out = Path(followed(FLAGS.out))
     clean_up(out.absolute())  # an export that was killed may have left --out away
     expect_free(out, FLAGS.overwrite)  # Before the work, not after it.
     found = _export_library(out) if is_library else _export_project(out)

@@ -20,6 +20,7 @@ from tflm_vit.failures import failure_line, is_damage, reason
 
 _PARTIAL = ".partial-"
 _TEXT_LIMIT_BYTES = 256 * 2**20  # far above any file of this toolkit
+_MOST_LINKS = 40  # as the kernel follows
 _ARCHIVE_FREE_BYTES = 1 << 20  # of what an archive may unpack to beyond its own size
 
 
@@ -193,13 +194,38 @@ def _expect_text(name: str) -> None:
         raise FileError(f"{name}: got a name that is not UTF-8, expected one that is")
 
 
+def followed(path: str | os.PathLike[str]) -> str:
+    """Where something is put that is written under a name: a link stays, and leads to it.
+
+    Raises:
+      OSError: links that lead nowhere but to each other.
+    """
+    name = os.fspath(path)
+    if not os.path.islink(name):
+        return name
+    place = os.path.realpath(name)
+    if os.path.islink(place):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+    return place
+
+
+def _is_among_devices(name: str) -> bool:
+    """Whether a name, or one that it leads to, stands where devices do."""
+    for _ in range(_MOST_LINKS):
+        folder = os.path.realpath(os.path.dirname(os.path.abspath(name)))
+        if folder == "/dev" or (folder.startswith("/proc/") and folder.endswith("/fd")):
+            return True
+        if not os.path.islink(name):
+            break
+        name = os.path.join(folder, os.readlink(name))
+    return False
+
+
 def _expect_replaceable(name: str) -> None:
     """A file that is written whole takes the place of what is there: never that of a device, nor of
     a name among devices, as /dev/stdout is, whatever it leads to."""
-    folder = os.path.realpath(os.path.dirname(os.path.abspath(name)))
-    among = folder == "/dev" or (folder.startswith("/proc/") and folder.endswith("/fd"))
     other = os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name)
-    if among or other:
+    if other or _is_among_devices(name):
         raise OSError(
             errno.ENXIO, "got a pipe, socket or device, expected the name of a file", name
         )
@@ -222,7 +248,7 @@ def expect_writable(*paths: str | None) -> None:
         _expect_replaceable(path)
         if os.path.isdir(path) or not os.path.basename(path):
             raise IsADirectoryError(0, "got a folder, expected the name of a file", path)
-        folder = os.path.dirname(os.path.abspath(path))
+        folder = os.path.dirname(os.path.abspath(followed(path)))
         os.makedirs(folder, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(0, "cannot write into this folder", folder)
@@ -262,7 +288,8 @@ def expect_writable_folder(path: str) -> None:
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes a file completely or not at all; its folder is made if it is missing.
 
-    What a process left in the folder that was killed while it wrote is removed.
+    Where the name is a link, what it leads to is written, as `cp` does. What a process left in the
+    folder that was killed while it wrote is removed.
 
     Raises:
       OSError: with the name of the file.
@@ -270,7 +297,8 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     temporary = ""
     _expect_replaceable(os.fspath(path))
     try:
-        folder = os.path.dirname(os.path.abspath(path))
+        place = followed(path)
+        folder = os.path.dirname(os.path.abspath(place))
         os.makedirs(folder, exist_ok=True)
         for name in leftovers.abandoned(folder, _PARTIAL):
             with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile
@@ -281,7 +309,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only the owner can read
-        os.replace(temporary, path)
+        os.replace(temporary, place)
     except BaseException as error:
         if temporary:
             os.unlink(temporary)

@@ -13,6 +13,7 @@ from converter.contract.contract import (
     Contract,
     ContractError,
     check_assumed,
+    check_names,
     check_stated,
     clean_names,
     input_range,
@@ -100,6 +101,7 @@ def chosen(
         stated.task,
         stated.vocabulary,
     )
+    check_names("--labels", given.class_names, contract.task, output)
     contract.check(channels, output)
     return contract
 

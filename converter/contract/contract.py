@@ -86,12 +86,24 @@ class Contract:
                 f"vocabulary: got one for {channels} channels, expected {TOKEN_BYTES}, the bytes "
                 "of a token"
             )
-        classes = output[-1] if self.task.dense else math.prod(output)
-        if self.class_names and len(self.class_names) != classes:
-            raise ContractError(
-                f"labels: got {len(self.class_names)} class names, expected {classes}, one for "
-                "each output"
-            )
+        check_names("labels", self.class_names, self.task, output)
+
+
+def check_names(where: str, names: Sequence[str], task: Task, output: tuple[int, ...]) -> None:
+    """Refuses another number of class names than a network has outputs.
+
+    Args:
+      where: they come from, for the message.
+      names: () where nothing is known.
+
+    Raises:
+      ContractError: one line.
+    """
+    classes = output[-1] if task.dense and output else math.prod(output)
+    if names and len(names) != classes:
+        raise ContractError(
+            f"{where}: got {len(names)} class names, expected {classes}, one for each output"
+        )
 
 
 def quantized(

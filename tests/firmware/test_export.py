@@ -171,6 +171,19 @@ def test_a_folder_of_an_export_is_replaced_unless_it_has_a_history(project, tmp_
     assert (out / "stale.c").exists()
 
 
+def test_a_link_stays_and_the_folder_that_it_leads_to_is_replaced(project, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "firmware")
+    for overwrite in (False, True):
+        export_project(project, "cmake", tmp_path / "link", overwrite=overwrite, check=False)
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "disk" / "firmware" / "CMakeLists.txt").is_file()
+        assert not (tmp_path / "link" / "stale.c").exists()
+        (tmp_path / "link" / "stale.c").write_text("")
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["firmware"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "generated", "link"]
+
+
 def test_failure_leaves_nothing(tmp_path):
     model, kernels = fake_model.write(tmp_path / "generated", FakeModel(arena_bytes=400_000))
     project = make_project(get_board(BOARD), model, kernels)

@@ -249,3 +249,29 @@ def test_a_folder_that_takes_no_files_is_seen_before_the_work(tmp_path):
         files.expect_writable("/proc/record.json")
     files.expect_writable(str(tmp_path / "record.json"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    """As cp, editors and the shell do; the file beside it may be on another disk."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    here.mkdir()
+    (here / "link").symlink_to(there / "file")
+    for content in (b"new", b"again"):  # at first it leads to nothing
+        files.expect_writable(str(here / "link"))
+        files.write_atomic(here / "link", content)
+        assert (here / "link").is_symlink()
+        assert (there / "file").read_bytes() == content
+    assert os.listdir(there) == ["file"]
+    assert os.listdir(here) == ["link"]
+
+
+def test_links_to_nothing_or_to_devices_are_refused(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "out").symlink_to("/dev/stdout")
+    (tmp_path / "far").symlink_to("out")
+    for name, reason in (("loop", "symbolic links"), ("out", "device"), ("far", "device")):
+        for write in (files.expect_writable, lambda path: files.write_atomic(path, b"x")):
+            with pytest.raises(OSError, match=reason) as found:
+                write(str(tmp_path / name))
+            assert found.value.filename == str(tmp_path / name)
+    assert all((tmp_path / name).is_symlink() for name in ("loop", "out", "far"))

@@ -199,6 +199,11 @@ def test_a_contract_replaces_the_one_before() -> None:
     assert OWN_NAME in {m.name for m in model.metadata}
 
 
+def test_a_count_of_names_says_where_they_are_from() -> None:
+    with pytest.raises(ContractError, match="^--labels: got 2 class names, expected 7"):
+        contract_of(parse(file_of()), Stated(class_names=("a", "b")))
+
+
 @pytest.mark.parametrize(
     ("contract", "reason"),
     [
