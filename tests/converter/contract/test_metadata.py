@@ -201,7 +201,7 @@ def test_a_contract_replaces_the_one_before() -> None:
 
 def test_a_count_of_names_says_where_they_are_from() -> None:
     with pytest.raises(ContractError, match=r"^--labels: got 2 class names, expected 7"):
-        contract_of(parse(file_of()), Stated(class_names=("a", "b")))
+        contract_of(parse(file_of()), Stated(IMAGENET, None, ("a", "b")))
 
 
 @pytest.mark.parametrize(
