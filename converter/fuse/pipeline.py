@@ -25,6 +25,7 @@ from converter.fuse.islands import (
     integer_form,
     is_too_far,
     remarks,
+    staying,
     too_far,
     with_borders,
 )
@@ -201,7 +202,8 @@ def _report(
     of_islands: list[str] = []
     if form.islands is not None:
         is_wide = any(t in form.islands.integers for t in search.types.wide)
-        of_islands = remarks(form.islands, is_wide, gate.accuracy)
+        stay = staying(normal.view, form.islands, emitted.kept.values())
+        of_islands = remarks(form.islands, is_wide, stay, gate.accuracy)
     return FuseReport(
         ops_before=len(form.model.graph.operators),
         ops_after=len(graph.operators),

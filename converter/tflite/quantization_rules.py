@@ -107,7 +107,8 @@ def fixed(**expected: tuple[float, int]) -> Rule:
         if scale is None or abs(scale - want[0]) > 1e-3 * want[0] or zero != want[1]:
             return (
                 f"tensor {y.name!r}: got scale {scale} and zero point {zero}, expected "
-                f"{want[0]} and {want[1]}"
+                f"{want[0]} and {want[1]}, as every runtime does; give it that type, or leave the "
+                "operator in float"
             )
         return None
 

@@ -21,7 +21,7 @@ fused and the user does not ask for int8.
 """
 
 from converter.fuse.islands.borders import with_borders
-from converter.fuse.islands.report import is_too_far, remarks, too_far
+from converter.fuse.islands.report import is_too_far, remarks, staying, too_far
 from converter.fuse.islands.stage import IntegerForm, integer_form
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "integer_form",
     "is_too_far",
     "remarks",
+    "staying",
     "too_far",
     "with_borders",
 ]

@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+from collections.abc import Collection, Sequence
 
 from converter.fuse.islands.cuts import RangeSource
 from converter.fuse.islands.stage import IntegerForm
+from converter.fuse.op_semantics import VIEWS
 from converter.fuse.report import Accuracy
+from converter.tflite import GraphView
 
 DATA = "--images=FOLDER or --calibration_file=FILE.npy"
 _FAR_DB, _FINE_DB = 6.0, 30.0
 _WORTH_SAYING_DB = 1.0
 _NAMED = 3
+_MOVING = frozenset({*VIEWS, "QUANTIZE", "DEQUANTIZE"})
 
 
 def is_too_far(form: IntegerForm, accuracy: Accuracy | None) -> bool:
@@ -23,7 +28,43 @@ def is_too_far(form: IntegerForm, accuracy: Accuracy | None) -> bool:
     return far and accuracy.fused_db < _FINE_DB
 
 
-def remarks(form: IntegerForm, is_wide: bool, accuracy: Accuracy | None) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class Staying:
+    """Builtin operators of the fused graph, as messages call them.
+
+    Attributes:
+      all: every one.
+      rounded: those that compute, and round to int8 what they gave in float.
+    """
+
+    all: frozenset[str]
+    rounded: tuple[str, ...]
+
+
+def staying(view: GraphView, form: IntegerForm, kept: Collection[int]) -> Staying:
+    """What became of the operators that no fused one replaces.
+
+    Args:
+      view: the graph that was matched.
+      kept: their numbers there.
+    """
+    rounded = [op for op in sorted(kept) if _rounds(view, form, op)]
+    return Staying(frozenset(map(view.label, kept)), tuple(map(view.label, rounded)))
+
+
+def _rounds(view: GraphView, form: IntegerForm, op: int) -> bool:
+    operator = view.op(op)
+    if operator.opcode in _MOVING:
+        return False
+    ends = set(operator.outputs)
+    casts = [r for t in ends for r in view.consumers(t) if view.op(r).opcode == "QUANTIZE"]
+    ends |= {t for cast in casts for t in view.op(cast).outputs}
+    return bool(ends & form.integers)
+
+
+def remarks(
+    form: IntegerForm, is_wide: bool, stay: Staying, accuracy: Accuracy | None
+) -> list[str]:
     """Lines for people.
 
     Args:
@@ -38,16 +79,24 @@ def remarks(form: IntegerForm, is_wide: bool, accuracy: Accuracy | None) -> list
         lines.append(f"{form.constants} constants of float operators became int8")
     if is_wide:
         lines.append("the residual stream, in float before, is int16; --residual_bits=8: int8")
-    if form.unbounded:
-        names = ", ".join(form.unbounded[:_NAMED])
-        more = f" and {len(form.unbounded) - _NAMED} more" * (len(form.unbounded) > _NAMED)
-        lines.append(f"stays in float, for it has no range: {names}{more}; {DATA} gives one")
+    unbounded = [name for name in form.unbounded if name in stay.all]
+    if unbounded:
+        lines.append(f"stays in float, for it has no range: {_named(unbounded)}; {DATA} gives one")
     if accuracy is not None:
         lost = accuracy.plain_db - accuracy.fused_db
         if lost > _WORTH_SAYING_DB:
             remedy = _remedy(form, is_wide)
             lines.append(f"these integers cost {lost:.1f} dB" + (f"; {remedy}" if remedy else ""))
+            if stay.rounded:
+                lines.append(
+                    f"not fused, in int8 now and in float in the file: {_named(stay.rounded)}"
+                )
     return lines
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _NAMED} more" * (len(labels) > _NAMED)
+    return ", ".join(labels[:_NAMED]) + more
 
 
 def _ranges(form: IntegerForm) -> str:

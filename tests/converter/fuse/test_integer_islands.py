@@ -150,6 +150,7 @@ def test_integers_that_are_far_worse_are_not_taken(monkeypatch: pytest.MonkeyPat
     # Ranges from data are the user's word: taken, and what they cost is said.
     text = lines(content, count=4)
     assert "these integers cost" in text
+    assert "not fused, in int8 now and in float in the file: ADD (op" in text
     assert "RSQRT" not in text
 
 

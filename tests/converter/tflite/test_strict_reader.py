@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import struct
 import time
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from benchmarks.fuzz.campaign import campaign, valid
 from benchmarks.fuzz.corpus import pieces
 from converter import support
-from converter.tflite import TfliteError, parse
+from converter.tflite import Quantization, TfliteError, parse
 from converter.tflite.operator_table import ROWS, TABLE
 from converter.tflite.schema import OPCODES
 from converter.tflite.verifier import FlatbufferError, verify
@@ -51,6 +52,17 @@ def test_the_reader_takes_what_is_valid(content: bytes) -> None:
     assert [op.name for op in parse(content).graph.operators] == [
         "FULLY_CONNECTED", "ADD", "MEAN", "RESHAPE",
     ]  # fmt: skip
+
+
+def test_a_softmax_of_another_scale_is_refused_with_the_remedy() -> None:
+    """PT2E writes the scale that it saw; LiteRT takes 1/256 alone."""
+    g = PlainGraph(np.random.default_rng(0))
+    y = g.softmax(g.input(g.rng.normal(size=(1, 4, 6))))
+    seen = Quantization.per_tensor(2.5e-4, -128)
+    g.tensors[y] = dataclasses.replace(g.tensors[y], quantization=seen)
+    said = "expected 0.00390625 and -128, as every runtime does; give it that type, or leave"
+    with pytest.raises(TfliteError, match=said):
+        parse(g.finish(y))
 
 
 Tree = Any
