@@ -20,6 +20,7 @@ from converter.tflite.associated import associated_files
 from converter.tflite.bias_scales import with_bias_scales
 from converter.tflite.byte_inputs import with_byte_scales
 from converter.tflite.dead_ends import with_living_ends
+from converter.tflite.diagonal_filters import with_filters_stored
 from converter.tflite.flatbuffer.unpack import unpack
 from converter.tflite.graph_checks import check_edges, check_order, quantization_of
 from converter.tflite.model import (
@@ -216,7 +217,7 @@ class _Reader:
         check_edges(tensors, inputs, outputs)
         check_order(tensors, operators, inputs, outputs)
         graph = Graph(tensors, operators, inputs, outputs, text(raw.name) or "main")
-        graph = with_living_ends(graph)
+        graph = with_living_ends(with_filters_stored(graph))
         check_forms(with_narrow_stand_ins(with_stand_ins(graph)))
         signatures = [_ints(t.shapeSignature) for t in raw.tensors]
         if any(n < 0 for signature in signatures for n in signature):

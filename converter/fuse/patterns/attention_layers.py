@@ -160,6 +160,8 @@ def _tokens(view: GraphView, last: int, end: int, width: int) -> NDArray[np.int6
     whole = np.array_equal(index, rows[:, None] * width + np.arange(width))
     if trace.base != last or not whole or len(set(rows.tolist())) * width != index.size:
         raise NoMatchError("the output projection's result is rearranged before the residual ADD")
+    if index.size != view.tensor(last).size:
+        raise NoMatchError("the residual ADD takes some of the attention's tokens (a padded grid)")
     tokens = np.empty(len(rows), np.int64)
     tokens[rows] = np.arange(len(rows))
     return tokens

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes into a softmax: rows of factor * q.k^T + bias, whatever lies between.
 
-Views, products with a number, and masks or position biases that are constants: ADD, SUB, SELECT.
-Element numbers of the product, the bias and what a SELECT replaces are carried through the chain.
+Views, products with a number, and masks or position biases that are constants: ADD, SUB, SELECT,
+MUL by ones and zeros (GPT-2: scores * mask - 10,000 * (1 - mask)). Element numbers of the
+product, the bias and what a SELECT replaces are carried through the chain.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Scores:
       product: the BATCH_MATMUL, or the linear layer of a pooling.
       index: element numbers of the product, shape of the softmax's input.
       bias: of that shape.
-      replaced: of that shape; where a SELECT puts a constant in the place of the score, which
-        `bias` has then.
+      replaced: of that shape; where a SELECT or a factor of 0 puts a constant in the place of the
+        score, which `bias` has then.
       ops: operators behind the product, the softmax left out.
     """
 
@@ -167,6 +168,19 @@ def _select(view: GraphView, op: int, source: int, v: _Values) -> _Values:
     )
 
 
+def _mul(view: GraphView, op: int, source: int, v: _Values) -> _Values:
+    """Scores times one number, or 0 in their place."""
+    a, b = view.op(op).inputs
+    factors = _constant(view, b if a == source else a, v.bias.shape)
+    kept = factors != 0.0
+    numbers = np.unique(factors[kept])
+    if len(numbers) != 1:
+        raise NoMatchError(f"scores go through {view.label(op)} before the softmax")
+    factor = float(numbers[0])
+    bias = np.where(kept, v.bias * factor, 0.0)
+    return _Values(v.index, v.factor * factor, bias, v.replaced | ~kept)
+
+
 def _clamp(view: GraphView, op: int, source: int, v: _Values) -> _Values:
     """A limit that no value of the tensor's type reaches does nothing."""
     a, b = view.op(op).inputs
@@ -184,6 +198,7 @@ def _clamp(view: GraphView, op: int, source: int, v: _Values) -> _Values:
 _WITH_CONSTANT: dict[str, Callable[[GraphView, int, int, _Values], _Values]] = {
     "ADD": _add,
     "SUB": _sub,
+    "MUL": _mul,
     "SELECT": _select,
     "SELECT_V2": _select,
     "MAXIMUM": _clamp,

@@ -26,7 +26,8 @@ class CoreSpelling:
       scale: "q", "k", "scores", "divided" (scores), or "none".
       key_first, key_transposed, value_transposed, context_first: as in `AttentionSpelling`.
       bias: "none", "heads" (position bias), "batches" (window mask, with position bias), "keys"
-        (padding), "causal", "huge" (causal with -1e9), "select" (causal).
+        (padding), "causal", "huge" (causal with -1e9), "select" (causal), "times" (causal: scores
+        times ones and zeros, less a number where they are 0).
       subtracted: the bias is subtracted.
       turned: the second product has heads before batches.
       context: axes of [batches, heads, tokens, value_dim] behind the product.
@@ -179,6 +180,11 @@ def _biased(g: PlainGraph, scores: int, s: CoreSpelling) -> int:
         return scores
     if s.bias == "select":
         return _selected(g, bias_of(g, dataclasses.replace(s, bias="causal")) == 0.0, scores, -60.0)
+    if s.bias == "times":
+        seen = (bias_of(g, dataclasses.replace(s, bias="causal")) == 0.0).astype(np.float64)
+        lowered = g.constant((1.0 - seen) * (-60.0 if s.subtracted else 60.0))
+        cut = g.mul(scores, g.constant(seen))
+        return g.add(cut, lowered) if s.subtracted else g.sub(cut, lowered)
     bias = bias_of(g, s)
     if s.subtracted:
         return g.sub(scores, g.constant(-bias))

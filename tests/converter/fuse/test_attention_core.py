@@ -45,7 +45,7 @@ SPELLINGS = st.builds(
     key_transposed=_yes_no,
     value_transposed=_yes_no,
     context_first=_yes_no,
-    bias=st.sampled_from(["none", "heads", "batches", "keys", "causal", "huge", "select"]),
+    bias=st.sampled_from(["none", "heads", "batches", "keys", "causal", "huge", "select", "times"]),
     subtracted=_yes_no,
     turned=_yes_no,
     context=st.permutations([1, 2, 3]).map(lambda axes: (0, *axes)),
@@ -101,7 +101,7 @@ def test_bias_is_stored_once() -> None:
         assert core.bias.shape == shape
 
 
-@pytest.mark.parametrize("bias", ["causal", "huge", "select"])
+@pytest.mark.parametrize("bias", ["causal", "huge", "select", "times"])
 @pytest.mark.parametrize("keys", [5, 8])
 def test_causal_needs_no_bias(bias: str, keys: int) -> None:
     _, core = fused(CoreSpelling(bias=bias, keys=keys, scale="scores"))

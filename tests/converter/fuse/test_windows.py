@@ -106,6 +106,18 @@ def test_a_square_without_windows_stores_distances() -> None:
     assert (block.bias_kind, block.tokens, block.key_tokens) == (BiasKind.RELATIVE, 9, 9)
 
 
+def test_tokens_of_a_padded_grid_are_no_block() -> None:
+    """The residual takes the tokens of some rows only; the reason says so."""
+    s = WindowSpelling()
+    g = PlainGraph(np.random.default_rng(1))
+    x = g.input(g.rng.normal(0.0, 1.0, (1, s.tokens, s.embed_dim)))
+    size = (1, s.tokens - 3, s.embed_dim)
+    parts = [g.slice(t, (0, 2, 0), size) for t in (x, window_branch(g, g.layer_norm(x), s))]
+    result = outcome(g, x, g.add(*parts))
+    assert result.codes["VitAttentionCore"] == 1
+    assert "takes some of the attention's tokens" in str(result.report.not_fused[0])
+
+
 def test_what_is_no_block_of_windows_stays_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each with its reason; the core is fused."""
     s = WindowSpelling(window=3, shift=1)

@@ -11,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from converter.fuse.layout import data_input, scalar_factor
 from converter.fuse.op_semantics import fused_activation
 from converter.fuse.rewrite.building import Builder, is_int8, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
@@ -29,17 +30,37 @@ def _factor(view: GraphView, op: int) -> tuple[int, int] | None:
     return None
 
 
+def _for_all(view: GraphView, scores: int) -> tuple[float, int | None]:
+    """(positive number that all scores are multiplied with, its operator): 1 and None without."""
+    op = view.producer(scores)
+    if op is None or view.op(op).opcode not in ("MUL", "DIV"):
+        return 1.0, None
+    source = data_input(view, op)
+    factor = None if source is None else scalar_factor(view, op, source)
+    if source is None or factor is None or factor <= 0.0:
+        return 1.0, None
+    if single_reader(view, source) != op or view.tensor(source).size != view.tensor(scores).size:
+        return 1.0, None
+    return factor, op
+
+
 def _apply(view: GraphView, op: int) -> Edit | None:
     found = _factor(view, op)
     if found is None or fused_activation(view.op(op)) != "NONE":
         return None
     scores, constant = found
+    c = view.tensor(constant)
+    if single_reader(view, scores) != op:
+        return None
+    for_all, between = _for_all(view, scores)
+    if between is not None:
+        scores = data_input(view, between) or scores
     product = view.producer(scores)
     if product is None or view.op(product).opcode != "BATCH_MATMUL":
         return None
     source, other = view.op(product).inputs
-    q, c = view.tensor(source), view.tensor(constant)
-    if single_reader(view, scores) != op or q.is_constant or not is_int8(q):
+    q = view.tensor(source)
+    if q.is_constant or not is_int8(q):
         return None
     before = view.producer(source)
     if before is not None and view.op(before).opcode == "SOFTMAX":
@@ -49,14 +70,18 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     if np.broadcast_shapes(q.shape, c.shape) != q.shape:
         return None
     b = Builder(view)
-    scale = float(q.scale) * float(np.max(c.real()))
+    scale = float(q.scale) * float(np.max(c.real())) * for_all
     wide = Quantization.per_tensor(scale, q.zero_point)
     scaled = b.tensor(Tensor(f"{q.name}/by_head", q.shape, q.dtype, wide))
+    if between is not None:  # the same integers: only their scale is another
+        by_head = Quantization.per_tensor(c.scale * for_all, c.zero_point)
+        constant = b.tensor(dataclasses.replace(c, quantization=by_head))
     b.op("MUL", [source, constant], [scaled], "MulOptions", fusedActivationFunction=0)
     b.operators.append(
         dataclasses.replace(view.op(product), inputs=(scaled, other), outputs=view.op(op).outputs)
     )
-    return Edit((product, op), tuple(b.operators), tuple(b.tensors))
+    gone = (product, op) if between is None else (product, between, op)
+    return Edit(gone, tuple(b.operators), tuple(b.tensors))
 
 
 RULE = Rule(

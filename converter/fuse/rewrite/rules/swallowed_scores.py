@@ -60,7 +60,7 @@ def _limit(view: GraphView, scores: int) -> float | None:
         return None
     operator = view.op(op)
     a, c = (view.tensor(i) for i in operator.inputs)
-    if operator.opcode == "MUL" and fused_activation(operator) == "NONE" and c.size == 1:
+    if operator.opcode == "MUL" and fused_activation(operator) == "NONE":
         return min(reach(t), reach(a) * reach(c))
     if operator.opcode == "BATCH_MATMUL":
         return min(reach(t), largest_product(view, op)[0])

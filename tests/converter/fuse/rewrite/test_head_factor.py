@@ -26,13 +26,17 @@ def _unit(g: PlainGraph, x: int) -> int:
     return g.mul(x, low)
 
 
-def cosine(seed: int, factors: tuple[float, ...]) -> tuple[PlainGraph, int, int]:
+def cosine(
+    seed: int, factors: tuple[float, ...], for_all: float | None = None
+) -> tuple[PlainGraph, int, int]:
     g = PlainGraph(np.random.default_rng(seed))
     x = g.input(g.rng.normal(0, 1, (1, len(factors), 32, 16)))
     q, k = _unit(g, x), _unit(g, g.linear(x, 16))
     by_head = g.constant(np.array(factors).reshape(1, -1, 1, 1))
-    p = g.softmax(g.mul(g.matmul(q, k, adj_y=True), by_head))
-    return g, x, g.matmul(p, x)
+    scores = g.matmul(q, k, adj_y=True)
+    if for_all is not None:
+        scores = g.mul(scores, g.constant(np.array(for_all)))
+    return g, x, g.matmul(g.softmax(g.mul(scores, by_head)), x)
 
 
 def test_cosine_attention_is_fused() -> None:
@@ -52,6 +56,17 @@ def test_what_one_factor_says_or_a_sign_changes_stays(factors: tuple[float, ...]
     moved = opcodes(rewritten(g, y, by="head_factor").graph)
     by_sign = min(factors) < 0
     assert (moved == opcodes(graph_of(g, y))) == by_sign
+
+
+@pytest.mark.parametrize("for_all", [0.25, 1.0, 3.0, -0.5])
+def test_a_factor_for_all_heads_goes_too_unless_it_turns_the_scores(for_all: float) -> None:
+    """A learned temperature for each head, behind 1 / sqrt(d)."""
+    g, x, y = cosine(4, (2.0, 3.0, 1.5), for_all)
+    muls = [opcodes(graph).count("MUL") for graph in
+            (graph_of(g, y), rewritten(g, y, by="head_factor").graph)]  # fmt: skip
+    assert muls[0] - muls[1] == (for_all > 0)
+    both = accuracy(g, x, y, by="head_factor")
+    assert both.rewritten > both.plain - 1
 
 
 def test_what_heads_say_is_weighted_behind_attention() -> None:

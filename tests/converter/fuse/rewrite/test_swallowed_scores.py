@@ -62,6 +62,22 @@ def added(lowest: float, scaled: bool) -> tuple[PlainGraph, int, int]:
     return g, x, _context(g, x, total)
 
 
+def times(lowest: float) -> tuple[PlainGraph, int, int]:
+    """scores * seen + lowest * (1 - seen), GPT-2's mask, of which the network computes `seen`."""
+    g = PlainGraph(np.random.default_rng(8))
+    x = g.input(g.rng.normal(0, 1, (1, _TOKENS, 12)))
+    scores = g.mul(g.matmul(_heads(g, x), _heads(g, x), adj_y=True), g.constant(np.array(0.35)))
+    number, _ = _hidden(g, x)
+    hidden = g.mul(
+        g.op("RELU", [number], np.maximum(g.value(number), 0.0)), g.constant(np.array(0.2))
+    )
+    seen = g.sub(g.constant(np.array(1.0)), hidden)
+    cut = g.mul(scores, seen)
+    total = g.add(cut, g.mul(hidden, g.constant(np.array(lowest))))
+    _like(g, cut, total)
+    return g, x, _context(g, x, total)
+
+
 def selected(lowest: float, known: bool = False) -> tuple[PlainGraph, int, int]:
     """SELECT_V2 of the lowest number where a key is hidden: one type for all of it."""
     g = PlainGraph(np.random.default_rng(8))
@@ -93,6 +109,7 @@ CASES = {
     "added": lambda: added(-1e4, True),
     "added to a product": lambda: added(-1e4, False),
     "subtracted": lambda: added(1e4, True),
+    "in the place of products": lambda: times(-1e4),
     "selected": lambda: selected(-1e9),
     "selected, the least float": lambda: selected(float(np.finfo(np.float32).min) / 2),
 }
@@ -106,7 +123,7 @@ def test_scores_come_back(name: str) -> None:
     assert found.rewritten > found.plain + 10.0
 
 
-@pytest.mark.parametrize("name", ["added", "subtracted", "selected"])
+@pytest.mark.parametrize("name", ["added", "subtracted", "in the place of products", "selected"])
 def test_every_runtime(name: str) -> None:
     g, x, y = CASES[name]()
     content = plan_model(fuse_model(g.finish(y)).model_bytes).model_bytes
