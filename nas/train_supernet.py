@@ -24,6 +24,7 @@ from nas.supernet.initial import expect_initial
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
+from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("train_supernet", __doc__)
 shared.space(FLAGS)
@@ -67,8 +68,9 @@ def _body() -> None:
         names = recorded_classes(FLAGS.teacher)
         expect_same_classes(FLAGS.teacher, names, data.dataset, FLAGS.allow_other_data)
     # Here: what is refused before need not wait for TensorFlow, nor --help.
-    from keras_models.training.distillation import Objective
-    from nas.supernet.training import SupernetJob, train
+    with captured_stderr():  # which talks while it is imported, whatever its log level
+        from keras_models.training.distillation import Objective
+        from nas.supernet.training import SupernetJob, train
 
     sampling = shared.Sampling(FLAGS.sampling)
     job = SupernetJob(
