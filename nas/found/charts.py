@@ -22,6 +22,7 @@ ERROR_COLOURS = {
 }
 _ACCURACY = "accuracy with the supernet's weights, %"
 _ROW = 26  # pixels of a bar
+_SHARES = 10  # marks of an axis of shares, about; a wide page would have 40
 
 
 def _row(trial: TrialFigures, kind: str) -> dict[str, Any]:
@@ -89,7 +90,11 @@ def importance(found: SearchFigures) -> Any:
     bars = alt.Chart(data(rows)).mark_bar(color=PALETTE[0], height={"band": 0.7})
     return bars.encode(
         y=alt.Y("dimension:N", sort=None, title="dimension"),
-        x=alt.X("share:Q", title="share of the variance of the accuracy, %"),
+        x=alt.X(
+            "share:Q",
+            title="share of the variance of the accuracy, %",
+            axis=alt.Axis(tickCount=_SHARES),
+        ),
         description="says:N",
         tooltip=["dimension:N", alt.Tooltip("share:Q", format=".1f", title="%")],
     ).properties(height=_ROW * max(1, len(rows)))

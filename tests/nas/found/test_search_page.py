@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
 from nas.cost.targets import Target
 from nas.evolution.rounds import Errors
+from nas.found.results import read_search
 from nas.search.storage import STUDY_FILE, open_study
 from nas.search.study import Searcher
 from nas.space.presets import SPACES
@@ -110,6 +112,28 @@ def test_names_stay_text_and_nothing_goes_wrong(page: tuple[Shown, dict[str, Any
     assert not [e for e in seen.elements if e.name == "img"]
     figures = [e for e in seen.elements if "vega-embed" in (e.attributes.get("class") or "")]
     assert [e.attributes["id"] for e in figures] == ["front", "progress", "importance", "evolution"]
+
+
+_HIDDEN = """<script>addEventListener("load", () => {
+  const hidden = e => e.scrollWidth - e.clientWidth;
+  document.body.dataset.hidden = Math.max(...[...document.querySelectorAll(".scroll")].map(hidden));
+});</script>"""
+
+
+def test_networks_of_several_stages_are_read_without_scrolling(
+    folder: Path, page: tuple[Shown, dict[str, Any]], tmp_path: Path
+) -> None:
+    """On a desktop: what a network is stands in the last column, and is longer than the others."""
+    from nas.found.page import search_page
+
+    found = read_search(str(folder / STUDY_FILE))
+    long = "; ".join(["attention, 128 wide, 3 deep, heads 2,1,3, mlp 1,2,1, rank 32"] * 3)
+    trials = tuple(dataclasses.replace(trial, network=long) for trial in found.trials)
+    text = search_page(dataclasses.replace(found, trials=trials))
+    (tmp_path / "long.html").write_text(text + _HIDDEN, encoding="utf-8")
+    seen = shown(tmp_path / "long.html", tmp_path, width=1280)
+    (body,) = (e for e in seen.elements if e.name == "body")
+    assert body.attributes["data-hidden"] == "0"
 
 
 @pytest.mark.parametrize(
