@@ -20,8 +20,8 @@ def check_kind(graph: Graph) -> None:
     """Takes a plain int8 network, whatever its inputs and outputs are.
 
     Raises:
-      TfliteError: fused already, float, float16, dynamic-range (hybrid) or 16x8 quantized, or with
-        a custom operator; the message has the remedy.
+      TfliteError: fused already, float, float16, weight-only, dynamic-range (hybrid) or 16x8
+        quantized, or with a custom operator; the message has the remedy.
     """
     names = {op.name for op in graph.operators if op.opcode == "CUSTOM"}
     fused = sorted(names & FUSED_CODES)
@@ -49,6 +49,7 @@ def check_kind(graph: Graph) -> None:
 _ORDER = {
     "16x8": "a network with int16 activations and int8 weights (16x8)",
     "hybrid": "a dynamic-range quantized (hybrid) network: int8 weights, float activations",
+    "weight_only": "a weight-only quantized network: int8 weights in DEQUANTIZE, float activations",
     "float16": "a network with float16 weights and float activations",
     "float": "a float network",
     "other": "a network whose layers are of another type than int8",
@@ -57,10 +58,10 @@ _ORDER = {
 
 def _layer_kinds(graph: Graph) -> set[str]:
     """The kinds of the layers with weights (or of products of activations)."""
-    halves = {
-        output
+    stored = {
+        output: graph.tensors[op.inputs[0]].dtype
         for op in graph.operators
-        if op.opcode == "DEQUANTIZE" and graph.tensors[op.inputs[0]].dtype == np.float16
+        if op.opcode == "DEQUANTIZE" and graph.tensors[op.inputs[0]].is_constant
         for output in op.outputs
     }
     kinds: set[str] = set()
@@ -77,5 +78,9 @@ def _layer_kinds(graph: Graph) -> set[str]:
         elif w.dtype == np.int8:
             kinds.add("hybrid")
         else:
-            kinds.add("float16" if op.inputs[1] in halves or w.dtype == np.float16 else "float")
+            kinds.add(_BY_WEIGHTS.get(stored.get(op.inputs[1], w.dtype), "float"))
     return kinds
+
+
+# Of layers with float activations, by the type in which the file has their weights.
+_BY_WEIGHTS = {np.dtype(np.int8): "weight_only", np.dtype(np.float16): "float16"}

@@ -22,8 +22,8 @@ def plain() -> bytes:
     return g.finish(mlp(g, token_input(g, 4, 6)))
 
 
-def retyped(activations: type, weights: type, through_halves: bool = False) -> bytes:
-    """The network with other types; for float16 the weights go through DEQUANTIZE."""
+def retyped(activations: type, weights: type, stored: type | None = None) -> bytes:
+    """The network with other types; weights that are stored otherwise go through DEQUANTIZE."""
     model = parse(plain())
     tensors = list(model.graph.tensors)
     matrices = {o.inputs[1] for o in model.graph.operators if o.opcode == "FULLY_CONNECTED"}
@@ -43,14 +43,14 @@ def retyped(activations: type, weights: type, through_halves: bool = False) -> b
                 t, dtype=np.dtype(np.float32), data=data, quantization=None
             )
     operators = list(model.graph.operators)
-    if through_halves:
+    if stored is not None:
         for index in sorted(matrices):
-            half = tensors[index]
-            assert half.data is not None
-            name = f"half{index}"
-            data = half.data.astype(np.float16)
-            tensors.append(Tensor(name, half.shape, data.dtype, None, data))
-            tensors[index] = Tensor(half.name, half.shape, np.dtype(np.float32))
+            real = tensors[index]
+            assert real.data is not None
+            data = real.data.astype(stored)
+            q = Quantization.per_tensor(0.01, 0) if data.dtype == np.int8 else None
+            tensors.append(Tensor(f"stored{index}", real.shape, data.dtype, q, data))
+            tensors[index] = Tensor(real.name, real.shape, np.dtype(np.float32))
             operators.insert(0, Operator("DEQUANTIZE", (len(tensors) - 1,), (index,)))
     graph = dataclasses.replace(model.graph, tensors=tuple(tensors), operators=tuple(operators))
     return serialize(dataclasses.replace(model, graph=graph))
@@ -61,10 +61,11 @@ def retyped(activations: type, weights: type, through_halves: bool = False) -> b
     [
         (retyped(np.int16, np.int8), "int16 activations and int8 weights (16x8)"),
         (retyped(np.float32, np.int8), "dynamic-range quantized (hybrid)"),
-        (retyped(np.float32, np.float32, True), "float16 weights"),
+        (retyped(np.float32, np.float32, np.float16), "float16 weights"),
+        (retyped(np.float32, np.float32, np.int8), "weight-only quantized"),
         (retyped(np.float32, np.float32), "a float network"),
     ],
-    ids=["16x8", "hybrid", "float16", "float"],
+    ids=["16x8", "hybrid", "float16", "weight-only", "float"],
 )
 def test_kind_and_remedy_in_one_line(content: bytes, kind: str) -> None:
     with pytest.raises(TfliteError) as refused:
