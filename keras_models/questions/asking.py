@@ -48,6 +48,7 @@ KINDS = (
 )
 QUESTIONS = tuple(kind.text.format(color) for kind in KINDS for color in COLORS)  # by their numbers
 CODE_BYTES = len(COLORS) + len(KINDS)
+NONE = 255  # no answer
 _SAID = 255
 
 
@@ -92,23 +93,29 @@ def number_of(text: str) -> int:
 
 
 def answers(
-    places: NDArray[np.integer], shapes: NDArray[np.integer], side: int
+    places: NDArray[np.integer],
+    shapes: NDArray[np.integer],
+    side: int,
+    shown: NDArray[np.integer] | None = None,
 ) -> NDArray[np.uint8]:
-    """Of every question (questions,) about a picture.
+    """Of every question (questions,) about a picture; NONE of those about what is not there.
 
     Args:
-      places: (colors, 2) of each color's thing, x and y of its middle.
-      shapes: (colors,) of them, places in SHAPES.
+      places: (things, 2) of each thing, x and y of its middle.
+      shapes: (things,) of them, places in SHAPES.
       side: of the picture; no middle is on its centre lines.
+      shown: (things,) colors of them, two or more; None: one of each color in their order.
     """
+    colors = np.arange(len(COLORS)) if shown is None else shown
     apart = ((places[:, None] - places[None]) ** 2).sum(axis=-1)
-    others = apart + np.diag(np.full(len(COLORS), apart.max() + 1))
-    said = (
+    others = apart + np.diag(np.full(len(colors), apart.max() + 1))
+    said = np.full((len(KINDS), len(COLORS)), NONE, np.uint8)
+    said[:, colors] = (
         FIRST_SHAPE + shapes,
         np.where(places[:, 0] < side // 2, YES, NO),
         np.where(places[:, 1] < side // 2, YES, NO),
-        FIRST_COLOR + others.argmin(axis=1),
-        FIRST_COLOR + apart.argmax(axis=1),
+        FIRST_COLOR + colors[others.argmin(axis=1)],
+        FIRST_COLOR + colors[apart.argmax(axis=1)],
         FIRST_COUNT - 1 + (shapes[:, None] == shapes[None]).sum(axis=1),
     )
-    return np.concatenate(said).astype(np.uint8)
+    return said.ravel()

@@ -31,6 +31,7 @@ from keras_models.questions.asking import (
     CODE_BYTES,
     COLORS,
     KINDS,
+    NONE,
     QUESTIONS,
     answers,
     codes,
@@ -69,6 +70,31 @@ def test_answers_by_hand() -> None:
     assert {question: ANSWERS[said[question]] for question in expected} == expected
 
 
+def test_pictures_of_fewer_things() -> None:
+    """Asked is about what is there only, and what is not there is no answer."""
+    said = answers(np.array([(10, 10), (20, 30), (40, 12)]), np.array([0, 1, 0]), 48,
+                   np.array([1, 2, 5]))  # fmt: skip
+    by = dict(zip(QUESTIONS, said, strict=True))
+    expected = {
+        "what shape is blue?": "circle", "is green in the left half?": "yes",
+        "what color is nearest to yellow?": "blue", "what color is farthest from yellow?": "green",
+        "how many have the shape of green?": "2",
+    }  # fmt: skip
+    assert {question: ANSWERS[by[question]] for question in expected} == expected
+    assert {by[question] for question in QUESTIONS if "red" in question} == {NONE}
+    assert (said != NONE).sum() == 3 * len(KINDS)
+    seen = set()
+    for picture, asked, answered in posed(12, 12, (3,), fewest=2):
+        there = {int(n) % len(COLORS) for n in asked}
+        seen.add(len(there))
+        assert (answered != NONE).all()
+        for name, ink in (("red", (220, 40, 40)), ("green", (40, 180, 60))):
+            shown = (np.abs(picture.astype(int) - ink) < 40).all(axis=-1).sum() > 40
+            assert shown or COLORS.index(name) not in there
+    assert 2 in seen
+    assert max(seen) > 3
+
+
 def test_codes_and_words() -> None:
     for number, text in enumerate(QUESTIONS):
         code = codes(np.array(number))
@@ -102,9 +128,11 @@ def test_questions_of_some_kinds(tmp_path: Path) -> None:
     pose = ("keras_models.pose_questions", f"--out={tmp_path}")
     for words, text in (
         ("--kinds=left,right", "--kinds: got 'right', expected some of shape, left, upper"),
-        ("--kinds=left", "--per_picture=8: --kinds has 6 questions: give fewer"),
+        ("--kinds=left", "--per_picture=8: there are 6 questions: give fewer"),
+        ("--fewest=2", "--per_picture=13: there are 12 questions: give fewer"),
     ):
-        assert text in run_here(*pose, "--per_picture=8", words).stderr
+        most = "--per_picture=13" if "fewest" in words else "--per_picture=8"
+        assert text in run_here(*pose, most, words).stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -222,6 +250,8 @@ def test_a_question_from_pictures_to_a_board(tmp_path: Path) -> None:
     refused = run_here("converter.quantize", f"--network={run}", f"--calibration_dir={tmp_path}",
                        f"--out={plain}")  # fmt: skip
     assert "takes pictures and questions, --calibration_dir has pictures alone" in refused.stderr
+    streamed = run_here("converter.plan", f"--model={fused}", "--streamed", f"--out={tmp_path}/s")
+    assert "streamed input: got 2 inputs, expected one image; plan it as" in streamed.stderr
     model = parse(Path(fused).read_bytes())
     assert [model.graph.tensors[i].shape for i in model.graph.inputs] == [(1, 48, 48, 3), (1, 12)]
     assert contract_of(model).class_names == ANSWERS
