@@ -4,9 +4,9 @@
     python -m benchmarks.fuzz.c_coverage --json=docs/results/c_coverage.json
 
 On the host: gcov, through a compiler that measures, given to the tests of builtins, of a camera's
-rows and of boxes. On a core with DSP instructions: the blocks that the emulator runs for random
-operators of every kind. The kernels' portable C and the console are measured with the fuzzers'
-kept inputs (`benchmarks.fuzz.native`).
+rows, of boxes and of sub-words. On a core with DSP instructions: the blocks that the emulator runs
+for random operators of every kind. The kernels' portable C and the console are measured with the
+fuzzers' kept inputs (`benchmarks.fuzz.native`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
 from toolchain import cross_tool, host_c, run_tool
+from toolchain.cache import VARIABLE as CACHE
 
 FLAGS = flags.FlagSet("c_coverage", __doc__)
 flags.samples(FLAGS, 60, "Random operators of each kind, on the emulated core.")
@@ -41,6 +42,7 @@ _TESTS = (
     "test_convolutions_run_on_the_stack_or_in_the_arena",
     "tests/firmware/library/test_camera.py",
     "tests/firmware/test_detections.py",
+    "tests/firmware/test_subwords.py::test_c_cuts_as_the_definition",
 )
 _HOST_FOLDERS = ("tflm_custom_ops/builtins", "firmware/src/app")
 _COMPILER = """#!/bin/sh
@@ -62,7 +64,7 @@ def _measured(tests: Sequence[str], work: Path) -> Lines:
     compiler.write_text(_COMPILER.format(gcc=host_c().path, notes=notes), encoding="utf-8")
     compiler.chmod(0o755)
     environment = {
-        **os.environ, "CC": str(compiler), "TMPDIR": str(work), "XDG_CACHE_HOME": str(work / "c"),
+        **os.environ, "CC": str(compiler), "TMPDIR": str(work), CACHE: str(work / "c"),
     }  # fmt: skip
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
@@ -139,7 +141,7 @@ def _body() -> None:
     with tempfile.TemporaryDirectory(prefix="vit-coverage-") as folder:
         host = _measured(_TESTS, Path(folder))
     files = [p.name for f in _HOST_FOLDERS for p in (_ROOT / f).glob("vit_*.c")]
-    files += ["camera.c", "detections.c"]
+    files += ["camera.c", "detections.c", "subwords.c"]
     core = _emulated(FLAGS.samples)
     dsp = [p.name for p in KERNELS.glob("*_dsp.[cS]")]
     record = {
