@@ -18,6 +18,8 @@ from converter.fuse.errors import NoMatchError
 from converter.fuse.layout import data_input, scalar_factor
 from converter.fuse.op_semantics import VIEWS, evaluate, fused_activation
 from converter.fuse.patterns.products import is_learnt
+from converter.fuse.rewrite.building import is_int8
+from converter.fuse.rewrite.rules.swallowed_scores import largest_product
 from converter.tflite import GraphView, Tensor
 
 Index = NDArray[np.int64]
@@ -94,13 +96,21 @@ def trace_scores(view: GraphView, softmax: int) -> Scores:
 
 
 def score_limits(view: GraphView, scores: Scores) -> tuple[float, float] | None:
-    """The least and the greatest score, bias left out; None where no range is known."""
+    """The least and the greatest score, bias left out; None where no range is known.
+
+    Of the product's type, or of what its operands allow where that is less: beside a mask of the
+    least float a type has no steps for scores (Flax scales queries before the product).
+    """
     product = view.tensor(view.op(scores.product).outputs[0])
     q = product.quantization
     if q is None or len(q.scale) != 1 or product.dtype.kind != "i":
         return None
     info, unit = np.iinfo(product.dtype), scores.factor * product.scale
     low, high = sorted(unit * (end - product.zero_point) for end in (info.min, info.max))
+    ends = [view.tensor(i) for i in view.op(scores.product).inputs]
+    if view.op(scores.product).opcode == "BATCH_MATMUL" and all(is_int8(t) for t in ends):
+        ever = abs(scores.factor) * largest_product(view, scores.product)[1]
+        low, high = max(low, -ever), min(high, ever)
     return low, high
 
 

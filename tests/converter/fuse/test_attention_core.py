@@ -17,7 +17,7 @@ from converter.fuse.lower import lower
 from converter.fuse.patterns.match import Match
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
-from converter.tflite import Graph, parse
+from converter.tflite import Graph, Quantization, parse
 from tests.converter.fuse.checks import Outcome, outcome
 from tests.converter.fuse.cores import CoreSpelling, attention_core, core_input
 from tests.converter.fuse.plain_graph import PlainGraph
@@ -106,6 +106,21 @@ def test_bias_is_stored_once() -> None:
 def test_causal_needs_no_bias(bias: str, keys: int) -> None:
     _, core = fused(CoreSpelling(bias=bias, keys=keys, scale="scores"))
     assert (core.causal, core.past_tokens, core.bias) == (True, keys - 5, None)
+
+
+def test_the_least_float_hides_keys_where_products_have_its_steps() -> None:
+    """Flax scales queries before the product, which then has the type of the mask behind it."""
+    g, x, y = built(CoreSpelling(bias="select", scale="q"))
+    chosen = next(op for op in g.operators if op.opcode == "SELECT_V2")
+    coarse = Quantization.per_tensor(1.33e36, 127)
+    for tensor in (*chosen.inputs[1:], *chosen.outputs):
+        g.tensors[tensor] = dataclasses.replace(g.tensors[tensor], quantization=coarse)
+    fill = chosen.inputs[2]
+    g.tensors[fill] = dataclasses.replace(g.tensors[fill], data=np.array(-128, np.int8))
+    result = outcome(g, x, y)
+    core = core_of(result)
+    assert (core.causal, core.bias) == (True, None)
+    assert result.fused_db > _MINIMUM_DB
 
 
 def test_constant_queries() -> None:
