@@ -53,6 +53,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks.space_evolution import without_folders
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from keras_models.datasets import Dataset, load_dataset
 from keras_models.parts import StemLayer
@@ -332,11 +333,14 @@ def _body() -> None:
         rows.append(_trained(party, seed, each, data))
         print(json.dumps(rows[-1]), flush=True)
         record = {
-            "command": typed_command("benchmarks.searched_or_random"),
+            "command": without_folders(typed_command("benchmarks.searched_or_random")),
             "versions": versions_of(*SEARCH_PACKAGES),
             "supernet": {
-                name: trained_before[name]
-                for name in ("command", "seed", "epochs", "steps", "seconds", "networks")
+                "command": without_folders(trained_before["command"]),
+                **{
+                    name: trained_before[name]
+                    for name in ("seed", "epochs", "steps", "seconds", "networks")
+                },
             },
             "limits": limits().to_dict(),
             "search_images": FLAGS.count,
