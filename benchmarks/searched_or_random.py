@@ -149,8 +149,10 @@ def limits() -> Target:
 def recipe_of_flags() -> Recipe:
     """Light, for few epochs; the same for all."""
     epochs = FLAGS.epochs or HYBRID.epochs
-    few = {"warmup_epochs": 0, "ema_momentum": 0.99, "cutout": 0} if epochs <= 10 else {}
-    return dataclasses.replace(HYBRID, epochs=epochs, **few)
+    whole = dataclasses.replace(HYBRID, epochs=epochs)
+    if epochs > 10:
+        return whole
+    return dataclasses.replace(whole, warmup_epochs=0, ema_momentum=0.99, cutout=0)
 
 
 def evolved(sampler: Sampler, accuracy: Score, seed: int, trials: int) -> list[float]:
