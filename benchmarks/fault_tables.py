@@ -129,7 +129,7 @@ def coverage() -> str:
         "|---|---:|---:|---|",
     ]
     for place, text in (
-        ("host", "builtins, a camera's rows, boxes; host, gcov"),
+        ("host", "builtins, a camera's rows, boxes, sub-words; host, gcov"),
         ("cortex_m7", "C and assembly for DSP instructions; emulated Cortex-M7"),
     ):
         percents = record[place]
