@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from keras_models.datasets import DATASETS, DatasetError
-from keras_models.datasets.identity import Identity, recorded_in
+from keras_models.datasets import DATASETS, Dataset, DatasetError
+from keras_models.datasets.identity import Identity, expect_same_classes, recorded_in
 from keras_models.load import TRAIN_FILE, expect_trained_directory, trained_directory
 from keras_models.tasks import CLASSIFICATION, Task, task_named
 from keras_models.training.recipe import Recipe, RecipeError
@@ -111,6 +111,27 @@ def recorded_classes(model: str) -> tuple[str, ...]:
     """The class names of the same; () where they are not known."""
     identity = recorded_identity(model)
     return () if identity is None else identity.class_names
+
+
+def expect_trained_classes(
+    network: str, weights: str, data: Dataset | None, allowed: bool
+) -> tuple[str, ...]:
+    """The class names of a network's training; () where they are not known.
+
+    Args:
+      network, weights: as the flags give them.
+      data: what the network meets.
+      allowed: what `--allow_other_data` says.
+
+    Raises:
+      DatasetError: the images are of other classes, of which a network never tells.
+    """
+    if weights != "trained":
+        return ()
+    names = recorded_classes(network)
+    if data is not None:
+        expect_same_classes(f"--network={network}", names, data, allowed)
+    return names
 
 
 def _recorded(path: str, also: str) -> str:

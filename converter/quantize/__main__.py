@@ -25,6 +25,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from converter.contract import Contract, ContractError, quantized, with_contract
+from converter.contract.contract import check_names
 from converter.contract_flags import ContractFlags
 from converter.quantize.calibration import DEFAULT_PERCENTILE, METHODS, RangeChoice
 from converter.quantize.keras_files import (
@@ -42,7 +43,7 @@ from converter.weight_bits.fused import MAX_ROUNDING_SAMPLES, round_file
 from converter.weight_bits.pipeline import RoundingMethod
 from converter.weight_bits.wanted import WeightBits
 from keras_models.datasets import DATASETS, Dataset, DatasetError, load_dataset, load_pixels
-from keras_models.datasets.identity import Identity, expect_same_classes, identity_of
+from keras_models.datasets.identity import Identity, identity_of
 from keras_models.datasets.made import VOCABULARY_FILE, read_vocabulary
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.model_file import ModelFile, kind_of, load
@@ -61,7 +62,7 @@ from keras_models.tasks import (
 from keras_models.text.subwords import Vocabulary
 from keras_models.trained_data import (
     chosen_dataset,
-    recorded_classes,
+    expect_trained_classes,
     recorded_identity,
     recorded_recipe,
     recorded_task,
@@ -167,20 +168,6 @@ def _trained_on(data: Dataset | None) -> Identity | None:
     return recorded_identity(_NETWORK.value) if _WEIGHTS.value == "trained" else None
 
 
-def _trained_classes(data: Dataset | None) -> tuple[str, ...]:
-    """Class names of the network's training; () where they are not known.
-
-    Raises:
-      DatasetError: the images are of other classes.
-    """
-    if _WEIGHTS.value != "trained":
-        return ()
-    names = recorded_classes(_NETWORK.value)
-    if data is not None:
-        expect_same_classes(f"--network={_NETWORK.value}", names, data, _ALLOW.value)
-    return names
-
-
 def _contract(arch: Architecture, data: Dataset | None) -> Contract:
     """What goes into the file: the flags', where they do not contradict the network's training."""
     given = _CONTRACT.given()
@@ -193,14 +180,16 @@ def _contract(arch: Architecture, data: Dataset | None) -> Contract:
             f"{what} on images as {arch.normalization} in the order {Contract.color_order}, got "
             f"{normalization} in the order {order}: leave --mean, --std and --color_order out"
         )
-    trained = _trained_classes(data)
+    trained = expect_trained_classes(_NETWORK.value, _WEIGHTS.value, data, _ALLOW.value)
     names = given.class_names or trained
     if not names and data is not None and data.num_classes == arch.num_classes:
         names = data.class_names
     contract = Contract(
         normalization, order, names, _trained_on(data), _task(arch, data), _vocabulary(data)
     )
-    contract.check(arch.channels, (1, *arch.output_shape))
+    output = (1, *arch.output_shape)
+    check_names("--labels", given.class_names, contract.task, output)
+    contract.check(arch.channels, output)
     return contract
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from converter.contract import Contract, ContractError, Stated
+from converter.contract.contract import check_names
 from converter.quantize.calibration import RangeChoice
 from converter.quantize.ptq import (
     Floats,
@@ -61,7 +62,9 @@ def contract_for(model: ModelFile, given: Stated, data: Dataset | None) -> Contr
         names = data.class_names
     order = given.color_order or Contract.color_order
     contract = Contract(normalization, order, names)
-    contract.check(model.input_shape[-1], (1, model.output_size))
+    output = (1, model.output_size)
+    check_names("--labels", given.class_names, contract.task, output)
+    contract.check(model.input_shape[-1], output)
     return contract
 
 

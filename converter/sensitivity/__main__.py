@@ -26,7 +26,7 @@ from keras_models.datasets import DatasetError, load_dataset, load_images
 from keras_models.load import resolve_arch, resolve_model
 from keras_models.staged import Architecture
 from keras_models.tasks import CLASSIFICATION, expect_inputs, expect_output
-from keras_models.trained_data import chosen_dataset
+from keras_models.trained_data import chosen_dataset, expect_trained_classes
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, write_json
 from tflm_vit.run import run, typed_command
@@ -42,6 +42,7 @@ _DATASET = flags.dataset(
     "Calibration and test images; without it what --network was trained on.",
 )
 _DATA_DIR = flags.data_dir(FLAGS)
+_ALLOW = flags.allow_other_data(FLAGS)
 _IMAGES = flags.images(FLAGS, "Without labels, instead of --dataset; no accuracies then.")
 _COUNT = flags.count(FLAGS, "Number of images to measure on.", 100, 1)
 _CALIBRATION_COUNT = flags.calibration_count(FLAGS)
@@ -72,6 +73,7 @@ def _images(arch: Architecture) -> tuple[Floats, Floats, Labels | None]:
             f"{data.name} has {data.num_classes} classes, the network {arch.num_classes}: give the "
             "data set that it was trained on, or --images=FOLDER for images without labels"
         )
+    expect_trained_classes(_NETWORK.value, _WEIGHTS.value, data, _ALLOW.value)
     calibration, _ = data.train.draw(extra, _SEED.value).arrays()
     test, labels = data.test.draw(count, _SEED.value).arrays()
     return calibration, test, labels

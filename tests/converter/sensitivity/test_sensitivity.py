@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from converter.evaluate.metrics import sqnr_db
 from converter.fuse import fuse_model
@@ -176,3 +177,24 @@ def test_bad_input_is_one_line_before_the_work(
     assert reason.format(folder=tmp_path) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "five.json"]
+
+
+def test_images_of_other_classes_are_refused(tmp_path: Path) -> None:
+    """As many classes, others: the accuracies were those of chance, without a word."""
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = np.full((8, 8), 20 * number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    network = tmp_path / "network"
+    network.mkdir()
+    ARCH.replace(num_classes=2).save(network / "arch.json")
+    (network / "model.weights.h5").touch()
+    data = {"name": "image_folder", "class_names": ["cat", "dog"], "images": 20, "digest": "0"}
+    (network / "train.json").write_text(json.dumps({"dataset": "image_folder", "data": data}))
+    words = [f"--network={network}", "--dataset=image_folder", f"--data_dir={tmp_path}/photos"]
+    done = run_here("converter.sensitivity", *words)
+    assert done.returncode == 1
+    assert "class 0 is 'cat' there and 'a' here; give the data set of" in done.stderr
+    done = run_here("converter.sensitivity", *words, "--allow_other_data")
+    assert "class 0 is" not in done.stderr
