@@ -54,13 +54,29 @@ def _range(reader: ObjectReader) -> tuple[int, int]:
         raise reader.error("origin", f"an address, {pages} (leave the first bytes out)")
     if size % PAGE_BYTES:
         raise reader.error("length", f"a size, {pages} (leave the rest out)")
+    _expect_memory(reader.where, base, size)
+    return base, size
+
+
+def _expect_memory(where: str, base: int, size: int) -> None:
+    """Raises ValueError for addresses of something else."""
     end = base + size
     if end > 0xE000_0000 or (base < 0x6000_0000 and end > 0x4000_0000):
         raise ValueError(
-            f"{reader.where}: {base:#010x}..{end - 1:#010x} reaches into peripherals or the core's "
+            f"{where}: {base:#010x}..{end - 1:#010x} reaches into peripherals or the core's "
             "own registers; expected memory below 0x40000000, or from 0x60000000 to 0xdfffffff"
         )
-    return base, size
+
+
+def _aliases(reader: ObjectReader, size: int) -> tuple[int, ...]:
+    """Other bases of a region of so many bytes."""
+    expected = f"a list of addresses, each a multiple of {PAGE_BYTES} bytes"
+    found = reader.numbers("aliases", expected, high=_ADDRESS)
+    if any(base % PAGE_BYTES for base in found):
+        raise reader.error("aliases", expected)
+    for base in found:
+        _expect_memory(reader.where, base, size)
+    return found
 
 
 def _speed(reader: ObjectReader, clock_hz: int, known: Speed | None) -> Speed:
@@ -120,7 +136,7 @@ def _region(
         kind=kind,
         read_megabytes_per_second=speed.megabytes_per_second,
         source=reader.sentence("source", source),
-        aliases=reader.numbers("aliases", "a list of addresses", high=_ADDRESS),
+        aliases=_aliases(reader, size),
         usable=reader.flag("usable", default=True),
         tightly_coupled_bytes=_tightly_coupled(reader, kind, size),
         seek_nanoseconds=speed.seek_nanoseconds,
@@ -150,11 +166,16 @@ def read_regions(
 
 
 def _check_overlaps(where: str, regions: tuple[Region, ...]) -> None:
-    for left, right in itertools.pairwise(sorted(regions, key=lambda r: r.base)):
-        if left.end > right.base:
+    ranges = sorted(
+        (base, base + region.size_bytes, region.name)
+        for region in regions
+        for base in (region.base, *region.aliases)
+    )
+    for (base, end, name), (other, other_end, other_name) in itertools.pairwise(ranges):
+        if end > other:
             raise ValueError(
-                f"{where}: regions {left.name} ({left.base:#010x}..{left.end - 1:#010x}) and "
-                f"{right.name} ({right.base:#010x}..{right.end - 1:#010x}) overlap"
+                f"{where}: regions {name} ({base:#010x}..{end - 1:#010x}) and "
+                f"{other_name} ({other:#010x}..{other_end - 1:#010x}) overlap"
             )
 
 

@@ -126,6 +126,10 @@ WRONG = [
     (regions_with(2, wait_states=10**9), "wait_states is 1000000000, expected cycles"),
     (regions_with(2, usable="no"), 'usable is "no", expected true or false'),
     (regions_with(2, aliases=[-1]), "expected a list of addresses"),
+    (regions_with(2, aliases=["0x20000100"]), "expected a list of addresses, each a multiple of"),
+    (regions_with(2, aliases=["0x40000000"]), "0x40000000..0x4000ffff reaches into peripherals"),
+    (regions_with(2, aliases=["0x10000000"]), "regions LOW (0x10000000..0x10003fff) and HIGH (0x1"),
+    (regions_with(2, aliases=["0x20000000", "0x20008000"]), "regions HIGH (0x20000000..0x2000ffff"),
     (
         regions_with(2, usable=False) | {"place": {"arena": "HIGH"}},
         'arena is "HIGH", expected one of LOW',
