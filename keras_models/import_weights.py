@@ -96,8 +96,11 @@ def _told() -> Told:
         raise CheckpointFormatError("--mean and --std: give both")
     normalization = None
     if FLAGS.mean:
-        mean, std = (tuple(float(word) for word in words) for words in (FLAGS.mean, FLAGS.std))
-        normalization = Normalization(mean, std)
+        try:
+            mean, std = (tuple(float(word) for word in words) for words in (FLAGS.mean, FLAGS.std))
+            normalization = Normalization(mean, std)
+        except ValueError as error:
+            raise CheckpointFormatError(f"--mean and --std: {error}") from error
     name = FLAGS.name or os.path.splitext(os.path.basename(FLAGS.checkpoint))[0]
     return Told(
         name=name,

@@ -51,7 +51,7 @@ def _floats(name: str, words: Sequence[str]) -> tuple[float, ...]:
         return tuple(float(word) for word in words)
     except ValueError as error:
         raise ContractError(
-            f"--{name}: got {','.join(words)!r}, expected numbers with commas between"
+            f"{name}: got {','.join(words)!r}, expected numbers with commas between"
         ) from error
 
 

@@ -36,6 +36,7 @@ _MADE: dict[str, MadeData] = {
     )
 }  # by commands of the toolkit
 FRACTALS = "fractals"  # made where they are loaded
+_WITHOUT_FOLDER = ("digits", FRACTALS)
 DATASETS = ("digits", FRACTALS, "image_folder", *TFDS, *_MADE)
 
 
@@ -50,8 +51,14 @@ def load_dataset(name: str, data_dir: str = "", *, image_size: int, channels: in
       channels: 1 or 3.
 
     Raises:
-      DatasetError: unknown name, or missing or unreadable data; the message names it.
+      DatasetError: unknown name, a folder for a data set that is in none, or missing or unreadable
+        data; the message names it.
     """
+    if data_dir and name in _WITHOUT_FOLDER:
+        raise DatasetError(
+            f"--dataset={name} is in no folder, got --data_dir={data_dir}: leave it out, or name "
+            "the data set that is there, as --dataset=image_folder"
+        )
     if name == "digits":
         return load_digits(image_size, channels)
     if name == FRACTALS:

@@ -242,3 +242,10 @@ def test_data_and_architectures_import_neither_keras_nor_tensorflow():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_a_folder_for_a_data_set_without_one_is_refused(tmp_path):
+    """It was passed over: a training on somebody's photographs was one on digits."""
+    for name in ("digits", "fractals"):
+        with pytest.raises(DatasetError, match=f"--dataset={name} is in no folder, got --data_dir"):
+            load_dataset(name, str(tmp_path), image_size=8, channels=1)

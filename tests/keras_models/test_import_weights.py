@@ -265,6 +265,9 @@ def test_a_training_and_the_command_start_from_it(tmp_path, capsys):
     with pytest.raises(SystemExit):
         import_weights.main([*words, f"--json={tmp_path}", f"--out={tmp_path}/new"])
     assert "got a folder, expected the name of a file" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        import_weights.main([*words, "--mean=a", "--std=1", f"--out={tmp_path}/new"])
+    assert "--mean and --std: could not convert" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

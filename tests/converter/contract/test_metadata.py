@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.contract import Contract, ContractError, Stated, contract_of, stated_by
+from converter.contract.choice import given
 from converter.contract.metadata_fields import OWN_NAME, QUESTION_MEANING
 from converter.contract.metadata_writing import with_contract
 from converter.plan.model import plan_model
@@ -269,3 +270,14 @@ def test_a_label_file_that_is_missing_is_named() -> None:
     model = dataclasses.replace(parse(file_of(Contract(class_names=NAMES))), files=())
     with pytest.raises(ContractError, match=r"label file 'labels\.txt' is not behind the model"):
         stated_by(model)
+
+
+def test_numbers_that_are_none_are_called_by_their_flag() -> None:
+    for mean, std, reason in (
+        (["a"], ["1"], "--mean: got 'a', expected numbers with commas between"),
+        (["1"], ["1", "x"], "--std: got '1,x', expected numbers with commas between"),
+        (["1"], ["0"], "--std: got 0, expected numbers above 0"),
+    ):
+        with pytest.raises(ContractError) as found:
+            given(mean, std, "", "")
+        assert str(found.value) == reason
