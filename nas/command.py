@@ -102,6 +102,21 @@ def define_training_flags(to: FlagSet) -> None:
     flags.checkpoint_every(to)
 
 
+def expect_share(given: FlagSet, teacher: str = "") -> None:
+    """Refuses a share in the loss of nobody, and a teacher without one: both went unheard.
+
+    Raises:
+      ValueError: what to give beside.
+    """
+    if teacher and not given.distill:
+        raise ValueError("--teacher needs --distill=0.5, its share of the loss")
+    if given.distill and not teacher and not Sampling(given.sampling).sandwich:
+        raise ValueError(
+            "--distill needs --teacher=FOLDER of nas.train_supernet, or --sampling=sandwich, whose "
+            "largest network the others imitate"
+        )
+
+
 def algorithm(to: FlagSet, names: Sequence[str], text: str) -> None:
     to.enum("algorithm", names[0], names, text)
 

@@ -226,6 +226,7 @@ def _body() -> None:
         )
     if FLAGS.epochs is not None and FLAGS.algorithm == "mcuformer":
         raise ValueError("--epochs: expected --algorithm=s3; mcuformer's trains no supernet")
+    shared.expect_share(FLAGS)
     for control in ("control", "random_control"):
         if FLAGS[control].value and FLAGS.epochs is None:
             raise ValueError(f"--{control}: expected --epochs, for which its supernet is trained")

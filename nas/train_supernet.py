@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Sequence
 
 from keras_models.datasets.identity import expect_same_classes
+from keras_models.load import trained_network
 from keras_models.trained_data import recorded_classes
 from keras_models.training.finish import begun, expect_none_unfinished, showing
 from nas import command as shared
@@ -52,6 +53,7 @@ shared.define_target_flags(FLAGS)
 def _body() -> None:
     if not 0.0 <= FLAGS.distill <= 1.0:
         raise ValueError(f"--distill={FLAGS.distill}: expected 0 to 1")
+    shared.expect_share(FLAGS, FLAGS.teacher)
     space, model = get_space(FLAGS.space), shared.cost_model(FLAGS)
     recipe = shared.recipe_of_flags(FLAGS)
     distribution = make_distribution(FLAGS.distribution, FLAGS.start_timeout)
@@ -60,6 +62,8 @@ def _body() -> None:
         expect_writable(FLAGS.json)
     if FLAGS.initial:
         expect_initial(FLAGS.initial, space)
+    if FLAGS.teacher:
+        trained_network(FLAGS.teacher)
     data = load_search_data(FLAGS.dataset, FLAGS.data_dir, space, FLAGS.search_fraction)
     if data.dataset.num_classes != space.num_classes:
         space = space.replace(num_classes=data.dataset.num_classes)

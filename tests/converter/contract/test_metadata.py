@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converter.contract import Contract, ContractError, Stated, contract_of, stated_by
-from converter.contract.choice import given
+from converter.contract import Contract, ContractError, Stated, choice, contract_of, stated_by
 from converter.contract.metadata_fields import OWN_NAME, QUESTION_MEANING
 from converter.contract.metadata_writing import with_contract
 from converter.plan.model import plan_model
@@ -279,5 +278,5 @@ def test_numbers_that_are_none_are_called_by_their_flag() -> None:
         (["1"], ["0"], "--std: got 0, expected numbers above 0"),
     ):
         with pytest.raises(ContractError) as found:
-            given(mean, std, "", "")
+            choice.given(mean, std, "", "")
         assert str(found.value) == reason

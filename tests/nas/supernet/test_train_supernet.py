@@ -251,6 +251,15 @@ def test_what_cannot_be_a_start_is_refused_before_the_data_are_read(trained, tmp
         assert run.returncode == 1
         assert why in run.stderr
         assert not (tmp_path / "run").exists()
+    for own, why in (
+        (["--distill=0.5"], "--distill needs --teacher=FOLDER"),
+        ([f"--teacher={tmp_path}"], "--teacher needs --distill"),
+        ([f"--teacher={tmp_path}", "--distill=0.5"], f"{tmp_path}/arch.json: "),
+    ):
+        run = run_here("nas.train_supernet", *words, *own, f"--out={tmp_path}/run")
+        assert run.returncode == 1
+        assert why in run.stderr
+        assert not (tmp_path / "run").exists()
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
     (unfinished / CHECKPOINT_FILE).touch()
