@@ -219,7 +219,8 @@ def _below_one(o: Operands, scale: float, divisor: float, what: str) -> str | No
     if divisor > _LARGEST:
         return (
             f"tensor {name!r}: got a scale too large for {what} of its operands; a mask of -1e38 "
-            "or -inf leaves int8 nothing else: hide with -100"
+            "or -inf leaves int8 nothing else: hide with -100; nor does the erfc of JAX's exact "
+            "GELU: take approximate=True"
         )
     if 0 < scale / divisor < 1:
         return None
