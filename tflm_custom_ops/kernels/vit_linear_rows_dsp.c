@@ -64,6 +64,7 @@ static int destination_of(const Slice* s, int32_t group, Destination* d) {
                        groups};
   } else if (f == vit_store_key) {
     const int32_t row = store->first_row + s->first;
+    if ((row | store->out_stride) & 1) return 0;
     *d = (Destination){
         kVitDspKeys, 0, stride * 2, 8, out + ((row >> 1) * store->out_stride + column) * 2, groups};
   } else {

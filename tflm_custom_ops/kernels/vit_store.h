@@ -56,8 +56,7 @@ void vit_store_residual_8_8(const VitStore* store, const VitLinearParams* p, con
 void vit_store_residual_16_16(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
 void vit_store_residual_8_16(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
 // out int16 [token / 2][n], token 2p + 256 * token 2p+1, token = first_row + row: the keys of a
-// head, packed as weights. Tokens of a pair are stored in order, the even one first; first_row and
-// the stride are even.
+// head, packed as weights. Tokens of a pair are stored in order, the even one first.
 void vit_store_key(const VitStore* store, const VitLinearParams* p, const VitSums* sums);
 // out int8 [n][row]: the values of a head, transposed. The stride is even, and a last row that is
 // even may bring an undefined one after it.

@@ -57,12 +57,17 @@ static void value_column(const VitDspColumn* c) {
   for (int32_t r = 0; r < c->rows; ++r) out[r] = (int8_t)requantize(q, c->sums[4 * r]);
 }
 
-// Rows in pairs, the even one in the low byte. The first row is even (vit_store.h).
+// Rows in pairs, the even one in the low byte. An odd first row completes a pair.
 static void key_column(const VitDspColumn* c) {
   const Requant q = requant_of(c);
   const int32_t stride = c->store->out_stride, row = c->store->first_row + c->first;
   int16_t* out = (int16_t*)c->store->out + (row >> 1) * stride + position(c);
   int32_t r = 0;
+  if (row & 1) {
+    *out = (int16_t)(*out + 256 * requantize(q, c->sums[0]));
+    out += stride;
+    r = 1;
+  }
   for (; r + 1 < c->rows; r += 2, out += stride) {
     *out = (int16_t)(requantize(q, c->sums[4 * r]) + 256 * requantize(q, c->sums[4 * r + 4]));
   }
