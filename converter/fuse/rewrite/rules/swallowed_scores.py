@@ -78,6 +78,23 @@ def _anew(view: GraphView, b: Builder, scores: int, q: Quantization) -> tuple[in
     return own, [op]
 
 
+def _from_seen(b: Builder, mask: int, is_less: bool) -> int:
+    """The mask less its number at the keys that are seen, which softmax does not tell from it.
+
+    That number need not be 0: 1 in steps of 2/255 is 0.996, of which a mask of -10,000 makes -39.
+    """
+    t = b.get(mask)
+    axis = len(t.shape) - 1
+    last = b.constant(np.array([axis], np.int32), "axis")
+    most = b.like(mask, (*t.shape[:-1], 1), f"{t.name}/seen")
+    name = "REDUCE_MIN" if is_less else "REDUCE_MAX"
+    b.op(name, [mask, last], [most], "ReducerOptions", keepDims=True)
+    q = Quantization.per_tensor(t.scale, -128 if is_less else 127)
+    away = b.tensor(dataclasses.replace(t, name=f"{t.name}/from_seen", quantization=q))
+    b.op("SUB", [mask, most], [away], "SubOptions", fusedActivationFunction=0)
+    return away
+
+
 def _finer(b: Builder, mask: int, low: float, high: float) -> int | None:
     """The mask with a range from `low` to `high`, in steps whose factors are small enough."""
     wanted = in_range(low, high)
@@ -107,7 +124,8 @@ def _added(view: GraphView, b: Builder, op: int) -> tuple[int, list[int]] | None
         if (-real_range(t)[0] if is_less else real_range(t)[1]) > 0.0:
             continue
         below = 2 * limit + _BELOW
-        finer = _finer(b, mask, 0.0, below) if is_less else _finer(b, mask, -below, 0.0)
+        away = _from_seen(b, mask, is_less) if t.shape else mask
+        finer = _finer(b, away, 0.0, below) if is_less else _finer(b, away, -below, 0.0)
         if finer is None:
             continue
         own, gone = scores, list[int]()

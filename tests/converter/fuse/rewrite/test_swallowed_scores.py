@@ -44,10 +44,11 @@ def _hidden(g: PlainGraph, x: int) -> tuple[int, np.ndarray]:
     return number, g.value(number) > 0
 
 
-def added(lowest: float, scaled: bool) -> tuple[PlainGraph, int, int]:
+def added(lowest: float, scaled: bool, seen: float = 0.0) -> tuple[PlainGraph, int, int]:
     """scores + lowest * hidden; the scores have been scaled, or come from the product as it is.
 
-    A number above 0 is subtracted.
+    A number above 0 is subtracted. `seen` is what the mask has for keys that are not hidden: 1 in
+    steps of 2/255 is 0.996, of which 10,000 times its difference from 1 makes 39.
     """
     g = PlainGraph(np.random.default_rng(8))
     x = g.input(g.rng.normal(0, 1, (1, _TOKENS, 12)))
@@ -57,6 +58,8 @@ def added(lowest: float, scaled: bool) -> tuple[PlainGraph, int, int]:
     number, _ = _hidden(g, x)
     above = g.op("RELU", [number], np.maximum(g.value(number), 0.0))
     mask = g.mul(above, g.constant(np.array(lowest)))
+    if seen:
+        mask = g.add(mask, g.constant(np.array(seen)))
     total = g.add(scores, mask) if lowest < 0 else g.sub(scores, mask)
     _like(g, scores, total)
     return g, x, _context(g, x, total)
@@ -109,6 +112,8 @@ CASES = {
     "added": lambda: added(-1e4, True),
     "added to a product": lambda: added(-1e4, False),
     "subtracted": lambda: added(1e4, True),
+    "added, not 0 where keys are seen": lambda: added(-1e4, True, -39.0),
+    "subtracted, not 0 where keys are seen": lambda: added(1e4, True, 39.0),
     "in the place of products": lambda: times(-1e4),
     "selected": lambda: selected(-1e9),
     "selected, the least float": lambda: selected(float(np.finfo(np.float32).min) / 2),
