@@ -131,9 +131,16 @@ def _accuracies(name: str) -> list[str]:
     return [*_table(head, rows), "", f"{note}."]
 
 
-def cifar10() -> list[str]:
-    """The shipped CIFAR-10 network, and how it was trained."""
-    trained = json.loads((SHIPPED / _load("cifar10")["network"] / "train.json").read_text())
+def _trainings(trained: dict[str, Any]) -> list[dict[str, Any]]:
+    """A training after those that it was begun with, first to last."""
+    before = trained.get("before")
+    return [*(_trainings(before) if before else ()), trained]
+
+
+def _trained(name: str) -> list[str]:
+    """A shipped network's accuracies, and how it was trained."""
+    shipped = json.loads((SHIPPED / _load(name)["network"] / "train.json").read_text())
+    *earlier, trained = _trainings(shipped)
     minutes = trained["seconds"] / 60
     validation, test = (100 * trained[f"{split}_accuracy"] for split in ("validation", "test"))
     how = (
@@ -142,18 +149,24 @@ def cifar10() -> list[str]:
         f"test {test:.2f} %. The images are a copy of CIFAR-10 as JPEG files with halved chroma, "
         "which costs points: no figure here compares with published ones."
     )
-    lines = [*_accuracies("cifar10"), "", how]
-    commands = [*_wrapped(trained["command"])]
-    if before := trained.get("before"):  # what it began as
-        lines[-1] += (
-            f" It began as a smaller network, `{before['arch']}`, trained for {before['epochs']} "
-            f"epochs in {before['seconds'] / 60:.0f} minutes (test "
-            f"{100 * before['test_accuracy']:.2f} %)."
+    for before in earlier:  # what it began as
+        how += (
+            f" Before that `{before['arch']}` was trained for {before['epochs']} epochs in "
+            f"{before['seconds'] / 60:.0f} minutes (test {100 * before['test_accuracy']:.2f} %)."
         )
-        commands = [*_wrapped(before["command"]), *commands]
-    if note := trained.get("note"):
-        lines[-1] += f" {note}"
-    return [*lines, "", "```", *commands, "```"]
+    notes = [note for one in (*earlier, trained) if (note := one.get("note"))]
+    commands = [line for one in (*earlier, trained) for line in _wrapped(one["command"])]
+    return [*_accuracies(name), "", " ".join((how, *notes)), "", "```", *commands, "```"]
+
+
+def cifar10() -> list[str]:
+    """The shipped network of 8 bits."""
+    return _trained("cifar10")
+
+
+def cifar10_wide() -> list[str]:
+    """The shipped network that 4 bits leave room for."""
+    return _trained("cifar10_wide")
 
 
 def _wrapped(command: str) -> list[str]:
@@ -253,6 +266,7 @@ DOCUMENTS: dict[Path, dict[str, Callable[[], list[str]]]] = {
         "ranges": ranges,
         "digits": lambda: _accuracies("digits"),
         "cifar10": cifar10,
+        "cifar10_wide": cifar10_wide,
     },
     TRAINING: {
         "augmentation": augmentation,

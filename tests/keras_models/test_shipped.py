@@ -19,8 +19,8 @@ NAMES = sorted(os.listdir(SHIPPED))
 RESULTS = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "results")
 
 
-def test_the_cifar_network_comes_with_weights() -> None:
-    assert "hybrid_32" in NAMES
+def test_the_cifar_networks_come_with_weights() -> None:
+    assert {"hybrid_32", "hybrid_32_wide"} <= set(NAMES)
     assert trained_directory("vit_t_240") is None
 
 
@@ -43,15 +43,20 @@ def test_record_is_of_this_network_and_names_no_machine(name: str) -> None:
     assert record["arch"] == name
     assert record["params"] == resolve_arch(name).params
     assert record["epochs"] == record["recipe"]["epochs"] == len(record["history"])
-    for trained in (record, record.get("before", record)):  # what it began as
-        assert "=/" not in trained["command"]
+    while record:  # what it began as, and what that began as
+        assert "=/" not in record["command"]
+        record = record.get("before")
 
 
-def test_recorded_float_accuracy_is_the_trained_one() -> None:
-    with open(os.path.join(SHIPPED, "hybrid_32", TRAIN_FILE), encoding="utf-8") as file:
+@pytest.mark.parametrize(
+    ("name", "scores"), [("hybrid_32", "cifar10"), ("hybrid_32_wide", "cifar10_wide")]
+)
+def test_recorded_float_accuracy_is_the_trained_one(name: str, scores: str) -> None:
+    with open(os.path.join(SHIPPED, name, TRAIN_FILE), encoding="utf-8") as file:
         trained = json.load(file)
-    with open(os.path.join(RESULTS, "accuracy_cifar10.json"), encoding="utf-8") as file:
+    with open(os.path.join(RESULTS, f"accuracy_{scores}.json"), encoding="utf-8") as file:
         measured = json.load(file)
+    assert measured["network"] == name
     floats = [score for score in measured["scores"] if score["name"] == "float"]
     assert measured["images"] == trained["images"]["test"] == 10_000
     assert floats[0]["top1"] == pytest.approx(trained["test_accuracy"], abs=2e-4)
