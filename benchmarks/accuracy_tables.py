@@ -149,11 +149,13 @@ def _trained(name: str) -> list[str]:
         f"test {test:.2f} %. The images are a copy of CIFAR-10 as JPEG files with halved chroma, "
         "which costs points: no figure here compares with published ones."
     )
-    for before in earlier:  # what it began as
-        how += (
-            f" Before that `{before['arch']}` was trained for {before['epochs']} epochs in "
-            f"{before['seconds'] / 60:.0f} minutes (test {100 * before['test_accuracy']:.2f} %)."
-        )
+    begun = [
+        f"`{before['arch']}` for {before['epochs']} epochs in {before['seconds'] / 60:.0f} minutes "
+        f"(test {100 * before['test_accuracy']:.2f} %)"
+        for before in earlier
+    ]
+    if begun:
+        how += f" Trained before that, each begun with the one before: {', '.join(begun)}."
     notes = [note for one in (*earlier, trained) if (note := one.get("note"))]
     commands = [line for one in (*earlier, trained) for line in _wrapped(one["command"])]
     return [*_accuracies(name), "", " ".join((how, *notes)), "", "```", *commands, "```"]

@@ -25,8 +25,9 @@ from keras_models.checkpoints.layouts import Told, imported
 from keras_models.checkpoints.reader import read_tensors
 from keras_models.checkpoints.tensors import CheckpointFormatError
 from keras_models.datasets.normalization import Normalization
-from keras_models.load import ARCH_FILE, CHECKPOINT_FILE
+from keras_models.load import ARCH_FILE
 from keras_models.parts import PATCHES
+from keras_models.training.checkpoint import CHECKPOINT_FILE
 from tflm_vit import flags
 from tflm_vit.files import expect_writable, expect_writable_folder, naming, write_json
 from tflm_vit.folders import output_folder

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tflm_custom_ops.ops.schema.status import Status
 
-Text = TypeVar("Text")
+Text = TypeVar("Text", covariant=True)
 
 ELEMENTS: dict[str, type[np.generic]] = {
     "int8_t": np.int8,

@@ -6,7 +6,6 @@ The first fault ends the reading; its status is what `vit_parse_*` returns for t
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -43,10 +42,16 @@ class _Where(NamedTuple):
         return OptionsError(f"{self}: got {got}, expected {expected}", status)
 
 
-@functools.cache
+_WORDS_AHEAD: dict[type[Struct], tuple[tuple[str, int], ...]] = {}
+
+
 def _words_ahead(struct: type[Struct]) -> tuple[tuple[str, int], ...]:
     """Names and positions of the fields that are read before their turn."""
-    return tuple((field.name, word_offset(struct, field.name)) for field in read_ahead(struct))
+    if struct not in _WORDS_AHEAD:
+        _WORDS_AHEAD[struct] = tuple(
+            (field.name, word_offset(struct, field.name)) for field in read_ahead(struct)
+        )
+    return _WORDS_AHEAD[struct]
 
 
 class WordReader:
