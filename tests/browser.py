@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import html.parser
+import json
 import re
 import shutil
 import subprocess
@@ -16,7 +18,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-extensions", "--no-first-run", "--virtual-time-budget=6000",
-    "--enable-logging=stderr",
+    "--hide-scrollbars", "--enable-logging=stderr",
 )  # fmt: skip
 
 
@@ -89,3 +91,38 @@ def shown(path: Path, work: Path, width: int = 1280) -> Shown:
     reader.feed(done.stdout)
     console = re.findall(r"^.*:CONSOLE[:(]\S*\s*(.*)$", done.stderr, re.M)
     return Shown(tuple(reader.elements), "".join(reader.texts), tuple(console))
+
+
+_PHONE = 390  # pixels; a window of headless Chromium has 500 or more, a frame may have fewer
+_WIDER = """<script>addEventListener("load", () => setTimeout(() => {
+  const page = document.querySelector("iframe").contentDocument, end = WIDTH + 0.5;
+  const outside = e => e.matches(".scroll") || !e.closest(".scroll");
+  const found = [...page.body.querySelectorAll("*")].filter(
+    e => outside(e) && e.getBoundingClientRect().right > end);
+  document.body.dataset.width = page.documentElement.clientWidth;
+  document.body.dataset.scrolled = page.documentElement.scrollWidth;
+  document.body.dataset.wider = JSON.stringify(found.map(
+    e => `${e.tagName} in #${e.closest("[id]")?.id}: ${e.textContent.slice(0, 40)}`));
+}, 2000))</script>"""
+
+
+def wider_than_a_phone(path: Path, work: Path) -> list[str]:
+    """Elements that go beyond the right end of a page 390 pixels wide, after all scripts ran.
+
+    What is in a table's own frame may; the frame itself not.
+
+    Args:
+      work: folder for the browser's profile and for the page around the page.
+    """
+    inner = html.escape(path.read_text(encoding="utf-8"))
+    frame = f'<iframe style="border:0;width:{_PHONE}px;height:900px" srcdoc="{inner}"></iframe>'
+    outer = work / f"{path.stem}_on_a_phone.html"
+    script = _WIDER.replace("WIDTH", str(_PHONE))
+    outer.write_text(f"<!DOCTYPE html><meta charset=utf-8>{frame}{script}", encoding="utf-8")
+    (body,) = (e for e in shown(outer, work).elements if e.name == "body")
+    told = body.attributes
+    assert told["data-width"] == str(_PHONE)
+    found: list[str] = json.loads(told["data-wider"] or "")
+    if told["data-scrolled"] != str(_PHONE):
+        found.append(f"the page: {told['data-scrolled']} pixels")
+    return found

@@ -17,7 +17,7 @@ from converter.latency import ASSUMES, Estimate
 from converter.page import figures
 from converter.page.document import PageSection, document
 from converter.page.markup import Markup, element, joined, short_name
-from converter.page.tables import Cell, folded, table
+from converter.page.tables import Cell, folded, long_table, table
 from converter.support import verdicts
 from converter.support.verdict import Verdict
 
@@ -201,7 +201,7 @@ def _operators(inspected: Inspected, operators: list[OperatorFigures]) -> Markup
         "MACs, instructions and time of builtin operators are not modelled. Arena: what lives "
         "while the operator runs. Constants that several operators read count for the first."
     )
-    return joined(*shown, table(head, rows, "wide"), element("p", note, class_="soft"))
+    return joined(*shown, long_table("operators", head, rows), element("p", note, class_="soft"))
 
 
 def _operator_row(o: OperatorFigures) -> tuple[Cell, ...]:

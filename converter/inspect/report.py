@@ -200,19 +200,19 @@ def over_budget(found: ModelReport, budgets: Budgets) -> str | None:
     if budgets.sram is not None and total > budgets.sram:
         peak = memory.peak
         left = budgets.sram - (total - memory.arena_bytes)
-        listed = ", ".join(f"{name} {size}" for name, size in parts)
+        listed = ", ".join(f"{name} {size:,}" for name, size in parts)
         return (
-            f"over budget: SRAM needs {total} bytes ({listed}), the budget is {budgets.sram}; "
-            f"peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; what would make it fit: "
+            f"over budget: SRAM needs {total:,} bytes ({listed}), the budget is {budgets.sram:,}; "
+            f"peak: op {peak.op} {peak.name}, {peak.live_bytes:,} bytes; what would make it fit: "
             + "; or ".join(remedies(found.stated, left))
         )
     needed = found.constant_bytes + budgets.code_bytes
     if budgets.flash is not None and needed > budgets.flash:
         name, size = flash.sections[0]
         return (
-            f"over budget: flash needs {needed} bytes (constants {found.constant_bytes}, code "
-            f"{budgets.code_bytes}), the budget is {budgets.flash}; the largest section is "
-            f"{name}, {size} bytes; what would make it fit: weights in external flash, or a "
+            f"over budget: flash needs {needed:,} bytes (constants {found.constant_bytes:,}, code "
+            f"{budgets.code_bytes:,}), the budget is {budgets.flash:,}; the largest section is "
+            f"{name}, {size:,} bytes; what would make it fit: weights in external flash, or a "
             "smaller network"
         )
     return None if budgets.fit is None else _over_board(found, budgets.fit)
@@ -228,6 +228,6 @@ def _over_board(found: ModelReport, fit: BoardFit) -> str | None:
         return line
     room = fit.arena_room() - (STREAM_STATE_BYTES if found.memory.streamed else 0)
     return (
-        f"{line}; peak: op {peak.op} {peak.name}, {peak.live_bytes} bytes; what would make it fit: "
-        + "; or ".join(remedies(found.stated, max(0, room)))
+        f"{line}; peak: op {peak.op} {peak.name}, {peak.live_bytes:,} bytes; "
+        "what would make it fit: " + "; or ".join(remedies(found.stated, max(0, room)))
     )

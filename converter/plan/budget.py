@@ -138,9 +138,9 @@ def over_budget_message(found: Choices, ops: tuple[Params | None, ...], limit: i
     if not found.streamed and is_streamable(found.graph, ops):
         streamed = smallest_arena(choices(found.graph, ops, True)).total_bytes
         if streamed <= limit:
-            remedy = f"streamed input (smallest arena {streamed} bytes)"
+            remedy = f"streamed input (smallest arena {streamed:,} bytes)"
     return (
-        f"over budget: {name} needs {peak.total_bytes} bytes of arena with its smallest schedule "
-        f"({peak.base_bytes} of tensors and image, {peak.scratch_bytes} of scratch), the budget "
-        f"is {limit}; what would make it fit: {remedy}"
+        f"over budget: {name} needs {peak.total_bytes:,} bytes of arena with its smallest schedule "
+        f"({peak.base_bytes:,} of tensors and image, {peak.scratch_bytes:,} of scratch), the "
+        f"budget is {limit:,}; what would make it fit: {remedy}"
     )

@@ -99,8 +99,8 @@ def plan_graph(
         assert limit is not None
         limit -= excess
     raise OverBudgetError(
-        f"over budget: the arena needs {placement.arena_bytes[0]} bytes, {excess} more than the "
-        f"budget of {arena_budget}, although no operator alone does; increase the time limit"
+        f"over budget: the arena needs {placement.arena_bytes[0]:,} bytes, {excess:,} more than "
+        f"the budget of {arena_budget:,}, although no operator alone does; increase the time limit"
     )
 
 

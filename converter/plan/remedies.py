@@ -20,7 +20,7 @@ def remedies(stated: ModelProblem, arena_budget: int) -> list[str]:
         streamed = stated.streamed or is_streamable(stated.graph, stated.ops)
         least = smallest_arena(choices(stated.graph, stated.ops, streamed)).total_bytes
         mode = " with streamed input" if streamed else ""
-        found.append(f"a smaller network: the smallest arena of this one{mode} is {least} bytes")
+        found.append(f"a smaller network: the smallest arena of this one{mode} is {least:,} bytes")
     return found
 
 
@@ -31,7 +31,7 @@ def _attempt(stated: ModelProblem, streamed: bool, budget: int) -> list[str]:
         return []
     changes = ["streamed input"] if streamed and not stated.streamed else []
     changes += _changes(stated.ops, fitting.ops)
-    return [f"{', '.join(changes) or 'planning again'} (arena {placement.arena_bytes[0]} bytes)"]
+    return [f"{', '.join(changes) or 'planning again'} (arena {placement.arena_bytes[0]:,} bytes)"]
 
 
 def _changes(old: tuple[Params | None, ...], new: tuple[Params | None, ...]) -> list[str]:

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import struct
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def test_over_budget_names_peak_and_what_helps(benchmark, streamed):
     budgets = Budgets(150_000, None, 4096, 1024, 0)
     line = over_budget(found, budgets)
     assert "op 0 VitPatchEmbed" in line
-    assert f"SRAM needs {found.memory.arena_bytes + 4096 + 1024} bytes" in line
+    assert f"SRAM needs {found.memory.arena_bytes + 4096 + 1024:,} bytes" in line
     assert "streamed input" in line
     assert "\n" not in line
     line = over_budget(found, Budgets(90_000, None, 0, 0, 0))
@@ -139,6 +140,8 @@ def test_command_over_budget_fails_with_one_line_after_the_report(tiny):
     assert "Peak: op" in done.stdout
     assert len(done.stderr.strip().splitlines()) == 1
     assert "over budget" in done.stderr
+    told = done.stderr.partition("over budget")[2]
+    assert not re.search(r"\d{4}", told), "a number without commas"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from converter import tflite
 from converter.plan import plan_model
 from converter.sensitivity.report import OperatorSensitivity, SensitivityReport
 from keras_models.presets import PRESETS
-from tests.browser import Element, Shown, shown
+from tests.browser import Element, Shown, shown, wider_than_a_phone
 from tests.commands import run_here
 from tests.converter.inspect.pages import HOSTILE, fused, plain_block, renamed, with_classes
 from tests.converter.plan.vit_models import fused_model
@@ -153,6 +153,13 @@ def test_graph_and_study_are_those_of_the_json(page: tuple[Shown, dict[str, Any]
         for which, key in (("integers", "alone_db"), ("float", "left_out_db"))
     }
     assert labels(seen, r"operator (\d+) \w+ alone in (\w+): (.*)") == bars
+
+
+def test_nothing_scrolls_sideways_on_a_phone(
+    page: tuple[Shown, dict[str, Any], str], tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text(page[2], encoding="utf-8")
+    assert not wider_than_a_phone(tmp_path / "page.html", tmp_path)
 
 
 def test_the_page_loads_nothing(page: tuple[Shown, dict[str, Any], str]) -> None:

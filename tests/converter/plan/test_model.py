@@ -165,8 +165,8 @@ def test_over_budget_names_the_peak_the_bytes_and_a_remedy():
     with pytest.raises(OverBudgetError) as resident:
         plan_model(content, arena_budget=150_000)
     message = str(resident.value)
-    assert "op 0 VitPatchEmbed needs 178048 bytes" in message
-    assert "150000" in message
+    assert "op 0 VitPatchEmbed needs 178,048 bytes" in message
+    assert "150,000" in message
     assert "streamed input (smallest arena" in message
     with pytest.raises(OverBudgetError, match=r"VitAttention needs .* a smaller network"):
         plan_model(content, streamed=True, arena_budget=60_000)

@@ -20,7 +20,7 @@ from nas.found.results import read_search
 from nas.search.storage import STUDY_FILE, open_study
 from nas.search.study import Searcher
 from nas.space.presets import SPACES
-from tests.browser import Shown, shown
+from tests.browser import Shown, shown, wider_than_a_phone
 from tests.commands import run_here
 from tflm_vit.files import write_json
 
@@ -112,6 +112,13 @@ def test_names_stay_text_and_nothing_goes_wrong(page: tuple[Shown, dict[str, Any
     assert not [e for e in seen.elements if e.name == "img"]
     figures = [e for e in seen.elements if "vega-embed" in (e.attributes.get("class") or "")]
     assert [e.attributes["id"] for e in figures] == ["front", "progress", "importance", "evolution"]
+
+
+def test_nothing_scrolls_sideways_on_a_phone(
+    folder: Path, page: tuple[Shown, dict[str, Any]], tmp_path: Path
+) -> None:
+    assert page
+    assert not wider_than_a_phone(folder / "page.html", tmp_path)
 
 
 _HIDDEN = """<script>addEventListener("load", () => {
