@@ -269,10 +269,10 @@ def _print(report: dict[str, Any]) -> None:
         )
     entry = get_library_format(report["format"])
     step = (entry or get_format(report["format"], report["variant"])).next_step
-    what = "project for" if entry is None else "sources, measured for"
+    what = f"{'project' if entry is None else 'sources, measured'} for {report['board']}"
     if entry is not None and not FLAGS.check:
-        what = "sources, not measured on"
-    print(f"{report['out']}: {report['format']} {what} {report['board']}; {step}")
+        what = "sources, not measured (--nocheck)"
+    print(f"{report['out']}: {report['format']} {what}; {step}")
 
 
 def _body() -> None:
