@@ -34,7 +34,7 @@ from converter.fuse.lower import lower
 from converter.fuse.masks import mask_remarks
 from converter.fuse.report import FusedOp, FuseReport, Leftover, NotFused
 from converter.fuse.residual import Types, residual_types
-from converter.fuse.rewrite import RULES, Normalized
+from converter.fuse.rewrite import RULES, Normalized, normalize
 from converter.fuse.search import Found, Refused, find_matches
 from converter.fuse.wellformed import check_operators
 from converter.tflite import GraphView, Model, parse, serialize
@@ -96,11 +96,7 @@ def fuse_model(
         accuracy = result.report.accuracy
         if accuracy is None or not is_too_far(islands, accuracy):
             return result
-        result = _fused(as_read, feeds, residual_bits, judged)
-        said = dataclasses.replace(
-            result.report, remarks=(*result.report.remarks, too_far(accuracy))
-        )
-        return dataclasses.replace(result, report=said)
+        return _remarked(_fused(as_read, feeds, residual_bits, judged), too_far(accuracy))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,7 +118,7 @@ class _Form:
 
 
 def _fused(form: _Form, feeds: Feeds, residual_bits: int | None, judged: bool) -> FuseResult:
-    """The graph with what was found in it replaced."""
+    """The graph with what was found in it replaced; in no normal form where that alone is worse."""
     widened: frozenset[int] = frozenset()
     if form.islands is not None and residual_bits != INT8.bits:
         widened = form.islands.integers
@@ -132,10 +128,24 @@ def _fused(form: _Form, feeds: Feeds, residual_bits: int | None, judged: bool) -
     view, bits = form.normal.view, residual_bits or INT8.bits
     gate = Gate(form.plain, view, feeds, form.original)
     search = _search(view, bits, widened, gate, judged)
+    if gate.fault and view.graph is not form.model.graph:
+        as_read = PlainGraph(GraphView(form.model.graph))
+        result = _fused(
+            _Form(form.model, as_read, normalize(form.model.graph, [])),
+            feeds,
+            residual_bits,
+            judged,
+        )
+        return _remarked(result, f"not in normal form, which alone would be worse: {gate.fault}")
     graph = dataclasses.replace(form.model, graph=form.normal.graph)
     emitted = emit(graph, view, search.replacements, search.types.wide)
     report = _report(form, emitted, search, gate, bits)
     return FuseResult(serialize(emitted.model), report)
+
+
+def _remarked(result: FuseResult, remark: str) -> FuseResult:
+    report = dataclasses.replace(result.report, remarks=(*result.report.remarks, remark))
+    return dataclasses.replace(result, report=report)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -97,6 +97,8 @@ class Gate:
     Attributes:
       remarks: what the accuracy does not say; from the last call that ran all probes.
       accuracy: of the whole network, from the last call that refused nothing.
+      fault: why the normal form is worse than the plain graph even where nothing is fused; empty
+        unless the last call had nothing to refuse.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Gate:
         self._wholes = Wholes(plain, original, feeds)
         self.accuracy: Accuracy | None = None
         self.remarks: tuple[str, ...] = ()
+        self.fault = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -279,15 +282,18 @@ class Gate:
             reason = r.noise.over_threshold() or r.limited.refusal()
             if reason is not None:
                 refused.setdefault(r.lowered.place, reason)
-        if refused or not regions:
+        if refused:
             return list(itertools.starmap(Refusal, refused.items()))
         for noise in outputs.values():
             reason = noise.over_threshold() if noise.count else None
+            if reason is not None and not regions:
+                self.fault = reason
+                return []
             if reason is not None:
                 worst = max(regions, key=lambda r: r.noise.plain_db - r.noise.fused_db)
                 return [Refusal(worst.lowered.place, f"of the whole network: {reason}")]
         compared = [n for n in read.values() if n.count]
-        if compared:
+        if compared and regions:
             worst_db = [min(getattr(n, k) for n in compared) for k in ("plain_db", "fused_db")]
             self.accuracy = Accuracy(*worst_db)
         return []

@@ -251,3 +251,39 @@ def test_probes_of_the_largest_steps_are_finite() -> None:
     quantization = Quantization(np.array([3e38], np.float32), np.array([-128]))
     tensor = Tensor("t", (2, 3), np.dtype(np.int8), quantization)
     assert np.isfinite(probe(tensor, np.random.default_rng(0))).all()
+
+
+def coarse(view: GraphView, op: int) -> Edit | None:
+    """Products in steps 32 times as large: the same on real numbers, not in integers."""
+    operator = view.op(op)
+    y = view.tensor(operator.outputs[0])
+    if y.name == "coarse" or y.quantization is None:
+        return None
+    steps = dataclasses.replace(y.quantization, scale=y.quantization.scale * np.float32(32))
+    made = dataclasses.replace(y, name="coarse", quantization=steps)
+    index = len(view.graph.tensors)
+    return Edit(
+        (op,),
+        (dataclasses.replace(operator, outputs=(index,)),),
+        (made,),
+        {operator.outputs[0]: index},
+    )
+
+
+def test_a_normal_form_that_is_worse_alone_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is fused (any more) the rules themselves are what made the network worse."""
+    g = plain_graph.PlainGraph(np.random.default_rng(5))
+    x = g.input(g.rng.normal(0.0, 1.0, (1, 7, 16)))
+    a, b = g.split(x, 2)
+    content = g.finish(g.add(g.mul(a, b), a))
+    before = fuse_model(content)
+    assert not before.report.fused
+    rule = Rule("coarse", "", frozenset({"MUL"}), coarse)
+    monkeypatch.setattr(pipeline, "RULES", (*RULES, rule))
+    after = fuse_model(content)
+    names = [t.name for t in parse(after.model_bytes).graph.tensors]
+    assert "coarse" not in names
+    assert any(r.startswith("not in normal form, which alone") for r in after.report.remarks)
+    assert not any("normal form" in r for r in before.report.remarks)
+    unchecked = fuse_model(content, judged=False)
+    assert "coarse" in [t.name for t in parse(unchecked.model_bytes).graph.tensors]
