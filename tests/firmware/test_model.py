@@ -119,6 +119,7 @@ def test_command_line(tmp_path, build_fake, capsys):
         console=True,
         profile=True,
         strict=True,
+        timeout=60.0,
         json="",
     )
     report = emulate.emulate(options)
