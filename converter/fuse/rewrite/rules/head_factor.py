@@ -30,18 +30,19 @@ def _factor(view: GraphView, op: int) -> tuple[int, int] | None:
     return None
 
 
-def _for_all(view: GraphView, scores: int) -> tuple[float, int | None]:
-    """(positive number that all scores are multiplied with, its operator): 1 and None without."""
+def _for_all(view: GraphView, scores: int) -> tuple[float, int, int | None]:
+    """(positive number that all scores are multiplied with, what they are before that, the
+    operator between): 1, the scores and None without."""
     op = view.producer(scores)
     if op is None or view.op(op).opcode not in ("MUL", "DIV"):
-        return 1.0, None
+        return 1.0, scores, None
     source = data_input(view, op)
     factor = None if source is None else scalar_factor(view, op, source)
     if source is None or factor is None or factor <= 0.0:
-        return 1.0, None
+        return 1.0, scores, None
     if single_reader(view, source) != op or view.tensor(source).size != view.tensor(scores).size:
-        return 1.0, None
-    return factor, op
+        return 1.0, scores, None
+    return factor, source, op
 
 
 def _apply(view: GraphView, op: int) -> Edit | None:
@@ -52,9 +53,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
     c = view.tensor(constant)
     if single_reader(view, scores) != op:
         return None
-    for_all, between = _for_all(view, scores)
-    if between is not None:
-        scores = data_input(view, between) or scores
+    for_all, scores, between = _for_all(view, scores)
     product = view.producer(scores)
     if product is None or view.op(product).opcode != "BATCH_MATMUL":
         return None
