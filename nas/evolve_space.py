@@ -30,7 +30,7 @@ from nas import command as shared
 from nas.cost.sampler import Sampler
 from nas.evolution.mcuformer import Measure, draw_walk, grid_of, objective, walk
 from nas.evolution.mcuformer import record as record_walk
-from nas.evolution.result_cache import MEASURED_FILE, Remembered, claim, supernet_mark
+from nas.evolution.result_cache import MEASURED_FILE, Remembered, claimed, supernet_mark
 from nas.evolution.rounds import Errors, RoundWork, alternate
 from nas.evolution.space_step import (
     describe_space,
@@ -231,14 +231,14 @@ def _body() -> None:
         if FLAGS[control].value and FLAGS.epochs is None:
             raise ValueError(f"--{control}: expected --epochs, for which its supernet is trained")
     expect_writable(FLAGS.json)
-    claim(FLAGS.out, _setup(), FLAGS.resume)
-    if FLAGS.algorithm == "mcuformer":
-        data = _walk()
-    elif FLAGS.epochs is not None:
-        data = _alternate()
-    else:
-        _step(FLAGS.supernet, FLAGS.out)
-        data = read_json(os.path.join(FLAGS.out, "evolution.json"))
+    with claimed(FLAGS.out, _setup(), FLAGS.resume):
+        if FLAGS.algorithm == "mcuformer":
+            data = _walk()
+        elif FLAGS.epochs is not None:
+            data = _alternate()
+        else:
+            _step(FLAGS.supernet, FLAGS.out)
+            data = read_json(os.path.join(FLAGS.out, "evolution.json"))
     if FLAGS.json:
         write_json(FLAGS.json, data)
 

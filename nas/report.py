@@ -151,7 +151,7 @@ def _print_published(space: Searchable, limits: list[int | None]) -> None:
 
 
 def _bytes(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
         raise ValueError(f"--srams: got {text!r}, expected bytes")
     return int(text)
 

@@ -3,15 +3,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nas.space.any_space import AnySubnet
 from nas.supernet.files import WEIGHTS_FILE
-from tflm_vit.files import FileError, opened, parse_json, read_json, reading, write_json
+from tflm_vit.files import (
+    FileError,
+    expect_writable_folder,
+    opened,
+    parse_json,
+    read_json,
+    reading,
+    write_json,
+)
+from tflm_vit.folders import output_folder
 
 MEASURED_FILE = "measured.jsonl"
 SETUP_FILE = "setup.json"
@@ -59,6 +69,26 @@ def supernet_mark(directory: str) -> int:
     """A number that tells supernets apart: CRC-32 of the weights' file."""
     with opened(os.path.join(directory, WEIGHTS_FILE)) as file:
         return zlib.crc32(file.read())
+
+
+@contextlib.contextmanager
+def claimed(directory: str, setup: dict[str, Any], resume: bool) -> Iterator[None]:
+    """Around work in a folder of results: of what was refused before it found any no claim stays.
+
+    Raises:
+      ValueError: as `claim`. OSError: the folder cannot be written.
+    """
+    expect_writable_folder(directory)
+    path = os.path.join(directory, SETUP_FILE)
+    with output_folder(directory):
+        new = not os.path.exists(path)
+        claim(directory, setup, resume)
+        try:
+            yield
+        except BaseException:
+            if new and os.listdir(directory) == [SETUP_FILE]:
+                os.unlink(path)
+            raise
 
 
 def claim(directory: str, setup: dict[str, Any], resume: bool) -> None:

@@ -188,10 +188,10 @@ def _body() -> None:
     source = _source()
     evaluator = Evaluator(source, space, FLAGS.allow_other_data)
     evaluator.load()  # other images than the supernet's are refused before a study is made
-    os.makedirs(FLAGS.out, exist_ok=True)
     if FLAGS.resume and not FLAGS.join:
         repair_journal(_storage())
     study = open_study(_storage(), _setup(sampler, source), FLAGS.resume)
+    os.makedirs(FLAGS.out, exist_ok=True)
     started = time.monotonic()
     if FLAGS.join:
         search(study, sampler, evaluator, FLAGS.join)

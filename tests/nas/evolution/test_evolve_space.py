@@ -14,7 +14,7 @@ from nas.cost.targets import Target
 from nas.evolution.mcuformer import Measure, draw_walk, grid_of, objective, restricted, walk
 from nas.evolution.mcuformer import record as record_walk
 from nas.evolution.planes import PATCH, RATIO, Point, nearest, next_point, plane
-from nas.evolution.result_cache import Remembered, claim
+from nas.evolution.result_cache import Remembered, claim, claimed
 from nas.evolution.rounds import Errors, RoundWork, alternate
 from nas.evolution.s3 import Measured, Step, et_error, moved, slope, steps_of
 from nas.evolution.space_step import (
@@ -287,6 +287,27 @@ def test_a_folder_belongs_to_one_setup(tmp_path):
         claim(str(tmp_path), {"seed": 1}, False)
     with pytest.raises(ValueError, match="another seed"):
         claim(str(tmp_path), {"seed": 2}, True)
+
+
+def test_of_what_is_refused_no_claim_stays(tmp_path):
+    """Else the corrected command would be one "with another dataset"."""
+    out = tmp_path / "out"
+
+    with pytest.raises(ValueError, match="no images"), claimed(str(out), {"seed": 1}, False):
+        raise ValueError("no images")
+    assert not out.exists()
+
+    def interrupted():
+        (out / "measured.jsonl").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), claimed(str(out), {"seed": 2}, False):
+        interrupted()
+    assert sorted(os.listdir(out)) == ["measured.jsonl", "setup.json"]
+    (tmp_path / "file").touch()
+    expected = pytest.raises(OSError, match="got a file, expected a folder")
+    with expected, claimed(str(tmp_path / "file"), {}, False):
+        pytest.fail("entered")
 
 
 class Killed(Exception):
