@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,18 @@ def test_warnings_are_errors(tmp_path, build_fake):
     model, kernels = fake_model.write(tmp_path, FakeModel(operator_zero_prologue="int unused;"))
     with pytest.raises(FirmwareError, match=r"compiling model/vit_model.c: .* failed: .*unused"):
         build(make_project(board, model, kernels), tmp_path / "firmware.elf")
+
+
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m7", "cortex-m55"])
+def test_the_assembler_does_not_warn(tmp_path, core):
+    """A warning would be the first thing that a person's own build prints."""
+    options = [f"-mcpu={core}", "-mthumb", "-c", "-o", str(tmp_path / "o.o")]
+    sources = sorted((Path(__file__).parents[2] / "firmware" / "src").rglob("*.S"))
+    assert sources
+    for source in sources:
+        command = ["arm-none-eabi-gcc", *options, str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_missing_compiler_is_one_clear_line(tmp_path, build_fake, monkeypatch):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks of words and of sound: from an exported project, built by its README, to the client."""
+"""Networks of words, sound, questions: an exported project, built by its README, and the client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.contract import Contract, contract_of, with_contract
+from converter.contract import Contract, contract_of, quantized, with_contract
 from converter.evaluate.evaluation import ends_of
 from converter.fuse import fuse_model
 from converter.plan import plan_model
@@ -19,6 +19,8 @@ from converter.quantize.ptq import quantize
 from converter.runtimes import open_runtime
 from converter.tflite import parse, serialize
 from keras_models.arch import ArchConfig
+from keras_models.questions.asking import ANSWERS, CODE_BYTES, codes, number_of
+from keras_models.questions.examples import joined
 from keras_models.speech.spectrogram import RATE_HZ, ROWS, spectrogram
 from keras_models.speech.words import CLASSES
 from keras_models.tasks import TASKS
@@ -33,6 +35,13 @@ EAR = ArchConfig.uniform(
     name="ear", image_size=ROWS, channels=1, num_classes=len(CLASSES), patch_size=8, embed_dim=16,
     depth=1, heads=2, head_dim=8, mlp_ratio=2.0,
 )  # fmt: skip
+ASKED = "what color is nearest to blue?"
+EYE = ArchConfig.uniform(
+    name="eye", image_size=16, num_classes=len(ANSWERS), patch_size=4, embed_dim=16, depth=1,
+    heads=2, head_dim=8, mlp_ratio=2.0, pool="cls", question=CODE_BYTES,
+)  # fmt: skip
+# What a network takes: of each input one array of (n, values).
+Steps = tuple[np.ndarray, ...]
 
 
 def spectrograms() -> np.ndarray:
@@ -52,17 +61,45 @@ def sound_network() -> bytes:
     return plan_model(fused, streamed=True).model_bytes
 
 
-def _sound(folder: Path) -> tuple[bytes, str, np.ndarray]:
+def question_network() -> bytes:
+    """A small network of random weights that takes a picture and a question."""
+    model = random_weights(build_vit(EYE), 4)
+    numbers = np.arange(8)
+    examples = joined(_pictures(len(numbers)), codes(numbers))
+    plain = parse(quantize(model, EYE, EYE.normalization.apply(examples)))
+    contract = Contract(EYE.normalization, class_names=ANSWERS, task=TASKS["question"])
+    fused = fuse_model(serialize(with_contract(plain, contract))).model_bytes
+    return plan_model(fused).model_bytes
+
+
+def _pictures(count: int) -> np.ndarray:
+    shape = (count, EYE.image_size, EYE.image_size, 3)
+    return np.random.default_rng(count).integers(0, 256, shape).astype(np.uint8)
+
+
+def _sound(folder: Path) -> tuple[bytes, list[str], Steps]:
     content, sounds = sound_network(), spectrograms()
     np.save(folder / "sounds.npy", sounds)
     steps = ends_of(content).quantize(contract_of(content).real(sounds))
-    return content, f"--images={folder}/sounds.npy", steps
+    return content, [f"--images={folder}/sounds.npy"], (steps,)
 
 
-def _words(folder: Path) -> tuple[bytes, str, np.ndarray]:
+def _words(folder: Path) -> tuple[bytes, list[str], Steps]:
     del folder
     square = WORDS.square(SENTENCE.encode(), SIDE).astype(np.int16) - 128
-    return words_network(WORDS), f"--sentence={SENTENCE}", square.astype(np.int8)[None]
+    return words_network(WORDS), [f"--sentence={SENTENCE}"], (square.astype(np.int8)[None],)
+
+
+def _question(folder: Path) -> tuple[bytes, list[str], Steps]:
+    content, pictures = question_network(), _pictures(3)
+    np.save(folder / "pictures.npy", pictures)
+    ends, contract = ends_of(content), contract_of(content)
+    assert ends.question is not None
+    code = contract.real(codes(np.array(number_of(ASKED))))
+    steps = quantized(code, ends.question.scale, ends.question.zero_point)
+    given = [f"--images={folder}/pictures.npy", f"--question={ASKED}"]
+    asked = np.repeat(steps[None], len(pictures), axis=0)
+    return content, given, (ends.quantize(contract.real(pictures)), asked)
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +126,9 @@ def _export(model: Path, project: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
-@pytest.mark.parametrize("task", [_words, _sound])
+@pytest.mark.parametrize("task", [_words, _sound, _question])
 def test_from_an_exported_project_to_the_client(
-    tmp_path: Path, place: Path, task: Callable[[Path], tuple[bytes, str, np.ndarray]]
+    tmp_path: Path, place: Path, task: Callable[[Path], tuple[bytes, list[str], Steps]]
 ) -> None:
     content, given, steps = task(tmp_path)
     model, said = tmp_path / "m.tflite", tmp_path / "said.json"
@@ -99,15 +136,16 @@ def test_from_an_exported_project_to_the_client(
     _export(model, place)
     run_commands(place, readme_commands(place, "Build"))
     elf = place / "build" / "release" / "vit_firmware.elf"
-    done = run_here("firmware.client", f"--elf={elf}", f"--model={model}", given, f"--json={said}")
+    done = run_here("firmware.client", f"--elf={elf}", f"--model={model}", *given, f"--json={said}")
     assert done.returncode == 0, done.stderr
     assert "differ from the host runtime: 0 images" in done.stdout
-    (logits,) = open_runtime("host", content).run_batch(steps[:, None])
-    logits = logits.reshape(len(steps), -1)
+    (logits,) = open_runtime("host", content).run_batch(*(each[:, None] for each in steps))
+    logits = logits.reshape(len(logits), -1)
     rows = json.loads(said.read_text(encoding="utf-8"))["images"]
     assert [(row["class"], row["logit"]) for row in rows] == [
         (int(values.argmax()), int(values.max())) for values in logits
     ]
-    assert len(np.unique(logits, axis=0)) == len(steps)  # each is heard as something of its own
-    if task is _words:
-        assert [row["answer"] for row in rows] == ["vwxyz"[row["class"]] for row in rows]
+    assert len(np.unique(logits, axis=0)) == len(logits)  # each is something of its own
+    names = {_words: "vwxyz", _question: ANSWERS}.get(task)
+    if names:
+        assert [row["answer"] for row in rows] == [names[row["class"]] for row in rows]

@@ -48,13 +48,14 @@
   .thumb_func
 reset_handler:
   // A debugger may start the image without resetting the core.
-  ldr r0, =__stack_top
-  mov sp, r0
+  ldr r2, =__stack_top
+  mov sp, r2
 
+  // Up to r2, not sp: assemblers warn of the latter in a comparison.
   ldr r0, =__stack_bottom
   ldr r1, =STACK_PAINT
 paint:
-  cmp r0, sp
+  cmp r0, r2
   bhs paint_done
   store_next r1, r0
   b paint
