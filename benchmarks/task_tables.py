@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.marked_sections import filled
+from benchmarks.task_trainings import all_trainings
 from keras_models.questions.asking import KINDS
 from keras_models.tasks import TASKS
 
@@ -32,6 +33,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min"
 
 
+def _trained(training: dict[str, Any]) -> str:
+    """Epochs and time; of several trainings the last one's epochs, and the time of all."""
+    every = all_trainings(training)
+    epochs = f"{training['epochs']} epochs of {training['images']['train']:,}"
+    took = _duration(sum(each["seconds"] for each in every))
+    if len(every) > 1:
+        took = f"the last of {len(every)} trainings, {took} in all"
+    return f"{epochs}, {took}"
+
+
 def _ordered(record: dict[str, Any]) -> dict[str, Any]:
     """Networks of one task together, as the tasks are declared."""
     order = list(TASKS)
@@ -49,8 +60,7 @@ def table(record: dict[str, Any]) -> str:
         board, training = found["board"], found["training"]
         lines.append(
             f"| `{name}` | {figures} | {values} | {board['instructions']:,} | "
-            f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | {training['epochs']} epochs of "
-            f"{training['images']['train']:,}, {_duration(training['seconds'])} |"
+            f"{board['sram_bytes']:,} | {board['flash_bytes']:,} | {_trained(training)} |"
         )
     for name, found in record.get("untrained", {}).items():
         board = found["board"]
@@ -87,7 +97,11 @@ def _without_networks(networks: dict[str, Any]) -> Iterator[str]:
 
 def commands_list(record: dict[str, Any]) -> str:
     """How each network was trained, for a shell."""
-    commands = (found["training"]["command"] for found in _ordered(record).values())
+    commands = (
+        training["command"]
+        for found in _ordered(record).values()
+        for training in all_trainings(found["training"])
+    )
     return "\n".join(["```sh", *commands, "```"])
 
 

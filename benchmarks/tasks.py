@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from benchmarks.near_texts import counted
 from benchmarks.task_tables import rendered, table
+from benchmarks.task_trainings import training_of
 from benchmarks.versions import versions_of
 from boards import get_board
 from converter.contract import Contract, contract_of, with_contract
@@ -52,6 +53,7 @@ from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("tasks", __doc__)
 FLAGS.words("trained", [], "Trained folders; without any the table alone is written.")
+FLAGS.words("before", [], "Trained folders that --trained began from, the first one first.")
 FLAGS.words("untrained", [], "Networks by name, with random weights: what a board says alone.")
 flags.data_dir(FLAGS)
 FLAGS.words("other_data_dirs", [], "Folders of data sets to score on besides, by their names.")
@@ -178,10 +180,7 @@ def _measured(folder: str) -> dict[str, Any]:
         "task": task.name,
         "command": typed_command("benchmarks.tasks"),
         "calibration_seed": FLAGS.seed,
-        "training": {
-            key: record[key]
-            for key in ("command", "seed", "versions", "machine", "epochs", "seconds", "images")
-        },
+        "training": training_of(folder, FLAGS.before),
         "params": arch.params,
         "macs": arch.macs,
         "figures": rows,

@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.near_texts import counted, near_texts
-from benchmarks.task_tables import rendered
+from benchmarks.task_tables import commands_list, rendered, table
+from benchmarks.task_trainings import training_of
 from benchmarks.tasks import PAGE, RECORD, constant
 from keras_models.datasets import Split
 from keras_models.datasets.core import ArraySource
+from keras_models.load import TRAIN_FILE, WEIGHTS_FILE
 from keras_models.tasks import TASKS
+from keras_models.training.fit import digest_of
+from tflm_vit.files import FileError
 
 
 @pytest.mark.skipif(not RECORD.exists(), reason="nothing is recorded yet")
@@ -30,6 +35,40 @@ def test_every_runtime_of_the_record_says_the_same() -> None:
         limit = 50_000 if name == "depth_96" else 65_536
         assert found["board"]["sram_bytes"] <= limit
         assert found["board"]["instructions"] <= 60_000_000
+
+
+def _trained(folder: Path, initial: str, epochs: int) -> str:
+    """A folder that says how it was trained, from weights of a digest."""
+    folder.mkdir()
+    (folder / WEIGHTS_FILE).write_bytes(folder.name.encode())
+    record = {
+        "command": f"train {folder.name}",
+        "seed": 0,
+        "versions": {},
+        "machine": "a machine",
+        "epochs": epochs,
+        "seconds": 600.0,
+        "images": {"train": 1000},
+        "initial": initial,
+    }
+    (folder / TRAIN_FILE).write_text(json.dumps(record), encoding="utf-8")
+    return str(folder)
+
+
+def test_a_network_is_recorded_with_what_it_began_from(tmp_path: Path) -> None:
+    first = _trained(tmp_path / "first", "", 2)
+    second = _trained(tmp_path / "second", digest_of(first), 3)
+    last = _trained(tmp_path / "last", digest_of(second), 4)
+    assert "before" not in training_of(first)
+    training = training_of(last, [first, second])
+    assert [each["epochs"] for each in training["before"]] == [2, 3]
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    record["networks"] = {"n": {**next(iter(record["networks"].values())), "training": training}}
+    assert "| 4 epochs of 1,000, the last of 3 trainings, 30 min in all |" in table(record)
+    assert "train first\ntrain second\ntrain last\n" in commands_list(record)
+    for wrong in ([second, first], [first]):
+        with pytest.raises(FileError, match="did not begin from the weights of"):
+            training_of(last, wrong)
 
 
 def test_the_best_constant() -> None:
