@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from keras_models.datasets.made import SPLITS, make_splits
 from keras_models.datasets.scenes import KEYS
-from keras_models.scenes.world import mujoco_module, pictures
+from keras_models.scenes.world import LEVELS, mujoco_module, pictures
 from tflm_vit import flags
 from tflm_vit.run import run
 
@@ -20,12 +20,21 @@ FLAGS = flags.FlagSet("render_scenes", __doc__)
 flags.out(FLAGS, "Folder of the data set.")
 flags.seed(FLAGS, "Of all pictures.")
 flags.split_sizes(FLAGS, 5000)
+FLAGS.enum(
+    "level",
+    "plain",
+    list(LEVELS),
+    "Objects of one color, or textured ones in less light and more noise; mixed: in turn.",
+)
 
 
 def _body() -> None:
     mujoco_module()
     counts = {split: FLAGS[split].value for split in SPLITS}
-    make_splits(FLAGS.out, KEYS, counts, lambda split, n: pictures(counts[split], (FLAGS.seed, n)))
+    levels = LEVELS[FLAGS.level]
+    make_splits(
+        FLAGS.out, KEYS, counts, lambda split, n: pictures(counts[split], (FLAGS.seed, n), levels)
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ random one, metric depth cannot be known from a picture.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -23,9 +24,32 @@ FARTHEST_M = 8.0  # depth is clipped to it
 PICTURES_A_WORLD = 250
 _OBJECTS = 7
 _MATERIALS = 24
-_LENS_DEGREES = 55.0
-_SIZES_M = (0.22, 0.48)  # half extents of objects
+LENS_DEGREES = 55.0  # of view, from top to bottom
 _BEHIND = (0.0, -50.0, 0.0)  # where an object is not seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """How hard pictures are.
+
+    Attributes:
+      name: as given to `--level`.
+      textured: objects have patterns, as floor and wall have; else one color each.
+      sizes_m: least and greatest half extent of an object.
+      dimmest: least strength of a light, of 1.
+      noisiest: greatest standard deviation of the noise, in steps of a byte.
+    """
+
+    name: str
+    textured: bool
+    sizes_m: tuple[float, float]
+    dimmest: float
+    noisiest: float
+
+
+PLAIN = Level("plain", False, (0.22, 0.48), 0.6, 4.0)
+TEXTURED = Level("textured", True, (0.1, 0.42), 0.3, 10.0)
+LEVELS = {"plain": (PLAIN,), "textured": (TEXTURED,), "mixed": (PLAIN, TEXTURED)}  # in turn
 
 _XML = """<mujoco>
 <visual><map znear=".02" zfar="12"/><quality shadowsize="512"/></visual>
@@ -90,7 +114,7 @@ class World:
         self._rng = rng
         self._model = mujoco.MjModel.from_xml_string(xml, files)
         self._data = mujoco.MjData(self._model)
-        self._model.cam_fovy[0] = _LENS_DEGREES
+        self._model.cam_fovy[0] = LENS_DEGREES
         try:
             self._renderer = mujoco.Renderer(self._model, SIDE, SIDE)
         except Exception as error:  # of whichever OpenGL it found
@@ -104,17 +128,17 @@ class World:
     def close(self) -> None:
         self._renderer.close()
 
-    def picture(self) -> Picture:
+    def picture(self, level: Level) -> Picture:
         """Another scene: RGB uint8 (side, side, 3), depth in metres, classes, (side, side)."""
-        labels = self._place_objects()
+        labels = self._place_objects(level)
         self._place_camera()
-        self._light()
+        self._light(level)
         self._mujoco.mj_forward(self._model, self._data)
-        return self._render(labels)
+        return self._render(labels, level)
 
     # ---- what is in it -----------------------------------------------------------------------
 
-    def _place_objects(self) -> NDArray[np.uint8]:
+    def _place_objects(self, level: Level) -> NDArray[np.uint8]:
         """Draws all objects; returns the class of each geom."""
         model, rng = self._model, self._rng
         labels = np.zeros(model.ngeom, np.uint8)
@@ -124,20 +148,21 @@ class World:
         model.geom_pos[model.geom("wall").id, 1] = rng.uniform(2.5, 5)
         seen = int(rng.integers(2, _OBJECTS + 1))
         for i in range(_OBJECTS):
-            labels[model.geom(f"g{i}").id] = self._place_object(i, i < seen)
+            labels[model.geom(f"g{i}").id] = self._place_object(i, i < seen, level)
         return labels
 
-    def _place_object(self, number: int, seen: bool) -> int:
+    def _place_object(self, number: int, seen: bool, level: Level) -> int:
         """Draws one object; returns its class."""
         model, rng, geom = self._model, self._rng, self._model.geom(f"g{number}").id
         kind = int(rng.integers(len(self._kinds)))
-        size = rng.uniform(*_SIZES_M, 3)
+        size = rng.uniform(*level.sizes_m, 3)
         if CLASSES[2 + kind] == "ellipsoid":
             size = size.max() * np.array([1, 0.55, 0.4])
         model.geom_type[geom], model.geom_size[geom] = self._kinds[kind], size
         model.geom_rbound[geom] = 2.0  # of its old size else: it would be left out at the edge
-        model.geom_matid[geom] = -1  # one color
-        model.geom_rgba[geom, :3] = rng.uniform(0.2, 1, 3)
+        if not level.textured:
+            model.geom_matid[geom] = -1  # one color
+            model.geom_rgba[geom, :3] = rng.uniform(0.2, 1, 3)
         stands = rng.random() < 0.5
         height = (size[0], size[2], size[1], size[0] + size[1], size[2])[kind]
         height = height if stands else height + rng.uniform(0, 0.5)
@@ -159,15 +184,15 @@ class World:
         self._mujoco.mju_mat2Quat(quaternion, rotation.ravel())
         self._data.mocap_pos[_OBJECTS], self._data.mocap_quat[_OBJECTS] = eye, quaternion
 
-    def _light(self) -> None:
+    def _light(self, level: Level) -> None:
         model, rng = self._model, self._rng
         model.light_pos[:] = rng.uniform([-2.5, -2.5, 2], [2.5, 1.5, 4], (2, 3))
-        model.light_diffuse[:] = rng.uniform(0.6, 1, (2, 1)) * rng.uniform(0.7, 1, (2, 3))
+        model.light_diffuse[:] = rng.uniform(level.dimmest, 1, (2, 1)) * rng.uniform(0.7, 1, (2, 3))
         model.light_ambient[:] = rng.uniform(0.02, 0.2)
 
     # ---- what is seen ------------------------------------------------------------------------
 
-    def _render(self, labels: NDArray[np.uint8]) -> Picture:
+    def _render(self, labels: NDArray[np.uint8], level: Level) -> Picture:
         renderer, rng = self._renderer, self._rng
         renderer.update_scene(self._data, "camera")
         color = renderer.render().astype(np.float64)
@@ -179,13 +204,15 @@ class World:
         renderer.disable_segmentation_rendering()
         sky = CLASSES.index("background")
         mask = np.where(geoms < 0, sky, labels[np.maximum(geoms, 0)]).astype(np.uint8)
-        noise = rng.normal(0, rng.uniform(1, 4), color.shape)
+        noise = rng.normal(0, rng.uniform(1, level.noisiest), color.shape)
         color = np.clip(color * rng.uniform(0.8, 1.25) + noise, 0, 255).astype(np.uint8)
         return color, np.minimum(depth, FARTHEST_M).astype(np.float16), mask
 
 
-def pictures(count: int, seed: tuple[int, ...]) -> Iterator[Picture]:
-    """Scenes that follow from the seed; see `World.picture`."""
+def pictures(
+    count: int, seed: tuple[int, ...], levels: tuple[Level, ...] = (PLAIN,)
+) -> Iterator[Picture]:
+    """Scenes of the levels in turn that follow from the seed; see `World.picture`."""
     rng, world = np.random.default_rng(seed), None
     try:
         for number in range(count):
@@ -194,7 +221,7 @@ def pictures(count: int, seed: tuple[int, ...]) -> Iterator[Picture]:
                     world.close()
                 world = World(rng)
             assert world is not None
-            yield world.picture()
+            yield world.picture(levels[number % len(levels)])
     finally:
         if world is not None:
             world.close()  # before the process ends, else PyOpenGL prints a traceback
