@@ -13,10 +13,13 @@ from nas.space.staged_space import StagedSpace, StagedSubnet
 
 def describe(space: Searchable, config: AnySubnet) -> str:
     """For example "patch 16, 216 wide, 14 deep, heads 4, mlp 4, rank 0.95"; of stages one after
-    another, "residual, 48 wide, 2 deep; attention, 96 wide, 3 deep, heads 3, mlp 2"."""
+    another, "residual, 48 wide, 2 deep; none; attention, 96 wide, 3 deep, heads 3, mlp 2"."""
     if isinstance(space, StagedSpace) and isinstance(config, StagedSubnet):
         stages = zip(space.stages, config.stages, strict=True)
-        return "; ".join(_text(stage.dimensions(own.blocks), own) for stage, own in stages)
+        return "; ".join(
+            _text(stage.dimensions(own.blocks), own) if own.depth else own.blocks
+            for stage, own in stages
+        )
     return _text(expect_one_stage(space, "description").dimensions, config)
 
 

@@ -17,6 +17,8 @@ from nas.space.checks import fail
 from nas.space.dimension import Dimension, Mask
 from nas.space.dimensions import MAX_DEPTH, WeightBitsDimension
 
+LEFT_OUT = "none"  # kind of a stage that a network does not have
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageDimension(Dimension):
@@ -59,7 +61,7 @@ class _StageWeightBits(WeightBitsDimension, StageDimension):
 
 
 STAGE_DIMENSIONS: tuple[StageDimension, ...] = (
-    _Blocks(name="blocks", text="{}", kinds=(str,)),
+    _Blocks(name="blocks", text="{}", kinds=(str,), missing=LEFT_OUT),
     StageDimension(
         name="width",
         text="{} wide",
@@ -72,8 +74,9 @@ STAGE_DIMENSIONS: tuple[StageDimension, ...] = (
     StageDimension(
         name="depth",
         text="{} deep",
+        low=0,
         high=MAX_DEPTH,
-        masks=(Mask("gate", lambda space, config, stage, block: stage.depth, False),),
+        masks=(Mask("gate", lambda space, config, stage, block: config.depth, False),),
         seldom=True,
         limits=(1.0, 36.0),
     ),

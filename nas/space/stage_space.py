@@ -19,7 +19,7 @@ from keras_models.parts import later
 from keras_models.stages import ATTENTION_BLOCKS, AttentionStage, ConvStage, Stage, StageGrid
 from nas.space.checks import fail, known, made
 from nas.space.dimension import Dimension
-from nas.space.stage_dimensions import STAGE_DIMENSIONS
+from nas.space.stage_dimensions import LEFT_OUT, STAGE_DIMENSIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,8 @@ class StageChoice:
     """What one stage of a network is.
 
     Attributes:
-      blocks: kind of its blocks, as in `ConvStage` and `AttentionStage`.
+      blocks: kind of its blocks, as in `ConvStage` and `AttentionStage`; "none" of a stage that the
+        network leaves out, way down included, which has nothing but its depth of 0.
       width: of its tokens or pixels, None where the space says that of the stage before.
       depth: its blocks.
       window: side of windows, 0 where all tokens see all.
@@ -55,7 +56,8 @@ class StageSpace:
 
     Attributes:
       blocks: kinds, of "residual", "separable", "attention".
-      width, depth: choices; no width means that of the stage before (down "none").
+      width, depth: choices; no width means that of the stage before (down "none"). A depth of 0
+        leaves the whole stage out, its way down and positions too.
       heads, mlp_ratio: of blocks of attention, each block for itself.
       window: sides of windows; none: all tokens see all.
       weight_bits: of blocks, each for itself; none: 8.
@@ -84,6 +86,8 @@ class StageSpace:
         for dimension in STAGE_DIMENSIONS:
             dimension.validate(self, where)
         attends = ATTENTION_BLOCKS in self.blocks
+        if not any(self.depth):
+            fail(f"{where}.depth", self.depth, "a depth beside 0, or no such stage")
         for name in ("heads", "mlp_ratio"):
             if attends != bool(getattr(self, name)):
                 expected = "choices" if attends else "none without attention"
@@ -96,9 +100,21 @@ class StageSpace:
     def dimensions(self, blocks: str | None = None) -> tuple[Dimension, ...]:
         """Those that it has; that networks with such blocks choose, if a kind is given."""
         found = [d for d in STAGE_DIMENSIONS if d.choices(self)]
+        if blocks == LEFT_OUT:
+            return tuple(d for d in found if d.name == "depth")
         if blocks is not None and blocks != ATTENTION_BLOCKS:
             found = [d for d in found if not d.of_attention]
         return tuple(found)
+
+    @property
+    def optional(self) -> bool:
+        """Whether networks may leave it out."""
+        return 0 in self.depth
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Of networks that have it."""
+        return tuple(depth for depth in self.depth if depth)
 
     def replace(self, **changes: Any) -> StageSpace:
         """A copy with some attributes changed; the space around it validates it."""
@@ -107,7 +123,7 @@ class StageSpace:
     # ---- networks ------------------------------------------------------------------------------
 
     def stage(self, choice: StageChoice, source: StageGrid) -> Stage:
-        """The stage that was chosen, behind such a map."""
+        """The stage that was chosen, not one that is left out, behind such a map."""
         width = source.width if choice.width is None else choice.width
         if choice.blocks != ATTENTION_BLOCKS:
             return ConvStage(
@@ -131,12 +147,15 @@ class StageSpace:
 
     def choice(self, values: dict[str, Any]) -> StageChoice:
         """From a value of each dimension of its kind; those of blocks as tuples."""
-        return StageChoice(**values)
+        return StageChoice(**values) if values["depth"] else StageChoice(LEFT_OUT, depth=0)
 
     def check(self, choice: StageChoice, where: str) -> None:
         """Raises SpaceError unless the stage is one of these."""
-        if choice.blocks not in self.blocks:
-            fail(f"{where}.blocks", choice.blocks, f"one of {self.blocks}")
+        kinds = (*self.blocks, LEFT_OUT) if self.optional else self.blocks
+        if choice.blocks not in kinds:
+            fail(f"{where}.blocks", choice.blocks, f"one of {kinds}")
+        if (choice.blocks == LEFT_OUT) != (choice.depth == 0):
+            fail(f"{where}.depth", choice.depth, f"0 where blocks is {LEFT_OUT!r}, and only there")
         chosen = self.dimensions(choice.blocks)
         for d in STAGE_DIMENSIONS:
             got = getattr(choice, d.name)
@@ -155,21 +174,26 @@ class StageSpace:
 
     def forms(self) -> Iterator[tuple[str, int]]:
         """Of `StageChoice.form`, all."""
-        for blocks in self.blocks:
+        for blocks in self.blocks if self.depths else ():
             windows = self.window if blocks == ATTENTION_BLOCKS else ()
             yield from itertools.product((blocks,), windows or (0,))
+        if self.optional:
+            yield LEFT_OUT, 0
 
     def of_form(self, form: tuple[str, int]) -> StageSpace:
         """The part of it that has that form."""
         blocks, window = form
+        if blocks == LEFT_OUT:
+            return self.replace(depth=(0,))
+        own = self.replace(blocks=(blocks,), depth=self.depths)
         if blocks != ATTENTION_BLOCKS:
-            return self.replace(blocks=(blocks,), heads=(), mlp_ratio=(), window=())
-        return self.replace(blocks=(blocks,), window=(window,) if window else ())
+            return own.replace(heads=(), mlp_ratio=(), window=())
+        return own.replace(window=(window,) if window else ())
 
     @property
     def size(self) -> int:
         """Exact number of choices."""
-        total: int = 0
+        total: int = int(self.optional)
         for blocks in self.blocks:
             chosen = self.dimensions(blocks)
             each = math.prod(len(d.choices(self)) for d in chosen if d.per_block)
@@ -178,7 +202,7 @@ class StageSpace:
                 for d in chosen
                 if not d.per_block and d.name not in ("blocks", "depth")
             )
-            total += once * sum(int(each**depth) for depth in self.depth)
+            total += once * sum(int(each**depth) for depth in self.depths)
         return total
 
     def uniform(self, blocks: str, pick: Any) -> StageChoice:

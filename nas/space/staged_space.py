@@ -81,14 +81,16 @@ class StageAxis:
         return self.dimension.limits
 
     def choices(self, space: Any) -> tuple[Any, ...]:
-        """What there is to choose from."""
-        found: tuple[Any, ...] = self.dimension.choices(space.stages[self.stage])
-        return found
+        """What moves: whether a stage may be left out does not."""
+        found = self.dimension.choices(space.stages[self.stage])
+        return tuple(choice for choice in found if choice != 0)  # of depth: may be left out
 
     def with_choices(self, space: Any, choices: Sequence[float]) -> Any:
         """The space with others; SpaceError where they make none."""
         stages = list(space.stages)
-        stages[self.stage] = self.dimension.with_choices(stages[self.stage], choices)
+        stage = stages[self.stage]
+        kept = [choice for choice in self.dimension.choices(stage) if choice == 0]
+        stages[self.stage] = self.dimension.with_choices(stage, [*kept, *choices])
         return space.replace(stages=tuple(stages))
 
 
@@ -120,14 +122,18 @@ class StagedSpace:
             fail("StagedSpace.stages", self.stages, "a non-empty list of stages")
         for i, stage in enumerate(self.stages):
             stage.validate(f"StagedSpace.stages[{i}]")
+        if all(stage.optional for stage in self.stages):
+            fail("StagedSpace.stages", "a depth of 0 in each", "a stage that no network leaves out")
         self._check_networks()
 
     def _check_networks(self) -> None:
         """Every combination of forms, and every width with every MLP ratio, is a network."""
         for form in self.forms():
             part = self.of_form(form)
-            for i, stage in enumerate(part.stages):
-                decides = max((j for j in range(i + 1) if part.stages[j].width), default=0)
+            here = [i for i, stage in enumerate(part.stages) if stage.depths]
+            for i in here:
+                stage = part.stages[i]
+                decides = max((j for j in here if j <= i and part.stages[j].width), default=0)
                 choices = (part.stages[decides].width or (None,), stage.mlp_ratio or (0.0,))
                 for width, ratio in itertools.product(*choices):
                     part.expect_network({(decides, "width"): width, (i, "mlp_ratio"): ratio})
@@ -159,8 +165,9 @@ class StagedSpace:
         """The architecture of a network."""
         source, stages = self.first_grid, []
         for space, choice in zip(self.stages, config.stages, strict=True):
-            stages.append(space.stage(choice, source))
-            source = stages[-1].output(source)
+            if choice.depth:
+                stages.append(space.stage(choice, source))
+                source = stages[-1].output(source)
         return StagedConfig(
             name=self.name,
             image_size=self.image_size,
@@ -222,12 +229,8 @@ class StagedSpace:
 
     def axes(self) -> tuple[StageAxis, ...]:
         """What evolution of the space may move: each stage's dimensions with limits and choices."""
-        return tuple(
-            StageAxis(i, d)
-            for i, stage in enumerate(self.stages)
-            for d in stage.dimensions()
-            if d.limits is not None and len(d.choices(stage)) > 1
-        )
+        every = (StageAxis(i, d) for i, s in enumerate(self.stages) for d in s.dimensions())
+        return tuple(a for a in every if a.limits is not None and len(a.choices(self)) > 1)
 
     # ---- parameters of a trial -----------------------------------------------------------------
 

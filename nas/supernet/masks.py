@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,18 +89,20 @@ def stage_masks(space: StagedSpace, widths: tuple[StageWidths, ...], config: Sta
       Of stage i "stagei/dim" (dim,), "stagei/gate" (depth,) and, per block, "stagei/heads" (depth,
       heads), "stagei/hidden" (depth, hidden) and "stagei/four_bits" (depth, 1, or 0 where no block
       has 4); heads and hidden units are zeros for convolutions, as are blocks behind the
-      sub-network's depth.
+      sub-network's depth. A stage that is left out has the width of what is before it.
     """
     found: Masks = {}
-    stages = zip(space.stages, config.stages, space.arch(config).stages, widths, strict=True)
-    for i, (own, choice, stage, width) in enumerate(stages):
+    stages, stage = iter(space.arch(config).stages), cast(Any, space.first_grid)
+    for i, (own, choice, width) in enumerate(zip(space.stages, config.stages, widths, strict=True)):
+        if choice.depth:
+            stage = next(stages)
         for dimension, mask in STAGE_MASKS:
             places = np.arange(getattr(width, mask.name))
             if mask.per_block:
                 counts = np.zeros(width.gate, np.int64)
-                if stage.of_tokens or not dimension.of_attention:
-                    counts[: stage.depth] = [
-                        mask.count(own, choice, stage, b) for b in range(stage.depth)
+                if choice.depth and (stage.of_tokens or not dimension.of_attention):
+                    counts[: choice.depth] = [
+                        mask.count(own, choice, stage, b) for b in range(choice.depth)
                     ]
                 value = places < counts[:, None]
             else:

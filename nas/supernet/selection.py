@@ -41,6 +41,10 @@ class Selection(Protocol):
         """x with zeros in its last axis where the mask has them, if they are computed at all."""
         ...
 
+    def widened(self, x: Any, missing: int) -> Any:
+        """x with so many zeros more in its last axis, if the whole width is computed."""
+        ...
+
     def block(self, x: Any, gate: Any, block: Callable[[Any], Any]) -> Any:
         """block(x) where the gate is 1 or None, x where it is 0; a block is x plus something."""
         ...
@@ -67,6 +71,10 @@ class Sliced:
         del mask
         return x
 
+    def widened(self, x: Any, missing: int) -> Any:
+        del missing
+        return x
+
     def block(self, x: Any, gate: Any, block: Callable[[Any], Any]) -> Any:
         if gate is None:
             return block(x)
@@ -91,6 +99,9 @@ class Masked:
 
     def keep(self, x: Any, mask: Mask) -> Any:
         return x if mask is None else x * mask
+
+    def widened(self, x: Any, missing: int) -> Any:
+        return ops.pad(x, [[0, 0]] * (len(x.shape) - 1) + [[0, missing]])
 
     def block(self, x: Any, gate: Any, block: Callable[[Any], Any]) -> Any:
         return block(x) if gate is None else x + gate * (block(x) - x)

@@ -29,6 +29,8 @@ class StageSlices:
         self.arch = net.space.arch(config)
         self.sources = [source.width for source in self.arch.sources]
         self.first = np.cumsum([0, *(stage.depth for stage in self.arch.stages)])
+        # In the supernet, which has those too that the network leaves out.
+        self.numbers = [i for i, choice in enumerate(config.stages) if choice.depth]
 
     def weight(self, name: str) -> Floats:
         """The weight of that name ("layer/weight") in the plain model."""
@@ -50,8 +52,8 @@ class StageSlices:
 
     def _convolution(self, stage: int, block: int, part: str, kind: str) -> Floats:
         """Of a block; a depthwise layer and its norm have the channels of the input."""
-        blocks = self.config.stages[stage].blocks
-        name = f"stage{stage}_{blocks}_block{block}_{part}"
+        choice = self.config.stages[self.numbers[stage]]
+        name = f"stage{self.numbers[stage]}_{choice.blocks}_block{block}_{part}"
         width = self.sources[stage + 1]
         source = width if block else self.sources[stage]
         if kind.startswith("moving_"):
@@ -64,12 +66,13 @@ class StageSlices:
         if part == "depth":
             return value[:, :, :source]
         kernel = value[:, :, : width if part == "b" else source, :width]
-        bits = self.config.stages[stage].weight_bits
+        bits = choice.weight_bits
         return rounded_to_4_bits(kernel) if 4 in bits[block : block + 1] else kernel
 
     def _down(self, stage: int, part: str, kind: str) -> Floats:
         """What is before a stage's first block."""
-        value, space = self.net.values(f"stage{stage}_{part}/{kind}"), self.net.space.stages[stage]
+        place = self.net.places[self.numbers[stage]]
+        value, space = self.net.values(f"{place.name}_{part}/{kind}"), place.space
         source, width = self.sources[stage : stage + 2]
         if part == "tokens_norm" or kind == "bias":
             return value[:width]
@@ -77,7 +80,7 @@ class StageSlices:
             return value[None, :, :width]
         if space.down != "merge":
             return value[:, :, :source, :width]
-        parts = value.reshape(space.stride**2, self.net.places[stage].source, -1)[:, :source]
+        parts = value.reshape(space.stride**2, place.source, -1)[:, :source]
         if part == "norm":
             return np.asarray(parts.reshape(-1))
         return np.asarray(parts[..., :width].reshape(-1, width))
@@ -85,7 +88,8 @@ class StageSlices:
     def _block(self, number: int, part: str, kind: str) -> Floats:
         stage = int(np.searchsorted(self.first, number, side="right")) - 1
         block = self.arch.transformer_blocks[number]
-        name = f"stage{stage}_block{number - self.first[stage]}_{part}"
+        place = self.net.places[self.numbers[stage]]
+        name = f"{place.name}_block{number - self.first[stage]}_{part}"
         value = self.net.values(f"{name}/{kind}")
         if part in ("norm1", "norm2"):
             return value[: block.width]
@@ -97,7 +101,7 @@ class StageSlices:
             cut = value[edge : len(value) - edge, edge : len(value) - edge, : block.heads]
             return np.asarray(cut.reshape(-1, block.heads))
         assert part in _LINEAR
-        sizes = self.net.block_sizes(self.net.places[stage])
+        sizes = self.net.block_sizes(place)
         whole = Sizes(sizes.dim, sizes.heads, sizes.head_dim, sizes.hidden)
         used = Sizes(block.width, block.heads, block.head_dim, block.hidden)
         rows, columns = places(part, whole, used)

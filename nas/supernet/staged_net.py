@@ -26,6 +26,7 @@ from keras_models.parts import Places
 from keras_models.stages import ATTENTION_BLOCKS, KERNEL, Convolution, ConvStage
 from nas.space import SpaceError
 from nas.space.any_space import AnySubnet, expect_stages
+from nas.space.stage_dimensions import LEFT_OUT
 from nas.space.stage_space import StageSpace
 from nas.space.staged_space import Form, StagedSpace
 from nas.supernet.conv_blocks import ConvBlock, Statistics
@@ -85,7 +86,9 @@ class StagedSupernet(SharedWeights):
       synchronized: batch normalization of the stem uses the batch of all replicas.
 
     Raises:
-      SpaceError: a stage of residual blocks may need a shortcut or not, depending on its width.
+      SpaceError: a stage of residual blocks may need a shortcut or not, depending on its width; a
+        stage that may be left out decides how many positions later ones have, or how wide their
+        weights are.
     """
 
     def __init__(self, space: StagedSpace, seed: int = 0, synchronized: bool = False) -> None:
@@ -96,6 +99,7 @@ class StagedSupernet(SharedWeights):
         before = {space.first_grid.width}
         for place in self.places:
             own = place.space
+            self._check_optional(place)
             # With a width that the stage before may have, too, a shortcut is a convolution or not.
             if "residual" in own.blocks and own.stride == 1 and before & set(own.width):
                 raise SpaceError(
@@ -103,9 +107,25 @@ class StagedSupernet(SharedWeights):
                     f"widths of its own, expected a stride, the width before it, or none of "
                     f"{', '.join(map(str, sorted(before & set(own.width))))}"
                 )
-            before = set(own.width) or before
+            before = (before if own.optional else set()) | set(own.width) or before
 
-    def _places(self) -> Iterator[_Place]:
+    def _check_optional(self, place: _Place) -> None:
+        """Networks with and without a stage share the weights of the later ones."""
+        own, where = place.space, f"{self.space.name}: stage {place.number} may be left out"
+        if own.optional and place.width < place.source:
+            raise SpaceError(
+                f"{where} and has at most {place.width} channels, expected at least the "
+                f"{place.source} before it"
+            )
+        later = self.space.stages[place.number + 1 :]
+        if own.optional and own.stride > 1 and any(s.position or s.bias for s in later):
+            raise SpaceError(
+                f"{where} and has stride {own.stride}, expected no position and no bias in the "
+                f"stages behind it, whose grid it decides"
+            )
+
+    def _places(self, form: Form | None = None) -> Iterator[_Place]:
+        """All stages, with their grids in networks of such a form; of all stages without one."""
         grid, mask = self.space.first_grid, ""
         source = grid.width
         side = grid.side
@@ -113,7 +133,9 @@ class StagedSupernet(SharedWeights):
             own = f"stage{i}/dim" if stage.width else mask
             width = max(stage.width, default=source)
             yield _Place(i, stage, side, source, width, mask, own)
-            side, source, mask = side // stage.stride, width, own
+            if form is None or form[i][0] != LEFT_OUT:
+                side //= stage.stride
+            source, mask = width, own
 
     @property
     def needs_statistics(self) -> bool:
@@ -252,8 +274,10 @@ class StagedSupernet(SharedWeights):
         for layer in self.stem:
             batch_norm = isinstance(layer, keras.layers.BatchNormalization)
             x = layer(x, training=training) if batch_norm else layer(x)
-        for place, (kind, window) in zip(self.places, form, strict=True):
-            if kind == ATTENTION_BLOCKS:
+        for place, (kind, window) in zip(self._places(form), form, strict=True):
+            if kind == LEFT_OUT:
+                x = self.select.widened(x, place.width - place.source)
+            elif kind == ATTENTION_BLOCKS:
                 x = self._attention_stage(x, place, masks, window)
             else:
                 x = self._conv_stage(x, place, masks, kind, step)
@@ -272,7 +296,7 @@ class StagedSupernet(SharedWeights):
     @staticmethod
     def _gate(masks: Masks, place: _Place, block: int) -> Any:
         """Whether a sub-network has a block; None where all have."""
-        return masks[f"{place.name}/gate"][block] if block >= min(place.space.depth) else None
+        return masks[f"{place.name}/gate"][block] if block >= min(place.space.depths) else None
 
     @staticmethod
     def _four_bits(masks: Masks, place: _Place, block: int) -> Any:

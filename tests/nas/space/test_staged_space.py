@@ -26,7 +26,7 @@ from nas.space.describe import describe
 from nas.space.dimension import Scope
 from nas.space.presets import SPACES, get_space
 from nas.space.stage_dimensions import STAGE_DIMENSIONS
-from nas.space.stage_space import StageSpace
+from nas.space.stage_space import StageChoice, StageSpace
 from nas.space.staged_presets import STAGED_SPACES
 from nas.space.staged_space import StagedSpace
 
@@ -50,7 +50,15 @@ SMALL = StagedSpace(
 BITS = SMALL.replace(
     name="bits", stages=tuple(stage.replace(weight_bits=(4, 8)) for stage in SMALL.stages)
 )
-NAMED = {**STAGED_SPACES, "small": SMALL, "bits": BITS}
+OPTIONAL = SMALL.replace(
+    name="optional",
+    stages=(
+        SMALL.stages[0],
+        SMALL.stages[1].replace(depth=(0, 1, 2), position=False),
+        SMALL.stages[2].replace(depth=(0, 2)),
+    ),
+)
+NAMED = {**STAGED_SPACES, "small": SMALL, "bits": BITS, "optional": OPTIONAL}
 SPACE = st.sampled_from(list(NAMED.values()))
 SEED = st.integers(0, 2**32 - 1)
 
@@ -74,12 +82,54 @@ def test_networks_of_a_space(space, seed):
 
 
 def test_size_is_what_can_be_drawn():
+    """Of the smaller parts; a part of each form adds up to the whole."""
     rng = np.random.default_rng(0)
-    for form in SMALL.forms():
-        part = SMALL.of_form(form)
-        if part.size <= 600:
-            assert len({part.sample(rng) for _ in range(9 * part.size)}) == part.size
-    assert sum(SMALL.of_form(form).size for form in SMALL.forms()) == SMALL.size
+    parts = [OPTIONAL.of_form(form) for form in OPTIONAL.forms()]
+    small = [part for part in parts if part.size <= 600]
+    assert small
+    for part in small:
+        assert len({part.sample(rng) for _ in range(9 * part.size)}) == part.size
+    for space in (SMALL, OPTIONAL):
+        assert sum(space.of_form(form).size for form in space.forms()) == space.size
+
+
+def test_a_stage_that_is_left_out_leaves_nothing():
+    """Neither its way down nor its positions; all ways to say so are one network."""
+    grids = {}
+    for form in OPTIONAL.forms():
+        config = OPTIONAL.of_form(form).largest()
+        grids[tuple(choice.depth for choice in config.stages)] = OPTIONAL.arch(config).sources[-1]
+    assert {depths: (grid.side, grid.width) for depths, grid in grids.items()} == {
+        (2, 2, 2): (2, 16), (2, 2, 0): (4, 12), (2, 0, 2): (2, 16), (2, 0, 0): (4, 12),
+    }  # fmt: skip
+    params = {name: choices[-1] for name, choices in OPTIONAL.parameters().items()}
+    ways = [params | {"stage2_depth": 0, "stage2_width": width} for width in (8, 16)]
+    one, two = (OPTIONAL.from_parameters(way) for way in ways)
+    assert one == two
+    assert one.stages[2] == StageChoice("none", depth=0)
+    assert describe(OPTIONAL, one).endswith("; none")
+    for blocks, depth in (("none", 2), ("attention", 0)):
+        wrong = dataclasses.replace(one.stages[2], blocks=blocks, depth=depth)
+        with pytest.raises(SpaceError, match=r"\[2\]\.depth: got \d, expected 0 where blocks"):
+            OPTIONAL.check(dataclasses.replace(one, stages=(*one.stages[:2], wrong)))
+    with pytest.raises(SpaceError, match=r"\[2\]\.blocks: got 'none', expected one of"):
+        SMALL.check(one)
+
+
+def test_depths_move_but_whether_a_stage_may_be_left_out_does_not():
+    axes = {axis.name: axis for axis in OPTIONAL.axes()}
+    assert "stage2.depth" not in axes  # nothing but 2
+    depth = axes["stage1.depth"]
+    assert depth.choices(OPTIONAL) == (1, 2)
+    assert depth.with_choices(OPTIONAL, (2, 3)).stages[1].depth == (0, 2, 3)
+
+
+def test_every_network_has_a_stage():
+    with pytest.raises(SpaceError, match=r"\[2\]\.depth: got \(0,\), expected a depth beside"):
+        OPTIONAL.replace(stages=(*SMALL.stages[:2], SMALL.stages[2].replace(depth=(0,))))
+    first = SMALL.stages[0].replace(depth=(0, 1))
+    with pytest.raises(SpaceError, match="expected a stage that no network leaves out"):
+        OPTIONAL.replace(stages=(first, *OPTIONAL.stages[1:]))
 
 
 @pytest.mark.parametrize("name", NAMED)

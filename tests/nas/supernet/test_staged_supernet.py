@@ -15,7 +15,7 @@ from nas.space.staged_space import StagedSpace
 from nas.supernet.compiled import Steps
 from nas.supernet.extract import extract
 from nas.supernet.make import make_supernet
-from nas.supernet.selection import Masked
+from nas.supernet.selection import Masked, Sliced
 from nas.supernet.staged_inherit import inherit_stages
 from tests.nas.space.test_space import tiny
 from tests.nas.supernet.test_supernet import difference
@@ -67,6 +67,20 @@ CONVOLUTIONS = StagedSpace(
         ),  # never the width before
     ),
 )
+# A way down that some networks take, convolutions that some have, with and without a width.
+OPTIONAL = StagedSpace(
+    name="optional",
+    image_size=8,
+    num_classes=3,
+    stages=(
+        StageSpace(("separable",), depth=(0, 1, 2), width=(4, 6)),
+        StageSpace(("residual", "separable"), depth=(1, 2), width=(8, 10), stride=2),
+        StageSpace(("attention",), depth=(0, 1), heads=(1, 2), mlp_ratio=(0.5,), head_dim=4,
+                   position=True),
+        StageSpace(("attention",), depth=(0, 2), width=(8, 12), heads=(1, 2), mlp_ratio=(1.0, 1.5),
+                   head_dim=4, down="merge", stride=2),
+    ),
+)  # fmt: skip
 SPACES = {s.name: s for s in (HYBRID, WINDOWS, CONVOLUTIONS)}
 
 
@@ -112,6 +126,46 @@ def test_extracted_networks_equal_the_supernet(name):
         assert model.count_params() >= space.arch(config).params
     compiled = [kind for kind, _ in steps.compilations]
     assert compiled.count("logits") == 2  # one for each form, not for each network
+
+
+def test_networks_without_a_stage_equal_the_supernet():
+    """One network of each form that has some stages only, both ways to compute it."""
+    net, rng = randomized(OPTIONAL)
+    images = images_of(OPTIONAL, rng)
+    steps = Steps(net, calibration=images_of(OPTIONAL, rng, 24))
+    left_out = set()
+    for form in OPTIONAL.forms():
+        if form[1] == ("separable", 0):
+            continue
+        config = OPTIONAL.of_form(form).sample(rng)
+        statistics = steps.statistics(config)
+        model = extract(net, config, statistics)
+        assert model.count_params() >= OPTIONAL.arch(config).params
+        expected = np.asarray(model(images, training=False))
+        masks = net.masks(config)
+        for net.select in (Masked(), Sliced()):
+            found = net(images, masks=masks, form=form, statistics=statistics)
+            assert difference(found, expected) < 2e-5
+        left_out.add(tuple(choice.depth == 0 for choice in config.stages))
+    assert len(left_out) == 8
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "message"),
+    [
+        (
+            3,
+            {"width": (8,)},
+            "stage 3 may be left out and has at most 8 channels, expected",
+        ),
+        (0, {"stride": 2}, "stage 0 may be left out and has stride 2, expected no position and no"),
+    ],
+)
+def test_later_weights_do_not_depend_on_what_is_left_out(place, change, message):
+    stages = list(OPTIONAL.stages)
+    stages[place] = stages[place].replace(**change)
+    with pytest.raises(SpaceError, match=message):
+        make_supernet(OPTIONAL.replace(stages=tuple(stages)), 0)
 
 
 def test_a_shortcut_is_one_in_every_network():
