@@ -9,7 +9,7 @@ from keras_models.training.recipe import Recipe
 
 
 def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
-    """AdamW with warm-up and cosine decay, and an average of the weights if the recipe has one.
+    """The recipe's optimizer, warm-up, cosine decay, and an average of the weights if it has one.
 
     Biases, norms, positions and the class token are exempt from weight decay.
     """
@@ -27,7 +27,7 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
     average: dict[str, Any] = {}
     if recipe.ema_momentum:
         average = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
-    optimizer = keras.optimizers.AdamW(
+    optimizer = _class_of(recipe.optimizer)(
         schedule,
         weight_decay=recipe.weight_decay,
         beta_2=recipe.beta_2,
@@ -36,3 +36,13 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "position", "cls"])
     return optimizer
+
+
+def _class_of(name: str) -> Any:
+    if name == "muon":
+        from keras_models.training.muon import Muon
+
+        return Muon
+    import keras
+
+    return keras.optimizers.AdamW

@@ -23,8 +23,9 @@ class Recipe:
     Attributes:
       epochs, warmup_epochs: passes over the training split; the rate rises linearly in warm-up.
       batch_size: images per step; the last incomplete batch of an epoch is left out.
+      optimizer: "adamw", or "muon": kernels move by orthogonal matrices, all else by AdamW.
       learning_rate, min_learning_rate: peak and end of the cosine.
-      weight_decay: AdamW's; biases, norms, positions and the class token are exempt.
+      weight_decay: of both; biases, norms, positions and the class token are exempt.
       beta_2: AdamW's decay of the mean of squared gradients.
       clip_norm: global gradient norm, 0 for none.
       label_smoothing, drop_path: regularization.
@@ -43,6 +44,7 @@ class Recipe:
 
     epochs: int = 300
     batch_size: int = 128
+    optimizer: str = "adamw"
     learning_rate: float = 1e-3
     min_learning_rate: float = 1e-5
     warmup_epochs: int = 5
@@ -75,11 +77,12 @@ class Recipe:
         for name in _FRACTIONS:
             self._check(name, float, 0.0, 1.0)
         self._check("flip", bool, False, True)
-        if self.translation_fill not in FILLS:
-            raise RecipeError(
-                f"Recipe.translation_fill: got {self.translation_fill!r}, expected one of "
-                f"{', '.join(FILLS)}"
-            )
+        for name, known in (("translation_fill", FILLS), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in known:
+                raise RecipeError(
+                    f"Recipe.{name}: got {getattr(self, name)!r}, expected one of "
+                    f"{', '.join(known)}"
+                )
 
     def _check(self, name: str, kind: type, low: float, high: float) -> None:
         value = getattr(self, name)
@@ -91,6 +94,7 @@ class Recipe:
 
 
 FILLS = ("zero", "reflect")
+OPTIMIZERS = ("adamw", "muon")
 
 _FRACTIONS = (
     "weight_decay",
