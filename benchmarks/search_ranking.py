@@ -11,7 +11,6 @@ already in FILE.json is not trained again.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import tempfile
@@ -81,7 +80,7 @@ def _report(rows: list[dict[str, Any]], data: SearchData) -> dict[str, Any]:
         "seed": FLAGS.seed,
         "dataset": FLAGS.dataset,
         "search_images": len(data.search),
-        "recipe": dataclasses.asdict(shared.recipe_of_flags(FLAGS)),
+        "recipe": shared.recipe_of_flags(FLAGS).tree(),
         **ranked(rows),
         "versions": versions_of(*SEARCH_PACKAGES),
         "rows": rows,

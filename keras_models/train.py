@@ -140,7 +140,7 @@ def _report(
         "dataset": job.dataset,
         RECORD: dataclasses.asdict(identity_of(data)),
         "images": {s.name: len(s) for s in (data.train, data.validation, data.test)},
-        "recipe": dataclasses.asdict(job.recipe),
+        "recipe": job.recipe.tree(),
         **job.origin(),
         SETUP: setup_digest(job.setup(data)),
         "epochs": progress.epochs_done,

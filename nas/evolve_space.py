@@ -104,7 +104,7 @@ def _setup() -> dict[str, Any]:
     if FLAGS.count:
         setup["images"], setup["images_seed"] = FLAGS.count, IMAGES_SEED
     if FLAGS.epochs is not None:
-        setup["recipe"] = dataclasses.asdict(shared.recipe_of_flags(FLAGS))
+        setup["recipe"] = shared.recipe_of_flags(FLAGS).tree()
         setup["sampling"], setup["distill"] = FLAGS.sampling, FLAGS.distill
     return setup
 

@@ -83,7 +83,7 @@ class TrainJob:
         return setup_text(
             data,
             arch=self.arch.tree(),
-            recipe=dataclasses.asdict(self.recipe),
+            recipe=self.recipe.tree(),
             dataset=self.dataset,
             seed=self.seed,
             **self.origin(),

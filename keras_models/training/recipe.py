@@ -84,6 +84,13 @@ class Recipe:
                     f"{', '.join(known)}"
                 )
 
+    def tree(self) -> dict[str, Any]:
+        """As JSON. AdamW is left out: set-ups of before there was another one stay the same."""
+        found = dataclasses.asdict(self)
+        if self.optimizer == OPTIMIZERS[0]:
+            del found["optimizer"]
+        return found
+
     def _check(self, name: str, kind: type, low: float, high: float) -> None:
         value = getattr(self, name)
         good = isinstance(value, int | float) if kind is float else type(value) is kind

@@ -154,7 +154,7 @@ def write(job: RetrainJob, net: SharedWeights, data: Dataset, model: Any, progre
         "images": {s.name: len(s) for s in (data.train, data.validation, data.test)},
         "weights": job.weights,
         "config": job.config.to_dict(),
-        "recipe": dataclasses.asdict(job.recipe),
+        "recipe": job.recipe.tree(),
         "objective": dataclasses.asdict(job.objective),
         SETUP: setup_digest(job.setup(net, data)),
         "epochs": progress.epochs_done,

@@ -322,7 +322,7 @@ def _report(training: Training, command: str) -> dict[str, Any]:
         "dataset": data.dataset.name,
         RECORD: dataclasses.asdict(data.identity),
         "images": {"train": len(data.dataset.train), "search": len(data.search)},
-        "recipe": dataclasses.asdict(job.recipe),
+        "recipe": job.recipe.tree(),
         "objective": dataclasses.asdict(job.objective),
         "sandwich": job.sandwich,
         **({} if job.levels is None else {"complexity_levels": job.levels}),

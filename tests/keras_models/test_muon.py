@@ -144,6 +144,15 @@ def test_a_training_goes_on_to_the_bit(tmp_path):
     assert progress.history[-1]["loss"] < progress.history[0]["loss"]
 
 
+def test_records_say_which_and_those_of_before_hold():
+    """A set-up without the field is AdamW's: its checkpoint goes on, its supernet is the same."""
+    assert "optimizer" not in Recipe().tree()
+    assert Recipe(**Recipe().tree()) == Recipe()
+    muon = Recipe(optimizer="muon")
+    assert Recipe(**muon.tree()) == muon
+    assert muon.tree() != Recipe().tree()
+
+
 def test_an_optimizer_that_is_none_is_named():
     with pytest.raises(RecipeError, match="optimizer: got 'sgd', expected one of adamw, muon"):
         Recipe(**parse_overrides(["optimizer=sgd"]))
