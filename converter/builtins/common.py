@@ -48,6 +48,16 @@ def int8_tensor(tensor: Tensor, what: str) -> Tensor:
     return tensor
 
 
+def int16_tensor(tensor: Tensor, what: str) -> Tensor:
+    """``tensor``, which must be quantized int16, of zero point 0."""
+    q = tensor.quantization
+    if tensor.dtype != np.int16 or q is None or tensor.zero_point != 0:
+        raise BuiltinError(
+            f"{what} {tensor.name}: got {tensor.dtype}, expected quantized int16 of zero point 0"
+        )
+    return tensor
+
+
 def ends(tensors: Tensors, op: Operator) -> tuple[Tensor, Tensor]:
     return int8_tensor(tensors[op.inputs[0]], "input"), int8_tensor(
         tensors[op.outputs[0]], "output"

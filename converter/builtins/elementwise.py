@@ -12,6 +12,7 @@ from converter.builtins.common import (
     activation_range,
     ends,
     int8_tensor,
+    int16_tensor,
     same_quantization,
 )
 from converter.tflite import Operator, Tensor
@@ -24,9 +25,16 @@ from tflm_custom_ops.builtins.rescale import rescale
 _DIV_SHIFT = 22  # an int8 numerator has as many free bits, by which the result is shifted back
 
 
+def _is_int16(tensors: Tensors, op: Operator) -> bool:
+    """Whether the result is int16, and so all that is computed with."""
+    return tensors[op.outputs[0]].dtype == np.int16
+
+
 def _operands(tensors: Tensors, op: Operator) -> tuple[Tensor, Tensor, Tensor]:
-    a, b = (int8_tensor(tensors[i], "operand") for i in op.inputs)
-    return a, b, int8_tensor(tensors[op.outputs[0]], "output")
+    """Two operands and the result, int8 or int16."""
+    check = int16_tensor if _is_int16(tensors, op) else int8_tensor
+    a, b = (check(tensors[i], "operand") for i in op.inputs)
+    return a, b, check(tensors[op.outputs[0]], "output")
 
 
 def add(tensors: Tensors, op: Operator) -> p.Add | ArithmeticInt32:
@@ -39,8 +47,9 @@ def add(tensors: Tensors, op: Operator) -> p.Add | ArithmeticInt32:
     scales = [real(t.scale) for t in (a, b, y)]
     twice_max = 2 * max(scales[:2])
     factors = [p.quantize_multiplier(float(scale / twice_max)) for scale in scales[:2]]
-    out = p.quantize_multiplier(float(twice_max / (real(1 << 20) * scales[2])))
-    return p.Add(
+    kind, headroom = (p.AddInt16, 15) if _is_int16(tensors, op) else (p.Add, 20)
+    out = p.quantize_multiplier(float(twice_max / (real(1 << headroom) * scales[2])))
+    return kind(
         *(spread.shape, spread.a_strides, spread.b_strides),
         -1 if op.name == "SUB" else 1,
         *(a.zero_point, factors[0].multiplier, factors[0].shift),
@@ -57,7 +66,8 @@ def mul(tensors: Tensors, op: Operator) -> p.Mul | ArithmeticInt32:
     a, b, y = _operands(tensors, op)
     spread = broadcast.over(a, b, y)
     out = p.quantize_multiplier(a.scale * b.scale / y.scale)
-    return p.Mul(
+    kind = p.MulInt16 if _is_int16(tensors, op) else p.Mul
+    return kind(
         *(spread.shape, spread.a_strides, spread.b_strides),
         *(a.zero_point, b.zero_point, y.zero_point, out.multiplier, out.shift),
         *activation_range(op.options.fusedActivationFunction, y),
@@ -81,19 +91,23 @@ def div(tensors: Tensors, op: Operator) -> Divide:
 
 def mean(tensors: Tensors, op: Operator) -> p.Mean | Reduce:
     """As TFLM's reduce_common.cc; adjacent axes have a kernel of their own."""
-    x, y = ends(tensors, op)
     axes = reductions.axes_of(tensors, op)
     if not axes:
         raise BuiltinError("got no axes, expected at least one")
     if axes != list(range(axes[0], axes[-1] + 1)):
         return reductions.mean(tensors, op)
+    kind, check = (p.MeanInt16, int16_tensor) if _is_int16(tensors, op) else (p.Mean, int8_tensor)
+    x, y = check(tensors[op.inputs[0]], "input"), check(tensors[op.outputs[0]], "output")
     outer, count, inner = (
         int(np.prod(part, dtype=np.int64))
         for part in (x.shape[: axes[0]], x.shape[axes[0] : axes[-1] + 1], x.shape[axes[-1] + 1 :])
     )
-    out = p.mean_factor(x.scale / y.scale, count)
-    return p.Mean(
-        *(outer, count, inner, x.zero_point, y.zero_point, out.multiplier, out.shift, -128, 127)
+    out, limits = p.mean_factor(x.scale / y.scale, count), np.iinfo(y.dtype)
+    if (int(limits.max) + 1) * count << max(out.shift, 0) >= 1 << 31:
+        raise BuiltinError(f"sums of {count} values of {x.name} leave 32 bits")
+    return kind(
+        *(outer, count, inner, x.zero_point, y.zero_point, out.multiplier, out.shift),
+        *(int(limits.min), int(limits.max)),
     )
 
 

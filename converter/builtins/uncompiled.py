@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.builtins.common import Tensors, activation_range
+from converter.builtins.common import Tensors
 from converter.builtins.reductions import axes_of
 from converter.builtins.softmax_int16 import softmax_int16
 from converter.tflite import Operator, Tensor
@@ -22,7 +22,6 @@ from tflm_custom_ops.builtins.rescale import Int64Array, rescale
 from tflm_custom_ops.builtins.tables import inverse_roots
 
 Array = NDArray[Any]
-_DIFFERENCE_SHIFT = 15  # of int16 operands; those of int8 are shifted by 20
 
 
 def _wide(tensor: Tensor, values: Array) -> Int64Array:
@@ -42,27 +41,6 @@ def _stored(y: Tensor, values: Int64Array, low: int, high: int) -> Array:
 def _limits(y: Tensor) -> tuple[int, int]:
     limits = np.iinfo(y.dtype)
     return int(limits.min), int(limits.max)
-
-
-def _product(tensors: Tensors, op: Operator, left: Array, right: Array) -> Array:
-    """MUL, as mul_common.cc: the factor in float64."""
-    a, b, y = (tensors[i] for i in (*op.inputs, *op.outputs))
-    values = _scaled(_wide(a, left) * _wide(b, right), a.scale * b.scale / y.scale)
-    return _stored(y, values, *activation_range(op.options.fusedActivationFunction, y))
-
-
-def _difference(tensors: Tensors, op: Operator, left: Array, right: Array) -> Array:
-    """SUB, as sub_common.cc: the factors in float32."""
-    a, b, y = (tensors[i] for i in (*op.inputs, *op.outputs))
-    scales = [np.float32(t.scale) for t in (a, b, y)]
-    twice_max = 2 * max(scales[:2])
-    terms = (
-        _scaled(_wide(t, x) << _DIFFERENCE_SHIFT, float(scale / twice_max))
-        for t, x, scale in zip((a, b), (left, right), scales[:2], strict=True)
-    )
-    factor = twice_max / (np.float32(1 << _DIFFERENCE_SHIFT) * scales[2])
-    values = _scaled(next(terms) - next(terms), float(factor))
-    return _stored(y, values, *activation_range(op.options.fusedActivationFunction, y))
 
 
 def _total(tensors: Tensors, op: Operator, x: Array, axes: Array) -> Array:
@@ -90,8 +68,6 @@ def _inverse_root(tensors: Tensors, op: Operator, x: Array) -> Array:
 
 
 _DEFINITIONS: Mapping[str, tuple[str, Callable[..., Array]]] = {
-    "MUL": ("int16", _product),
-    "SUB": ("int16", _difference),
     "SUM": ("int16", _total),
     "SOFTMAX": ("int16", softmax_int16),
     "RSQRT": ("int16", _inverse_root),

@@ -11,9 +11,10 @@ import numpy as np
 
 from converter.fuse.arithmetic import Range
 from converter.fuse.patterns.match import Match
+from converter.fuse.wide import before_rounding, retyped
 from converter.plan.metadata import without_plan
 from converter.plan.order import execution_order
-from converter.tflite import Graph, GraphView, Model, Operator, Quantization, Tensor
+from converter.tflite import Graph, GraphView, Model, Operator, Tensor
 from converter.tflite.model import Signature
 from tflm_custom_ops.ops import Params, code_of, encode
 
@@ -47,7 +48,10 @@ def emit(
     Args:
       wide: tensors that become int16, with their new type.
     """
-    tensors = [_retyped(t, wide.get(i)) for i, t in enumerate(model.graph.tensors)]
+    tensors = list(model.graph.tensors)
+    for i, type_ in wide.items():
+        exact = before_rounding(tensors, tensors[i]) if tensors[i].is_constant else None
+        tensors[i] = retyped(tensors[i], type_, exact)
     operators: list[Operator] = []
     plain: list[int | None] = []  # of each operator, its number in the plain graph if it stays
     ends = {view.producer(r.match.y): r for r in replacements}
@@ -72,16 +76,6 @@ def _unread_since(view: GraphView, gone: set[int]) -> set[int]:
     """Tensors that were read, and are not where those operators are gone (floats of tables)."""
     read = {t for op in gone for t in view.op(op).inputs if t >= 0}
     return {t for t in read - set(view.graph.outputs) if set(view.consumers(t)) <= gone}
-
-
-def _retyped(tensor: Tensor, wide: Range | None) -> Tensor:
-    if wide is None:
-        return tensor
-    return dataclasses.replace(
-        tensor,
-        dtype=np.dtype(np.int16),
-        quantization=Quantization.per_tensor(wide.scale, wide.zero_point),
-    )
 
 
 def _custom(replacement: Replacement, tensors: list[Tensor]) -> Operator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -21,13 +21,17 @@ from converter.fuse.gate import (
     one_blas_thread,
 )
 from converter.fuse.islands import (
+    Bordered,
     IntegerForm,
+    find_carriers,
+    float_before,
     integer_form,
     is_too_far,
     remarks,
     staying,
     too_far,
     with_borders,
+    with_wide_layers,
 )
 from converter.fuse.kind import check_kind
 from converter.fuse.lower import lower
@@ -119,15 +123,15 @@ class _Form:
 
 def _fused(form: _Form, feeds: Feeds, residual_bits: int | None, judged: bool) -> FuseResult:
     """The graph with what was found in it replaced; in no normal form where that alone is worse."""
-    widened: frozenset[int] = frozenset()
+    widened, carriers = frozenset[int](), frozenset[int]()
     if form.islands is not None and residual_bits != INT8.bits:
-        widened = form.islands.integers
-        found, _ = find_matches(form.normal.view, {})
-        normal = with_borders(form.normal, [f.match for f in found], widened)
-        form = dataclasses.replace(form, normal=normal)
+        graph, count = form.normal.graph, len(form.model.graph.tensors)
+        widened = float_before(form.islands, graph, count)
+        bordered = _bordered(form.normal, widened)
+        form, carriers = dataclasses.replace(form, normal=bordered.normal), bordered.carriers
     view, bits = form.normal.view, residual_bits or INT8.bits
     gate = Gate(form.plain, view, feeds, form.original)
-    search = _search(view, bits, widened, gate, judged)
+    search = _search(view, bits, _Wide(widened, carriers), gate, judged)
     if gate.fault and view.graph is not form.model.graph:
         as_read = PlainGraph(GraphView(form.model.graph))
         result = _fused(
@@ -143,9 +147,32 @@ def _fused(form: _Form, feeds: Feeds, residual_bits: int | None, judged: bool) -
     return FuseResult(serialize(emitted.model), report)
 
 
+def _bordered(normal: Normalized, widened: frozenset[int]) -> Bordered:
+    """The graph with a QUANTIZE where 8 and 16 bits meet."""
+    found, _ = find_matches(normal.view, {})
+    carriers = find_carriers(normal.view, [f.match for f in found], widened)
+    if carriers:  # some may be of a match, which is found without them
+        found, _ = find_matches(normal.view, {}, carriers)
+        found = with_wide_layers(normal.view, found, widened, carriers)
+    return with_borders(normal, [f.match for f in found], widened, carriers)
+
+
 def _remarked(result: FuseResult, remark: str) -> FuseResult:
     report = dataclasses.replace(result.report, remarks=(*result.report.remarks, remark))
     return dataclasses.replace(result, report=report)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wide:
+    """What is to be int16 whatever the user asks for.
+
+    Attributes:
+      tensors: that the file has in float.
+      carriers: builtin operators between them.
+    """
+
+    tensors: frozenset[int]
+    carriers: frozenset[int]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,14 +185,15 @@ class _Search:
     types: Types
 
 
-def _search(
-    view: GraphView, residual_bits: int, widened: Container[int], gate: Gate, judged: bool
-) -> _Search:
+def _search(view: GraphView, residual_bits: int, wide: _Wide, gate: Gate, judged: bool) -> _Search:
     """Matches until every one of them can be expressed in integers and passes the gate."""
     refused: Refused = {}
     while True:
-        found, not_fused = find_matches(view, refused)
-        types = residual_types(view, [f.match for f in found], residual_bits, widened)
+        found, not_fused = find_matches(view, refused, wide.carriers)
+        found = with_wide_layers(view, found, wide.tensors, wide.carriers)
+        types = residual_types(
+            view, [f.match for f in found], residual_bits, wide.tensors, wide.carriers
+        )
         type_of = functools.partial(types.of, view)
         lowered: list[Lowered] = []
         count = len(refused)
@@ -212,7 +240,8 @@ def _report(
     of_islands: list[str] = []
     if form.islands is not None:
         is_wide = any(t in form.islands.integers for t in search.types.wide)
-        stay = staying(normal.view, form.islands, emitted.kept.values())
+        narrow = form.islands.integers.difference(search.types.wide)
+        stay = staying(normal.view, narrow, emitted.kept.values())
         of_islands = remarks(form.islands, is_wide, stay, gate.accuracy)
     return FuseReport(
         ops_before=len(form.model.graph.operators),

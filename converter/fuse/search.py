@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from converter.fuse.errors import NoMatchError
 from converter.fuse.patterns.attention import is_attention, match_attention
@@ -144,18 +144,21 @@ PATTERN_NAMES = tuple(pattern.name for pattern in _PATTERNS)  # in the order of 
 _MALFORMED = (ValueError, IndexError, TypeError, AttributeError, KeyError)
 
 
-def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[NotFused]]:
+def find_matches(
+    view: GraphView, refused: Refused, carriers: Collection[int] = ()
+) -> tuple[list[Found], list[NotFused]]:
     """All matches, and the anchors where a pattern was looked for in vain.
 
     Args:
       refused: matches that cannot be expressed in integers or did not pass the gate.
+      carriers: operators that stay builtin, for they are to read and write int16.
     """
-    taken: set[int] = set()
+    taken = set(carriers)
     found: list[Found] = []
     not_fused: list[NotFused] = []
     for pattern in _PATTERNS:
         for label, anchor in _anchors(view, pattern, taken):
-            if anchor in taken:
+            if anchor in taken and anchor not in carriers:
                 continue
             place = PatternPlace(pattern.name, anchor)
             try:
@@ -180,7 +183,9 @@ def find_matches(view: GraphView, refused: Refused) -> tuple[list[Found], list[N
     ]
     parts = _fused_parts(view, found)
     not_fused = [dataclasses.replace(n, part=parts.get(n.op, n.part)) for n in not_fused]
-    return found, not_fused + _residuals(view, taken, {n.op for n in not_fused})
+    return found, not_fused + _residuals(
+        view, taken.difference(carriers), {n.op for n in not_fused}
+    )
 
 
 def _fused_parts(view: GraphView, found: list[Found]) -> dict[int, str]:

@@ -62,18 +62,20 @@ _YES = Form()
 # (converter.builtins.params_of, which the verdict asks as well).
 _IMAGES = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR")
 _INT8 = (
-    *("FULLY_CONNECTED", "SOFTMAX", "SQUARED_DIFFERENCE", "MEAN", "SUM", "REDUCE_MAX"),
+    *("FULLY_CONNECTED", "SOFTMAX", "SQUARED_DIFFERENCE", "SUM", "REDUCE_MAX"),
     *("REDUCE_MIN", "RELU", "RELU6", "GELU", "LOGISTIC", "TANH", "RSQRT", "ABS", "EXP", "LOG"),
 )
 _NUMBERS = (
-    *("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL"),
-    *("GREATER", "GREATER_EQUAL"),
+    *("MAXIMUM", "MINIMUM", "EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER"),
+    "GREATER_EQUAL",
 )
 _EDGE = Form(("int8", "uint8", "int16", "float32"))
 _COMPILED: dict[str, Form] = {
     **dict.fromkeys(_IMAGES, Form(("int8",), 4)),
     **dict.fromkeys(_INT8, Form(("int8",))),
     **dict.fromkeys(_NUMBERS, Form(("int8", "int32"))),
+    **dict.fromkeys(("ADD", "SUB", "MUL"), Form(("int8", "int16", "int32"))),
+    "MEAN": Form(("int8", "int16")),
     **dict.fromkeys(("QUANTIZE", "DEQUANTIZE"), _EDGE),
     "BATCH_MATMUL": Form(("int8",), 5),
     "NEG": Form(("float32",)),

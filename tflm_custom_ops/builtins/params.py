@@ -155,6 +155,11 @@ class Add:
 
 
 @dataclasses.dataclass(frozen=True)
+class AddInt16(Add):
+    """The same of int16: operands are shifted left by 15, zero points are 0."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Mul:
     """MUL with broadcasting: y = clamp(z + rescale((a - z_a) * (b - z_b), out))."""
 
@@ -168,6 +173,11 @@ class Mul:
     out_shift: int
     out_min: int
     out_max: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MulInt16(Mul):
+    """The same of int16; zero points are 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +206,11 @@ class Mean:
     out_shift: int
     out_min: int
     out_max: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanInt16(Mean):
+    """The same of int16; zero points are 0, ``count`` is below 2**16."""
 
 
 def mean_factor(factor: float, count: int) -> TfliteMultiplier:

@@ -15,6 +15,8 @@ from tflm_custom_ops.builtins.rescale import rescale
 
 Int64Array = NDArray[np.int64]
 Array = NDArray[np.generic]
+DType = np.dtype[Any]
+_ADD_SHIFT = {np.dtype(np.int8): 20, np.dtype(np.int16): 15}  # TFLite's headroom for sums
 
 
 def _patches(x: Array, w: p.Window, outside: int) -> Int64Array:
@@ -70,26 +72,27 @@ def _broadcast(x: Array, shape: p.Shape4, strides: p.Shape4, zero_point: int) ->
     return np.lib.stride_tricks.as_strided(flat, shape, bytes_, writeable=False)
 
 
-def _clamped(y: Int64Array, op: Any) -> NDArray[np.int8]:
+def _clamped(y: Int64Array, op: Any, dtype: DType) -> Array:
     shifted = y + op.output_zero_point
-    result: NDArray[np.int8] = np.clip(shifted, op.out_min, op.out_max).astype(np.int8)
+    result: Array = np.clip(shifted, op.out_min, op.out_max).astype(dtype)
     return result
 
 
-def add(op: p.Add, a: Array, b: Array) -> NDArray[np.int8]:
-    """int8 of ``op.shape``."""
-    wide_a = _broadcast(a, op.shape, op.a_strides, op.a_zero_point) << 20
-    wide_b = _broadcast(b, op.shape, op.b_strides, op.b_zero_point) << 20
+def add(op: p.Add, a: Array, b: Array) -> Array:
+    """The operands' type, of ``op.shape``."""
+    headroom = _ADD_SHIFT[a.dtype]
+    wide_a = _broadcast(a, op.shape, op.a_strides, op.a_zero_point) << headroom
+    wide_b = _broadcast(b, op.shape, op.b_strides, op.b_zero_point) << headroom
     scaled_b = op.sign * rescale(wide_b, op.b_multiplier, op.b_shift)
     total = rescale(wide_a, op.a_multiplier, op.a_shift) + scaled_b
-    return _clamped(rescale(total, op.out_multiplier, op.out_shift), op)
+    return _clamped(rescale(total, op.out_multiplier, op.out_shift), op, a.dtype)
 
 
-def mul(op: p.Mul, a: Array, b: Array) -> NDArray[np.int8]:
-    """int8 of ``op.shape``."""
+def mul(op: p.Mul, a: Array, b: Array) -> Array:
+    """The operands' type, of ``op.shape``."""
     left = _broadcast(a, op.shape, op.a_strides, op.a_zero_point)
     right = _broadcast(b, op.shape, op.b_strides, op.b_zero_point)
-    return _clamped(rescale(left * right, op.out_multiplier, op.out_shift), op)
+    return _clamped(rescale(left * right, op.out_multiplier, op.out_shift), op, a.dtype)
 
 
 def pool_2d(op: p.Pool2D, x: Array) -> NDArray[np.int8]:
@@ -108,10 +111,10 @@ def pool_2d(op: p.Pool2D, x: Array) -> NDArray[np.int8]:
     return result
 
 
-def mean(op: p.Mean, x: Array) -> NDArray[np.int8]:
-    """int8 [outer, inner]."""
+def mean(op: p.Mean, x: Array) -> Array:
+    """The operand's type, [outer, inner]."""
     wide = x.reshape(op.outer, op.count, op.inner).astype(np.int64) - op.input_zero_point
-    return _clamped(rescale(wide.sum(axis=1), op.out_multiplier, op.out_shift), op)
+    return _clamped(rescale(wide.sum(axis=1), op.out_multiplier, op.out_shift), op, x.dtype)
 
 
 def table(op: p.Table, x: Array) -> NDArray[np.int8]:
@@ -153,6 +156,7 @@ _UNARY: dict[type, Callable[..., Array]] = {
     p.Reshape: reshape,
     p.Pool2D: pool_2d,
     p.Mean: mean,
+    p.MeanInt16: mean,
     p.Table: table,
     p.Quantize: quantize,
     p.Requantize: requantize,
@@ -166,7 +170,9 @@ _UNARY: dict[type, Callable[..., Array]] = {
 }
 _BINARY: dict[type, Callable[..., Array]] = {
     p.Add: add,
+    p.AddInt16: add,
     p.Mul: mul,
+    p.MulInt16: mul,
     products.BatchMatMul: products.batch_matmul,
     broadcast.SquaredDifference: broadcast.squared_difference,
     broadcast.Divide: broadcast.divide,

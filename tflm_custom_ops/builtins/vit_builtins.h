@@ -116,7 +116,8 @@ typedef struct {
 
 void vit_softmax_int8(const VitSoftmaxInt8Params* params, const int8_t* x, void* y);
 
-// Shapes and strides below have 4 dimensions and count elements; a stride of 0 repeats.
+// Shapes and strides below have 4 dimensions and count elements; a stride of 0 repeats. Functions
+// of int16 take zero points for 0.
 
 // ADD and SUB (sign -1) with broadcasting. y may equal an operand that is not broadcast.
 typedef struct {
@@ -138,6 +139,7 @@ typedef struct {
 } VitAddParams;
 
 void vit_add(const VitAddParams* params, const int8_t* a, const int8_t* b, int8_t* y);
+void vit_add_int16(const VitAddParams* params, const int16_t* a, const int16_t* b, int16_t* y);
 
 // MUL with broadcasting. y may equal an operand that is not broadcast.
 typedef struct {
@@ -154,6 +156,7 @@ typedef struct {
 } VitMulParams;
 
 void vit_mul(const VitMulParams* params, const int8_t* a, const int8_t* b, int8_t* y);
+void vit_mul_int16(const VitMulParams* params, const int16_t* a, const int16_t* b, int16_t* y);
 
 // The result's shape, and where operands are broadcast to it.
 typedef struct {
@@ -296,6 +299,9 @@ typedef struct {
 } VitMeanParams;
 
 void vit_mean(const VitMeanParams* params, const int8_t* x, int8_t* y);
+
+// count < 2^16.
+void vit_mean_int16(const VitMeanParams* params, const int16_t* x, int16_t* y);
 
 // MEAN, SUM, REDUCE_MAX, REDUCE_MIN over any dimensions; strides count elements.
 #define VIT_REDUCE_SUM 0

@@ -3,23 +3,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
-from converter.fuse.arithmetic import Range
 from converter.fuse.errors import BoundError
 from converter.fused_ops import InterfaceError, check_interface, check_zero_points
-from converter.tflite import Quantization, Tensor
-from tflm_custom_ops.ops import OptionsError, Params, code_of, decode, encode, residual_dtype
-
-
-def retyped(tensor: Tensor, type_: Range) -> Tensor:
-    """The tensor with the type that it has in the fused graph."""
-    dtype = np.dtype(residual_dtype(type_.bits))
-    quantization = Quantization.per_tensor(type_.scale, type_.zero_point)
-    return dataclasses.replace(tensor, dtype=dtype, quantization=quantization)
+from converter.tflite import Tensor
+from tflm_custom_ops.ops import OptionsError, Params, code_of, decode, encode
 
 
 def accepted(op: Params, inputs: Sequence[Tensor], y: Tensor) -> Params:

@@ -12,7 +12,7 @@ import numpy as np
 from converter.fuse.arithmetic import Range
 from converter.fuse.errors import BoundError, NoMatchError
 from converter.fuse.gate.compared import Compared, joined
-from converter.fuse.gate.device import accepted, retyped
+from converter.fuse.gate.device import accepted
 from converter.fuse.gate.noise import Noise
 from converter.fuse.gate.plain import (
     Limits,
@@ -24,11 +24,13 @@ from converter.fuse.gate.plain import (
 )
 from converter.fuse.gate.probes import Feeds, probe
 from converter.fuse.gate.repeats import Repeats
+from converter.fuse.gate.types import FusedTypes
 from converter.fuse.gate.wholes import Values, Wholes
 from converter.fuse.gate.witnesses import nearest
 from converter.fuse.patterns.match import Match
 from converter.fuse.report import Accuracy
 from converter.fuse.search import PatternPlace
+from converter.fuse.wide import retyped
 from converter.tflite import GraphView, Tensor
 from tflm_custom_ops.ops import Params, operator_of
 
@@ -136,6 +138,7 @@ class Gate:
         """
         refused: list[Refusal] = []
         regions: dict[int, _Region] = {}
+        types = FusedTypes(self._normal.view, type_of)
         for entry in lowered:
             try:
                 region = self._region(entry, type_of)
@@ -156,7 +159,7 @@ class Gate:
         read = {t: Noise(n.columns, 0.0) for t, n in ends.items()}
         repeats = Repeats(self._plain.view)
         for number in range(self._feeds.count):
-            failed = self._run(number, regions, compared, read)
+            failed = self._run(number, regions, types, compared, read)
             if failed:
                 return failed
             whole = self._wholes.of(number)
@@ -200,12 +203,13 @@ class Gate:
         self,
         number: int,
         regions: dict[int, _Region],
+        types: FusedTypes,
         compared: dict[int, Noise],
         read: dict[int, Noise],
     ) -> list[Refusal]:
         """One probe through the fused graph; a region that cannot be run is refused at once."""
         whole = self._wholes.of(number)
-        values = dict(self._feeds.values(number))
+        values = {**self._feeds.values(number), **types.constants}
         rng = self._feeds.generator(number, "substitutes")
         inner = {op for r in regions.values() for op in r.lowered.match.ops}
         for op in range(len(self._normal.view.graph.operators)):
@@ -215,7 +219,7 @@ class Gate:
                 except (NoMatchError, OverflowError, ValueError) as error:
                     return [Refusal(regions[op].lowered.place, f"it cannot be run: {error}")]
             elif op not in inner:
-                self._run_builtin(op, values, rng)
+                self._run_builtin(op, values, types, rng)
         if whole is not None:
             for tensor, noise in compared.items():
                 noise.add(whole.exact[tensor], values[tensor], whole.rounded[tensor])
@@ -262,10 +266,12 @@ class Gate:
             exact[match.y], limited[match.y], to_real(region.y, y), rounded[match.y], added
         )
 
-    def _run_builtin(self, op: int, values: Values, rng: np.random.Generator) -> None:
+    def _run_builtin(
+        self, op: int, values: Values, types: FusedTypes, rng: np.random.Generator
+    ) -> None:
         """A builtin operator; numbers of its results' types where it has no meaning here."""
         try:
-            self._normal.run([op], values, rounding)
+            self._normal.run([op], values, types)
         except NoMatchError:
             for tensor in self._normal.view.op(op).outputs:
                 values[tensor] = probe(self._normal.view.tensor(tensor), rng)

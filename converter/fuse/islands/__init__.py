@@ -11,25 +11,31 @@ float alone: the residual stream. This stage, between two normal forms, gives th
     cuts.py        which tensors become int8, and where their range comes from
     observed.py    ranges seen on the inputs that the user gives
     graph.py       the graph with a QUANTIZE and a DEQUANTIZE at each of them
+    carriers.py    builtin operators that carry an int16 stream: sums, joins, means
     borders.py     where an int16 stream meets operators of int8
     report.py      what the report says of it
 
 A range comes from a QUANTIZE that reads the tensor too; from the numbers that it can be, which are
 known exactly (a function of one int8 tensor, a softmax); from inputs that the user gives; or it is
-a bound, which never clips, but is wide. A residual stream becomes int16, if all that touches it is
-fused and the user does not ask for int8.
+a bound, which never clips, but is wide. A residual stream becomes int16, unless the user asks for
+int8; so do sums and joins that no fused operator takes.
 """
 
-from converter.fuse.islands.borders import with_borders
+from converter.fuse.islands.borders import Bordered, with_borders
+from converter.fuse.islands.carriers import find_carriers, with_wide_layers
 from converter.fuse.islands.report import is_too_far, remarks, staying, too_far
-from converter.fuse.islands.stage import IntegerForm, integer_form
+from converter.fuse.islands.stage import IntegerForm, float_before, integer_form
 
 __all__ = [
+    "Bordered",
     "IntegerForm",
+    "find_carriers",
+    "float_before",
     "integer_form",
     "is_too_far",
     "remarks",
     "staying",
     "too_far",
     "with_borders",
+    "with_wide_layers",
 ]

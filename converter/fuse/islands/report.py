@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 
 from converter.fuse.islands.cuts import RangeSource
 from converter.fuse.islands.stage import IntegerForm
@@ -41,25 +41,26 @@ class Staying:
     rounded: tuple[str, ...]
 
 
-def staying(view: GraphView, form: IntegerForm, kept: Collection[int]) -> Staying:
+def staying(view: GraphView, narrow: Container[int], kept: Collection[int]) -> Staying:
     """What became of the operators that no fused one replaces.
 
     Args:
       view: the graph that was matched.
+      narrow: tensors that are float in the file and int8 now.
       kept: their numbers there.
     """
-    rounded = [op for op in sorted(kept) if _rounds(view, form, op)]
+    rounded = [op for op in sorted(kept) if _rounds(view, narrow, op)]
     return Staying(frozenset(map(view.label, kept)), tuple(map(view.label, rounded)))
 
 
-def _rounds(view: GraphView, form: IntegerForm, op: int) -> bool:
+def _rounds(view: GraphView, narrow: Container[int], op: int) -> bool:
     operator = view.op(op)
     if operator.opcode in _MOVING:
         return False
     ends = set(operator.outputs)
     casts = [r for t in ends for r in view.consumers(t) if view.op(r).opcode == "QUANTIZE"]
     ends |= {t for cast in casts for t in view.op(cast).outputs}
-    return bool(ends & form.integers)
+    return any(t in narrow for t in ends)
 
 
 def remarks(

@@ -12,7 +12,8 @@ from converter.fuse.islands.graph import cut_graph
 from converter.fuse.islands.observed import observed_or_none
 from converter.fuse.op_semantics import Array
 from converter.fuse.rewrite import Normalized
-from converter.tflite import GraphView
+from converter.fuse.rewrite.building import is_int8
+from converter.tflite import Graph, GraphView, Tensor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,6 +40,25 @@ class IntegerForm:
     def has_bounds(self) -> bool:
         """Whether ranges are bounds that data would make narrower."""
         return any(cut.source is RangeSource.BOUND for cut in self.cuts)
+
+
+def float_before(form: IntegerForm, graph: Graph, first: int) -> frozenset[int]:
+    """The int8 tensors of the normal form behind the cuts that are float in the file.
+
+    Those at the cuts, and those of their types that rules made: a rule that takes a QUANTIZE before
+    a move gives its type to what the move reads.
+
+    Args:
+      graph: that normal form.
+      first: its first tensor that the file has not.
+    """
+    types = {_type(graph.tensors[t]) for t in form.integers}
+    new = (t for t in range(first, len(graph.tensors)) if is_int8(graph.tensors[t]))
+    return form.integers | {t for t in new if _type(graph.tensors[t]) in types}
+
+
+def _type(tensor: Tensor) -> tuple[float, int]:
+    return tensor.scale, tensor.zero_point
 
 
 def integer_form(

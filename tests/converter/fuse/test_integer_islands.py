@@ -142,13 +142,13 @@ def test_integers_that_are_far_worse_are_not_taken(monkeypatch: pytest.MonkeyPat
         return Quantization.per_tensor(4.0 * max(-interval.low, interval.high), 0)
 
     monkeypatch.setattr(islands_graph, "quantization_of", coarse)
-    report = fuse_model(content).report
+    report = fuse_model(content, 8).report
     assert any("float operators stay: as integers" in line for line in report.remarks)
     assert "RSQRT" in {left.name for left in report.leftovers}
     assert report.accuracy is not None
     assert report.accuracy.fused_db > report.accuracy.plain_db - 1.0
     # Ranges from data are the user's word: taken, and what they cost is said.
-    text = lines(content, count=4)
+    text = lines(content, 8, count=4)
     assert "these integers cost" in text
     assert "not fused, in int8 now and in float in the file: ADD (op" in text
     assert "RSQRT" not in text

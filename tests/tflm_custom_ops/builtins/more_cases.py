@@ -94,6 +94,50 @@ def extreme(rng: Rng) -> Case:
     return Case(model, tuple(int8_values(rng, s) for s in shapes))
 
 
+def _int16_scale(rng: Rng) -> float:
+    return float(np.float32(rng.uniform(1e-5, 1e-3)))
+
+
+def _int16(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+    if rng.random() < 0.2:
+        return rng.choice(np.array([-32768, 32767], np.int16), shape)
+    return rng.integers(-32768, 32768, shape).astype(np.int16)
+
+
+def _int16_tensor(name: str, shape: tuple[int, ...], scale: float) -> tflite.Tensor:
+    return tflite.Tensor(name, shape, np.dtype(np.int16), tflite.Quantization.per_tensor(scale, 0))
+
+
+def arithmetic_int16(rng: Rng) -> Case:
+    """Scales of operands that are equal, alike, or far apart; results that clamp at times."""
+    name = str(rng.choice(["ADD", "SUB", "MUL"]))
+    shapes, out = _shapes(rng, 2)
+    first = _int16_scale(rng)
+    second = rng.choice([first, _int16_scale(rng), first * rng.uniform(1e-4, 1)])
+    scales = [float(np.float32(s)) for s in (first, second)]
+    reach = scales[0] * scales[1] * 32768 if name == "MUL" else max(scales)
+    y_scale = float(np.float32(reach * rng.uniform(0.3, 2.5)))
+    inputs = [_int16_tensor(n, s, t) for n, s, t in zip("ab", shapes, scales, strict=True)]
+    options = getattr(schema, {"ADD": "Add", "SUB": "Sub", "MUL": "Mul"}[name] + "OptionsT")()
+    options.fusedActivationFunction = int(rng.choice([0, 0, 1, 2, 3]))
+    model = one_op.model(name, options, inputs, _int16_tensor("y", out, y_scale), version=5)
+    return Case(model, tuple(_int16(rng, s) for s in shapes), litert=name == "ADD")
+
+
+def mean_int16(rng: Rng) -> Case:
+    shape = tuple(int(v) for v in rng.integers(1, 7, int(rng.integers(1, 5))))
+    first = int(rng.integers(0, len(shape)))
+    axes = list(range(first, int(rng.integers(first, len(shape))) + 1))
+    out = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    scale = _int16_scale(rng)
+    y_scale = scale if rng.random() < 0.3 else float(np.float32(scale * rng.uniform(0.2, 1.5)))
+    options = schema.ReducerOptionsT()
+    options.keepDims = True
+    inputs = [_int16_tensor("x", shape, scale), one_op.constant("axes", np.array(axes, np.int32))]
+    model = one_op.model("MEAN", options, inputs, _int16_tensor("y", out, y_scale), version=2)
+    return Case(model, (_int16(rng, shape),), litert=False)
+
+
 def select(rng: Rng) -> Case:
     shapes, out = _shapes(rng, 3)
     kind = rng.choice([np.int8, np.int32, np.float32])
@@ -312,6 +356,8 @@ GENERATORS: tuple[Callable[[Rng], Case], ...] = (
     compare_int8,
     compare_int32,
     arithmetic_int32,
+    arithmetic_int16,
+    mean_int16,
     extreme,
     divide,
     logical,

@@ -77,7 +77,9 @@ def _moved(view: GraphView, add: int, join: int, axis: int, positions: Tensor) -
         if t.data is not None:
             real = _real(_rounded(t.real(), whole), whole) + added.real()
             q = Quantization.per_tensor(y.scale, y.zero_point)
-            new.append(b.constant(_rounded(real, y), f"{t.name}/positions", q))
+            name = f"{t.name}/positions"
+            b.constant(real.astype(np.float32), name)  # nothing reads it, unless y becomes int16
+            new.append(b.constant(_rounded(real, y), f"{name}/int8", q))
             continue
         total = b.tensor(dataclasses.replace(y, name=f"{t.name}/positions", shape=t.shape))
         source = b.tensor(added)
