@@ -23,6 +23,7 @@ from converter.fuse.gate import (
 from converter.fuse.islands import (
     Bordered,
     IntegerForm,
+    coarse_means,
     find_carriers,
     float_before,
     integer_form,
@@ -242,7 +243,8 @@ def _report(
         is_wide = any(t in form.islands.integers for t in search.types.wide)
         narrow = form.islands.integers.difference(search.types.wide)
         stay = staying(normal.view, narrow, emitted.kept.values())
-        of_islands = remarks(form.islands, is_wide, stay, gate.accuracy)
+        means = coarse_means(normal.view, form.islands, [f.match for f in search.found])
+        of_islands = remarks(form.islands, is_wide, stay, means, gate.accuracy)
     return FuseReport(
         ops_before=len(form.model.graph.operators),
         ops_after=len(graph.operators),

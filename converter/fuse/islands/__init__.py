@@ -23,12 +23,13 @@ int8; so do sums and joins that no fused operator takes.
 
 from converter.fuse.islands.borders import Bordered, with_borders
 from converter.fuse.islands.carriers import find_carriers, with_wide_layers
-from converter.fuse.islands.report import is_too_far, remarks, staying, too_far
+from converter.fuse.islands.report import coarse_means, is_too_far, remarks, staying, too_far
 from converter.fuse.islands.stage import IntegerForm, float_before, integer_form
 
 __all__ = [
     "Bordered",
     "IntegerForm",
+    "coarse_means",
     "find_carriers",
     "float_before",
     "integer_form",

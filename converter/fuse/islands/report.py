@@ -10,8 +10,11 @@ from collections.abc import Collection, Container, Sequence
 from converter.fuse.islands.cuts import RangeSource
 from converter.fuse.islands.stage import IntegerForm
 from converter.fuse.op_semantics import VIEWS
+from converter.fuse.patterns.layer_norm_op import LayerNormMatch
+from converter.fuse.patterns.match import Match
 from converter.fuse.report import Accuracy
 from converter.tflite import GraphView
+from tflm_custom_ops.ops import Pool
 
 DATA = "--images=FOLDER or --calibration_file=FILE.npy"
 _FAR_DB, _FINE_DB = 6.0, 30.0
@@ -63,13 +66,32 @@ def _rounds(view: GraphView, narrow: Container[int], op: int) -> bool:
     return any(t in narrow for t in ends)
 
 
+def coarse_means(view: GraphView, form: IntegerForm, matches: Sequence[Match]) -> tuple[str, ...]:
+    """The means, as messages call them, of int8 tokens that a fused LayerNorm takes.
+
+    Inside the fused operator the tokens are int8: the range of their type decides how well the mean
+    of a few is known.
+    """
+    if not form.has_bounds:
+        return ()
+    pooled = (m for m in matches if isinstance(m, LayerNormMatch) and m.pool is Pool.MEAN)
+    found = (m.ops for m in pooled if m.norm.y in form.integers)
+    means = ([op for op in ops if view.op(op).opcode == "MEAN"] for ops in found)
+    return tuple(view.label(max(ops)) for ops in means)
+
+
 def remarks(
-    form: IntegerForm, is_wide: bool, stay: Staying, accuracy: Accuracy | None
+    form: IntegerForm,
+    is_wide: bool,
+    stay: Staying,
+    means: Sequence[str],
+    accuracy: Accuracy | None,
 ) -> list[str]:
     """Lines for people.
 
     Args:
       is_wide: whether a stream became int16.
+      means: what `coarse_means` says.
     """
     lines: list[str] = []
     if form.cuts:
@@ -80,6 +102,11 @@ def remarks(
         lines.append(f"{form.constants} constants of float operators became int8")
     if is_wide:
         lines.append("the residual stream, in float before, is int16; --residual_bits=8: int8")
+    if means:
+        lines.append(
+            f"the mean over tokens is of int8 ones whose range is a bound: {_named(means)}; "
+            f"{DATA} gives a narrower one"
+        )
     unbounded = [name for name in form.unbounded if name in stay.all]
     if unbounded:
         lines.append(f"stays in float, for it has no range: {_named(unbounded)}; {DATA} gives one")

@@ -98,6 +98,17 @@ def test_int8_operators_alone_stay_int8() -> None:
     assert not any(op.opcode == "QUANTIZE" for op in graph.operators)
 
 
+def test_a_mean_of_normalized_tokens_is_said_to_be_coarse_without_data() -> None:
+    g = PlainGraph(np.random.default_rng(5))
+    x = g.input(g.rng.normal(0, 1, (1, 40, 8)))
+    y = g.linear(g.mean(g.layer_norm(g.add(x, g.linear(x, 8))), 1), 4)
+    plain = pt2e_of(g, y, quantized={"FULLY_CONNECTED"})
+    probes = [[g.rng.integers(-90, 90, (1, 40, 8)).astype(np.int8)] for _ in range(4)]
+    said = "the mean over tokens is of int8 ones whose range is a bound: MEAN (op "
+    assert any(said in line for line in fuse_model(plain).report.remarks)
+    assert not any(said in line for line in fuse_model(plain, probes=probes).report.remarks)
+
+
 def test_a_constant_is_made_of_the_numbers_before_they_were_rounded() -> None:
     exact = np.linspace(-1, 1, 12, dtype=np.float32).reshape(1, 12)
     q = Quantization.per_tensor(0.01, 3)
