@@ -146,6 +146,6 @@ def test_from_an_exported_project_to_the_client(
         (int(values.argmax()), int(values.max())) for values in logits
     ]
     assert len(np.unique(logits, axis=0)) == len(logits)  # each is something of its own
-    names = {_words: "vwxyz", _question: ANSWERS}.get(task)
-    if names:
+    names = ANSWERS if task is _question else "vwxyz"
+    if task is not _sound:  # the client names what answers a sentence or a question
         assert [row["answer"] for row in rows] == [names[row["class"]] for row in rows]
