@@ -8,6 +8,7 @@ A test compares the page with this output.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,9 +117,9 @@ def sampled() -> str:
     return "\n".join(lines)
 
 
-def searched() -> str:
+def searched(name: str) -> str:
     """A search beside as many random networks and a hand-made one."""
-    record = _read("searched_or_random.json")
+    record = _read(name)
     lines = [
         "| | test images, seed by seed | mean | inherited | MACs | instructions | SRAM | flash |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
@@ -135,7 +136,9 @@ def searched() -> str:
             f"{first['sram_bytes']:,} | {first['flash_bytes']:,} |"
         )
     lines.append("")
-    lines += [_evaluated(row) for row in record["rows"][:3] if row["evaluated"]]
+    for row in record["rows"][:3]:
+        lines += [_evaluated(row)] if row["evaluated"] else []
+        lines += [_tried(row)] if row.get("candidates") else []
     for name, gain in record["gains"].items():
         points = ", ".join(f"{point:+.2f}" for point in gain["points"])
         within = ""
@@ -156,6 +159,16 @@ def _evaluated(row: dict[str, Any]) -> str:
         f"{_percent(found['inherited_deviation'])}), {low} to {high} M multiply-accumulates, "
         f"median {middle}; rank correlation of both {found['spearman_of_macs']:+.2f}."
     )
+
+
+def _tried(row: dict[str, Any]) -> str:
+    """What the last choice of one party was from."""
+    each = "; ".join(
+        f"inherited {_percent(one['inherited'])}, {one['macs'] / 1e6:.2f} M, "
+        f"trained shortly {_percent(one['validation_accuracy'])} %"
+        for one in row["candidates"]
+    )
+    return f"Candidates, {row['party']} (validation images): {each}."
 
 
 def rounds() -> str:
@@ -191,7 +204,13 @@ SECTIONS = {
     "extracted": extracted,
     "rounding": rounding,
     "sampled": _if_measured("sampling_rules.json", sampled),
-    "searched": _if_measured("searched_or_random.json", searched),
+    **{
+        section: _if_measured(name, functools.partial(searched, name))
+        for section, name in (
+            ("searched", "searched_or_random.json"),
+            ("searched_optional", "searched_optional.json"),
+        )
+    },
     "rounds": _if_measured("space_evolution.json", rounds),
 }
 
