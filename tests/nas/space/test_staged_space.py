@@ -89,6 +89,8 @@ def test_size_is_what_can_be_drawn():
     assert small
     for part in small:
         assert len({part.sample(rng) for _ in range(9 * part.size)}) == part.size
+    for stage in OPTIONAL.stages[1:]:
+        assert stage.size == stage.replace(depth=stage.depths).size + 1
     for space in (SMALL, OPTIONAL):
         assert sum(space.of_form(form).size for form in space.forms()) == space.size
 
