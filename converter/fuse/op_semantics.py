@@ -105,6 +105,14 @@ def _gather(op: Operator, args: Sequence[Array]) -> list[Array]:
     return [np.take(args[0], args[1].astype(np.int64), axis=op.options.axis)]
 
 
+def _gather_nd(_: Operator, args: Sequence[Array]) -> list[Array]:
+    source, places = args[0], args[1].astype(np.int64)
+    limits = np.array(source.shape[: places.shape[-1]])
+    if np.any(places < 0) or np.any(places >= limits):
+        raise NoMatchError("GATHER_ND outside its tensor is not supported")
+    return [source[tuple(np.moveaxis(places, -1, 0))]]
+
+
 def _unpack(op: Operator, args: Sequence[Array]) -> list[Array]:
     axis = op.options.axis
     return [np.take(args[0], i, axis=axis) for i in range(args[0].shape[axis])]
@@ -120,6 +128,7 @@ VIEWS: dict[str, Semantics] = {
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice,
     "GATHER": _gather,
+    "GATHER_ND": _gather_nd,
     "UNPACK": _unpack,
     **dict.fromkeys(RESHAPES, identity),
 }

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converter.fuse.errors import NoMatchError
+from converter.fuse.gate.constants import exact_constants
 from converter.fuse.gate.plain import Form, PlainGraph, rounding
 from converter.fuse.gate.probes import Feeds
 from converter.fuse.op_semantics import Array
@@ -54,6 +55,9 @@ def _is_same(plain: PlainGraph, normal: Normalized, feeds: Feeds, form: Form | N
     """
     other = PlainGraph(normal.view, plain)
     expected, values = feeds.values(0), feeds.values(0)
+    if form is not None:
+        expected |= exact_constants(plain.view)
+        values |= exact_constants(other.view)
     for op in range(len(plain.view.graph.operators)):
         _run(plain, op, expected, form)
     for op in range(len(other.view.graph.operators)):
@@ -68,6 +72,8 @@ def _is_same(plain: PlainGraph, normal: Normalized, feeds: Feeds, form: Form | N
 
 def _run(graph: PlainGraph, op: int, values: dict[int, Array], form: Form | None) -> None:
     """Runs an operator; what cannot be evaluated is left out, and what depends on it."""
+    if all(tensor in values for tensor in graph.view.op(op).outputs):
+        return
     with contextlib.suppress(NoMatchError):
         graph.run([op], values, form)
 

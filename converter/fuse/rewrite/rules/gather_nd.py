@@ -13,7 +13,7 @@ from converter.tflite import GraphView
 def _apply(view: GraphView, op: int) -> Edit | None:
     (source, places), (result,) = view.op(op).inputs, view.op(op).outputs
     x, data = view.tensor(source), view.tensor(places).data
-    if data is None or x.is_constant or not data.size:
+    if data is None or not data.size:
         return None
     depth = data.shape[-1]
     limits = np.array(x.shape[:depth])
