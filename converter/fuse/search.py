@@ -209,7 +209,10 @@ def _residuals(view: GraphView, taken: set[int], reported: set[int]) -> list[Not
             continue
         residual = residual_at(view, op)
         if residual is not None:
-            reason = explain_residual(view, op, residual, taken)
+            try:
+                reason = explain_residual(view, op, residual, taken)
+            except _MALFORMED as error:
+                reason = f"malformed operator: {error}"
             entries.append(NotFused(f"residual at {view.label(op)}", op, reason))
     return entries
 

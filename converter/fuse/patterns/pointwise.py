@@ -63,7 +63,8 @@ def match_pointwise(view: GraphView, x: int, y: int) -> PointwiseMatch:
     """The function between two int8 tensors.
 
     Raises:
-      NoMatchError: something other than pointwise operators and single constants is involved.
+      NoMatchError: something other than pointwise operators and single constants is involved, or
+        the first of the tensors is in float.
     """
     ops = between(view, x, y, ALLOWED, "the activation function")
     for op in ops:
@@ -71,7 +72,7 @@ def match_pointwise(view: GraphView, x: int, y: int) -> PointwiseMatch:
             is_shape = view.op(op).opcode in RESHAPES
             if view.is_constant(i) and view.tensor(i).size != 1 and not is_shape:
                 raise NoMatchError(f"{view.label(op)} has a constant per channel")
-    source = view.tensor(x)
+    source = require_int8(view, x, "the activation function's input")
     reals = source.scale * (np.arange(-128, 128, dtype=np.float64) - source.zero_point)
     jumps = any(view.op(op).opcode in JUMPS for op in ops)
     with np.errstate(all="ignore"):

@@ -368,3 +368,20 @@ def test_a_bias_of_another_scale_is_converted_or_refused_never_overflowed() -> N
     assert integer_bias(bias, np.array([1e20, 0.25]), "it").tolist() == [3, 6]
     with np.errstate(all="raise"), pytest.raises(NoMatchError, match="far from that of its produ"):
         integer_bias(bias, np.array([1.0, 0.25]), "it")
+
+
+def test_a_layer_in_float_inside_a_branch_refuses_that_branch_and_not_the_file() -> None:
+    """Quantizers leave single layers in float (timm's MobileViT, QAT without its LayerNorm): the
+    file was refused, for the float tensor has no scale to say what an activation function is."""
+    g, x = new_graph()
+    first = len(g.tensors)
+    hidden = g.linear(g.unary("DEQUANTIZE", x, g.value(x)), 16)
+    g.in_float(first)
+    y = g.add(x, g.linear(g.unary("QUANTIZE", hidden, g.value(hidden)), SPELLING.embed_dim))
+    result = fuse_model(g.finish(y))
+    reasons = [str(entry) for entry in result.report.not_fused]
+    assert any(
+        "residual at ADD" in reason and "the activation function's input is float32" in reason
+        for reason in reasons
+    ), reasons
+    assert parse(result.model_bytes).graph.operators
