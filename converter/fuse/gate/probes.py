@@ -48,8 +48,12 @@ def _pattern(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 def input_probe(view: GraphView, tensor: int, rng: np.random.Generator) -> Array:
     """A value for an input of the graph."""
     t = view.tensor(tensor)
+    rows = _rows(view, tensor)
+    if rows is not None:
+        chosen = rng.integers(0, rows, t.shape)
+        return chosen.astype(np.float32 if is_quantized(t) else t.dtype)
     if t.dtype.kind in "iu" and t.quantization is None:
-        return rng.integers(0, _limit(view, tensor), t.shape).astype(t.dtype)
+        return rng.integers(0, 2, t.shape).astype(t.dtype)
     if t.dtype.kind == "b":
         return rng.integers(0, 2, t.shape).astype(bool)
     readers = view.consumers(tensor)
@@ -58,21 +62,33 @@ def input_probe(view: GraphView, tensor: int, rng: np.random.Generator) -> Array
     return probe(t, rng)
 
 
-def _limit(view: GraphView, tensor: int) -> int:
-    """Rows of the table that an integer input chooses from; 2 where none is found."""
+def _rows(view: GraphView, tensor: int) -> int | None:
+    """Rows of the table that an input chooses from; None where it chooses from none.
+
+    Bytes with a step of 1 and floats that are cast choose as integers do.
+    """
     pending, seen = [tensor], set[int]()
     while pending:
         at = pending.pop(0)
-        if at in seen:
+        if at in seen or not _counts(view.tensor(at)):
             continue
         seen.add(at)
         for op in view.consumers(at):
             operator = view.op(op)
             if operator.opcode == "GATHER" and operator.inputs[1] == at:
                 return max(1, view.tensor(operator.inputs[0]).shape[int(operator.options.axis)])
-            if view.tensor(operator.outputs[0]).dtype.kind in "iub":
+            if view.tensor(at).dtype.kind != "f" or operator.opcode in _KEEP_NUMBERS:
                 pending += operator.outputs
-    return 2
+    return None
+
+
+# Through what a number in float is followed: others compute with it.
+_KEEP_NUMBERS = ("CAST", "QUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE")
+
+
+def _counts(t: Tensor) -> bool:
+    """Whether a tensor may hold numbers of things: no scale, or one of 1."""
+    return t.quantization is None or (is_quantized(t) and t.scale == 1.0)
 
 
 def _work(graph: Graph) -> float:
