@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layout import follow, trace_back
+from converter.fuse.layout import element_index, follow, trace_back
 from converter.fuse.op_semantics import JOINS, POINTWISE, VIEWS
 from converter.fuse.patterns.attention_layers import (
     ContextTensor,
@@ -23,6 +23,7 @@ from converter.fuse.patterns.attention_layers import (
     match_heads,
     match_output,
 )
+from converter.fuse.patterns.core_rows import multiplied_at
 from converter.fuse.patterns.linear import ProjectionMatch, require_int8
 from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.mlp import match_block_norm
@@ -37,7 +38,7 @@ from converter.fuse.patterns.relative import (
     sum_of_products,
 )
 from converter.fuse.patterns.relative_tables import RelativeTables, relative_tables
-from converter.fuse.patterns.scores import score_limits, trace_scores
+from converter.fuse.patterns.scores import CASTS, score_limits, trace_scores
 from converter.fuse.patterns.windows import WindowGrid, match_tokens
 from converter.fuse.region import check_closed
 from converter.tflite import GraphView
@@ -311,10 +312,11 @@ def _match_scores(view: GraphView, softmax: int) -> _Scores:
             sums.main.factor,
             sums.ops,
         )
-    elif last is not None and view.op(last).opcode in _MASKS:
+    elif last is not None and view.op(last).opcode in _MASKS | CASTS:
         scores = trace_scores(view, softmax)
         limits = score_limits(view, scores)
-        terms = Terms(scores.bias, scores.replaced, limits)
+        if view.op(last).opcode in _MASKS or np.any(scores.bias) or np.any(scores.replaced):
+            terms = Terms(scores.bias, scores.replaced, limits)
         matmul, index, between = scores.product, scores.index, scores.ops
         factor = scores.factor / float(view.op(softmax).options.beta)
     else:
@@ -356,9 +358,7 @@ def _match_context(view: GraphView, softmax: int, scores: _Scores) -> _Context:
     probabilities = view.op(softmax).outputs[0]
     if len(view.consumers(probabilities)) > 1:
         return _match_relative_context(view, probabilities, scores)
-    tensor, passed, matmul = follow(view, probabilities, "softmax output")
-    if view.op(matmul).opcode != "BATCH_MATMUL":
-        raise NoMatchError(f"softmax output goes into {view.label(matmul)}, not a BATCH_MATMUL")
+    tensor, passed, matmul = multiplied_at(view, softmax)
     return _weighed(view, probabilities, scores, (tensor, matmul), passed)
 
 
@@ -397,15 +397,15 @@ def _weighed(
 ) -> _Context:
     """The product (`at`: its operand and operator) of the softmax's output and v."""
     tensor, matmul = at
-    trace = trace_back(view, tensor, stop=probabilities)
-    straight = np.arange(trace.index.size).reshape(scores.heads, scores.tokens, scores.tokens)
+    index = element_index(view, probabilities, tensor, sorted(passed))
+    straight = np.arange(index.size).reshape(scores.heads, scores.tokens, scores.tokens)
     left, right = operands(view, matmul)
     product = view.op(matmul).outputs[0]
     casts, product = _quantized(view, product)
     numbers = np.arange(view.tensor(product).size).reshape(
         scores.heads, left.index.shape[1], right.index.shape[1]
     )
-    flat = trace.index.reshape(-1)
+    flat = index.reshape(-1)
     if tensor == left.tensor and np.array_equal(flat[left.index], straight):
         value, result = right, numbers
     elif tensor == right.tensor and np.array_equal(flat[right.index], straight):

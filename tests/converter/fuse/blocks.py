@@ -31,6 +31,8 @@ class AttentionSpelling:
       mask: an ADD on the scores, of `added_mask` or of random numbers.
       activated: a GELU on q (of which no block is made).
       layer_scale: the branch is multiplied by a constant per channel.
+      in_float: what training with fake quantization leaves in float, with a QUANTIZE behind it:
+        "scores", "softmax" (scores too) or nothing.
     """
 
     tokens: int = 5
@@ -53,6 +55,7 @@ class AttentionSpelling:
     activated: bool = False
     added_mask: np.ndarray | None = None
     layer_scale: bool = False
+    in_float: str = ""
 
 
 def token_input(g: PlainGraph, tokens: int, width: int, rank_3: bool = True) -> int:
@@ -78,6 +81,9 @@ def attention_branch(g: PlainGraph, h: int, s: AttentionSpelling) -> int:
     q, k, v = _heads(g, h, s)  # each [1, heads, tokens, head_dim]
     if s.activated:
         q = g.gelu(q)
+    first = len(g.tensors)
+    if s.in_float:
+        q, k = (g.unary("DEQUANTIZE", t, g.value(t)) for t in (q, k))
     factor = g.constant(np.array(s.head_dim**-0.5))
     if s.scale == "q":
         q = g.mul(q, factor)
@@ -89,13 +95,23 @@ def attention_branch(g: PlainGraph, h: int, s: AttentionSpelling) -> int:
     if s.mask:
         mask = g.rng.normal(0, 1, (s.tokens, s.tokens)) if s.added_mask is None else s.added_mask
         scores = g.add(scores, g.constant(mask))
+    if s.in_float == "scores":
+        scores = _quantized(g, scores, first)
     p = g.softmax(scores)
+    if s.in_float == "softmax":
+        p = _quantized(g, p, first)
     context = _context(g, p, v, s)
     inner = s.heads * s.head_dim
     shape = (1, s.tokens, inner) if s.rank_3 else (s.tokens, inner)
     order = (0, 2, 3, 1) if s.features_first else (0, 2, 1, 3)
     merged = g.reshape(g.transpose(context, *order), *shape)
     return layer_scaled(g, project(g, merged, s.embed_dim, s, 0.5), s)
+
+
+def _quantized(g: PlainGraph, x: int, first: int) -> int:
+    """Integers again, where all tensors from `first` on become float."""
+    g.in_float(first)
+    return g.unary("QUANTIZE", x, g.value(x))
 
 
 def layer_scaled(g: PlainGraph, branch: int, s: AttentionSpelling) -> int:

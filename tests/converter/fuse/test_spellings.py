@@ -61,6 +61,19 @@ def test_attention_block(spelling: AttentionSpelling, seed: int) -> None:
     assert result.fused_db > min(_MINIMUM_DB, result.plain_db - _TOLERANCE_DB)
 
 
+@pytest.mark.parametrize("part", ["scores", "softmax"])
+@pytest.mark.parametrize("scale", ["q", "scores"])
+@pytest.mark.parametrize("key_first", [False, True])
+def test_scores_in_float_with_a_quantize_behind(part: str, scale: str, key_first: bool) -> None:
+    """Fake quantization by hand: the block was fused in parts, its core alone."""
+    spelling = AttentionSpelling(in_float=part, scale=scale, key_first=key_first)
+    g = PlainGraph(np.random.default_rng(3))
+    x = token_input(g, spelling.tokens, spelling.embed_dim)
+    result = outcome(g, x, attention(g, x, spelling))
+    assert result.codes == {"VitAttention": 1}
+    assert result.fused_db > min(_MINIMUM_DB, result.plain_db - _TOLERANCE_DB)
+
+
 @given(
     st.sampled_from(ACTIVATIONS),
     st.sampled_from([0, 3]),
