@@ -21,20 +21,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from benchmarks.near_texts import counted
+from benchmarks.task_forms import constant, evaluated, float_outputs, fused_forms, tree_of
 from benchmarks.task_tables import rendered, table
 from benchmarks.task_trainings import training_of
 from benchmarks.versions import versions_of
 from boards import get_board
-from converter.contract import Contract, contract_of, with_contract
-from converter.evaluate.evaluation import ContractImages, compare, ends_of, evaluate_runtime
+from converter.contract import contract_of
+from converter.evaluate.evaluation import ContractImages, compare, ends_of
 from converter.fuse import fuse_model
 from converter.plan import plan_model
 from converter.quantize.ptq import quantize
-from converter.runtimes import open_runtime
-from converter.tflite import parse, serialize
 from firmware.emulator.emulator import Emulator
 from firmware.model import build_model
 from keras_models.datasets import Dataset, Split, load_dataset
@@ -43,8 +41,7 @@ from keras_models.datasets.normalization import BYTES
 from keras_models.datasets.texts import LANGUAGE_BYTES, TOPIC_BYTES
 from keras_models.load import TRAIN_FILE, resolve_model
 from keras_models.questions.asking import QUESTIONS
-from keras_models.questions.examples import fed
-from keras_models.tasks import TASKS, Task, TaskScores
+from keras_models.tasks import TASKS
 from nas import command as shared
 from tflm_vit import flags
 from tflm_vit.files import FileError, expect_writable, read_json, write_atomic, write_json
@@ -74,30 +71,12 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "tasks.md"
 RECORD = ROOT / "docs" / "results" / "tasks.json"
 BOARD = "stm32f746g_disco"
-CALIBRATION_PICTURES = 64
 _RANDOM_EXAMPLES = 4
-_NOTHING = 99.0  # below the logit of anything
 # Data sets of the same texts as bytes.
 _BYTES_OF = {
     "definition_pieces": ("definition_topics", TOPIC_BYTES),
     "page_pieces": ("page_languages", LANGUAGE_BYTES),
 }
-
-
-def constant(task: Task, train: Split, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The one output (*shape) that is best for all training pictures."""
-    _, targets = train.load(slice(None, None, 4))
-    wanted = task.wanted(targets, shape)
-    if shape[-1] == 1:  # of depths: the least AbsRel, a median with weights of 1 / depth
-        logs = np.sort(wanted.ravel())
-        weight = np.cumsum(np.exp(-logs.astype(np.float64)))
-        best = logs[int(np.searchsorted(weight, weight[-1] / 2))]
-        return np.full(shape, best, np.float32)
-    value = np.zeros(shape, np.float32)
-    if task.boxes is not None:
-        return value - _NOTHING
-    value[..., int(wanted.reshape(-1, shape[-1]).sum(axis=0).argmax())] = 1.0
-    return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,17 +102,6 @@ def _on_board(fused: bytes) -> BoardFigures:
     return BoardFigures(instructions, emulator.sram_total_bytes(), flash)
 
 
-def _fused(model: Any, arch: Any, data: Dataset, task: Task) -> tuple[bytes, bytes]:
-    """(plain, fused), both with their contract."""
-    contract = Contract(
-        arch.normalization, class_names=data.class_names, task=task, vocabulary=data.vocabulary
-    )
-    pixels, _ = data.train.draw(CALIBRATION_PICTURES, FLAGS.seed).load(slice(None))
-    plain = quantize(model, arch, contract.real(pixels), progress=True)
-    plain = serialize(with_contract(parse(plain), contract))
-    return plain, plan_model(fuse_model(plain).model_bytes).model_bytes
-
-
 def _measured(folder: str) -> dict[str, Any]:
     record = read_json(os.path.join(folder, TRAIN_FILE), "a record of a training", FileError)
     task = TASKS[record["task"]]
@@ -142,38 +110,36 @@ def _measured(folder: str) -> dict[str, Any]:
     data = load_dataset(
         record["dataset"], FLAGS.data_dir, image_size=arch.image_size, channels=arch.channels
     )
-    plain, fused = _fused(model, arch, data, task)
+    plain, fused = fused_forms(model, arch, data, task, FLAGS.seed)
     ends = ends_of(fused)
     split = data.test.take(FLAGS.count) if FLAGS.count else data.test
     images = ContractImages(split, contract_of(fused))
-    real = np.concatenate(
-        [model.predict_on_batch(fed(x, arch.input_shapes)) for x, _ in images.batches(64)]
-    )
-    rows = {"float": _tree(task.scores(real, split.labels()))}
-    rows["plain int8"] = _tree(_runtime("litert", plain, split, task).scores)
+    real = float_outputs(model, arch, images)
+    rows = {"float": tree_of(task.scores(real, split.labels()))}
+    rows["plain int8"] = tree_of(evaluated("litert", plain, split, task).scores)
     limits = {"reference": FLAGS.reference_count, "emulated": FLAGS.emulated_count}
     results = []
     for name in ("host", "tflm", "reference", "emulated"):
         part = split.take(limits.get(name, len(split)))
-        results.append(_runtime(name, fused, part, task))
-    rows["fused int8"] = _tree(results[0].scores)
+        results.append(evaluated(name, fused, part, task))
+    rows["fused int8"] = tree_of(results[0].scores)
     fixed = np.broadcast_to(constant(task, data.train, ends.output_shape), real.shape)
     others = {}
     for other_dir in FLAGS.other_data_dirs:
         size, channels = arch.image_size, arch.channels
         other = load_dataset(record["dataset"], other_dir, image_size=size, channels=channels)
         name = os.path.basename(os.path.normpath(other_dir))
-        others[name] = _tree(_runtime("host", fused, other.test, task).scores)
-    rows["constant"] = _tree(task.scores(fixed, split.labels()))
+        others[name] = tree_of(evaluated("host", fused, other.test, task).scores)
+    rows["constant"] = tree_of(task.scores(fixed, split.labels()))
     if task.asked is not None:
         alone = without_pictures(data.train, split, ends.classes)
-        rows["question alone"] = _tree(task.scores(alone, split.labels()))
+        rows["question alone"] = tree_of(task.scores(alone, split.labels()))
     near = {}
     if arch.normalization == BYTES:
         train, test = (texts_of(data, name) for name in ("train", "test"))
         test = test[: len(split)]
         said = n_grams(train, data.train.labels(), test)
-        rows["n-grams"] = _tree(task.scores(said, split.labels()))
+        rows["n-grams"] = tree_of(task.scores(said, split.labels()))
         right = results[0].logits.reshape(len(split), -1).argmax(axis=1) == split.labels()
         near = {"near": dataclasses.asdict(counted(train, test, right))}
     return {
@@ -198,11 +164,6 @@ def search_report(folder: str) -> dict[str, Any]:
     found = read_json(os.path.join(folder, "search.json"), "a report of a search", FileError)
     keys = ("command", "seed", "space", "networks", "networks_that_fit", "evaluated")
     return {**{key: found[key] for key in keys}, "most_accurate": found["front"][-1]}
-
-
-def _tree(scores: TaskScores) -> dict[str, Any]:
-    """Figures for the record, without the table of all pairs of classes."""
-    return {key: value for key, value in scores.tree().items() if key != "confusion"}
 
 
 def without_pictures(train: Split, test: Split, answers: int) -> NDArray[np.float32]:
@@ -253,20 +214,6 @@ def n_grams(train: list[bytes], labels: Labels, test: list[bytes]) -> NDArray[np
     return found
 
 
-def _runtime(name: str, content: bytes, split: Split, task: Task) -> Any:
-    images = ContractImages(split, contract_of(content))
-    with tqdm(total=len(split), desc=name, unit="picture") as bar:
-        return evaluate_runtime(
-            name,
-            open_runtime(name, content, 1),
-            ends_of(content),
-            images,
-            None,
-            lambda _, done, total: bar.update(done - bar.n),
-            task,
-        )
-
-
 def _recounted(folder: str, record: dict[str, Any]) -> dict[str, Any]:
     """A network's entry with what the board says today."""
     name = os.path.basename(os.path.normpath(folder))
@@ -278,7 +225,7 @@ def _recounted(folder: str, record: dict[str, Any]) -> dict[str, Any]:
     size, channels = arch.image_size, arch.channels
     trained = read_json(os.path.join(folder, TRAIN_FILE), "a record of a training", FileError)
     data = load_dataset(trained["dataset"], FLAGS.data_dir, image_size=size, channels=channels)
-    fused = _fused(model, arch, data, TASKS[found["task"]])[1]
+    fused = fused_forms(model, arch, data, TASKS[found["task"]], FLAGS.seed)[1]
     return {**found, "board": {"name": BOARD, **dataclasses.asdict(_on_board(fused))}}
 
 

@@ -17,6 +17,7 @@ from benchmarks import (
     fault_tables,
     planner_table,
     readme_tables,
+    scene_tables,
     search_tables,
     tasks,
     zoo,
@@ -119,7 +120,7 @@ def test_every_generated_part_has_a_source_that_a_test_compares() -> None:
         readme_tables.README: set(readme_tables.SECTIONS),
         planner_table.PAGE: {"planner"},
         fault_tables.PAGE: set(fault_tables.SECTIONS),
-        tasks.PAGE: {"tasks", "commands", "questions", "texts"},
+        tasks.PAGE: {"tasks", "commands", "questions", "texts"} | set(scene_tables.SECTIONS),
         search_tables.PAGE: set(search_tables.SECTIONS),
         **{path: set(parts) for path, parts in accuracy_tables.DOCUMENTS.items()},
     }

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks.near_texts import counted, near_texts
+from benchmarks.task_forms import constant
 from benchmarks.task_tables import commands_list, rendered, table
 from benchmarks.task_trainings import training_of
-from benchmarks.tasks import PAGE, RECORD, constant
+from benchmarks.tasks import PAGE, RECORD
 from keras_models.datasets import Split
 from keras_models.datasets.core import ArraySource
 from keras_models.load import TRAIN_FILE, WEIGHTS_FILE

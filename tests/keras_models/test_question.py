@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.tasks import constant, without_pictures
+from benchmarks.task_forms import constant
+from benchmarks.tasks import without_pictures
 from boards import get_board
 from converter.contract import ContractError, contract_of
 from converter.evaluate.evaluation import ends_of
