@@ -55,7 +55,8 @@ class TrainedAlone:
 
     def briefly(self, epochs: int) -> TrainedAlone:
         """The same of so many epochs, for a choice: no test image is read."""
-        data = dataclasses.replace(self.data, test=self.data.validation)
+        known = dataclasses.replace(self.data.validation, name="test")
+        data = dataclasses.replace(self.data, test=known)
         recipe = dataclasses.replace(self.recipe, epochs=epochs)
         return dataclasses.replace(self, recipe=recipe, data=data)
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Searched, random and hand-made networks have the same limits and as many evaluations."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 import pytest
 
 from benchmarks import searched_or_random as study
-from benchmarks.trained_alone import candidates
+from benchmarks.trained_alone import TrainedAlone, candidates
+from keras_models.datasets import load_dataset
+from keras_models.training.recipe import HYBRID
 from nas.cost.model import CostModel
 from nas.cost.sampler import Sampler
 from nas.cost.targets import Target
@@ -131,6 +134,14 @@ def test_the_best_of_equal_scores_is_the_first(sampler):
     assert [best(first), best(second)] == [0.5, 0.5]
     assert candidates(sampler.space, best.scored, 100, 1) == [(first, 0.5)]
     assert candidates(sampler.space, [*best.scored, (first, 0.5)], 100, 3) == best.scored
+
+
+def test_short_trainings_read_no_test_image():
+    data = load_dataset("digits", image_size=8, channels=1)
+    alone = TrainedAlone(HYBRID, data, "digits", "", "work", "command", 100).briefly(1)
+    assert alone.recipe == dataclasses.replace(HYBRID, epochs=1)
+    assert list(alone.data.split("test").indices) == list(data.validation.indices)
+    assert alone.data.train is data.train
 
 
 def test_candidates_are_the_largest_that_cannot_be_told_from_the_best(sampler):
