@@ -126,8 +126,8 @@ def _fused(form: _Form, feeds: Feeds, residual_bits: int | None, judged: bool) -
     """The graph with what was found in it replaced; in no normal form where that alone is worse."""
     widened, carriers = frozenset[int](), frozenset[int]()
     if form.islands is not None and residual_bits != INT8.bits:
-        graph, count = form.normal.graph, len(form.model.graph.tensors)
-        widened = float_before(form.islands, graph, count)
+        count = len(form.model.graph.tensors)
+        widened = float_before(form.islands, form.normal.graph, count)
         bordered = _bordered(form.normal, widened)
         form, carriers = dataclasses.replace(form, normal=bordered.normal), bordered.carriers
     view, bits = form.normal.view, residual_bits or INT8.bits

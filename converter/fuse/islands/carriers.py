@@ -93,8 +93,12 @@ def with_wide_layers(
     result: list[Found] = []
     for f in found:
         m = f.match
-        wide = isinstance(m, LinearMatch) and m.y in widened and can_be_wide(view, m)
-        if wide and any(r in carriers for r in view.consumers(m.y)):
+        if (
+            isinstance(m, LinearMatch)
+            and m.y in widened
+            and can_be_wide(view, m)
+            and any(r in carriers for r in view.consumers(m.y))
+        ):
             f = dataclasses.replace(f, match=WideLinearMatch.of(view, m))
         result.append(f)
     return result
