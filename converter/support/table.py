@@ -92,6 +92,8 @@ _WHEEL: dict[str, Form] = {
     "EXPAND_DIMS": Form(("int8", "int16", "float32")),
     "GELU": Form(("int8",)),
     **dict.fromkeys(("COS", "LOG", "SIN", "SQRT", "SQUARE"), Form(("float32",))),
+    **dict.fromkeys(("MEAN", "SUM"), Form(("int8", "int16", "float32"))),
+    **dict.fromkeys(("REDUCE_MAX", "REDUCE_MIN"), Form(("int8", "float32"))),
     "SLICE": Form(rank=5),
     "STRIDED_SLICE": Form(rank=4),
     "TRANSPOSE": Form(rank=5),

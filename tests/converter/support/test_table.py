@@ -9,6 +9,7 @@ The page is written by
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from converter.support.page import page
 from converter.support.table import BUILTINS, TABLE
 from converter.tflite import Graph, Model, Operator, Quantization, Tensor, serialize
 from converter.tflite.schema import OPCODES
+from tests.converter.fuse.plain_graph import options
 from tests.converter.support.models import moved
 
 _ABSENT = "LSH_PROJECTION"  # that TFLM has not; it stops the set-up before a kernel sees the model
@@ -112,3 +114,24 @@ def test_types_that_the_wheel_lacks(name: str) -> None:
 
     with StderrCapture(), pytest.raises(RuntimeError):
         run()
+
+
+@pytest.mark.parametrize("name", ["MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"])
+def test_reductions_of_the_wheel(name: str) -> None:
+    """Of the table's types they run; of int32 (tokens that are counted) they fail in Invoke."""
+    form = TABLE[name].wheel
+    assert form is not None
+    for dtype in (*form.types, "int32"):
+        quantization = None if dtype in ("float32", "int32") else Quantization.per_tensor(0.1, 0)
+        x = Tensor("x", (1, 4), np.dtype(dtype), quantization)
+        y = dataclasses.replace(x, name="y", shape=(1,))
+        axes = Tensor("axes", (1,), np.dtype(np.int32), None, np.array([1], np.int32))
+        op = Operator(name, (0, 1), (2,), **options("ReducerOptions", keepDims=False))
+        content = serialize(Model(Graph((x, axes, y), (op,), (0,), (2,))))
+        if dtype == "int32":
+            with pytest.raises(RuntimeUnavailableError, match=f"{name} of int32"):
+                open_runtime("tflm", content)
+        else:
+            (got,) = open_runtime("tflm", content).run(np.array([[1, 2, 3, 6]], dtype))
+            want = {"MEAN": 3, "SUM": 12, "REDUCE_MAX": 6, "REDUCE_MIN": 1}[name]
+            np.testing.assert_array_equal(got, [want])
