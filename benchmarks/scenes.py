@@ -49,7 +49,7 @@ from tflm_vit.run import run, typed_command
 from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("scenes", __doc__)
-FLAGS.words("trained", [], "Trained folders; without any the table alone is written.")
+flags.trained(FLAGS)
 flags.data_dir(FLAGS)
 FLAGS.words("test_dirs", [], "Folders of data sets to score on, by their names.")
 FLAGS.string("photograph", "", "Of networks of depth: motorcycle, or a folder; empty: none.")

@@ -49,7 +49,7 @@ from tflm_vit.run import run, typed_command
 from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("tasks", __doc__)
-FLAGS.words("trained", [], "Trained folders; without any the table alone is written.")
+flags.trained(FLAGS)
 FLAGS.words("before", [], "Trained folders that --trained began from, the first one first.")
 FLAGS.words("untrained", [], "Networks by name, with random weights: what a board says alone.")
 flags.data_dir(FLAGS)

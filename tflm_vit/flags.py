@@ -48,6 +48,10 @@ def networks(
     return to.words("networks", default, f"Networks: {text}")
 
 
+def trained(to: FlagSet) -> Flag[list[str]]:
+    return to.words("trained", [], "Trained folders; without any the table alone is written.")
+
+
 def weights(to: FlagSet, default: str = "trained") -> Flag[str]:
     """Which weights a `network` has."""
     text = "Weights of --network: trained, random (see --seed), or a .weights.h5 file."
