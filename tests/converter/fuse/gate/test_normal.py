@@ -85,5 +85,5 @@ def _off(g: PlainGraph, tensor: int) -> bool:
     view = GraphView(graph_of(g, tensor))
     values: dict[int, np.ndarray] = {}
     plain = Plain(view)
-    plain.run(range(view.producer(tensor) + 1), values, rounding)
+    plain.run(plain.ops_between((), tensor), values, rounding)
     return bool(np.any(exact_constants(view)[tensor] != values[tensor]))
