@@ -34,6 +34,8 @@ widths lie around the hand-made ones and none is in it that the SRAM forbids; 4,
 the last choice is by short trainings, not by the supernet. Decided when 60 random networks had been
 evaluated, 0.9 points apart, and none trained: that choice is among networks which the supernet
 cannot tell apart, the largest first; the first study's left a fifth of their time unused.
+Changed for want of time after some 210, before any training: two candidates, where there were to be
+three or four, and no second stage of ten epochs for the supernet.
 
 What can be told: two trainings of one network may differ by some 0.5 points (seeds and 10,000 test
 images together; a guess), so that all three seeds agree by chance in one case of eight where
