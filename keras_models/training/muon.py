@@ -45,7 +45,9 @@ def moves_as_matrix(variable: Any) -> bool:
     shape, path = tuple(variable.shape), variable.path
     if len(shape) not in (2, 4) or min(shape[-2:]) == 1 or not path.endswith("kernel"):
         return False
-    return not path.split("/")[-2].startswith(_OWN_STEPS)
+    # A supernet's weights are of one layer, which their own names begin with.
+    layer = path.removesuffix("kernel").rstrip("/_").split("/")[-1]
+    return not layer.startswith(_OWN_STEPS)
 
 
 class Muon(keras.optimizers.AdamW):  # type: ignore[misc]

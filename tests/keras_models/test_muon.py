@@ -52,6 +52,15 @@ def test_kernels_of_the_body_move_as_matrices():
         assert matrix == expected, path
 
 
+@pytest.mark.parametrize("layer", ["head", "stems0_patch", "block0_fc1"])
+def test_a_supernets_first_and_last_layer_do_not(layer):
+    """Its weights are one Keras layer's, whose path does not end in that of the plain network."""
+    weights = keras.layers.Layer(name="supernet")
+    kernel = weights.add_weight(name=f"{layer}_kernel", shape=(8, 8))
+    assert kernel.path == f"supernet/{layer}_kernel"
+    assert moves_as_matrix(kernel) == (layer == "block0_fc1")
+
+
 def test_depthwise_kernels_do_not():
     layer = keras.layers.DepthwiseConv2D(3)
     layer.build((None, 8, 8, 4))
