@@ -378,7 +378,7 @@ def _body() -> None:
         "count": FLAGS.count,
         "candidates": FLAGS.candidates,
         "candidate_epochs": FLAGS.candidate_epochs,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.tree(),
         "limits": limits().to_dict(),
     }
     claim(FLAGS.work, setup, resume=True)
@@ -423,7 +423,7 @@ def _body() -> None:
             "searches": len(searches),
             **({"candidate_epochs": FLAGS.candidate_epochs} if tried else {}),
             "training_images": len(data.train),
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": recipe.tree(),
             "gains": gains(rows),
             "rows": rows,
         }

@@ -37,6 +37,11 @@ def training_of(folder: str, before: Sequence[str] = ()) -> dict[str, Any]:
                 f"--before: {later} did not begin from the weights of {earlier}: name the folders "
                 "of all its trainings, the first one first"
             )
+    if records[0].get("initial"):
+        raise FileError(
+            f"{folders[0]}: began from another training's weights: name its folder, and those "
+            "before it, with --before"
+        )
     *led, last = records
     found = {key: last[key] for key in _KEPT}
     if led:
