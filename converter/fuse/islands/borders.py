@@ -85,7 +85,7 @@ class _Build:
         self._tensors = list(normal.graph.tensors)
         self._operators = list(normal.graph.operators)
         self._before: dict[int, list[Operator]] = {}
-        self._behind: dict[int, Operator] = {}
+        self._behind: dict[int, list[Operator]] = {}  # one for each result that is a stream
         self._widened: dict[int, int] = {}
 
     def widen_operands(self, op: int, wide: Container[int]) -> None:
@@ -124,7 +124,8 @@ class _Build:
             self._renumber(writer, tensor, new)
         for reader in others:
             self._renumber(reader, tensor, new)
-        self._behind[writer] = Operator("QUANTIZE", ends[:1], ends[1:], version=2)
+        cast = Operator("QUANTIZE", ends[:1], ends[1:], version=2)
+        self._behind.setdefault(writer, []).append(cast)
 
     def result(self) -> Bordered:
         entries: list[tuple[Operator, tuple[int, ...]]] = []
@@ -135,8 +136,7 @@ class _Build:
             if index in self._carriers:
                 carriers.append(len(entries))
             entries.append((op, origin))
-            if index in self._behind:
-                entries.append((self._behind[index], origin))
+            entries += [(cast, origin) for cast in self._behind.get(index, ())]
         tensors: tuple[Tensor, ...] = tuple(self._tensors)
         operators = tuple(op for op, _ in entries)
         graph = dataclasses.replace(self._normal.graph, tensors=tensors, operators=operators)

@@ -98,6 +98,21 @@ def test_int8_operators_alone_stay_int8() -> None:
     assert not any(op.opcode == "QUANTIZE" for op in graph.operators)
 
 
+def test_two_results_of_one_operator_are_streams() -> None:
+    """Each has a QUANTIZE of its own; the second took the first one's place."""
+    g = PlainGraph(np.random.default_rng(3))
+    parts = g.split(g.input(g.rng.normal(0, 1, (1, 5, 24))), 2)
+    y = g.linear(g.add(*(mlp(g, part, 24) for part in parts)), 5)
+    result = fuse_model(pt2e_of(g, y, quantized={"FULLY_CONNECTED", "SPLIT"}))
+    graph = parse(result.model_bytes).graph
+    assert [op.name for op in graph.operators].count("VitMlp") == 2
+    (split,) = [op for op in graph.operators if op.opcode == "SPLIT"]
+    casts = [
+        op for op in graph.operators if op.opcode == "QUANTIZE" and op.inputs[0] in split.outputs
+    ]
+    assert sorted(op.inputs[0] for op in casts) == sorted(split.outputs)
+
+
 def test_a_mean_of_normalized_tokens_is_said_to_be_coarse_without_data() -> None:
     g = PlainGraph(np.random.default_rng(5))
     x = g.input(g.rng.normal(0, 1, (1, 40, 8)))
