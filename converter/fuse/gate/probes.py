@@ -50,7 +50,7 @@ def input_probe(view: GraphView, tensor: int, rng: np.random.Generator) -> Array
     t = view.tensor(tensor)
     rows = _rows(view, tensor)
     if rows is not None:
-        chosen = rng.integers(0, rows, t.shape)
+        chosen = rng.integers(0, min(rows, _numbers(t)), t.shape)
         return chosen.astype(np.float32 if is_quantized(t) else t.dtype)
     if t.dtype.kind in "iu" and t.quantization is None:
         return rng.integers(0, 2, t.shape).astype(t.dtype)
@@ -80,6 +80,14 @@ def _rows(view: GraphView, tensor: int) -> int | None:
             if view.tensor(at).dtype.kind != "f" or operator.opcode in _KEEP_NUMBERS:
                 pending += operator.outputs
     return None
+
+
+def _numbers(t: Tensor) -> int:
+    """How many numbers from 0 on a tensor's type holds; a table may have more rows."""
+    if t.dtype.kind not in "iu":
+        return int(np.iinfo(np.int32).max)
+    zero_point = t.zero_point if is_quantized(t) else 0
+    return max(1, int(np.iinfo(t.dtype).max) - zero_point + 1)
 
 
 # Through what a number in float is followed: others compute with it.

@@ -15,7 +15,9 @@ from tests.converter.runtimes.edges import INT8, Edges
 _ROWS = 5
 
 
-def _lookup(dtype: Any, scale: Any, casts: tuple[Any, ...]) -> tuple[GraphView, int]:
+def _lookup(
+    dtype: Any, scale: Any, casts: tuple[Any, ...], rows: int = _ROWS
+) -> tuple[GraphView, int]:
     """Rows of a table by an input of that type, behind these casts."""
     g = Edges()
     x = at = g.x((1, 40), dtype, scale)
@@ -24,7 +26,7 @@ def _lookup(dtype: Any, scale: Any, casts: tuple[Any, ...]) -> tuple[GraphView, 
             at = g.dequantize(at)
         else:
             at = g.op("CAST", (at,), (1, 40), to, None, "CastOptions")
-    table = g.tensor((_ROWS, 4), np.int8, INT8, np.ones((_ROWS, 4), np.int8))
+    table = g.tensor((rows, 4), np.int8, INT8, np.ones((rows, 4), np.int8))
     y = g.op("GATHER", (table, at), (1, 40, 4), np.int8, INT8, "GatherOptions", axis=0)
     return GraphView(g.model(y).graph), x
 
@@ -45,6 +47,20 @@ def test_numbers_of_rows(dtype: Any, scale: Any, casts: tuple[Any, ...]) -> None
     view, x = _lookup(dtype, scale, casts)
     value = input_probe(view, x, np.random.default_rng(0))
     assert set(np.unique(value)) == set(range(_ROWS))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "largest"),
+    [(np.int8, (1.0, 0), 127), (np.int8, (1.0, -128), 255), (np.uint8, None, 255)],
+)
+def test_a_table_has_more_rows_than_the_type_has_numbers(
+    dtype: Any, scale: Any, largest: int
+) -> None:
+    """No device can be given the others."""
+    view, x = _lookup(dtype, scale, (np.int32,), rows=5000)
+    value = input_probe(view, x, np.random.default_rng(0))
+    assert largest / 2 < value.max() <= largest
+    assert value.min() >= 0
 
 
 def test_an_image_whose_class_chooses_a_row_stays_an_image() -> None:
