@@ -71,7 +71,7 @@ def test_a_network_is_recorded_with_what_it_began_from(tmp_path: Path) -> None:
         with pytest.raises(FileError, match="did not begin from the weights of"):
             training_of(last, wrong)
     for short in ([], [second]):
-        with pytest.raises(FileError, match="began from another training's weights: .*--before"):
+        with pytest.raises(FileError, match=r"began from another training's weights: .*--before"):
             training_of(last, short)
 
 
