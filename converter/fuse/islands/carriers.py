@@ -13,10 +13,8 @@ from collections.abc import Collection, Container, Sequence
 
 from converter.builtins import BuiltinError, params_of
 from converter.fuse.op_semantics import JOINS
-from converter.fuse.patterns.linear import LinearMatch
 from converter.fuse.patterns.match import Match
-from converter.fuse.patterns.mlp_core import MlpCoreMatch
-from converter.fuse.patterns.wide_linear import WideLinearMatch, can_be_wide
+from converter.fuse.patterns.wide_linear import wide_layer
 from converter.fuse.rewrite.building import is_int8
 from converter.fuse.search import Found
 from converter.fuse.wide import int16_of, retyped
@@ -77,11 +75,7 @@ class _Streams:
     @classmethod
     def of(cls, view: GraphView, matches: Sequence[Match], widened: Container[int]) -> _Streams:
         written = frozenset(m.y for m in matches if m.WRITES_STREAM and m.y in widened)
-        layers = frozenset(
-            m.y
-            for m in matches
-            if isinstance(m, LinearMatch) and m.y in widened and can_be_wide(view, m)
-        )
+        layers = frozenset(m.y for m in matches if m.y in widened and wide_layer(view, m))
         read = frozenset(m.x for m in matches if m.READS_STREAM)
         return cls(written, written | layers, read)
 
@@ -92,21 +86,16 @@ def with_wide_layers(
     """Matches whose layers write int16 where a carrier reads what the file has in float."""
     result: list[Found] = []
     for f in found:
-        m = f.match
-        if (
-            isinstance(m, LinearMatch)
-            and m.y in widened
-            and can_be_wide(view, m)
-            and any(r in carriers for r in view.consumers(m.y))
-        ):
-            f = dataclasses.replace(f, match=WideLinearMatch.of(view, m))
+        y = f.match.y
+        if y in widened and any(r in carriers for r in view.consumers(y)):
+            f = dataclasses.replace(f, match=wide_layer(view, f.match) or f.match)
         result.append(f)
     return result
 
 
 def _sums_of_cores(view: GraphView, matches: Sequence[Match]) -> frozenset[int]:
     """The last operator of each MLP without a norm that adds what it reads."""
-    ends = (view.producer(m.y) for m in matches if isinstance(m, MlpCoreMatch) and m.added)
+    ends = (view.producer(m.y) for m in matches if m.ends_in_sum)
     return frozenset(op for op in ends if op is not None)
 
 

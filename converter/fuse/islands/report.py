@@ -10,11 +10,9 @@ from collections.abc import Collection, Container, Sequence
 from converter.fuse.islands.cuts import RangeSource
 from converter.fuse.islands.stage import IntegerForm
 from converter.fuse.op_semantics import VIEWS
-from converter.fuse.patterns.layer_norm_op import LayerNormMatch
 from converter.fuse.patterns.match import Match
 from converter.fuse.report import Accuracy
 from converter.tflite import GraphView
-from tflm_custom_ops.ops import Pool
 
 DATA = "--images=FOLDER or --calibration_file=FILE.npy"
 _FAR_DB, _FINE_DB = 6.0, 30.0
@@ -74,8 +72,7 @@ def coarse_means(view: GraphView, form: IntegerForm, matches: Sequence[Match]) -
     """
     if not form.has_bounds:
         return ()
-    pooled = (m for m in matches if isinstance(m, LayerNormMatch) and m.pool is Pool.MEAN)
-    found = (m.ops for m in pooled if m.norm.y in form.integers)
+    found = (m.ops for m in matches if m.averaged in form.integers)
     means = ([op for op in ops if view.op(op).opcode == "MEAN"] for ops in found)
     return tuple(view.label(max(ops)) for ops in means)
 

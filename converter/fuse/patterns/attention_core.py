@@ -17,6 +17,7 @@ from converter.fuse.layout import trace_back
 from converter.fuse.lower import EXP_FRACTION, TensorRange
 from converter.fuse.patterns.core_rows import Rows, match_rows, multiplied_at
 from converter.fuse.patterns.core_views import Arrangement, Strided, arrange
+from converter.fuse.patterns.match import MatchDefaults
 from converter.fuse.patterns.products import is_learnt
 from converter.fuse.patterns.score_bias import score_bias
 from converter.fuse.patterns.scores import score_limits, trace_scores
@@ -28,7 +29,7 @@ _CONTEXT_BITS = 26  # of v's scale over the context's, as in the whole block
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AttentionCoreMatch:
+class AttentionCoreMatch(MatchDefaults):
     """Attention of int8 tensors.
 
     Attributes:

@@ -50,6 +50,11 @@ class LayerNormMatch(OneInput):
     ops: tuple[int, ...]
 
     @property
+    def averaged(self) -> int | None:
+        """As a match says it."""
+        return self.norm.y if self.pool is Pool.MEAN else None
+
+    @property
     def kept(self) -> tuple[int, ...]:
         """Tensors inside that the fused operator has in the same type: what is pooled."""
         return (self.norm.y,)

@@ -41,8 +41,28 @@ class Match(Protocol):
     @property
     def kept(self) -> tuple[int, ...]: ...
 
+    @property
+    def ends_in_sum(self) -> bool: ...
 
-class OneInput:
+    @property
+    def averaged(self) -> int | None: ...
+
+
+class MatchDefaults:
+    """What a match says of itself unless its operators are of another kind."""
+
+    @property
+    def ends_in_sum(self) -> bool:
+        """Whether its last operator is a sum that may be left to an ADD."""
+        return False
+
+    @property
+    def averaged(self) -> int | None:
+        """The tensor inside of whose tokens it takes the mean, None without such."""
+        return None
+
+
+class OneInput(MatchDefaults):
     """A match whose operator reads one activation."""
 
     x: int

@@ -45,6 +45,11 @@ class MlpCoreMatch(OneInput):
     ops: tuple[int, ...]
 
     @property
+    def ends_in_sum(self) -> bool:
+        """As a match says it."""
+        return self.added
+
+    @property
     def kept(self) -> tuple[int, ...]:
         """Tensors inside that the fused operator has in the same type; fc2's result is none."""
         return (*self.fc1.tensors[1:], self.fc1.last.output, *self.fc2.tensors)

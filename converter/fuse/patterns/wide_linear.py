@@ -13,13 +13,22 @@ from typing import ClassVar
 
 from converter.fuse.arithmetic import Range, layer_params
 from converter.fuse.patterns.linear import LinearMatch
+from converter.fuse.patterns.match import Match
 from converter.tflite import GraphView
 from tflm_custom_ops.ops import Params, PatchEmbed
 
 _RANK = 3  # rows and columns of pixels, and features
 
 
-def can_be_wide(view: GraphView, match: LinearMatch) -> bool:
+def wide_layer(view: GraphView, match: Match) -> WideLinearMatch | None:
+    """The same operators with an int16 result; None for what is no layer that can have one."""
+    if not isinstance(match, LinearMatch) or not _can_be_wide(view, match):
+        return None
+    height, width = view.tensor(match.x).shape[-3:-1]
+    return WideLinearMatch(match.x, match.y, match.rows, match.projection, match.ops, height, width)
+
+
+def _can_be_wide(view: GraphView, match: LinearMatch) -> bool:
     """Whether a layer reads what can be taken for one image, and clips nothing."""
     shape = view.tensor(match.x).shape
     layer = match.projection.last
@@ -44,12 +53,6 @@ class WideLinearMatch(LinearMatch):
 
     height: int
     width: int
-
-    @classmethod
-    def of(cls, view: GraphView, match: LinearMatch) -> WideLinearMatch:
-        """The same operators."""
-        height, width = view.tensor(match.x).shape[-3:-1]
-        return cls(match.x, match.y, match.rows, match.projection, match.ops, height, width)
 
     def lower(self, type_of: Callable[[int], Range]) -> Params:
         """A patch embedding of its parameters."""

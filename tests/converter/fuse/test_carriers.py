@@ -12,7 +12,7 @@ from converter.fuse import FuseResult, fuse_model
 from converter.fuse.arithmetic import Range
 from converter.fuse.gate.types import FusedTypes
 from converter.fuse.patterns.linear import LinearMatch
-from converter.fuse.patterns.wide_linear import WideLinearMatch, can_be_wide
+from converter.fuse.patterns.wide_linear import wide_layer
 from converter.fuse.search import find_matches
 from converter.fuse.wide import before_rounding, int16_of, retyped
 from converter.plan import plan_model
@@ -147,7 +147,6 @@ def test_a_layer_of_int16_is_a_patch_embedding_of_single_pixels(rank: int) -> No
     view = GraphView(parse(g.finish(y)).graph)
     (match,) = [f.match for f in find_matches(view, {})[0]]
     assert isinstance(match, LinearMatch)
-    assert can_be_wide(view, match) == (rank > 2)
-    if rank > 2:
-        wide = WideLinearMatch.of(view, match)
-        assert (wide.height, wide.width) == {3: (1, 6), 4: (2, 3)}[rank]
+    wide = wide_layer(view, match)
+    sides = (wide.height, wide.width) if wide else None
+    assert sides == {2: None, 3: (1, 6), 4: (2, 3)}[rank]
