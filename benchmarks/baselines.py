@@ -63,14 +63,15 @@ def correlations(rows: list[Row]) -> Row:
     return {**correlation(rows), "baselines": {by: correlation(rows, by) for by in BASELINES}}
 
 
+def text(name: str, found: Row) -> str:
+    """For example "params 0.10 (-0.43..0.73)"."""
+    if found["spearman"] is None:
+        return f"{name} -"
+    low, high = found["interval"]
+    return f"{name} {found['spearman']:.2f} ({low:.2f}..{high:.2f})"
+
+
 def line(figures: Row) -> str:
     """For example "inherited 0.84 (0.55..0.95); params 0.10 (...), macs ..."."""
-
-    def text(name: str, found: Row) -> str:
-        if found["spearman"] is None:
-            return f"{name} -"
-        low, high = found["interval"]
-        return f"{name} {found['spearman']:.2f} ({low:.2f}..{high:.2f})"
-
     beside = ", ".join(text(name, found) for name, found in figures["baselines"].items())
     return f"{text(INHERITED, figures)}; {beside}"
