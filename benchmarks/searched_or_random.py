@@ -53,7 +53,6 @@ training goes on from its last epoch.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -65,26 +64,22 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks.hand_made import HAND_MADE, HAND_TEXT, hand_choice_of, limits
+from benchmarks.party_gains import HAND, PARTIES, SEARCHED, forecast, gains
 from benchmarks.space_evolution import without_folders
 from benchmarks.trained_alone import Scored, TrainedAlone, candidates
 from benchmarks.versions import SEARCH_PACKAGES, versions_of
 from keras_models.datasets import load_dataset
-from keras_models.parts import StemLayer
 from keras_models.staged import StagedConfig
-from keras_models.stages import AttentionStage, ConvStage
 from keras_models.tasks import CLASSIFICATION
 from keras_models.training.recipe import HYBRID, Recipe
 from nas import command as shared
 from nas.cost.model import CostModel, NetworkCost
 from nas.cost.sampler import Sampler
-from nas.cost.targets import Target
 from nas.evolution.result_cache import Remembered, claim, supernet_mark
 from nas.search.autoformer import EvolutionSettings, Score, evolve
 from nas.space.any_space import AnySubnet, Searchable, load_space, parse_any_subnet
-from nas.space.checks import SpaceError
 from nas.space.describe import describe
-from nas.space.stage_space import StageChoice
-from nas.space.staged_space import StagedSubnet
 from nas.supernet.evaluator import Evaluator, SupernetSource
 from nas.supernet.files import SPACE_FILE, TRAIN_FILE
 from tflm_vit import flags
@@ -105,44 +100,12 @@ FLAGS.integer("candidates", 1, "Networks of a search or draw that are trained fo
 FLAGS.integer("candidate_epochs", 1, "Of each of these; with one candidate there is none.", 1)
 flags.out(FLAGS, "File of the record.", required=False)
 
-HAND_TEXT = "hybrid_32, a third as wide"
-HAND, RANDOM, SEARCHED = "hand-made", "random", "searched"
-PARTIES = (HAND, RANDOM, SEARCHED)
-
-HAND_MADE = StagedConfig(
-    name="hybrid_24_third",
-    image_size=24,
-    channels=3,
-    num_classes=10,
-    stem=(StemLayer(kernel=3, stride=1, channels=12, activation="relu", batch_norm=True),),
-    stages=(
-        ConvStage("residual", width=16, depth=2, stride=2),
-        ConvStage("residual", width=40, stride=2),
-        AttentionStage.uniform(
-            width=40, depth=3, heads=3, head_dim=16, mlp_ratio=2.0, position=True
-        ),
-    ),
-)
-_LEFT_OUT = StageChoice("none", depth=0)
-HAND_CHOICE = StagedSubnet(
-    (
-        StageChoice("residual", 16, 2),
-        _LEFT_OUT,
-        StageChoice("residual", 40, 1),
-        StageChoice("attention", None, 3, 0, (3, 3, 3), (2.0, 2.0, 2.0)),
-        _LEFT_OUT,
-    )
-)
 # Of so few evaluations: generations of ten, and mutations that change less than AutoFormer's.
 SETTINGS = EvolutionSettings(
     population=10, parents=4, mutations=5, crossovers=5, depth_probability=0.25,
     block_probability=0.15,
 )  # fmt: skip
 
-# Images a second of one processor, measured before on 4 M multiply-accumulates, and seconds of a
-# network's compilation.
-TRAINED, EVALUATED, COMPILED = 1300, 3000, 20
-CALIBRATION = 512
 CANDIDATE_SEED = 100  # of the trainings that choose; no seed of the others
 
 
@@ -165,17 +128,6 @@ class Chosen:
     best_inherited: tuple[float, ...] = ()
     evaluated: dict[str, Any] | None = None
     candidates: tuple[dict[str, Any], ...] = ()
-
-
-def limits() -> Target:
-    """What the hand-made network takes is what all may take."""
-    cost = CostModel(Target(), streamed=True).cost(HAND_MADE)
-    return Target(
-        name="as much as the hand-made network",
-        sram_bytes=cost.sram_bytes,
-        flash_bytes=cost.flash_bytes,
-        latency_ms=cost.latency_ms,
-    )
 
 
 def recipe_of_flags() -> Recipe:
@@ -238,11 +190,9 @@ def sizes(space: Searchable, scored: Scored) -> dict[str, Any]:
 
 def _hand_made(sampler: Sampler, accuracy: Score) -> Chosen:
     """With its inherited accuracy where it is one of the space."""
-    cost, text, config, inherited = sampler.model.cost(HAND_MADE), HAND_TEXT, None, None
-    with contextlib.suppress(SpaceError):
-        sampler.space.check(HAND_CHOICE)
-        config, inherited = HAND_CHOICE, accuracy(HAND_CHOICE)
-    return Chosen(HAND_MADE, cost, text, config, inherited)
+    config = hand_choice_of(sampler.space)
+    inherited = accuracy(config) if config else None
+    return Chosen(HAND_MADE, sampler.model.cost(HAND_MADE), HAND_TEXT, config, inherited)
 
 
 def _tried(
@@ -326,43 +276,6 @@ def _trained(party: str, seed: int, chosen: Chosen, alone: TrainedAlone) -> dict
         "latency_ms": cost.latency_ms,
         "cpu_seconds": round(time.process_time() - started),
     }
-
-
-def gains(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Points of test accuracy that the searched networks are better, seed by seed."""
-    found = {(row["party"], row["seed"]): 100 * row["test_accuracy"] for row in rows}
-    seeds = [s for party, s in found if party == SEARCHED]
-    result: dict[str, Any] = {}
-    for other in (HAND, RANDOM):
-        each = [found[SEARCHED, s] - found[other, s] for s in seeds if (other, s) in found]
-        if not each:
-            continue
-        interval = None
-        if len(each) > 1:
-            half = float(stats.t.ppf(0.975, len(each) - 1) * stats.sem(each))
-            interval = [float(np.mean(each)) - half, float(np.mean(each)) + half]
-        result[f"over {other}"] = {
-            "points": each,
-            "mean": float(np.mean(each)),
-            "interval": interval,
-            "better_in_each": all(point > 0 for point in each),
-        }
-    return result
-
-
-def forecast(
-    searches: int, seeds: int, trials: int, count: int, images: int, epochs: int,
-    candidate_epochs: int = 0,
-) -> float:  # fmt: skip
-    """Processor hours, the supernet's training apart.
-
-    Args:
-      candidate_epochs: of a search's or draw's candidates, all together.
-    """
-    evaluated = 2 * searches * trials * (CALIBRATION + count) / EVALUATED
-    tried = 2 * searches * candidate_epochs * images / TRAINED
-    trained = 3 * seeds * (COMPILED + epochs * images / TRAINED)
-    return (COMPILED + evaluated + tried + trained) / 3600
 
 
 def _body() -> None:

@@ -46,8 +46,7 @@ FLAGS = flags.FlagSet("emulate", __doc__)
 flags.board(FLAGS, BOARD_HELP, "stm32f746g_disco")
 elf_flag(FLAGS, "Firmware image to run.")
 flags.model(FLAGS, "Fused .tflite to build and run instead of --elf.", required=False)
-flags.weights_in(FLAGS)
-runtime_flag(FLAGS)
+_OF_BUILDING = (flags.weights_in(FLAGS).name, runtime_flag(FLAGS).name)
 flags.images(FLAGS, "Also .npy files. Without it one image of zero points.")
 flags.question(FLAGS)
 FLAGS.files(
@@ -203,9 +202,20 @@ def emulate(options: _Options) -> dict[str, Any]:
         return _report(options, emulator, records)
 
 
+def _expect_built_flags(options: _Options) -> None:
+    """Flags that say how a model is built are lost on an image that is built already."""
+    for name in _OF_BUILDING:
+        if options.elf and FLAGS[name].given:
+            raise FirmwareError(
+                f"--{name} says how --model is built, and --elf={options.elf} is built already: "
+                f"leave --{name} out, or give --model instead of --elf"
+            )
+
+
 def _body() -> None:
     names = [field.name for field in dataclasses.fields(_Options) if field.name != "given"]
     options = _Options(**{name: FLAGS[name].value for name in names}, given=_CONTRACT.given())
+    _expect_built_flags(options)
     expect_writable(options.json)
     with waiting(options.timeout):
         report = emulate(options)

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from benchmarks import hand_made, party_gains
 from benchmarks import searched_or_random as study
 from benchmarks.trained_alone import TrainedAlone, candidates
 from keras_models.datasets import load_dataset
@@ -44,9 +45,12 @@ def test_the_hand_made_network_is_at_all_limits():
 
 
 def test_the_hand_made_network_is_in_the_space():
-    space = load_space(SPACE)
-    space.check(study.HAND_CHOICE)
-    assert space.arch(study.HAND_CHOICE).replace(name=study.HAND_MADE.name) == study.HAND_MADE
+    assert hand_made.hand_choice_of(load_space(SPACE)) is hand_made.HAND_CHOICE
+    assert hand_made.hand_choice_of(load_space(SPACE.with_name("hybrid_24.json"))) is None
+    # As many stages and the same choices, of another activation: another network.
+    other = dataclasses.replace(load_space(SPACE), activation="quick_gelu")
+    other.check(hand_made.HAND_CHOICE)
+    assert hand_made.hand_choice_of(other) is None
 
 
 def test_the_best_by_short_training_is_chosen(tmp_path, monkeypatch):
@@ -71,18 +75,18 @@ def test_the_best_by_short_training_is_chosen(tmp_path, monkeypatch):
     def accuracy(config):
         return 0.5 + 1e-13 * space.arch(config).macs
 
-    found = study._chosen(study.RANDOM, 0, staged, accuracy, Alone())
+    found = study._chosen(party_gains.RANDOM, 0, staged, accuracy, Alone())
     assert [name for name, _, _ in trained] == [f"random_0_candidate_{i}" for i in range(3)]
     macs = [macs for _, macs, _ in trained]
     assert macs == sorted(macs, reverse=True)
     assert found.arch.macs == macs[-1] < macs[0]
     assert {seed for _, _, seed in trained} == {study.CANDIDATE_SEED}
     assert len(found.candidates) == 3
-    again = study._chosen(study.RANDOM, 0, staged, accuracy, Alone())
+    again = study._chosen(party_gains.RANDOM, 0, staged, accuracy, Alone())
     assert len(trained) == 3
     assert again.arch == found.arch
     hand = study._chosen(study.HAND, 0, staged, accuracy, Alone())
-    assert hand.inherited == accuracy(study.HAND_CHOICE)
+    assert hand.inherited == accuracy(hand_made.HAND_CHOICE)
     other = Sampler(load_space(SPACE.with_name("hybrid_24.json")), staged.model, 0)
     assert study._chosen(study.HAND, 0, other, accuracy, Alone()).inherited is None
 

@@ -156,6 +156,10 @@ CASES = [
     ),
     ("emulate", ["--elf=good.elf", "--board=nucleo_h743zi2"], "nucleo_h743zi2"),
     ("emulate", [], "give either --elf (a built image) or --model"),
+    *(
+        ("emulate", ["--elf=good.elf", f"--{name}={value}"], f"--{name} says how --model is built")
+        for name, value in (("weights_in", "internal"), ("runtime", "tflm"))
+    ),
     ("emulate", ["--elf=good.elf", "--json=taken"], "taken: got a folder"),
     ("client", ["--images=good.npy"], "give either --port"),
     ("client", ["--elf=good.elf"], "--images is missing: image files, or folders of them"),
