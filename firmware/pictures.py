@@ -15,7 +15,8 @@ from converter.tflite import parse
 from firmware.errors import FirmwareError
 from firmware.model import named_model
 from keras_models.tasks import Task
-from keras_models.tasks.boxes import EDGES, LEAST_SHOWN, shares
+from keras_models.tasks.box_rows import EDGES
+from keras_models.tasks.boxes import LEAST_SHOWN, shares
 
 MOST = 8  # images in a drawing
 

@@ -16,11 +16,11 @@ from keras_models.datasets.texts import (
 from keras_models.parts import StemLayer
 from keras_models.questions.asking import ANSWERS, CODE_BYTES
 from keras_models.questions.shapes import SIDE as SHAPES_SIDE
-from keras_models.scenes.world import CLASSES
+from keras_models.scenes.world import CLASSES, KINDS
 from keras_models.speech.words import CLASSES as WORDS
 from keras_models.staged import Architecture, StagedConfig
 from keras_models.stages import AttentionStage, ConvStage
-from keras_models.tasks.boxes import EDGES
+from keras_models.tasks.box_rows import EDGES
 from keras_models.text.definitions import TOPICS
 from keras_models.text.manpages import LANGUAGES
 
@@ -52,6 +52,7 @@ _CONVOLUTIONS: dict[str, Any] = {
 _DEPTH: dict[str, Any] = {"num_classes": 1, "dense": 8}
 _SEGMENTATION: dict[str, Any] = {"num_classes": len(CLASSES), "dense": 4}
 _DETECTION: dict[str, Any] = {"num_classes": len(EDGES) + len(GARMENTS), "dense": 1}
+_SCENE_DETECTION: dict[str, Any] = {"num_classes": len(EDGES) + len(KINDS), "dense": 1}
 
 _SPECTROGRAMS: dict[str, Any] = {"image_size": 40, "channels": 1, "num_classes": len(WORDS)}
 _SPEECH: dict[str, Any] = {
@@ -95,9 +96,11 @@ _ALL: tuple[Architecture, ...] = (
     ArchConfig.uniform(name="depth_96", **_ENCODER, **_DEPTH),
     ArchConfig.uniform(name="segmentation_96", **_ENCODER, **_SEGMENTATION),
     ArchConfig.uniform(name="detection_96", **_ENCODER, **_DETECTION),
+    ArchConfig.uniform(name="scene_detection_96", **_ENCODER, **_SCENE_DETECTION),
     StagedConfig(name="depth_cnn_96", **_CONVOLUTIONS, **_DEPTH),
     StagedConfig(name="segmentation_cnn_96", **_CONVOLUTIONS, **_SEGMENTATION),
     StagedConfig(name="detection_cnn_96", **_CONVOLUTIONS, **_DETECTION),
+    StagedConfig(name="scene_detection_cnn_96", **_CONVOLUTIONS, **_SCENE_DETECTION),
     # 64 tokens of 5 rows and 5 bands, 125 ms; the rows are streamed. With a convolution before its
     # tokens it sees more, and the whole spectrogram at once. The convolutional one is as large.
     ArchConfig.uniform(name="keywords_40", depth=3, heads=2, patch_size=5, **_SPEECH),

@@ -13,7 +13,8 @@ from converter.compile.interface import (
     row_bytes,
 )
 from converter.compile.pieces import PIECES, piece_defines
-from keras_models.tasks.boxes import EDGES, FixedBoxes
+from keras_models.tasks.box_rows import EDGES
+from keras_models.tasks.boxes import FixedBoxes
 
 CLASS_NAME_BYTES = 48
 _FRAME_BYTES = str.maketrans("}~", "??")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_models.tasks.boxes import NOBODY
+from keras_models.tasks.box_rows import Edges, around, rows_of
 
 SIDE = 96  # pixels
 MOST_ITEMS = 4
@@ -59,17 +59,12 @@ def _place(rng: np.random.Generator, used: list[tuple[int, int, int]]) -> tuple[
 
 
 def canvas(rng: np.random.Generator, items: Items) -> Canvas:
-    """A picture uint8 (side, side, 3) and its boxes float32 (MOST_ITEMS, 5).
-
-    A box is left, top, right and bottom in shares of the side, and the class; rows that are not
-    used have the class NOBODY.
-    """
+    """A picture uint8 (side, side, 3) and its boxes float32 (MOST_ITEMS, 5), see `box_rows`."""
     images, labels = items
     picture = _background(rng)
     used: list[tuple[int, int, int]] = []
-    boxes = np.zeros((MOST_ITEMS, 5), np.float32)
-    boxes[:, 4] = NOBODY
-    for row in range(int(rng.integers(1, MOST_ITEMS + 1))):
+    things: list[tuple[Edges, int]] = []
+    for _ in range(int(rng.integers(1, MOST_ITEMS + 1))):
         x, y, side = _place(rng, used)
         if not side:
             break
@@ -80,14 +75,10 @@ def canvas(rng: np.random.Generator, items: Items) -> Canvas:
         opacity = np.clip(grey / _OPAQUE, 0, 1)
         part = picture[y : y + side, x : x + side]
         part[:] = (1 - opacity) * part + opacity * grey * rng.uniform(0.4, 1, 3)
-        inside = np.argwhere(opacity[..., 0] > _BLACK)
-        (top, left), (bottom, right) = inside.min(axis=0), inside.max(axis=0) + 1
-        boxes[row] = (
-            *(n / SIDE for n in (x + left, y + top, x + right, y + bottom)),
-            labels[chosen],
-        )
+        left, top, right, bottom = around(opacity[..., 0] > _BLACK)
+        things.append(((x + left, y + top, x + right, y + bottom), int(labels[chosen])))
     noisy = picture + rng.normal(0, 8, picture.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8), boxes
+    return np.clip(noisy, 0, 255).astype(np.uint8), rows_of(things, SIDE, MOST_ITEMS)
 
 
 def canvases(items: Items, count: int, seed: tuple[int, ...]) -> Iterator[Canvas]:

@@ -172,6 +172,11 @@ class MadeData:
             return self._source(file)
 
     def _source(self, file: Mapping[str, Array]) -> ArraySource:
+        if self.targets not in file:
+            raise DatasetError(
+                f"has no {self.targets}, made for another data set or by an older version: run "
+                f"python -m {self.command} again for --dataset={self.name}"
+            )
         images, targets = file[self.images], file[self.targets]
         if images.shape != (len(images), *self.shape) or images.dtype != np.uint8:
             raise DatasetError(

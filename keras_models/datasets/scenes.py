@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered scenes (`python -m keras_models.render_scenes`): a picture, and for each of its pixels
-the depth in metres or a class."""
+the depth in metres or a class, or the boxes of its objects."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from keras_models.datasets.boxes import check_boxes
 from keras_models.datasets.core import DatasetError
 from keras_models.datasets.made import Array, MadeData, check_labels, check_shape
-from keras_models.scenes.world import CLASSES, SIDE
+from keras_models.scenes.world import CLASSES, KINDS, MOST_OBJECTS, SIDE, Picture
+from keras_models.tasks.box_rows import EDGES
 
-DEPTH, LABELS = "scene_depth", "scene_labels"  # names of data sets
-KEYS = ("color", "depth", "labels")  # of a split's file
+DEPTH, LABELS, BOXES = "scene_depth", "scene_labels", "scene_boxes"  # names of data sets
+KEYS = Picture._fields  # of a split's file
 _NEAREST_M = 0.1  # no picture has anything nearer
 _MAP = (SIDE, SIDE)
 
@@ -27,12 +29,17 @@ def _check_classes(labels: Array, count: int) -> None:
     check_labels(labels, count, len(CLASSES), _MAP)
 
 
-# Targets are metres, float16 (n, side, side), or classes of `CLASSES`, uint8 (n, side, side).
+def _check_boxes(boxes: Array, count: int) -> None:
+    check_boxes(boxes, count, MOST_OBJECTS, len(KINDS))
+
+
+# Targets are metres, classes or boxes, as `Picture` has them.
 SCENES = tuple(
     MadeData(name, "keras_models.render_scenes", "pictures", KEYS[0], (SIDE, SIDE, 3), key, check,
              names)
     for name, key, check, names in (
         (DEPTH, KEYS[1], _check_depth, ("depth",)),
         (LABELS, KEYS[2], _check_classes, CLASSES),
+        (BOXES, KEYS[3], _check_boxes, (*EDGES, *KINDS)),
     )
 )  # fmt: skip

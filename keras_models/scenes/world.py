@@ -11,18 +11,22 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_models.scenes.textures import png, texture
+from keras_models.tasks.box_rows import Edges, around, rows_of
 
 SIDE = 96  # pixels
-CLASSES = ("floor", "background", "sphere", "box", "cylinder", "capsule", "ellipsoid")
+KINDS = ("sphere", "box", "cylinder", "capsule", "ellipsoid")  # of objects
+CLASSES = ("floor", "background", *KINDS)  # of pixels
+_FIRST_KIND = len(CLASSES) - len(KINDS)
 FARTHEST_M = 8.0  # depth is clipped to it
 PICTURES_A_WORLD = 250
-_OBJECTS = 7
+MOST_OBJECTS = 7
+LEAST_SEEN = 32  # pixels of an object that has a box: half of what a token of 8x8 sees
 _MATERIALS = 24
 LENS_DEGREES = 55.0  # of view, from top to bottom
 _BEHIND = (0.0, -50.0, 0.0)  # where an object is not seen
@@ -97,12 +101,41 @@ def _text(rng: np.random.Generator) -> tuple[str, dict[str, bytes]]:
     objects = "".join(
         f'<body name="o{i}" mocap="true">'
         f'<geom name="g{i}" type="box" size=".1 .1 .1" material="m0"/></body>'
-        for i in range(_OBJECTS)
+        for i in range(MOST_OBJECTS)
     )
     return _XML.format(assets=assets, objects=objects), files
 
 
-Picture = tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.uint8]]
+class Picture(NamedTuple):
+    """A rendered scene.
+
+    Attributes:
+      color: RGB uint8 (side, side, 3).
+      depth: in metres, float16 (side, side).
+      labels: number in `CLASSES` of each pixel, uint8 (side, side).
+      boxes: float32 (MOST_OBJECTS, 5), see `box_rows`: around the visible pixels of each object
+        that has LEAST_SEEN of them, and its number in `KINDS`.
+    """
+
+    color: NDArray[np.uint8]
+    depth: NDArray[np.float16]
+    labels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+
+
+def boxes_seen(geoms: NDArray[np.integer], kinds: dict[int, int]) -> NDArray[np.float32]:
+    """The `boxes` of a `Picture`.
+
+    Args:
+      geoms: which geom each pixel shows, (side, side).
+      kinds: geom of each object -> its kind.
+    """
+    things: list[tuple[Edges, int]] = []
+    for geom, kind in kinds.items():
+        seen = geoms == geom
+        if seen.sum() >= LEAST_SEEN:
+            things.append((around(seen), kind))
+    return rows_of(things, SIDE, MOST_OBJECTS)
 
 
 class World:
@@ -129,7 +162,7 @@ class World:
         self._renderer.close()
 
     def picture(self, level: Level) -> Picture:
-        """Another scene: RGB uint8 (side, side, 3), depth in metres, classes, (side, side)."""
+        """Another scene."""
         labels = self._place_objects(level)
         self._place_camera()
         self._light(level)
@@ -146,8 +179,8 @@ class World:
         model.geom_matid[:] = rng.integers(0, _MATERIALS, model.ngeom)
         model.geom_rgba[:, :3] = rng.uniform(0.5, 1, (model.ngeom, 3))
         model.geom_pos[model.geom("wall").id, 1] = rng.uniform(2.5, 5)
-        seen = int(rng.integers(2, _OBJECTS + 1))
-        for i in range(_OBJECTS):
+        seen = int(rng.integers(2, MOST_OBJECTS + 1))
+        for i in range(MOST_OBJECTS):
             labels[model.geom(f"g{i}").id] = self._place_object(i, i < seen, level)
         return labels
 
@@ -156,7 +189,7 @@ class World:
         model, rng, geom = self._model, self._rng, self._model.geom(f"g{number}").id
         kind = int(rng.integers(len(self._kinds)))
         size = rng.uniform(*level.sizes_m, 3)
-        if CLASSES[2 + kind] == "ellipsoid":
+        if KINDS[kind] == "ellipsoid":
             size = size.max() * np.array([1, 0.55, 0.4])
         model.geom_type[geom], model.geom_size[geom] = self._kinds[kind], size
         model.geom_rbound[geom] = 2.0  # of its old size else: it would be left out at the edge
@@ -171,7 +204,7 @@ class World:
         quaternion = np.array([np.cos(turn), 0, 0, np.sin(turn)]) if stands else rng.normal(size=4)
         self._data.mocap_pos[number] = place if seen else _BEHIND
         self._data.mocap_quat[number] = quaternion / np.linalg.norm(quaternion)
-        return 2 + kind
+        return _FIRST_KIND + kind
 
     def _place_camera(self) -> None:
         rng = self._rng
@@ -182,7 +215,7 @@ class World:
         right /= np.linalg.norm(right)
         rotation, quaternion = np.stack([right, np.cross(back, right), back], 1), np.zeros(4)
         self._mujoco.mju_mat2Quat(quaternion, rotation.ravel())
-        self._data.mocap_pos[_OBJECTS], self._data.mocap_quat[_OBJECTS] = eye, quaternion
+        self._data.mocap_pos[MOST_OBJECTS], self._data.mocap_quat[MOST_OBJECTS] = eye, quaternion
 
     def _light(self, level: Level) -> None:
         model, rng = self._model, self._rng
@@ -206,7 +239,13 @@ class World:
         mask = np.where(geoms < 0, sky, labels[np.maximum(geoms, 0)]).astype(np.uint8)
         noise = rng.normal(0, rng.uniform(1, level.noisiest), color.shape)
         color = np.clip(color * rng.uniform(0.8, 1.25) + noise, 0, 255).astype(np.uint8)
-        return color, np.minimum(depth, FARTHEST_M).astype(np.float16), mask
+        depth = np.minimum(depth, FARTHEST_M).astype(np.float16)
+        return Picture(color, depth, mask, boxes_seen(geoms, self._kinds_of(labels)))
+
+    def _kinds_of(self, labels: NDArray[np.uint8]) -> dict[int, int]:
+        """The kind of each object's geom."""
+        geoms = (int(self._model.geom(f"g{i}").id) for i in range(MOST_OBJECTS))
+        return {geom: int(labels[geom]) - _FIRST_KIND for geom in geoms}
 
 
 def pictures(

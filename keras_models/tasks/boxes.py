@@ -21,11 +21,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-EDGES = ("left", "top", "right", "bottom")
 UNITS = 256  # of a token's side
 MOST_BOXES = 16
 MOST_TOKENS = 64  # along a side: areas stay below 2**31 / 3 units
-NOBODY = -1  # the class of a row of targets that is not used
 LEAST_SCORED = 0.05  # probability from which a box counts for figures
 LEAST_SHOWN = 0.3  # from which it is shown
 

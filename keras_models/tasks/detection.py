@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from keras_models.tasks.average_precision import SaidBox, average_precision
-from keras_models.tasks.boxes import NOBODY, boxes_of, shares
+from keras_models.tasks.box_rows import NOBODY
+from keras_models.tasks.boxes import boxes_of, shares
 from keras_models.tasks.scores import Cell, percent
 from keras_models.tasks.task import Reals, Shape, Targets, Task
 
@@ -183,7 +184,7 @@ def _watched() -> Any:
 DETECTION = Task(
     name="detection",
     does="Where things are and what they are.",
-    datasets=("canvases",),
+    datasets=("canvases", "scene_boxes"),
     dense=True,
     meaning="of a token, four distances to a box's edges in tokens, then the logit of each class",
     figure="ap50",

@@ -192,7 +192,8 @@ _BY_RECIPE = (
     (DIGITS, ("vit_digits",)),
     (CIFAR, ("vit_micro_32",)),
     (HYBRID, ("hybrid_32", "hybrid_32_wide")),
-    (SCENES, tuple(f"{task}_{kind}96" for task in ("depth", "segmentation", "detection")
+    (SCENES, tuple(f"{task}_{kind}96" for task in ("depth", "segmentation", "detection",
+                                                 "scene_detection")
                    for kind in ("", "cnn_"))),
     (SPEECH, ("keywords_40", "keywords_stem_40", "keywords_cnn_40", "keywords_searched_40")),
     (QUESTIONS, ("question_48", "question_cnn_48")),
