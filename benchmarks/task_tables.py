@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,14 +75,25 @@ def table(record: dict[str, Any]) -> str:
             what = f"`{name}` on {other}, {scores['images']}"
             lines.append(f"| {what} | {figures} | | | {_cells(found, scores)} |" + " |" * 4)
     lines += dict.fromkeys(_without_networks(networks))  # networks of the same data have the same
-    for task in dict.fromkeys(found["task"] for found in networks.values()):
-        found = next(f for f in networks.values() if f["task"] == task)
+    for data, found in _of_each_data_set(networks).items():
+        task = found["task"]
         figures = ", ".join(label for _, label, _ in _FIGURES[task])
+        what = task if data == TASKS[task].datasets[0] else f"{task}, {data}"
         lines.append(
-            f"| constant, {task} | {figures} | {_cells(found, found['figures']['constant'])} |"
+            f"| constant, {what} | {figures} | {_cells(found, found['figures']['constant'])} |"
             + " |" * 6
         )
     return "\n".join(lines)
+
+
+def _of_each_data_set(networks: dict[str, Any]) -> dict[str, Any]:
+    """The first network of each data set, by its name: what its training's command says, or the
+    first of the task."""
+    found: dict[str, Any] = {}
+    for network in networks.values():
+        named = re.search(r"--dataset=(\S+)", network["training"]["command"])
+        found.setdefault(named[1] if named else TASKS[network["task"]].datasets[0], network)
+    return found
 
 
 def _without_networks(networks: dict[str, Any]) -> Iterator[str]:
@@ -123,6 +135,23 @@ def near_table(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def boxes_table(record: dict[str, Any]) -> str:
+    """What one box for each token costs."""
+    lines = [
+        "| test split of | pictures | things | without a token | best AP50 |",
+        f"|---|{'---:|' * 4}",
+    ]
+    for data, found in _of_each_data_set(_ordered(record)).items():
+        if "boxes" in found:
+            boxes = found["boxes"]
+            share = boxes["without_token"] / boxes["things"]
+            lines.append(
+                f"| `{data}` | {boxes['pictures']:,} | {boxes['things']:,} | "
+                f"{boxes['without_token']:,} ({100 * share:.1f} %) | {boxes['best_ap50']:.3f} |"
+            )
+    return "\n".join(lines)
+
+
 def kinds_table(record: dict[str, Any]) -> str:
     """Shares of right answers to each kind of question."""
     head = "| | " + " | ".join(kind.text.format("...") for kind in KINDS) + " |"
@@ -145,5 +174,6 @@ def rendered(page: str, record: dict[str, Any]) -> str:
         "commands": lambda: commands_list(record),
         "questions": lambda: kinds_table(record),
         "texts": lambda: near_table(record),
+        "boxes": lambda: boxes_table(record),
     }
     return filled(page, sections, "docs/tasks.md")

@@ -7,7 +7,8 @@ Adds to the record, or replaces in it, the networks that are named, and writes t
 docs/tasks.md. The constant is the best answer without the picture: the depth of the least AbsRel
 on the training pictures, their most frequent class, or no box; of questions about pictures the
 best answer to each without its picture stands beside. --other_data_dirs is for what one
-data set flatters: words of another synthesizer and of a person.
+data set flatters: words of another synthesizer and of a person. With boxes stands what one box for
+each token costs, whatever the network.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.box_limits import box_limits
 from benchmarks.near_texts import counted
 from benchmarks.task_forms import constant, evaluated, float_outputs, fused_forms, tree_of
 from benchmarks.task_tables import rendered, table
@@ -134,6 +136,10 @@ def _measured(folder: str) -> dict[str, Any]:
     if task.asked is not None:
         alone = without_pictures(data.train, split, ends.classes)
         rows["question alone"] = tree_of(task.scores(alone, split.labels()))
+    limits_of_boxes = {}
+    if task.boxes is not None:
+        found = box_limits(task, split, ends.output_shape)
+        limits_of_boxes = {"boxes": dataclasses.asdict(found)}
     near = {}
     if arch.normalization == BYTES:
         train, test = (texts_of(data, name) for name in ("train", "test"))
@@ -151,6 +157,7 @@ def _measured(folder: str) -> dict[str, Any]:
         "macs": arch.macs,
         "figures": rows,
         "others": others,
+        **limits_of_boxes,
         **near,
         **({"search": search_report(FLAGS.found)} if FLAGS.found else {}),
         "equal": [dataclasses.asdict(pair) for pair in compare(results)],

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Renders the data set of depth and segmentation: `python -m keras_models.render_scenes --out=DIR`.
+"""Renders scenes to learn from: `python -m keras_models.render_scenes --out=DIR`.
 
 Writes train.npz, validation.npz and test.npz: RGB pictures of 96x96, depth in metres and the class
-of each pixel, which follow from --seed. Needs MuJoCo (pip install mujoco PyOpenGL) and Debian's
-libosmesa6; nothing else of the toolkit does.
+of each pixel, and boxes of the objects, which follow from --seed. Needs MuJoCo (pip install mujoco
+PyOpenGL) and Debian's libosmesa6; nothing else of the toolkit does.
 """
 
 from __future__ import annotations

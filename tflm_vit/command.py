@@ -23,7 +23,7 @@ class Verb:
 
 VERBS = (
     Verb("train", "keras_models.train", "Trains a network."),
-    Verb("render_scenes", "keras_models.render_scenes", "Renders scenes with depth and labels."),
+    Verb("render_scenes", "keras_models.render_scenes", "Renders scenes: depth, labels, boxes."),
     Verb("compose_canvases", "keras_models.compose_canvases", "Composes pictures with boxes."),
     Verb("pose_questions", "keras_models.pose_questions", "Poses questions about shapes."),
     Verb("cut_texts", "keras_models.cut_texts", "Cuts texts by language or topic."),

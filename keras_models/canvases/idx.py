@@ -17,9 +17,12 @@ _BYTES = 0x08  # the type of the only files that are read
 _SIDE = 28
 _MOST_BYTES = 1 << 28  # MNIST has 47 million
 _NAMES = {"train": "train", "test": "t10k"}
+_REMEDY = "install Debian's dataset-fashion-mnist, or name the folder of such files with --items"
 
 
 def _array(path: str, dimensions: int) -> NDArray[np.uint8]:
+    if not os.path.exists(path):
+        raise DatasetError(f"{path}: no such file; {_REMEDY}")
     with reading(path, "an IDX file", DatasetError):
         try:
             with gzip.open(path) as file:
@@ -53,7 +56,7 @@ def read_items(folder: str, split: str) -> tuple[NDArray[np.uint8], NDArray[np.u
     if not len(images) or not len(labels):
         raise DatasetError(
             f"{folder}: got {len(images)} pictures and {len(labels)} classes of the {split} split, "
-            "expected at least one; install Debian's dataset-fashion-mnist"
+            f"expected at least one; {_REMEDY}"
         )
     if len(images) != len(labels) or images.shape[1:] != (_SIDE, _SIDE) or labels.max() > 9:
         raise DatasetError(

@@ -169,14 +169,15 @@ class MadeData:
         if self.test_only and may_miss and not os.path.exists(path):
             return ArraySource(np.zeros((0, *self.shape), np.uint8), np.zeros(0, np.int32))
         with reading(path, self.what, DatasetError), np.load(path) as file:
+            missing = [key for key in (self.images, self.targets) if key not in file]
+            if missing:
+                raise DatasetError(
+                    f"{path}: has no {' and '.join(missing)} (got {', '.join(file)}), which "
+                    f"--dataset={self.name} needs; make the folder again: python -m {self.command}"
+                )
             return self._source(file)
 
     def _source(self, file: Mapping[str, Array]) -> ArraySource:
-        if self.targets not in file:
-            raise DatasetError(
-                f"has no {self.targets}, made for another data set or by an older version: run "
-                f"python -m {self.command} again for --dataset={self.name}"
-            )
         images, targets = file[self.images], file[self.targets]
         if images.shape != (len(images), *self.shape) or images.dtype != np.uint8:
             raise DatasetError(

@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rendered scenes with exact depth and labels: training data that a script makes from a seed."""
+"""Rendered scenes with exact depth, labels and boxes: training data that a script makes from a
+seed."""

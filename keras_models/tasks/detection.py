@@ -88,29 +88,51 @@ def _true_of(targets: Reals, chosen: Any) -> dict[int, Any]:
     return {picture: targets[picture, chosen[picture], :4] for picture in range(len(targets))}
 
 
-def _wanted(targets: Targets, shape: Shape) -> Reals:
-    """Distances and classes (n, h, w, 4 + classes); a token without a thing has no class."""
-    height, width, values = shape
-    wanted = np.zeros((len(targets), *shape), np.float32)
-    smallest = np.full((len(targets), height, width), np.inf, np.float32)
-    y, x = (np.mgrid[0:height, 0:width] + 0.5).astype(np.float32)
-    eye = np.eye(values - 4, dtype=np.float32)
-    for row in targets.transpose(1, 0, 2).astype(np.float32):
-        left, right = (row[:, (i,), None] * width for i in (0, 2))
-        top, bottom = (row[:, (i,), None] * height for i in (1, 3))
-        distances = np.stack([x - left, y - top, right - x, bottom - y], axis=-1)
+def _middles(shape: Shape) -> tuple[Any, Any]:
+    """Row and column of the middle of each token, in sides of a token."""
+    y, x = (np.mgrid[0 : shape[0], 0 : shape[1]] + 0.5).astype(np.float32)
+    return y, x
+
+
+def _distances(rows: Any, shape: Shape) -> Any:
+    """From the tokens' middles to the edges of boxes, rows (..., 5) that go with tokens (h, w):
+    (..., 4) in sides of a token."""
+    (height, width, *_), (y, x) = shape, _middles(shape)
+    left, right = (rows[..., i] * width for i in (0, 2))
+    top, bottom = (rows[..., i] * height for i in (1, 3))
+    return np.stack([x - left, y - top, right - x, bottom - y], axis=-1)
+
+
+def owners(targets: Targets, shape: Shape) -> Any:
+    """Of each token the row of the thing that it answers for, or NOBODY; int64 (n, h, w).
+
+    Args:
+      targets: rows (n, most, 5), see `box_rows`.
+      shape: of one output.
+    """
+    height, width, _ = shape
+    owner = np.full((len(targets), height, width), NOBODY)
+    smallest = np.full(owner.shape, np.inf, np.float32)
+    y, x = _middles(shape)
+    for number, row in enumerate(targets.transpose(1, 0, 2).astype(np.float32)):
+        each = row[:, None, None]
+        left, right = (each[..., i] * width for i in (0, 2))
+        top, bottom = (each[..., i] * height for i in (1, 3))
         near = np.maximum(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) <= _NEAR
         size = (right - left) * (bottom - top)
-        label = row[:, 4].astype(np.int64)
-        seen = (label != NOBODY)[:, None, None] & near & (distances > 0).all(axis=-1)
+        seen = (each[..., 4] != NOBODY) & near & (_distances(each, shape) > 0).all(axis=-1)
         chosen = seen & (size < smallest)
-        smallest = np.where(chosen, size, smallest)
-        answer = np.concatenate(
-            [distances, np.broadcast_to(eye[label][:, None, None], (*chosen.shape, values - 4))],
-            axis=-1,
-        )
-        wanted = np.where(chosen[..., None], answer, wanted)
-    return wanted.astype(np.float32)
+        smallest, owner = np.where(chosen, size, smallest), np.where(chosen, number, owner)
+    return owner
+
+
+def _wanted(targets: Targets, shape: Shape) -> Reals:
+    """Distances and classes (n, h, w, 4 + classes); a token without a thing has no class."""
+    owner = owners(targets, shape)
+    rows = targets[np.arange(len(targets))[:, None, None], owner].astype(np.float32)
+    classes = np.eye(shape[-1] - 4, dtype=np.float32)[rows[..., 4].astype(np.int64)]
+    answer = np.concatenate([_distances(rows, shape), classes], axis=-1)
+    return np.where((owner != NOBODY)[..., None], answer, np.float32(0))
 
 
 def _mirrored(targets: Targets) -> Targets:

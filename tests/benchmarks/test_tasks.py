@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.box_limits import BoxLimits, box_limits
 from benchmarks.near_texts import counted, near_texts
 from benchmarks.task_forms import constant
-from benchmarks.task_tables import commands_list, rendered, table
+from benchmarks.task_tables import boxes_table, commands_list, rendered, table
 from benchmarks.task_trainings import training_of
 from benchmarks.tasks import PAGE, RECORD
 from keras_models.datasets import Split
@@ -84,6 +85,32 @@ def test_the_best_constant() -> None:
     split = Split("train", ArraySource(images, labels), np.arange(8))
     found = constant(TASKS["segmentation"], split, (2, 2, 7))
     assert found.argmax(axis=-1).tolist() == [[3, 3], [3, 3]]
+
+
+def test_what_one_box_for_each_token_costs() -> None:
+    targets = np.full((2, 3, 5), -1.0, np.float32)
+    targets[0, 0] = (0.0, 0.0, 0.5, 0.5, 1)
+    targets[0, 1] = (0.57, 0.52, 0.62, 0.58, 0)  # no token's middle is in it
+    targets[1, 0] = (0.25, 0.25, 0.75, 0.75, 1)
+    targets[1, 1] = (0.26, 0.26, 0.74, 0.74, 1)  # has all tokens of the one around it
+    split = Split("test", ArraySource(np.zeros((2, 8, 8, 1), np.uint8), targets), np.arange(2))
+    found = box_limits(TASKS["detection"], split, (8, 8, 6))
+    assert found == BoxLimits(2, 4, 2, pytest.approx((2 / 3 + 0) / 2))
+
+
+def test_each_data_set_has_its_constant_and_its_boxes() -> None:
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    network = record["networks"]["detection_96"]
+    boxes = {"pictures": 5, "things": 8, "without_token": 2, "best_ap50": 0.75}
+    training = {**network["training"], "command": "train --dataset=scene_boxes --epochs=2"}
+    other = {**network, "training": training, "boxes": boxes}
+    of_canvases = {key: value for key, value in network.items() if key != "boxes"}
+    record["networks"] = {"one": of_canvases, "two": other, "three": other}
+    assert boxes_table(record).splitlines()[2:] == [
+        "| `scene_boxes` | 5 | 8 | 2 (25.0 %) | 0.750 |"
+    ]
+    rows = [line.split(" | ")[0] for line in table(record).splitlines()]
+    assert rows[-2:] == ["| constant, detection", "| constant, detection, scene_boxes"]
 
 
 def test_texts_that_are_nearly_in_the_training_split() -> None:

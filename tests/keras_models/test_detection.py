@@ -17,7 +17,9 @@ from keras_models.datasets import DatasetError, load_dataset
 from keras_models.datasets.made import SPLITS, split_file
 from keras_models.tasks import TASKS
 from keras_models.tasks.average_precision import SaidBox, average_precision
-from keras_models.tasks.boxes import MOST_BOXES, NOBODY, UNITS, boxes_of, fixed, logit, units
+from keras_models.tasks.box_rows import NOBODY, around, rows_of
+from keras_models.tasks.boxes import MOST_BOXES, UNITS, boxes_of, fixed, logit, units
+from keras_models.tasks.detection import owners
 from tests.commands import run_here
 
 DETECTION = TASKS["detection"]
@@ -132,6 +134,26 @@ def test_the_smaller_of_two_things_has_the_token() -> None:
         assert wanted[0, 3, 3, 4:].tolist() == [0, 1, 0]
 
 
+def test_things_that_no_token_answers_for() -> None:
+    # Of two equal boxes the first has all tokens; a thing between the middles of tokens has none.
+    targets = boxes_at((0.3, 0.3, 0.7, 0.7, 1), (0.3, 0.3, 0.7, 0.7, 0), (0.0, 0.07, 1.0, 0.18, 2))
+    owner = owners(targets, (8, 8, 4 + CLASSES))
+    assert owner.shape == (1, 8, 8)
+    assert {NOBODY, 0} == set(np.unique(owner))
+    assert owner[0, 3, 3] == 0
+    (thin,) = owners(targets[:, [2, 3]], (16, 16, 4 + CLASSES))
+    assert set(np.argwhere(thin == 0)[:, 0]) == {1, 2}  # twice as many tokens have it
+
+
+def test_boxes_around_pixels() -> None:
+    mask = np.zeros((6, 8), bool)
+    mask[1:3, 4:8], mask[5, 2] = True, True
+    assert around(mask) == (2, 1, 8, 6)
+    rows = rows_of([((2, 1, 8, 6), 3)], 8, 2)
+    assert rows.dtype == np.float32
+    assert rows.tolist() == [[0.25, 0.125, 1.0, 0.75, 3], [0, 0, 0, 0, NOBODY]]
+
+
 def test_targets_are_mirrored_as_pictures() -> None:
     targets = boxes_at((0.1, 0.2, 0.45, 0.6, 2))
     mirrored = DETECTION.mirrored(targets)
@@ -173,7 +195,10 @@ def test_boxes_are_around_the_items() -> None:
 def test_the_command_and_what_it_refuses(tmp_path: Path) -> None:
     words = ("keras_models.compose_canvases", f"--out={tmp_path}/out", f"--items={tmp_path}",
              "--train=3", "--validation=2", "--test=2")  # fmt: skip
-    assert "t10k-images" in run_here(*words).stderr or "train-images" in run_here(*words).stderr
+    refused = run_here(*words)
+    assert refused.returncode == 1
+    missing = f"{tmp_path}/train-images-idx3-ubyte.gz: no such file; install Debian's dataset-fash"
+    assert refused.stderr.startswith(f"compose_canvases: {missing}")
     assert not (tmp_path / "out").exists()
     for split in ("train", "t10k"):
         write_idx(tmp_path, split, 20)
