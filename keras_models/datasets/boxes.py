@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from keras_models.datasets.core import DatasetError
-from keras_models.datasets.made import Array, check_shape
+from keras_models.datasets.made import Array
 from keras_models.tasks.box_rows import EDGES, NOBODY
 
 
@@ -20,7 +20,12 @@ def check_boxes(boxes: Array, count: int, most: int, classes: int) -> None:
     Raises:
       DatasetError: another shape, a class that is none, or edges in a wrong place.
     """
-    check_shape("boxes", boxes, (count, most, len(EDGES) + 1))
+    shape = (count, most, len(EDGES) + 1)
+    if boxes.shape != shape:
+        raise DatasetError(
+            f"boxes: got {list(boxes.shape)}, expected {list(shape)}; name the data set that these "
+            "are of with --dataset"
+        )
     label, used = boxes[..., -1], boxes[boxes[..., -1] != NOBODY]
     if not np.isin(label, (NOBODY, *range(classes))).all():
         raise DatasetError(

@@ -215,6 +215,8 @@ def test_folders_with_boxes(tmp_path: Path) -> None:
     boxes = data.test.labels()
     assert boxes.shape == (1, MOST_OBJECTS, 5)
     assert boxes[0, :3, 4].tolist() == [0, 4, NOBODY]
+    with pytest.raises(DatasetError, match=r"got \[1, 7, 5\], expected \[1, 4, 5\]; .*--dataset"):
+        load_dataset("canvases", str(tmp_path), image_size=SIDE, channels=3)
     with np.load(tmp_path / "test.npz") as file:
         parts = dict(file)
     parts["boxes"][0, 0, 4] = len(KINDS)
