@@ -120,7 +120,8 @@ def test_every_generated_part_has_a_source_that_a_test_compares() -> None:
         readme_tables.README: set(readme_tables.SECTIONS),
         planner_table.PAGE: {"planner"},
         fault_tables.PAGE: set(fault_tables.SECTIONS),
-        tasks.PAGE: {"tasks", "commands", "questions", "texts"} | set(scene_tables.SECTIONS),
+        tasks.PAGE: {"tasks", "commands", "questions", "texts", "boxes"}
+        | set(scene_tables.SECTIONS),
         search_tables.PAGE: set(search_tables.SECTIONS),
         **{path: set(parts) for path, parts in accuracy_tables.DOCUMENTS.items()},
     }
