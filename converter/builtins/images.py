@@ -47,8 +47,9 @@ def resize_bilinear(tensors: Tensors, op: Operator) -> g.ResizeBilinear:
     return g.ResizeBilinear(n, h, w, c, oh, ow, *steps, int(half))
 
 
-def _nearest(size: int, out: int, corners: bool, half: bool) -> NDArray[np.int32]:
-    """GetNearestNeighbor of resize_nearest_neighbor.h, in float32."""
+def nearest(size: int, out: int, corners: bool, half: bool) -> NDArray[np.int32]:
+    """The rows of `size` that become `out`: GetNearestNeighbor of resize_nearest_neighbor.h, in
+    float32."""
     counts = (size - 1, out - 1) if corners and out > 1 else (size, out)
     scale = np.float32(counts[0]) / np.float32(counts[1])
     at = (np.arange(out, dtype=np.float32) + np.float32(0.5 if half else 0)) * scale
@@ -68,7 +69,7 @@ def resize_nearest(tensors: Tensors, op: Operator) -> g.ResizeNearest:
         same_quantization(x, y)
     flags = (bool(op.options.alignCorners), bool(op.options.halfPixelCenters))
     (n, h, w, c), (_, oh, ow, _) = x.shape, y.shape
-    tables = (_nearest(h, oh, *flags), _nearest(w, ow, *flags))
+    tables = (nearest(h, oh, *flags), nearest(w, ow, *flags))
     return g.ResizeNearest(n, h, w, c * x.dtype.itemsize, oh, ow, *tables)
 
 

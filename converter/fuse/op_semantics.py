@@ -57,6 +57,7 @@ __all__ = [
     "evaluate",
     "fused_activation",
     "gelu",
+    "reduced",
 ]
 
 # ---- views ---------------------------------------------------------------------------------------
@@ -158,7 +159,9 @@ CONSTANTS: dict[str, Semantics] = {
 # ---- reductions ----------------------------------------------------------------------------------
 
 
-def _reduce(function: Callable[..., Array]) -> Semantics:
+def reduced(function: Callable[..., Array]) -> Semantics:
+    """A function of all elements along the axes that the second operand names."""
+
     def apply(op: Operator, args: Sequence[Array]) -> list[Array]:
         axes = tuple(int(a) for a in np.atleast_1d(args[1]))
         return [function(args[0], axis=axes, keepdims=bool(op.options.keepDims))]
@@ -166,7 +169,7 @@ def _reduce(function: Callable[..., Array]) -> Semantics:
     return apply
 
 
-REDUCTIONS: dict[str, Semantics] = {"MEAN": _reduce(np.mean), "SUM": _reduce(np.sum)}
+REDUCTIONS: dict[str, Semantics] = {"MEAN": reduced(np.mean), "SUM": reduced(np.sum)}
 
 # ---- normalization -----------------------------------------------------------------------------
 
@@ -188,7 +191,7 @@ def _select(op: Operator, args: Sequence[Array]) -> list[Array]:
 
 
 SOFTMAX_PARTS: dict[str, Semantics] = {
-    "REDUCE_MAX": _reduce(np.max),
+    "REDUCE_MAX": reduced(np.max),
     "EQUAL": binary(np.equal),
     "SELECT": _select,
     "SELECT_V2": _select,

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from converter.fuse.errors import NoMatchError
+from converter.fuse.image_semantics import IMAGES
+from converter.fuse.index_semantics import COPIED, INDEXED
 from converter.fuse.layer_semantics import LAYERS
 from converter.fuse.op_semantics import (
     BROADCASTS,
@@ -34,9 +36,10 @@ from converter.fuse.op_semantics import (
 )
 from converter.tflite import GraphView, Tensor
 
-_TABLE = {
-    **LAYERS, **VIEWS, **JOINS, **POINTWISE, **BROADCASTS, **CONSTANTS, **REDUCTIONS,
-    **NORMALIZATIONS, **SOFTMAX_PARTS,
+# Of each operator on real numbers, by its name.
+MEANINGS = {
+    **LAYERS, **IMAGES, **INDEXED, **VIEWS, **JOINS, **POINTWISE, **BROADCASTS, **CONSTANTS,
+    **REDUCTIONS, **NORMALIZATIONS, **SOFTMAX_PARTS,
 }  # fmt: skip
 # What an operator raises whose operands or options are not those of its kind.
 _MALFORMED = (ValueError, IndexError, TypeError, AttributeError, KeyError)
@@ -107,7 +110,7 @@ class PlainGraph:
 
     def can_run(self, op: int) -> bool:
         """Whether the operator has a meaning here."""
-        return self.view.op(op).opcode in _TABLE
+        return self.view.op(op).opcode in MEANINGS
 
     def run(self, ops: Sequence[int], values: dict[int, Array], form: Form | None = None) -> None:
         """Runs operators in order; their results, in that form, are added to `values`.
@@ -163,12 +166,14 @@ class PlainGraph:
 
     def _run(self, index: int, values: dict[int, Array], form: Form | None) -> None:
         op = self.view.op(index)
-        if op.opcode not in _TABLE:
+        if op.opcode not in MEANINGS:
             raise NoMatchError(f"{self.view.label(index)} is not evaluated")
         try:
             args = [self.value(values, i) for i in op.inputs if i >= 0]
+            for place in COPIED.get(op.opcode, ()):
+                args[place] = self._copied(op.inputs[place], op.outputs[0], args[place])
             with np.errstate(all="ignore"):
-                results = [args[0]] if op.opcode in RESHAPES else _TABLE[op.opcode](op, args)
+                results = [args[0]] if op.opcode in RESHAPES else MEANINGS[op.opcode](op, args)
                 for tensor, result in zip(op.outputs, results, strict=True):
                     t = self.view.tensor(tensor)
                     y = apply_activation(op, np.asarray(result)).reshape(t.shape)
@@ -177,6 +182,13 @@ class PlainGraph:
                     values[tensor] = y if form is None else form(tensor, t, y)
         except _MALFORMED as error:
             raise NoMatchError(f"{self.view.label(index)} cannot be evaluated: {error}") from error
+
+    def _copied(self, source: int, target: int, real: Array) -> Array:
+        """What the integers of one tensor are as those of another."""
+        x, y = self.view.tensor(source), self.view.tensor(target)
+        if not (is_quantized(x) and is_quantized(y)):
+            return real
+        return to_real(y, to_integers(x, real))
 
     def ops_between(self, inputs: tuple[int, ...], y: int) -> tuple[int, ...]:
         """The operators that compute tensor y from these tensors, in execution order."""
