@@ -85,7 +85,7 @@ def fuse(
         weights of 4 bits are rounded against them, without them each goes to the nearest number;
         float tensors between integers get their ranges on them, without them bounds.
       int8_io: inputs and outputs of float32, uint8 or int16 become int8: QUANTIZE and DEQUANTIZE at
-        the ends are left out.
+        the ends are left out. Those of int64 become int32.
     """
     with _refusing():
         from converter.fuse import fuse_model

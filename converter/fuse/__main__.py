@@ -35,7 +35,7 @@ _INT8_IO = FLAGS.boolean(
     "int8_io",
     False,
     "Inputs and outputs of float32, uint8 or int16 become int8: QUANTIZE and DEQUANTIZE at the "
-    "ends are left out.",
+    "ends are left out. Those of int64 (token numbers) become int32.",
 )
 _RESIDUAL_BITS = flags.residual_bits(FLAGS, " Not given: 16 where the file has it in float.")
 _PLAN = FLAGS.boolean("plan", True, "Choose tiles and plan the arena (docs/memory.md).")
@@ -88,8 +88,11 @@ def _json(
     return json_text(tree).encode()
 
 
-def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
+def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...], ends: str | None) -> None:
     """Refuses what would be of no use.
+
+    Args:
+      ends: what `remark_on_ends` says.
 
     Raises:
       TfliteError: nothing was fused, or no runtime runs the result.
@@ -103,7 +106,7 @@ def _expect_use(report: FuseReport, runtimes: tuple[Verdict, ...]) -> None:
             "all the same"
         )
     if not any(entry.runs for entry in runtimes):
-        reasons = "; ".join(str(entry) for entry in runtimes)
+        reasons = "; ".join([*map(str, runtimes), *filter(None, [ends])])
         raise TfliteError(f"no runtime runs it ({reasons}); --allow_unfused writes it all the same")
 
 
@@ -150,7 +153,8 @@ def _run() -> None:
         expect_within(content, wanted)
     graph = parse(content).graph
     runtimes = verdicts(graph)
-    _expect_use(result.report, runtimes)
+    ends = remark_on_ends(graph)
+    _expect_use(result.report, runtimes, ends)
     write_atomic(_OUT.value, content)
     if _JSON.value:
         write_atomic(_JSON.value, _json(result.report, weights, len(content), planned, runtimes))
@@ -161,8 +165,8 @@ def _run() -> None:
         proof = "optimal" if planned.arena_bytes == planned.lower_bound_bytes else "not proven"
         print(f"arena: {planned.arena_bytes:,} B ({proof})")
     print(text(runtimes))
-    if remark := remark_on_ends(graph):
-        print(remark)
+    if ends is not None:
+        print(ends)
     seconds = time.monotonic() - started
     bits = max((op.residual_bits for op in result.report.fused), default=8)
     print(f"{_OUT.value}: {len(content):,} B, residual int{bits}, {seconds:.1f} s")

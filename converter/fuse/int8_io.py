@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inputs and outputs of int8: what converters put around an int8 network is left out.
 
+Those of int64 (token numbers) become int32, which runtimes have.
+
 `TFLiteConverter` leaves ends of float32 unless it is told otherwise, and many scripts ask for
 uint8: a QUANTIZE stands behind such an input, a DEQUANTIZE or QUANTIZE before such an output. Rows,
 camera and class names of firmware, and streaming, need the int8 tensors between.
@@ -12,6 +14,7 @@ import dataclasses
 
 import numpy as np
 
+from converter.fuse.int32_numbers import with_int32
 from converter.tflite import Graph, GraphView, Model, Tensor, TfliteError, parse, serialize
 from converter.tflite.model import Signature
 
@@ -90,23 +93,27 @@ def _without(model: Model, cuts: list[_Cut]) -> Model:
 def with_int8_io(content: bytes, signature: str | None = None) -> bytes:
     """A file whose inputs and outputs are the int8 tensors inside; equal where they are already.
 
-    Inputs and outputs of int32, int64 and bool (token numbers, masks, a class) stay as they are.
+    Inputs and outputs of int32 and bool (token numbers, masks, a class) stay as they are; those of
+    int64 become int32, with what is computed of them.
 
     Args:
       content: a plain int8 `.tflite`.
       signature: which of several inference functions in the file; None where it has one.
 
     Raises:
-      TfliteError: a damaged file, or an end of float32, uint8 or int16 that is not made of, or
-        made into, one int8 tensor.
+      TfliteError: a damaged file, an end of float32, uint8 or int16 that is not made of, or made
+        into, one int8 tensor, or one of int64 beyond what int32 can do.
     """
     model = parse(content, signature)
+    is_long = _has_long_ends(model.graph)
+    if is_long:
+        model = dataclasses.replace(model, graph=with_int32(model.graph))
     view = GraphView(model.graph)
     found = [_input_cut(view, i) for i in model.graph.inputs]
     found += [_output_cut(view, i) for i in model.graph.outputs]
     cuts = [cut for cut in found if cut is not None]
     if not cuts:
-        return content
+        return serialize(model) if is_long else content
     if len({cut.op for cut in cuts}) < len(cuts) or len({cut.new for cut in cuts}) < len(cuts):
         raise TfliteError(
             "--int8_io: got inputs and outputs that share an int8 tensor, expected one for each; "
@@ -115,8 +122,14 @@ def with_int8_io(content: bytes, signature: str | None = None) -> bytes:
     return serialize(_without(model, cuts))
 
 
+def _has_long_ends(graph: Graph) -> bool:
+    return any(graph.tensors[i].dtype == np.int64 for i in (*graph.inputs, *graph.outputs))
+
+
 def remark_on_ends(graph: Graph) -> str | None:
-    """What an image classifier gains if `with_int8_io` is used; None where that changes nothing."""
+    """What a network gains if `with_int8_io` is used; None where that changes nothing."""
+    if _has_long_ends(graph):
+        return "inputs and outputs of int64 stay: runtimes need int32 ones (--int8_io)"
     view = GraphView(graph)
     is_image = len(graph.inputs) == len(graph.outputs) == 1
     if not is_image or len(view.tensor(graph.inputs[0]).shape) != 4:

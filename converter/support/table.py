@@ -27,14 +27,17 @@ class Form:
       rank: dimensions that its tensors may have, 0 for any number.
       version: greatest operator version, 0 for any (TFLM and the compiled runtime go by the
         operands, not by the version).
+      results: types of its results, where `types` does not say it.
     """
 
     types: tuple[str, ...] = ANY
     rank: int = 0
     version: int = 0
+    results: tuple[str, ...] = ANY
 
     def __str__(self) -> str:
         parts = ["/".join(self.types)] if self.types else []
+        parts += [f"{'/'.join(self.results)} results"] if self.results else []
         parts += [f"up to {self.rank}-D"] if self.rank else []
         parts += [f"version up to {self.version}"] if self.version else []
         return ", ".join(parts) or "yes"
@@ -85,18 +88,32 @@ _COMPILED: dict[str, Form] = {
     "SELECT": Form(("bool",)),
     "SELECT_V2": Form(("bool",)),
 }
+_INTEGERS = ("int8", "int16", "float32")
+_COUNTED = ("int8", "int16", "int32", "float32")
+_COMPARED = ("bool", "int8", "int32", "int64", "float32")
+_COPIED = Form(results=("int8", "float32"))
 # The wheel's limits that are not its kernels' own messages, or that it aborts on.
 _WHEEL: dict[str, Form] = {
     **dict.fromkeys(("COS", "EXP", "LOG", "NEG", "SIN", "SQRT", "SQUARE"), Form(("float32",))),
+    **dict.fromkeys(("FLOOR_DIV", "FLOOR_MOD"), Form(("float32",))),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "SPLIT", "UNPACK"), Form(_COUNTED)),
+    **dict.fromkeys(("MAXIMUM", "MINIMUM"), Form((*_COUNTED, "int64"))),
+    **dict.fromkeys(("EQUAL", "NOT_EQUAL"), Form(_COMPARED)),
+    **dict.fromkeys(("LESS", "LESS_EQUAL", "GREATER_EQUAL"), Form(_COMPARED[1:])),
+    "GREATER": Form((*_COMPARED[1:], "int16")),
+    **dict.fromkeys(("ABS", "EXPAND_DIMS", "RESIZE_NEAREST_NEIGHBOR"), Form(_INTEGERS)),
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN"), Form(("int8", "float32"))),
+    **dict.fromkeys(("GATHER", "GATHER_ND"), _COPIED),
     "CAST": Form(("bool", "int8", "int16", "int32", "float32")),
-    "EXPAND_DIMS": Form(("int8", "int16", "float32")),
+    "DIV": Form(("int8", "int32", "float32")),
+    "FILL": Form(results=("int8", "int32", "float32")),
     "GELU": Form(("int8",)),
-    **dict.fromkeys(("COS", "LOG", "SIN", "SQRT", "SQUARE"), Form(("float32",))),
-    **dict.fromkeys(("MEAN", "SUM"), Form(("int8", "int16", "float32"))),
+    **dict.fromkeys(("MEAN", "SUM"), Form(_INTEGERS)),
     **dict.fromkeys(("REDUCE_MAX", "REDUCE_MIN"), Form(("int8", "float32"))),
-    "SLICE": Form(rank=5),
-    "STRIDED_SLICE": Form(rank=4),
-    "TRANSPOSE": Form(rank=5),
+    "SELECT_V2": Form(results=_INTEGERS),
+    "SLICE": Form((*_COUNTED, "bool"), rank=5),
+    "STRIDED_SLICE": Form((*_COUNTED, "bool"), rank=4),
+    "TRANSPOSE": Form(_INTEGERS, rank=5),
 }
 # Methods of MicroMutableOpResolver that the firmware calls.
 _METHODS: dict[str, str] = {

@@ -97,6 +97,9 @@ def _missing(graph: Graph, op: Operator, form_of: Callable[[Builtin], Form | Non
     first = next((t for t in tensors if not t.is_constant), None)
     if form.types and first is not None and str(first.dtype) not in form.types:
         return f"{op.name} of {first.dtype}, it has {'/'.join(form.types)}"
+    result = str(graph.tensors[op.outputs[0]].dtype)
+    if form.results and result not in form.results:
+        return f"{op.name} of {result}, it has {'/'.join(form.results)}"
     rank = max((len(t.shape) for t in tensors), default=0)
     if form.rank and rank > form.rank:
         return f"{op.name} of {rank} dimensions, it has up to {form.rank}"
@@ -110,7 +113,9 @@ def _on_device(entry: Builtin) -> Form | None:
 
 
 def _misread(graph: Graph, op: Operator) -> str | None:
-    """Why TFLM computes another result than the definition, without a word."""
+    """Why TFLM refuses an operator, or computes another result than the definition."""
+    if op.name in ("GATHER", "GATHER_ND") and graph.tensors[op.inputs[1]].dtype != np.int32:
+        return f"{op.name} by positions of {graph.tensors[op.inputs[1]].dtype}, it has int32"
     if op.name in _SYMMETRIC:
         return _other_layer(graph, op)
     if op.name == "RELU6" and not _same_scale(graph, op):
