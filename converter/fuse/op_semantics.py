@@ -119,6 +119,22 @@ def _unpack(op: Operator, args: Sequence[Array]) -> list[Array]:
     return [np.take(args[0], i, axis=axis) for i in range(args[0].shape[axis])]
 
 
+def _space_to_depth(op: Operator, args: Sequence[Array]) -> list[Array]:
+    side = op.options.blockSize
+    n, height, width, depth = args[0].shape
+    blocks = args[0].reshape(n, height // side, side, width // side, side, depth)
+    rows = blocks.transpose(0, 1, 3, 2, 4, 5)
+    return [rows.reshape(n, height // side, width // side, side * side * depth)]
+
+
+def _depth_to_space(op: Operator, args: Sequence[Array]) -> list[Array]:
+    side = op.options.blockSize
+    n, height, width, depth = args[0].shape
+    blocks = args[0].reshape(n, height, width, side, side, depth // side**2)
+    rows = blocks.transpose(0, 1, 3, 2, 4, 5)
+    return [rows.reshape(n, height * side, width * side, depth // side**2)]
+
+
 # RESHAPE, SQUEEZE and EXPAND_DIMS keep the order of elements; the output's shape says it all.
 RESHAPES = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 
@@ -131,6 +147,8 @@ VIEWS: dict[str, Semantics] = {
     "GATHER": _gather,
     "GATHER_ND": _gather_nd,
     "UNPACK": _unpack,
+    "SPACE_TO_DEPTH": _space_to_depth,
+    "DEPTH_TO_SPACE": _depth_to_space,
     **dict.fromkeys(RESHAPES, identity),
 }
 JOINS: dict[str, Semantics] = {

@@ -42,6 +42,10 @@ def merged(g, x, spelling, height, width):
     c = g.values[x].shape[-1]
     if spelling == "transpose":
         x = g.transpose(g.reshape(x, height, 2, width, 2 * c), 0, 2, 1, 3)
+    elif spelling == "blocks":
+        value = g.values[x].reshape(1, height, 2, width, 2, c).transpose(0, 1, 3, 2, 4, 5)
+        opts = options("SpaceToDepthOptions", blockSize=2)
+        x = g.op("SPACE_TO_DEPTH", [x], value.reshape(1, height, width, 4 * c), like=x, **opts)
     elif spelling == "slices":
         parts = [every_second(g, x, row, column, (height, width)) for row, column in CORNERS]
         x = g.concatenation(parts, 3)
@@ -68,7 +72,7 @@ def plain_model(spelling="slices", height=3, width=2, channels=8, activation="NO
 
 
 @pytest.mark.parametrize("tokens", [False, True], ids=["map", "tokens"])
-@pytest.mark.parametrize("spelling", ["transpose", "slices", "gather"])
+@pytest.mark.parametrize("spelling", ["transpose", "slices", "gather", "blocks"])
 def test_is_found_and_is_as_near_to_the_floats_as_the_plain_graph(spelling, tokens):
     found = outcome(*plain_model(spelling, tokens=tokens))
     assert list(found.codes) == CODES

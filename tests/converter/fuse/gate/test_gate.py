@@ -34,7 +34,60 @@ def convolutions() -> bytes:
     return g.finish(g.softmax(g.linear(g.split(t, 2)[0], 5)))
 
 
-@pytest.mark.parametrize("make", [network, convolutions])
+def growing() -> bytes:
+    """What a dense head has: images cut into blocks and put together, enlarged, in groups."""
+    g = plain_graph.PlainGraph(np.random.default_rng(4))
+    x = g.input(g.rng.normal(0, 1, (1, 6, 10, 2)))
+    blocks = plain_graph.options("SpaceToDepthOptions", blockSize=2)
+    t = g.op("SPACE_TO_DEPTH", [x], np.ones((1, 3, 5, 8)), like=x, **blocks)
+    t = _grouped(g, t, 12, 2)
+    blocks = plain_graph.options("DepthToSpaceOptions", blockSize=2)
+    t = g.op("DEPTH_TO_SPACE", [t], np.ones((1, 6, 10, 3)), like=t, **blocks)
+    for kernel, stride, same in ((2, 2, False), (3, 2, True), (4, 3, True), (1, 2, True)):
+        t = _transposed(g, t, 2, kernel, stride, same)
+        t = g.slice(t, (0, 0, 0, 0), (1, 5, 7, 2))
+    for corners, half, size in ((0, 0, (7, 9)), (1, 0, (11, 5)), (0, 1, (4, 30))):
+        opts = plain_graph.options("ResizeBilinearOptions", alignCorners=corners,
+                                   halfPixelCenters=half)  # fmt: skip
+        result = np.ones((1, *size, 2))
+        t = g.op("RESIZE_BILINEAR", [t, g.indices(*size)], result, like=t, **opts)
+    return g.finish(t)
+
+
+def _weights(g: plain_graph.PlainGraph, x: int, *shape: int) -> tuple[int, int]:
+    """Filters of one scale and a bias."""
+    data = g.rng.integers(-127, 128, shape).astype(np.int8)
+    scale = np.full(shape[0], 1 / 127 / np.sqrt(np.prod(shape[1:])), np.float32)
+    zeros = np.zeros(shape[0], np.int64)
+    w = Tensor("w", shape, data.dtype, Quantization(scale, zeros, 0), data)
+    unit = (g.tensors[x].scale * scale).astype(np.float32)
+    b = np.rint(g.rng.normal(0, 0.1, shape[0]) / unit).astype(np.int32)
+    bias = Tensor("b", b.shape, b.dtype, Quantization(unit, zeros), b)
+    return g._add(w, w.real()), g._add(bias, bias.real())
+
+
+def _grouped(g: plain_graph.PlainGraph, x: int, count: int, groups: int) -> int:
+    _, rows, columns, depth = g.values[x].shape
+    w, b = _weights(g, x, count, 3, 3, depth // groups)
+    ones = dict.fromkeys(("strideH", "strideW", "dilationHFactor", "dilationWFactor"), 1)
+    opts = plain_graph.options("Conv2DOptions", padding=0, **ones)
+    return g.op("CONV_2D", [x, w, b], g.rng.normal(0, 1, (1, rows, columns, count)), **opts)
+
+
+def _transposed(
+    g: plain_graph.PlainGraph, x: int, count: int, kernel: int, stride: int, same: bool
+) -> int:
+    _, rows, columns, depth = g.values[x].shape
+    more = 0 if same else max(0, kernel - stride)
+    shape = (1, rows * stride + more, columns * stride + more, count)
+    w, b = _weights(g, x, count, kernel, kernel, depth)
+    opts = plain_graph.options("TransposeConvOptions", padding=int(not same), strideH=stride,
+                               strideW=stride)  # fmt: skip
+    inputs = [g.indices(*shape), w, x, b]
+    return g.op("TRANSPOSE_CONV", inputs, g.rng.normal(0, 1, shape), version=3, **opts)
+
+
+@pytest.mark.parametrize("make", [network, convolutions, growing])
 def test_plain_graph_in_numpy_is_the_int8_graph(make) -> None:  # type: ignore[no-untyped-def]
     """Tensor for tensor as LiteRT's kernels compute it, from the same inputs: a unit apart."""
     content = make()
