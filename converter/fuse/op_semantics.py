@@ -252,6 +252,7 @@ def evaluate(
     *,
     flat: bool = False,
     single: bool = False,
+    unclipped: int | None = None,
 ) -> Array:
     """Runs operators in float64.
 
@@ -262,6 +263,7 @@ def evaluate(
       flat: every value is a 1-D array of samples and RESHAPE is the identity (for functions of
         one element).
       single: in float32.
+      unclipped: an operator whose fused activation is left out.
     """
     values = dict(known)
     for index in ops:
@@ -273,7 +275,8 @@ def evaluate(
             results = [args[0] if flat else args[0].reshape(view.tensor(op.outputs[0]).shape)]
         else:
             results = _TABLE[op.opcode](op, args)
-        results = [apply_activation(op, r) for r in results]
+        if index != unclipped:
+            results = [apply_activation(op, r) for r in results]
         values.update(zip(op.outputs, results, strict=False))
     return values[sink]
 

@@ -5,7 +5,8 @@ Known ones: Keras 3 (13 operators with a DEQUANTIZE/NEG/QUANTIZE island), tf_ker
 x - mean(x) written out (7 operators; gamma and beta are folded into the next layer, or follow as
 MUL and ADD). None is matched by its sequence: the operators between two tensors are run in float64
 on probe values, gamma, beta and epsilon are read off the results, and the function must then be
-(x - mean) / sqrt(var + epsilon) * gamma + beta on random values (Ba et al. 2016).
+(x - mean) / sqrt(var + epsilon) * gamma + beta on random values (Ba et al. 2016). A ReLU that is
+fused into the last of them is no part of it where the result's type ends at 0 by itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from converter.fuse.op_semantics import (
     POINTWISE,
     REDUCTIONS,
     RESHAPES,
+    apply_activation,
     evaluate,
 )
 from converter.fuse.region import between
@@ -73,10 +75,13 @@ def match_norm(view: GraphView, x: int, y: int, kind: NormKind = NormKind.LAYER)
     if not ops or not shape or view.tensor(y).size != view.tensor(x).size:
         raise NoMatchError(f"{name!r} is not a {NAMES[kind]} of its block's input")
     width = shape[-1]
+    last = view.producer(y)
+    unclipped = last if last is not None and _is_in_type(view, last) else None
 
     def run(values: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(all="ignore"):
-            return evaluate(view, ops, {x: values}, y).reshape(-1, width)
+            result = evaluate(view, ops, {x: values}, y, unclipped=unclipped)
+            return result.reshape(-1, width)
 
     with np.errstate(all="ignore"):
         gamma, beta, epsilon = _read_parameters(run, shape, width)
@@ -84,6 +89,24 @@ def match_norm(view: GraphView, x: int, y: int, kind: NormKind = NormKind.LAYER)
         raise NoMatchError(f"{name!r} is an RMSNorm with an offset behind it")
     _verify(run, shape, gamma, beta, epsilon, name, kind)
     return NormMatch(x, y, gamma, beta, epsilon, kind, ops)
+
+
+def _is_in_type(view: GraphView, op: int) -> bool:
+    """Whether an operator's integer result is clipped to the same ends by its type alone.
+
+    ReLU into int8 of zero point -128, as converters choose it: what is below 0 is -128 either way.
+    """
+    y = view.tensor(view.op(op).outputs[0])
+    if (
+        y.dtype not in (np.int8, np.int16)
+        or y.quantization is None
+        or len(y.quantization.scale) != 1
+    ):
+        return False
+    info = np.iinfo(y.dtype)
+    ends = (np.array([info.min, info.max], np.float64) - y.zero_point) * y.scale
+    moved = np.abs(apply_activation(view.op(op), ends) - ends)
+    return bool(np.all(moved < y.scale / 2))
 
 
 def _read_parameters(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter import schedule
-from converter.tflite import parse
+from converter.tflite import Quantization, parse
 from tests.converter.fuse.blocks import (
     ACTIVATIONS,
     AttentionSpelling,
@@ -149,6 +149,24 @@ def test_layer_norm_without_epsilon() -> None:
     assert result.codes == {"VitLayerNorm": 1}
     assert result.report.ops_after == 1
     assert result.fused_db > 28
+
+
+@pytest.mark.parametrize("zero_at_end", [True, False])
+@pytest.mark.parametrize("rms", [False, True], ids=["layer", "rms"])
+def test_relu_on_a_norm_is_the_end_of_its_type(rms: bool, zero_at_end: bool) -> None:
+    """The head of an FT-Transformer: where int8 begins at 0, the ReLU is no operator."""
+    g = PlainGraph(np.random.default_rng(5))
+    x = token_input(g, 40, 16)
+    n = g.rms_norm(x, g.rng.uniform(0.5, 1.5, 16)) if rms else g.layer_norm(x)
+    last = g.operators[-1]
+    last.options.fusedActivationFunction = 1
+    g.values[n] = np.maximum(g.values[n], 0.0)
+    high = float(g.values[n].max())
+    ends = (high / 255, -128) if zero_at_end else (high / 127, 0)
+    g.tensors[n] = dataclasses.replace(g.tensors[n], quantization=Quantization.per_tensor(*ends))
+    result = outcome(g, x, g.linear(n, 12))
+    assert (not result.report.leftovers) == zero_at_end
+    assert result.fused_db > result.plain_db - 0.5
 
 
 def test_layer_norm_of_the_first_token() -> None:
