@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.contract import Stated, contract_of, quantized
+from converter.fuse.gate.plain import is_quantized, range_of
 from converter.fuse.gate.probes import MAX_PROBES
-from converter.samples import load_samples
-from converter.tflite import Tensor, TfliteError, parse
+from converter.samples import SampleError, load_samples
+from converter.tflite import GraphView, Tensor, TfliteError, parse
 from keras_models.datasets.images import list_images, load_pixels
 
 SEED = 0  # of the draw; the same images give the same file
 MAX_SAMPLES = 64  # of a NumPy file, for ranges; the gate takes the first of them
+FAR = 4.0  # samples whose largest number differs from the input's by this factor are a mistake
 
 Probes = list[list[NDArray[Any]]]
 
@@ -63,21 +65,53 @@ def probe_samples(content: bytes, path: str, signature: str | None = None) -> Pr
       signature: which of several inference functions in the file; None where it has one.
 
     Raises:
-      SampleError: no such array.
+      SampleError: no such array, or numbers that are not what the network takes.
       TfliteError: a network of several inputs, or samples of another shape.
     """
-    graph = parse(content, signature).graph
-    inputs = [graph.tensors[i] for i in graph.inputs]
+    view = GraphView(parse(content, signature).graph)
+    inputs = [view.tensor(i) for i in view.graph.inputs]
     samples = load_samples(path, MAX_SAMPLES, SEED)
     if len(inputs) != 1:
         raise TfliteError(f"--calibration_file: got {len(inputs)} inputs, expected one")
     (x,) = inputs
-    if not len(samples) or samples[0].size != x.size:
+    # Of other axes of 1, or flat; the same number of elements in another order is another input.
+    shapes = (_longer_axes(x.shape), (x.size,))
+    if not len(samples) or _longer_axes(samples.shape[1:]) not in shapes:
         raise TfliteError(
             f"--calibration_file={path}: got shape {list(samples.shape)}, expected "
             f"[n, {', '.join(map(str, x.shape[1:]))}]"
         )
+    _expect_scaled(view, samples, path)
     return [[_value(x, sample.reshape(x.shape))] for sample in samples]
+
+
+def _longer_axes(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
+
+
+def _expect_scaled(view: GraphView, samples: NDArray[np.float32], path: str) -> None:
+    """Refuses numbers that are far larger or smaller than the input's type holds.
+
+    Ranges inside would be learnt from an input that is clipped, or next to nothing. Of a float
+    input the type is that of its QUANTIZE.
+
+    Raises:
+      SampleError: with both ends.
+    """
+    if not np.all(np.isfinite(samples)):
+        raise SampleError(f"{path}: got numbers that are not finite, expected real ones")
+    (source,) = view.graph.inputs
+    readers = [view.op(op) for op in view.consumers(source)]
+    kinds = [view.tensor(t) for t in (source, *(op.outputs[0] for op in readers
+                                                if op.opcode == "QUANTIZE"))]  # fmt: skip
+    ends = next((range_of(t) for t in kinds if is_quantized(t)), None)
+    most = float(np.max(np.abs(samples)))
+    if ends is None or max(map(abs, ends)) / FAR <= most <= max(map(abs, ends)) * FAR:
+        return
+    raise SampleError(
+        f"{path}: got numbers from {samples.min():.4g} to {samples.max():.4g}, but the network's "
+        f"input holds {ends[0]:.4g} to {ends[1]:.4g}: scale them as in its training"
+    )
 
 
 def _value(x: Tensor, real: NDArray[np.float32]) -> NDArray[Any]:

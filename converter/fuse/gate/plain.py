@@ -51,6 +51,13 @@ def is_quantized(tensor: Tensor) -> bool:
     return tensor.dtype.kind in "iu" and q is not None and len(q.scale) == 1 and q.scale[0] > 0
 
 
+def range_of(tensor: Tensor) -> tuple[float, float]:
+    """The least and the greatest real value of a quantized tensor."""
+    info = np.iinfo(tensor.dtype)
+    low, high = (tensor.scale * (end - tensor.zero_point) for end in (info.min, info.max))
+    return low, high
+
+
 def to_integers(tensor: Tensor, real: Array) -> Array:
     """Real values as integers of the tensor's type; what is no number (0 / 0) as its 0."""
     info = np.iinfo(tensor.dtype)

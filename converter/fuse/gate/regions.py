@@ -18,6 +18,7 @@ from converter.fuse.gate.plain import (
     Limits,
     PlainGraph,
     is_quantized,
+    range_of,
     rounding,
     to_integers,
     to_real,
@@ -193,7 +194,7 @@ class Gate:
         graph = self._plain if shared else self._normal
         ops = graph.ops_between(match.inputs, match.y)
         kept = [t for t in match.kept if is_quantized(view.tensor(t))]
-        ranges = {t: _range(view.tensor(t)) for t in kept} | {match.y: _range(y)}
+        ranges = {t: range_of(view.tensor(t)) for t in kept} | {match.y: range_of(y)}
         noise = (Noise(_columns(y), y.scale) for _ in range(2))
         return _Region(entry, op, tuple(inputs), y, graph, ops, ranges, *noise)
 
@@ -306,13 +307,6 @@ class Gate:
             worst_db = [min(getattr(n, k) for n in compared) for k in ("plain_db", "fused_db")]
             self.accuracy = Accuracy(*worst_db)
         return []
-
-
-def _range(tensor: Tensor) -> tuple[float, float]:
-    """The least and the greatest real value of a quantized tensor."""
-    info = np.iinfo(tensor.dtype)
-    low, high = (tensor.scale * (end - tensor.zero_point) for end in (info.min, info.max))
-    return low, high
 
 
 def _columns(tensor: Tensor) -> int:

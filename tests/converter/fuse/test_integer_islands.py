@@ -18,10 +18,12 @@ from converter.fuse.gate.plain import rounding, to_real
 from converter.fuse.islands import graph as islands_graph
 from converter.fuse.islands.cuts import RangeSource, find_cuts
 from converter.fuse.islands.intervals import RealInterval
+from converter.fuse.probe_images import probe_samples
 from converter.plan import plan_model
 from converter.runtimes import open_runtime
+from converter.samples import SampleError
 from converter.support.verdict import verdicts
-from converter.tflite import GraphView, Quantization, parse
+from converter.tflite import GraphView, Quantization, TfliteError, parse
 from tests.converter.fuse.blocks import AttentionSpelling, attention, mlp
 from tests.converter.fuse.gate.networks import network
 from tests.converter.fuse.plain_graph import PlainGraph
@@ -250,3 +252,28 @@ def test_the_command_takes_inputs_from_a_file(
     with pytest.raises(SystemExit):
         command.main([*words, f"--calibration_file={tmp_path / 'y.npy'}"])
     assert "got shape [2, 7], expected [n, 5, 12]" in capsys.readouterr().err
+
+
+def _refused_samples(tmp_path: Path, x: np.ndarray) -> str:
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises((SampleError, TfliteError)) as error:
+        probe_samples(blocks(), str(tmp_path / "x.npy"))
+    return str(error.value)
+
+
+def test_samples_of_another_layout_are_refused(tmp_path: Path) -> None:
+    """As many numbers, in PyTorch's order: ranges would be learnt from a scrambled input."""
+    x = np.random.default_rng(0).normal(0, 1, (3, 5, 12))
+    line = _refused_samples(tmp_path, x.swapaxes(1, 2))
+    assert "got shape [3, 12, 5], expected [n, 5, 12]" in line
+    for same in (x, x.reshape(3, 60), x.reshape(3, 1, 5, 12)):
+        np.save(tmp_path / "x.npy", same)
+        assert len(probe_samples(blocks(), str(tmp_path / "x.npy"))) == 3
+
+
+@pytest.mark.parametrize("factor", [50.0, 0.02, np.nan])
+def test_samples_scaled_otherwise_are_refused(tmp_path: Path, factor: float) -> None:
+    """Bytes for a network of -1..1: every input would be one of its range's ends."""
+    x = np.random.default_rng(0).normal(0, 1, (3, 5, 12)) * factor
+    line = _refused_samples(tmp_path, x)
+    assert ("not finite" if np.isnan(factor) else "scale them as in its training") in line
