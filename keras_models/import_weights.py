@@ -99,7 +99,7 @@ def _told() -> Told:
     if FLAGS.mean:
         try:
             mean, std = (tuple(float(word) for word in words) for words in (FLAGS.mean, FLAGS.std))
-            normalization = Normalization(mean, std)
+            normalization = Normalization.told(mean, std)
         except ValueError as error:
             raise CheckpointFormatError(f"--mean and --std: {error}") from error
     name = FLAGS.name or os.path.splitext(os.path.basename(FLAGS.checkpoint))[0]

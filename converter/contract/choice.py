@@ -13,6 +13,7 @@ from converter.contract.contract import (
     Contract,
     ContractError,
     check_assumed,
+    check_given,
     check_names,
     check_stated,
     clean_names,
@@ -39,7 +40,7 @@ def given(mean: Sequence[str], std: Sequence[str], color_order: str, labels: str
             missing = "std" if mean else "mean"
             raise ContractError(f"--{missing} is missing: --mean and --std go together")
         try:
-            normalization = Normalization(_floats("mean", mean), _floats("std", std))
+            normalization = Normalization.told(_floats("mean", mean), _floats("std", std))
         except ValueError as error:
             raise ContractError(f"--{error}") from error
     names = read_labels(labels) if labels else ()
@@ -86,13 +87,15 @@ def chosen(
 
     Raises:
       ContractError: nobody says how bytes become the input and its range is another than this
-        project's, or what was said does not go with the network.
+        project's, or what was said does not go with the network or its input's range.
     """
     normalization = given.normalization or stated.normalization
     if normalization is None:
         check_assumed(got)
     elif given.normalization is None:
         check_stated(normalization, got)
+    else:
+        check_given(normalization, got)
     contract = Contract(
         normalization or OWN,
         given.color_order or stated.color_order or Contract.color_order,

@@ -25,6 +25,7 @@ TOLERANCE = 0.2
 _INT8 = np.dtype(np.int8)
 # Stated values whose range differs from the input's by this factor are a mistake.
 _GROSS = 4.0
+_ABSURD = 16.0  # and values that flags give by this one
 
 
 class ContractError(ValueError):
@@ -151,14 +152,32 @@ def check_stated(normalization: Normalization, got: tuple[float, float]) -> None
     Raises:
       ContractError: one line that names the flags to give.
     """
-    low, high = normalization.ends
-    ratio = (got[1] - got[0]) / (high - low)
-    apart = got[1] <= low or got[0] >= high
-    if apart or not 1.0 / _GROSS <= ratio <= _GROSS:
+    if not _near(normalization, got, _GROSS):
         raise ContractError(
             f"the file's metadata says {normalization}, but the input takes {got[0]:.4g} to "
             f"{got[1]:.4g}: give --mean and --std: {_suggestion(got)}"
         )
+
+
+def check_given(normalization: Normalization, got: tuple[float, float]) -> None:
+    """Refuses what flags say if every image would be one end of the input's range, or nothing.
+
+    Raises:
+      ContractError: one line that names the flags to give.
+    """
+    if not _near(normalization, got, _ABSURD):
+        raise ContractError(
+            f"--mean and --std: got {normalization}, but the input takes {got[0]:.4g} to "
+            f"{got[1]:.4g}; expected {_suggestion(got)}"
+        )
+
+
+def _near(normalization: Normalization, got: tuple[float, float], factor: float) -> bool:
+    """Whether bytes become numbers of the input's range, up to that factor."""
+    low, high = normalization.ends
+    ratio = (got[1] - got[0]) / (high - low)
+    apart = got[1] <= low or got[0] >= high
+    return not apart and 1.0 / factor <= ratio <= factor
 
 
 def _suggestion(got: tuple[float, float]) -> str:

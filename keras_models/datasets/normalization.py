@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,24 @@ class Normalization:
             raise ValueError(
                 f"mean and std: got {len(self.mean)} and {len(self.std)} values, expected as many"
             )
+
+    @classmethod
+    def told(cls, mean: Sequence[float], std: Sequence[float]) -> Normalization:
+        """What somebody says it is.
+
+        Raises:
+          ValueError: also where they are in steps of 0..1, as PyTorch's transforms have them.
+        """
+        normalization = cls(tuple(mean), tuple(std))
+        if max(normalization.std) < 1.0:
+            in_bytes = (
+                text_of(tuple(round(255.0 * v, 3) for v in values)) for values in (mean, std)
+            )
+            raise ValueError(
+                "std: got {}, expected steps of a byte, 0..255; of numbers from 0 to 1 they are "
+                "--mean={} --std={}".format(text_of(normalization.std), *in_bytes)
+            )
+        return normalization
 
     def check_channels(self, channels: int) -> None:
         """ValueError unless there is one value, or one for each of the channels."""

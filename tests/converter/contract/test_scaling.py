@@ -133,8 +133,28 @@ def test_metadata_that_cannot_be_true_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("flag", "got", "remedy"),
+    [
+        (OWN, (0.0, 255.0), "--mean=0 --std=1"),
+        (Normalization((0.0,), (1.0,)), (-1.0, 1.0), "--mean=127.5 --std=127.5"),
+        (Normalization((0.0,), (1.0,)), (-2.1, 2.6), r"\(u - mean\) / std"),
+        (Normalization((0.0,), (255.0,)), (1.0, 2.0), r"\(u - mean\) / std"),
+    ],
+)
+def test_flags_that_saturate_every_image_are_refused(
+    flag: Normalization, got: tuple[float, float], remedy: str
+) -> None:
+    with pytest.raises(ContractError, match=f"--mean and --std: got mean.*{remedy}"):
+        chosen(Stated(flag), Stated(), got, 1, (1, 2))
+
+
+@pytest.mark.parametrize(
     ("words", "reason"),
     [
+        (
+            ["--mean=0.485,0.456,0.406", "--std=0.229,0.224,0.225"],
+            "they are --mean=123.675,116.28,103.53 --std=58.395,57.12,57.375",
+        ),
         (["--mean=0"], "--std is missing: --mean and --std go together"),
         (["--mean=0", "--std=0"], "--std: got 0, expected numbers above 0"),
         (["--mean=a", "--std=1"], "--mean: got 'a', expected numbers"),
