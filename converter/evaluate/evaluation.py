@@ -94,7 +94,10 @@ def ends_of(model_bytes: bytes) -> ModelEnds:
     others = [graph.tensors[i] for i in graph.inputs[1:]]
     for what, tensor in (("input", x), *(("input", other) for other in others), ("output", y)):
         if tensor.dtype != np.int8:
-            raise tflite.TfliteError(f"{what}: got {tensor.dtype}, expected int8")
+            raise tflite.TfliteError(
+                f"{what}: got {tensor.dtype}, expected int8: converter.fuse --int8_io makes the "
+                "ends of an image classifier so"
+            )
     if len(x.shape) != 4:
         raise tflite.TfliteError(f"input: got shape {list(x.shape)}, expected [1, h, w, c]")
     shape = y.shape[1:] if len(y.shape) > 1 else y.shape

@@ -53,7 +53,10 @@ def check_edges(
     for kind, places in (("input", inputs), ("output", outputs)):
         twice = [i for i, count in Counter(places).items() if count > 1]
         if twice:
-            raise TfliteError(f"got graph {kind} {tensors[twice[0]].name!r} twice, expected once")
+            raise TfliteError(
+                f"got graph {kind} {tensors[twice[0]].name!r} twice, expected once; convert the "
+                "network with each result returned once"
+            )
     for i in inputs:
         if tensors[i].is_constant or tensors[i].is_variable:
             raise TfliteError(
