@@ -49,24 +49,14 @@ from keras_models.parts import (
     stem_sides,
     without_unused,
 )
-from keras_models.text.subwords import MOST_TOKENS
+from keras_models.text.tables import (
+    TokenTable,
+    check_text,
+    table_macs,
+    table_params,
+    token_tables,
+)
 from tflm_vit.files import parse_json, write_atomic
-
-BYTE_VALUES = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class TokenTable:
-    """A table of tokens: rows of a width, or of a rank (0: none) with a linear layer behind."""
-
-    rows: int
-    rank: int
-
-    def params(self, width: int) -> int:
-        """Trainable parameters."""
-        if not self.rank:
-            return self.rows * width
-        return self.rows * self.rank + linear_params(self.rank, width, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,29 +158,7 @@ class ArchConfig:
             fail("pool", self.pool, '"cls" with a question, which is the class token')
         if not isinstance(self.norm_after, bool):
             fail("norm_after", self.norm_after, "true or false")
-        self._check_text()
-
-    def _check_text(self) -> None:
-        number = self.vocabulary if type(self.vocabulary) is int else -1
-        known = number in (0, BYTE_VALUES)
-        if not known and not BYTE_VALUES < number <= MOST_TOKENS:
-            expected = f"0 (a picture), {BYTE_VALUES} (a text of bytes) or more (of sub-words)"
-            fail("vocabulary", self.vocabulary, f"{expected} up to {MOST_TOKENS}")
-        check_int("embedding_rank", self.embedding_rank, 0, self.embed_dim)
-        check_int("rare_from", self.rare_from, 0, max(0, self.vocabulary - 1))
-        check_int("rare_rank", self.rare_rank, 0, self.embed_dim)
-        if bool(self.rare_from) != bool(self.rare_rank):
-            fail("rare_rank", self.rare_rank, "a rank with rare_from, 0 without")
-        if not self.vocabulary:
-            if self.embedding_rank:
-                fail("embedding_rank", self.embedding_rank, "0 without a vocabulary")
-            return
-        for field, expected_value in (
-            ("channels", 1 if known else 2), ("patch_size", 1), ("stem", ()), ("dense", 0),
-            ("question", 0),
-        ):  # fmt: skip
-            if getattr(self, field) != expected_value:
-                fail(field, getattr(self, field), f"{expected_value} with a vocabulary")
+        check_text(self, ("patch_size", 1), ("stem", ()), ("dense", 0), ("question", 0))
 
     def _check_patches(self) -> None:
         side = check_stem(self.stem, self.image_size)
@@ -268,15 +236,8 @@ class ArchConfig:
 
     @property
     def token_tables(self) -> tuple[TokenTable, ...]:
-        """Of a text network: the one of all tokens, or those of frequent and of rare ones, each
-        with one row for all tokens that it is not of."""
-        if not self.rare_from:
-            return (TokenTable(self.vocabulary, self.embedding_rank),)
-        rare = self.vocabulary - self.rare_from
-        return (
-            TokenTable(self.rare_from + 1, self.embedding_rank),
-            TokenTable(rare + 1, self.rare_rank),
-        )
+        """Of a network of texts."""
+        return token_tables(self)
 
     @property
     def head_outputs(self) -> int:
@@ -331,7 +292,7 @@ class ArchConfig:
         dim = self.embed_dim
         patch = linear_params(self.patch_size**2 * self.patch_input_channels, dim, 0)
         if self.vocabulary:
-            patch = sum(table.params(dim) for table in self.token_tables)
+            patch = table_params(self)
         position = self.tokens * dim + (dim if self.class_token else 0)
         if self.question:
             position = self.grid**2 * dim + linear_params(self.question, dim, 0)
@@ -353,7 +314,7 @@ class ArchConfig:
         """Multiply-accumulates of one inference; norms, softmax and adds are not counted."""
         patch = self.grid**2 * self.patch_size**2 * self.patch_input_channels * self.embed_dim
         if self.vocabulary:
-            patch = self.grid**2 * sum(t.rank for t in self.token_tables) * self.embed_dim
+            patch = self.grid**2 * table_macs(self)
         blocks = sum(self.block_macs(b) for b in range(self.depth))
         head = self.embed_dim * self.head_outputs * (self.tokens if self.dense else 1)
         return self.stem_macs + patch + self.question * self.embed_dim + blocks + head

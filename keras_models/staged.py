@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_models.arch import ArchConfig
-from keras_models.datasets.normalization import OWN, Normalization
+from keras_models.datasets.normalization import BYTES, OWN, Normalization
 from keras_models.parts import (
     ArchError,
     BlockRanks,
@@ -48,6 +48,13 @@ from keras_models.stages import (
     Stage,
     StageGrid,
 )
+from keras_models.text.tables import (
+    TokenTable,
+    check_text,
+    table_macs,
+    table_params,
+    token_tables,
+)
 from tflm_vit.files import parse_json, write_atomic
 
 
@@ -66,6 +73,9 @@ class StagedConfig:
       question: as in `ArchConfig`. Its linear layer is added to one of the whole last map, in the
         place of the mean; the stages are convolutions.
       hidden: width of both layers, with a ReLU behind the sum.
+      vocabulary, embedding_rank, rare_from, rare_rank: as in `ArchConfig`, of a text. Its tokens,
+        row after row, are one line, and the stages convolutions along it.
+      embed_dim: width of a text's tokens; 0 of a picture.
     """
 
     name: str = "staged"
@@ -81,23 +91,36 @@ class StagedConfig:
     dense: int = later(0)
     question: int = later(0)
     hidden: int = later(0)
+    vocabulary: int = later(0)
+    embed_dim: int = later(0)
+    embedding_rank: int = later(0)
+    rare_from: int = later(0)
+    rare_rank: int = later(0)
 
     def __post_init__(self) -> None:
         check_scalars(self)
         check_stem(self.stem, self.image_size)
         check_dense(self.dense)
         check_question(self)
+        self._check_text()
         check_int("hidden", self.hidden, 1 if self.question else 0, 8192 if self.question else 0)
         self._check_stages()
-        if self.question and self.ends_in_tokens:
-            fail("stages", self.stages[-1].blocks, "convolutions only, with a question")
+        for field in ("question", "vocabulary"):
+            if getattr(self, field) and self.ends_in_tokens:
+                fail("stages", self.stages[-1].blocks, f"convolutions only, with a {field}")
 
     # ---- validation ----------------------------------------------------------------------------
+
+    def _check_text(self) -> None:
+        check_int("embed_dim", self.embed_dim, 1 if self.vocabulary else 0, 8192)
+        if self.embed_dim and not self.vocabulary:
+            fail("embed_dim", self.embed_dim, "0 without a vocabulary")
+        check_text(self, ("stem", ()), ("dense", 0), ("question", 0))
 
     def _check_stages(self) -> None:
         if not isinstance(self.stages, tuple) or not self.stages:
             fail("stages", self.stages, "a non-empty tuple of ConvStage and AttentionStage")
-        grid, tokens = self._stem_grid, False
+        grid, tokens = self._first_grid, False
         for i, stage in enumerate(self.stages):
             field = f"stages[{i}]"
             if not isinstance(stage, Stage):
@@ -134,7 +157,9 @@ class StagedConfig:
         return stem_sides(self.stem, self.image_size)
 
     @property
-    def _stem_grid(self) -> StageGrid:
+    def _first_grid(self) -> StageGrid:
+        if self.vocabulary:
+            return StageGrid(self.image_size**2, self.embed_dim, line=True)
         if not self.stem:
             return StageGrid(self.image_size, self.channels)
         return StageGrid(self.stem_sides[-1], self.stem[-1].channels)
@@ -142,7 +167,7 @@ class StagedConfig:
     @property
     def sources(self) -> tuple[StageGrid, ...]:
         """What goes into each stage, and what comes out of the last."""
-        grids = [self._stem_grid]
+        grids = [self._first_grid]
         for stage in self.stages:
             grids.append(stage.output(grids[-1]))
         return tuple(grids)
@@ -184,7 +209,12 @@ class StagedConfig:
     @property
     def normalization(self) -> Normalization:
         """How bytes become what the network takes."""
-        return OWN
+        return BYTES if self.vocabulary else OWN
+
+    @property
+    def token_tables(self) -> tuple[TokenTable, ...]:
+        """Of a network of texts."""
+        return token_tables(self)
 
     @property
     def head_outputs(self) -> int:
@@ -210,20 +240,22 @@ class StagedConfig:
         norm = 2 * width if self.ends_in_tokens else 0
         head = linear_params(self.hidden or width, self.head_outputs, 0)
         if self.question:
-            values = self.sources[-1].side ** 2 * width
+            values = self.sources[-1].places * width
             head += sum(linear_params(inputs, self.hidden, 0) for inputs in (values, self.question))
-        return stem_params(self.stem, self.channels) + stages + norm + head
+        first = stem_params(self.stem, self.channels) + table_params(self)
+        return first + stages + norm + head
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference; norms, softmax and adds are not counted."""
         packed = self.attention == "packed"
         stages = sum(stage.macs(source, packed) for stage, source in self.walk())
-        stem = stem_macs(self.stem, self.channels, self.image_size)
+        first = stem_macs(self.stem, self.channels, self.image_size)
+        first += self.image_size**2 * table_macs(self)
         last = self.sources[-1]
-        head = (self.hidden or last.width) * self.head_outputs * (last.side**2 if self.dense else 1)
-        head += self.hidden * (last.side**2 * last.width + self.question)
-        return stem + stages + head
+        head = (self.hidden or last.width) * self.head_outputs * (last.places if self.dense else 1)
+        head += self.hidden * (last.places * last.width + self.question)
+        return first + stages + head
 
     # ---- construction and JSON -----------------------------------------------------------------
 

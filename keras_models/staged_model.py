@@ -17,6 +17,7 @@ from keras_models.stages import (
     ConvStage,
     StageGrid,
 )
+from keras_models.text_embedding import token_rows
 
 DEPTHWISE = "_depth_conv"  # the name of a depthwise layer ends so
 
@@ -33,9 +34,11 @@ def normalized_convolutions(arch: StagedConfig) -> tuple[str, ...]:
 
 
 def stages(build: NetworkBuilder, x: Any, arch: StagedConfig, asked: Any = None) -> Any:
-    """From the stem's map (batch, side, side, channels) to (batch, width), the mean of the last, or
-    for a dense head to all of the last, (batch, tokens, width) or (batch, side, side, width); with
-    a question's code to what both say together, (batch, hidden)."""
+    """From the stem's map (batch, side, side, channels), or a text's square, to (batch, width), the
+    mean of the last, or for a dense head to all of the last, (batch, tokens, width) or (batch,
+    side, side, width); with a question's code to what both say together, (batch, hidden)."""
+    if arch.vocabulary:
+        x = _line(build, x, arch.sources[0])
     first = 0  # of the stage, among all blocks
     for i, (stage, source) in enumerate(arch.walk()):
         x = _STAGES[stage.blocks](build, x, stage, source, f"stage{i}", first)
@@ -49,6 +52,12 @@ def stages(build: NetworkBuilder, x: Any, arch: StagedConfig, asked: Any = None)
     if not arch.ends_in_tokens:
         return build.kit.keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return build.kit.TokenPool("mean", name="pool")(x)
+
+
+def _line(build: NetworkBuilder, x: Any, grid: StageGrid) -> Any:
+    """A text as a map of one row of its tokens, (batch, 1, tokens, width)."""
+    shape = (1, grid.side, grid.width)
+    return build.kit.keras.layers.Reshape(shape, name="line")(token_rows(build, x))
 
 
 def _answering(build: NetworkBuilder, x: Any, arch: StagedConfig, asked: Any) -> Any:
@@ -71,11 +80,11 @@ def _convolution(build: NetworkBuilder, x: Any, layer: Convolution, block: str) 
     common = {"strides": layer.stride, "padding": "same", "use_bias": use_bias}
     if layer.depthwise:
         x = layers.DepthwiseConv2D(
-            layer.kernel, depthwise_initializer="he_normal", name=f"{name}_conv", **common
+            layer.window, depthwise_initializer="he_normal", name=f"{name}_conv", **common
         )(x)
     else:
         x = layers.Conv2D(
-            layer.outputs, layer.kernel, kernel_initializer="he_normal", name=f"{name}_conv",
+            layer.outputs, layer.window, kernel_initializer="he_normal", name=f"{name}_conv",
             **common,
         )(x)  # fmt: skip
     return layers.BatchNormalization(name=f"{name}_bn")(x) if layer.batch_norm else x

@@ -2,10 +2,11 @@
 """Stages: runs of blocks of one width on one grid, and how a stage comes from the one before.
 
 A stage takes a square map of pixels or the tokens of a grid, which are the same values in the same
-order. Stages of convolutions are those of residual networks (He et al., CVPR 2016) and MobileNet
-(Howard et al., 2017), stages of attention those of ViT (Dosovitskiy et al., ICLR 2021), with the
-windows and patch merging of Swin (Liu et al., ICCV 2021) and the relative position of AutoFormer
-(Chen et al., ICCV 2021).
+order, or the tokens of a text in a line. Stages of convolutions are those of residual networks (He
+et al., CVPR 2016) and MobileNet (Howard et al., 2017), along a line those of very deep networks of
+texts (Conneau et al., EACL 2017), stages of attention those of ViT (Dosovitskiy et al., ICLR 2021),
+with the windows and patch merging of Swin (Liu et al., ICCV 2021) and the relative position of
+AutoFormer (Chen et al., ICCV 2021).
 """
 
 from __future__ import annotations
@@ -35,10 +36,17 @@ KERNEL = 3  # of every convolution but those that only change the width
 
 @dataclasses.dataclass(frozen=True)
 class StageGrid:
-    """What goes into a stage: `side` * `side` pixels or tokens of `width` channels."""
+    """What goes into a stage: `side` * `side` pixels or tokens of `width` channels, or `side`
+    tokens of a text in a line."""
 
     side: int
     width: int
+    line: bool = False
+
+    @property
+    def places(self) -> int:
+        """Pixels or tokens."""
+        return self.side if self.line else self.side**2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Convolution:
       depthwise: each channel has a kernel of its own.
       batch_norm: in the place of a bias.
       weight_bits: once quantized.
+      line: its output is one row, as its kernel is.
     """
 
     name: str
@@ -64,10 +73,17 @@ class Convolution:
     depthwise: bool = False
     batch_norm: bool = True
     weight_bits: int = 8
+    line: bool = False
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Rows and columns of the kernel."""
+        return (1 if self.line else self.kernel, self.kernel)
 
     @property
     def weights(self) -> int:
-        return self.kernel**2 * self.outputs * (1 if self.depthwise else self.inputs)
+        rows, columns = self.window
+        return rows * columns * self.outputs * (1 if self.depthwise else self.inputs)
 
     @property
     def params(self) -> int:
@@ -76,12 +92,12 @@ class Convolution:
 
     @property
     def macs(self) -> int:
-        return self.side**2 * self.weights
+        return (1 if self.line else self.side) * self.side * self.weights
 
 
 @dataclasses.dataclass(frozen=True)
 class ConvStage:
-    """Blocks of 3x3 convolutions, each with batch normalization and ReLU.
+    """Blocks of 3x3 convolutions, of 1x3 along a line, each with batch normalization and ReLU.
 
     Attributes:
       blocks: "residual" (two convolutions and a shortcut, which is a 1x1 convolution where the
@@ -116,7 +132,7 @@ class ConvStage:
         check_weight_bits(f"{field}.weight_bits", self.weight_bits, self.depth)
 
     def output(self, source: StageGrid) -> StageGrid:
-        return StageGrid(source.side // self.stride, self.width)
+        return StageGrid(source.side // self.stride, self.width, source.line)
 
     def transformer_blocks(self, source: StageGrid) -> tuple[TransformerBlock, ...]:
         """None."""
@@ -141,6 +157,7 @@ class ConvStage:
                         each,
                         batch_norm=self.batch_norm,
                         weight_bits=8 if each.depthwise else bits,
+                        line=source.line,
                     )
                     for each in layers
                 )

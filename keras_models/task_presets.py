@@ -23,6 +23,7 @@ from keras_models.stages import AttentionStage, ConvStage
 from keras_models.tasks.box_rows import EDGES
 from keras_models.text.definitions import TOPICS
 from keras_models.text.manpages import LANGUAGES
+from keras_models.text.subwords import TOKEN_BYTES
 
 # 24x24 pixels behind one wide convolution: a second of its size, or one of stride 2, would hold
 # more than 50 KB together with the picture. 12x12 tokens.
@@ -78,19 +79,43 @@ _SHAPES: dict[str, Any] = {
     ),
 }
 
-# A token a byte, of a low-rank pair of 256 x rank and rank x width.
-_TEXT: dict[str, Any] = {
-    "channels": 1,
-    "patch_size": 1,
-    "vocabulary": 256,
-    "depth": 2,
-    "heads": 2,
-    "mlp_ratio": 2.0,
+# A token a byte, of a low-rank pair of 256 x rank and rank x width. Or a sub-word, 16 of 4,096 or
+# 36 of 8,192; of the less frequent ones a pair of low rank.
+_BYTES: dict[str, Any] = {"channels": 1, "vocabulary": 256}
+_LANGUAGE: dict[str, Any] = {"num_classes": len(LANGUAGES), "embed_dim": 32}
+_TOPIC: dict[str, Any] = {"num_classes": len(TOPICS)}
+_LANGUAGE_36: dict[str, Any] = {
+    **_LANGUAGE,
+    **_BYTES,
+    "image_size": LANGUAGE_BYTES.side,
+    "embedding_rank": 16,
 }
-_LANGUAGE: dict[str, Any] = {"num_classes": len(LANGUAGES), "embed_dim": 32, "head_dim": 16}
-_TOPIC: dict[str, Any] = {"num_classes": len(TOPICS), "head_dim": 32}
-# A block on two halves of a sub-word's number.
-_PIECES: dict[str, Any] = {**_TEXT, "channels": 2, "depth": 1}
+_TOPIC_144: dict[str, Any] = {
+    **_TOPIC,
+    **_BYTES,
+    "image_size": TOPIC_BYTES.side,
+    "embed_dim": 64,
+    "embedding_rank": 24,
+}
+_LANGUAGE_PIECES_16: dict[str, Any] = {
+    **_LANGUAGE,
+    "image_size": LANGUAGE_PIECES.side,
+    "channels": TOKEN_BYTES,
+    "vocabulary": LANGUAGE_PIECES.vocabulary,
+    "rare_from": 1024,
+    "rare_rank": 16,
+}
+_TOPIC_PIECES_36: dict[str, Any] = {
+    **_TOPIC,
+    "image_size": TOPIC_PIECES.side,
+    "channels": TOKEN_BYTES,
+    "vocabulary": TOPIC_PIECES.vocabulary,
+    "embed_dim": 96,
+    "rare_from": 2048,
+    "rare_rank": 32,
+}
+# Two blocks on bytes, one on sub-words; or as many parameters, nearly, in convolutions.
+_TEXT: dict[str, Any] = {"patch_size": 1, "mlp_ratio": 2.0}
 
 _ALL: tuple[Architecture, ...] = (
     ArchConfig.uniform(name="depth_96", **_ENCODER, **_DEPTH),
@@ -138,38 +163,36 @@ _ALL: tuple[Architecture, ...] = (
             ),
         ),
     ),
+    ArchConfig.uniform(name="language_36", depth=2, heads=2, head_dim=16, **_LANGUAGE_36, **_TEXT),
+    ArchConfig.uniform(name="topic_144", depth=2, heads=2, head_dim=32, **_TOPIC_144, **_TEXT),
     ArchConfig.uniform(
-        name="language_36",
-        image_size=LANGUAGE_BYTES.side,
-        embedding_rank=16,
-        **_LANGUAGE,
-        **_TEXT,
+        name="language_pieces_16", depth=1, heads=2, head_dim=16, **_LANGUAGE_PIECES_16, **_TEXT
     ),
     ArchConfig.uniform(
-        name="topic_144",
-        image_size=TOPIC_BYTES.side,
-        embed_dim=64,
-        embedding_rank=24,
-        **_TOPIC,
-        **_TEXT,
+        name="topic_pieces_36", depth=1, heads=3, head_dim=32, **_TOPIC_PIECES_36, **_TEXT
     ),
-    # 16 sub-words of 4,096, 36 of 8,192; of the less frequent ones a pair of low rank.
-    ArchConfig.uniform(
-        name="language_pieces_16",
-        image_size=LANGUAGE_PIECES.side,
-        rare_from=1024,
-        rare_rank=16,
-        **_LANGUAGE,
-        **{**_PIECES, "vocabulary": LANGUAGE_PIECES.vocabulary},
+    StagedConfig(
+        name="language_cnn_36",
+        stages=(ConvStage("residual", width=32), ConvStage("residual", width=44, stride=2)),
+        **_LANGUAGE_36,
     ),
-    ArchConfig.uniform(
-        name="topic_pieces_36",
-        image_size=TOPIC_PIECES.side,
-        embed_dim=96,
-        rare_from=2048,
-        rare_rank=32,
-        **_TOPIC,
-        **{**_PIECES, "vocabulary": TOPIC_PIECES.vocabulary, "heads": 3},
+    StagedConfig(
+        name="topic_cnn_144",
+        stages=(
+            ConvStage("residual", width=64, depth=2),
+            ConvStage("residual", width=64, stride=2),
+        ),
+        **_TOPIC_144,
+    ),
+    StagedConfig(
+        name="language_pieces_cnn_16",
+        stages=(ConvStage("residual", width=32),),
+        **_LANGUAGE_PIECES_16,
+    ),
+    StagedConfig(
+        name="topic_pieces_cnn_36",
+        stages=(ConvStage("residual", width=96),),
+        **_TOPIC_PIECES_36,
     ),
     ArchConfig.uniform(
         name="question_48",
@@ -194,8 +217,11 @@ _ALL: tuple[Architecture, ...] = (
         image_size=23,
         num_classes=2,
         embed_dim=128,
-        head_dim=64,
         embedding_rank=32,
+        depth=2,
+        heads=2,
+        head_dim=64,
+        **_BYTES,
         **_TEXT,
     ),
     # A small one of each kind, for tests.

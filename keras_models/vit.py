@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_models.arch import ArchConfig, TokenTable
+from keras_models.arch import ArchConfig
 from keras_models.blocks import NetworkBuilder, stem, transformer_block
 from keras_models.layers import WIDE, is_keras_3, layers_for
 from keras_models.staged import Architecture
 from keras_models.staged_model import DEPTHWISE, stages
+from keras_models.text_embedding import token_rows
 
 
 def build_vit(
@@ -113,33 +114,8 @@ def _patch_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
 
 
 def _text_embedding(build: NetworkBuilder, x: Any, arch: ArchConfig) -> Any:
-    """Each token's row of a table, or of a low-rank pair, or of two: the sum of its rows then, of
-    which one is that of all tokens of the other table."""
-    layers = build.kit.keras.layers
-    count = arch.tokens - arch.class_token
-    if arch.channels == 1:
-        x = layers.Reshape((count,), name="text")(x)
-        x = build.kit.ByteNumbers(name="numbers")(x)
-    else:
-        x = layers.Reshape((count, arch.channels), name="text")(x)
-        x = build.kit.TokenNumbers(arch.vocabulary, name="numbers")(x)
-    frequent, *rare = arch.token_tables
-    if not rare:
-        x = _rows(build, x, "bytes", frequent, arch.embed_dim)
-    else:
-        both = [("bytes", 0, frequent), ("rare", arch.rare_from - 1, rare[0])]
-        x = layers.Add(name="tokens_add")([
-            _rows(build, build.kit.NumbersFrom(least, table.rows, name=f"{name}_numbers")(x),
-                  name, table, arch.embed_dim)
-            for name, least, table in both
-        ])  # fmt: skip
+    x = token_rows(build, x)
     return build.kit.PositionEmbedding(cls_token=arch.class_token, name="embedding")(x)
-
-
-def _rows(build: NetworkBuilder, numbers: Any, name: str, table: TokenTable, width: int) -> Any:
-    layers = build.kit.keras.layers
-    x = layers.Embedding(table.rows, table.rank or width, name=name)(numbers)
-    return layers.Dense(width, name=f"{name}_up")(x) if table.rank else x
 
 
 # ---- random weights ------------------------------------------------------------------------------

@@ -197,8 +197,9 @@ _BY_RECIPE = (
                    for kind in ("", "cnn_"))),
     (SPEECH, ("keywords_40", "keywords_stem_40", "keywords_cnn_40", "keywords_searched_40")),
     (QUESTIONS, ("question_48", "question_cnn_48")),
-    (TEXTS, ("language_36", "topic_144")),
-    (PIECES, ("topic_pieces_36", "language_pieces_16")),
+    (TEXTS, ("language_36", "language_cnn_36", "topic_144", "topic_cnn_144")),
+    (PIECES, ("topic_pieces_36", "topic_pieces_cnn_36", "language_pieces_16",
+              "language_pieces_cnn_16")),
 )  # fmt: skip
 RECIPES: dict[str, Recipe] = {name: recipe for recipe, names in _BY_RECIPE for name in names}
 

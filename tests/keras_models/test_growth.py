@@ -110,6 +110,11 @@ def test_a_stream_of_twice_the_width_is_exact_without_noise(monkeypatch):
     text = FLAT.replace(image_size=4, patch_size=1, vocabulary=256, embedding_rank=3)
     before, after = both(text, text.replace(embed_dim=16, embedding_rank=5))
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
+    tables = {"image_size": 4, "channels": 1, "vocabulary": 256, "embedding_rank": 3}
+    line = SHORT.replace(stem=(), embed_dim=8, **tables)
+    wider = (dataclasses.replace(line.stages[0], width=16),)
+    before, after = both(line, line.replace(embed_dim=16, embedding_rank=5, stages=wider))
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
 
 
 def test_copies_are_not_the_same_and_the_seed_says_how():

@@ -130,7 +130,7 @@ def test_fields_that_came_later_are_in_files_that_use_them_only():
         ('{"stages": [{"blocks": "residual"}]}', r"stages\[0\]: got .* expected all fields"),
         ('{"stages": [{"blocks": "residual", "widht": 3}]}', r"stages\[0\]\.widht: unknown field"),
         ('{"stages": [{"blocks": "attention", "heads": 3}]}', r"heads: got 3, expected a list"),
-        ('{"stages": [], "embed_dim": 3}', r"embed_dim: unknown field, expected one of"),
+        ('{"stages": [], "mlp_ratio": 3}', r"mlp_ratio: unknown field, expected one of"),
     ],
 )
 def test_json_errors(text, message):

@@ -18,6 +18,8 @@ from converter.tflite import AssociatedFile, parse, serialize
 from keras_models.arch import ArchConfig, ArchError
 from keras_models.datasets import load_dataset
 from keras_models.datasets.made import SPLITS, VOCABULARY_FILE
+from keras_models.staged import StagedConfig
+from keras_models.stages import ConvStage
 from keras_models.tasks import TASKS
 from keras_models.text.definitions import TOPICS
 from keras_models.text.subwords import (
@@ -180,7 +182,10 @@ def write_nouns(folder: Path) -> None:
 def test_topics_from_definitions_to_every_runtime(tmp_path: Path) -> None:
     write_nouns(tmp_path)
     texts, run, plain, model = (str(tmp_path / n) for n in ("t", "run", "p.tflite", "f.tflite"))
-    arch = SMALL.replace(image_size=6, num_classes=len(TOPICS), vocabulary=8192)
+    arch = StagedConfig(
+        name="small", image_size=6, channels=2, num_classes=len(TOPICS), vocabulary=8192,
+        embed_dim=16, rare_from=300, rare_rank=4, stages=(ConvStage("residual", 16),),
+    )  # fmt: skip
     arch.save(tmp_path / "small.json")
     data = ("--dataset=definition_pieces", f"--data_dir={texts}")
     quantize_it = ("converter.quantize", f"--network={run}", *data, f"--out={plain}")
