@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+// The zero point of elements of a type: those of int16 have none.
+#define VIT_ZERO_POINT(type, zero_point) (sizeof(type) == 1 ? (zero_point) : 0)
+
 static inline int32_t vit_clamp_i32(int32_t value, int32_t low, int32_t high) {
   return value < low ? low : value > high ? high : value;
 }
