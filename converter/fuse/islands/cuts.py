@@ -29,6 +29,7 @@ from converter.fuse.rewrite.building import is_int8
 from converter.fuse.rewrite.rules.constant_factor import is_foldable
 from converter.fuse.rewrite.rules.dequantize_moves import MOVES, moved_input
 from converter.fuse.rewrite.rules.float_arithmetic import VALUES
+from converter.fuse.rewrite.rules.float_layers import LAYER, float_layer
 from converter.tflite import GraphView, Operator
 
 _CASTS = ("QUANTIZE", "DEQUANTIZE")
@@ -130,6 +131,8 @@ class _Walk:
             return
         elif operator.opcode in MOVES:
             self._move(op)
+        elif operator.opcode == LAYER:
+            self._layer(op)
         elif not self._function(op):
             self._arithmetic(op)
         elif self._goes_to_several_types(operator.outputs[0]):
@@ -201,6 +204,12 @@ class _Walk:
                 return False
         self._curves[y] = _Curve(first.base, values, first.source)
         return True
+
+    def _layer(self, op: int) -> None:
+        """What is behind a layer up to its QUANTIZE needs no scale."""
+        layer = float_layer(self._view, op)
+        if layer is not None and self._needs(self._view.op(op).inputs[:1]):
+            self._inside.update(layer.ops)
 
     def _arithmetic(self, op: int) -> None:
         operator, view = self._view.op(op), self._view
