@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators mean on real numbers that make images larger, smaller or of another layout.
+"""What operators mean on real numbers that make images larger or smaller.
 
 As `converter.fuse.layer_semantics`, of images [batches, height, width, channels]. Source: TFLite
 operator documentation, `schema.fbs`, and the kernels of these names.
@@ -73,20 +73,6 @@ def _transpose_conv(op: Operator, args: Sequence[Array]) -> list[Array]:
     return [y + args[3] if len(args) > 3 else y]
 
 
-def _space_to_depth(op: Operator, args: Sequence[Array]) -> list[Array]:
-    n, height, width, depth = args[0].shape
-    b = op.options.blockSize
-    parts = args[0].reshape(n, height // b, b, width // b, b, depth).transpose(0, 1, 3, 2, 4, 5)
-    return [parts.reshape(n, height // b, width // b, b * b * depth)]
-
-
-def _depth_to_space(op: Operator, args: Sequence[Array]) -> list[Array]:
-    n, height, width, depth = args[0].shape
-    b = op.options.blockSize
-    parts = args[0].reshape(n, height, width, b, b, depth // b**2).transpose(0, 1, 3, 2, 4, 5)
-    return [parts.reshape(n, height * b, width * b, depth // b**2)]
-
-
 def _mirror_pad(op: Operator, args: Sequence[Array]) -> list[Array]:
     reflects = op.options.mode == schema.MirrorPadMode.REFLECT
     mode: Any = "reflect" if reflects else "symmetric"
@@ -97,7 +83,5 @@ IMAGES: dict[str, Semantics] = {
     "RESIZE_NEAREST_NEIGHBOR": _resize_nearest,
     "RESIZE_BILINEAR": _resize_bilinear,
     "TRANSPOSE_CONV": _transpose_conv,
-    "SPACE_TO_DEPTH": _space_to_depth,
-    "DEPTH_TO_SPACE": _depth_to_space,
     "MIRROR_PAD": _mirror_pad,
 }

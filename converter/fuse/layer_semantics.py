@@ -91,52 +91,6 @@ def _split_last(x: Array, size: int) -> list[Array]:
     return np.split(x, x.shape[-1] // size, axis=-1)
 
 
-def _transpose_conv(op: Operator, args: Sequence[Array]) -> list[Array]:
-    """Each pixel adds its kernel to the output, at distances of the stride."""
-    (n, rows, columns, _), w, x = (int(i) for i in args[0]), args[1], args[2]
-    strides = (op.options.strideH, op.options.strideW)
-    kernel = w.shape[1:3]
-    whole = np.zeros((n, *_reach(x.shape[1:3], kernel, strides), len(w)), x.dtype)
-    for i, j in np.ndindex(*kernel):
-        at = [slice(k, k + (size - 1) * stride + 1, stride)
-              for k, size, stride in zip((i, j), x.shape[1:3], strides, strict=True)]  # fmt: skip
-        whole[:, at[0], at[1]] += x @ w[:, i, j].T
-    top, left = (0, 0)
-    if op.options.padding == schema.Padding.SAME:
-        over = zip(x.shape[1:3], kernel, strides, (rows, columns), strict=True)
-        top, left = (max(0, (size - 1) * s + k - out) // 2 for size, k, s, out in over)
-    after = [(0, max(0, end + size - got)) for end, size, got in
-             zip((top, left), (rows, columns), whole.shape[1:3], strict=True)]  # fmt: skip
-    y = np.pad(whole, [(0, 0), *after, (0, 0)])[:, top : top + rows, left : left + columns]
-    return [y + args[3] if len(args) > 3 else y]
-
-
-def _reach(sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
-    """Rows and columns that kernels at those distances cover."""
-    return tuple((n - 1) * s + k for n, k, s in zip(sizes, kernel, strides, strict=True))
-
-
-def _resize_bilinear(op: Operator, args: Sequence[Array]) -> list[Array]:
-    x = args[0]
-    for axis, out in zip((1, 2), args[1], strict=True):
-        x = _resized(x, axis, int(out), op.options)
-    return [x]
-
-
-def _resized(x: Array, axis: int, out: int, options: Any) -> Array:
-    """Along one axis, linear between the pixels' centers or corners (kernels/resize_bilinear.h)."""
-    size = x.shape[axis]
-    corners = options.alignCorners and out > 1
-    scale = (size - 1) / (out - 1) if corners else size / out
-    at = np.arange(out) * scale
-    if options.halfPixelCenters:
-        at = np.maximum((np.arange(out) + 0.5) * scale - 0.5, 0.0)
-    before = np.minimum(at.astype(np.int64), size - 1)
-    share = (at - before).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-    after = np.minimum(before + 1, size - 1)
-    return np.take(x, before, axis) * (1 - share) + np.take(x, after, axis) * share
-
-
 def _depthwise(op: Operator, args: Sequence[Array]) -> list[Array]:
     x, w = args[:2]
     _, height, width, channels = w.shape
@@ -182,8 +136,6 @@ LAYERS: dict[str, Semantics] = {
     "CUMSUM": _cumsum,
     "CONV_2D": _conv_2d,
     "DEPTHWISE_CONV_2D": _depthwise,
-    "TRANSPOSE_CONV": _transpose_conv,
-    "RESIZE_BILINEAR": _resize_bilinear,
     "MAX_POOL_2D": _max_pool,
     "AVERAGE_POOL_2D": _average_pool,
     "PAD": _pad,

@@ -96,7 +96,11 @@ def test_behind_a_norm_in_float() -> None:
     x = g.linear(g.input(g.rng.normal(0, 1.0, SHAPE)), 8)
     y = in_float(g, lambda g, x: _tfmot(g, g.layer_norm(x)), x)
     result = fuse_model(g.finish(y))
-    assert [op.custom_code for op in result.report.fused] == ["VitLinear", "VitLayerNorm", "VitLinear"]
+    assert [op.custom_code for op in result.report.fused] == [
+        "VitLinear",
+        "VitLayerNorm",
+        "VitLinear",
+    ]
     content = plan_model(result.model_bytes).model_bytes
     q = np.random.default_rng(0).integers(-128, 128, SHAPE).astype(np.int8)
     (want,) = open_runtime("reference", content).run(q)
