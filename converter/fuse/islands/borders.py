@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Container, Sequence
 
 from converter.fuse.islands.carriers import ends_network, values_of
+from converter.fuse.layout import is_requantize
 from converter.fuse.patterns.match import Match
 from converter.fuse.residual import stream_groups
 from converter.fuse.rewrite.engine import Normalized
@@ -148,7 +149,7 @@ class _Build:
         return len(self._tensors) - 1
 
     def _casts(self, op: int) -> bool:
-        return self._view.op(op).opcode == "QUANTIZE"
+        return is_requantize(self._view, op)
 
     def _renumber(self, op: int, old: int, new: int) -> None:
         operator = self._operators[op]

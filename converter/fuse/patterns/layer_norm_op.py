@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from converter.fuse.errors import NoMatchError
-from converter.fuse.layout import element_index, trace_back
+from converter.fuse.layout import element_index, is_requantize, trace_back
 from converter.fuse.op_semantics import (
     BROADCASTS,
     NORMALIZATIONS,
@@ -23,6 +23,7 @@ from converter.fuse.patterns.linear import require_int8
 from converter.fuse.patterns.match import OneInput
 from converter.fuse.patterns.norm import NAMES, NormMatch, match_norm
 from converter.fuse.region import check_closed, frontier
+from converter.fuse.rewrite.building import same_type
 from converter.tflite import GraphView
 from tflm_custom_ops.ops import Pool
 from tflm_custom_ops.ops.parts import NormKind
@@ -161,9 +162,15 @@ def _sinks(view: GraphView, anchor: int, size: int) -> list[int]:
         if view.tensor(tensor).size == size and not _is_dequantized(view, tensor):
             found.append(tensor)
         for op in view.consumers(tensor):
-            if view.op(op).opcode in _INSIDE - frozenset(REDUCTIONS):
+            if view.op(op).opcode in _INSIDE - frozenset(REDUCTIONS) and not _is_border(view, op):
                 pending += view.op(op).outputs
     return found
+
+
+def _is_border(view: GraphView, op: int) -> bool:
+    """Whether a stream that becomes int16 begins behind it (`islands/borders.py`)."""
+    ends = [view.tensor(t) for t in (view.op(op).inputs[0], view.op(op).outputs[0])]
+    return is_requantize(view, op) and same_type(*ends)
 
 
 def _is_dequantized(view: GraphView, tensor: int) -> bool:

@@ -41,14 +41,15 @@ def samples(content: bytes, count: int) -> list[list[np.ndarray]]:
     return [[rng.integers(-90, 90, t.shape).astype(np.int8) for t in tensors] for _ in range(count)]
 
 
-def blocks(rank_3: bool = True, joined: bool = False, seed: int = 2) -> bytes:
-    """Attention and MLP on a stream; `joined`: two class tokens are put before the first block."""
+def blocks(rank_3: bool = True, joined: bool = False, seed: int = 2, normed: bool = False) -> bytes:
+    """Attention and MLP on a stream; `joined`: two class tokens are put before the first block;
+    `normed`: a LayerNorm is (Twins, Swin, CLIP)."""
     g = PlainGraph(np.random.default_rng(seed))
     x = g.input(g.rng.normal(0, 1, (1, 5, 12) if rank_3 else (5, 12)))
     if joined:
         x = g.concatenation([g.constant(g.rng.normal(0, 1, (1, 2, 12))), g.linear(x, 12)], 1)
     else:
-        x = g.add(x, g.linear(x, 12))
+        x = g.layer_norm(g.linear(x, 12)) if normed else g.add(x, g.linear(x, 12))
     spelling = AttentionSpelling(tokens=7 if joined else 5, embed_dim=12, rank_3=rank_3)
     y = mlp(g, attention(g, x, spelling), 24)
     return pt2e_of(g, g.linear(g.layer_norm(y), 6))
@@ -93,9 +94,11 @@ def test_the_report_compares_with_the_file_and_says_where_ranges_come_from() -> 
     assert "int16" not in lines(content, 8, count=4)
 
 
-def test_an_int16_stream_begins_at_joined_tokens() -> None:
-    content = blocks(joined=True)
+@pytest.mark.parametrize("begin", ["joined", "normed"])
+def test_an_int16_stream_begins_at_joined_tokens_or_a_norm(begin: str) -> None:
+    content = blocks(joined=begin == "joined", normed=begin == "normed")
     fused = fuse_model(content)
+    assert "stays int8" not in fused.report.table()
     graph = parse(fused.model_bytes).graph
     types = [[graph.tensors[i].dtype for i in (op.inputs[0], op.outputs[0])]
              for op in graph.operators if op.opcode == "QUANTIZE"]  # fmt: skip
