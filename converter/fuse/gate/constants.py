@@ -8,10 +8,8 @@ integers, and would be blamed for the difference.
 
 from __future__ import annotations
 
-import contextlib
-
-from converter.builtins import BuiltinError, run_builtin
 from converter.fuse.gate.plain import is_quantized, to_real
+from converter.fuse.kernel_values import kernel_results
 from converter.fuse.op_semantics import Array
 from converter.tflite import GraphView
 
@@ -19,13 +17,12 @@ from converter.tflite import GraphView
 def exact_constants(view: GraphView) -> dict[int, Array]:
     """Real values, by tensor, of what operators with a definition compute from constants alone."""
     known: dict[int, Array] = {}
-    for op in view.graph.operators:
+    for index, op in enumerate(view.graph.operators):
         inputs = [i for i in op.inputs if i >= 0]
-        computed = [i for i in inputs if not view.is_constant(i)]
-        if not inputs or any(i not in known for i in computed):
+        if not inputs or any(i not in known for i in inputs if not view.is_constant(i)):
             continue
-        with contextlib.suppress(BuiltinError):
-            results = run_builtin(view.graph.tensors, op, *(known[i] for i in computed))
+        results = kernel_results(view, index, known)
+        if results is not None:
             known |= dict(zip(op.outputs, results, strict=True))
     tensors = view.graph.tensors
     return {

@@ -21,13 +21,12 @@ _TOLERANCE = 1e-3  # of the largest value: offsets are rounded to units of an ac
 
 def checked_normal_form(plain: PlainGraph, feeds: Feeds, rules: Sequence[Rule]) -> Normalized:
     """The graph in normal form, without the rules that would change what it computes."""
-    first = [rule for rule in rules if rule.on_integers]
+    first = [rule for rule in rules if rule.on_integers or rule.everywhere]
+    others = [rule for rule in rules if not rule.on_integers]
     rounded = _checked(plain, feeds, first, rounding)
     if rounded.graph is plain.view.graph:
-        return _checked(plain, feeds, [rule for rule in rules if not rule.on_integers], None)
-    start = PlainGraph(rounded.view, plain)
-    rest = _checked(start, feeds, [rule for rule in rules if not rule.on_integers], None)
-    return rest.behind(rounded)
+        return _checked(plain, feeds, others, None)
+    return _checked(PlainGraph(rounded.view, plain), feeds, others, None).behind(rounded)
 
 
 def _checked(

@@ -43,6 +43,7 @@ class Rule:
       apply: the edit at an anchor, or None where the rule does not apply.
       on_integers: the function stays the same where results are rounded to their types, but not on
         real numbers: a constant is rounded as an operator rounded it.
+      everywhere: it stays the same on both, and rules of either kind wait for this one.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Rule:
     anchors: frozenset[str]
     apply: Callable[[GraphView, int], Edit | None]
     on_integers: bool = False
+    everywhere: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -70,4 +70,5 @@ RULE = Rule(
     "makes a constant of RESHAPE, TRANSPOSE, GATHER, CONCATENATION, FILL ... of constants",
     _MOVES,
     _apply,
+    everywhere=True,
 )

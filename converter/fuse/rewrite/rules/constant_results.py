@@ -7,13 +7,13 @@ Keras' MultiHeadAttention joins its causal mask with one of ones (LOGICAL_AND); 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 
 import numpy as np
 
-from converter.builtins import SUPPORTED, BuiltinError, run_builtin
-from converter.fuse.op_semantics import BROADCASTS, JOINS, POINTWISE, VIEWS, Array, evaluate
+from converter.builtins import SUPPORTED
+from converter.fuse.kernel_values import kernel_results
+from converter.fuse.op_semantics import BROADCASTS, JOINS, POINTWISE, VIEWS
 from converter.fuse.rewrite.engine import Edit, Rule
 from converter.tflite import GraphView
 
@@ -32,7 +32,7 @@ def _apply(view: GraphView, op: int) -> Edit | None:
         return None
     if sum(view.tensor(t).nbytes for t in outputs) > sum(t.nbytes for t in inputs) + _GROWTH:
         return None
-    results = _results(view, op)
+    results = kernel_results(view, op, {})
     if results is None:
         return None
     made = tuple(
@@ -48,20 +48,6 @@ def _is_operand(view: GraphView, op: int) -> bool:
     readers = view.consumers(view.op(op).outputs[0])
     products = all(view.op(reader).opcode == "BATCH_MATMUL" for reader in readers)
     return view.op(op).opcode == "DEQUANTIZE" and bool(readers) and products
-
-
-def _results(view: GraphView, op: int) -> tuple[Array, ...] | None:
-    """What the compiled runtime computes; of functions in float, which it has not, their values."""
-    operator = view.op(op)
-    with contextlib.suppress(BuiltinError):
-        return run_builtin(view.graph.tensors, operator)
-    ends = [view.tensor(i) for i in (*operator.inputs, *operator.outputs) if i >= 0]
-    if operator.opcode not in POINTWISE or any(t.dtype != np.float32 for t in ends):
-        return None
-    known = {i: data for i in operator.inputs if (data := view.tensor(i).data) is not None}
-    with np.errstate(all="ignore"):
-        y = evaluate(view, [op], known, operator.outputs[0], single=True).astype(np.float32)
-    return (y,) if np.isfinite(y).all() and y.shape == ends[-1].shape else None
 
 
 RULE = Rule(

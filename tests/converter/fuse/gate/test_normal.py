@@ -17,6 +17,7 @@ from converter.plan import plan_model
 from converter.runtimes import open_runtime
 from converter.tflite import GraphView, parse
 from tests.converter.fuse.plain_graph import PlainGraph, options
+from tests.converter.fuse.pt2e import pt2e_of
 from tests.converter.fuse.rewrite.checks import graph_of
 from tests.converter.runtimes.edges import INT8, Edges
 
@@ -78,6 +79,29 @@ def test_constants_that_the_kernel_rounds_otherwise_are_folded(seed: int) -> Non
     result = fuse_model(g.finish(g.gelu(y)))
     assert [op.name for op in parse(result.model_bytes).graph.operators] == ["ADD", "VitGelu"]
     assert result.report.accuracy is not None  # GATHER_ND of the file as it is can be evaluated
+
+
+def test_constants_that_are_moved_computed_and_float_are_folded() -> None:
+    """DINOv3's rotary positions: joined coordinates, their multiples, a sine in float.
+
+    Rules that keep real numbers fold what is moved, rules that keep integers what is computed: each
+    waited for the other.
+    """
+    g = PlainGraph(np.random.default_rng(0))
+    x = g.input(g.rng.normal(0, 1, (1, 8, 2)))
+    rows = g.constant(g.rng.uniform(-1, 1, (8, 1)))
+    at = g.concatenation([rows, rows], 1)
+    angle = g.mul(at, g.constant(np.array(5.0)))
+    sine = g.unary("SIN", angle, np.sin(g.value(angle)))
+    y = g.gelu(g.add(x, g.reshape(sine, 1, 8, 2)))
+    content = pt2e_of(g, y, quantized={"CONCATENATION", "MUL", "ADD", "RESHAPE", "GELU"})
+    view = GraphView(parse(content).graph)
+    values = exact_constants(view)
+    (wave,) = (op.outputs[0] for op in view.graph.operators if op.opcode == "SIN")
+    assert values[wave].dtype == np.float32
+    assert np.abs(values[wave] - np.sin(g.value(angle))).max() < 0.05
+    fused = parse(fuse_model(content).model_bytes).graph.operators
+    assert [op.name for op in fused] == ["ADD", "VitGelu"]
 
 
 def _off(g: PlainGraph, tensor: int) -> bool:
