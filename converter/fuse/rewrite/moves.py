@@ -8,6 +8,7 @@ stands at (i, j, ...) of the result.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -53,6 +54,33 @@ def moves_for(shape: Shape, index: Index) -> tuple[Move, ...] | None:
         if (found is None or len(candidate) < len(found)) and _is(shape, candidate, index):
             found = candidate
     return found
+
+
+def steps_for(shape: Shape, index: Index) -> tuple[Move, ...] | None:
+    """Moves of at most four dimensions to an order of all elements; None where it is no transpose.
+
+    Where `moves_for` has none: blocks of axes are taken to their places one after the other
+    (Hiera's windows of windows).
+    """
+    flat = index.reshape(-1)
+    runs = _runs(flat) if flat.size == int(np.prod(shape, dtype=np.int64)) else None
+    if runs is None:
+        return None
+    axes = sorted(range(len(runs)), key=lambda i: -runs[i][1])  # as they stand; wanted: in order
+    moves: list[Move] = []
+    for place in range(len(axes)):
+        at = axes.index(place)
+        if at == place:
+            continue
+        end = at + 1
+        while end < len(axes) and axes[end] == place + end - at:
+            end += 1
+        blocks = (axes[:place], axes[place:at], axes[at:end], axes[end:])
+        parts = tuple(math.prod(runs[i][0] for i in block) for block in blocks)
+        moves += [Reshape(parts), Transpose((0, 2, 1, 3))]
+        axes = [*blocks[0], *blocks[2], *blocks[1], *blocks[3]]
+    found = (*moves, Reshape(index.shape))
+    return found if _is(shape, found, index) else None
 
 
 def emit(builder: Builder, x: int, moves: Sequence[Move], y: int | None = None) -> int:

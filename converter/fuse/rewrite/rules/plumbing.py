@@ -10,7 +10,7 @@ from converter.fuse.layout import MAX_CHAIN, element_index, view_input
 from converter.fuse.op_semantics import RESHAPES, VIEWS
 from converter.fuse.rewrite.building import Builder, same_type, single_reader
 from converter.fuse.rewrite.engine import Edit, Rule
-from converter.fuse.rewrite.moves import MAX_RANK, emit, moves_for
+from converter.fuse.rewrite.moves import MAX_RANK, emit, moves_for, steps_for
 from converter.tflite import GraphView
 
 # Dimensions that TensorFlow Lite Micro has of an operator; of others MAX_RANK.
@@ -73,7 +73,18 @@ def _apply(view: GraphView, op: int) -> Edit | None:
             moves = moves_for(view.tensor(base).shape, element_index(view, base, result, part))
             if moves is not None and (len(moves) < len(part) or is_wide):
                 return _edit(view, part, base, result, moves)
-    return None
+    return _in_steps(view, next((op for op in chain if _is_wide(view, [op])), None))
+
+
+def _in_steps(view: GraphView, wide: int | None) -> Edit | None:
+    """A move of too many dimensions as several of fewer."""
+    base = None if wide is None else _source(view, wide)
+    if wide is None or base is None:
+        return None
+    result = view.op(wide).outputs[0]
+    index = element_index(view, base, result, [wide])
+    moves = steps_for(view.tensor(base).shape, index)
+    return None if moves is None else _edit(view, [wide], base, result, moves)
 
 
 def _edit(view: GraphView, part: list[int], base: int, result: int, moves: tuple) -> Edit | None:  # type: ignore[type-arg]

@@ -111,6 +111,22 @@ def test_wide_parts_of_a_chain_that_needs_more_dimensions() -> None:
     np.testing.assert_array_equal(order(graph), order(plain))
 
 
+@given(st.permutations(range(6)).filter(lambda axes: axes != sorted(axes)))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_any_move_of_six_dimensions_is_several_of_fewer(axes: list[int]) -> None:
+    """Windows of windows (Hiera), none of whose axes stay together: TFLM has five dimensions."""
+    g = PlainGraph(np.random.default_rng(0))
+    y = g.transpose(g.input(np.ones((2, 3, 2, 4, 2, 3))), *axes)
+    plain, graph = graph_of(g, y), rewritten(g, y, by=RULE).graph
+    ranks = [
+        len(graph.tensors[op.inputs[0]].shape) for op in graph.operators if op.opcode == "TRANSPOSE"
+    ]
+    assert max(ranks, default=0) <= 5
+    assert len(ranks) <= 5
+    np.testing.assert_array_equal(order(graph), order(plain))
+    assert graph.tensors[y].shape == plain.tensors[y].shape
+
+
 def test_a_chain_that_others_read_stays() -> None:
     g = PlainGraph(np.random.default_rng(0))
     x = g.input(np.ones((1, 4, 6)))
