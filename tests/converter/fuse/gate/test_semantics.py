@@ -131,7 +131,7 @@ def test_as_litert(name: str, operands: list[Any], opts: dict[str, Any]) -> None
 def test_one_hot_copies_integers() -> None:
     """TensorFlow's converter gives a 0 a scale of its own; kernels copy it as it stands."""
     q = [Quantization.per_tensor(*v) for v in ((1 / 255, -128), (4e-9, 0))]
-    values = [_i(1, 0), _i(2), np.int8(127), np.int8(0)]
+    values: list[Array] = [_i(1, 0), _i(2), np.array(127, np.int8), np.array(0, np.int8)]
     graph = _graph("ONE_HOT", values, options("OneHotOptions", axis=-1), [np.zeros(1, np.int8)])
     tensors = list(graph.tensors)
     for place, quantization in ((2, q[0]), (3, q[1]), (4, q[0])):
@@ -140,7 +140,11 @@ def test_one_hot_copies_integers() -> None:
     graph = dataclasses.replace(graph, tensors=tuple(tensors))
     (want,) = _litert(graph, values)
     plain = PlainGraph(GraphView(graph))
-    real = {0: values[0], 2: to_real(tensors[2], values[2]), 3: to_real(tensors[3], values[3])}
+    real: dict[int, Array] = {
+        0: values[0],
+        2: to_real(tensors[2], values[2]),
+        3: to_real(tensors[3], values[3]),
+    }
     plain.run([0], real)
     np.testing.assert_array_equal(to_integers(tensors[4], real[4]), want)
     assert want.tolist() == [[0, 127], [127, 0]]
