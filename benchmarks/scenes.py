@@ -50,6 +50,7 @@ from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("scenes", __doc__)
 flags.trained(FLAGS)
+flags.before(FLAGS)
 flags.data_dir(FLAGS)
 FLAGS.words("test_dirs", [], "Folders of data sets to score on, by their names.")
 FLAGS.string("photograph", "", "Of networks of depth: motorcycle, or a folder; empty: none.")
@@ -191,6 +192,7 @@ def _guesses_of(
 
 
 def _measured(folder: str, record: dict[str, Any]) -> None:
+    training = training_of(folder, FLAGS.before)  # before the work: it may be refused
     files = _network(folder)
     shape, task = ends_of(files.fused).output_shape, files.task
     found = {
@@ -198,7 +200,7 @@ def _measured(folder: str, record: dict[str, Any]) -> None:
         "trained_on": _named(FLAGS.data_dir),
         "command": typed_command("benchmarks.scenes"),
         "calibration_seed": FLAGS.seed,
-        "training": training_of(folder),
+        "training": training,
         "scenes": dict(_on_scenes(files)),
         "versions": versions_of("tensorflow", "keras", "numpy"),
     }

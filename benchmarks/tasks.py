@@ -52,7 +52,7 @@ from tflm_vit.stderr import captured_stderr
 
 FLAGS = flags.FlagSet("tasks", __doc__)
 flags.trained(FLAGS)
-FLAGS.words("before", [], "Trained folders that --trained began from, the first one first.")
+flags.before(FLAGS)
 FLAGS.words("untrained", [], "Networks by name, with random weights: what a board says alone.")
 flags.data_dir(FLAGS)
 FLAGS.words("other_data_dirs", [], "Folders of data sets to score on besides, by their names.")
@@ -106,6 +106,7 @@ def _on_board(fused: bytes) -> BoardFigures:
 
 def _measured(folder: str) -> dict[str, Any]:
     record = read_json(os.path.join(folder, TRAIN_FILE), "a record of a training", FileError)
+    training = training_of(folder, FLAGS.before)  # before the work: it may be refused
     task = TASKS[record["task"]]
     with captured_stderr():
         arch, model = resolve_model(folder)
@@ -152,7 +153,7 @@ def _measured(folder: str) -> dict[str, Any]:
         "task": task.name,
         "command": typed_command("benchmarks.tasks"),
         "calibration_seed": FLAGS.seed,
-        "training": training_of(folder, FLAGS.before),
+        "training": training,
         "params": arch.params,
         "macs": arch.macs,
         "figures": rows,

@@ -52,6 +52,12 @@ def trained(to: FlagSet) -> Flag[list[str]]:
     return to.words("trained", [], "Trained folders; without any the table alone is written.")
 
 
+def before(to: FlagSet) -> Flag[list[str]]:
+    """What a `trained` folder's weights were before."""
+    text = "Trained folders that --trained began from, the first one first."
+    return to.words("before", [], text)
+
+
 def weights(to: FlagSet, default: str = "trained") -> Flag[str]:
     """Which weights a `network` has."""
     text = "Weights of --network: trained, random (see --seed), or a .weights.h5 file."
