@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import scenes as benchmark
 from benchmarks.scene_tables import photograph_table, scenes_table
 from benchmarks.scenes import PAGE, RECORD, rendered
 from benchmarks.task_forms import by_place
 from keras_models.datasets import Split
 from keras_models.datasets.core import ArraySource
+from keras_models.load import TRAIN_FILE, WEIGHTS_FILE
 from keras_models.tasks import TASKS
+from keras_models.training.fit import digest_of
+from tflm_vit.files import FileError
 
 
 def _record() -> dict[str, Any]:
@@ -40,6 +45,31 @@ def test_all_were_scored_on_the_same_pictures() -> None:
             guesses = record["without picture"][found["task"]][kind]
             all_scores = (scores["float"], scores["fused int8"], *guesses.values())
             assert len({each["images"] for each in all_scores}) == 1
+
+
+def test_what_a_network_began_from_is_asked_for_and_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, further = tmp_path / "first", tmp_path / "further"
+    for folder in (first, further):
+        folder.mkdir()
+        (folder / WEIGHTS_FILE).write_bytes(folder.name.encode())
+        record = dict.fromkeys(("command", "versions", "machine"), "") | {
+            "seed": 0, "epochs": 1, "seconds": 1.0, "images": {"train": 1},
+            "initial": digest_of(str(first)) if folder == further else "",
+        }  # fmt: skip
+        (folder / TRAIN_FILE).write_text(json.dumps(record), encoding="utf-8")
+
+    def reached(folder: str) -> Any:
+        raise FileError(f"reached {folder}")
+
+    monkeypatch.setattr(benchmark, "_network", reached)
+    words = [f"--trained={further}", f"--json={tmp_path}/record.json"]
+    for more, said in (([], "name its folder, and those before it, with --before"),
+                       ([f"--before={first}"], f"reached {further}")):  # fmt: skip
+        with pytest.raises(SystemExit):
+            benchmark.main([*words, *more])
+        assert said in capsys.readouterr().err
 
 
 def test_rows() -> None:
