@@ -29,7 +29,7 @@ from tflm_custom_ops.ops import Pool
 from tflm_custom_ops.ops.parts import NormKind
 
 ANCHORS = frozenset({"RSQRT", "SQRT", "POW", *NORMALIZATIONS})
-_INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS})
+_INSIDE = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS, "TRANSPOSE"})
 _MAX_STEPS = 24
 _MAX_POOL_CHAIN = 4
 POOL_FACTOR_LIMIT = 0.499  # of s_y / (s_m * tokens), which is stored without a shift
@@ -127,6 +127,7 @@ def _sources(view: GraphView, anchor: int) -> list[int]:
         if view.op(op).opcode in REDUCTIONS:
             candidates += [t for i in inputs for t in (i, _behind_casts(view, i)[0])]
             candidates += [base for i in inputs for base in _squared(view, i)]
+            candidates += [base for i in inputs for base in _turned(view, i)]
         pending += inputs
     # The walk back does not stop at a residual ADD, so its ends alone are not enough.
     return list(dict.fromkeys([*candidates, *ends]))
@@ -139,6 +140,18 @@ def _squared(view: GraphView, tensor: int) -> list[int]:
         return []
     bases = set(view.op(op).inputs)
     return [bases.pop(), *_behind_casts(view, view.op(op).inputs[0])[:1]] if len(bases) == 1 else []
+
+
+def _turned(view: GraphView, tensor: int) -> list[int]:
+    """What a TRANSPOSE turned into this tensor, with the reshapes before it (tf_keras)."""
+    found: list[int] = []
+    tensor, op = _behind_casts(view, tensor)
+    if op is None or view.op(op).opcode != "TRANSPOSE":
+        return found
+    while op is not None and view.op(op).opcode in ("TRANSPOSE", *RESHAPES):
+        tensor, op = _behind_casts(view, view.op(op).inputs[0])
+        found.append(tensor)
+    return found
 
 
 def _behind_casts(view: GraphView, tensor: int) -> tuple[int, int | None]:

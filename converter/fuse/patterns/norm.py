@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layer normalization in any lowering.
 
-Known ones: Keras 3 (13 operators with a DEQUANTIZE/NEG/QUANTIZE island), tf_keras (SUB), and
+Known ones: Keras 3 (13 operators with a DEQUANTIZE/NEG/QUANTIZE island), tf_keras (SUB; with its
+default epsilon a batch norm of the turned tensor, between two TRANSPOSEs), and
 x - mean(x) written out (7 operators; gamma and beta are folded into the next layer, or follow as
 MUL and ADD). None is matched by its sequence: the operators between two tensors are run in float64
 on probe values, gamma, beta and epsilon are read off the results, and the function must then be
@@ -32,7 +33,9 @@ from converter.fuse.region import between
 from converter.tflite import GraphView
 from tflm_custom_ops.ops.parts import NormKind
 
-_ALLOWED = frozenset({*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS, *NORMALIZATIONS})
+_ALLOWED = frozenset(
+    {*POINTWISE, *REDUCTIONS, *RESHAPES, *BROADCASTS, *NORMALIZATIONS, "TRANSPOSE"}
+)
 _Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 _TOLERANCE = 1e-4  # of the largest value; constants such as 1/D are themselves quantized
 _PROBES = 3

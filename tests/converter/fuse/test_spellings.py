@@ -169,6 +169,37 @@ def test_relu_on_a_norm_is_the_end_of_its_type(rms: bool, zero_at_end: bool) -> 
     assert result.fused_db > result.plain_db - 0.5
 
 
+def turned_norm(g: PlainGraph, x: int) -> int:
+    """tf_keras with its default epsilon: a batch norm of [1, features, 1, tokens]."""
+    _, tokens, width = g.value(x).shape
+    t = g.transpose(g.reshape(x, 1, tokens, width, 1), 0, 2, 3, 1)
+
+    def mean(of: int) -> int:
+        value = g.value(of).mean(axis=(0, 1, 2))
+        opts = options("ReducerOptions", keepDims=False)
+        return g.op("MEAN", [of, g.indices(0, 1, 2)], value, **opts)
+
+    m = mean(t)
+    squares = (g.value(t) - g.value(m)) ** 2
+    v = mean(g.op("SQUARED_DIFFERENCE", [t, m], squares, **options("SquaredDifferenceOptions")))
+    factor = g.rsqrt(g.add(v, g.constant(np.array(1e-3))))
+    offset = g.sub(g.constant(np.zeros(tokens)), g.mul(m, factor))
+    y = g.transpose(g.add(g.mul(t, factor), offset), 0, 3, 1, 2)
+    y = g.mul(g.reshape(y, 1, tokens, width), g.constant(g.rng.uniform(0.5, 1.5, width)))
+    return g.add(y, g.constant(g.rng.normal(0, 0.1, width)))
+
+
+@pytest.mark.parametrize("tokens", [16, 33])
+def test_layer_norm_as_a_batch_norm_of_the_turned_tensor(tokens: int) -> None:
+    g = PlainGraph(np.random.default_rng(8))
+    x = token_input(g, tokens, 16)
+    h = g.linear(turned_norm(g, x), 24, activation="RELU")
+    result = outcome(g, x, g.add(x, g.linear(h, 16)))
+    assert dict(result.codes) == {"VitMlp": 1}
+    assert not result.report.leftovers
+    assert result.fused_db > result.plain_db - 0.5
+
+
 def test_layer_norm_of_the_first_token() -> None:
     """The class token is taken before the LayerNorm: the operator reads the whole stream."""
     g = PlainGraph(np.random.default_rng(4))
