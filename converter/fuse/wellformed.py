@@ -50,6 +50,8 @@ FORMS: dict[str, OperandCounts] = {
     "SLICE": OperandCounts(3, 3),
     "LEAKY_RELU": OperandCounts(1, 1, options=True),
     "SOFTMAX": OperandCounts(1, 1, options=True),
+    "SPACE_TO_DEPTH": OperandCounts(1, 1, options=True),
+    "DEPTH_TO_SPACE": OperandCounts(1, 1, options=True),
     "MEAN": OperandCounts(2, 2, options=True),
     "SUM": OperandCounts(2, 2, options=True),
     "GATHER": OperandCounts(2, 2, options=True),
