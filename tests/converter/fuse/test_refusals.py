@@ -377,6 +377,9 @@ def test_a_layer_in_float_inside_a_branch_refuses_that_branch_and_not_the_file()
     first = len(g.tensors)
     hidden = g.linear(g.unary("DEQUANTIZE", x, g.value(x)), 16)
     g.in_float(first)
+    weights = g.operators[-1].inputs[1]
+    real = g.rng.normal(0, 0.3, g.tensors[weights].shape).astype(np.float32)  # no steps of 8 bits
+    g.tensors[weights] = dataclasses.replace(g.tensors[weights], data=real)
     y = g.add(x, g.linear(g.unary("QUANTIZE", hidden, g.value(hidden)), SPELLING.embed_dim))
     result = fuse_model(g.finish(y))
     reasons = [str(entry) for entry in result.report.not_fused]
