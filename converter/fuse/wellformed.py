@@ -41,7 +41,6 @@ FORMS: dict[str, OperandCounts] = {
     **dict.fromkeys(("RELU_0_TO_1", "L2_NORMALIZATION", "LOG_SOFTMAX"), _UNARY),
     **dict.fromkeys(("EQUAL", "FLOOR_DIV", "FLOOR_MOD", "GATHER_ND"), _BINARY),
     **dict.fromkeys(("ARG_MAX", "ARG_MIN"), _BINARY),
-    **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), OperandCounts(1, 1, options=True)),
     "TOPK_V2": OperandCounts(2, 2, outputs=0),
     "CUMSUM": OperandCounts(2, 2, options=True),
     "SELECT": OperandCounts(3, 3),
