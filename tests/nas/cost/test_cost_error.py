@@ -2,6 +2,7 @@
 """Estimated instructions against counts of operators and networks that the fit has not seen."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -75,3 +76,13 @@ def test_windows_of_a_grid_that_the_fit_has_not_seen(points):
     errors = [abs(case.work.instructions / case.run(machine) - 1) for case in cases]
     assert np.mean(errors) < 0.012
     assert max(errors) < 0.035
+
+
+def test_the_page_says_how_many_held_out_operators_are_near(points):
+    page = (pathlib.Path(cost_error.__file__).parents[1] / "docs" / "search.md").read_text()
+    found = points["held_out_errors"]
+    assert f"of {points['held_out']} operators that were held out" in page.replace("\n", " ")
+    assert f"{100 * found['all']['within_3_percent']:.1f} % are within 3 %" in page
+    assert f"({100 * found['LayerNorm']['largest']:.1f} % at most)" in page
+    attention = max(found[kind]["largest"] for kind in ("Attention", "AttentionCore"))
+    assert f"three attentions ({100 * attention:.1f} %)" in page
