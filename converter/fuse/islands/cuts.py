@@ -35,6 +35,8 @@ from converter.tflite import GraphView, Operator
 _CASTS = ("QUANTIZE", "DEQUANTIZE")
 _FUNCTIONS = frozenset(POINTWISE) - {*_CASTS}
 _PROBABILITIES = RealInterval(0.0, 255 / 256)
+# Of a function between bounds, whose least value may lie between two codes: that of SiLU by 0.001.
+_POINTS = 1 << 16
 
 
 class RangeSource(enum.Enum):
@@ -96,7 +98,8 @@ def find_cuts(view: GraphView, seen: Mapping[int, RealInterval] | None = None) -
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Curve:
-    """A function of one known tensor: its values at the numbers which that can hold."""
+    """A function of one known tensor: its values at the numbers which that can hold, or at many
+    between its bounds."""
 
     base: int
     values: Array
@@ -278,12 +281,9 @@ class _Walk:
         if tensor not in self._known:
             return None
         i, cut = self._known[tensor].with_zero(), self.cuts.get(tensor)
-        source = (
-            RangeSource.BOUND
-            if cut is not None and cut.source is RangeSource.BOUND
-            else RangeSource.EXACT
-        )
-        return _Curve(tensor, np.linspace(i.low, i.high, 256), source)
+        if cut is not None and cut.source is RangeSource.BOUND:
+            return _Curve(tensor, np.linspace(i.low, i.high, _POINTS), RangeSource.BOUND)
+        return _Curve(tensor, np.linspace(i.low, i.high, 256), RangeSource.EXACT)
 
 
 def _activated(operator: Operator, interval: RealInterval) -> RealInterval:
